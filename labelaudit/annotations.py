@@ -1,0 +1,139 @@
+"""Changes to labels and tags: read, change, merge back, under the dataset's writer lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from . import schema
+from .errors import LabelAuditError
+from .frame import MISSING, Frame
+
+_TAG = re.compile(r"\S(.{0,62}\S)?")
+
+
+def check_tag(tag: str) -> str:
+    if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+        raise LabelAuditError(
+            f"{tag!r} cannot be a tag: use 1 to 64 characters on one line, no blanks at the ends."
+        )
+    return tag
+
+
+def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
+    """Set a tag on these samples. Returns how many did not have it."""
+    check_tag(name)
+    return change(frame, ids, lambda rows: rows.set_tag(name, True))
+
+
+def untag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
+    """Take a tag from these samples. Returns how many had it."""
+    return change(frame, ids, lambda rows: rows.set_tag(name, False))
+
+
+def set_labels(
+    frame: Frame, ids: Sequence[int] | np.ndarray, labels: str | Sequence[str | None] | None
+) -> int:
+    """Give these samples new labels: one class name for all, or one each; None takes it away.
+
+    The first label a sample had is kept as its `original_label`. Returns how many changed.
+    """
+    ids = np.asarray(ids, np.int64).reshape(-1)
+    names = [labels] * len(ids) if labels is None or isinstance(labels, str) else list(labels)
+    if len(names) != len(ids):
+        raise LabelAuditError(f"{len(ids)} ids but {len(names)} labels were given: give one each.")
+    if len(np.unique(ids)) != len(ids):
+        raise LabelAuditError("an id is given twice, so its label would be ambiguous.")
+    index = {name: i for i, name in enumerate(frame.classes)}
+    unknown = next((name for name in names if name is not None and name not in index), None)
+    if unknown is not None:
+        raise LabelAuditError(
+            f"{unknown!r} is no class of dataset {frame.store.name!r}: "
+            f"its classes are {', '.join(frame.classes[:20])}"
+            f"{' …' if len(frame.classes) > 20 else ''}."
+        )
+    codes = np.array([MISSING if name is None else index[name] for name in names], np.int32)
+    return change(frame, ids, lambda rows: rows.set_label(codes))
+
+
+class Rows:
+    """Some samples' annotations, held for a change. Arrays are in the order of the ids given."""
+
+    def __init__(self, frame: Frame, ids: np.ndarray) -> None:
+        at = frame.positions(ids)
+        self.ids = ids
+        self.label = frame.label[at].copy()
+        self.original_label = frame.original_label[at].copy()
+        self.tags = {name: mask[at].copy() for name, mask in frame.tags.items()}
+        self.changed = np.zeros(len(ids), bool)
+
+    def set_label(self, codes: np.ndarray) -> None:
+        differs = self.label != codes
+        first = np.where(self.original_label == MISSING, self.label, self.original_label)
+        self.original_label = np.where(
+            differs, np.where(first == codes, MISSING, first), self.original_label
+        )
+        self.label = np.where(differs, codes, self.label)
+        self.changed |= differs
+
+    def set_tag(self, name: str, present: bool | np.ndarray) -> None:
+        """`present`: one answer for all rows, or a mask."""
+        before = self.tags.get(name, np.zeros(len(self.ids), bool))
+        after = np.broadcast_to(np.asarray(present), before.shape).copy()
+        self.changed |= before != after
+        self.tags[name] = after
+
+    def to_table(self) -> pa.Table:
+        """The changed rows, as the annotations table holds them."""
+        keep = np.flatnonzero(self.changed)
+        return pa.table(
+            [
+                pa.array(self.ids[keep]),
+                _nullable(self.label[keep]),
+                _nullable(self.original_label[keep]),
+                tag_lists({name: mask[keep] for name, mask in self.tags.items()}, len(keep)),
+            ],
+            schema=schema.ANNOTATIONS,
+        )
+
+
+def change(frame: Frame, ids: Sequence[int] | np.ndarray, edit: Callable[[Rows], None]) -> int:
+    """Apply `edit` to the rows of these ids in one commit. Returns how many rows changed."""
+    ids = np.unique(np.asarray(ids, np.int64)) if _repeats(ids) else np.asarray(ids, np.int64)
+    if not len(ids):
+        return 0
+    with frame.store.writing():
+        rows = Rows(frame, ids)
+        edit(rows)
+        count = int(rows.changed.sum())
+        if count:
+            frame.store.upsert("annotations", rows.to_table())
+    return count
+
+
+def tag_lists(masks: dict[str, np.ndarray], count: int) -> pa.ListArray:
+    """Tag masks (count,) as a list of sorted names a row."""
+    names = sorted(masks)
+    rows, codes = (
+        np.nonzero(np.stack([masks[name] for name in names], axis=1))
+        if names
+        else (np.empty(0, np.int64), np.empty(0, np.int64))
+    )
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    values = pa.DictionaryArray.from_arrays(
+        pa.array(codes, pa.int32()), pa.array(names, pa.string())
+    )
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), values.cast(pa.string()), type=pa.list_(pa.string())
+    )
+
+
+def _repeats(ids: Sequence[int] | np.ndarray) -> bool:
+    return len(np.unique(np.asarray(ids))) != len(ids)
+
+
+def _nullable(codes: np.ndarray) -> pa.Array:
+    return pa.array(codes, pa.int32(), mask=codes == MISSING)

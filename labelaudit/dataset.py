@@ -1,0 +1,207 @@
+"""A dataset: samples with labels, kept in one folder, opened by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+
+from . import annotations, home, schema
+from .errors import LabelAuditError
+from .frame import Frame
+from .intake import Intake
+from .runs import Run, new_run_name
+from .sample import Sample
+from .store import Store
+from .view import View
+
+
+class Dataset:
+    """An image-classification dataset. Get one with `labelaudit.load_dataset`."""
+
+    def __init__(self, name: str) -> None:
+        self._store = Store(name)
+        self._frame = Frame(self._store)
+        if not self._store.version("meta"):
+            raise LabelAuditError(
+                f"there is no dataset {name!r}: the datasets are {', '.join(list_datasets())}."
+                if list_datasets()
+                else f"there is no dataset {name!r}, nor any other: load one first."
+            )
+
+    @property
+    def name(self) -> str:
+        return self._store.name
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label's index into this list is what is stored."""
+        return list(self._frame.classes)
+
+    @property
+    def info(self) -> dict:
+        """Where it came from and what is in it: counts, splits, mistakes, runs, skipped files."""
+        meta = self._frame.meta
+        return {
+            "name": self.name,
+            "uri": self._store.uri,
+            "source": meta["source"],
+            "created": meta["created"],
+            "classes": self.classes,
+            "samples": len(self),
+            "labelled": int((self._frame.label >= 0).sum()),
+            "splits": self.view().count_values("split"),
+            "tags": self.view().count_values("tags"),
+            "runs": [run["name"] for run in self._frame.runs],
+            "skipped": meta["skipped"],
+            "noise": meta.get("noise"),
+        }
+
+    def __len__(self) -> int:
+        return len(self._frame.ids)
+
+    def __getitem__(self, sample_id: int) -> Sample:
+        self._frame.positions([sample_id])  # says so if there is none
+        return self.view().select([sample_id]).head(1)[0]
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}: {len(self):,} samples, {len(self.classes)} classes)"
+
+    def view(self, run: str | None = None) -> View:
+        """All samples by id; with the predictions and scores of `run`, or of the latest."""
+        view = View(self._frame)
+        return view if run is None else view.use_run(run)
+
+    # --- runs ---
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, oldest first."""
+        return [run["name"] for run in self._frame.runs]
+
+    def run(self, name: str | None = None) -> Run:
+        """A run by name; without one, the latest that has predictions."""
+        if name is None:
+            return Run(self._frame, self.view().resolved_run())
+        run = Run(self._frame, name)
+        _ = run.info  # says so if there is none
+        return run
+
+    def new_run(self, name: str | None = None) -> Run:
+        """A run to write to: of this name, or of the next free one (`run-1`, `run-2` …)."""
+        return Run(self._frame, name or new_run_name(self._frame))
+
+    # --- changing ---
+
+    def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
+        """Give samples new labels: one class name for all, or one each. Returns how many changed.
+
+        The first label a sample had stays readable as `original_label`.
+        """
+        return annotations.set_labels(self._frame, ids, labels)
+
+    def tag(self, ids: Sequence[int], name: str) -> int:
+        """Set a tag on samples. Returns how many did not have it."""
+        return annotations.tag(self._frame, ids, name)
+
+    def untag(self, ids: Sequence[int], name: str) -> int:
+        """Take a tag from samples. Returns how many had it."""
+        return annotations.untag(self._frame, ids, name)
+
+    def note(self, key: str, value) -> None:
+        """Keep a JSON value beside the dataset (what noise was injected, say)."""
+        with self._store.writing():
+            self._write_meta({**self._frame.meta, key: value})
+
+    def add_samples(
+        self,
+        samples: pd.DataFrame | pa.Table | Mapping | Iterable[Mapping] | Iterable[pa.RecordBatch],
+    ) -> list[int]:
+        """Add samples; returns their ids.
+
+        samples: a data frame, an Arrow table, a mapping of columns, or an iterable of mappings or
+        of Arrow batches, with `filepath` or `image` (PIL image, encoded bytes, or uint8 array
+        (H, W) or (H, W, 3)), and optionally `label` (class name), `split`, `tags`, `id`. Files are
+        referenced where they lie and not opened here. New class names are appended to `classes`.
+
+        Raises LabelAuditError, with nothing added, for an id that is taken or given twice and for
+        a row without an image.
+        """
+        with self._store.writing():
+            meta = self._frame.meta
+            intake = Intake(meta["classes"], meta["next_id"], self._frame.ids)
+            rows = intake.read(samples)
+            if self._store.version("samples"):
+                self._store.append("samples", rows, schema.SAMPLES)
+            else:
+                self._store.overwrite("samples", rows, schema.SAMPLES)
+            self._write_meta({**meta, "classes": intake.classes, "next_id": intake.next_id})
+            # last: a sample exists once it is here, so a kill before this line adds nothing
+            self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
+        return intake.ids.tolist()
+
+    def _write_meta(self, meta: dict) -> None:
+        row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
+        self._store.overwrite("meta", row, schema.META)
+
+
+def create_dataset(
+    name: str,
+    samples,
+    *,
+    classes: Sequence[str] = (),
+    source: str = "",
+    skipped: Mapping | None = None,
+    overwrite: bool = False,
+) -> Dataset:
+    """Make a dataset of `samples` (as `Dataset.add_samples` takes them).
+
+    classes: names in index order; further ones are appended as they come. skipped: a mapping that
+    the source may go on filling while it is read. A dataset of this name is an error unless
+    `overwrite`; one that was never finished is replaced.
+    """
+    store = Store(name)
+    frame = Frame(store)
+    with store.writing():
+        if store.version("meta") and not overwrite:
+            raise LabelAuditError(
+                f"there is a dataset {name!r} already: pick another name, or delete it first "
+                f"(labelaudit delete {name})."
+            )
+        for table in ("meta", *store.tables()):  # meta first: without it nothing is listed
+            store.drop(table)
+        intake = Intake(list(dict.fromkeys(classes)), 1, frame.ids)
+        try:
+            store.overwrite("samples", intake.read(samples), schema.SAMPLES)
+            if not len(intake.ids):
+                raise LabelAuditError(f"{source or 'the source'} holds no image that can be read.")
+            store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
+            meta = {
+                "source": source,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "classes": intake.classes,
+                "next_id": intake.next_id,
+                "skipped": dict(skipped or {}),
+            }
+            row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
+            store.overwrite("meta", row, schema.META)
+        except BaseException:
+            home.remove_dataset_folder(name)
+            raise
+    return Dataset(name)
+
+
+def list_datasets() -> list[str]:
+    """Names of the finished datasets under LABELAUDIT_HOME, sorted."""
+    return [name for name in home.dataset_names() if Store(name).version("meta")]
+
+
+def delete_dataset(name: str) -> None:
+    """Delete a dataset with its runs. Source images are not touched."""
+    dataset = Dataset(name)
+    with dataset._store.writing():
+        dataset._store.drop("meta")  # from here on it does not exist
+        home.remove_dataset_folder(name)

@@ -1,0 +1,9 @@
+"""The one exception that LabelAudit raises on purpose."""
+
+
+class LabelAuditError(Exception):
+    """Something a person can mend: one sentence that names the value, the place and the fix."""
+
+
+class StoppedError(LabelAuditError):
+    """The person asked to stop, and nothing worth keeping was there yet."""

@@ -1,0 +1,250 @@
+"""A dataset's narrow columns as numpy arrays: aligned to the sorted ids, cached by table version.
+
+Matching and sorting run here in numpy; only the rows on screen are taken from disk. (Measured at
+10^6 rows: sorting a cached column takes 16 ms, `order_by` with a deep offset 5 s.)
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import schema
+from .errors import LabelAuditError
+from .store import Store
+
+MISSING = -1  # a class index or split code that is null
+CACHED_SELECTIONS = 16
+
+
+class Frame:
+    """Columns of one dataset. Position i stands for the sample with id `ids[i]`.
+
+    Every access compares the table's version first, so a write from any process shows at once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._cache: dict[Hashable, tuple[Hashable, object]] = {}
+        self._selections: OrderedDict[Hashable, tuple[Hashable, np.ndarray]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._ids = np.empty(0, np.int64)
+
+    # --- what the dataset says of itself ---
+
+    @property
+    def meta(self) -> dict:
+        def load() -> dict:
+            return json.loads(self.store.read("meta", ["info"])["info"][0].as_py())
+
+        return self._cached("meta", self.store.version("meta"), load)
+
+    @property
+    def classes(self) -> list[str]:
+        return self.meta["classes"]
+
+    @property
+    def runs(self) -> list[dict]:
+        """Runs in the order they were begun: name, created and what their info says."""
+
+        def load() -> list[dict]:
+            rows = self.store.read("runs", ["id", "name", "created", "info"])
+            rows = rows.sort_by("id").to_pylist() if rows else []
+            return [{**json.loads(row.pop("info")), **row} for row in rows]
+
+        return self._cached("runs", self.store.version("runs"), load)
+
+    def latest_run(self) -> str | None:
+        """The last run that has predictions."""
+        for run in reversed(self.runs):
+            if self.store.version(schema.table("predictions", run["name"])):
+                return run["name"]
+        return None
+
+    # --- columns ---
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Sorted ids, int64 (n,). A sample exists once its annotation is written."""
+        self._annotations()
+        return self._ids
+
+    @property
+    def label(self) -> np.ndarray:
+        """Given class indices, int32 (n,); MISSING where there is none."""
+        return self._annotations()["label"]
+
+    @property
+    def original_label(self) -> np.ndarray:
+        """Class indices before any change, int32 (n,); MISSING where nothing changed."""
+        return self._annotations()["original_label"]
+
+    @property
+    def tags(self) -> dict[str, np.ndarray]:
+        """A boolean mask (n,) for each tag in use."""
+        return self._annotations()["tags"]
+
+    def split(self) -> tuple[np.ndarray, list[str]]:
+        """Split codes, int32 (n,), and the names they stand for."""
+
+        def load() -> tuple[np.ndarray, list[str]]:
+            column = self.store.read("samples", ["split"])["split"].combine_chunks()
+            coded = column.dictionary_encode()
+            names = coded.dictionary.to_pylist()
+            order = np.argsort(names)
+            rank = np.empty(len(names) + 1, np.int32)
+            rank[order] = np.arange(len(names))
+            rank[-1] = MISSING
+            codes = rank[coded.indices.fill_null(-1).to_numpy()]
+            return self._align("samples", codes, MISSING), [names[i] for i in order]
+
+        return self._cached("split", self._stamp("samples"), load)
+
+    def number(self, table: str, column: str, missing: float | int) -> np.ndarray:
+        """A numeric column aligned to `ids`, with `missing` for nulls and absent rows."""
+
+        def load() -> np.ndarray:
+            rows = self.store.read(table, [column])
+            if rows is None:
+                dtype = np.int32 if isinstance(missing, int) else np.float64
+                return np.full(len(self._ids), missing, dtype)
+            values = rows[column].combine_chunks()
+            if values.null_count:
+                values = pc.fill_null(values, missing)
+            return self._align(table, values.to_numpy(zero_copy_only=False), missing)
+
+        return self._cached((table, column), self._stamp(table), load)
+
+    def take(self, table: str, positions: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Rows of a table for these positions, in this order; rows that it lacks are left out.
+
+        The answer has an `id` column beside `columns`.
+        """
+        ids = self.ids[positions]
+        offsets = self._offsets(table)[positions]
+        offsets = offsets[offsets >= 0]
+        rows = self.store.take(table, offsets.tolist(), ["id", *columns])
+        found = rows["id"].to_numpy()
+        order = np.argsort(found)
+        wanted = ids[np.isin(ids, found)] if len(found) < len(ids) else ids
+        return rows.take(order[np.searchsorted(found[order], wanted)])
+
+    # --- ids to positions ---
+
+    def positions(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Positions of these ids, int64; an id that does not exist is an error."""
+        wanted = np.asarray(ids, dtype=np.int64).reshape(-1)
+        known = self.ids
+        places = np.searchsorted(known, wanted)
+        hit = places < len(known)
+        hit[hit] = known[places[hit]] == wanted[hit]
+        if not hit.all():
+            raise LabelAuditError(
+                f"dataset {self.store.name!r} has no sample with id {wanted[~hit][0]}"
+                + (f" ({(~hit).sum():,} of the ids given do not exist)." if sum(~hit) > 1 else ".")
+            )
+        return places
+
+    def selection(
+        self, key: Hashable, stamp: Hashable, compute: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """A view's positions, from a small cache where nothing it reads has changed."""
+        with self._lock:
+            entry = self._selections.get(key)
+            if entry and entry[0] == stamp:
+                self._selections.move_to_end(key)
+                return entry[1]
+        positions = compute()
+        with self._lock:
+            self._selections[key] = (stamp, positions)
+            while len(self._selections) > CACHED_SELECTIONS:
+                self._selections.popitem(last=False)
+        return positions
+
+    # --- inside ---
+
+    def _cached(self, key: Hashable, stamp: Hashable, load: Callable[[], object]):
+        with self._lock:
+            entry = self._cache.get(key)
+            if entry is None or entry[0] != stamp:
+                entry = (stamp, load())
+                self._cache[key] = entry
+            return entry[1]
+
+    def _stamp(self, table: str) -> Hashable:
+        ids = self.ids  # `id(ids)` changes only when the set of ids does
+        return self.store.version(table), id(ids)
+
+    def _annotations(self) -> dict:
+        def load() -> dict:
+            rows = self.store.read("annotations", ["id", "label", "original_label", "tags"])
+            if rows is None:
+                rows = schema.ANNOTATIONS.empty_table()
+            ids = rows["id"].to_numpy()
+            order = np.argsort(ids, kind="stable") if np.any(np.diff(ids) < 0) else slice(None)
+            if not np.array_equal(ids[order], self._ids):
+                self._ids = ids[order]
+            label, original = (
+                pc.fill_null(rows[name], MISSING).to_numpy()[order]
+                for name in ("label", "original_label")
+            )
+            masks = {tag: m[order] for tag, m in _tag_masks(rows["tags"].combine_chunks()).items()}
+            return {"label": label, "original_label": original, "tags": masks}
+
+        return self._cached("annotations", self.store.version("annotations"), load)
+
+    def _places(self, table: str) -> np.ndarray | None:
+        """Position of each stored row (MISSING: no such sample); None where row i is position i."""
+
+        def load() -> np.ndarray | None:
+            rows = self.store.read(table, ["id"])
+            ids = rows["id"].to_numpy() if rows else np.empty(0, np.int64)
+            if np.array_equal(ids, self._ids):
+                return None
+            places = np.searchsorted(self._ids, ids)
+            places[places == len(self._ids)] = 0
+            known = self._ids[places] == ids if len(self._ids) else np.zeros(len(ids), bool)
+            return np.where(known, places, MISSING)
+
+        return self._cached((table, "places"), self._stamp(table), load)
+
+    def _offsets(self, table: str) -> np.ndarray:
+        """Stored row of each position; MISSING where the table has none."""
+
+        def load() -> np.ndarray:
+            places = self._places(table)
+            if places is None:
+                return np.arange(len(self._ids))
+            offsets = np.full(len(self._ids), MISSING, np.int64)
+            known = places >= 0
+            offsets[places[known]] = np.flatnonzero(known)
+            return offsets
+
+        return self._cached((table, "offsets"), self._stamp(table), load)
+
+    def _align(self, table: str, values: np.ndarray, missing: float | int) -> np.ndarray:
+        places = self._places(table)
+        if places is None:
+            return values
+        aligned = np.full(len(self._ids), missing, values.dtype)
+        known = places >= 0
+        aligned[places[known]] = values[known]
+        return aligned
+
+
+def _tag_masks(tags: pa.ListArray) -> dict[str, np.ndarray]:
+    coded = pc.list_flatten(tags).dictionary_encode()
+    rows = pc.list_parent_indices(tags).to_numpy()
+    codes = coded.indices.to_numpy()
+    masks = {}
+    for code, name in enumerate(coded.dictionary.to_pylist()):
+        mask = np.zeros(len(tags), bool)
+        mask[rows[codes == code]] = True
+        masks[name] = mask
+    return masks

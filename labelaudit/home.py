@@ -1,0 +1,77 @@
+"""Where things lie: datasets under LABELAUDIT_HOME, and a local folder for locks and downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from pyarrow import fs
+
+from .errors import LabelAuditError
+
+DEFAULT_HOME = "~/.labelaudit"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def home() -> str:
+    """The root under which datasets are kept: a folder, or any URI that LanceDB takes."""
+    value = os.environ.get("LABELAUDIT_HOME") or DEFAULT_HOME
+    return value.rstrip("/") if "://" in value else str(Path(value).expanduser().absolute())
+
+
+def local_home() -> Path:
+    """A folder on this machine for locks, downloads and jobs, also when `home` is a remote URI."""
+    root = home()
+    folder = Path(DEFAULT_HOME).expanduser() if "://" in root else Path(root)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabelAuditError(
+            f"{folder} cannot be used to keep datasets ({error.strerror}): "
+            "set LABELAUDIT_HOME to a folder that you may write to."
+        ) from error
+    return folder
+
+
+def check_name(name: str, what: str = "dataset") -> str:
+    """Return `name` if it is safe as a folder and table name, else say what is wrong with it."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
+        raise LabelAuditError(
+            f"{name!r} cannot be a {what} name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            "starting with a letter or a digit."
+        )
+    return name
+
+
+def dataset_uri(name: str) -> str:
+    return f"{home()}/datasets/{check_name(name)}"
+
+
+def dataset_names() -> list[str]:
+    """Names of the folders under `home`, finished or not, sorted."""
+    filesystem, root = _filesystem(f"{home()}/datasets")
+    entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    names = (entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def remove_dataset_folder(name: str) -> None:
+    filesystem, path = _filesystem(dataset_uri(name))
+    if filesystem.get_file_info(path).type != fs.FileType.NotFound:
+        filesystem.delete_dir(path)
+
+
+def lock_path(name: str) -> Path:
+    """The lock file of a dataset's writers: by URI, so that two homes never share one."""
+    folder = local_home() / "locks"
+    folder.mkdir(exist_ok=True)
+    digest = hashlib.sha256(dataset_uri(name).encode()).hexdigest()[:12]
+    return folder / f"{name}-{digest}.lock"
+
+
+def _filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    if "://" in uri:
+        return fs.FileSystem.from_uri(uri)
+    return fs.LocalFileSystem(), uri

@@ -1,0 +1,113 @@
+"""What a person holds of one sample; its image and logits are read when they are asked for."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from . import annotations, schema
+from .errors import LabelAuditError
+from .frame import Frame
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one run says of one sample."""
+
+    run: str
+    label: str
+    confidence: float  # softmax probability of `label`, 0 to 1
+    _id: int = field(repr=False)
+    _batch: Batch = field(repr=False)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Scores before softmax, float32 (C,)."""
+        return self._batch.logits(self.run, self._id)
+
+
+@dataclass
+class Sample:
+    """One image with what is known of it. Labels are class names, or None where there is none."""
+
+    id: int
+    filepath: str
+    split: str | None
+    ground_truth: str | None
+    original_label: str | None  # the label before any change; equals ground_truth if unchanged
+    tags: tuple[str, ...]
+    prediction: Prediction | None
+    scores: dict[str, float | None]
+    _batch: Batch = field(repr=False)
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, opened afresh, turned upright as its EXIF data says."""
+        return open_image(self.filepath, self._batch.image_bytes(self.id))
+
+    def __getitem__(self, field: str):
+        """A field or a score by name: `sample["hardness"]`."""
+        if field in self.scores:
+            return self.scores[field]
+        if field.startswith("_") or field not in self.__dataclass_fields__:
+            raise LabelAuditError(
+                f"sample {self.id} has no field {field!r}: it has "
+                + ", ".join([*(f for f in self.__dataclass_fields__ if f[0] != "_"), *self.scores])
+                + "."
+            )
+        return getattr(self, field)
+
+    def tag(self, name: str) -> None:
+        annotations.tag(self._batch.frame, [self.id], name)
+        self.tags = tuple(sorted({*self.tags, name}))
+
+    def untag(self, name: str) -> None:
+        annotations.untag(self._batch.frame, [self.id], name)
+        self.tags = tuple(tag for tag in self.tags if tag != name)
+
+    def set_label(self, label: str | None) -> None:
+        annotations.set_labels(self._batch.frame, [self.id], label)
+        self.ground_truth = label
+
+
+class Batch:
+    """Neighbouring samples, so that the first image asked for fetches all of theirs at once."""
+
+    def __init__(self, frame: Frame, ids: np.ndarray) -> None:
+        self.frame, self.ids = frame, ids
+        self._images: dict[int, bytes | None] | None = None
+        self._logits: dict[str, dict[int, np.ndarray]] = {}
+
+    def image_bytes(self, sample_id: int) -> bytes | None:
+        if self._images is None:
+            rows = self.frame.take("samples", self.frame.positions(self.ids), ["image"])
+            self._images = dict(zip(rows["id"].to_pylist(), rows["image"].to_pylist(), strict=True))
+        return self._images[sample_id]
+
+    def logits(self, run: str, sample_id: int) -> np.ndarray:
+        if run not in self._logits:
+            positions = self.frame.positions(self.ids)
+            rows = self.frame.take(schema.table("predictions", run), positions, ["logits"])
+            values = rows["logits"].combine_chunks().flatten().to_numpy()
+            per_row = values.reshape(len(rows), -1)
+            self._logits[run] = dict(zip(rows["id"].to_pylist(), per_row, strict=True))
+        return self._logits[run][sample_id]
+
+
+def open_image(filepath: str, data: bytes | None = None) -> Image.Image:
+    """Decode an image from its stored bytes, or from its file. Errors name the file and why."""
+    try:
+        source = io.BytesIO(data) if data is not None else Path(filepath)
+        with Image.open(source) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except FileNotFoundError as error:
+        raise LabelAuditError(
+            f"image {filepath} is no longer there: put it back, or load the dataset again."
+        ) from error
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        raise LabelAuditError(f"image {filepath} cannot be read: {error}") from error

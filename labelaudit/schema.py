@@ -1,0 +1,90 @@
+"""The tables' columns, in one place.
+
+Tables are split by how they change, so that tagging 20,000 samples never rewrites an image:
+
+    samples            written once            id, filepath, image, split, width, height
+    annotations        small, often changed    id, label, original_label, tags
+    predictions-<run>  one row a sample        id, label, confidence, logits
+    dynamics-<run>     appended every epoch    id, epoch, margin, p_label
+    scores-<run>       overwritten whole       id, one column a score
+    runs               one row a run           id, name, created, info, weights
+    meta               one row                 id, info (classes, source, next id); written last,
+                                               so a dataset without it was never finished
+
+Labels are class indices into `info["classes"]`; what a person sees is always names.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+# LanceDB reads this metadata as `set_unenforced_primary_key("id")`: without it two processes that
+# upsert new ids at once insert duplicates.
+ID = pa.field(
+    "id",
+    pa.int64(),
+    nullable=False,
+    metadata={"lance-schema:unenforced-primary-key:position": "1"},
+)
+
+META = pa.schema([ID, ("info", pa.string())])
+
+SAMPLES = pa.schema(
+    [
+        ID,
+        ("filepath", pa.string()),  # where the image lies, or (image not null) what it was called
+        ("image", pa.binary()),  # encoded bytes of an image that has no file of its own, else null
+        ("split", pa.string()),
+        ("width", pa.int32()),  # pixels; null where the image was not opened on the way in
+        ("height", pa.int32()),
+    ]
+)
+
+ANNOTATIONS = pa.schema(
+    [
+        ID,
+        ("label", pa.int32()),
+        ("original_label", pa.int32()),  # null while the label is the one that was loaded
+        ("tags", pa.list_(pa.string())),
+    ]
+)
+
+DYNAMICS = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),  # one row an epoch: no primary key
+        ("epoch", pa.int32()),
+        ("margin", pa.float32()),
+        ("p_label", pa.float32()),
+    ]
+)
+
+RUNS = pa.schema(
+    [
+        ID,
+        ("name", pa.string()),
+        ("created", pa.string()),  # ISO 8601, UTC
+        ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
+        ("weights", pa.large_binary()),  # safetensors; null for imported predictions
+    ]
+)
+
+
+def predictions(classes: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ID,
+            ("label", pa.int32()),
+            ("confidence", pa.float32()),
+            ("logits", pa.list_(pa.float32(), classes)),
+        ]
+    )
+
+
+def scores(names: list[str]) -> pa.Schema:
+    """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked."""
+    return pa.schema([ID, *((name, pa.float64()) for name in names)])
+
+
+def table(kind: str, run: str) -> str:
+    """Name of a run's table: `predictions-run-1`."""
+    return f"{kind}-{run}"

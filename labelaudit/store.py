@@ -1,0 +1,171 @@
+"""The only room that knows LanceDB: one database a dataset, read and written as Arrow."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+
+os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns of every table that it creates
+
+import lancedb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from . import home
+from .errors import LabelAuditError
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 1_000_000  # 2 ms to read 10^6 rows, where to_arrow() takes 151 ms
+COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
+LOCK_SECONDS = 120
+
+
+class Store:
+    """The tables of one dataset. Reads always see the latest commit, also another process's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.uri = home.dataset_uri(name)
+        self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
+
+    @cached_property
+    def _db(self) -> lancedb.DBConnection:
+        return lancedb.connect(self.uri, read_consistency_interval=timedelta(0))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the dataset's one writer lock. Re-entrant within a thread."""
+        try:
+            with self._lock:
+                yield
+        except Timeout as error:
+            raise LabelAuditError(
+                f"dataset {self.name!r} has been written to by another process for over "
+                f"{LOCK_SECONDS} s: wait for it to finish, or end it, and try again."
+            ) from error
+
+    # --- reading ---
+
+    def tables(self) -> list[str]:
+        names, token = [], None
+        while True:
+            page = self._db.list_tables(page_token=token)
+            names += page.tables
+            token = page.page_token
+            if not token:
+                return names
+
+    def version(self, table: str) -> int:
+        """Commit number of a table; 0 where there is none."""
+        handle = self._open(table)
+        return handle.version if handle else 0
+
+    def columns(self, table: str) -> list[str]:
+        handle = self._open(table)
+        return handle.schema.names if handle else []
+
+    def schema(self, table: str) -> pa.Schema | None:
+        handle = self._open(table)
+        return handle.schema if handle else None
+
+    def read(self, table: str, columns: Sequence[str]) -> pa.Table | None:
+        """These columns of the whole table, in stored order; None where there is no table."""
+        handle = self._open(table)
+        if handle is None:
+            return None
+        return handle.search().select(list(columns)).to_batches(BATCH_ROWS).read_all()
+
+    def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """These columns, streamed some `rows` at a time, in stored order."""
+        handle = self._open(table)
+        if handle is not None:
+            yield from handle.search().select(list(columns)).to_batches(rows)
+
+    def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Rows by their place in stored order. The order of the answer is not promised."""
+        handle = self._open(table)
+        return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
+
+    # --- writing: every call is one commit; a kill leaves the one before ---
+
+    def overwrite(
+        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> None:
+        with self._writing(table, data, schema) as rows:
+            handle = self._db.create_table(table, rows, schema=schema, mode="overwrite")
+            self._tidy(handle)
+
+    def append(
+        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> None:
+        with self._writing(table, data, schema) as rows:
+            handle = self._open(table) or self._db.create_table(table, schema=schema)
+            handle.add(rows)
+            self._tidy(handle)
+
+    def upsert(self, table: str, data: pa.Table) -> None:
+        """Replace the rows with these ids, insert the others."""
+        with self._writing(table, data, data.schema) as rows:
+            handle = self._open(table) or self._db.create_table(table, schema=data.schema)
+            merge = handle.merge_insert("id").when_matched_update_all()
+            merge.when_not_matched_insert_all().execute(rows)
+            self._tidy(handle)
+
+    def drop(self, table: str) -> None:
+        if self._open(table) is not None:
+            self._db.drop_table(table)
+
+    def _open(self, table: str) -> lancedb.table.Table | None:
+        try:
+            return self._db.open_table(table)
+        except ValueError:
+            if table in self.tables():
+                raise
+            return None
+
+    def _tidy(self, handle: lancedb.table.Table) -> None:
+        if handle.version % COMMITS_BEFORE_OPTIMIZE == 0:
+            try:
+                handle.optimize()
+            except (OSError, RuntimeError) as error:  # the commit stands; only the tidying failed
+                log.warning("could not compact %s: %s", handle.name, error)
+
+    @contextmanager
+    def _writing(self, table: str, data, schema: pa.Schema) -> Iterator[object]:
+        """`data` as LanceDB takes it; what goes wrong in making or writing it, in clear words."""
+        feed = _Feed(data, schema)
+        try:
+            yield feed.source
+        except Exception as error:
+            if feed.error:  # raised while the rows were made: LanceDB would wrap it in its own
+                raise feed.error from None
+            reason = str(error)
+            if "No space left" in reason or "os error 28" in reason:
+                reason = "no space left on the disk; free some and try again"
+            raise LabelAuditError(
+                f"could not write table {table!r} of dataset {self.name!r} under {self.uri}: "
+                f"{reason}. What was there before is unchanged."
+            ) from error
+
+
+class _Feed:
+    """Rows on their way into LanceDB, keeping the error of the one who makes them."""
+
+    def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        self.error: BaseException | None = None
+        if isinstance(data, pa.Table):
+            self.source = data.cast(schema)
+        else:
+            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data))
+
+    def _watched(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except BaseException as error:
+            self.error = error
+            raise

@@ -1,0 +1,383 @@
+"""A lazy selection of a dataset: match, sort, sample, limit. It runs when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from . import annotations, schema
+from .errors import LabelAuditError
+from .frame import MISSING, Frame
+from .sample import Batch, Prediction, Sample
+
+Step = tuple  # ("match_tag", "mistake"), ("sort_by", "hardness", True) …
+
+LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
+SCAN_ROWS = 50_000  # rows held at once while a whole view is read
+
+
+@dataclass(frozen=True)
+class View:
+    """Samples of a dataset, chosen and ordered by `steps`. Immutable: each call gives a new view.
+
+    `run` names the run whose predictions and scores are meant; None stands for the latest.
+    """
+
+    frame: Frame
+    steps: tuple[Step, ...] = ()
+    run: str | None = None
+
+    # --- choosing ---
+
+    def use_run(self, run: str) -> View:
+        """The same samples, with the predictions and scores of another run."""
+        _check_run(self.frame, run)
+        return replace(self, run=run)
+
+    def match_tag(self, *tags: str) -> View:
+        """Samples that have any of these tags."""
+        return self._then("match_tag", tags)
+
+    def match(
+        self,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | Sequence[str] | None = None,
+        prediction: str | Sequence[str] | None = None,
+        wrong: bool | None = None,
+    ) -> View:
+        """Samples that meet every condition given.
+
+        label, split, prediction: one name or several. wrong: True for samples whose prediction
+        differs from their given label, False for those where they agree; a sample without the
+        one or the other is neither.
+        """
+        view = self
+        for kind, names in (("label", label), ("split", split), ("prediction", prediction)):
+            if names is not None:
+                view = view._then(kind, (names,) if isinstance(names, str) else tuple(names))
+        return view if wrong is None else view._then("wrong", bool(wrong))
+
+    def above(self, field: str, value: float) -> View:
+        """Samples whose score is known and greater than `value`."""
+        return self._then("above", field, float(value))
+
+    def select(self, ids: Sequence[int]) -> View:
+        """The samples with these ids that are in this view, in the view's order."""
+        return self._then("select", tuple(int(i) for i in ids))
+
+    def sort_by(self, field: str, reverse: bool = False) -> View:
+        """Ordered by id, split, ground_truth, prediction, confidence or a score; nulls last."""
+        return self._then("sort_by", field, bool(reverse))
+
+    def sample(self, n: int, seed: int | None = None) -> View:
+        """At most n samples drawn at random; without a seed, drawn once for this view."""
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**31))
+        return self._then("sample", _natural(n, "sample"), seed)
+
+    def limit(self, n: int) -> View:
+        return self._then("limit", _natural(n, "limit"))
+
+    def skip(self, n: int) -> View:
+        return self._then("skip", _natural(n, "skip"))
+
+    # --- reading ---
+
+    def __len__(self) -> int:
+        return len(self.positions())
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.iter_samples()
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids in the view's order, int64 (n,)."""
+        return self.frame.ids[self.positions()]
+
+    def head(self, n: int = 5) -> list[Sample]:
+        return list(self.limit(n).iter_samples())
+
+    def iter_samples(self, batch_size: int = 256) -> Iterator[Sample]:
+        positions = self.positions()
+        for start in range(0, len(positions), batch_size):
+            yield from self._samples(positions[start : start + batch_size])
+
+    def values(self, field: str) -> np.ndarray:
+        """One field of every sample, in order: names as objects, numbers as float64 (NaN: null)."""
+        positions = self.positions()
+        if field == "id":
+            return self.frame.ids[positions]
+        if field == "filepath":
+            return self.frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
+        if field == "tags":
+            lists = _tag_lists(self.frame, positions)
+            return np.fromiter(lists, dtype=object, count=len(positions))
+        codes, names = self._coded(field)
+        if names is None:
+            return codes[positions].astype(np.float64)
+        return np.array([*names, None], dtype=object)[codes[positions]]
+
+    def count_values(self, field: str) -> dict[str, int]:
+        """How many samples have each value of ground_truth, prediction or split, or each tag."""
+        positions = self.positions()
+        if field == "tags":
+            counts = {tag: int(mask[positions].sum()) for tag, mask in self.frame.tags.items()}
+            return {tag: counts[tag] for tag in sorted(counts) if counts[tag]}
+        codes, names = self._coded(field)
+        if names is None:
+            raise LabelAuditError(f"values of {field!r} are numbers and are not counted.")
+        counts = np.bincount(codes[positions] + 1, minlength=len(names) + 1)[1:]
+        return dict(zip(names, counts.tolist(), strict=True))
+
+    def class_pairs(self) -> pd.DataFrame:
+        """Given and predicted class where they differ, and how many, most frequent first."""
+        positions = self.positions()
+        names = self.frame.classes
+        given = self.frame.label[positions].astype(np.int64)
+        predicted = self._prediction_codes()[positions]
+        differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)
+        counts = np.bincount(
+            given[differ] * len(names) + predicted[differ], minlength=len(names) ** 2
+        )
+        pairs = np.flatnonzero(counts)
+        pairs = pairs[np.argsort(-counts[pairs], kind="stable")]
+        return pd.DataFrame(
+            {
+                "ground_truth": [names[p // len(names)] for p in pairs],
+                "predicted": [names[p % len(names)] for p in pairs],
+                "count": counts[pairs],
+            }
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The whole view: id, filepath, split, labels, prediction, scores, tags."""
+        frames = list(self.chunks())
+        return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+
+    def chunks(self, rows: int = SCAN_ROWS) -> Iterator[pd.DataFrame]:
+        """The view as data frames of at most `rows` rows; one empty frame for an empty view."""
+        positions = self.positions()
+        for start in range(0, max(len(positions), 1), rows):
+            yield self._pandas(positions[start : start + rows])
+
+    # --- changing ---
+
+    def tag(self, name: str) -> int:
+        """Set a tag on every sample of the view. Returns how many did not have it."""
+        return annotations.tag(self.frame, self.ids, name)
+
+    def untag(self, name: str) -> int:
+        """Take a tag from every sample of the view. Returns how many had it."""
+        return annotations.untag(self.frame, self.ids, name)
+
+    # --- for the library's own rooms ---
+
+    def positions(self) -> np.ndarray:
+        """Positions in the frame, int64 (n,), in the view's order."""
+        if not self.steps:
+            return np.arange(len(self.frame.ids))
+        *before, step = self.steps
+        parent = replace(self, steps=tuple(before))
+        kind, *arguments = step
+        if kind == "limit":
+            return parent.positions()[: arguments[0]]
+        if kind == "skip":
+            return parent.positions()[arguments[0] :]
+        return self.frame.selection(
+            (self.steps, self.run),
+            self._stamp(),
+            lambda: getattr(parent, f"_{kind}")(parent.positions(), *arguments),
+        )
+
+    def resolved_run(self) -> str:
+        """The run that is meant, or an error that says there is none."""
+        run = self.run or self.frame.latest_run()
+        if run is None:
+            raise LabelAuditError(
+                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
+            )
+        return run
+
+    # --- inside: how each step chooses among positions ---
+
+    def _match_tag(self, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+        masks = [self.frame.tags[tag][at] for tag in tags if tag in self.frame.tags]
+        return at[np.logical_or.reduce(masks)] if masks else at[:0]
+
+    def _label(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        return at[np.isin(self.frame.label[at], self._class_codes(names))]
+
+    def _prediction(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        return at[np.isin(self._prediction_codes()[at], self._class_codes(names))]
+
+    def _split(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        codes, known = self.frame.split()
+        unknown = next((name for name in names if name not in known), None)
+        if unknown is not None:
+            raise LabelAuditError(
+                f"dataset {self.frame.store.name!r} has no split {unknown!r}: "
+                f"its splits are {', '.join(known) or 'none'}."
+            )
+        return at[np.isin(codes[at], [known.index(name) for name in names])]
+
+    def _wrong(self, at: np.ndarray, wrong: bool) -> np.ndarray:
+        given, predicted = self.frame.label[at], self._prediction_codes()[at]
+        both = (given != MISSING) & (predicted != MISSING)
+        return at[both & ((given != predicted) == wrong)]
+
+    def _above(self, at: np.ndarray, field: str, value: float) -> np.ndarray:
+        return at[self._number(field)[at] > value]
+
+    def _select(self, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
+        return at[np.isin(self.frame.ids[at], ids)]
+
+    def _sample(self, at: np.ndarray, n: int, seed: int) -> np.ndarray:
+        if n >= len(at):
+            return at
+        return at[np.random.default_rng(seed).choice(len(at), n, replace=False)]
+
+    def _sort_by(self, at: np.ndarray, field: str, reverse: bool) -> np.ndarray:
+        if field == "id":
+            values = self.frame.ids[at]
+            return at[np.argsort(-values if reverse else values, kind="stable")]
+        codes, names = self._coded(field)
+        values = codes[at].astype(np.float64)
+        if names is not None:  # by name, not by index
+            rank = np.empty(len(names) + 1)
+            rank[np.argsort(names)] = np.arange(len(names))
+            rank[-1] = np.nan
+            values = rank[codes[at]]
+        # NaN sorts last either way, and equal values stay in the order they were in
+        return at[np.argsort(-values if reverse else values, kind="stable")]
+
+    # --- inside: columns ---
+
+    def _coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
+        """A column over the whole dataset: codes with their names, or numbers with None."""
+        if field in LABEL_FIELDS:
+            codes = getattr(self.frame, LABEL_FIELDS[field])
+            if field == "original_label":
+                codes = np.where(codes == MISSING, self.frame.label, codes)
+            return codes, self.frame.classes
+        if field in ("prediction", "predicted"):
+            return self._prediction_codes(), self.frame.classes
+        if field == "split":
+            return self.frame.split()
+        return self._number(field), None
+
+    def _number(self, field: str) -> np.ndarray:
+        run = self.resolved_run()
+        if field == "confidence":
+            return self.frame.number(schema.table("predictions", run), "confidence", np.nan)
+        names = self._score_names()
+        if field not in names:
+            known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
+            raise LabelAuditError(
+                f"run {run!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
+                f"it has {known}."
+            )
+        return self.frame.number(schema.table("scores", run), field, np.nan)
+
+    def _score_names(self) -> list[str]:
+        run = self.run or self.frame.latest_run()
+        return self.frame.store.columns(schema.table("scores", run))[1:] if run else []
+
+    def _prediction_codes(self) -> np.ndarray:
+        table = schema.table("predictions", self.resolved_run())
+        return self.frame.number(table, "label", MISSING)
+
+    def _class_codes(self, names: tuple[str, ...]) -> list[int]:
+        classes = self.frame.classes
+        unknown = next((name for name in names if name not in classes), None)
+        if unknown is not None:
+            raise LabelAuditError(
+                f"{unknown!r} is no class of dataset {self.frame.store.name!r}: "
+                f"its classes are {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}."
+            )
+        return [classes.index(name) for name in names]
+
+    def _samples(self, positions: np.ndarray) -> Iterator[Sample]:
+        table = self._pandas(positions)
+        batch = Batch(self.frame, self.frame.ids[positions])
+        run = self.run or self.frame.latest_run()
+        scores = self._score_names()
+        for row in table.to_dict("records"):
+            prediction = None
+            if row["predicted"] is not None:
+                prediction = Prediction(run, row["predicted"], row["confidence"], row["id"], batch)
+            yield Sample(
+                id=row["id"],
+                filepath=row["filepath"],
+                split=row["split"],
+                ground_truth=row["ground_truth"],
+                original_label=row["original_label"],
+                tags=row["tags"],
+                prediction=prediction,
+                scores={name: None if np.isnan(row[name]) else row[name] for name in scores},
+                _batch=batch,
+            )
+
+    def _pandas(self, positions: np.ndarray) -> pd.DataFrame:
+        frame = self.frame
+
+        def named(field: str) -> np.ndarray:
+            codes, names = self._coded(field)
+            return np.array([*names, None], dtype=object)[codes[positions]]
+
+        nothing = np.full(len(positions), None, object)
+        run = self.run or frame.latest_run()
+        paths = frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
+        columns = {
+            "id": frame.ids[positions],
+            "filepath": paths,
+            "split": named("split"),
+            "ground_truth": named("ground_truth"),
+            "original_label": named("original_label"),
+            "predicted": named("prediction") if run else nothing,
+            "confidence": self._number("confidence")[positions] if run else np.nan,
+        }
+        columns |= {name: self._number(name)[positions] for name in self._score_names()}
+        table = pd.DataFrame(
+            {
+                k: pd.Series(v, dtype=v.dtype) if isinstance(v, np.ndarray) else v
+                for k, v in columns.items()
+            }
+        )
+        table["tags"] = pd.Series(_tag_lists(frame, positions), dtype=object)
+        return table
+
+    def _then(self, *step) -> View:
+        return replace(self, steps=(*self.steps, step))
+
+    def _stamp(self) -> tuple:
+        """Versions of all that the view may read: equal stamps, equal answers."""
+        store = self.frame.store
+        run = self.run or self.frame.latest_run()
+        tables = ["meta", "annotations", "samples"]
+        if run:
+            tables += [schema.table(kind, run) for kind in ("predictions", "scores")]
+        return run, *(store.version(table) for table in tables)
+
+
+def _tag_lists(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:
+    masks = {tag: mask[positions] for tag, mask in frame.tags.items()}
+    return [tuple(tags) for tags in annotations.tag_lists(masks, len(positions)).to_pylist()]
+
+
+def _check_run(frame: Frame, run: str) -> None:
+    names = [known["name"] for known in frame.runs]
+    if run not in names:
+        raise LabelAuditError(
+            f"dataset {frame.store.name!r} has no run {run!r}: "
+            + (f"its runs are {', '.join(names)}." if names else "train or predict first.")
+        )
+
+
+def _natural(n: int, what: str) -> int:
+    if int(n) != n or n < 0:
+        raise LabelAuditError(f"{what}({n!r}): give a whole number, 0 or more.")
+    return int(n)
