@@ -1,0 +1,54 @@
+"""LabelAudit finds wrong labels in image-classification datasets.
+
+import labelaudit
+dataset = labelaudit.load_dataset("digits")
+print(labelaudit.audit(dataset, noise=0.2))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuditResult", "Dataset", "LabelAuditError", "Sample", "TrainConfig", "View",
+    "audit", "compute_scores", "delete_dataset", "evaluate", "inject_noise", "list_datasets",
+    "load_arrays", "load_dataset", "load_model", "predict", "restore_noise", "suspects", "train",
+    "write_labels", "write_suspects",
+]  # fmt: skip
+
+# Where each public name lives: "room" or "room:name there". They are imported when first used, so
+# that `import labelaudit` takes milliseconds and torch is loaded only by those who train.
+_HOMES = {
+    "AuditResult": "audit",
+    "Dataset": "dataset",
+    "LabelAuditError": "errors",
+    "Sample": "sample",
+    "TrainConfig": "learn.config",
+    "View": "view",
+    "audit": "audit",
+    "compute_scores": "rank",
+    "delete_dataset": "dataset",
+    "evaluate": "rank",
+    "inject_noise": "noise:inject",
+    "list_datasets": "dataset",
+    "load_arrays": "sources",
+    "load_dataset": "sources",
+    "load_model": "learn.saved",
+    "predict": "learn.predict",
+    "restore_noise": "noise:restore",
+    "suspects": "rank",
+    "train": "learn.train",
+    "write_labels": "export",
+    "write_suspects": "export",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'labelaudit' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(f".{module}", __name__), attribute or name)
+    globals()[name] = value  # also where a submodule has the same name (`audit`)
+    return value

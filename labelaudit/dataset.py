@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
 
-from . import annotations, home, schema
+from . import edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
@@ -101,20 +100,15 @@ class Dataset:
 
         The first label a sample had stays readable as `original_label`.
         """
-        return annotations.set_labels(self._frame, ids, labels)
+        return edits.set_labels(self._frame, ids, labels)
 
     def tag(self, ids: Sequence[int], name: str) -> int:
         """Set a tag on samples. Returns how many did not have it."""
-        return annotations.tag(self._frame, ids, name)
+        return edits.tag(self._frame, ids, name)
 
     def untag(self, ids: Sequence[int], name: str) -> int:
         """Take a tag from samples. Returns how many had it."""
-        return annotations.untag(self._frame, ids, name)
-
-    def note(self, key: str, value) -> None:
-        """Keep a JSON value beside the dataset (what noise was injected, say)."""
-        with self._store.writing():
-            self._write_meta({**self._frame.meta, key: value})
+        return edits.untag(self._frame, ids, name)
 
     def add_samples(
         self,
@@ -138,14 +132,12 @@ class Dataset:
                 self._store.append("samples", rows, schema.SAMPLES)
             else:
                 self._store.overwrite("samples", rows, schema.SAMPLES)
-            self._write_meta({**meta, "classes": intake.classes, "next_id": intake.next_id})
+            edits.write_meta(
+                self._frame, {**meta, "classes": intake.classes, "next_id": intake.next_id}
+            )
             # last: a sample exists once it is here, so a kill before this line adds nothing
             self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
         return intake.ids.tolist()
-
-    def _write_meta(self, meta: dict) -> None:
-        row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
-        self._store.overwrite("meta", row, schema.META)
 
 
 def create_dataset(
@@ -186,8 +178,7 @@ def create_dataset(
                 "next_id": intake.next_id,
                 "skipped": dict(skipped or {}),
             }
-            row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
-            store.overwrite("meta", row, schema.META)
+            edits.write_meta(frame, meta)
         except BaseException:
             home.remove_dataset_folder(name)
             raise

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from . import annotations, schema
+from . import edits, schema
 from .errors import LabelAuditError
 
 # What may be said of a new sample. `filepath` or `image` must be there; the rest may be null.
@@ -110,7 +110,7 @@ class Intake:
 
 def _clean_tags(tags: pa.Array) -> pa.Array:
     for name in pc.unique(pc.list_flatten(tags)).to_pylist():
-        annotations.check_tag(name)
+        edits.check_tag(name)
     return pc.fill_null(tags, pa.scalar([], pa.list_(pa.string())))
 
 

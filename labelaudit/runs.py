@@ -12,14 +12,9 @@ import pyarrow as pa
 from . import home, schema
 from .errors import LabelAuditError
 from .frame import Frame
+from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (n, C) of logits (n, C), float64; safe for large values."""
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-    return exp / exp.sum(axis=1, keepdims=True)
 
 
 def new_run_name(frame: Frame) -> str:
@@ -190,7 +185,7 @@ def _prediction_batch(
             f"the logits of sample {ids[row]} are not finite ({logits[row].tolist()[:5]} …): "
             "nothing was stored; check the model (a lower learning rate often helps)."
         )
-    p = softmax(logits)
+    p = probabilities(logits)
     label = p.argmax(axis=1)
     return pa.record_batch(
         [

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from . import annotations, schema
+from . import edits, schema
 from .errors import LabelAuditError
 from .frame import Frame
 
@@ -62,15 +62,15 @@ class Sample:
         return getattr(self, field)
 
     def tag(self, name: str) -> None:
-        annotations.tag(self._batch.frame, [self.id], name)
+        edits.tag(self._batch.frame, [self.id], name)
         self.tags = tuple(sorted({*self.tags, name}))
 
     def untag(self, name: str) -> None:
-        annotations.untag(self._batch.frame, [self.id], name)
+        edits.untag(self._batch.frame, [self.id], name)
         self.tags = tuple(tag for tag in self.tags if tag != name)
 
     def set_label(self, label: str | None) -> None:
-        annotations.set_labels(self._batch.frame, [self.id], label)
+        edits.set_labels(self._batch.frame, [self.id], label)
         self.ground_truth = label
 
 

@@ -4,6 +4,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
 
     samples            written once            id, filepath, image, split, width, height
     annotations        small, often changed    id, label, original_label, tags
+    noise              overwritten whole       id, label before noise was injected
     predictions-<run>  one row a sample        id, label, confidence, logits
     dynamics-<run>     appended every epoch    id, epoch, margin, p_label
     scores-<run>       overwritten whole       id, one column a score
@@ -48,6 +49,9 @@ ANNOTATIONS = pa.schema(
         ("tags", pa.list_(pa.string())),
     ]
 )
+
+# What the samples that `noise` changed were labelled before; read only where the tag stands.
+NOISE = pa.schema([ID, ("label", pa.int32())])
 
 DYNAMICS = pa.schema(
     [

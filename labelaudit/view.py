@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from . import annotations, schema
+from . import edits, schema
 from .errors import LabelAuditError
 from .frame import MISSING, Frame
 from .sample import Batch, Prediction, Sample
@@ -168,11 +168,11 @@ class View:
 
     def tag(self, name: str) -> int:
         """Set a tag on every sample of the view. Returns how many did not have it."""
-        return annotations.tag(self.frame, self.ids, name)
+        return edits.tag(self.frame, self.ids, name)
 
     def untag(self, name: str) -> int:
         """Take a tag from every sample of the view. Returns how many had it."""
-        return annotations.untag(self.frame, self.ids, name)
+        return edits.untag(self.frame, self.ids, name)
 
     # --- for the library's own rooms ---
 
@@ -365,7 +365,7 @@ class View:
 
 def _tag_lists(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:
     masks = {tag: mask[positions] for tag, mask in frame.tags.items()}
-    return [tuple(tags) for tags in annotations.tag_lists(masks, len(positions)).to_pylist()]
+    return [tuple(tags) for tags in edits.tag_lists(masks, len(positions)).to_pylist()]
 
 
 def _check_run(frame: Frame, run: str) -> None:

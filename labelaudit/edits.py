@@ -1,7 +1,8 @@
-"""Changes to labels and tags: read, change, merge back, under the dataset's writer lock."""
+"""Changes to labels, tags and notes: read, change, write back, under the dataset's writer lock."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 
@@ -57,6 +58,17 @@ def set_labels(
         )
     codes = np.array([MISSING if name is None else index[name] for name in names], np.int32)
     return change(frame, ids, lambda rows: rows.set_label(codes))
+
+
+def note(frame: Frame, key: str, value) -> None:
+    """Keep a JSON value beside the dataset (what noise was injected, say)."""
+    with frame.store.writing():
+        write_meta(frame, {**frame.meta, key: value})
+
+
+def write_meta(frame: Frame, meta: dict) -> None:
+    row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
+    frame.store.overwrite("meta", row, schema.META)
 
 
 class Rows:

@@ -1,0 +1,179 @@
+"""The whole walkthrough as one call: load, inject mistakes, train, predict, score, rank."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+
+from . import noise as noise_room
+from . import schema
+from .dataset import Dataset
+from .errors import StoppedError
+from .export import write_suspects
+from .frame import MISSING
+from .learn.config import TrainConfig
+from .progress import ProgressCallback, StopCheck, ignore, never
+from .rank import check_score, compute_scores, evaluate, suspects
+from .scores import SCORES
+from .sources import load_dataset
+from .view import View
+
+SHOWN = 10  # suspects in the printed result
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit found. Print it, or take `suspects` on."""
+
+    dataset: Dataset
+    run: str
+    score: str  # the one that ranks `suspects`
+    suspects: View
+    evaluation: pd.DataFrame | None  # one row a score; None where no mistakes were injected
+    noise: noise_room.NoiseReport | None
+    validation_accuracy: float | None  # against the labels as given
+    true_accuracy: float | None  # held-out accuracy against the labels before noise, if injected
+    stopped: bool
+    seconds: dict[str, float]  # by step
+
+    def to_csv(self, path) -> int:
+        """Write the suspects, most suspicious first. Returns how many."""
+        return write_suspects(self.suspects, path)
+
+    def top(self, n: int = SHOWN) -> pd.DataFrame:
+        """The first n suspects: id, filepath, given, predicted, the ranking score."""
+        table = self.suspects.limit(n).to_pandas()
+        table = table.rename(columns={"ground_truth": "given"})
+        return table[["id", "filepath", "given", "predicted", self.score]]
+
+    def to_dict(self) -> dict:
+        """Everything as plain JSON values; the first suspects only."""
+        return {
+            "dataset": self.dataset.name,
+            "samples": len(self.dataset),
+            "classes": self.dataset.classes,
+            "run": self.run,
+            "score": self.score,
+            "validation_accuracy": self.validation_accuracy,
+            "true_accuracy": self.true_accuracy,
+            "stopped": self.stopped,
+            "suspects": len(self.suspects),
+            "top": self.top().to_dict("records"),
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
+            "seconds": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.dataset.name}: {len(self.dataset):,} samples, "
+            f"{len(self.dataset.classes)} classes, run {self.run}"
+            f"{' (stopped early)' if self.stopped else ''}",
+        ]
+        if self.noise:
+            lines.append(f"Rehearsal: {self.noise}.")
+        if self.validation_accuracy is not None:
+            text = f"Validation accuracy {self.validation_accuracy:.3f} against the given labels"
+            if self.true_accuracy is not None:
+                text += f", {self.true_accuracy:.3f} against those before the mistakes"
+            lines.append(text + ".")
+        title = SCORES[self.score].title
+        count = len(self.suspects)
+        lines += [
+            "",
+            f"{count:,} suspects by {title}: {SCORES[self.score].meaning}",
+            _indented(self.top()) if count else "  none",
+        ]
+        if self.evaluation is not None:
+            k = self.evaluation["k"][0]
+            mistakes = self.evaluation["mistakes"][0]
+            lines += [
+                "",
+                f"Of the first {k:,} of each ranking (there are {mistakes:,} mistakes):",
+                _indented(self.evaluation.drop(columns=["k", "mistakes", "samples"])),
+            ]
+        spent = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
+        return "\n".join([*lines, "", f"Time: {spent}."])
+
+
+def audit(
+    dataset: Dataset | str,
+    *,
+    noise: float | None = None,
+    noise_kind: str = "uniform",
+    seed: int = 0,
+    run: str | None = None,
+    config: TrainConfig | None = None,
+    score: str | None = None,
+    k: int | None = None,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> AuditResult:
+    """Find the wrong labels of a dataset (or, with `noise`, rehearse on mistakes made on purpose).
+
+    dataset: a Dataset, the name of one, or a zoo name. noise: share of labels to make wrong first
+    (0 to 1); None audits the labels as they are, and says how well any noise injected before was
+    found. run, config: as in `train`. score: what ranks the suspects, by default the best that the
+    run has. k: suspects counted in the evaluation, by default as many as there are mistakes.
+    A stop during training audits with the epochs that are finished.
+    """
+    from .learn.predict import predict  # torch takes seconds to import
+    from .learn.train import make_plan, train
+
+    clock = _Clock()
+    if isinstance(dataset, str):
+        dataset = load_dataset(dataset, progress=progress, stop=stop)
+    clock.lap("load")
+    report = None
+    if noise is not None:
+        report = noise_room.inject(dataset, noise, noise_kind, seed)
+        clock.lap("noise")
+    trained = train(dataset, run, config, progress, stop)
+    clock.lap("train")
+    if trained.info["stopped"] and not trained.info["epochs"]:
+        raise StoppedError("the audit was stopped before the first epoch ended: nothing to rank.")
+    predict(dataset, trained.name, (config or TrainConfig()).device, progress)
+    clock.lap("predict")
+    compute_scores(dataset, trained.name, progress=progress)
+    clock.lap("score")
+    chosen = check_score(trained, score)
+    evaluation = evaluate(dataset.view(trained.name), k)
+    found = suspects(dataset, trained.name, chosen)
+    clock.lap("rank")
+    return AuditResult(
+        dataset=dataset,
+        run=trained.name,
+        score=chosen,
+        suspects=found,
+        evaluation=evaluation,
+        noise=report,
+        validation_accuracy=trained.info["validation_accuracy"],
+        true_accuracy=_true_accuracy(make_plan(dataset, config or TrainConfig()), trained.name),
+        stopped=trained.info["stopped"],
+        seconds=clock.laps,
+    )
+
+
+def _true_accuracy(plan, run: str) -> float | None:
+    """Accuracy on the held-out samples against their labels before noise; None without noise."""
+    if noise_room.MISTAKE not in plan.frame.tags:
+        return None
+    at = plan.positions[plan.held_out]
+    predicted = plan.frame.number(schema.table("predictions", run), "label", MISSING)[at]
+    return float((predicted == noise_room.labels_before_noise(plan.frame)[at]).mean())
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        now = time.monotonic()
+        self.laps[step], self._last = now - self._last, now
+
+
+def _indented(table: pd.DataFrame) -> str:
+    text = table.to_string(index=False, float_format=lambda value: f"{value:.4f}")
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,143 @@
+"""Ways out: the CSV of suspected mistakes, and the labels as they are now."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv, parquet
+
+from .cells import TAG_SEPARATOR, guard
+from .errors import LabelAuditError
+from .view import View
+
+BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
+LABEL_COLUMNS = ["id", "filepath", "label", "split", "tags"]
+
+
+def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
+    """Write a view as CSV, in its order: id … confidence, every score, tags. Returns the rows.
+
+    Text cells that a spreadsheet would run as a formula begin with an apostrophe. A file appears
+    whole or not at all.
+    """
+    return _write(view, target, _suspects_table, _csv_writer)
+
+
+def suspects_csv(view: View) -> bytes:
+    """What `write_suspects` writes, in memory (for a download)."""
+    buffer = io.BytesIO()
+    write_suspects(view, buffer)
+    return buffer.getvalue()
+
+
+def write_labels(view: View, path: str | os.PathLike) -> int:
+    """Write the labels as they are now as a manifest that `load_dataset` reads. Returns the rows.
+
+    The suffix says the format: .csv, .jsonl or .parquet. Columns: id, filepath, label, split,
+    tags. Images that are kept inside the dataset have no file; their names are written.
+    """
+    writers = {".csv": _csv_writer, ".jsonl": _jsonl_writer, ".parquet": _parquet_writer}
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise LabelAuditError(
+            f"{path} ends in {suffix or 'nothing'!r}: name it {', '.join(writers)} "
+            "for the format that you want."
+        )
+    as_text = suffix == ".csv"
+    return _write(view, path, lambda frame: _labels_table(frame, as_text), writers[suffix])
+
+
+def _suspects_table(frame: pd.DataFrame) -> pa.Table:
+    scores = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    names = [*BEFORE_SCORES, *(name for name in scores if name != "confidence"), "tags"]
+    return _as_text(pa.table({name: _column(frame, name) for name in names}))
+
+
+def _labels_table(frame: pd.DataFrame, as_text: bool) -> pa.Table:
+    frame = frame.rename(columns={"ground_truth": "label"})
+    table = pa.table({name: _column(frame, name) for name in LABEL_COLUMNS})
+    return _as_text(table) if as_text else table
+
+
+_TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(
+    ["filepath", "split", "ground_truth", "predicted", "label"], pa.string()
+)
+
+
+def _column(frame: pd.DataFrame, name: str) -> pa.Array:
+    return pa.array(frame[name], _TYPES.get(name, pa.float64()), from_pandas=True)
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """Tags joined, texts guarded: as a CSV holds them."""
+    for i, name in enumerate(table.column_names):
+        column = table[name]
+        if pa.types.is_list(column.type):
+            column = pc.binary_join(column, TAG_SEPARATOR)
+        if pa.types.is_string(column.type):
+            table = table.set_column(i, name, guard(column))
+    return table
+
+
+def _write(view: View, target, to_table: Callable, writer: Callable) -> int:
+    chunks: Iterator[pa.Table] = (to_table(frame) for frame in view.chunks())
+    first = next(chunks)
+    rows = 0
+    with _sink(target) as sink, writer(sink, first.schema) as out:
+        for table in (first, *chunks):
+            out.write_table(table)
+            rows += len(table)
+    return rows
+
+
+@contextmanager
+def _sink(target) -> Iterator[io.IOBase]:
+    """The open target; a path gets a file that is put in place only when it is complete."""
+    if hasattr(target, "write"):
+        yield target
+        return
+    path = Path(target)
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as sink:
+            yield sink
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except OSError as error:
+        raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:
+    return csv.CSVWriter(sink, schema, write_options=csv.WriteOptions(quoting_style="needed"))
+
+
+def _parquet_writer(sink: io.IOBase, schema: pa.Schema) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(sink, schema)
+
+
+class _jsonl_writer:  # noqa: N801 (stands beside the two library writers)
+    def __init__(self, sink: io.IOBase, schema: pa.Schema) -> None:
+        self._sink = sink
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        return None
+
+    def write_table(self, table: pa.Table) -> None:
+        text = table.to_pandas().to_json(orient="records", lines=True, force_ascii=False)
+        self._sink.write(text.encode())

@@ -1,0 +1,96 @@
+"""Images as uint8 tensors: held in memory where they fit, decoded ahead of need where not."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from ..errors import LabelAuditError, StoppedError
+from ..frame import Frame
+from ..progress import Meter, ProgressCallback, StopCheck
+
+DECODE_ROWS = 512  # images decoded by one thread at a time
+AHEAD = 3  # batches decoded before they are asked for, while streaming
+
+
+class Images:
+    """Some samples' images, by their place in `positions`. All are brought to one square size."""
+
+    def __init__(self, frame: Frame, positions: np.ndarray, size: int) -> None:
+        self.frame, self.positions, self.size = frame, positions, size
+        self._held: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def nbytes(self) -> int:
+        return len(self) * 3 * self.size * self.size
+
+    def hold(self, device: torch.device, progress: ProgressCallback, stop: StopCheck) -> None:
+        """Decode all of them now, into one tensor on `device`."""
+        meter = Meter("reading images", len(self), progress)
+        held = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
+        held = held.contiguous(memory_format=torch.channels_last)
+        start = 0
+        for batch in self._decoded(np.arange(len(self)), DECODE_ROWS):
+            if stop():
+                raise StoppedError("stopped while the images were read: nothing was trained.")
+            held[start : start + len(batch)] = batch
+            start += len(batch)
+            meter.advance(len(batch))
+        self._held = held.to(device)
+
+    def batches(self, order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """(places, uint8 (n, 3, size, size)) in this order, some `rows` at a time."""
+        if self._held is None:
+            groups = [order[start : start + rows] for start in range(0, len(order), rows)]
+            yield from zip(groups, self._decoded(order, rows), strict=True)
+            return
+        for start in range(0, len(order), rows):
+            places = order[start : start + rows]
+            yield places, self._held[torch.from_numpy(places).to(self._held.device)]
+
+    def _decoded(self, order: np.ndarray, rows: int) -> Iterator[torch.Tensor]:
+        """Batches decoded by threads, never more than AHEAD of the reader."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            waiting: deque[Future] = deque()
+            for start in range(0, len(order), rows):
+                waiting.append(pool.submit(self._decode, order[start : start + rows]))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _decode(self, places: np.ndarray) -> torch.Tensor:
+        rows = self.frame.take("samples", self.positions[places], ["filepath", "image"])
+        out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for i, (path, data) in enumerate(
+            zip(rows["filepath"].to_pylist(), rows["image"].to_pylist(), strict=True)
+        ):
+            out[i] = _pixels(path, data, self.size)
+        return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
+
+
+def _pixels(path: str, data: bytes | None, size: int) -> np.ndarray:
+    """One image as uint8 (size, size, 3)."""
+    try:
+        with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
+            image.draft("RGB", (size, size))  # lets JPEG decode at a fraction of its size
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        if upright.size != (size, size):
+            upright = upright.resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(upright)
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        raise LabelAuditError(
+            f"image {path} cannot be read any more ({error}): put it back, or load the dataset "
+            "again without it."
+        ) from error

@@ -1,0 +1,59 @@
+"""Runs a saved model over samples, and keeps label, confidence and logits of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..dataset import Dataset
+from ..edits import tag
+from ..errors import StoppedError
+from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..view import View
+from .compute import choose_device, forward
+from .images import Images
+from .saved import load_model
+
+PROCESSED = "processed"
+ROWS = 10_000  # predictions handed to the store at once
+
+
+def predict(
+    target: Dataset | View,
+    run: str | None = None,
+    device: str = "auto",
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> int:
+    """Store a run's predictions for every sample of a dataset or view; tag them `processed`.
+
+    run: by default the latest trained. Returns how many samples were predicted. A stop keeps
+    nothing of this call.
+    """
+    view = target.view() if isinstance(target, Dataset) else target
+    dataset = Dataset(view.frame.store.name)
+    model, info = load_model(dataset, run)
+    where = choose_device(device)
+    model = model.to(where)
+    positions = np.sort(view.positions())
+    ids = view.frame.ids[positions]
+    images = Images(view.frame, positions, info["image_size"])
+    meter = Meter("predicting", len(images), progress)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        held: list[np.ndarray] = []
+        start = 0
+        for at, logits in forward(model, images, np.arange(len(images)), where):
+            if stop():
+                raise StoppedError("predicting was stopped: nothing of it is kept.")
+            held.append(logits)
+            meter.advance(len(at))
+            end = int(at[-1]) + 1
+            if end - start >= ROWS or end == len(images):
+                yield ids[start:end], np.concatenate(held)
+                held, start = [], end
+
+    written = dataset.run(info["name"]).write_predictions(batches())
+    tag(view.frame, ids, PROCESSED)
+    return written

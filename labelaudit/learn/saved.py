@@ -1,0 +1,35 @@
+"""A trained model on disk: weights as safetensors (never a pickle), the rest as JSON."""
+
+from __future__ import annotations
+
+import safetensors.torch
+import torch
+
+from ..dataset import Dataset
+from ..errors import LabelAuditError
+from ..runs import Run
+from .config import TrainConfig
+from .models import build_model
+
+
+def save_model(run: Run, model: torch.nn.Module, info: dict) -> None:
+    """Keep a model under its run. `info` must hold `config`, `classes` and `image_size`."""
+    state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+    run.save(info, safetensors.torch.save(state))
+
+
+def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Module, dict]:
+    """A run's model, on the CPU in evaluation mode, and the run's info.
+
+    The model takes uint8 images (n, 3, S, S), S = info["image_size"], and gives logits (n, C) in
+    the order of info["classes"].
+    """
+    if run is None:
+        names = dataset.runs
+        if not names:
+            raise LabelAuditError(f"dataset {dataset.name!r} has no run yet: train first.")
+        run = names[-1]
+    kept = dataset.run(run)
+    model = build_model(TrainConfig.from_dict(kept.info["config"]), len(kept.classes))
+    model.load_state_dict(safetensors.torch.load(kept.weights()))
+    return model.eval(), kept.info

@@ -1,0 +1,160 @@
+"""Scores a run, ranks its suspects, and says how well known mistakes would have been found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from .dataset import Dataset
+from .errors import LabelAuditError
+from .noise import MISTAKE
+from .progress import Meter, ProgressCallback, ignore
+from .runs import Run
+from .scores import SCORES, default_score
+from .view import View
+
+CURVE_POINTS = 200  # of precision against number reviewed
+
+
+def compute_scores(
+    dataset: Dataset,
+    run: str | None = None,
+    names: Sequence[str] | None = None,
+    progress: ProgressCallback = ignore,
+) -> list[str]:
+    """Compute scores of a run and store them beside those it has. Returns their names.
+
+    run: by default the latest with predictions. names: by default every score that the run has
+    the data for. Samples without what a score needs get none (null), never a guess.
+    """
+    kept = dataset.run(run)
+    for name in names or ():
+        if name not in SCORES:
+            raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
+    wanted = [SCORES[name] for name in names or SCORES]
+    computed = _from_logits(dataset, kept, [s for s in wanted if s.reads == "logits"], progress)
+    watched = [s for s in wanted if s.reads != "logits"]
+    dynamics = kept.dynamics() if watched else None
+    if dynamics is None and names and watched:
+        raise LabelAuditError(
+            f"{watched[0].name} needs training dynamics, and run {kept.name!r} has none: "
+            "train with LabelAudit to record them."
+        )
+    if dynamics is not None:
+        by_name = dict(zip(("margin", "p_label"), dynamics, strict=True))
+        computed |= {score.name: score.function(by_name[score.reads]) for score in watched}
+    ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
+    kept.write_scores(ordered)
+    return list(ordered)
+
+
+def suspects(dataset: Dataset, run: str | None = None, score: str | None = None) -> View:
+    """The samples that a score speaks against, most suspicious first.
+
+    score: by default the best that the run has. A score with a boundary (AUM above 0: the given
+    class was behind) leaves out the samples below it; hardness has none and ranks all.
+    """
+    kept = dataset.run(run)
+    score = check_score(kept, score)
+    view = dataset.view(kept.name)
+    boundary = SCORES[score].boundary
+    if boundary is not None:
+        view = view.above(score, boundary)
+    return view.sort_by(score, reverse=True)
+
+
+def check_score(run: Run, score: str | None) -> str:
+    """`score` if the run has it; for None the best that it has."""
+    available = run.score_names()
+    if not available:
+        raise LabelAuditError(f"run {run.name!r} has no scores yet: score it first.")
+    if score is not None and score not in available:
+        raise LabelAuditError(
+            f"run {run.name!r} has no score {score!r}: it has {', '.join(available)}."
+        )
+    return score or default_score(available)
+
+
+def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
+    """How well each score finds the injected mistakes among a view's samples.
+
+    k: how many suspects a person would look at; by default as many as there are mistakes. One row
+    a score, the best first: average_precision (0 to 1, also called area under the precision-recall
+    curve; scikit-learn's definition), precision_at_k, recall_at_k, found (mistakes among the first
+    k), k, mistakes, samples. None where no mistake was injected.
+    """
+    rows = []
+    for name, mistaken in _rankings(view):
+        total = int(mistaken.sum())
+        first = min(k or total, len(mistaken))
+        found = int(mistaken[:first].sum())
+        rows.append(
+            {
+                "score": name,
+                # the ranking is what is judged, so ties are in the order that a person sees
+                "average_precision": average_precision_score(
+                    mistaken, np.arange(len(mistaken), 0, -1)
+                ),
+                "precision_at_k": found / first,
+                "recall_at_k": found / total,
+                "found": found,
+                "k": first,
+                "mistakes": total,
+                "samples": len(mistaken),
+            }
+        )
+    if not rows:
+        return None
+    table = pd.DataFrame(rows).sort_values("average_precision", ascending=False)
+    return table.reset_index(drop=True)
+
+
+def precision_curves(view: View) -> pd.DataFrame | None:
+    """Precision against number reviewed: columns reviewed, precision, score; for every score.
+
+    The rows with score "random order" are what looking without a ranking would give.
+    """
+    curves = []
+    for name, mistaken in _rankings(view):
+        # even steps, but close ones at the start, where people look
+        steps = np.geomspace(1, len(mistaken), CURVE_POINTS // 2)
+        steps = np.concatenate([steps, np.linspace(1, len(mistaken), CURVE_POINTS // 2)])
+        reviewed = np.unique(steps.astype(int))
+        precision = np.cumsum(mistaken)[reviewed - 1] / reviewed
+        curves.append(pd.DataFrame({"reviewed": reviewed, "precision": precision, "score": name}))
+    if not curves:
+        return None
+    base = curves[0].assign(score="random order", precision=float(mistaken.mean()))
+    return pd.concat([*curves, base], ignore_index=True)
+
+
+def _rankings(view: View) -> Iterator[tuple[str, np.ndarray]]:
+    """(score, whether each sample is a mistake, most suspicious first) for each score of a run."""
+    mistakes = view.frame.tags.get(MISTAKE)
+    if mistakes is None:
+        return
+    for name in Run(view.frame, view.resolved_run()).score_names():
+        ranked = view.above(name, -np.inf).sort_by(name, reverse=True)  # those that have the score
+        mistaken = mistakes[ranked.positions()]
+        if mistaken.any():
+            yield name, mistaken
+
+
+def _from_logits(
+    dataset: Dataset, run: Run, wanted: list, progress: ProgressCallback
+) -> dict[str, np.ndarray]:
+    """Scores of logits in one pass over them, NaN for samples without a prediction."""
+    if not wanted:
+        return {}
+    frame = dataset.view().frame
+    scores = {score.name: np.full(len(frame.ids), np.nan) for score in wanted}
+    meter = Meter("scoring", len(frame.ids), progress)
+    for positions, logits in run.logits():
+        labels = frame.label[positions]
+        for score in wanted:
+            scores[score.name][positions] = score.function(labels, logits)
+        meter.advance(len(positions))
+    return scores

@@ -1,0 +1,64 @@
+"""Every score: pure functions of labels, logits and training dynamics. Higher is more suspicious.
+
+To add one: a file with one function, and one line in `SCORES`. The app, the command line and the
+docs pick it up from there. Nothing here knows where the arrays come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .aum import aum
+from .cartography import cartography
+from .hardness import hardness
+from .mistakenness import mistakenness
+from .normalized_margin import normalized_margin
+from .self_confidence import self_confidence
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score and what a person needs to know of it."""
+
+    name: str
+    title: str
+    meaning: str  # one sentence, for tooltips and help texts
+    reads: str  # "logits": f(labels (n,), logits (n, C)); "margin" or "p_label": f((epochs, n))
+    boundary: float | None  # above it the evidence speaks for another class; None: no such point
+    function: Callable[..., np.ndarray]
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in [
+        Score("aum", "AUM", "The given class stayed behind another one while the model learned.",
+              "margin", 0.0, aum),
+        Score("cartography", "Cartography", "The given class got little probability while the "
+              "model learned.", "p_label", 0.5, cartography),
+        Score("self_confidence", "Self-confidence", "The trained model gives the given class "
+              "little probability.", "logits", 0.5, self_confidence),
+        Score("normalized_margin", "Normalized margin", "Another class is more probable than the "
+              "given one.", "logits", 0.5, normalized_margin),
+        Score("mistakenness", "Mistakenness", "The model is sure, and of another class.",
+              "logits", 0.5, mistakenness),
+        Score("hardness", "Hardness", "The model cannot decide, whatever the given label.",
+              "logits", None, hardness),
+    ]
+}  # fmt: skip
+
+# The score that ranks suspects unless told otherwise, and its stand-in for a run without dynamics.
+DEFAULT, DEFAULT_WITHOUT_DYNAMICS = "aum", "self_confidence"
+
+
+def default_score(available: list[str]) -> str | None:
+    """The best single score among those that a run has."""
+    for name in (DEFAULT, DEFAULT_WITHOUT_DYNAMICS, *SCORES):
+        if name in available:
+            return name
+    return None
+
+
+__all__ = ["DEFAULT", "SCORES", "Score", "default_score"]

@@ -1,0 +1,36 @@
+"""What the logit scores share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities (n, C), float64, of logits (n, C); safe for large values."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = shifted.astype(np.float64, copy=False)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def only_labelled(labels: np.ndarray, classes: int, scores: np.ndarray) -> np.ndarray:
+    """The scores, NaN where a sample has no given class among the model's (0 … classes - 1)."""
+    return np.where((labels >= 0) & (labels < classes), scores, np.nan)
+
+
+def of_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """values[i, labels[i]], (n,); any number where the label is missing."""
+    inside = np.clip(labels, 0, values.shape[1] - 1)
+    return np.take_along_axis(values, inside[:, None].astype(np.int64), axis=1)[:, 0]
+
+
+def best_other(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The largest value of a class other than labels[i], (n,)."""
+    inside = np.clip(labels, 0, values.shape[1] - 1)
+    others = values.copy()
+    np.put_along_axis(others, inside[:, None].astype(np.int64), -np.inf, axis=1)
+    return others.max(axis=1)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax of logits (n, C), float64."""
+    return np.exp(log_softmax(logits))

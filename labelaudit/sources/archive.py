@@ -1,0 +1,107 @@
+"""A zip of class folders, or of a manifest with its images. Nothing is extracted to disk."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from ..errors import LabelAuditError
+from . import manifest
+from .source import Row, Source, classes_of, is_image_name
+from .tree import read_tree
+
+MAX_MEMBER_BYTES = 256 << 20  # one image, expanded
+MAX_TOTAL_BYTES = 100 << 30  # all of them
+
+
+def open_archive(path: Path) -> Source:
+    """Images are kept inside the dataset, under the names that they have in the archive."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise LabelAuditError(f"{path} is not a whole zip archive: {error}.") from error
+    members = {info.filename: info for info in archive.infolist() if _wanted(info)}
+    total = sum(info.file_size for info in members.values())
+    if total > MAX_TOTAL_BYTES:
+        raise LabelAuditError(
+            f"{path} would expand to {total / 2**30:.0f} GiB, over the limit of "
+            f"{MAX_TOTAL_BYTES / 2**30:.0f} GiB: unpack it and load the folder."
+        )
+
+    def load(row: Row) -> bytes:
+        info = members.get(row["filepath"])
+        if info is None:
+            raise KeyError("there is no such file in the archive")
+        if info.file_size > MAX_MEMBER_BYTES:
+            raise ValueError(
+                f"expands to {info.file_size >> 20} MiB, over {MAX_MEMBER_BYTES >> 20}"
+            )
+        return archive.read(info)
+
+    description = f"archive {path.name}"
+    listing = _manifest_member(members)
+    if listing:
+        table = manifest.read_manifest(archive.read(listing), f"{path.name}/{listing}")
+        folder = PurePosixPath(listing).parent
+        return manifest.manifest_source(
+            description, table, lambda name: _inside(folder / name), load
+        )
+    return _class_folders(path, description, [n for n in members if is_image_name(n)], load)
+
+
+def _class_folders(path: Path, description: str, files: list[str], load) -> Source:
+    files.sort()
+    if not files:
+        raise LabelAuditError(
+            f"{path} holds neither images nor a manifest: zip one folder a class, or a manifest "
+            f"({', '.join(sorted(manifest.SUFFIXES))}) with its images."
+        )
+    places = read_tree(files)
+    if all(label is None for label, _ in places):
+        raise LabelAuditError(
+            f"the {len(files):,} images of {path} lie in no class folders: "
+            "zip one folder a class, or add a manifest."
+        )
+
+    def rows() -> Iterator[Row]:
+        for file, (label, split) in zip(files, places, strict=True):
+            if ".." in PurePosixPath(file).parts or file.startswith("/"):
+                source.skipped.add(file, "its path leads out of the archive")
+            elif label is None:
+                source.skipped.add(file, "lies in no class folder")
+            else:
+                yield {"filepath": file, "label": label, "split": split}
+
+    classes = classes_of([label for label, _ in places])
+    source = Source(description, classes, len(files), rows, load=load)
+    return source
+
+
+def _wanted(info: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(info.filename).parts
+    hidden = any(p.startswith("__MACOSX") or (p.startswith(".") and p != "..") for p in parts)
+    return not info.is_dir() and not hidden
+
+
+def _manifest_member(members: dict[str, zipfile.ZipInfo]) -> str | None:
+    """The one table at the top of the archive, or in the one folder around everything."""
+    tables = [name for name in members if PurePosixPath(name).suffix.lower() in manifest.SUFFIXES]
+    top = min((name.count("/") for name in members), default=0)
+    tables = [name for name in tables if name.count("/") == top]
+    if len(tables) > 1:
+        raise LabelAuditError(
+            f"the archive has several manifests ({', '.join(sorted(tables))}): leave one in it."
+        )
+    return tables[0] if tables else None
+
+
+def _inside(path: PurePosixPath) -> str:
+    """The member that a relative path names: `a/../b.jpg` is `b.jpg`."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)

@@ -1,0 +1,114 @@
+"""What every way in has in common: batches of samples, and an account of what was left out."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+from PIL import Image
+
+from ..errors import StoppedError
+from ..intake import INPUT
+from ..progress import Meter, StopCheck
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SKIPPED_LISTED = 1000  # further ones are counted only
+CHECK_ROWS = 1000  # images checked, and samples handed on, at once
+CHECK_SIZE = (64, 64)  # a JPEG is decoded no larger than this to see whether it is whole
+
+Row = dict  # the fields of intake.INPUT, those that are known
+
+
+class Skipped:
+    """Images that were left out: how many, and of the first ones which and why."""
+
+    def __init__(self) -> None:
+        self.report: dict = {"count": 0, "files": []}
+
+    def add(self, file: str, why: str) -> None:
+        self.report["count"] += 1
+        if len(self.report["files"]) < SKIPPED_LISTED:
+            self.report["files"].append({"file": str(file), "why": why})
+
+
+@dataclass
+class Source:
+    """A dataset that can be read once.
+
+    rows() yields samples as mappings; where `check` is set their images are opened, sized, and
+    left out if broken. `load`, where there is one, fetches the bytes of an image by its row.
+    """
+
+    description: str
+    classes: list[str]
+    total: int | None
+    rows: Callable[[], Iterable[Row]]
+    check: bool = True
+    load: Callable[[Row], bytes] | None = None
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
+        """Batches of intake.INPUT."""
+        rows = iter(self.rows())
+        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+            while group := list(islice(rows, CHECK_ROWS)):
+                if stop():
+                    raise StoppedError(f"reading {self.description} was stopped: nothing is kept.")
+                count = len(group)
+                if self.load:
+                    group = [row for row in group if self._loaded(row)]
+                if self.check:
+                    faults = list(pool.map(inspect_image, group))
+                    for row, why in zip(group, faults, strict=True):
+                        if why:
+                            self.skipped.add(row["filepath"], why)
+                    group = [row for row, why in zip(group, faults, strict=True) if not why]
+                meter.advance(count)
+                if group:
+                    yield pa.RecordBatch.from_pylist(group, schema=INPUT)
+
+    def _loaded(self, row: Row) -> bool:
+        try:
+            row["image"] = self.load(row)
+        except Exception as error:  # zip readers raise many kinds on broken members
+            self.skipped.add(row["filepath"], str(error) or type(error).__name__)
+            return False
+        return True
+
+
+def inspect_image(row: Row) -> str | None:
+    """Decode a row's image to see that it is whole; set its size, or return what is wrong."""
+    data = row.get("image")
+    try:
+        with Image.open(io.BytesIO(data) if data is not None else Path(row["filepath"])) as image:
+            row["width"], row["height"] = image.size
+            image.draft(None, CHECK_SIZE)
+            image.load()
+    except FileNotFoundError:
+        return "there is no such file"
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        return re.sub(r" <_io\.BytesIO.*?>", "", str(error)) or type(error).__name__
+    return None
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorted as a person would: by number where all are numbers ("9" before "10")."""
+    names = set(names)
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def is_image_name(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def classes_of(labels: Sequence[str | None]) -> list[str]:
+    return natural_order(label for label in set(labels) if label is not None)

@@ -1,0 +1,140 @@
+"""Well-known datasets: digits comes with scikit-learn, the others through torchvision."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from ..errors import LabelAuditError
+from ..home import local_home
+from ..progress import Meter, ProgressCallback
+from .arrays import open_arrays
+from .source import Source
+
+log = logging.getLogger(__name__)
+SPLITS = ("train", "test")
+DIGITS_SEED = 0
+
+# (images uint8, class indices, class names) of one split
+Arrays = tuple[np.ndarray, np.ndarray, list[str]]
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    title: str
+    about: str
+    load: Callable[[str, ProgressCallback], Arrays]
+
+
+def open_zoo(name: str, split: str | None, progress: ProgressCallback) -> Source:
+    """A zoo dataset, whole or one split; fetched the first time, never twice."""
+    if split is not None and split not in SPLITS:
+        raise LabelAuditError(f"{name} has no split {split!r}: its splits are train and test.")
+    wanted = SPLITS if split is None else (split,)
+    parts = [ZOO[name].load(part, progress) for part in wanted]
+    counted = [(part, len(images)) for part, (images, *_) in zip(wanted, parts, strict=True)]
+    return open_arrays(
+        np.concatenate([images for images, _, _ in parts]),
+        np.concatenate([labels for _, labels, _ in parts]),
+        [part for part, count in counted for _ in range(count)],
+        classes=parts[0][2],
+        description=f"zoo {name}",
+        names=[f"{name}/{part}/{i:05d}.png" for part, count in counted for i in range(count)],
+    )
+
+
+def _digits(split: str, progress: ProgressCallback) -> Arrays:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    parts = train_test_split(
+        np.arange(len(images)), test_size=0.2, random_state=DIGITS_SEED, stratify=digits.target
+    )
+    chosen = np.sort(parts[SPLITS.index(split)])
+    return images[chosen], digits.target[chosen], [str(name) for name in digits.target_names]
+
+
+def _torchvision(name: str, class_name: str) -> Callable[[str, ProgressCallback], Arrays]:
+    def load(split: str, progress: ProgressCallback) -> Arrays:
+        root = local_home() / "downloads" / name
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.with_suffix(".lock")):  # two processes never fetch at once
+            return _fetch(name, class_name, split, root, progress)
+
+    return load
+
+
+def _fetch(
+    name: str, class_name: str, split: str, root: Path, progress: ProgressCallback
+) -> Arrays:
+    """Through torchvision's own downloader; a broken archive is said so and fetched again."""
+    from torchvision import datasets
+
+    dataset_class = getattr(datasets, class_name)
+    for broken in _broken_archives(dataset_class, root):
+        _say(f"{broken} is broken or partial: fetching it again", progress)
+        broken.unlink()
+    try:
+        return _read(dataset_class, root, split, name, progress)
+    except OSError as error:  # URLError is one
+        raise LabelAuditError(
+            f"{name} could not be downloaded ({error}): check the network, "
+            f"or put the files where torchvision keeps them under {root}."
+        ) from error
+    except (RuntimeError, ValueError, EOFError) as error:
+        _say(f"the files of {name} are broken ({error}): fetching them again", progress)
+        shutil.rmtree(root)
+        root.mkdir()
+    try:
+        return _read(dataset_class, root, split, name, progress)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        raise LabelAuditError(
+            f"{name} could not be downloaded whole, also the second time ({error}): "
+            "check the network and try again."
+        ) from error
+
+
+def _read(dataset_class, root: Path, split: str, name: str, progress: ProgressCallback) -> Arrays:
+    Meter(f"fetching {name}, if it is not here yet", None, progress).report()
+    dataset = dataset_class(str(root), train=split == "train", download=True)
+    return np.asarray(dataset.data), np.asarray(dataset.targets), list(dataset.classes)
+
+
+def _broken_archives(dataset_class, root: Path) -> list[Path]:
+    """Downloaded archives whose checksum is not the one that torchvision expects."""
+    from torchvision.datasets.utils import check_integrity
+
+    if hasattr(dataset_class, "tgz_md5"):  # CIFAR: one archive
+        expected = [(root / dataset_class.filename, dataset_class.tgz_md5)]
+    else:  # MNIST: four
+        raw = root / dataset_class.__name__ / "raw"
+        expected = [(raw / filename, md5) for filename, md5 in dataset_class.resources]
+    return [path for path, md5 in expected if path.exists() and not check_integrity(str(path), md5)]
+
+
+def _say(message: str, progress: ProgressCallback) -> None:
+    log.warning(message)
+    Meter(message, None, progress).report()
+
+
+ZOO: dict[str, ZooEntry] = {
+    "digits": ZooEntry("Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn",
+                       _digits),
+    "cifar10": ZooEntry("CIFAR-10", "60,000 photographs, 32x32 colour, 10 classes; 170 MB download",
+                        _torchvision("cifar10", "CIFAR10")),
+    "cifar100": ZooEntry("CIFAR-100", "60,000 photographs, 32x32 colour, 100 classes; 169 MB "
+                         "download", _torchvision("cifar100", "CIFAR100")),
+    "mnist": ZooEntry("MNIST", "70,000 handwritten digits, 28x28 grey; 11 MB download",
+                      _torchvision("mnist", "MNIST")),
+    "fashion_mnist": ZooEntry("Fashion-MNIST", "70,000 articles of clothing, 28x28 grey, 10 "
+                              "classes; 31 MB download",
+                              _torchvision("fashion_mnist", "FashionMNIST")),
+}  # fmt: skip
