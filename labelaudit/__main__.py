@@ -39,7 +39,9 @@ class Bar:
             self._bar = tqdm(total=progress.total, desc=progress.stage, disable=None, leave=False)
         self._bar.n = progress.done
         if progress.epoch is not None:
-            shown = {"epoch": f"{progress.epoch}/{progress.epochs}", "loss": f"{progress.loss:.3f}"}
+            shown = {"epoch": f"{progress.epoch}/{progress.epochs}"}
+            if progress.loss is not None:
+                shown["loss"] = f"{progress.loss:.3f}"
             if progress.accuracy is not None:
                 shown["accuracy"] = f"{progress.accuracy:.3f}"
             self._bar.set_postfix(shown, refresh=False)

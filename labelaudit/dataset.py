@@ -41,6 +41,11 @@ class Dataset:
         return list(self._frame.classes)
 
     @property
+    def created(self) -> str:
+        """When it was made: ISO 8601, UTC, to the microsecond."""
+        return self._frame.meta["created"]
+
+    @property
     def info(self) -> dict:
         """Where it came from and what is in it: counts, splits, mistakes, runs, skipped files."""
         meta = self._frame.meta
@@ -48,7 +53,7 @@ class Dataset:
             "name": self.name,
             "uri": self._store.uri,
             "source": meta["source"],
-            "created": meta["created"],
+            "created": self.created,
             "classes": self.classes,
             "samples": len(self),
             "labelled": int((self._frame.label >= 0).sum()),
@@ -173,7 +178,7 @@ def create_dataset(
             store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
             meta = {
                 "source": source,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created": datetime.now(UTC).isoformat(),
                 "classes": intake.classes,
                 "next_id": intake.next_id,
                 "skipped": dict(skipped or {}),

@@ -97,7 +97,11 @@ class Frame:
             column = self.store.read("samples", ["split"])["split"].combine_chunks()
             coded = column.dictionary_encode()
             names = coded.dictionary.to_pylist()
-            order = np.argsort(names)
+            # training first, then by name
+            order = sorted(
+                range(len(names)),
+                key=lambda i: (not names[i].lower().startswith("train"), names[i]),
+            )
             rank = np.empty(len(names) + 1, np.int32)
             rank[order] = np.arange(len(names))
             rank[-1] = MISSING

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
 from .dataset import Dataset
 from .errors import LabelAuditError
@@ -86,6 +85,8 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     curve; scikit-learn's definition), precision_at_k, recall_at_k, found (mistakes among the first
     k), k, mistakes, samples. None where no mistake was injected.
     """
+    from sklearn.metrics import average_precision_score  # takes a second to import
+
     rows = []
     for name, mistaken in _rankings(view):
         total = int(mistaken.sum())

@@ -189,7 +189,7 @@ class View:
             return parent.positions()[arguments[0] :]
         return self.frame.selection(
             (self.steps, self.run),
-            self._stamp(),
+            self.stamp(),
             lambda: getattr(parent, f"_{kind}")(parent.positions(), *arguments),
         )
 
@@ -353,7 +353,7 @@ class View:
     def _then(self, *step) -> View:
         return replace(self, steps=(*self.steps, step))
 
-    def _stamp(self) -> tuple:
+    def stamp(self) -> tuple:
         """Versions of all that the view may read: equal stamps, equal answers."""
         store = self.frame.store
         run = self.run or self.frame.latest_run()

@@ -13,7 +13,7 @@ from ..errors import LabelAuditError
 from .images import Images
 
 EVALUATION_ROWS = 125  # larger batches leave the processor's cache and are slower
-TUNING_STEPS = 3
+TUNING_STEPS = 2  # the first one with a new number of threads pays for starting them
 
 
 def choose_device(name: str) -> torch.device:
@@ -45,45 +45,43 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 
 class ThreadTuner:
-    """Times a few steps with all threads and with one, and keeps the faster, each epoch anew.
+    """Times a step or two with one thread and with all, and keeps the faster, each epoch anew.
 
     What is best depends on who else is busy: alone on 2 cores two threads are twice as fast, but
     beside another busy process they wait for each other and are ten times slower than one.
     """
 
     def __init__(self, fixed: int | None) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.candidates = [fixed] if fixed else sorted({cores or 1, 1}, reverse=True)
-        self._epoch_begins()
-
-    def _epoch_begins(self) -> None:
-        self._spent: dict[int, list[float]] = {count: [] for count in self.candidates}
-        self._started: float | None = None
-        self._use(self.candidates[0])
+        self.candidates = [fixed] if fixed else sorted({1, available_cores()})
+        self.epoch_begins()
 
     def epoch_begins(self) -> None:
-        if len(self.candidates) > 1:
-            self._epoch_begins()
+        self._best: dict[int, float] = {}
+        self._trying = list(self.candidates) if len(self.candidates) > 1 else []
+        self._taken: list[float] = []
+        torch.set_num_threads(self.candidates[0])
 
     def step_begins(self) -> None:
         self._started = time.perf_counter()
 
     def step_ends(self) -> None:
-        if len(self.candidates) == 1 or self._using is None:
+        if not self._trying:
             return
-        self._spent[self._using].append(time.perf_counter() - self._started)
-        if len(self._spent[self._using]) < TUNING_STEPS:
+        self._taken.append(time.perf_counter() - self._started)
+        hopeless = self._best and self._taken[0] > 1.5 * min(self._best.values())
+        if len(self._taken) < TUNING_STEPS and not hopeless:
             return
-        untried = [count for count in self.candidates if not self._spent[count]]
-        if untried:
-            self._use(untried[0])
-        else:
-            self._use(min(self.candidates, key=lambda count: min(self._spent[count])))
-            self._using = None
+        self._best[self._trying.pop(0)] = min(self._taken)
+        self._taken = []
+        best = min(self._best, key=self._best.get)
+        torch.set_num_threads(self._trying[0] if self._trying else best)
 
-    def _use(self, count: int) -> None:
-        self._using: int | None = count
-        torch.set_num_threads(count)
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @torch.inference_mode()

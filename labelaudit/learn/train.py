@@ -136,15 +136,17 @@ class _Training:
         self.threads = ThreadTuner(config.threads)
         self.model = self._build()
         self.average = copy.deepcopy(self.model)
-        self.optimizer, self.schedule = self._optimizer()
+        self.optimizer, self.rate = self._optimizer()
+        self.updates = 0
         everything = len(plan.positions) + BACKWARD_COST * self.steps * self.batch_size
         self.meter = Meter("training", config.epochs * everything, progress, interval=0.2)
-        self.loss = math.nan
+        self.loss: float | None = None
         self.recent_margin = np.full(len(plan.positions), np.nan)
 
     def execute(self) -> Run:
         started = time.monotonic()
         stopped = False
+        self.meter.report(**self._details(1, 0))
         for epoch in range(1, self.config.epochs + 1):
             if not self._learn(epoch):
                 stopped = True
@@ -175,13 +177,14 @@ class _Training:
             weights, lr=rate, momentum=self.config.momentum, nesterov=self.config.momentum > 0,
             weight_decay=self.config.weight_decay,
         )  # fmt: skip
-        total = self.config.epochs * self.steps
-        up = max(self.config.warmup * total, 1)
+        return optimizer, rate
 
-        def share(step: int) -> float:
-            return min((step + 1) / up, max((total - step) / max(total - up, 1), 0.01))
-
-        return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    def _set_rate(self, done: float) -> None:
+        """One cycle: a straight line up, then down to nothing. done: share of the training."""
+        up = self.config.warmup
+        share = done / up if done < up else (1 - done) / max(1 - up, 1e-9)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * share
 
     # --- one epoch ---
 
@@ -194,6 +197,8 @@ class _Training:
         losses = []
         for step, (places, batch) in enumerate(self.images.batches(order, self.batch_size), 1):
             self.threads.step_begins()
+            share_of_epoch = (step - 0.5) * self.batch_size / len(order)
+            self._set_rate((epoch - 1 + min(share_of_epoch, 1)) / self.config.epochs)
             losses.append(self._step(places, batch.to(self.device)))
             self.threads.step_ends()
             self.loss = losses[-1]
@@ -228,15 +233,14 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        self.schedule.step()
+        self.updates += 1
         self._follow()
         return loss.item()
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights towards the model's; faster in the first steps."""
-        done = self.schedule.last_epoch
-        keep = min(self.config.average, done / (done + 10))
+        keep = min(self.config.average, self.updates / (self.updates + 10))
         followers, leaders = self.average.state_dict(), self.model.state_dict()
         floats = [key for key, value in leaders.items() if value.is_floating_point()]
         torch._foreach_lerp_(

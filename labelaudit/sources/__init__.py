@@ -30,6 +30,7 @@ def load_dataset(
     source: str | os.PathLike | None = None,
     *,
     split: str | None = None,
+    root: str | os.PathLike | None = None,
     overwrite: bool = False,
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
@@ -39,7 +40,8 @@ def load_dataset(
     name: an existing dataset; or one of the zoo (`digits`, `cifar10` …), which is fetched and made
     the first time; or, with `source`, the name that a new dataset gets. source: a folder of class
     folders (with or without train/test folders on top), a manifest (CSV, JSON lines, Parquet), or
-    a zip of either. split: of a zoo dataset only this split, kept as `<name>-<split>`.
+    a zip of either. root: the folder that a manifest's paths are relative to, by default its own.
+    split: of a zoo dataset only this split, kept as `<name>-<split>`.
 
     Images that cannot be read are left out; `dataset.info["skipped"]` says which and why.
     Raises LabelAuditError, with nothing made, where the source cannot be used at all.
@@ -50,7 +52,7 @@ def load_dataset(
                 f"split={split!r} is for the zoo: load {name!r} whole, then use "
                 f"load_dataset({name!r}).view().match(split={split!r})."
             )
-        return _make(name, _open(source), overwrite, progress, stop)
+        return _make(name, _open(source, root), overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
         if full_name in list_datasets() and not overwrite:
@@ -92,10 +94,17 @@ def load_arrays(
     return _make(name, source, overwrite, progress, never)
 
 
-def _open(source: str | os.PathLike) -> Source:
+def _open(source: str | os.PathLike, root: str | os.PathLike | None) -> Source:
     path = Path(source).expanduser()
     if not path.exists():
         raise LabelAuditError(f"{path} does not exist: check the path.")
+    if root is not None:
+        folder = Path(root).expanduser().absolute()
+        if path.suffix.lower() not in manifest.SUFFIXES or not folder.is_dir():
+            raise LabelAuditError(
+                f"root={str(root)!r} must be a folder, and goes with a manifest, not with {path}."
+            )
+        return manifest.open_manifest(path.absolute(), folder)
     for matches, opener in KINDS:
         if matches(path):
             return opener(path.absolute())

@@ -19,10 +19,11 @@ SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
 COLUMNS = ("filepath", "label", "split", "id", "tags")
 
 
-def open_manifest(path: Path) -> Source:
-    """File paths are taken as relative to the manifest's folder."""
+def open_manifest(path: Path, root: Path | None = None) -> Source:
+    """File paths are taken as relative to `root`, by default the manifest's folder."""
     table = read_manifest(path.read_bytes(), path.name)
-    return manifest_source(f"manifest {path}", table, lambda name: str(path.parent / name))
+    folder = root or path.parent
+    return manifest_source(f"manifest {path}", table, lambda name: str(folder / name))
 
 
 def manifest_source(

@@ -1,0 +1,30 @@
+"""LabelAudit in the browser: the page list and the sidebar that every page shares."""
+
+import streamlit as st
+
+from labelaudit.ui import sidebar
+
+st.set_page_config(
+    page_title="LabelAudit", page_icon=":material/rule:", layout="wide",
+    initial_sidebar_state="expanded",
+)  # fmt: skip
+
+# Files that lie directly in pages/ would be run without this file on a deep link; these are not.
+page = st.navigation(
+    {
+        "": [st.Page("pages/start/home.py", title="Start", icon=":material/home:", default=True)],
+        "Data": [
+            st.Page("pages/data/dataset.py", title="Dataset", icon=":material/photo_library:"),
+            st.Page("pages/data/noise.py", title="Noise", icon=":material/shuffle:"),
+        ],
+        "Model": [
+            st.Page("pages/model/train.py", title="Train", icon=":material/model_training:"),
+            st.Page("pages/model/predict.py", title="Predict", icon=":material/psychology:"),
+        ],
+        "Suspects": [
+            st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),
+        ],
+    }
+)
+sidebar.pick_dataset()
+page.run()

@@ -1,0 +1,1 @@
+"""What pages share. The only library room that imports streamlit."""

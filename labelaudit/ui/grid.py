@@ -1,0 +1,118 @@
+"""A page of a view as a grid of images: one block of HTML, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from threading import Lock
+
+import streamlit as st
+
+from ..errors import LabelAuditError
+from ..noise import MISTAKE
+from ..sample import Sample
+from ..scores import SCORES
+from ..view import View
+
+PAGE_SIZES = (24, 48, 96)
+THUMBNAIL = 160  # pixels a side; smaller images are sent as they are and scaled by the browser
+CACHED = 4000  # thumbnails kept by the server
+
+_QUIET_TAGS = {"processed"}  # on every sample that was predicted: says nothing in a grid
+
+
+def paged(view: View, key: str, score: str | None = None) -> None:
+    """Draw a view page by page. key: names the widgets, one set a page of the app."""
+    total = len(view)
+    size_key, page_key = f"{key}-size", f"{key}-page"
+    size = st.session_state.get(size_key, PAGE_SIZES[1])
+    pages = max(-(-total // size), 1)
+    st.session_state[page_key] = min(max(st.session_state.get(page_key, 1), 1), pages)
+
+    def turn(by: int) -> None:
+        st.session_state[page_key] += by
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button("Previous", icon=":material/chevron_left:", key=f"{key}-previous",
+                  on_click=turn, args=(-1,), disabled=st.session_state[page_key] <= 1)  # fmt: skip
+        st.button("Next", icon=":material/chevron_right:", icon_position="right", on_click=turn,
+                  args=(1,), disabled=st.session_state[page_key] >= pages,
+                  key=f"{key}-next")  # fmt: skip
+        st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
+        st.selectbox("Images a page", PAGE_SIZES, index=1, key=size_key, width=140)
+    first = (st.session_state[page_key] - 1) * size
+    samples = list(view.skip(first).limit(size).iter_samples())
+    st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}")
+    draw(samples, view, score)
+
+
+def draw(samples: list[Sample], view: View, score: str | None = None) -> None:
+    """Draw these samples, in order; with `score`, its value on each card."""
+    made = (view.frame.store.uri, view.frame.meta["created"])
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(lambda sample: _picture(made, sample), samples))
+    cards = (
+        _card(sample, picture, score) for sample, picture in zip(samples, pictures, strict=True)
+    )
+    st.html(f'<div class="la-grid">{"".join(cards)}</div>')
+
+
+def _card(sample: Sample, picture: str, score: str | None) -> str:
+    given = escape(sample.ground_truth or "no label")
+    labels = given
+    if sample.prediction and sample.prediction.label != sample.ground_truth:
+        predicted = escape(sample.prediction.label)
+        labels += f' <span class="la-to">→</span> <span class="la-wrong">{predicted}</span>'
+    details = []
+    if score and sample.scores.get(score) is not None:
+        title = escape(SCORES[score].title)
+        details.append(f'<span title="{title}">{sample.scores[score]:.3f}</span>')
+    for tag in sample.tags:
+        if tag not in _QUIET_TAGS:
+            marked, words = "", escape(tag)
+            if tag == MISTAKE:
+                marked, words = " la-mistake", f"{words}: was {escape(str(sample.original_label))}"
+            details.append(f'<span class="la-tag{marked}">{words}</span>')
+    hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
+    if sample.original_label != sample.ground_truth:
+        hover += f"\nwas labelled {sample.original_label}"
+    return (
+        f'<div class="la-card" title="{escape(hover)}">{picture}<div class="la-text">'
+        f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'
+        "</div></div>"
+    )
+
+
+_thumbnails: OrderedDict[tuple, str] = OrderedDict()
+_lock = Lock()
+
+
+def _picture(dataset: tuple[str, str], sample: Sample) -> str:
+    """An <img> of the sample; a box with words where the image cannot be read."""
+    key = (dataset, sample.id)
+    with _lock:
+        if key in _thumbnails:
+            _thumbnails.move_to_end(key)
+            return _thumbnails[key]
+    try:
+        image = sample.image
+    except LabelAuditError:
+        return '<div class="la-none">image cannot be read</div>'
+    small = max(image.size) <= THUMBNAIL // 2
+    image = image.convert("RGB")
+    if max(image.size) > THUMBNAIL:
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG" if small else "JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    kind = "png" if small else "jpeg"
+    name = ' class="la-small"' if small else ""
+    html = f'<img{name} alt="" src="data:image/{kind};base64,{data}">'
+    with _lock:
+        _thumbnails[key] = html
+        while len(_thumbnails) > CACHED:
+            _thumbnails.popitem(last=False)
+    return html

@@ -1,0 +1,32 @@
+"""The sidebar's part that is the same on every page: which dataset is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from ..errors import LabelAuditError
+from . import state
+
+
+def pick_dataset() -> None:
+    """Draw the dataset picker. The choice is `state.current()`."""
+    try:
+        names = state.dataset_names()
+    except LabelAuditError as error:
+        st.error(str(error))
+        st.stop()
+    wanted = st.session_state.pop(state.NEXT_DATASET, None)
+    if wanted in names:
+        st.session_state[state.DATASET] = wanted
+    if st.session_state.get(state.DATASET) not in names:
+        asked = st.query_params.get(state.DATASET)
+        st.session_state[state.DATASET] = asked if asked in names else names[0]
+    st.html(Path(__file__).with_name("style.css"))
+    with st.sidebar:
+        st.selectbox("Dataset", names, key=state.DATASET)
+        dataset = state.current()
+        mistakes = dataset.view().count_values("tags").get("mistake", 0)
+        text = f"{len(dataset):,} samples · {len(dataset.classes)} classes"
+        st.caption(text + (f" · {mistakes:,} planted mistakes" if mistakes else ""))

@@ -1,0 +1,44 @@
+"""What a browser session remembers, under named keys; and datasets, opened once a server."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ..dataset import Dataset, list_datasets
+from ..errors import LabelAuditError
+
+DATASET = "dataset"  # name of the chosen dataset
+NEXT_DATASET = "next_dataset"  # name that the picker is to show from the next run on
+WATCHED_JOB = "watched_job"  # id of the job that this session started and has not seen end
+SAMPLE = "digits"  # the embedded dataset
+
+
+def dataset_names() -> list[str]:
+    """The datasets here; the embedded one is made first where there is none."""
+    names = list_datasets()
+    if names:
+        return names
+    from ..sources import load_dataset
+
+    return [load_dataset(SAMPLE).name]
+
+
+def choose(name: str) -> None:
+    """Make a dataset the chosen one from the next run of the script on."""
+    st.session_state[NEXT_DATASET] = name
+
+
+def current() -> Dataset:
+    """The chosen dataset. Where it cannot be opened the page ends in one sentence."""
+    try:
+        fresh = Dataset(st.session_state[DATASET])
+        return _opened(fresh.name, fresh.created, fresh)
+    except LabelAuditError as error:
+        st.error(str(error))
+        st.stop()
+
+
+@st.cache_resource(max_entries=20, show_spinner=False)
+def _opened(name: str, created: str, _fresh: Dataset) -> Dataset:
+    """One handle for all sessions: its columns are cached. `created` tells a remade one apart."""
+    return _fresh

@@ -1,0 +1,82 @@
+"""Make some labels wrong on purpose, to rehearse an audit; take it back."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from labelaudit.errors import LabelAuditError
+from labelaudit.noise import MISTAKE, inject, restore
+from labelaudit.ui import grid, state
+
+KINDS = {
+    "uniform": "Any wrong class",
+    "pair": "The next class, or two classes mixed up",
+    "confusion": "By a confusion matrix",
+}
+NEXT = "every class with the next"
+
+dataset = state.current()
+st.title("Rehearse with planted mistakes")
+st.write(
+    "Some labels are made wrong on purpose and remembered, so that you can see how many of them "
+    "an audit finds on your own data. For a real audit, leave this out or take it back."
+)
+
+with st.sidebar:
+    st.markdown("**Mistakes**")
+    rate = st.slider("Share of labels to make wrong", 0.0, 0.5, 0.2, 0.01, format="percent")
+    kind = st.selectbox("Kind", list(KINDS), format_func=KINDS.get)
+    pair, matrix = None, None
+    if kind == "pair":
+        first = st.selectbox("Class", [NEXT, *dataset.classes])
+        if first != NEXT:
+            others = [name for name in dataset.classes if name != first]
+            pair = (first, st.selectbox("mixed up with", others))
+    if kind == "confusion":
+        file = st.file_uploader("Matrix (CSV, no header)", type="csv",
+                                help="Row = class, column = what it is taken for.")  # fmt: skip
+        if file:
+            try:
+                matrix = np.loadtxt(file, delimiter=",", ndmin=2)
+            except ValueError as error:
+                st.error(f"{file.name} is no matrix of numbers: {error}")
+    splits = list(dataset.info["splits"])
+    split = st.selectbox("In", ["all samples", *splits]) if splits else "all samples"
+    seed = st.number_input("Seed", 0, value=0, help="The same seed makes the same mistakes.")
+
+target = dataset if split == "all samples" else dataset.view().match(split=split)
+report = dataset.info["noise"]
+with st.container(horizontal=True):
+    ready = kind != "confusion" or matrix is not None
+    if st.button(
+        "Plant other mistakes" if report else "Plant mistakes",
+        type="primary", icon=":material/shuffle:", disabled=not ready,
+    ):  # fmt: skip
+        try:
+            inject(target, rate, kind, int(seed), pair, matrix)
+        except LabelAuditError as error:
+            st.error(str(error))
+        else:
+            st.rerun()
+    if report and st.button("Take them back", icon=":material/undo:"):
+        restore(dataset)
+        st.rerun()
+
+if not report:
+    st.info("All labels are as they were loaded. Choose a share in the sidebar and plant mistakes.")
+    st.stop()
+
+mixed = " and ".join(report["pair"]) if report["pair"] else None
+st.markdown(
+    f"**{report['changed']:,} of {report['eligible']:,} labels are wrong now** "
+    f"({KINDS[report['kind']].lower() if not mixed else f'{mixed} mixed up'}, "
+    f"seed {report['seed']}). Next: train a model."
+)
+st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+mistakes = dataset.view().match_tag(MISTAKE)
+given, original = mistakes.values("ground_truth"), mistakes.values("original_label")
+counts = pd.crosstab(pd.Series(original, name="was"), pd.Series(given, name="is now"))
+with st.expander("Which classes were mixed up"):
+    st.dataframe(counts, width="stretch")
+st.subheader("The planted mistakes")
+grid.paged(mistakes, "noise")

@@ -1,0 +1,63 @@
+"""Run a trained model over the samples; store predictions and scores."""
+
+import pandas as pd
+import streamlit as st
+
+from labelaudit.jobs import Job
+from labelaudit.scores import SCORES
+from labelaudit.ui import jobs, state
+
+dataset = state.current()
+st.title("Predict and score")
+st.write(
+    "The chosen run looks at every image: its label, confidence and logits are stored. Then every "
+    "image gets its scores; higher always means more suspicious."
+)
+if not dataset.runs:
+    st.info("There is no trained model yet.")
+    st.page_link("pages/model/train.py", label="Train one", icon=":material/model_training:")
+    st.stop()
+
+with st.sidebar:
+    st.markdown("**Predictions**")
+    run = st.selectbox("Run", dataset.runs[::-1], key="predict-run")
+    splits = list(dataset.info["splits"])
+    split = st.selectbox("Of", ["all samples", *splits]) if splits else "all samples"
+
+
+def predicted(job: Job) -> None:
+    st.success(f"{job.result['predicted']:,} samples are predicted and scored. Next: the results.")
+    st.page_link("pages/suspects/results.py", label="Results", icon=":material/fact_check:")
+
+
+if jobs.show(dataset.name, ["predict"], predicted) != jobs.ACTIVE and st.button(
+    f"Predict with {run}", type="primary", icon=":material/play_arrow:"
+):
+    jobs.begin("predict", dataset.name, run=run,
+               split=None if split == "all samples" else split)  # fmt: skip
+
+kept = dataset.run(run)
+if kept.has_predictions():
+    view = dataset.view(run)
+    agree, differ = len(view.match(wrong=False)), len(view.match(wrong=True))
+    done = sum(view.count_values("prediction").values())
+    a, b, c = st.columns(3)
+    a.metric("Predicted by this run", f"{done:,} of {len(dataset):,}")
+    b.metric("Agree with the given label", f"{agree:,}")
+    c.metric("Differ from it", f"{differ:,}")
+    pairs = view.class_pairs().head(12)
+    if len(pairs):
+        st.subheader("Most often taken for another class")
+        st.dataframe(pairs.rename(columns={"ground_truth": "given"}), hide_index=True)
+else:
+    st.info(f"{run} has no predictions yet.")
+
+with st.expander("What the scores mean"):
+    st.dataframe(
+        pd.DataFrame(
+            {"score": score.title, "a suspect when": score.meaning, "by this run": name in
+             kept.score_names()}
+            for name, score in SCORES.items()
+        ),
+        hide_index=True, width="stretch",
+    )  # fmt: skip

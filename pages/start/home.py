@@ -1,0 +1,71 @@
+"""What this is, and one button that shows it at work."""
+
+import streamlit as st
+
+from labelaudit.jobs import Job
+from labelaudit.ui import jobs, state
+
+NOISE = 0.2
+STEPS = [
+    ("pages/data/dataset.py", "Dataset", "Load images with labels; look at them."),
+    ("pages/data/noise.py", "Noise", "To rehearse: make some labels wrong. Leave it out for real."),
+    ("pages/model/train.py", "Train", "A small model learns; every image is watched."),
+    ("pages/model/predict.py", "Predict", "Predictions are stored and every image is scored."),
+    ("pages/suspects/results.py", "Results", "Suspects, worst first; take them home as CSV."),
+]
+
+
+def go(page: str, dataset: str | None = None) -> None:
+    """A button's callback: the run that follows switches to the page, with this dataset."""
+    st.session_state["go"] = page
+    if dataset:
+        state.choose(dataset)
+
+
+def show_result(job: Job) -> None:
+    best = job.result["evaluation"][0]
+    st.subheader("The sample audit is done")
+    a, b, c = st.columns([2, 2, 3])
+    a.metric("Labels made wrong", f"{best['mistakes']:,}")
+    b.metric("Found", f"{best['found']:,}")
+    by_luck = best["k"] * best["mistakes"] / best["samples"]
+    c.metric("Found at random", f"{by_luck:.0f}",
+             help=f"Expected among {best['k']:,} images picked at random.")  # fmt: skip
+    st.caption(f"Counted among the first {best['k']:,} suspects.")
+    st.button("See the suspects", type="primary", icon=":material/fact_check:",
+              on_click=go, args=("pages/suspects/results.py", state.SAMPLE))  # fmt: skip
+
+
+def invite() -> None:
+    st.subheader("See it work")
+    st.write(
+        f"1,797 handwritten digits, {NOISE:.0%} of their labels made wrong on purpose. "
+        "How many will it find? Takes well under a minute."
+    )
+    if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
+        jobs.begin("audit", state.SAMPLE, noise=NOISE, config={})
+
+
+if "go" in st.session_state:
+    st.switch_page(st.session_state.pop("go"))
+
+st.title("Find the wrong labels in your images")
+st.write(
+    "LabelAudit trains a small model on your dataset, watches how every image behaves while the "
+    "model learns, and puts those whose label does not fit in front of you, worst first."
+)
+left, right = st.columns([3, 2], gap="medium")
+with left, st.container(border=True, height="stretch"):
+    if jobs.show(state.SAMPLE, ["audit"], show_result) == jobs.NOTHING:
+        invite()
+with right, st.container(border=True, height="stretch"):
+    st.subheader("Audit your own images")
+    st.write("A folder, a table of file paths and labels, or a zip of either.")
+    st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
+              args=("pages/data/dataset.py",))  # fmt: skip
+
+st.subheader("The walk")
+for column, (number, (page, title, text)) in zip(st.columns(5), enumerate(STEPS, 1), strict=True):
+    with column:
+        st.page_link(page, label=f"**{number}. {title}**")
+        st.caption(text)

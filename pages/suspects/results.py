@@ -1,0 +1,99 @@
+"""The suspects of a run, worst first; the CSV of suspected mistakes."""
+
+import streamlit as st
+
+from labelaudit.export import suspects_csv
+from labelaudit.rank import evaluate, precision_curves, suspects
+from labelaudit.scores import SCORES, default_score
+from labelaudit.ui import charts, grid, state
+
+ANY = "any"
+
+dataset = state.current()
+runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
+if not runs:
+    st.title("Suspects")
+    st.info("Nothing is scored yet: train a model, then predict. The Start page does it all.")
+    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+    st.stop()
+
+with st.sidebar:
+    st.markdown("**Ranking**")
+    run = st.selectbox("Run", runs, key="results-run")
+    names = dataset.run(run).score_names()
+    score = st.selectbox(
+        "Score", names, index=names.index(default_score(names)), key="results-score",
+        format_func=lambda name: SCORES[name].title,
+    )  # fmt: skip
+    st.caption(SCORES[score].meaning)
+    everything = st.toggle("Rank all samples, not only suspects", key="results-all")
+    st.markdown("**Show**")
+    view = dataset.view(run).sort_by(score, reverse=True) if everything else suspects(
+        dataset, run, score)  # fmt: skip
+    given = st.selectbox("Given class", [ANY, *dataset.classes], key="results-given")
+    predicted = st.selectbox("Predicted class", [ANY, *dataset.classes], key="results-predicted")
+    tag = st.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
+    split = st.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
+
+ranked = view
+view = view.match(
+    label=None if given == ANY else given,
+    prediction=None if predicted == ANY else predicted,
+    split=None if split == ANY else split,
+)
+view = view if tag == ANY else view.match_tag(tag)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def rehearsal(stamp: tuple, run: str, _dataset) -> tuple:
+    whole = _dataset.view(run)
+    return evaluate(whole), precision_curves(whole)
+
+
+def show_rehearsal(table, curves) -> None:
+    """How well the planted mistakes were found, by every score."""
+    best = table[table["score"] == score].iloc[0]
+    st.markdown(
+        f"Of the first **{best['k']:,}** by {SCORES[score].title}, **{best['found']:,}** are "
+        f"planted mistakes ({best['precision_at_k']:.0%}); there are {best['mistakes']:,} in all."
+    )
+    charts.precision_curves(curves, int(best["mistakes"]))
+    number = st.column_config.NumberColumn
+    columns = ["score", "average_precision", "precision_at_k", "recall_at_k", "found"]
+    st.dataframe(
+        table.assign(score=table["score"].map(lambda name: SCORES[name].title))[columns],
+        hide_index=True, width="stretch",
+        column_config={
+            "average_precision": number("average precision", format="%.4f"),
+            "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
+            "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
+            "found": number(f"found in the first {best['k']:,}"),
+        },
+    )  # fmt: skip
+
+
+def show_images() -> None:
+    if len(view):
+        grid.paged(view, "results", score)
+    else:
+        st.info("No sample fits these filters: widen them in the sidebar.")
+
+
+kind = "samples" if everything else "suspects"
+of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
+with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+    st.title(f"{len(view):,}{of_all} {kind}", width="content")
+    st.download_button(
+        "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-suspects.csv",
+        "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
+        help="All that the filters show, not only this page.",
+    )  # fmt: skip
+table, curves = rehearsal(dataset.view(run).stamp(), run, dataset)
+if table is None:
+    show_images()
+else:
+    images, rehearsed = st.tabs(["Images", "Rehearsal: how good is this ranking?"])
+    with images:
+        show_images()
+    with rehearsed:
+        show_rehearsal(table, curves)
