@@ -55,7 +55,7 @@ class Frame:
 
         def load() -> list[dict]:
             rows = self.store.read("runs", ["id", "name", "created", "info"])
-            rows = rows.sort_by("id").to_pylist() if rows else []
+            rows = [] if rows is None else rows.sort_by("id").to_pylist()
             return [{**json.loads(row.pop("info")), **row} for row in rows]
 
         return self._cached("runs", self.store.version("runs"), load)
@@ -208,7 +208,7 @@ class Frame:
 
         def load() -> np.ndarray | None:
             rows = self.store.read(table, ["id"])
-            ids = rows["id"].to_numpy() if rows else np.empty(0, np.int64)
+            ids = np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
             if np.array_equal(ids, self._ids):
                 return None
             places = np.searchsorted(self._ids, ids)

@@ -63,15 +63,11 @@ class Store:
     def version(self, table: str) -> int:
         """Commit number of a table; 0 where there is none."""
         handle = self._open(table)
-        return handle.version if handle else 0
+        return 0 if handle is None else handle.version
 
     def columns(self, table: str) -> list[str]:
         handle = self._open(table)
-        return handle.schema.names if handle else []
-
-    def schema(self, table: str) -> pa.Schema | None:
-        handle = self._open(table)
-        return handle.schema if handle else None
+        return [] if handle is None else handle.schema.names
 
     def read(self, table: str, columns: Sequence[str]) -> pa.Table | None:
         """These columns of the whole table, in stored order; None where there is no table."""
@@ -104,14 +100,14 @@ class Store:
         self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
     ) -> None:
         with self._writing(table, data, schema) as rows:
-            handle = self._open(table) or self._db.create_table(table, schema=schema)
+            handle = self._open_or_create(table, schema)
             handle.add(rows)
             self._tidy(handle)
 
     def upsert(self, table: str, data: pa.Table) -> None:
         """Replace the rows with these ids, insert the others."""
         with self._writing(table, data, data.schema) as rows:
-            handle = self._open(table) or self._db.create_table(table, schema=data.schema)
+            handle = self._open_or_create(table, data.schema)
             merge = handle.merge_insert("id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(rows)
             self._tidy(handle)
@@ -127,6 +123,11 @@ class Store:
             if table in self.tables():
                 raise
             return None
+
+    def _open_or_create(self, table: str, schema: pa.Schema) -> lancedb.table.Table:
+        handle = self._open(table)
+        # not `or`: an empty table is false
+        return self._db.create_table(table, schema=schema) if handle is None else handle
 
     def _tidy(self, handle: lancedb.table.Table) -> None:
         if handle.version % COMMITS_BEFORE_OPTIMIZE == 0:

@@ -7,8 +7,8 @@ import numpy as np
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (n, C), float64, of logits (n, C); safe for large values."""
+    logits = logits.astype(np.float64, copy=False)
     shifted = logits - logits.max(axis=1, keepdims=True)
-    shifted = shifted.astype(np.float64, copy=False)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 

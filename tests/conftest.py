@@ -1,0 +1,105 @@
+"""Every test has a LABELAUDIT_HOME of its own; what takes long to make is made once and copied."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import labelaudit
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty LABELAUDIT_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("LABELAUDIT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def audited_home(tmp_path_factory) -> Path:
+    """A home with digits, 20 % mistakes and one scored run. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("audited")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABELAUDIT_HOME", str(folder))
+        config = labelaudit.TrainConfig(epochs=6, threads=1)
+        labelaudit.audit("digits", noise=0.2, config=config)
+    return folder
+
+
+@pytest.fixture
+def audited(audited_home, home) -> labelaudit.Dataset:
+    """Digits, audited, in this test's home: copying the folder copies the audit."""
+    shutil.copytree(audited_home / "datasets", home / "datasets")
+    return labelaudit.load_dataset("digits")
+
+
+@pytest.fixture
+def digits(home) -> labelaudit.Dataset:
+    return labelaudit.load_dataset("digits")
+
+
+@pytest.fixture
+def make_dataset(home):
+    """A dataset of n samples without real images: make_dataset(n, classes, name)."""
+
+    def make(n: int = 100, classes: int = 4, name: str = "plain", **columns) -> labelaudit.Dataset:
+        from labelaudit.dataset import create_dataset
+
+        labels = [f"c{i % classes}" for i in range(n)]
+        rows = {"filepath": [f"/nowhere/{i}.png" for i in range(n)], "label": labels, **columns}
+        return create_dataset(name, rows)
+
+    return make
+
+
+@pytest.fixture
+def picture():
+    """Write a small picture, its colour chosen by `seed`: picture(path, seed, size)."""
+
+    def write(path: Path, seed: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+class Server:
+    """A file server on 127.0.0.1 that counts what it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.requests = folder, []
+        outer = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_) -> None:
+                outer.requests.append(self.path)
+
+        handler = partial(Handler, directory=str(folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def file_server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = Server(folder)
+    yield server
+    server.close()

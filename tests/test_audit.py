@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import labelaudit
+from labelaudit.errors import LabelAuditError, StoppedError
+
+QUICK = labelaudit.TrainConfig(epochs=6, threads=1)
+
+
+def test_rehearsal_on_digits_finds_nearly_all_mistakes(tmp_path):
+    result = labelaudit.audit("digits", noise=0.2, config=QUICK)
+    best = result.evaluation.iloc[0]
+    assert best.average_precision > 0.98
+    assert (best.mistakes, best.k) == (359, 359)
+    assert result.true_accuracy > 0.9 > result.validation_accuracy
+    assert result.noise.changed == 359
+    assert result.score == "aum"
+    assert result.to_csv(tmp_path / "s.csv") == len(result.suspects) > 300
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert table.id.tolist() == result.suspects.ids.tolist()
+    text = str(result)
+    for part in ("1,797 samples", "10 classes", "run-1", "359 of 1,797", "aum", "Time: load"):
+        assert part in text
+    assert str(result.top(1)["id"].iloc[0]) in text
+    data = result.to_dict()
+    assert data["evaluation"][0]["found"] == best.found
+    assert len(data["top"]) == 10
+
+
+def test_a_real_audit_changes_no_label(digits):
+    before = digits.view().values("ground_truth").tolist()
+    result = labelaudit.audit(digits, config=labelaudit.TrainConfig(epochs=2, threads=1))
+    assert digits.view().values("ground_truth").tolist() == before
+    assert result.evaluation is None
+    assert result.noise is None
+    assert "Rehearsal" not in str(result)
+    assert digits.info["tags"] == {"processed": 1797}
+
+
+def test_a_stop_before_the_first_epoch_is_said(digits):
+    with pytest.raises(StoppedError):
+        labelaudit.audit(digits, config=QUICK, stop=lambda: True)
+
+
+def test_bad_input_is_said_before_anything_happens(home):
+    with pytest.raises(LabelAuditError, match="no dataset 'pets'"):
+        labelaudit.audit("pets")
+    with pytest.raises(LabelAuditError, match="between 0 and 1"):
+        labelaudit.audit("digits", noise=3)
+    assert labelaudit.load_dataset("digits").runs == []

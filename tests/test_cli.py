@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import labelaudit
+from labelaudit.__main__ import main
+
+
+def cli(*arguments, code: int = 0, **options):
+    result = CliRunner().invoke(main, [str(a) for a in arguments], **options)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_every_command_and_option_is_documented_with_an_example_that_parses():
+    for name, command in main.commands.items():
+        text = cli(name, "--help").stdout
+        example = re.search(r"Example:\n\s+labelaudit (.+)", text)
+        assert example, name
+        words = shlex.split(example[1])
+        assert words[0] == name
+        command.make_context(name, words[1:])  # raises on an unknown option
+        assert command.help, name
+        for option in command.params:
+            if option.param_type_name == "option":
+                assert option.help, f"{name} {option.name}"
+        assert "--json" in text, name
+    assert "Exit codes: 0" in cli("--help").stdout
+
+
+def test_the_walk_step_by_step(tmp_path, home):
+    assert "no datasets yet" in cli("datasets").stdout
+    assert "1,797 samples (1,437 train, 360 test), 10 classes" in cli("load", "digits").stdout
+    assert "359 of 1,797" in cli("noise", "digits", "--rate", 0.2).stdout
+    trained = json.loads(cli("train", "digits", "--epochs", 2, "--run", "mine", "--json").stdout)
+    assert trained["epochs"] == 2
+    assert "1,797 samples predicted" in cli("predict", "digits").stdout
+    assert "mistakenness" in cli("score", "digits", "--run", "mine").stdout
+    found = cli("suspects", "digits", "--given", "3", "--csv", tmp_path / "s.csv", "--json")
+    data = json.loads(found.stdout)
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert len(table) == data["suspects"]
+    assert set(table.ground_truth) == {3}
+    assert [row["id"] for row in data["top"]] == table.id.tolist()[:20]
+    assert "1,797 labels" in cli("export", "digits", tmp_path / "labels.csv").stdout
+    assert len(pd.read_csv(tmp_path / "labels.csv")) == 1797
+    assert "359 labels are as they were" in cli("noise", "digits", "--restore").stdout
+    listed = json.loads(cli("datasets", "--json").stdout)
+    assert listed["datasets"][0]["runs"] == ["mine"]
+    assert "deleted" in cli("delete", "digits", "--yes").stdout
+    assert labelaudit.list_datasets() == []
+
+
+def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, home):
+    result = cli("audit", "digits", "--noise", 0.2, "--epochs", 4, "--csv", tmp_path / "s.csv",
+                 "-k", 100)  # fmt: skip
+    for part in ("1,797 samples", "10 classes", "Validation accuracy", "suspects by AUM",
+                 "Of the first 100 of each ranking", "average_precision", "precision_at_k"):  # fmt: skip
+        assert part in result.stdout, part
+    written = int(re.search(r"([\d,]+) suspects written", result.stdout)[1].replace(",", ""))
+    assert len(pd.read_csv(tmp_path / "s.csv")) == written
+    data = json.loads(cli("audit", "digits", "--epochs", 1, "--json").stdout)
+    assert data["run"] == "run-2"
+    assert {row["score"] for row in data["evaluation"]} >= {"aum", "hardness"}
+
+
+def test_load_of_own_data_says_what_was_left_out(tmp_path, picture):
+    for i in range(3):
+        picture(tmp_path / "pets" / f"c{i % 2}" / f"{i}.png")
+    (tmp_path / "pets/c0/bad.jpg").write_bytes(b"?")
+    text = cli("load", tmp_path / "pets").stdout
+    assert "pets: 3 samples, 2 classes" in text
+    assert "1 images were left out" in text
+    assert "bad.jpg: cannot identify" in text
+
+
+def test_noise_by_matrix_and_by_pair(tmp_path, home):
+    np.savetxt(tmp_path / "m.csv", np.eye(10, k=1), delimiter=",")
+    cli("load", "digits")
+    cli("noise", "digits", "--rate", 0.1, "--kind", "confusion", "--confusion", tmp_path / "m.csv")
+    view = labelaudit.load_dataset("digits").view().match_tag("mistake")
+    given, before = view.values("ground_truth"), view.values("original_label")
+    assert (given.astype(int) == before.astype(int) + 1).all()
+    data = cli("noise", "digits", "--rate", 0.5, "--kind", "pair", "--pair", "3", "8", "--json")
+    assert json.loads(data.stdout)["pair"] == ["3", "8"]
+    (tmp_path / "bad.csv").write_text("a,b")
+    failed = cli("noise", "digits", "--rate", 0.1, "--kind", "confusion", "--confusion",
+                 tmp_path / "bad.csv", code=1)  # fmt: skip
+    assert "no matrix of numbers" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["load", "/nowhere/at/all"], 1, "does not exist"),
+        (["train", "pets"], 1, "no dataset 'pets'"),
+        (["suspects", "digits"], 1, "train or predict first"),
+        (["export", "digits", "out.doc"], 1, ".csv"),
+        (["noise", "digits", "--rate", "7"], 1, "7.0"),
+        (["train", "digits", "--epochs", "0"], 1, "epochs=0"),
+        (["predict", "digits"], 1, "train first"),
+        (["noise", "digits"], 2, "--rate"),
+        (["train", "digits", "--model", "gpt"], 2, "gpt"),
+        (["frobnicate"], 2, "No such command"),
+        (["delete", "digits"], 1, "Aborted"),
+    ],
+)
+def test_exit_codes_and_one_clear_line_on_stderr(digits, arguments, code, says):
+    result = cli(*arguments, code=code, input="")
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_import_is_light():
+    """`import labelaudit` and `--help` must not load torch."""
+    import subprocess
+    import sys
+
+    code = "import sys, labelaudit.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+import labelaudit
+from labelaudit.dataset import Dataset, create_dataset, delete_dataset, list_datasets
+from labelaudit.errors import LabelAuditError
+
+
+def test_ids_count_up_and_are_never_reused(make_dataset):
+    dataset = make_dataset(3)
+    assert dataset.view().ids.tolist() == [1, 2, 3]
+    assert dataset.add_samples([{"filepath": "/a", "id": 10}]) == [10]
+    assert dataset.add_samples([{"filepath": "/b"}, {"filepath": "/c"}]) == [11, 12]
+    assert len(Dataset("plain")) == 6
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda rows: rows,
+        lambda rows: iter(rows),
+        lambda rows: pd.DataFrame(rows),
+        lambda rows: pa.Table.from_pylist(rows),
+        lambda rows: {name: [row[name] for row in rows] for name in rows[0]},
+    ],
+    ids=["list", "iterator", "pandas", "arrow", "columns"],
+)
+def test_samples_may_come_in_many_shapes(make_dataset, shape):
+    dataset = make_dataset(2)
+    rows = [
+        {"filepath": "/x.png", "label": "c1", "split": "test", "tags": ["odd", "new"]},
+        {"filepath": "/y.png", "label": "zebra", "split": "test", "tags": []},
+    ]
+    first, second = dataset.add_samples(shape(rows))
+    assert dataset[first].ground_truth == "c1"
+    assert set(dataset[first].tags) == {"new", "odd"}
+    assert dataset[second].ground_truth == "zebra"
+    assert dataset.classes[-1] == "zebra"  # known classes keep their index
+
+
+def test_images_from_memory_are_kept_exactly(make_dataset):
+    dataset = make_dataset(1)
+    array = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
+    grey = Image.fromarray(array[..., 0])
+    a, b = dataset.add_samples([{"image": array}, {"image": grey}])
+    np.testing.assert_array_equal(np.asarray(dataset[a].image), array)
+    np.testing.assert_array_equal(np.asarray(dataset[b].image), array[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"label": "c0"}], "row 1 has neither"),
+        ([{"filepath": "/a", "id": 2}], "id 2 is taken"),
+        ([{"filepath": "/a", "id": 50}, {"filepath": "/b", "id": 50}], "id 50 is given to 2"),
+        ([{"filepath": "/a", "id": 50}, {"filepath": "/b"}], "all or none"),
+        ([{"filepath": "/a", "id": -4}], "-4 is negative"),
+        ([{"filepath": "/a", "colour": "red"}], "colour"),
+        ([{"filepath": "/a", "label": " "}], "label is empty"),
+        ([{"filepath": "/a", "tags": [" x"]}], "cannot be a tag"),
+        ([{"image": np.zeros((4, 4))}], "float64"),
+        ([{"image": np.zeros((4, 4, 7), np.uint8)}], r"(4, 4, 7)"),
+        ([{"filepath": "/a", "id": "seven"}], "'id'"),
+    ],
+)
+def test_bad_samples_add_nothing_and_say_what_is_wrong(make_dataset, rows, says):
+    dataset = make_dataset(3)
+    with pytest.raises(LabelAuditError) as caught:
+        dataset.add_samples(rows)
+    assert says in str(caught.value)
+    assert len(Dataset("plain")) == 3
+
+
+def test_labels_are_set_one_by_one_and_in_bulk(make_dataset):
+    dataset = make_dataset(8, classes=4)
+    assert dataset.set_labels([1, 2], "c3") == 2
+    assert dataset.set_labels([3, 4], ["c0", "c0"]) == 2
+    dataset[5].set_label("c2")
+    fresh = Dataset("plain").view()
+    assert fresh.values("ground_truth").tolist() == ["c3", "c3", "c0", "c0", "c2", "c1", "c2", "c3"]
+    assert fresh.values("original_label").tolist() == [f"c{i % 4}" for i in range(8)]
+    assert dataset.set_labels([1], "c3") == 0  # it has that label already
+    dataset.set_labels([1], "c0")  # back to its first: it counts as unchanged again
+    assert dataset._frame.original_label[0] == -1
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "says"),
+    [
+        ([1], "cow", "'cow' is no class"),
+        ([99], "c0", "id 99"),
+        ([1, 2], ["c0"], "2 ids but 1 labels"),
+        ([1, 1], ["c0", "c1"], "twice"),
+    ],
+)
+def test_bad_labels_change_nothing(make_dataset, ids, labels, says):
+    dataset = make_dataset(4)
+    before = dataset.view().to_pandas()
+    with pytest.raises(LabelAuditError, match=says):
+        dataset.set_labels(ids, labels)
+    assert dataset.view().to_pandas().equals(before)
+
+
+def test_tags_are_set_one_by_one_and_in_bulk(make_dataset):
+    dataset = make_dataset(6)
+    assert dataset.view().match(label=["c0", "c1"]).tag("a") == 4
+    assert dataset.tag([1, 3], "b") == 2
+    assert dataset.tag([1], "b") == 0
+    sample = dataset[1]
+    sample.tag("own")
+    assert sample.tags == dataset[1].tags == ("a", "b", "own")
+    sample.untag("a")
+    assert dataset[1].tags == ("b", "own")
+    assert dataset.view().match_tag("a").untag("a") == 3
+    assert dataset.info["tags"] == {"b": 2, "own": 1}
+    with pytest.raises(LabelAuditError, match="cannot be a tag"):
+        dataset.tag([1], "two\nlines")
+
+
+def test_a_sample_answers_by_name(audited):
+    sample = audited[5]
+    assert sample["hardness"] == sample.scores["hardness"]
+    assert sample["ground_truth"] == sample.ground_truth
+    with pytest.raises(LabelAuditError, match=r"no field 'colour': .*ground_truth.*aum"):
+        sample["colour"]
+    assert sample.image.size == (8, 8)
+    logits = sample.prediction.logits
+    assert logits.shape == (10,)
+    assert audited.classes[logits.argmax()] == sample.prediction.label
+
+
+def test_unknown_ids_and_names_are_said(make_dataset):
+    dataset = make_dataset(3)
+    with pytest.raises(LabelAuditError, match="no sample with id 77"):
+        dataset[77]
+    with pytest.raises(LabelAuditError, match="no dataset 'nope': the datasets are plain"):
+        Dataset("nope")
+    for name in ("../evil", "", "a/b", ".hidden", "x" * 65, "a..b"):
+        with pytest.raises(LabelAuditError, match="cannot be a dataset name"):
+            create_dataset(name, [{"filepath": "/a"}])
+
+
+def test_a_missing_image_is_said_when_it_is_opened(make_dataset):
+    with pytest.raises(LabelAuditError, match=r"/nowhere/0.png is no longer there"):
+        _ = make_dataset(1)[1].image
+
+
+def test_create_refuses_to_replace_unless_told(make_dataset):
+    make_dataset(3)
+    with pytest.raises(LabelAuditError, match="already"):
+        make_dataset(5)
+    assert len(Dataset("plain")) == 3
+    create_dataset("plain", [{"filepath": "/a", "label": "x"}], overwrite=True)
+    assert len(Dataset("plain")) == 1
+
+
+def test_a_load_that_fails_leaves_nothing(home):
+    def rows():
+        yield {"filepath": "/a", "label": "x"}
+        raise LabelAuditError("the source broke")
+
+    with pytest.raises(LabelAuditError, match="the source broke"):
+        create_dataset("half", rows())
+    assert list_datasets() == []
+    assert not (home / "datasets" / "half").exists()
+
+
+def test_delete(make_dataset, home):
+    make_dataset(3)
+    delete_dataset("plain")
+    assert list_datasets() == []
+    assert not (home / "datasets" / "plain").exists()
+    with pytest.raises(LabelAuditError, match="no dataset 'plain'"):
+        delete_dataset("plain")
+
+
+def test_any_uri_serves_as_home(home, monkeypatch):
+    """LanceDB takes file:// like s3://: nothing may assume a plain path."""
+    monkeypatch.setenv("LABELAUDIT_HOME", f"file://{home}/elsewhere")
+    monkeypatch.setenv("HOME", str(home))  # locks and downloads
+    dataset = labelaudit.load_dataset("digits")
+    dataset.tag([1], "x")
+    assert list_datasets() == ["digits"]
+    assert Dataset("digits").info["tags"] == {"x": 1}
+    delete_dataset("digits")
+    assert list_datasets() == []
+
+
+def test_a_home_that_cannot_be_written_is_said(home, monkeypatch, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    monkeypatch.setenv("LABELAUDIT_HOME", str(blocker / "inside"))
+    with pytest.raises(LabelAuditError, match="set LABELAUDIT_HOME"):
+        labelaudit.load_dataset("digits")

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import labelaudit
+from labelaudit import TrainConfig, load_arrays, predict, train
+from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.learn.compute import ThreadTuner, choose_device, forward
+from labelaudit.learn.config import BACKBONES, MODELS
+from labelaudit.learn.images import Images
+from labelaudit.learn.models import Backbone, build_model, load_pretrained
+from labelaudit.learn.saved import load_model
+from labelaudit.learn.train import image_size, make_plan
+
+QUICK = TrainConfig(epochs=2, threads=1)
+
+
+@pytest.fixture
+def stripes(home):
+    """80 images of two classes that are easy to tell apart, with unlabelled and test samples."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (80, 16, 16, 3), np.uint8)
+    labels = np.arange(80) % 2
+    images[labels == 1, :, ::2] += 180
+    images[labels == 0, ::2] += 180
+    labels[[3, 4]] = -1
+    splits = ["train"] * 64 + ["test"] * 16
+    return load_arrays("stripes", images, labels, classes=["flat", "tall"], splits=splits)
+
+
+def test_training_learns_and_records_every_labelled_sample_every_epoch(stripes):
+    seen = []
+    config = TrainConfig(epochs=6, batch_size=16, threads=1)
+    run = train(stripes, config=config, progress=seen.append)
+    assert run.name == "run-1"
+    info = run.info
+    assert (info["learned"], info["held_out"], info["epochs"]) == (62, 16, 6)
+    assert info["validation_accuracy"] == 1.0
+    assert info["classes"] == ["flat", "tall"]
+    margin, p_label = run.dynamics()
+    assert margin.shape == p_label.shape == (6, 80)
+    unlabelled = np.isnan(margin).all(axis=0)
+    assert np.flatnonzero(unlabelled).tolist() == [3, 4]
+    assert np.isfinite(margin[:, ~unlabelled]).all()
+    assert ((p_label[:, ~unlabelled] >= 0) & (p_label[:, ~unlabelled] <= 1)).all()
+    last = seen[-1]
+    assert (last.epoch, last.epochs, last.done) == (6, 6, last.total)
+    assert len(last.curves) == 6
+    assert last.accuracy == 1.0
+    assert any(p.seconds_left and p.loss and p.step for p in seen)
+
+
+def test_dynamics_are_those_of_the_model_that_is_kept(stripes):
+    """The last epoch's margin and p(label) are what the saved model says of each image."""
+    run = train(stripes, config=QUICK)
+    predict(stripes)
+    margin, p_label = run.dynamics()
+    for sample in stripes.view().sample(10, seed=0):
+        if sample.ground_truth is None:
+            continue
+        position = sample.id - 1
+        z = sample.prediction.logits.astype(float)
+        y = stripes.classes.index(sample.ground_truth)
+        assert margin[-1, position] == pytest.approx(z[y] - z[1 - y], abs=1e-4)
+        assert p_label[-1, position] == pytest.approx(math.exp(z[y]) / np.exp(z).sum(), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_run(stripes):
+    first, second = train(stripes, config=QUICK), train(stripes, config=QUICK)
+    np.testing.assert_array_equal(first.dynamics()[0], second.dynamics()[0])
+
+
+def test_which_samples_are_learned(digits):
+    frame = digits.view().frame
+    whole = make_plan(digits, QUICK)
+    assert (len(whole.learned), len(whole.held_out)) == (1437, 360)
+    codes, names = frame.split()
+    held = codes[whole.positions[whole.held_out]]
+    assert {names[code] for code in held} == {"test"}
+    # a view is learned whole; test samples that are not in it serve for validation
+    some = make_plan(digits.view().match(label=["1", "2"]), QUICK)
+    chosen = digits.view().match(label=["1", "2"]).ids
+    np.testing.assert_array_equal(frame.ids[some.positions[some.learned]], chosen)
+    assert not np.intersect1d(frame.ids[some.positions[some.held_out]], chosen).size
+    everything = make_plan(digits.view(), QUICK)  # no test sample is left: a tenth is held out
+    assert (len(everything.learned), len(everything.held_out)) == (1617, 180)
+    assert not np.intersect1d(everything.learned, everything.held_out).size
+
+
+def test_labels_are_read_before_training_and_not_written(stripes):
+    before = stripes.view().to_pandas()
+    train(stripes, config=QUICK)
+    assert stripes.view().to_pandas()[before.columns].equals(before)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [(["a"] * 6, "all of one class"), ([None] * 6, "nothing to learn"), (["a", "b"], "one class")],
+)
+def test_too_little_to_learn_from(labels, says):
+    images = np.zeros((len(labels), 8, 8), np.uint8)
+    dataset = load_arrays("d", images, labels)
+    with pytest.raises(LabelAuditError, match=says):
+        train(dataset, config=QUICK)
+    assert dataset.runs == []
+
+
+def test_tiny_datasets_and_batches_larger_than_them_work():
+    images = np.random.default_rng(0).integers(0, 255, (5, 8, 8), np.uint8)
+    dataset = load_arrays("d", images, ["a", "b", "a", "b", "a"])
+    run = train(dataset, config=TrainConfig(epochs=2, batch_size=500))
+    assert predict(dataset) == 5
+    assert run.info["learned"] + run.info["held_out"] == 5
+
+
+def test_a_loss_that_explodes_is_said(stripes):
+    with pytest.raises(LabelAuditError, match=r"the loss became .* lower learning rate"):
+        train(stripes, config=TrainConfig(epochs=60, learning_rate=100, batch_size=16, threads=1))
+
+
+def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
+    steps = []
+
+    def stop() -> bool:
+        return len(steps) >= 5
+
+    def progress(report) -> None:
+        if report.stage == "training" and report.step:
+            steps.append((report.epoch, report.step))
+
+    run = train(stripes, config=TrainConfig(epochs=50, batch_size=16), progress=progress, stop=stop)
+    info = run.info
+    assert info["stopped"]
+    assert info["epochs"] < 50
+    load_model(stripes, run.name)
+    if info["epochs"]:
+        assert len(run.dynamics()[0]) == info["epochs"]
+    with pytest.raises(StoppedError, match="nothing was trained"):
+        train(stripes, config=QUICK, stop=lambda: True)
+
+
+def test_a_run_can_be_trained_again_under_its_name(stripes):
+    train(stripes, "mine", TrainConfig(epochs=3, threads=1))
+    predict(stripes, "mine")
+    labelaudit.compute_scores(stripes, "mine")
+    run = train(stripes, "mine", QUICK)
+    assert stripes.runs == ["mine"]
+    assert len(run.dynamics()[0]) == 2
+    assert not run.has_predictions()
+    assert run.score_names() == []
+    with pytest.raises(LabelAuditError, match="cannot be a run name"):
+        train(stripes, "../mine", QUICK)
+
+
+def test_a_saved_model_carries_its_preprocessing(stripes):
+    train(stripes, config=QUICK)
+    predict(stripes)
+    model, info = load_model(stripes)
+    pixels = np.stack([np.asarray(sample.image) for sample in stripes.view().head(6)])
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    stored = np.stack([s.prediction.logits for s in stripes.view().head(6)])
+    # stored ones may have been computed in bfloat16, which keeps three digits
+    np.testing.assert_allclose(logits.numpy(), stored, atol=0.1, rtol=0.05)
+    assert info["image_size"] == 16
+    weights = stripes.run("run-1").weights()
+    assert not weights.startswith(b"\x80")  # no pickle
+    assert b"PK" not in weights[:4]
+
+
+def test_streaming_gives_what_memory_gives(stripes):
+    held = train(stripes, config=TrainConfig(epochs=2, threads=1, batch_size=16))
+    streamed = train(stripes, config=TrainConfig(epochs=2, threads=1, batch_size=16, memory_gb=0))
+    np.testing.assert_array_equal(held.dynamics()[0], streamed.dynamics()[0])
+
+
+def test_images_come_in_the_order_asked_for(stripes):
+    frame = stripes.view().frame
+    images = Images(frame, np.arange(80), 16)
+    order = np.array([70, 2, 41, 9, 3])
+    for held in (False, True):
+        if held:
+            images.hold(torch.device("cpu"), lambda _: None, lambda: False)
+        got = list(images.batches(order, 2))
+        assert [at.tolist() for at, _ in got] == [[70, 2], [41, 9], [3]]
+        for at, batch in got:
+            for place, pixels in zip(at, batch, strict=True):
+                expected = np.asarray(stripes[int(place) + 1].image)
+                np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), expected)
+
+
+def test_an_image_that_vanished_is_named(tmp_path, picture):
+    for i in range(6):
+        picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
+    dataset = labelaudit.load_dataset("p", tmp_path / "p")
+    (tmp_path / "p/c1/3.png").unlink()
+    with pytest.raises(LabelAuditError, match=r"c1/3\.png cannot be read any more"):
+        train(dataset, config=QUICK)
+
+
+def test_image_size_follows_the_images(digits, tmp_path, picture):
+    everything = np.arange(len(digits))
+    frame = digits.view().frame
+    assert image_size(frame, everything, TrainConfig()) == 16  # 8 pixels are too few for the net
+    assert image_size(frame, everything, TrainConfig(image_size=40)) == 40
+    for i in range(4):
+        picture(tmp_path / "big" / f"c{i % 2}" / f"{i}.png", size=(300, 200))
+    big = labelaudit.load_dataset("big", tmp_path / "big").view().frame
+    assert image_size(big, np.arange(4), TrainConfig()) == 64
+    assert image_size(big, np.arange(4), TrainConfig(model="resnet18")) == 224
+    rows = [{"filepath": str(tmp_path / f"big/c0/{i}.png"), "label": "x"} for i in (0, 2)]
+    unknown = labelaudit.dataset.create_dataset("unknown", rows).view().frame
+    assert image_size(unknown, np.arange(2), TrainConfig()) == 64  # opened to see
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_maps_images_to_logits(name):
+    model = build_model(TrainConfig(model=name), 3).eval()
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert model(images).shape == (2, 3)
+
+
+def test_a_backbone_trains_and_predicts(stripes):
+    config = TrainConfig(model="mobilenet_v3_small", pretrained=False, epochs=1, image_size=32)
+    train(stripes, config=config)
+    assert predict(stripes) == 80
+
+
+@pytest.fixture
+def served_weights(file_server, tmp_path, monkeypatch):
+    """resnet18 weights of our own making, served in place of torchvision's."""
+    import hashlib
+
+    from torchvision.models import ResNet18_Weights, get_model
+
+    torch.manual_seed(1)
+    state = get_model("resnet18", weights=None).state_dict()
+    torch.save(state, file_server.folder / "w.pth")
+    digest = hashlib.sha256((file_server.folder / "w.pth").read_bytes()).hexdigest()[:8]
+    name = f"resnet18-{digest}.pth"
+    (file_server.folder / "w.pth").rename(file_server.folder / name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", f"{file_server.url}/{name}")
+    return state
+
+
+def test_pretrained_weights_are_downloaded_once_and_used(served_weights, file_server):
+    for _ in range(2):
+        model = Backbone("resnet18", 3)
+        assert load_pretrained(model, "resnet18") is None
+        loaded = model.net.state_dict()
+        torch.testing.assert_close(loaded["conv1.weight"], served_weights["conv1.weight"])
+        assert loaded["fc.weight"].shape == (3, 512)  # the head stays ours
+    assert len(file_server.requests) == 1
+
+
+def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_server, stripes):
+    file_server.close()
+    run = train(stripes, config=TrainConfig(model="resnet18", epochs=1, image_size=32))
+    assert "could not be had" in run.info["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"model": "resnet9000"}, "resnet9000"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 1}, "batch_size=1"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"image_size": 4}, "image_size=4"),
+    ],
+)
+def test_bad_settings_are_said(options, says):
+    with pytest.raises(LabelAuditError, match=says):
+        TrainConfig(**options)
+
+
+def test_settings_survive_being_stored():
+    config = TrainConfig(epochs=3, model=BACKBONES[0])
+    assert TrainConfig.from_dict({**config.to_dict(), "from_the_future": 1}) == config
+
+
+def test_devices():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(LabelAuditError, match="'abacus' cannot be used"):
+        choose_device("abacus")
+
+
+def test_predict_covers_any_view_and_tags_it(stripes):
+    train(stripes, config=QUICK)
+    view = stripes.view().match(split="test")
+    assert predict(view) == 16
+    assert stripes.view().match_tag("processed").ids.tolist() == view.ids.tolist()
+    values = stripes.view().values("prediction")
+    assert all(v is None for v in values[:64])
+    assert set(values[64:]) <= {"flat", "tall"}
+    confidence = view.values("confidence")
+    assert ((confidence >= 0.5) & (confidence <= 1)).all()
+    assert predict(stripes) == 80
+    assert len(stripes.view().match_tag("processed")) == 80
+
+
+def test_a_stopped_prediction_keeps_what_was_there(stripes, monkeypatch):
+    train(stripes, config=QUICK)
+    with pytest.raises(StoppedError):
+        predict(stripes, stop=lambda: True)
+    assert not stripes.run("run-1").has_predictions()
+    with pytest.raises(LabelAuditError, match="no run 'other'"):
+        predict(stripes, "other")
+
+
+def test_logits_that_are_not_finite_are_refused(stripes):
+    run = stripes.new_run()
+    run.save({"classes": stripes.classes})
+    logits = np.zeros((80, 2), np.float32)
+    logits[41] = np.nan
+    with pytest.raises(LabelAuditError, match="sample 42 are not finite"):
+        run.write_predictions([(stripes.view().ids, logits)])
+    assert not run.has_predictions()
+    with pytest.raises(LabelAuditError, match=r"\(80, 3\).*must be \(80, 2\)"):
+        run.write_predictions([(stripes.view().ids, np.zeros((80, 3), np.float32))])
+
+
+def test_threads_are_chosen_by_measuring(monkeypatch):
+    used = []
+    monkeypatch.setattr("torch.set_num_threads", used.append)
+    monkeypatch.setattr("labelaudit.learn.compute.available_cores", lambda: 4)
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    for slow in (1, 4):
+        tuner = ThreadTuner(None)
+        for _ in range(6):
+            tuner.step_begins()
+            clock[0] += 10.0 if used[-1] == slow else 1.0
+            tuner.step_ends()
+        assert used[-1] == 5 - slow
+    assert ThreadTuner(3).candidates == [3]
+
+
+def test_evaluation_does_not_depend_on_the_batch(stripes):
+    """Batch statistics are those of training: a sample's logits are its own."""
+    train(stripes, config=QUICK)
+    model, _ = load_model(stripes)
+    images = Images(stripes.view().frame, np.arange(80), 16)
+    cpu = torch.device("cpu")
+    whole = np.concatenate([logits for _, logits in forward(model, images, np.arange(80), cpu)])
+    for place in (0, 50, 79):
+        ((_, alone),) = forward(model, images, np.array([place]), cpu)
+        np.testing.assert_allclose(alone[0], whole[place], atol=0.05, rtol=0.02)

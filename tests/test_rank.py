@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, precision_score
+
+from labelaudit.errors import LabelAuditError
+from labelaudit.rank import compute_scores, evaluate, precision_curves, suspects
+from labelaudit.scores import SCORES
+
+
+@pytest.fixture
+def scored(make_dataset):
+    """8 samples of 4 classes with hand-made logits: samples 3 and 7 contradict their label."""
+    dataset = make_dataset(8)
+    run = dataset.new_run("hand")
+    run.save({"classes": dataset.classes})
+    logits = 4 * np.eye(4, dtype=np.float32)[[0, 1, 0, 3, 0, 1, 1, 3]]
+    run.write_predictions([(dataset.view().ids, logits)])
+    return dataset, run
+
+
+def test_scores_are_stored_as_their_functions_compute_them(audited):
+    run = audited.run()
+    frame = audited.view().frame
+    logits = np.empty((len(audited), 10), np.float32)
+    for positions, rows in run.logits():
+        logits[positions] = rows
+    margin, p_label = run.dynamics()
+    for name, score in SCORES.items():
+        arguments = {"logits": (frame.label, logits), "margin": (margin,), "p_label": (p_label,)}
+        expected = score.function(*arguments[score.reads])
+        np.testing.assert_array_equal(audited.view().values(name), expected)
+        assert np.isfinite(expected).all()
+
+
+def test_scores_without_dynamics(scored):
+    dataset, run = scored
+    names = compute_scores(dataset)
+    assert "aum" not in names
+    assert "hardness" in names
+    assert run.score_names() == names
+    with pytest.raises(LabelAuditError, match="needs training dynamics"):
+        compute_scores(dataset, names=["aum"])
+    with pytest.raises(LabelAuditError, match="'beauty' is no score"):
+        compute_scores(dataset, names=["beauty"])
+
+
+def test_one_score_at_a_time_keeps_the_others(scored):
+    dataset, run = scored
+    compute_scores(dataset, names=["hardness"])
+    compute_scores(dataset, names=["mistakenness"])
+    assert set(run.score_names()) == {"hardness", "mistakenness"}
+    before = dataset.view().values("mistakenness")
+    dataset.set_labels([1], "c3")
+    compute_scores(dataset, names=["mistakenness"])
+    after = dataset.view().values("mistakenness")
+    assert after[0] > 0.5 > before[0]
+    np.testing.assert_array_equal(after[1:], before[1:])
+
+
+def test_samples_without_label_or_prediction_have_no_score(scored):
+    dataset, _ = scored
+    dataset.set_labels([2], None)
+    (new,) = dataset.add_samples([{"filepath": "/new", "label": "brand new class"}])
+    compute_scores(dataset)
+    assert dataset[2].scores["mistakenness"] is None
+    assert dataset[2].scores["hardness"] is not None  # never reads the label
+    assert dataset[new].scores["hardness"] is None
+    assert dataset.view().sort_by("mistakenness", reverse=True).ids[-1] == new
+    # a class that came after the model: it cannot speak of it
+    dataset.set_labels([5], "brand new class")
+    compute_scores(dataset)
+    assert dataset[5].scores["self_confidence"] is None
+
+
+def test_suspects_are_those_above_the_boundary_worst_first(scored):
+    dataset, _ = scored
+    compute_scores(dataset)
+    assert sorted(suspects(dataset).ids.tolist()) == [3, 7]
+    assert len(suspects(dataset, score="hardness")) == 8  # has no boundary: ranks all
+    with pytest.raises(LabelAuditError, match="has no score 'aum'"):
+        suspects(dataset, score="aum")
+
+
+def test_nothing_to_rank_is_said(make_dataset):
+    dataset = make_dataset(4)
+    with pytest.raises(LabelAuditError, match="train or predict first"):
+        suspects(dataset)
+    run = dataset.new_run()
+    run.save({"classes": dataset.classes})
+    run.write_predictions([(dataset.view().ids, np.zeros((4, 4), np.float32))])
+    with pytest.raises(LabelAuditError, match="score it first"):
+        suspects(dataset)
+
+
+def test_evaluation_is_scikit_learns(audited):
+    table = evaluate(audited.view()).set_index("score")
+    frame = audited.view().to_pandas()
+    mistaken = frame.tags.map(lambda tags: "mistake" in tags)
+    assert set(table.index) == set(SCORES)
+    for name in SCORES:
+        expected = average_precision_score(mistaken, frame[name])
+        assert table.average_precision[name] == pytest.approx(expected, abs=1e-3)
+        first = frame[name].rank(ascending=False, method="first") <= mistaken.sum()
+        assert table.precision_at_k[name] == pytest.approx(precision_score(mistaken, first))
+        assert table.found[name] == (mistaken & first).sum()
+    assert table.mistakes.unique().tolist() == [359]
+    assert table.average_precision.iloc[0] == table.average_precision.max() > 0.95
+    five = evaluate(audited.view(), k=5).set_index("score")
+    assert five.precision_at_k["aum"] == five.found["aum"] / 5
+    assert five.recall_at_k["aum"] == five.found["aum"] / 359
+
+
+def test_curves_end_at_the_share_of_mistakes(audited):
+    curves = precision_curves(audited.view())
+    ends = curves.sort_values("reviewed").groupby("score").tail(1)
+    np.testing.assert_allclose(ends.precision, 359 / 1797)
+    assert (ends.reviewed == 1797).all()
+    assert set(curves.score) == {*SCORES, "random order"}
+    table = evaluate(audited.view()).set_index("score")
+    aum = curves[curves.score == "aum"].set_index("reviewed").precision
+    at_k = aum.iloc[np.abs(aum.index - 359).argmin()]
+    assert at_k == pytest.approx(table.precision_at_k["aum"], abs=0.03)
+
+
+def test_without_mistakes_there_is_nothing_to_evaluate(scored):
+    dataset, _ = scored
+    compute_scores(dataset)
+    assert evaluate(dataset.view()) is None
+    assert precision_curves(dataset.view()) is None
+    dataset.tag([1], "mistake")
+    dataset.untag([1], "mistake")
+    assert evaluate(dataset.view()) is None
