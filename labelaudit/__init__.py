@@ -21,13 +21,13 @@ __all__ = [
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
 # that `import labelaudit` takes milliseconds and torch is loaded only by those who train.
 _HOMES = {
-    "AuditResult": "audit",
+    "AuditResult": "auditing",
     "Dataset": "dataset",
     "LabelAuditError": "errors",
     "Sample": "sample",
     "TrainConfig": "learn.config",
     "View": "view",
-    "audit": "audit",
+    "audit": "auditing",
     "compute_scores": "rank",
     "delete_dataset": "dataset",
     "evaluate": "rank",
@@ -50,5 +50,5 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'labelaudit' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
     value = getattr(import_module(f".{module}", __name__), attribute or name)
-    globals()[name] = value  # also where a submodule has the same name (`audit`)
+    globals()[name] = value
     return value

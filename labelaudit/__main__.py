@@ -296,14 +296,21 @@ def score(dataset, run, names, as_json) -> None:
 def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
     """List the samples whose label a score speaks against, most suspicious first."""
     from .export import write_suspects
+    from .rank import outdated
     from .rank import suspects as ranked
 
-    view = ranked(load_dataset(dataset), run, by)
+    opened = load_dataset(dataset)
+    view = ranked(opened, run, by)
     view = view.match(label=given, prediction=predicted, split=split)
     view = view.match_tag(tag) if tag else view
     table = view.limit(limit).to_pandas().drop(columns="original_label")
     data = {"suspects": len(view), "top": json.loads(table.to_json(orient="records"))}
     lines = [f"{len(view):,} suspects"]
+    if stale := outdated(opened.view(run)):
+        data["outdated"] = stale
+        lines.append(
+            f"{stale:,} labels changed since this run was scored: train again to rank them"
+        )
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
@@ -329,7 +336,7 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
 @json_option
 def audit(dataset, rate, noise_kind, seed, run, by, k, csv_file, as_json, **options) -> None:
     """The whole walk over DATASET: load, (inject mistakes,) train, predict, score, rank."""
-    from .audit import audit as run_audit
+    from .auditing import audit as run_audit
 
     bar = Bar()
     result = run_audit(

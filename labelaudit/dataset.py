@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -12,7 +13,7 @@ from . import edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
-from .runs import Run, new_run_name
+from .runs import Run, begin_run
 from .sample import Sample
 from .store import Store
 from .view import View
@@ -24,7 +25,7 @@ class Dataset:
     def __init__(self, name: str) -> None:
         self._store = Store(name)
         self._frame = Frame(self._store)
-        if not self._store.version("meta"):
+        if not self._store.exists("meta"):
             raise LabelAuditError(
                 f"there is no dataset {name!r}: the datasets are {', '.join(list_datasets())}."
                 if list_datasets()
@@ -88,15 +89,14 @@ class Dataset:
 
     def run(self, name: str | None = None) -> Run:
         """A run by name; without one, the latest that has predictions."""
-        if name is None:
-            return Run(self._frame, self.view().resolved_run())
-        run = Run(self._frame, name)
-        _ = run.info  # says so if there is none
-        return run
+        return Run(self._frame, self._frame.run_info(name or self.view().resolved_run())["id"])
 
     def new_run(self, name: str | None = None) -> Run:
-        """A run to write to: of this name, or of the next free one (`run-1`, `run-2` …)."""
-        return Run(self._frame, name or new_run_name(self._frame))
+        """Begin a run of this name, or of the next free one (`run-1`, `run-2` …).
+
+        It counts once it is finished, and then takes the place of an earlier one of its name.
+        """
+        return begin_run(self._frame, name)
 
     # --- changing ---
 
@@ -133,12 +133,12 @@ class Dataset:
             meta = self._frame.meta
             intake = Intake(meta["classes"], meta["next_id"], self._frame.ids)
             rows = intake.read(samples)
-            if self._store.version("samples"):
+            if self._store.exists("samples"):
                 self._store.append("samples", rows, schema.SAMPLES)
             else:
                 self._store.overwrite("samples", rows, schema.SAMPLES)
             edits.write_meta(
-                self._frame, {**meta, "classes": intake.classes, "next_id": intake.next_id}
+                self._store, {**meta, "classes": intake.classes, "next_id": intake.next_id}
             )
             # last: a sample exists once it is here, so a kill before this line adds nothing
             self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
@@ -158,41 +158,43 @@ def create_dataset(
 
     classes: names in index order; further ones are appended as they come. skipped: a mapping that
     the source may go on filling while it is read. A dataset of this name is an error unless
-    `overwrite`; one that was never finished is replaced.
+    `overwrite`, and stays as it is until the new one is whole.
     """
-    store = Store(name)
-    frame = Frame(store)
-    with store.writing():
-        if store.version("meta") and not overwrite:
+    old = Store(name)
+    with old.writing():
+        if old.exists("meta") and not overwrite:
             raise LabelAuditError(
                 f"there is a dataset {name!r} already: pick another name, or delete it first "
                 f"(labelaudit delete {name})."
             )
-        for table in ("meta", *store.tables()):  # meta first: without it nothing is listed
-            store.drop(table)
-        intake = Intake(list(dict.fromkeys(classes)), 1, frame.ids)
+        home.remove(home.unfinished_uri(name))  # of a load that was killed
         try:
-            store.overwrite("samples", intake.read(samples), schema.SAMPLES)
-            if not len(intake.ids):
-                raise LabelAuditError(f"{source or 'the source'} holds no image that can be read.")
-            store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
-            meta = {
-                "source": source,
-                "created": datetime.now(UTC).isoformat(),
-                "classes": intake.classes,
-                "next_id": intake.next_id,
-                "skipped": dict(skipped or {}),
-            }
-            edits.write_meta(frame, meta)
-        except BaseException:
-            home.remove_dataset_folder(name)
-            raise
+            _build(Store(name, home.unfinished_uri(name)), samples, classes, source, skipped)
+            home.put_in_place(name)
+        finally:
+            home.remove(home.unfinished_uri(name))
     return Dataset(name)
+
+
+def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) -> None:
+    intake = Intake(list(dict.fromkeys(classes)), 1, np.empty(0, np.int64))
+    store.overwrite("samples", intake.read(samples), schema.SAMPLES)
+    if not len(intake.ids):
+        raise LabelAuditError(f"{source or 'the source'} holds no image that can be read.")
+    store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
+    meta = {
+        "source": source,
+        "created": datetime.now(UTC).isoformat(),
+        "classes": intake.classes,
+        "next_id": intake.next_id,
+        "skipped": dict(skipped or {"count": 0, "files": []}),
+    }
+    edits.write_meta(store, meta)
 
 
 def list_datasets() -> list[str]:
     """Names of the finished datasets under LABELAUDIT_HOME, sorted."""
-    return [name for name in home.dataset_names() if Store(name).version("meta")]
+    return [name for name in home.dataset_names() if Store(name).exists("meta")]
 
 
 def delete_dataset(name: str) -> None:
@@ -200,4 +202,4 @@ def delete_dataset(name: str) -> None:
     dataset = Dataset(name)
     with dataset._store.writing():
         dataset._store.drop("meta")  # from here on it does not exist
-        home.remove_dataset_folder(name)
+        home.remove(home.dataset_uri(name))

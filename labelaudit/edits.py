@@ -12,14 +12,16 @@ import pyarrow as pa
 from . import schema
 from .errors import LabelAuditError
 from .frame import MISSING, Frame
+from .store import Store
 
-_TAG = re.compile(r"\S(.{0,62}\S)?")
+_TAG = re.compile(r"[^\s;]([^;\n\r]{0,62}[^\s;])?")  # ';' parts the tags of a CSV cell
 
 
 def check_tag(tag: str) -> str:
     if not isinstance(tag, str) or not _TAG.fullmatch(tag):
         raise LabelAuditError(
-            f"{tag!r} cannot be a tag: use 1 to 64 characters on one line, no blanks at the ends."
+            f"{tag!r} cannot be a tag: use 1 to 64 characters on one line, without ';' "
+            "and with no blanks at the ends."
         )
     return tag
 
@@ -63,12 +65,12 @@ def set_labels(
 def note(frame: Frame, key: str, value) -> None:
     """Keep a JSON value beside the dataset (what noise was injected, say)."""
     with frame.store.writing():
-        write_meta(frame, {**frame.meta, key: value})
+        write_meta(frame.store, {**frame.meta, key: value})
 
 
-def write_meta(frame: Frame, meta: dict) -> None:
+def write_meta(store: Store, meta: dict) -> None:
     row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
-    frame.store.overwrite("meta", row, schema.META)
+    store.overwrite("meta", row, schema.META)
 
 
 class Rows:
@@ -122,7 +124,7 @@ def change(frame: Frame, ids: Sequence[int] | np.ndarray, edit: Callable[[Rows],
         edit(rows)
         count = int(rows.changed.sum())
         if count:
-            frame.store.upsert("annotations", rows.to_table())
+            frame.store.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
     return count
 
 

@@ -21,6 +21,7 @@ from .store import Store
 
 MISSING = -1  # a class index or split code that is null
 CACHED_SELECTIONS = 16
+BEGUN, FINISHED = "begun", "finished"  # states of a run
 
 
 class Frame:
@@ -35,15 +36,19 @@ class Frame:
         self._selections: OrderedDict[Hashable, tuple[Hashable, np.ndarray]] = OrderedDict()
         self._lock = threading.RLock()
         self._ids = np.empty(0, np.int64)
+        self._ids_changed = 0  # how often the set of ids has changed
 
     # --- what the dataset says of itself ---
 
     @property
     def meta(self) -> dict:
         def load() -> dict:
-            return json.loads(self.store.read("meta", ["info"])["info"][0].as_py())
+            rows = self.store.read("meta", ["info"])
+            if rows is None:
+                raise LabelAuditError(f"dataset {self.store.name!r} has been deleted.")
+            return json.loads(rows["info"][0].as_py())
 
-        return self._cached("meta", self.store.version("meta"), load)
+        return self._cached("meta", self.store.stamp("meta"), load)
 
     @property
     def classes(self) -> list[str]:
@@ -51,20 +56,33 @@ class Frame:
 
     @property
     def runs(self) -> list[dict]:
-        """Runs in the order they were begun: name, created and what their info says."""
+        """Finished runs, oldest first: id, name, created and what their info says."""
 
         def load() -> list[dict]:
-            rows = self.store.read("runs", ["id", "name", "created", "info"])
+            rows = self.store.read("runs", ["id", "name", "created", "state", "info"])
             rows = [] if rows is None else rows.sort_by("id").to_pylist()
-            return [{**json.loads(row.pop("info")), **row} for row in rows]
+            done = {row["name"]: row for row in rows if row.pop("state") == FINISHED}
+            infos = [{**json.loads(row.pop("info")), **row} for row in done.values()]
+            return sorted(infos, key=lambda info: info["id"])
 
-        return self._cached("runs", self.store.version("runs"), load)
+        return self._cached("runs", self.store.stamp("runs"), load)
 
-    def latest_run(self) -> str | None:
+    def run_info(self, name: str) -> dict:
+        """What a finished run says of itself; an error where there is none of this name."""
+        for run in self.runs:
+            if run["name"] == name:
+                return run
+        names = ", ".join(run["name"] for run in self.runs)
+        raise LabelAuditError(
+            f"dataset {self.store.name!r} has no run {name!r}: "
+            + (f"its runs are {names}." if names else "train first.")
+        )
+
+    def latest_run(self) -> dict | None:
         """The last run that has predictions."""
         for run in reversed(self.runs):
-            if self.store.version(schema.table("predictions", run["name"])):
-                return run["name"]
+            if self.store.exists(schema.table("predictions", run["id"])):
+                return run
         return None
 
     # --- columns ---
@@ -182,8 +200,8 @@ class Frame:
             return entry[1]
 
     def _stamp(self, table: str) -> Hashable:
-        ids = self.ids  # `id(ids)` changes only when the set of ids does
-        return self.store.version(table), id(ids)
+        _ = self.ids  # up to date
+        return self.store.stamp(table), self._ids_changed
 
     def _annotations(self) -> dict:
         def load() -> dict:
@@ -194,6 +212,7 @@ class Frame:
             order = np.argsort(ids, kind="stable") if np.any(np.diff(ids) < 0) else slice(None)
             if not np.array_equal(ids[order], self._ids):
                 self._ids = ids[order]
+                self._ids_changed += 1
             label, original = (
                 pc.fill_null(rows[name], MISSING).to_numpy()[order]
                 for name in ("label", "original_label")
@@ -201,7 +220,7 @@ class Frame:
             masks = {tag: m[order] for tag, m in _tag_masks(rows["tags"].combine_chunks()).items()}
             return {"label": label, "original_label": original, "tags": masks}
 
-        return self._cached("annotations", self.store.version("annotations"), load)
+        return self._cached("annotations", self.store.stamp("annotations"), load)
 
     def _places(self, table: str) -> np.ndarray | None:
         """Position of each stored row (MISSING: no such sample); None where row i is position i."""

@@ -57,10 +57,39 @@ def dataset_names() -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
-def remove_dataset_folder(name: str) -> None:
-    filesystem, path = _filesystem(dataset_uri(name))
+def unfinished_uri(name: str) -> str:
+    """Where a dataset is built before it takes its place; its name is no dataset's."""
+    return f"{home()}/datasets/.new-{check_name(name)}"
+
+
+def is_missing(uri: str) -> bool:
+    """Whether a local folder is not there. Object storage is not asked: it has no folders."""
+    filesystem, path = _filesystem(uri)
+    local = isinstance(filesystem, fs.LocalFileSystem)
+    return local and not os.path.isdir(path)
+
+
+def remove(uri: str) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    filesystem, path = _filesystem(uri)
     if filesystem.get_file_info(path).type != fs.FileType.NotFound:
         filesystem.delete_dir(path)
+
+
+def put_in_place(name: str) -> None:
+    """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
+
+    On a local disk by renaming; in object storage, which cannot, by copying.
+    """
+    source, target = unfinished_uri(name), dataset_uri(name)
+    filesystem, source_path = _filesystem(source)
+    target_path = _filesystem(target)[1]
+    remove(target)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        os.rename(source_path, target_path)
+    else:
+        fs.copy_files(source, target)
+        remove(source)
 
 
 def lock_path(name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -11,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from . import edits, schema
 from .errors import LabelAuditError
+from .pictures import encode
 
 # What may be said of a new sample. `filepath` or `image` must be there; the rest may be null.
 INPUT = pa.schema(
@@ -134,21 +133,30 @@ def _absolute(batch: pa.RecordBatch, ids: np.ndarray) -> pa.Array:
 def _batches(samples) -> Iterator[pa.RecordBatch]:
     """Whatever `add_samples` takes, as INPUT batches."""
     if isinstance(samples, pd.DataFrame):
-        samples = samples.to_dict("list")
+        missing = samples.isna() if len(samples) else samples
+        samples = {
+            name: [
+                None if gone else value for value, gone in zip(column, missing[name], strict=True)
+            ]
+            for name, column in samples.to_dict("list").items()
+        }
     if isinstance(samples, Mapping):
         columns = {
             name: _encoded(values) if name == "image" else values
             for name, values in samples.items()
         }
-        samples = pa.table(columns)
+        try:
+            samples = pa.table(columns)
+        except (pa.ArrowException, ValueError) as error:
+            raise LabelAuditError(f"the samples' columns do not fit: {error}.") from error
     if isinstance(samples, pa.Table):
         yield from _conform(samples).to_batches()
         return
     rest = iter(samples)
     first = next(rest, None)
     if isinstance(first, pa.RecordBatch):
-        yield first
-        yield from rest
+        for batch in chain([first], rest):
+            yield from _conform(pa.Table.from_batches([batch])).to_batches()
     elif first is not None:
         rest = chain([first], rest)
         while rows := list(islice(rest, INPUT_ROWS)):
@@ -180,21 +188,3 @@ def _encoded(images: Iterable) -> list[bytes | None]:
     return [
         image if image is None or isinstance(image, bytes) else encode(image) for image in images
     ]
-
-
-def encode(image: Image.Image | np.ndarray) -> bytes:
-    """An image or uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as PNG bytes."""
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8:
-            raise LabelAuditError(
-                f"an image array is {image.dtype}: scale it to 0 … 255 and make it uint8."
-            )
-        try:
-            image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
-        except (TypeError, ValueError) as error:
-            raise LabelAuditError(
-                f"an image array has shape {image.shape}: it must be (H, W) or (H, W, 3)."
-            ) from error
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

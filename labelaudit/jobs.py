@@ -22,6 +22,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from . import home
 from .errors import LabelAuditError, StoppedError
 from .progress import Progress, ProgressCallback, StopCheck
@@ -90,13 +95,14 @@ class Job:
     @property
     def status(self) -> str:
         """running, done, stopped, failed or died."""
-        alive = self._alive()  # asked first: an ending written meanwhile is then seen below
+        # Twice: an ending may be written between the first look and the question who is alive.
+        return self._ending() or (RUNNING if self._alive() else self._ending() or DIED)
+
+    def _ending(self) -> str | None:
         if (self.folder / "result.json").exists():
             return DONE
         ending = _read(self.folder / "error.json")
-        if ending:
-            return STOPPED if ending["stopped"] else FAILED
-        return RUNNING if alive else DIED
+        return ending and (STOPPED if ending["stopped"] else FAILED)
 
     def stop(self) -> None:
         """Ask it to end after its current step, keeping what is there."""
@@ -115,11 +121,7 @@ class Job:
         lock = self.folder / "alive.lock"
         if not lock.exists():
             return time.time() - self.folder.stat().st_mtime < STARTING_SECONDS
-        try:
-            with FileLock(lock, timeout=0):
-                return False
-        except Timeout:
-            return True
+        return _is_held(lock)
 
 
 def start(kind: str, dataset: str, **options) -> Job:
@@ -129,11 +131,22 @@ def start(kind: str, dataset: str, **options) -> Job:
     """
     if kind not in KINDS:
         raise LabelAuditError(f"{kind!r} is no kind of job: the kinds are {', '.join(KINDS)}.")
+    _children[:] = [child for child in _children if child.poll() is None]  # reaps the others
+    with FileLock(home.lock_path(dataset).with_suffix(".start")):
+        check_idle(dataset)
+        return _spawn(kind, dataset, options)
+
+
+def check_idle(dataset: str) -> None:
+    """Raises LabelAuditError where a job is working on this dataset."""
     running = running_job(dataset)
     if running:
         raise LabelAuditError(
             f"dataset {dataset!r} is being worked on ({running.kind}): wait for it, or stop it."
         )
+
+
+def _spawn(kind: str, dataset: str, options: dict) -> Job:
     now = datetime.now(UTC)
     folder = _root() / f"{now:%Y%m%d-%H%M%S-%f}-{kind}"
     folder.mkdir(parents=True)
@@ -202,7 +215,7 @@ def _predict(dataset: str, progress: ProgressCallback, stop: StopCheck, run, spl
 
 
 def _audit(dataset: str, progress: ProgressCallback, stop: StopCheck, config, **options) -> dict:
-    from .audit import audit
+    from .auditing import audit
     from .learn.config import TrainConfig
 
     config = TrainConfig.from_dict(config)
@@ -252,7 +265,23 @@ def work(folder: Path) -> int:
 
 # --- inside ---
 
-_children: list[subprocess.Popen] = []  # kept so that Popen reaps them
+_children: list[subprocess.Popen] = []  # to be reaped when they have ended
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a process holds this lock; asked so that askers do not see each other."""
+    if fcntl is None:
+        try:
+            with FileLock(lock, timeout=0):
+                return False
+        except Timeout:
+            return True
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def _root() -> Path:

@@ -70,7 +70,7 @@ def inject(
         kept = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
         # Labels and tags change in one commit. The way back is written ahead of it, and added to
         # what is there, so that a kill between the two still leaves all of it to `restore`.
-        frame.store.upsert("noise", kept)
+        frame.store.upsert("noise", kept, schema.NOISE)
         _apply(frame, after, noisy)
         frame.store.overwrite("noise", kept, schema.NOISE)
         eligible = int(_eligible(own, codes).sum())
@@ -107,7 +107,9 @@ def corrupt(
     if kind not in KINDS:
         raise LabelAuditError(f"{kind!r} is no kind of noise: the kinds are {', '.join(KINDS)}.")
     if classes < 2:
-        raise LabelAuditError("label noise needs at least two classes; the dataset has one.")
+        raise LabelAuditError(
+            f"label noise needs at least two classes; the dataset has {classes or 'none'}."
+        )
     rng = np.random.default_rng(seed)
     if kind == "confusion":
         return _by_confusion(labels, _off_diagonal(confusion, classes), rate, rng)

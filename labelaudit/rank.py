@@ -11,11 +11,12 @@ from .dataset import Dataset
 from .errors import LabelAuditError
 from .noise import MISTAKE
 from .progress import Meter, ProgressCallback, ignore
-from .runs import Run
-from .scores import SCORES, default_score
+from .runs import Run, find
+from .scores import SCORES, Score, default_score
 from .view import View
 
 CURVE_POINTS = 200  # of precision against number reviewed
+RANDOM = "random order"
 
 
 def compute_scores(
@@ -34,19 +35,24 @@ def compute_scores(
         if name not in SCORES:
             raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
     wanted = [SCORES[name] for name in names or SCORES]
-    computed = _from_logits(dataset, kept, [s for s in wanted if s.reads == "logits"], progress)
-    watched = [s for s in wanted if s.reads != "logits"]
-    dynamics = kept.dynamics() if watched else None
-    if dynamics is None and names and watched:
+    frame = dataset.view().frame
+    ids, labels = frame.ids, frame.label
+    of_logits = [score for score in wanted if score.reads == "logits"]
+    of_dynamics = [score for score in wanted if score.reads != "logits"]
+    computed = _from_logits(kept, of_logits, ids, labels, progress)
+    dynamics = kept.dynamics(ids) if of_dynamics else None
+    if dynamics is None and names and of_dynamics:
         raise LabelAuditError(
-            f"{watched[0].name} needs training dynamics, and run {kept.name!r} has none: "
+            f"{of_dynamics[0].name} needs training dynamics, and run {kept.name!r} has none: "
             "train with LabelAudit to record them."
         )
     if dynamics is not None:
-        by_name = dict(zip(("margin", "p_label"), dynamics, strict=True))
-        computed |= {score.name: score.function(by_name[score.reads]) for score in watched}
+        same = dynamics.labels == labels  # margins of another label say nothing of this one
+        for score in of_dynamics:
+            values = score.function(getattr(dynamics, score.reads))
+            computed[score.name] = np.where(same, values, np.nan)
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
-    kept.write_scores(ordered)
+    kept.write_scores(ids, labels, ordered)
     return list(ordered)
 
 
@@ -58,11 +64,9 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     """
     kept = dataset.run(run)
     score = check_score(kept, score)
-    view = dataset.view(kept.name)
     boundary = SCORES[score].boundary
-    if boundary is not None:
-        view = view.above(score, boundary)
-    return view.sort_by(score, reverse=True)
+    scored = dataset.view(kept.name).above(score, -np.inf if boundary is None else boundary)
+    return scored.sort_by(score, reverse=True)
 
 
 def check_score(run: Run, score: str | None) -> str:
@@ -77,13 +81,25 @@ def check_score(run: Run, score: str | None) -> str:
     return score or default_score(available)
 
 
+def outdated(view: View) -> int:
+    """How many of a view's samples were relabelled since the run scored them.
+
+    They have no score until the run is scored again, and no AUM or cartography until a model is
+    trained again: what was recorded is about the label before.
+    """
+    if not view.score_names():
+        return 0
+    return int(view.outdated()[view.positions()].sum())
+
+
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
-    """How well each score finds the injected mistakes among a view's samples.
+    """How well each score finds the injected mistakes among a view's predicted samples.
 
     k: how many suspects a person would look at; by default as many as there are mistakes. One row
     a score, the best first: average_precision (0 to 1, also called area under the precision-recall
     curve; scikit-learn's definition), precision_at_k, recall_at_k, found (mistakes among the first
-    k), k, mistakes, samples. None where no mistake was injected.
+    k), k, mistakes, samples. A sample that a score says nothing of comes last in its ranking.
+    None where no mistake was injected.
     """
     from sklearn.metrics import average_precision_score  # takes a second to import
 
@@ -109,14 +125,14 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
         )
     if not rows:
         return None
-    table = pd.DataFrame(rows).sort_values("average_precision", ascending=False)
+    table = pd.DataFrame(rows).sort_values("average_precision", ascending=False, kind="stable")
     return table.reset_index(drop=True)
 
 
 def precision_curves(view: View) -> pd.DataFrame | None:
     """Precision against number reviewed: columns reviewed, precision, score; for every score.
 
-    The rows with score "random order" are what looking without a ranking would give.
+    The rows with score RANDOM are what looking without a ranking would give.
     """
     curves = []
     for name, mistaken in _rankings(view):
@@ -128,34 +144,37 @@ def precision_curves(view: View) -> pd.DataFrame | None:
         curves.append(pd.DataFrame({"reviewed": reviewed, "precision": precision, "score": name}))
     if not curves:
         return None
-    base = curves[0].assign(score="random order", precision=float(mistaken.mean()))
+    base = curves[0].assign(score=RANDOM, precision=float(mistaken.mean()))
     return pd.concat([*curves, base], ignore_index=True)
 
 
 def _rankings(view: View) -> Iterator[tuple[str, np.ndarray]]:
-    """(score, whether each sample is a mistake, most suspicious first) for each score of a run."""
+    """(score, whether each sample is a mistake, most suspicious first) for each score of a run.
+
+    All scores are judged on the same samples: those of the view that the run has predicted.
+    """
     mistakes = view.frame.tags.get(MISTAKE)
-    if mistakes is None:
+    if mistakes is None or not view.score_names():
         return
-    for name in Run(view.frame, view.resolved_run()).score_names():
-        ranked = view.above(name, -np.inf).sort_by(name, reverse=True)  # those that have the score
-        mistaken = mistakes[ranked.positions()]
-        if mistaken.any():
-            yield name, mistaken
+    predicted = view.above("confidence", 0)
+    if not mistakes[predicted.positions()].any():
+        return
+    for name in view.score_names():
+        yield name, mistakes[predicted.sort_by(name, reverse=True).positions()]
 
 
 def _from_logits(
-    dataset: Dataset, run: Run, wanted: list, progress: ProgressCallback
+    run: Run, wanted: list[Score], ids: np.ndarray, labels: np.ndarray, progress: ProgressCallback
 ) -> dict[str, np.ndarray]:
     """Scores of logits in one pass over them, NaN for samples without a prediction."""
     if not wanted:
         return {}
-    frame = dataset.view().frame
-    scores = {score.name: np.full(len(frame.ids), np.nan) for score in wanted}
-    meter = Meter("scoring", len(frame.ids), progress)
-    for positions, logits in run.logits():
-        labels = frame.label[positions]
+    scores = {score.name: np.full(len(ids), np.nan) for score in wanted}
+    meter = Meter("scoring", len(ids), progress)
+    for predicted, logits in run.logits():
+        places, known = find(ids, predicted)
+        places, logits = places[known], logits[known]
         for score in wanted:
-            scores[score.name][positions] = score.function(labels, logits)
-        meter.advance(len(positions))
+            scores[score.name][places] = score.function(labels[places], logits)
+        meter.advance(len(predicted))
     return scores

@@ -11,39 +11,39 @@ import pyarrow as pa
 
 from . import home, schema
 from .errors import LabelAuditError
-from .frame import Frame
+from .frame import BEGUN, FINISHED, MISSING, Frame
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
 
 
-def new_run_name(frame: Frame) -> str:
-    """`run-1`, `run-2` …: the first that no run has had."""
-    taken = {run["name"] for run in frame.runs}
-    return next(name for i in range(1, len(taken) + 2) if (name := f"run-{i}") not in taken)
-
-
 class Run:
-    """One trained (or imported) model of a dataset. Everything it writes is keyed by sample id."""
+    """One trained (or imported) model of a dataset. Everything it writes is keyed by sample id.
 
-    def __init__(self, frame: Frame, name: str) -> None:
-        self._frame, self._store = frame, frame.store
-        self.name = home.check_name(name, "run")
+    Its tables bear its id, which is never reused: what an earlier run of the same name wrote stays
+    readable until this one is finished.
+    """
+
+    def __init__(self, frame: Frame, run_id: int) -> None:
+        self._frame, self._store, self.id = frame, frame.store, run_id
+        self._made = frame.meta["created"]
 
     def __repr__(self) -> str:
         return f"Run({self.name!r} of {self._store.name!r})"
 
     @property
     def info(self) -> dict:
-        """What was written at the end of training: classes, config, accuracy, curves …"""
+        """What was written at the end of training: name, classes, config, accuracy, curves …"""
         for run in self._frame.runs:
-            if run["name"] == self.name:
+            if run["id"] == self.id:
                 return run
-        known = ", ".join(run["name"] for run in self._frame.runs)
         raise LabelAuditError(
-            f"dataset {self._store.name!r} has no run {self.name!r}: "
-            + (f"its runs are {known}." if known else "train first.")
+            f"run {self.id} of dataset {self._store.name!r} is not finished, or was replaced."
         )
+
+    @property
+    def name(self) -> str:
+        return self._row(["name"])["name"]
 
     @property
     def classes(self) -> list[str]:
@@ -51,40 +51,38 @@ class Run:
 
     def weights(self) -> bytes:
         """The model's weights in the safetensors format."""
-        run_id = self.info["id"]
-        rows = self._store.read("runs", ["id", "weights"])
-        blob = rows["weights"][rows["id"].to_pylist().index(run_id)].as_py()
+        blob = self._row(["weights"])["weights"]
         if blob is None:
             raise LabelAuditError(f"run {self.name!r} has no model: only its predictions are kept.")
         return blob
 
-    def save(self, info: dict, weights: bytes | None = None) -> None:
-        """Write what the run says of itself, and its model. Replaces a run of the same name."""
-        with self._store.writing():
-            known = {run["name"]: run["id"] for run in self._frame.runs}
-            row = {
-                "id": known.get(self.name, max(known.values(), default=0) + 1),
-                "name": self.name,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "info": json.dumps(info),
-                "weights": weights,
-            }
-            self._store.upsert("runs", pa.Table.from_pylist([row], schema=schema.RUNS))
+    def finish(self, info: dict, weights: bytes | None = None) -> Run:
+        """Write what the run says of itself, and its model. From now on it counts; an earlier run
+        of the same name is deleted."""
+        with self._writing():
+            row = self._row(["name", "created"])
+            row |= {"state": FINISHED, "info": json.dumps(info), "weights": weights}
+            earlier = [run["id"] for run in self._frame.runs if run["name"] == row["name"]]
+            table = pa.Table.from_pylist([row], schema=schema.RUNS)
+            self._store.upsert("runs", table, schema.RUNS)
+            for run_id in earlier:
+                if run_id != self.id:
+                    self._delete(run_id)
+        return self
 
-    def clear(self) -> None:
-        """Forget what an earlier run of this name predicted, learned and scored."""
-        with self._store.writing():
-            for kind in ("predictions", "dynamics", "scores"):
-                self._store.drop(schema.table(kind, self.name))
+    def _delete(self, run_id: int) -> None:
+        for kind in ("predictions", "dynamics", "scores"):
+            self._store.drop(schema.table(kind, run_id))
 
     # --- predictions ---
 
     def write_predictions(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
         """Store (ids, logits float32 (n, C)) as they come; ids predicted before are replaced.
 
-        Raises if a logit is not finite, naming the sample. Returns how many were written.
+        One commit: an error on the way, or a logit that is not finite, leaves what was there.
+        Returns how many were written.
         """
-        classes, table = len(self.classes), schema.table("predictions", self.name)
+        classes, table = len(self.classes), self._table("predictions")
         columns = schema.predictions(classes)
         written = 0
 
@@ -94,79 +92,155 @@ class Run:
                 written += len(ids)
                 yield _prediction_batch(ids, logits, classes, columns)
 
-        with self._store.writing():
-            if self._store.version(table) == 0:
-                self._store.overwrite(table, rows(), columns)
-            else:
-                for batch in rows():
-                    self._store.upsert(table, pa.Table.from_batches([batch]))
+        # Without the dataset's lock, which would be held as long as the model takes: only this
+        # run writes to this table.
+        self._check_dataset()
+        if self._store.exists(table):
+            self._store.upsert(table, rows(), columns)
+        else:
+            self._store.overwrite(table, rows(), columns)
         return written
 
     def has_predictions(self) -> bool:
-        return self._store.version(schema.table("predictions", self.name)) > 0
+        return self._store.exists(self._table("predictions"))
 
     def logits(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All stored predictions as (positions in the frame, logits float32 (n, C)), streamed."""
+        """All stored predictions as (ids, logits float32 (n, C)), streamed."""
         classes = len(self.classes)
-        table = schema.table("predictions", self.name)
         rows = max(LOGIT_BATCH_BYTES // (4 * classes), 1)
-        ids = self._frame.ids
-        for batch in self._store.batches(table, ["id", "logits"], rows):
-            places, known = _find(ids, batch["id"].to_numpy())
+        for batch in self._store.batches(self._table("predictions"), ["id", "logits"], rows):
             logits = batch["logits"].flatten().to_numpy().reshape(-1, classes)
-            yield places[known], logits[known]
+            yield batch["id"].to_numpy(), logits
 
     # --- training dynamics ---
 
     def append_dynamics(
-        self, epoch: int, ids: np.ndarray, margin: np.ndarray, p_label: np.ndarray
-    ) -> None:
-        """Store one epoch: margin and p(label) of each sample, float32 (n,). NaN is left out."""
+        self, epoch: int, ids: np.ndarray, labels: np.ndarray, margin: np.ndarray,
+        p_label: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Store one epoch: margin and p(label) of each sample, float32 (n,). NaN is left out.
+
+        labels: int (n,), the given classes that they are about.
+        """
         known = np.isfinite(margin) & np.isfinite(p_label)
         columns = [
             pa.array(ids[known], pa.int64()),
             pa.array(np.full(int(known.sum()), epoch, np.int32)),
+            pa.array(labels[known], pa.int32()),
             pa.array(margin[known], pa.float32()),
             pa.array(p_label[known], pa.float32()),
         ]
-        with self._store.writing():
-            self._store.append(
-                schema.table("dynamics", self.name),
-                pa.table(columns, schema=schema.DYNAMICS),
-                schema.DYNAMICS,
-            )
+        rows = pa.table(columns, schema=schema.DYNAMICS)
+        with self._writing():
+            self._store.append(self._table("dynamics"), rows, schema.DYNAMICS)
 
-    def dynamics(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Margin and p(label), float32 (epochs, n) in the frame's order, NaN where not recorded."""
-        table = schema.table("dynamics", self.name)
-        rows = self._store.read(table, ["id", "epoch", "margin", "p_label"])
+    def dynamics(self, ids: np.ndarray) -> Dynamics | None:
+        """What was recorded of these sorted ids; None for a run without dynamics."""
+        columns = ["id", "epoch", "label", "margin", "p_label"]
+        rows = self._store.read(self._table("dynamics"), columns)
         if rows is None or not len(rows):
             return None
-        places, known = _find(self._frame.ids, rows["id"].to_numpy())
+        places, known = find(ids, rows["id"].to_numpy())
+        places = places[known]
         epochs, at = np.unique(rows["epoch"].to_numpy(), return_inverse=True)
-        shape = (len(epochs), len(self._frame.ids))
-        margin, p_label = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        margin[at[known], places[known]] = rows["margin"].to_numpy()[known]
-        p_label[at[known], places[known]] = rows["p_label"].to_numpy()[known]
-        return margin, p_label
+        at = at[known]
+        margin, p_label = np.full((2, len(epochs), len(ids)), np.nan, np.float32)
+        margin[at, places] = rows["margin"].to_numpy()[known]
+        p_label[at, places] = rows["p_label"].to_numpy()[known]
+        labels = np.full(len(ids), MISSING, np.int32)
+        labels[places] = rows["label"].to_numpy()[known]
+        return Dynamics(labels, margin, p_label)
 
     # --- scores ---
 
     def score_names(self) -> list[str]:
-        return self._store.columns(schema.table("scores", self.name))[1:]
+        return self._store.columns(self._table("scores"))[2:]
 
-    def write_scores(self, scores: dict[str, np.ndarray]) -> None:
-        """Store scores, float64 (n,) in the frame's order; NaN means none. Others are kept."""
-        table = schema.table("scores", self.name)
-        with self._store.writing():
+    def write_scores(
+        self, ids: np.ndarray, labels: np.ndarray, scores: dict[str, np.ndarray]
+    ) -> None:
+        """Store scores, float64 (n,), of these ids; NaN means none. Other scores are kept.
+
+        labels: int (n,), the given classes that they judge.
+        """
+        columns = {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in scores.items()}
+        with self._writing():
             kept = [name for name in self.score_names() if name not in scores]
-            columns = {name: self._frame.number(table, name, np.nan) for name in kept} | scores
-            arrays = [
-                pa.array(values, pa.float64(), from_pandas=True) for values in columns.values()
-            ]
-            columns_schema = schema.scores(list(columns))
-            rows = pa.table([pa.array(self._frame.ids), *arrays], schema=columns_schema)
-            self._store.overwrite(table, rows, columns_schema)
+            for name in kept:
+                columns[name] = self._kept_score(name, ids, labels)
+            order = schema.scores(list(columns))
+            label = pa.array(labels, pa.int32(), mask=labels == MISSING)
+            rows = pa.table([pa.array(ids, pa.int64()), label, *columns.values()], schema=order)
+            self._store.overwrite(self._table("scores"), rows, order)
+
+    def _kept_score(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
+        """A score computed before, of these ids; null where it judged another label."""
+        rows = self._store.read(self._table("scores"), ["id", "label", name])
+        places, known = find(ids, rows["id"].to_numpy())
+        judged = rows["label"].fill_null(MISSING).to_numpy()
+        same = known & (judged == labels[places])
+        values = np.full(len(ids), np.nan)
+        values[places[same]] = rows[name].to_numpy()[same]
+        return pa.array(values, pa.float64(), from_pandas=True)
+
+    # --- inside ---
+
+    def _table(self, kind: str) -> str:
+        return schema.table(kind, self.id)
+
+    def _row(self, columns: list[str]) -> dict:
+        rows = self._store.read("runs", ["id", *columns])
+        found = rows["id"].to_pylist().index(self.id)
+        return rows.slice(found, 1).to_pylist()[0]
+
+    def _writing(self):
+        self._check_dataset()
+        return self._store.writing()
+
+    def _check_dataset(self) -> None:
+        """A dataset deleted or replaced meanwhile must not get this run's rows."""
+        if self._frame.meta["created"] != self._made:
+            raise LabelAuditError(
+                f"dataset {self._store.name!r} was replaced while the run was under way: run again."
+            )
+
+
+class Dynamics:
+    """Training dynamics of some samples: `labels` int (n,), and `margin` and `p_label`, float32
+    (epochs, n), NaN where not recorded, about those labels."""
+
+    def __init__(self, labels: np.ndarray, margin: np.ndarray, p_label: np.ndarray) -> None:
+        self.labels, self.margin, self.p_label = labels, margin, p_label
+
+
+def begin_run(frame: Frame, name: str | None = None) -> Run:
+    """A run to write to, under a name of its own: `name`, or the first of `run-1`, `run-2` … that
+    no run has had."""
+    if name is not None:
+        home.check_name(name, "run")
+    with frame.store.writing():
+        rows = frame.store.read("runs", ["id", "name"])
+        known = [] if rows is None else rows.to_pylist()
+        taken = {row["name"] for row in known}
+        if name is None:
+            name = next(n for i in range(1, len(known) + 2) if (n := f"run-{i}") not in taken)
+        row = {
+            "id": max((row["id"] for row in known), default=0) + 1,
+            "name": name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "state": BEGUN,
+            "info": "{}",
+            "weights": None,
+        }
+        table = pa.Table.from_pylist([row], schema=schema.RUNS)
+        frame.store.upsert("runs", table, schema.RUNS)
+    return Run(frame, row["id"])
+
+
+def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of `wanted` in sorted `ids`, and a mask of those that are there."""
+    places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
+    return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))
 
 
 def _prediction_batch(
@@ -196,9 +270,3 @@ def _prediction_batch(
         ],
         schema=columns,
     )
-
-
-def _find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of `wanted` in sorted `ids`, and a mask of those that are there."""
-    places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
-    return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))

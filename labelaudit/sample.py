@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from . import edits, schema
 from .errors import LabelAuditError
 from .frame import Frame
+from .pictures import UnreadableImageError, decode
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,14 @@ class Sample:
     @property
     def image(self) -> Image.Image:
         """The picture, opened afresh, turned upright as its EXIF data says."""
-        return open_image(self.filepath, self._batch.image_bytes(self.id))
+        data = self._batch.image_bytes(self.id)
+        try:
+            return decode(self.filepath, data)
+        except UnreadableImageError as error:
+            raise LabelAuditError(
+                f"image {self.filepath} cannot be read ({error}): put it back, or load the "
+                "dataset again."
+            ) from error
 
     def __getitem__(self, field: str):
         """A field or a score by name: `sample["hardness"]`."""
@@ -91,23 +97,9 @@ class Batch:
     def logits(self, run: str, sample_id: int) -> np.ndarray:
         if run not in self._logits:
             positions = self.frame.positions(self.ids)
-            rows = self.frame.take(schema.table("predictions", run), positions, ["logits"])
+            table = schema.table("predictions", self.frame.run_info(run)["id"])
+            rows = self.frame.take(table, positions, ["logits"])
             values = rows["logits"].combine_chunks().flatten().to_numpy()
             per_row = values.reshape(len(rows), -1)
             self._logits[run] = dict(zip(rows["id"].to_pylist(), per_row, strict=True))
         return self._logits[run][sample_id]
-
-
-def open_image(filepath: str, data: bytes | None = None) -> Image.Image:
-    """Decode an image from its stored bytes, or from its file. Errors name the file and why."""
-    try:
-        source = io.BytesIO(data) if data is not None else Path(filepath)
-        with Image.open(source) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except FileNotFoundError as error:
-        raise LabelAuditError(
-            f"image {filepath} is no longer there: put it back, or load the dataset again."
-        ) from error
-    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
-        raise LabelAuditError(f"image {filepath} cannot be read: {error}") from error

@@ -5,10 +5,10 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     samples            written once            id, filepath, image, split, width, height
     annotations        small, often changed    id, label, original_label, tags
     noise              overwritten whole       id, label before noise was injected
+    runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits
-    dynamics-<run>     appended every epoch    id, epoch, margin, p_label
-    scores-<run>       overwritten whole       id, one column a score
-    runs               one row a run           id, name, created, info, weights
+    dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
+    scores-<run>       overwritten whole       id, label, one column a score
     meta               one row                 id, info (classes, source, next id); written last,
                                                so a dataset without it was never finished
 
@@ -53,10 +53,15 @@ ANNOTATIONS = pa.schema(
 # What the samples that `noise` changed were labelled before; read only where the tag stands.
 NOISE = pa.schema([ID, ("label", pa.int32())])
 
+# Names of splits, in lower case, as datasets in the wild have them.
+TRAINING_SPLITS = {"train", "training"}
+HELD_OUT_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
+
 DYNAMICS = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),  # one row an epoch: no primary key
         ("epoch", pa.int32()),
+        ("label", pa.int32()),  # the given class that margin and p_label are about
         ("margin", pa.float32()),
         ("p_label", pa.float32()),
     ]
@@ -67,6 +72,7 @@ RUNS = pa.schema(
         ID,
         ("name", pa.string()),
         ("created", pa.string()),  # ISO 8601, UTC
+        ("state", pa.string()),  # "begun" until it is finished: then it counts
         ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
         ("weights", pa.large_binary()),  # safetensors; null for imported predictions
     ]
@@ -85,10 +91,13 @@ def predictions(classes: int) -> pa.Schema:
 
 
 def scores(names: list[str]) -> pa.Schema:
-    """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked."""
-    return pa.schema([ID, *((name, pa.float64()) for name in names)])
+    """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked.
+
+    `label` is the given class that they judge: a sample relabelled since has no score.
+    """
+    return pa.schema([ID, ("label", pa.int32()), *((name, pa.float64()) for name in names)])
 
 
-def table(kind: str, run: str) -> str:
-    """Name of a run's table: `predictions-run-1`."""
-    return f"{kind}-{run}"
+def table(kind: str, run_id: int) -> str:
+    """Name of a run's table: `predictions-3`. Ids of runs are never reused."""
+    return f"{kind}-{run_id}"

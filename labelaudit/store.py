@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,13 +25,17 @@ BATCH_ROWS = 1_000_000  # 2 ms to read 10^6 rows, where to_arrow() takes 151 ms
 COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
 LOCK_SECONDS = 120
 
+Stamp = tuple[int, str]
+_MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
+
 
 class Store:
     """The tables of one dataset. Reads always see the latest commit, also another process's."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, uri: str | None = None) -> None:
+        """uri: where the tables lie, if not where a dataset of this name does."""
         self.name = name
-        self.uri = home.dataset_uri(name)
+        self.uri = uri or home.dataset_uri(name)
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
 
     @cached_property
@@ -53,6 +58,8 @@ class Store:
 
     def tables(self) -> list[str]:
         names, token = [], None
+        if home.is_missing(self.uri):
+            return names
         while True:
             page = self._db.list_tables(page_token=token)
             names += page.tables
@@ -60,10 +67,16 @@ class Store:
             if not token:
                 return names
 
-    def version(self, table: str) -> int:
-        """Commit number of a table; 0 where there is none."""
+    def stamp(self, table: str) -> Stamp | None:
+        """Equal stamps, equal contents; None where there is no table.
+
+        A version alone would not do: a table that is dropped and made again begins at 1 again.
+        """
         handle = self._open(table)
-        return 0 if handle is None else handle.version
+        return None if handle is None else (handle.version, handle.schema.metadata[_MADE].decode())
+
+    def exists(self, table: str) -> bool:
+        return self._open(table) is not None
 
     def columns(self, table: str) -> list[str]:
         handle = self._open(table)
@@ -92,6 +105,7 @@ class Store:
     def overwrite(
         self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
     ) -> None:
+        schema = _marked(schema)
         with self._writing(table, data, schema) as rows:
             handle = self._db.create_table(table, rows, schema=schema, mode="overwrite")
             self._tidy(handle)
@@ -104,10 +118,12 @@ class Store:
             handle.add(rows)
             self._tidy(handle)
 
-    def upsert(self, table: str, data: pa.Table) -> None:
+    def upsert(
+        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> None:
         """Replace the rows with these ids, insert the others."""
-        with self._writing(table, data, data.schema) as rows:
-            handle = self._open_or_create(table, data.schema)
+        with self._writing(table, data, schema) as rows:
+            handle = self._open_or_create(table, schema)
             merge = handle.merge_insert("id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(rows)
             self._tidy(handle)
@@ -117,6 +133,8 @@ class Store:
             self._db.drop_table(table)
 
     def _open(self, table: str) -> lancedb.table.Table | None:
+        if home.is_missing(self.uri):  # connecting would make the folder
+            return None
         try:
             return self._db.open_table(table)
         except ValueError:
@@ -127,7 +145,9 @@ class Store:
     def _open_or_create(self, table: str, schema: pa.Schema) -> lancedb.table.Table:
         handle = self._open(table)
         # not `or`: an empty table is false
-        return self._db.create_table(table, schema=schema) if handle is None else handle
+        if handle is None:
+            return self._db.create_table(table, schema=_marked(schema))
+        return handle
 
     def _tidy(self, handle: lancedb.table.Table) -> None:
         if handle.version % COMMITS_BEFORE_OPTIMIZE == 0:
@@ -154,6 +174,10 @@ class Store:
             ) from error
 
 
+def _marked(schema: pa.Schema) -> pa.Schema:
+    return schema.with_metadata({_MADE: uuid.uuid4().hex})
+
+
 class _Feed:
     """Rows on their way into LanceDB, keeping the error of the one who makes them."""
 
@@ -162,11 +186,14 @@ class _Feed:
         if isinstance(data, pa.Table):
             self.source = data.cast(schema)
         else:
-            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data))
+            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data, schema))
 
-    def _watched(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _watched(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
         try:
-            yield from batches
+            for batch in batches:
+                yield batch.replace_schema_metadata(schema.metadata)
         except BaseException as error:
             self.error = error
             raise

@@ -12,6 +12,7 @@ from . import edits, schema
 from .errors import LabelAuditError
 from .frame import MISSING, Frame
 from .sample import Batch, Prediction, Sample
+from .scores import SCORES
 
 Step = tuple  # ("match_tag", "mistake"), ("sort_by", "hardness", True) …
 
@@ -34,7 +35,7 @@ class View:
 
     def use_run(self, run: str) -> View:
         """The same samples, with the predictions and scores of another run."""
-        _check_run(self.frame, run)
+        self.frame.run_info(run)  # says so if there is none
         return replace(self, run=run)
 
     def match_tag(self, *tags: str) -> View:
@@ -74,7 +75,7 @@ class View:
         return self._then("sort_by", field, bool(reverse))
 
     def sample(self, n: int, seed: int | None = None) -> View:
-        """At most n samples drawn at random; without a seed, drawn once for this view."""
+        """At most n samples, in random order; without a seed, drawn once for this view."""
         if seed is None:
             seed = int(np.random.default_rng().integers(2**31))
         return self._then("sample", _natural(n, "sample"), seed)
@@ -193,14 +194,22 @@ class View:
             lambda: getattr(parent, f"_{kind}")(parent.positions(), *arguments),
         )
 
+    def score_names(self) -> list[str]:
+        """Scores that the run which is meant has; none without a run."""
+        run = self._run_or_none()
+        return self.frame.store.columns(schema.table("scores", run["id"]))[2:] if run else []
+
+    def outdated(self) -> np.ndarray:
+        """Mask over the frame, bool (n,), of samples whose label is not the one that was scored.
+
+        Their scores judge a label that they no longer have, and count as missing.
+        """
+        scored = self.frame.number(schema.table("scores", self._run_info()["id"]), "label", MISSING)
+        return (scored != MISSING) & (scored != self.frame.label)
+
     def resolved_run(self) -> str:
-        """The run that is meant, or an error that says there is none."""
-        run = self.run or self.frame.latest_run()
-        if run is None:
-            raise LabelAuditError(
-                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
-            )
-        return run
+        """Name of the run that is meant, or an error that says there is none."""
+        return self._run_info()["name"]
 
     # --- inside: how each step chooses among positions ---
 
@@ -236,9 +245,7 @@ class View:
         return at[np.isin(self.frame.ids[at], ids)]
 
     def _sample(self, at: np.ndarray, n: int, seed: int) -> np.ndarray:
-        if n >= len(at):
-            return at
-        return at[np.random.default_rng(seed).choice(len(at), n, replace=False)]
+        return at[np.random.default_rng(seed).permutation(len(at))[:n]]
 
     def _sort_by(self, at: np.ndarray, field: str, reverse: bool) -> np.ndarray:
         if field == "id":
@@ -270,24 +277,35 @@ class View:
         return self._number(field), None
 
     def _number(self, field: str) -> np.ndarray:
-        run = self.resolved_run()
+        run = self._run_info()
         if field == "confidence":
-            return self.frame.number(schema.table("predictions", run), "confidence", np.nan)
-        names = self._score_names()
+            return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
+        names = self.score_names()
         if field not in names:
             known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
             raise LabelAuditError(
-                f"run {run!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
+                f"run {run['name']!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
                 f"it has {known}."
             )
-        return self.frame.number(schema.table("scores", run), field, np.nan)
+        values = self.frame.number(schema.table("scores", run["id"]), field, np.nan)
+        if field in SCORES and not SCORES[field].judges_label:
+            return values
+        return np.where(self.outdated(), np.nan, values)
 
-    def _score_names(self) -> list[str]:
-        run = self.run or self.frame.latest_run()
-        return self.frame.store.columns(schema.table("scores", run))[1:] if run else []
+    def _run_info(self) -> dict:
+        """The run that is meant, or an error that says there is none."""
+        run = self._run_or_none()
+        if run is None:
+            raise LabelAuditError(
+                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
+            )
+        return run
+
+    def _run_or_none(self) -> dict | None:
+        return self.frame.run_info(self.run) if self.run else self.frame.latest_run()
 
     def _prediction_codes(self) -> np.ndarray:
-        table = schema.table("predictions", self.resolved_run())
+        table = schema.table("predictions", self._run_info()["id"])
         return self.frame.number(table, "label", MISSING)
 
     def _class_codes(self, names: tuple[str, ...]) -> list[int]:
@@ -303,12 +321,14 @@ class View:
     def _samples(self, positions: np.ndarray) -> Iterator[Sample]:
         table = self._pandas(positions)
         batch = Batch(self.frame, self.frame.ids[positions])
-        run = self.run or self.frame.latest_run()
-        scores = self._score_names()
+        run = self._run_or_none()
+        scores = self.score_names()
         for row in table.to_dict("records"):
             prediction = None
             if row["predicted"] is not None:
-                prediction = Prediction(run, row["predicted"], row["confidence"], row["id"], batch)
+                prediction = Prediction(
+                    run["name"], row["predicted"], row["confidence"], row["id"], batch
+                )
             yield Sample(
                 id=row["id"],
                 filepath=row["filepath"],
@@ -329,7 +349,7 @@ class View:
             return np.array([*names, None], dtype=object)[codes[positions]]
 
         nothing = np.full(len(positions), None, object)
-        run = self.run or frame.latest_run()
+        run = self._run_or_none()
         paths = frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
         columns = {
             "id": frame.ids[positions],
@@ -340,7 +360,7 @@ class View:
             "predicted": named("prediction") if run else nothing,
             "confidence": self._number("confidence")[positions] if run else np.nan,
         }
-        columns |= {name: self._number(name)[positions] for name in self._score_names()}
+        columns |= {name: self._number(name)[positions] for name in self.score_names()}
         table = pd.DataFrame(
             {
                 k: pd.Series(v, dtype=v.dtype) if isinstance(v, np.ndarray) else v
@@ -356,25 +376,16 @@ class View:
     def stamp(self) -> tuple:
         """Versions of all that the view may read: equal stamps, equal answers."""
         store = self.frame.store
-        run = self.run or self.frame.latest_run()
+        run = self._run_or_none()
         tables = ["meta", "annotations", "samples"]
         if run:
-            tables += [schema.table(kind, run) for kind in ("predictions", "scores")]
-        return run, *(store.version(table) for table in tables)
+            tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
+        return tuple(store.stamp(table) for table in tables)
 
 
 def _tag_lists(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:
     masks = {tag: mask[positions] for tag, mask in frame.tags.items()}
     return [tuple(tags) for tags in edits.tag_lists(masks, len(positions)).to_pylist()]
-
-
-def _check_run(frame: Frame, run: str) -> None:
-    names = [known["name"] for known in frame.runs]
-    if run not in names:
-        raise LabelAuditError(
-            f"dataset {frame.store.name!r} has no run {run!r}: "
-            + (f"its runs are {', '.join(names)}." if names else "train or predict first.")
-        )
 
 
 def _natural(n: int, what: str) -> int:

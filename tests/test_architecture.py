@@ -13,7 +13,7 @@ LIBRARY = REPO / "labelaudit"
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
     ["errors", "progress", "schema", "cells", "scores"],
-    ["home"],
+    ["home", "pictures"],
     ["store"],
     ["frame"],
     ["edits", "runs"],
@@ -22,7 +22,7 @@ FLOORS = [
     ["dataset", "export"],
     ["sources", "noise", "learn"],
     ["rank"],
-    ["audit"],
+    ["auditing"],
     ["jobs", "__main__"],
     ["ui"],
 ]

@@ -146,7 +146,9 @@ def test_unknown_ids_and_names_are_said(make_dataset):
 
 
 def test_a_missing_image_is_said_when_it_is_opened(make_dataset):
-    with pytest.raises(LabelAuditError, match=r"/nowhere/0.png is no longer there"):
+    with pytest.raises(
+        LabelAuditError, match=r"/nowhere/0.png cannot be read \(there is no such file\)"
+    ):
         _ = make_dataset(1)[1].image
 
 

@@ -41,7 +41,8 @@ def test_training_learns_and_records_every_labelled_sample_every_epoch(stripes):
     assert (info["learned"], info["held_out"], info["epochs"]) == (62, 16, 6)
     assert info["validation_accuracy"] == 1.0
     assert info["classes"] == ["flat", "tall"]
-    margin, p_label = run.dynamics()
+    recorded = run.dynamics(stripes.view().ids)
+    margin, p_label = recorded.margin, recorded.p_label
     assert margin.shape == p_label.shape == (6, 80)
     unlabelled = np.isnan(margin).all(axis=0)
     assert np.flatnonzero(unlabelled).tolist() == [3, 4]
@@ -58,7 +59,8 @@ def test_dynamics_are_those_of_the_model_that_is_kept(stripes):
     """The last epoch's margin and p(label) are what the saved model says of each image."""
     run = train(stripes, config=QUICK)
     predict(stripes)
-    margin, p_label = run.dynamics()
+    recorded = run.dynamics(stripes.view().ids)
+    margin, p_label = recorded.margin, recorded.p_label
     for sample in stripes.view().sample(10, seed=0):
         if sample.ground_truth is None:
             continue
@@ -71,7 +73,12 @@ def test_dynamics_are_those_of_the_model_that_is_kept(stripes):
 
 def test_the_same_seed_gives_the_same_run(stripes):
     first, second = train(stripes, config=QUICK), train(stripes, config=QUICK)
-    np.testing.assert_array_equal(first.dynamics()[0], second.dynamics()[0])
+    assert_equal_dynamics(first, second, stripes)
+
+
+def assert_equal_dynamics(first, second, dataset):
+    a, b = (run.dynamics(dataset.view().ids) for run in (first, second))
+    np.testing.assert_array_equal(a.margin, b.margin)
 
 
 def test_which_samples_are_learned(digits):
@@ -79,13 +86,13 @@ def test_which_samples_are_learned(digits):
     whole = make_plan(digits, QUICK)
     assert (len(whole.learned), len(whole.held_out)) == (1437, 360)
     codes, names = frame.split()
-    held = codes[whole.positions[whole.held_out]]
+    held = codes[frame.positions(whole.ids[whole.held_out])]
     assert {names[code] for code in held} == {"test"}
     # a view is learned whole; test samples that are not in it serve for validation
     some = make_plan(digits.view().match(label=["1", "2"]), QUICK)
     chosen = digits.view().match(label=["1", "2"]).ids
-    np.testing.assert_array_equal(frame.ids[some.positions[some.learned]], chosen)
-    assert not np.intersect1d(frame.ids[some.positions[some.held_out]], chosen).size
+    np.testing.assert_array_equal(some.ids[some.learned], chosen)
+    assert not np.intersect1d(some.ids[some.held_out], chosen).size
     everything = make_plan(digits.view(), QUICK)  # no test sample is left: a tenth is held out
     assert (len(everything.learned), len(everything.held_out)) == (1617, 180)
     assert not np.intersect1d(everything.learned, everything.held_out).size
@@ -138,7 +145,7 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
     assert info["epochs"] < 50
     load_model(stripes, run.name)
     if info["epochs"]:
-        assert len(run.dynamics()[0]) == info["epochs"]
+        assert len(run.dynamics(stripes.view().ids).margin) == info["epochs"]
     with pytest.raises(StoppedError, match="nothing was trained"):
         train(stripes, config=QUICK, stop=lambda: True)
 
@@ -149,7 +156,7 @@ def test_a_run_can_be_trained_again_under_its_name(stripes):
     labelaudit.compute_scores(stripes, "mine")
     run = train(stripes, "mine", QUICK)
     assert stripes.runs == ["mine"]
-    assert len(run.dynamics()[0]) == 2
+    assert len(run.dynamics(stripes.view().ids).margin) == 2
     assert not run.has_predictions()
     assert run.score_names() == []
     with pytest.raises(LabelAuditError, match="cannot be a run name"):
@@ -175,12 +182,12 @@ def test_a_saved_model_carries_its_preprocessing(stripes):
 def test_streaming_gives_what_memory_gives(stripes):
     held = train(stripes, config=TrainConfig(epochs=2, threads=1, batch_size=16))
     streamed = train(stripes, config=TrainConfig(epochs=2, threads=1, batch_size=16, memory_gb=0))
-    np.testing.assert_array_equal(held.dynamics()[0], streamed.dynamics()[0])
+    assert_equal_dynamics(held, streamed, stripes)
 
 
 def test_images_come_in_the_order_asked_for(stripes):
     frame = stripes.view().frame
-    images = Images(frame, np.arange(80), 16)
+    images = Images(frame, frame.ids, 16)
     order = np.array([70, 2, 41, 9, 3])
     for held in (False, True):
         if held:
@@ -203,18 +210,18 @@ def test_an_image_that_vanished_is_named(tmp_path, picture):
 
 
 def test_image_size_follows_the_images(digits, tmp_path, picture):
-    everything = np.arange(len(digits))
+    everything = digits.view().ids
     frame = digits.view().frame
     assert image_size(frame, everything, TrainConfig()) == 16  # 8 pixels are too few for the net
     assert image_size(frame, everything, TrainConfig(image_size=40)) == 40
     for i in range(4):
         picture(tmp_path / "big" / f"c{i % 2}" / f"{i}.png", size=(300, 200))
     big = labelaudit.load_dataset("big", tmp_path / "big").view().frame
-    assert image_size(big, np.arange(4), TrainConfig()) == 64
-    assert image_size(big, np.arange(4), TrainConfig(model="resnet18")) == 224
+    assert image_size(big, big.ids, TrainConfig()) == 64
+    assert image_size(big, big.ids, TrainConfig(model="resnet18")) == 224
     rows = [{"filepath": str(tmp_path / f"big/c0/{i}.png"), "label": "x"} for i in (0, 2)]
     unknown = labelaudit.dataset.create_dataset("unknown", rows).view().frame
-    assert image_size(unknown, np.arange(2), TrainConfig()) == 64  # opened to see
+    assert image_size(unknown, unknown.ids, TrainConfig()) == 64  # opened to see
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -273,6 +280,7 @@ def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_
         ({"batch_size": 1}, "batch_size=1"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"image_size": 4}, "image_size=4"),
+        ({"image_size": 8}, "small model takes 16 to 64"),
     ],
 )
 def test_bad_settings_are_said(options, says):
@@ -315,8 +323,7 @@ def test_a_stopped_prediction_keeps_what_was_there(stripes, monkeypatch):
 
 
 def test_logits_that_are_not_finite_are_refused(stripes):
-    run = stripes.new_run()
-    run.save({"classes": stripes.classes})
+    run = stripes.new_run().finish({"classes": stripes.classes})
     logits = np.zeros((80, 2), np.float32)
     logits[41] = np.nan
     with pytest.raises(LabelAuditError, match="sample 42 are not finite"):
@@ -346,7 +353,7 @@ def test_evaluation_does_not_depend_on_the_batch(stripes):
     """Batch statistics are those of training: a sample's logits are its own."""
     train(stripes, config=QUICK)
     model, _ = load_model(stripes)
-    images = Images(stripes.view().frame, np.arange(80), 16)
+    images = Images(stripes.view().frame, stripes.view().ids, 16)
     cpu = torch.device("cpu")
     whole = np.concatenate([logits for _, logits in forward(model, images, np.arange(80), cpu)])
     for place in (0, 50, 79):

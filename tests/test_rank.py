@@ -13,8 +13,7 @@ from labelaudit.scores import SCORES
 def scored(make_dataset):
     """8 samples of 4 classes with hand-made logits: samples 3 and 7 contradict their label."""
     dataset = make_dataset(8)
-    run = dataset.new_run("hand")
-    run.save({"classes": dataset.classes})
+    run = dataset.new_run("hand").finish({"classes": dataset.classes})
     logits = 4 * np.eye(4, dtype=np.float32)[[0, 1, 0, 3, 0, 1, 1, 3]]
     run.write_predictions([(dataset.view().ids, logits)])
     return dataset, run
@@ -24,9 +23,10 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
     run = audited.run()
     frame = audited.view().frame
     logits = np.empty((len(audited), 10), np.float32)
-    for positions, rows in run.logits():
-        logits[positions] = rows
-    margin, p_label = run.dynamics()
+    for ids, rows in run.logits():
+        logits[frame.positions(ids)] = rows
+    recorded = run.dynamics(audited.view().ids)
+    margin, p_label = recorded.margin, recorded.p_label
     for name, score in SCORES.items():
         arguments = {"logits": (frame.label, logits), "margin": (margin,), "p_label": (p_label,)}
         expected = score.function(*arguments[score.reads])
@@ -87,8 +87,7 @@ def test_nothing_to_rank_is_said(make_dataset):
     dataset = make_dataset(4)
     with pytest.raises(LabelAuditError, match="train or predict first"):
         suspects(dataset)
-    run = dataset.new_run()
-    run.save({"classes": dataset.classes})
+    run = dataset.new_run().finish({"classes": dataset.classes})
     run.write_predictions([(dataset.view().ids, np.zeros((4, 4), np.float32))])
     with pytest.raises(LabelAuditError, match="score it first"):
         suspects(dataset)

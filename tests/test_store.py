@@ -26,11 +26,11 @@ def rows(store: Store) -> dict:
 
 def test_overwrite_append_upsert_and_drop():
     store = Store("d")
-    assert store.version("numbers") == 0
+    assert store.stamp("numbers") is None
     assert store.read("numbers", ["id"]) is None
     store.overwrite("numbers", numbers([1, 2]), NUMBERS)
     store.append("numbers", numbers([3]), NUMBERS)
-    store.upsert("numbers", numbers([2, 4], value=9))
+    store.upsert("numbers", numbers([2, 4], value=9), NUMBERS)
     assert rows(store) == {1: 0, 2: 9, 3: 0, 4: 9}
     store.overwrite("numbers", iter(numbers([7]).to_batches()), NUMBERS)  # streamed
     assert rows(store) == {7: 0}
@@ -41,8 +41,8 @@ def test_overwrite_append_upsert_and_drop():
 def test_an_empty_table_is_a_table():
     store = Store("d")
     store.overwrite("numbers", numbers([]), NUMBERS)
-    assert store.version("numbers") > 0
-    store.upsert("numbers", numbers([1]))
+    assert store.exists("numbers")
+    store.upsert("numbers", numbers([1]), NUMBERS)
     store.overwrite("numbers", numbers([]), NUMBERS)
     store.append("numbers", numbers([2]), NUMBERS)
     assert rows(store) == {2: 0}
@@ -51,10 +51,20 @@ def test_an_empty_table_is_a_table():
 def test_another_handle_sees_a_commit_at_once():
     writer, reader = Store("d"), Store("d")
     writer.overwrite("numbers", numbers([1]), NUMBERS)
-    first = reader.version("numbers")
+    first = reader.stamp("numbers")
     writer.append("numbers", numbers([2]), NUMBERS)
-    assert reader.version("numbers") > first
+    assert reader.stamp("numbers") != first
     assert rows(reader) == {1: 0, 2: 0}
+
+
+def test_stamps_never_repeat_even_where_a_table_is_made_again():
+    store = Store("d")
+    seen = set()
+    for _ in range(3):
+        store.overwrite("numbers", numbers([1]), NUMBERS)
+        seen.add(store.stamp("numbers"))
+        store.drop("numbers")
+    assert len(seen) == 3
 
 
 def test_an_error_while_rows_are_made_commits_nothing_and_keeps_its_words():
@@ -75,17 +85,18 @@ def test_an_error_while_rows_are_made_commits_nothing_and_keeps_its_words():
 def test_a_failed_write_names_the_table_and_the_place(home):
     store = Store("d")
     store.overwrite("numbers", numbers([1]), NUMBERS)
+    other = pa.table({"id": pa.array([2]), "other": pa.array(["x"])})
     with pytest.raises(LabelAuditError, match=r"'numbers' of dataset 'd' under .*unchanged"):
-        store.upsert("numbers", pa.table({"id": pa.array([2]), "other": pa.array(["x"])}))
+        store.upsert("numbers", other, other.schema)
     assert rows(store) == {1: 0}
 
 
 UPSERT = """
 import sys
-from tests.test_store import Store, numbers
+from tests.test_store import NUMBERS, Store, numbers
 start = int(sys.argv[1])
 for i in range(8):
-    Store("d").upsert("numbers", numbers(range(start, start + 50), value=i))
+    Store("d").upsert("numbers", numbers(range(start, start + 50), value=i), NUMBERS)
 """
 
 

@@ -43,10 +43,13 @@ def test_sort_by_numbers(audited, field, reverse):
 
 def test_sort_puts_nulls_last_and_keeps_ties_in_order(make_dataset):
     dataset = make_dataset(6)
-    run = dataset.new_run()
-    run.save({"classes": dataset.classes})
+    run = dataset.new_run().finish({"classes": dataset.classes})
     run.write_predictions([(dataset.view().ids, np.zeros((6, 4), np.float32))])
-    run.write_scores({"aum": np.array([1.0, np.nan, 3.0, 1.0, np.nan, 2.0])})
+    run.write_scores(
+        dataset.view().ids,
+        dataset.view().frame.label,
+        {"aum": np.array([1.0, np.nan, 3.0, 1.0, np.nan, 2.0])},
+    )
     assert dataset.view().sort_by("aum", reverse=True).ids.tolist() == [3, 6, 1, 4, 2, 5]
     assert dataset.view().sort_by("aum").ids.tolist() == [1, 4, 6, 3, 2, 5]
     assert dataset.view().above("aum", 1.0).ids.tolist() == [3, 6]
@@ -98,8 +101,7 @@ def test_rows_stay_with_their_samples_however_tables_are_stored(make_dataset):
     assert view.values("ground_truth").tolist() == ["c1", "c3", "c0", "c2", "c3"]
     assert dataset[40].tags == ("x",)
     assert dataset[50].filepath == "/nowhere/0.png"
-    run = dataset.new_run()
-    run.save({"classes": dataset.classes})
+    run = dataset.new_run().finish({"classes": dataset.classes})
     logits = np.eye(4, dtype=np.float32)
     run.write_predictions([(np.array([40, 10]), logits[[2, 1]])])  # not all, not in order
     assert view.values("prediction").tolist() == ["c1", None, None, "c2", None]
@@ -116,8 +118,7 @@ def test_counts_and_class_pairs(make_dataset):
     assert dataset.view().match(split="test").count_values("ground_truth") == {
         "c0": 0, "c1": 0, "c2": 1, "c3": 1,
     }  # fmt: skip
-    run = dataset.new_run()
-    run.save({"classes": dataset.classes})
+    run = dataset.new_run().finish({"classes": dataset.classes})
     run.write_predictions([(dataset.view().ids, np.eye(4, dtype=np.float32)[[0, 1, 1, 1] * 2])])
     assert dataset.view().class_pairs().to_dict("records") == [
         {"ground_truth": "c2", "predicted": "c1", "count": 2},
@@ -155,8 +156,7 @@ def test_unknown_field_lists_those_there_are(audited):
 def test_each_run_has_its_own_predictions(make_dataset):
     dataset = make_dataset(4)
     for name, column in (("first", 0), ("second", 1)):
-        run = dataset.new_run(name)
-        run.save({"classes": dataset.classes})
+        run = dataset.new_run(name).finish({"classes": dataset.classes})
         run.write_predictions([(dataset.view().ids, np.eye(4, dtype=np.float32)[[column] * 4])])
     assert set(dataset.view("first").values("prediction")) == {"c0"}
     assert set(dataset.view().values("prediction")) == {"c1"}  # the latest

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from ..errors import LabelAuditError
 
 SMALL = "small"
+SMALL_SIZES = (16, 64)  # pixels a side that the small net can work with, and is fast with
 # torchvision networks whose last layer can be resized by `num_classes`
 BACKBONES = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_small", "efficientnet_b0",
              "convnext_tiny")  # fmt: skip
@@ -71,6 +72,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (low <= value <= high):  # NaN fails too
                 raise LabelAuditError(f"{name}={value}: it must be between {low:g} and {high:g}.")
+        low, high = SMALL_SIZES
+        if self.model == SMALL and self.image_size and not low <= self.image_size <= high:
+            raise LabelAuditError(
+                f"image_size={self.image_size}: the small model takes {low} to {high} pixels; "
+                f"choose another model ({', '.join(BACKBONES)}) for larger images."
+            )
 
     def to_dict(self) -> dict:
         return asdict(self)

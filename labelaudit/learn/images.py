@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..errors import LabelAuditError, StoppedError
 from ..frame import Frame
+from ..pictures import UnreadableImageError, decode, to_rgb
 from ..progress import Meter, ProgressCallback, StopCheck
 
 DECODE_ROWS = 512  # images decoded by one thread at a time
@@ -22,14 +21,15 @@ AHEAD = 3  # batches decoded before they are asked for, while streaming
 
 
 class Images:
-    """Some samples' images, by their place in `positions`. All are brought to one square size."""
+    """Some samples' images, by their place in `ids`. All are brought to one square size."""
 
-    def __init__(self, frame: Frame, positions: np.ndarray, size: int) -> None:
-        self.frame, self.positions, self.size = frame, positions, size
+    def __init__(self, frame: Frame, ids: np.ndarray, size: int) -> None:
+        # ids, not positions: samples may be added while a model learns
+        self.frame, self.ids, self.size = frame, ids, size
         self._held: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.ids)
 
     @property
     def nbytes(self) -> int:
@@ -71,7 +71,8 @@ class Images:
                 yield waiting.popleft().result()
 
     def _decode(self, places: np.ndarray) -> torch.Tensor:
-        rows = self.frame.take("samples", self.positions[places], ["filepath", "image"])
+        positions = self.frame.positions(self.ids[places])
+        rows = self.frame.take("samples", positions, ["filepath", "image"])
         out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for i, (path, data) in enumerate(
             zip(rows["filepath"].to_pylist(), rows["image"].to_pylist(), strict=True)
@@ -83,14 +84,12 @@ class Images:
 def _pixels(path: str, data: bytes | None, size: int) -> np.ndarray:
     """One image as uint8 (size, size, 3)."""
     try:
-        with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
-            image.draft("RGB", (size, size))  # lets JPEG decode at a fraction of its size
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        if upright.size != (size, size):
-            upright = upright.resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(upright)
-    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        image = to_rgb(decode(path, data, draft=size))
+    except UnreadableImageError as error:
         raise LabelAuditError(
             f"image {path} cannot be read any more ({error}): put it back, or load the dataset "
             "again without it."
         ) from error
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)

@@ -28,17 +28,18 @@ def predict(
 ) -> int:
     """Store a run's predictions for every sample of a dataset or view; tag them `processed`.
 
-    run: by default the latest trained. Returns how many samples were predicted. A stop keeps
-    nothing of this call.
+    run: by default the latest trained. Returns how many samples were predicted. A stop, or an
+    error on the way, leaves the predictions that were there.
     """
     view = target.view() if isinstance(target, Dataset) else target
     dataset = Dataset(view.frame.store.name)
     model, info = load_model(dataset, run)
     where = choose_device(device)
     model = model.to(where)
-    positions = np.sort(view.positions())
-    ids = view.frame.ids[positions]
-    images = Images(view.frame, positions, info["image_size"])
+    ids = np.sort(view.ids)
+    if not len(ids):
+        return 0
+    images = Images(view.frame, ids, info["image_size"])
     meter = Meter("predicting", len(images), progress)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -15,7 +15,7 @@ from .models import build_model
 def save_model(run: Run, model: torch.nn.Module, info: dict) -> None:
     """Keep a model under its run. `info` must hold `config`, `classes` and `image_size`."""
     state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    run.save(info, safetensors.torch.save(state))
+    run.finish(info, safetensors.torch.save(state))
 
 
 def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Module, dict]:

@@ -15,17 +15,17 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..frame import MISSING, Frame
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run
+from ..runs import Run, begin_run
+from ..schema import HELD_OUT_SPLITS
 from ..scores.probability import best_other, of_label, probabilities
 from ..view import View
 from .compute import ThreadTuner, autocast, choose_device, forward
-from .config import SMALL, TrainConfig
+from .config import SMALL, SMALL_SIZES, TrainConfig
 from .images import Images
 from .models import build_model, load_pretrained
 from .saved import save_model
 
-HELD_OUT_SPLITS = ("test", "testing", "val", "valid", "validation", "dev", "eval")
-FIT_INPUT_IMAGES = 2000  # enough to estimate pixel statistics
+FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones
 SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
@@ -41,10 +41,12 @@ def train(
 
     Of a dataset its training split is learned, and its other splits serve for validation; of a
     view all of it, with the dataset's held-out splits that are not in the view. Where there is no
-    such split, a share of the samples is held out. After every epoch the logits of all of them,
-    learned or held out, are taken in evaluation mode: margin and p(label) go to the run.
+    such split, or nothing but it, a share of the samples is held out. After every epoch the
+    logits of all of them, learned or held out, are taken in evaluation mode: margin and p(label)
+    go to the run.
 
-    run: its name, by default the next free one; an earlier run of that name is replaced.
+    run: its name, by default the next free one; an earlier run of that name is replaced once
+    this one is finished.
     stop: asked after every step; a stopped run keeps its model and its finished epochs.
     Raises LabelAuditError for fewer than two classes or samples, or a loss that is not finite.
     """
@@ -52,20 +54,19 @@ def train(
     plan = make_plan(target, config)
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    images = Images(plan.frame, plan.positions, image_size(plan.frame, plan.positions, config))
+    images = Images(plan.frame, plan.ids, image_size(plan.frame, plan.ids, config))
     if images.nbytes <= config.memory_gb * 2**30:
         images.hold(device, progress, stop)
-    kept = Run(plan.frame, run) if run else Dataset(plan.frame.store.name).new_run()
-    kept.clear()
+    kept = begin_run(plan.frame, run)
     return _Training(plan, images, kept, config, device, progress, stop).execute()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which samples are learned and which held out. Places count within `positions`."""
+    """Which samples are learned and which held out. Places count within `ids`."""
 
     frame: Frame
-    positions: np.ndarray  # in the frame, of all labelled samples that take part
+    ids: np.ndarray  # of all labelled samples that take part, sorted
     labels: np.ndarray  # int64, their given classes
     learned: np.ndarray  # places
     held_out: np.ndarray  # places
@@ -78,9 +79,9 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     chosen = np.sort(view.positions())
     chosen = chosen[labelled[chosen]]
     codes, names = frame.split()
-    others = [i for i, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
+    others = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
     evaluation = np.flatnonzero(np.isin(codes, others) & labelled)
-    if isinstance(target, Dataset):
+    if isinstance(target, Dataset) and len(np.setdiff1d(chosen, evaluation)):
         chosen = np.setdiff1d(chosen, evaluation)
     held_out = np.setdiff1d(evaluation, chosen)
     if not len(chosen):
@@ -100,23 +101,24 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     positions = np.sort(np.concatenate([chosen, held_out]))
     return Plan(
         frame,
-        positions,
+        frame.ids[positions],
         frame.label[positions].astype(np.int64),
         np.searchsorted(positions, chosen),
         np.searchsorted(positions, held_out),
     )
 
 
-def image_size(frame: Frame, positions: np.ndarray, config: TrainConfig) -> int:
+def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
     """Pixels a side that the model gets: as asked, else as most images are, within bounds."""
     if config.image_size:
         return config.image_size
-    low, high = (16, 64) if config.model == SMALL else (32, 224)
+    low, high = SMALL_SIZES if config.model == SMALL else (32, 224)
+    positions = frame.positions(ids)
     width = frame.number("samples", "width", MISSING)[positions]
     height = frame.number("samples", "height", MISSING)[positions]
     sides = np.maximum(width, height)[width != MISSING]
     if not len(sides):
-        probe = View(frame).select(frame.ids[positions[:SIZE_PROBE]])
+        probe = View(frame).select(ids[:SIZE_PROBE])
         sides = np.array([max(sample.image.size) for sample in probe])
     return int(np.clip(np.median(sides), low, high))
 
@@ -138,10 +140,10 @@ class _Training:
         self.average = copy.deepcopy(self.model)
         self.optimizer, self.rate = self._optimizer()
         self.updates = 0
-        everything = len(plan.positions) + BACKWARD_COST * self.steps * self.batch_size
+        everything = len(plan.ids) + BACKWARD_COST * self.steps * self.batch_size
         self.meter = Meter("training", config.epochs * everything, progress, interval=0.2)
         self.loss: float | None = None
-        self.recent_margin = np.full(len(plan.positions), np.nan)
+        self.recent_margin = np.full(len(plan.ids), np.nan)
 
     def execute(self) -> Run:
         started = time.monotonic()
@@ -265,7 +267,7 @@ class _Training:
 
     def _record(self, epoch: int, seconds: float) -> None:
         """Take every sample's logits from the averaged model; store margin and p(label)."""
-        count = len(self.plan.positions)
+        count = len(self.plan.ids)
         margin, p_label = np.empty(count, np.float32), np.empty(count, np.float32)
         right = np.empty(count, bool)
         for at, logits in forward(self.average, self.images, np.arange(count), self.device):
@@ -276,8 +278,7 @@ class _Training:
             self.meter.advance(len(at), **self._details(epoch, self.steps))
         before = np.where(np.isnan(self.recent_margin), margin, self.recent_margin)
         self.recent_margin = (before + margin) / 2
-        ids = self.plan.frame.ids[self.plan.positions]
-        self.run.append_dynamics(epoch, ids, margin, p_label)
+        self.run.append_dynamics(epoch, self.plan.ids, self.plan.labels, margin, p_label)
         self.curves.append(
             {
                 "epoch": epoch,

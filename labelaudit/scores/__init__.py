@@ -29,6 +29,7 @@ class Score:
     reads: str  # "logits": f(labels (n,), logits (n, C)); "margin" or "p_label": f((epochs, n))
     boundary: float | None  # above it the evidence speaks for another class; None: no such point
     function: Callable[..., np.ndarray]
+    judges_label: bool = True  # False: the same whatever the given label is
 
 
 SCORES: dict[str, Score] = {
@@ -45,7 +46,7 @@ SCORES: dict[str, Score] = {
         Score("mistakenness", "Mistakenness", "The model is sure, and of another class.",
               "logits", 0.5, mistakenness),
         Score("hardness", "Hardness", "The model cannot decide, whatever the given label.",
-              "logits", None, hardness),
+              "logits", None, hardness, judges_label=False),
     ]
 }  # fmt: skip
 

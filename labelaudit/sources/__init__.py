@@ -52,12 +52,20 @@ def load_dataset(
                 f"split={split!r} is for the zoo: load {name!r} whole, then use "
                 f"load_dataset({name!r}).view().match(split={split!r})."
             )
+        if name in ZOO:
+            raise LabelAuditError(f"{name!r} is a name of the zoo: give your own data another one.")
         return _make(name, _open(source, root), overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
         if full_name in list_datasets() and not overwrite:
             return Dataset(full_name)
-        return _make(full_name, zoo.open_zoo(name, split, progress), overwrite, progress, stop)
+        source = zoo.open_zoo(name, split, progress)
+        try:
+            return _make(full_name, source, overwrite, progress, stop)
+        except LabelAuditError:
+            if full_name in list_datasets() and not overwrite:
+                return Dataset(full_name)  # somebody else was faster
+            raise
     if name not in list_datasets():
         raise LabelAuditError(
             f"there is no dataset {name!r}: the datasets are "

@@ -86,9 +86,15 @@ def _wanted(info: zipfile.ZipInfo) -> bool:
 
 def _manifest_member(members: dict[str, zipfile.ZipInfo]) -> str | None:
     """The one table at the top of the archive, or in the one folder around everything."""
-    tables = [name for name in members if PurePosixPath(name).suffix.lower() in manifest.SUFFIXES]
-    top = min((name.count("/") for name in members), default=0)
-    tables = [name for name in tables if name.count("/") == top]
+    parts = [PurePosixPath(name).parts for name in members]
+    tops = {p[0] for p in parts}
+    depth = 2 if len(tops) == 1 and all(len(p) > 1 for p in parts) else 1
+    tables = [
+        name
+        for name in members
+        if len(PurePosixPath(name).parts) <= depth
+        and PurePosixPath(name).suffix.lower() in manifest.SUFFIXES
+    ]
     if len(tables) > 1:
         raise LabelAuditError(
             f"the archive has several manifests ({', '.join(sorted(tables))}): leave one in it."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..errors import LabelAuditError
-from ..intake import encode
+from ..pictures import encode
 from .source import Row, Source, classes_of
 
 
@@ -51,16 +52,17 @@ def open_arrays(
 
 def _names(labels: Sequence, classes: Sequence[str] | None) -> list[str | None]:
     values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-    if classes is None:
-        return [None if v is None or v == -1 else str(v) for v in values]
-    for value in values:
-        if isinstance(value, int) and value >= len(classes):
-            raise LabelAuditError(f"label {value} has no class: {len(classes)} classes were given.")
-    return [
-        None if v is None or (isinstance(v, int) and v < 0)
-        else classes[v] if isinstance(v, int) else str(v)
-        for v in values
-    ]  # fmt: skip
+    return [_name(value, classes) for value in values]
+
+
+def _name(value, classes: Sequence[str] | None) -> str | None:
+    if value is None or (isinstance(value, numbers.Real) and (value < 0 or value != value)):
+        return None  # a negative number or NaN stands for no label
+    if classes is None or not isinstance(value, numbers.Integral):
+        return str(value)
+    if value >= len(classes):
+        raise LabelAuditError(f"label {value} has no class: {len(classes)} classes were given.")
+    return classes[value]
 
 
 def _size(image) -> tuple[int, int]:

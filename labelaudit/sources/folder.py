@@ -13,7 +13,8 @@ from .tree import read_tree
 
 def open_folder(path: Path) -> Source:
     """`path/<class>/<image>`, or `path/<split>/<class>/<image>`."""
-    files = sorted(_images(path))
+    found = list(_images(path))
+    files = sorted(file for file in found if _is_text(file))
     if not files:
         raise LabelAuditError(
             f"{path} holds no images: put them into one folder a class, or give a manifest."
@@ -26,6 +27,9 @@ def open_folder(path: Path) -> Source:
         )
 
     def rows() -> Iterator[Row]:
+        for file in set(found) - set(files):
+            shown = file.encode(errors="surrogateescape").decode(errors="replace")
+            source.skipped.add(shown, "its name is not UTF-8: rename it")
         for file, (label, split) in zip(files, places, strict=True):
             if label is None:
                 source.skipped.add(file, "lies in no class folder")
@@ -35,6 +39,14 @@ def open_folder(path: Path) -> Source:
     classes = classes_of([label for label, _ in places])
     source = Source(f"folder {path}", classes, len(files), rows)
     return source
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # the bytes of the name are in no encoding that Python knows
+        return False
+    return True
 
 
 def _images(root: Path) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, json, parquet
+from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
@@ -68,8 +69,8 @@ def _parse(data: bytes, name: str) -> pa.Table:
             return parquet.read_table(io.BytesIO(data))
         if suffix in (".csv", ".tsv"):
             return _parse_csv(data)
-        return json.read_json(io.BytesIO(data))
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        return _parse_json(data)
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise LabelAuditError(f"{name} cannot be read as {suffix[1:]}: {error}.") from error
 
 
@@ -84,6 +85,21 @@ def _parse_csv(data: bytes) -> pa.Table:
             column_types=text, strings_can_be_null=True, null_values=[""]
         ),
     )
+
+
+def _parse_json(data: bytes) -> pa.Table:
+    """JSON lines, or one JSON array of objects. Not Arrow's reader, which takes a label that
+    looks like a date for one."""
+    text = data.decode("utf-8-sig")
+    lines = (line for line in text.splitlines() if line.strip())
+    rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(li) for li in lines]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("each line must be an object with filepath and label")
+    names = list(dict.fromkeys(name for row in rows for name in row if name in COLUMNS))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in {"filepath", "label", "split"} & columns.keys():
+        columns[name] = [None if v is None else str(v) for v in columns[name]]
+    return pa.table(columns)
 
 
 def _text(table: pa.Table, column: str) -> pa.ChunkedArray:

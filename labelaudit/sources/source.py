@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
-from PIL import Image
 
 from ..errors import StoppedError
 from ..intake import INPUT
+from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 SKIPPED_LISTED = 1000  # further ones are counted only
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
-CHECK_SIZE = (64, 64)  # a JPEG is decoded no larger than this to see whether it is whole
+CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
 
 Row = dict  # the fields of intake.INPUT, those that are known
 
@@ -85,16 +83,11 @@ class Source:
 
 def inspect_image(row: Row) -> str | None:
     """Decode a row's image to see that it is whole; set its size, or return what is wrong."""
-    data = row.get("image")
     try:
-        with Image.open(io.BytesIO(data) if data is not None else Path(row["filepath"])) as image:
-            row["width"], row["height"] = image.size
-            image.draft(None, CHECK_SIZE)
-            image.load()
-    except FileNotFoundError:
-        return "there is no such file"
-    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
-        return re.sub(r" <_io\.BytesIO.*?>", "", str(error)) or type(error).__name__
+        image = decode(row["filepath"], row.get("image"), draft=CHECK_SIZE)
+    except UnreadableImageError as error:
+        return str(error)
+    row["width"], row["height"] = image.info["full_size"]
     return None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+from ..schema import HELD_OUT_SPLITS, TRAINING_SPLITS
+
+SPLITS = TRAINING_SPLITS | HELD_OUT_SPLITS
 
 
 def read_tree(paths: Sequence[str]) -> list[tuple[str | None, str | None]]:
@@ -25,10 +27,13 @@ def read_tree(paths: Sequence[str]) -> list[tuple[str | None, str | None]]:
 
 
 def _is_wrapper(parts: list[list[str]], depth: int) -> bool:
-    """One folder holds everything, nothing but folders lie in it, and it is no split."""
+    """One folder holds everything, mostly in folders of its own, and it is no split."""
     tops = {p[depth] for p in parts}
+    folders = any(len(p) > depth + 2 for p in parts)
+    strays = sum(len(p) == depth + 2 for p in parts)
     return (
         len(tops) == 1
-        and all(len(p) > depth + 2 for p in parts)
+        and folders
+        and strays < len(parts) / 2  # a few (a cover picture) do not make it a class
         and next(iter(tops)).lower() not in SPLITS
     )

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from ..rank import RANDOM
 from ..scores import SCORES
 
 ACCENT = "#6366f1"
@@ -60,17 +61,15 @@ def precision_curves(curves: pd.DataFrame, mistakes: int) -> None:
     curves = curves[curves["reviewed"] <= SHOWN_TIMES * mistakes].assign(
         score=curves["score"].map(lambda name: titles.get(name, name))
     )
-    present = set(curves["score"])
-    names = [title for title in titles.values() if title in present]
-    baseline = next(iter(present - set(names)))
-    colors = alt.Scale(domain=[*names, baseline], range=[*PALETTE[: len(names)], BASELINE])
+    names = [title for title in titles.values() if title in set(curves["score"])]
+    colors = alt.Scale(domain=[*names, RANDOM], range=[*PALETTE[: len(names)], BASELINE])
     lines = alt.Chart(curves).mark_line(interpolate="monotone").encode(
         alt.X("reviewed:Q", title="suspects reviewed", scale=alt.Scale(nice=False)),
         alt.Y("precision:Q", title="of which were mistakes", axis=alt.Axis(format="%"),
               scale=alt.Scale(domain=[0, 1])),
         alt.Color("score:N", title=None, scale=colors, legend=alt.Legend(orient="right")),
         alt.StrokeDash("score:N", legend=None, scale=alt.Scale(
-            domain=[*names, baseline], range=[[1, 0]] * len(names) + [[4, 4]])),
+            domain=[*names, RANDOM], range=[[1, 0]] * len(names) + [[4, 4]])),
         tooltip=["score", "reviewed", alt.Tooltip("precision", format=".1%")],
     )  # fmt: skip
     there = alt.Chart(pd.DataFrame({"reviewed": [mistakes]})).mark_rule(

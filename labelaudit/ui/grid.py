@@ -13,6 +13,7 @@ import streamlit as st
 
 from ..errors import LabelAuditError
 from ..noise import MISTAKE
+from ..pictures import to_rgb
 from ..sample import Sample
 from ..scores import SCORES
 from ..view import View
@@ -102,7 +103,7 @@ def _picture(dataset: tuple[str, str], sample: Sample) -> str:
     except LabelAuditError:
         return '<div class="la-none">image cannot be read</div>'
     small = max(image.size) <= THUMBNAIL // 2
-    image = image.convert("RGB")
+    image = to_rgb(image)
     if max(image.size) > THUMBNAIL:
         image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from ..errors import LabelAuditError
-from ..jobs import DONE, RUNNING, STOPPED, Job, list_jobs, running_job, start
+from ..jobs import DONE, RUNNING, STOPPED, Job, check_idle, list_jobs, running_job, start
 from . import charts, state
 
 REFRESH_SECONDS = 0.5
@@ -24,14 +24,18 @@ def begin(kind: str, dataset: str, **options) -> None:
     st.rerun()
 
 
-def show(dataset: str, kinds: Sequence[str], ended: Callable[[Job], None]) -> str:
-    """Draw the job that works on this dataset, or how the one that this session watched ended.
+def show(dataset: str | None, kinds: Sequence[str], ended: Callable[[Job], None]) -> str:
+    """Draw the job that works on this dataset (None: on any), or how the one that this session
+    started has ended.
 
     kinds: of the endings that this page shows. ended: draws the result of a job that is done.
     Returns ACTIVE while a job runs, ENDED where an ending was drawn, else NOTHING.
     """
     watched = _watched()
-    job = watched if watched and watched.status == RUNNING else running_job(dataset)
+    if watched and dataset not in (None, watched.dataset):
+        watched = None
+    running = watched if watched and watched.status == RUNNING else None
+    job = running or (running_job(dataset) if dataset else None)
     if job:
         st.session_state[state.WATCHED_JOB] = job.id
         _progress(job)
@@ -40,6 +44,21 @@ def show(dataset: str, kinds: Sequence[str], ended: Callable[[Job], None]) -> st
         _ending(watched, ended)
         return ENDED
     return NOTHING
+
+
+def forget() -> None:
+    """The ending of the watched job has been shown, and need not be again."""
+    st.session_state.pop(state.WATCHED_JOB, None)
+
+
+def busy(dataset: str) -> bool:
+    """Whether a job works on this dataset: then its labels are left alone. Says so if it does."""
+    try:
+        check_idle(dataset)
+    except LabelAuditError as error:
+        st.info(str(error))
+        return True
+    return False
 
 
 def _watched() -> Job | None:

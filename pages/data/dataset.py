@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.dataset import delete_dataset
+from labelaudit.dataset import delete_dataset, list_datasets
 from labelaudit.errors import LabelAuditError
 from labelaudit.home import local_home
 from labelaudit.jobs import Job
@@ -14,8 +14,10 @@ ANY = "any"
 
 
 def loaded(job: Job) -> None:
+    """Choose the new dataset, once: only now is it in the picker's list."""
     name = job.result["dataset"]
-    if dataset.name != name:  # only now is it in the picker's list
+    jobs.forget()
+    if dataset.name != name and name in list_datasets():
         state.choose(name)
         st.rerun()
     st.success(f"{name}: {job.result['samples']:,} samples are loaded.")
@@ -82,11 +84,18 @@ def account(dataset) -> None:
 
 
 def class_chart(dataset) -> None:
+    if not dataset.classes:
+        st.info("No sample has a label: there is nothing to audit.")
+        return
+    whole = dataset.view().count_values("ground_truth")
     rows = []
-    for split in dataset.info["splits"] or [None]:
-        view = dataset.view() if split is None else dataset.view().match(split=split)
-        counts = view.count_values("ground_truth")
-        rows += [{"class": c, "split": split or "all", "count": n} for c, n in counts.items()]
+    for split in dataset.info["splits"]:
+        counts = dataset.view().match(split=split).count_values("ground_truth")
+        rows += [{"class": c, "split": split, "count": n} for c, n in counts.items()]
+        whole = {c: whole[c] - n for c, n in counts.items()}
+    rest = "no split" if rows else "all"
+    if any(whole.values()):
+        rows += [{"class": c, "split": rest, "count": n} for c, n in whole.items()]
     charts.class_counts(pd.DataFrame(rows), dataset.classes)
 
 
@@ -108,7 +117,7 @@ def filters(dataset):
 def delete_button(dataset) -> None:
     with st.popover("Delete", icon=":material/delete:"):
         st.write(f"Delete {dataset.name} with its runs? The source images are not touched.")
-        if st.button("Delete it", type="primary"):
+        if not jobs.busy(dataset.name) and st.button("Delete it", type="primary"):
             try:
                 delete_dataset(dataset.name)
             except LabelAuditError as error:
@@ -125,7 +134,7 @@ with actions, st.container(horizontal=True, horizontal_alignment="right"):
     if st.button("Load a dataset", type="primary", icon=":material/add:"):
         load_form()
 st.caption(f"From {dataset.info['source']}, loaded {dataset.created[:16].replace('T', ' ')}")
-jobs.show(dataset.name, ["load"], loaded)
+jobs.show(None, ["load"], loaded)
 account(dataset)
 class_chart(dataset)
 view = filters(dataset)

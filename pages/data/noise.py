@@ -6,7 +6,7 @@ import streamlit as st
 
 from labelaudit.errors import LabelAuditError
 from labelaudit.noise import MISTAKE, inject, restore
-from labelaudit.ui import grid, state
+from labelaudit.ui import grid, jobs, state
 
 KINDS = {
     "uniform": "Any wrong class",
@@ -45,35 +45,36 @@ with st.sidebar:
     seed = st.number_input("Seed", 0, value=0, help="The same seed makes the same mistakes.")
 
 target = dataset if split == "all samples" else dataset.view().match(split=split)
-report = dataset.info["noise"]
+mistakes = dataset.view().match_tag(MISTAKE)
+busy = jobs.busy(dataset.name)
 with st.container(horizontal=True):
-    ready = kind != "confusion" or matrix is not None
-    if st.button(
-        "Plant other mistakes" if report else "Plant mistakes",
+    ready = not busy and (kind != "confusion" or matrix is not None)
+    plant = st.button(
+        "Plant other mistakes" if len(mistakes) else "Plant mistakes",
         type="primary", icon=":material/shuffle:", disabled=not ready,
-    ):  # fmt: skip
-        try:
-            inject(target, rate, kind, int(seed), pair, matrix)
-        except LabelAuditError as error:
-            st.error(str(error))
-        else:
-            st.rerun()
-    if report and st.button("Take them back", icon=":material/undo:"):
-        restore(dataset)
+    )  # fmt: skip
+    take_back = len(mistakes) and st.button("Take them back", icon=":material/undo:", disabled=busy)
+if plant or take_back:
+    try:
+        inject(target, rate, kind, int(seed), pair, matrix) if plant else restore(dataset)
+    except LabelAuditError as error:
+        st.error(str(error))
+    else:
         st.rerun()
 
-if not report:
+if not len(mistakes):
     st.info("All labels are as they were loaded. Choose a share in the sidebar and plant mistakes.")
     st.stop()
 
-mixed = " and ".join(report["pair"]) if report["pair"] else None
-st.markdown(
-    f"**{report['changed']:,} of {report['eligible']:,} labels are wrong now** "
-    f"({KINDS[report['kind']].lower() if not mixed else f'{mixed} mixed up'}, "
-    f"seed {report['seed']}). Next: train a model."
-)
+report = dataset.info["noise"]
+if report:
+    how = f"{' and '.join(report['pair'])} mixed up" if report["pair"] else KINDS[report["kind"]]
+    how = f"{how[0].lower()}{how[1:]}, seed {report['seed']}"
+    st.markdown(
+        f"**{report['changed']:,} of {report['eligible']:,} labels are wrong now** ({how}). "
+        "Next: train a model."
+    )
 st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-mistakes = dataset.view().match_tag(MISTAKE)
 given, original = mistakes.values("ground_truth"), mistakes.values("original_label")
 counts = pd.crosstab(pd.Series(original, name="was"), pd.Series(given, name="is now"))
 with st.expander("Which classes were mixed up"):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from labelaudit.export import suspects_csv
-from labelaudit.rank import evaluate, precision_curves, suspects
+from labelaudit.rank import evaluate, outdated, precision_curves, suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, state
 
@@ -45,9 +45,9 @@ view = view if tag == ANY else view.match_tag(tag)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def rehearsal(stamp: tuple, run: str, _dataset) -> tuple:
-    whole = _dataset.view(run)
-    return evaluate(whole), precision_curves(whole)
+def rehearsal(stamp: tuple, _view) -> tuple:
+    """Cached by the view's stamp: table versions that no other dataset or time has."""
+    return evaluate(_view), precision_curves(_view)
 
 
 def show_rehearsal(table, curves) -> None:
@@ -88,7 +88,14 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
         "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
         help="All that the filters show, not only this page.",
     )  # fmt: skip
-table, curves = rehearsal(dataset.view(run).stamp(), run, dataset)
+stale = outdated(dataset.view(run))
+if stale:
+    st.warning(
+        f"{stale:,} labels have changed since {run} was scored, and are not ranked. Train again: "
+        "a model judges the labels that it learned from."
+    )
+    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+table, curves = rehearsal(dataset.view(run).stamp(), dataset.view(run))
 if table is None:
     show_images()
 else:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from . import noise as noise_room
-from . import schema
 from .dataset import Dataset
 from .errors import StoppedError
 from .export import write_suspects
-from .frame import MISSING
 from .learn.config import TrainConfig
 from .progress import ProgressCallback, StopCheck, ignore, never
 from .rank import check_score, compute_scores, evaluate, suspects
@@ -129,11 +128,15 @@ def audit(
     if noise is not None:
         report = noise_room.inject(dataset, noise, noise_kind, seed)
         clock.lap("noise")
+    plan = make_plan(dataset, config or TrainConfig())
+    held_out = plan.ids[plan.held_out]
     trained = train(dataset, run, config, progress, stop)
     clock.lap("train")
     if trained.info["stopped"] and not trained.info["epochs"]:
         raise StoppedError("the audit was stopped before the first epoch ended: nothing to rank.")
-    predict(dataset, trained.name, (config or TrainConfig()).device, progress)
+    stopped = trained.info["stopped"]  # then what was learned is still worth predicting with
+    device = (config or TrainConfig()).device
+    predict(dataset, trained.name, device, progress, never if stopped else stop)
     clock.lap("predict")
     compute_scores(dataset, trained.name, progress=progress)
     clock.lap("score")
@@ -149,19 +152,20 @@ def audit(
         evaluation=evaluation,
         noise=report,
         validation_accuracy=trained.info["validation_accuracy"],
-        true_accuracy=_true_accuracy(make_plan(dataset, config or TrainConfig()), trained.name),
-        stopped=trained.info["stopped"],
+        true_accuracy=_true_accuracy(dataset.view(trained.name), held_out),
+        stopped=stopped,
         seconds=clock.laps,
     )
 
 
-def _true_accuracy(plan, run: str) -> float | None:
+def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
     """Accuracy on the held-out samples against their labels before noise; None without noise."""
-    if noise_room.MISTAKE not in plan.frame.tags:
+    if noise_room.MISTAKE not in view.frame.tags:
         return None
-    at = plan.positions[plan.held_out]
-    predicted = plan.frame.number(schema.table("predictions", run), "label", MISSING)[at]
-    return float((predicted == noise_room.labels_before_noise(plan.frame)[at]).mean())
+    names = np.array([*view.frame.classes, None], dtype=object)
+    before = names[noise_room.labels_before_noise(view.frame)]
+    at = view.frame.positions(held_out)
+    return float((view.values("prediction")[at] == before[at]).mean())
 
 
 class _Clock:

@@ -1,0 +1,74 @@
+"""Images in and out of bytes: the one place that knows Pillow's modes, EXIF and moods."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import LabelAuditError
+
+_DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
+
+
+class UnreadableImageError(LabelAuditError):
+    """An image cannot be decoded; the message says why, not which."""
+
+
+def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Image.Image:
+    """The image in `data`, else in the file at `path`, turned upright as its EXIF data says.
+
+    draft: a size in pixels that is enough, which lets a JPEG decode at a fraction of its own;
+    `info["full_size"]` has the width and height that are stored.
+    """
+    try:
+        with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
+            full_size = image.size
+            if draft:
+                image.draft(None, (draft, draft))
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            upright.info["full_size"] = full_size
+            return upright
+    except FileNotFoundError as error:
+        raise UnreadableImageError("there is no such file") from error
+    except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        words = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error))
+        raise UnreadableImageError(words or type(error).__name__) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB. Deep grey is scaled to its own range: Pillow would clip it to white."""
+    if image.mode in _DEEP:
+        values = np.asarray(image, dtype=np.float64)
+        low, high = np.nanmin(values), np.nanmax(values)
+        values = np.nan_to_num((values - low) * (255 / max(high - low, 1e-12)))
+        image = Image.fromarray(values.astype(np.uint8))
+    return image.convert("RGB")
+
+
+def encode(image: Image.Image | np.ndarray) -> bytes:
+    """An image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), as PNG bytes."""
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    elif image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        image = to_rgb(image)  # PNG has no other modes
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise LabelAuditError(
+            f"an image array is {array.dtype}: scale it to 0 … 255 and make it uint8."
+        )
+    try:
+        return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+    except (TypeError, ValueError) as error:
+        raise LabelAuditError(
+            f"an image array has shape {array.shape}: it must be (H, W) or (H, W, 3)."
+        ) from error

@@ -1,0 +1,205 @@
+"""Every page, driven through streamlit.testing; what counts is what was stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from labelaudit import Dataset, jobs, list_datasets
+
+REPO = Path(__file__).resolve().parents[1]
+PAGES = ["data/dataset", "data/noise", "model/train", "model/predict", "suspects/results"]
+
+
+def open_page(name: str | None = None) -> AppTest:
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    if name:
+        app.switch_page(str(REPO / "pages" / f"{name}.py")).run()
+    return no_error(app)
+
+
+def no_error(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    assert not app.error, app.error
+    return app
+
+
+def button(app: AppTest, label: str):
+    (found,) = [b for b in app.button if b.label == label]
+    return found
+
+
+def box(app: AppTest, label: str):
+    (found,) = [b for b in app.selectbox if b.label == label]
+    return found
+
+
+def texts(app: AppTest) -> str:
+    parts = (
+        app.markdown,
+        app.caption,
+        app.info,
+        app.success,
+        app.warning,
+        app.title,
+        app.subheader,
+    )
+    return "\n".join(str(element.value) for kind in parts for element in kind)
+
+
+def html(app: AppTest) -> str:
+    return "".join(str(element.proto.body) for element in app.get("html"))
+
+
+def finish_job(app: AppTest) -> AppTest:
+    """Wait for the job that the page has started; draw the page again."""
+    job = jobs.list_jobs()[0].wait(90)
+    assert job.status == jobs.DONE, (job.error, job.log)
+    return no_error(app.run())
+
+
+def test_the_first_visit_makes_the_embedded_dataset(home):
+    app = open_page()
+    assert list_datasets() == ["digits"]
+    assert box(app, "Dataset").value == "digits"
+    assert "Run the sample audit" in [b.label for b in app.button]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_says_what_to_do_next_on_a_fresh_dataset(digits, name):
+    app = open_page(name)
+    assert box(app, "Dataset").value == "digits"  # the picker is on every page
+    if name in ("model/train", "model/predict", "suspects/results", "data/noise"):
+        assert app.info, "an empty state says what to do"
+
+
+def test_the_sample_audit_from_the_start_page(home):
+    app = open_page()
+    button(app, "Run the sample audit").click().run()
+    app = finish_job(app)
+    dataset = Dataset("digits")
+    assert len(dataset.view().match_tag("mistake")) == 359
+    assert set(dataset.run("run-1").score_names()) >= {"aum", "hardness"}
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Labels made wrong"] == "359"
+    assert int(metrics["Found"]) > 300
+
+
+def test_noise_is_planted_and_taken_back(digits):
+    before = digits.view().values("ground_truth").tolist()
+    app = open_page("data/noise")
+    (rate,) = app.slider
+    rate.set_value(0.1)
+    box(app, "Kind").set_value("pair").run()
+    box(app, "Class").set_value("3").run()
+    box(app, "mixed up with").set_value("8").run()
+    button(app, "Plant mistakes").click().run()
+    no_error(app)
+    mistakes = digits.view().match_tag("mistake")
+    assert len(mistakes) == round(0.1 * 357)
+    assert set(mistakes.values("ground_truth")) | set(mistakes.values("original_label")) == {
+        "3",
+        "8",
+    }
+    assert "36 of 357 labels are wrong now" in texts(app)
+    button(app, "Take them back").click().run()
+    no_error(app)
+    assert digits.view().values("ground_truth").tolist() == before
+    assert digits.info["tags"] == {}
+
+
+def test_train_then_predict(digits):
+    app = open_page("model/train")
+    (epochs,) = app.slider
+    epochs.set_value(2)
+    (name,) = [field for field in app.text_input if field.label == "Name of the run"]
+    name.set_value("mine").run()
+    button(app, "Train").click().run()
+    app = finish_job(app)
+    run = digits.run("mine")
+    assert run.info["epochs"] == 2
+    assert "mine learned for 2 epochs" in texts(app)
+    assert not run.has_predictions()
+
+    app.switch_page(str(REPO / "pages/model/predict.py")).run()
+    button(app, "Predict with mine").click().run()
+    app = finish_job(app)
+    assert "1,797 samples are predicted and scored" in texts(app)
+    assert len(digits.view("mine").match_tag("processed")) == 1797
+    assert digits.run("mine").score_names()[0] == "aum"
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Predicted by this run"] == "1,797 of 1,797"
+    assert int(metrics["Differ from it"].replace(",", "")) == len(digits.view().match(wrong=True))
+
+
+def test_results_filter_and_page_through_all(audited):
+    app = open_page("suspects/results")
+    view = audited.view().above("aum", 0).sort_by("aum", reverse=True)
+    assert f"{len(view):,} suspects" in texts(app)
+    assert f"1 to 48 of {len(view):,}" in texts(app)
+    shown = html(app)
+    assert shown.count('class="la-card"') == 48
+    assert f'title="id {view.ids[0]}\n' in shown
+    button(app, "Next").click().run()
+    assert f'title="id {view.ids[48]}\n' in html(no_error(app))
+    given, predicted = view.class_pairs().iloc[0][["ground_truth", "predicted"]]
+    box(app, "Given class").set_value(given)
+    box(app, "Predicted class").set_value(predicted)
+    box(app, "Tag").set_value("mistake").run()
+    pair = view.match(label=given, prediction=predicted).match_tag("mistake")
+    assert html(no_error(app)).count('class="la-card"') == len(pair)
+    assert f"{len(pair)} of {len(view)} suspects" in texts(app)
+    box(app, "Score").set_value("hardness")
+    box(app, "Given class").set_value("any")
+    box(app, "Predicted class").set_value("any")
+    box(app, "Tag").set_value("any").run()
+    hardest = audited.view().sort_by("hardness", reverse=True).head(1)[0]
+    assert f'title="id {hardest.id}\n' in html(no_error(app))
+    assert len(app.dataframe[0].value) == 6  # the rehearsal: a row a score
+
+
+def test_the_dataset_page_filters(audited):
+    app = open_page("data/dataset")
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Samples"] == "1,797"
+    assert metrics["Planted mistakes"] == "359"
+    box(app, "Class").set_value("7")
+    box(app, "Split").set_value("test").run()
+    view = audited.view().match(label="7", split="test")
+    assert f"of {len(view)}" in texts(no_error(app))
+
+
+def test_names_from_the_data_are_escaped(home):
+    import numpy as np
+
+    from labelaudit import load_arrays
+
+    evil = "<img src=x onerror=alert(1)>"
+    load_arrays("evil", np.zeros((2, 8, 8), np.uint8), [evil, "b"], tags=[[evil], []])
+    shown = html(open_page("data/dataset"))
+    assert "&lt;img src=x onerror" in shown
+    assert evil not in shown
+
+
+def test_a_missing_image_is_shown_as_missing(tmp_path, picture):
+    from labelaudit import load_dataset
+
+    for i in range(4):
+        picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
+    load_dataset("p", tmp_path / "p")
+    (tmp_path / "p/c0/0.png").unlink()
+    shown = html(open_page("data/dataset"))
+    assert shown.count("image cannot be read") == 1
+    assert shown.count("<img") == 3
+
+
+def test_delete_falls_back_to_another_dataset(digits, make_dataset):
+    make_dataset(3, name="other")
+    app = open_page("data/dataset")
+    box(app, "Dataset").set_value("other").run()
+    button(app, "Delete it").click().run()
+    no_error(app)
+    assert list_datasets() == ["digits"]
+    assert box(app, "Dataset").value == "digits"
