@@ -257,12 +257,16 @@ def train(dataset, run, split, as_json, **options) -> None:
 @run_option
 @split_option
 @click.option("--device", default="auto", help="auto, cpu, cuda, mps …")
+@click.option("--augment/--no-augment", default=True,
+              help="Average over shifted and mirrored copies of each image: surer, but three to "
+              "six times slower.")  # fmt: skip
 @json_option
-def predict(dataset, run, split, device, as_json) -> None:
+def predict(dataset, run, split, device, augment, as_json) -> None:
     """Store a run's predictions (label, confidence, logits) for the samples of DATASET."""
     from .learn.predict import predict as predict_run
 
-    count = predict_run(_chosen(load_dataset(dataset), split), run, device, Bar(), Interrupt())
+    target = _chosen(load_dataset(dataset), split)
+    count = predict_run(target, run, device, Bar(), Interrupt(), augment=augment)
     emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
 
 

@@ -89,7 +89,9 @@ class Dataset:
 
     def run(self, name: str | None = None) -> Run:
         """A run by name; without one, the latest that has predictions."""
-        return Run(self._frame, self._frame.run_info(name or self.view().resolved_run())["id"])
+        return Run(
+            self._frame, self._frame.run_info(name or self.view().fields.run_info()["name"])["id"]
+        )
 
     def new_run(self, name: str | None = None) -> Run:
         """Begin a run of this name, or of the next free one (`run-1`, `run-2` …).

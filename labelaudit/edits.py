@@ -50,15 +50,7 @@ def set_labels(
         raise LabelAuditError(f"{len(ids)} ids but {len(names)} labels were given: give one each.")
     if len(np.unique(ids)) != len(ids):
         raise LabelAuditError("an id is given twice, so its label would be ambiguous.")
-    index = {name: i for i, name in enumerate(frame.classes)}
-    unknown = next((name for name in names if name is not None and name not in index), None)
-    if unknown is not None:
-        raise LabelAuditError(
-            f"{unknown!r} is no class of dataset {frame.store.name!r}: "
-            f"its classes are {', '.join(frame.classes[:20])}"
-            f"{' …' if len(frame.classes) > 20 else ''}."
-        )
-    codes = np.array([MISSING if name is None else index[name] for name in names], np.int32)
+    codes = frame.class_codes(names)
     return change(frame, ids, lambda rows: rows.set_label(codes))
 
 

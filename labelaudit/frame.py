@@ -21,13 +21,15 @@ from .store import Store
 
 MISSING = -1  # a class index or split code that is null
 CACHED_SELECTIONS = 16
+SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED = "begun", "finished"  # states of a run
 
 
 class Frame:
     """Columns of one dataset. Position i stands for the sample with id `ids[i]`.
 
-    Every access compares the table's version first, so a write from any process shows at once.
+    Every access compares the table's version first, so a write from any process shows at once;
+    within `store.steady()` once for all.
     """
 
     def __init__(self, store: Store) -> None:
@@ -53,6 +55,18 @@ class Frame:
     @property
     def classes(self) -> list[str]:
         return self.meta["classes"]
+
+    def class_codes(self, names: Sequence[str | None]) -> np.ndarray:
+        """Class indices of these names, int32 (n,), MISSING for None; an error names a stranger."""
+        index = {name: code for code, name in enumerate(self.classes)} | {None: MISSING}
+        unknown = next((name for name in names if name not in index), None)
+        if unknown is not None:
+            raise LabelAuditError(
+                f"{unknown!r} is no class of dataset {self.store.name!r}: "
+                f"its classes are {', '.join(self.classes[:SHOWN_CLASSES])}"
+                f"{' …' if len(self.classes) > SHOWN_CLASSES else ''}."
+            )
+        return np.array([index[name] for name in names], np.int32)
 
     @property
     def runs(self) -> list[dict]:

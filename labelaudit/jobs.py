@@ -203,14 +203,16 @@ def _train(dataset: str, progress: ProgressCallback, stop: StopCheck, run, split
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
-def _predict(dataset: str, progress: ProgressCallback, stop: StopCheck, run, split) -> dict:
+def _predict(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True
+) -> dict:
     from .dataset import Dataset
     from .learn.predict import predict
     from .rank import compute_scores
 
     data = Dataset(dataset)
     target = data if split is None else data.view().match(split=split)
-    count = predict(target, run, progress=progress, stop=stop)
+    count = predict(target, run, progress=progress, stop=stop, augment=augment)
     return {"run": run, "predicted": count, "scores": compute_scores(data, run, progress=progress)}
 
 

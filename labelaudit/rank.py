@@ -89,7 +89,7 @@ def outdated(view: View) -> int:
     """
     if not view.score_names():
         return 0
-    return int(view.outdated()[view.positions()].sum())
+    return int(view.fields.outdated()[view.positions()].sum())
 
 
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Store:
         self.name = name
         self.uri = uri or home.dataset_uri(name)
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
+        self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
     @cached_property
     def _db(self) -> lancedb.DBConnection:
@@ -56,6 +58,25 @@ class Store:
 
     # --- reading ---
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Within it this thread opens each table, and takes its stamp, once.
+
+        One reading of a view asks for stamps dozens of times, at 1 to 3 ms each.
+        """
+        if self._steady_tables is not None:  # within another
+            yield
+            return
+        self._seen.tables = {}
+        try:
+            yield
+        finally:
+            self._seen.tables = None
+
+    @property
+    def _steady_tables(self) -> dict[str, tuple[lancedb.table.Table | None, Stamp | None]] | None:
+        return getattr(self._seen, "tables", None)
+
     def tables(self) -> list[str]:
         names, token = [], None
         if home.is_missing(self.uri):
@@ -72,32 +93,31 @@ class Store:
 
         A version alone would not do: a table that is dropped and made again begins at 1 again.
         """
-        handle = self._open(table)
-        return None if handle is None else (handle.version, handle.schema.metadata[_MADE].decode())
+        return self._look(table)[1]
 
     def exists(self, table: str) -> bool:
-        return self._open(table) is not None
+        return self._look(table)[0] is not None
 
     def columns(self, table: str) -> list[str]:
-        handle = self._open(table)
+        handle = self._look(table)[0]
         return [] if handle is None else handle.schema.names
 
     def read(self, table: str, columns: Sequence[str]) -> pa.Table | None:
         """These columns of the whole table, in stored order; None where there is no table."""
-        handle = self._open(table)
+        handle = self._look(table)[0]
         if handle is None:
             return None
         return handle.search().select(list(columns)).to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """These columns, streamed some `rows` at a time, in stored order."""
-        handle = self._open(table)
+        handle = self._look(table)[0]
         if handle is not None:
             yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their place in stored order. The order of the answer is not promised."""
-        handle = self._open(table)
+        handle = self._look(table)[0]
         return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
     # --- writing: every call is one commit; a kill leaves the one before ---
@@ -132,6 +152,18 @@ class Store:
         if self._open(table) is not None:
             self._db.drop_table(table)
 
+    def _look(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
+        """A table and its stamp, for reading; as seen before within a steady reading."""
+        seen = self._steady_tables
+        if seen is not None and table in seen:
+            return seen[table]
+        handle, stamp = self._open(table), None
+        if handle is not None:
+            stamp = (handle.version, handle.schema.metadata[_MADE].decode())
+        if seen is not None:
+            seen[table] = handle, stamp
+        return handle, stamp
+
     def _open(self, table: str) -> lancedb.table.Table | None:
         if home.is_missing(self.uri):  # connecting would make the folder
             return None
@@ -159,6 +191,8 @@ class Store:
     @contextmanager
     def _writing(self, table: str, data, schema: pa.Schema) -> Iterator[object]:
         """`data` as LanceDB takes it; what goes wrong in making or writing it, in clear words."""
+        if self._steady_tables is not None:
+            raise RuntimeError("a steady reading would not see what is written within it")
         feed = _Feed(data, schema)
         try:
             yield feed.source

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 
 import numpy as np
 import pandas as pd
 
-from . import edits, schema
+from . import edits
 from .errors import LabelAuditError
+from .fields import Fields
 from .frame import MISSING, Frame
 from .sample import Batch, Prediction, Sample
-from .scores import SCORES
+
+
+def _steady(method: Callable):
+    """A reading that sees each table as it was when the reading first came to it."""
+
+    @wraps(method)
+    def steady(self: View, *arguments, **options):
+        with self.frame.store.steady():
+            return method(self, *arguments, **options)
+
+    return steady
+
 
 Step = tuple  # ("match_tag", "mistake"), ("sort_by", "hardness", True) …
 
-LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
 SCAN_ROWS = 50_000  # rows held at once while a whole view is read
 
 
@@ -107,6 +119,7 @@ class View:
         for start in range(0, len(positions), batch_size):
             yield from self._samples(positions[start : start + batch_size])
 
+    @_steady
     def values(self, field: str) -> np.ndarray:
         """One field of every sample, in order: names as objects, numbers as float64 (NaN: null)."""
         positions = self.positions()
@@ -117,29 +130,31 @@ class View:
         if field == "tags":
             lists = _tag_lists(self.frame, positions)
             return np.fromiter(lists, dtype=object, count=len(positions))
-        codes, names = self._coded(field)
+        codes, names = self.fields.coded(field)
         if names is None:
             return codes[positions].astype(np.float64)
         return np.array([*names, None], dtype=object)[codes[positions]]
 
+    @_steady
     def count_values(self, field: str) -> dict[str, int]:
         """How many samples have each value of ground_truth, prediction or split, or each tag."""
         positions = self.positions()
         if field == "tags":
             counts = {tag: int(mask[positions].sum()) for tag, mask in self.frame.tags.items()}
             return {tag: counts[tag] for tag in sorted(counts) if counts[tag]}
-        codes, names = self._coded(field)
+        codes, names = self.fields.coded(field)
         if names is None:
             raise LabelAuditError(f"values of {field!r} are numbers and are not counted.")
         counts = np.bincount(codes[positions] + 1, minlength=len(names) + 1)[1:]
         return dict(zip(names, counts.tolist(), strict=True))
 
+    @_steady
     def class_pairs(self) -> pd.DataFrame:
         """Given and predicted class where they differ, and how many, most frequent first."""
         positions = self.positions()
         names = self.frame.classes
         given = self.frame.label[positions].astype(np.int64)
-        predicted = self._prediction_codes()[positions]
+        predicted = self.fields.predictions()[positions]
         differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)
         counts = np.bincount(
             given[differ] * len(names) + predicted[differ], minlength=len(names) ** 2
@@ -154,6 +169,7 @@ class View:
             }
         )
 
+    @_steady
     def to_pandas(self) -> pd.DataFrame:
         """The whole view: id, filepath, split, labels, prediction, scores, tags."""
         frames = list(self.chunks())
@@ -177,6 +193,7 @@ class View:
 
     # --- for the library's own rooms ---
 
+    @_steady
     def positions(self) -> np.ndarray:
         """Positions in the frame, int64 (n,), in the view's order."""
         if not self.steps:
@@ -190,26 +207,17 @@ class View:
             return parent.positions()[arguments[0] :]
         return self.frame.selection(
             (self.steps, self.run),
-            self.stamp(),
+            self.fields.stamp(),
             lambda: getattr(parent, f"_{kind}")(parent.positions(), *arguments),
         )
 
+    @property
+    def fields(self) -> Fields:
+        return Fields(self.frame, self.run)
+
     def score_names(self) -> list[str]:
         """Scores that the run which is meant has; none without a run."""
-        run = self._run_or_none()
-        return self.frame.store.columns(schema.table("scores", run["id"]))[2:] if run else []
-
-    def outdated(self) -> np.ndarray:
-        """Mask over the frame, bool (n,), of samples whose label is not the one that was scored.
-
-        Their scores judge a label that they no longer have, and count as missing.
-        """
-        scored = self.frame.number(schema.table("scores", self._run_info()["id"]), "label", MISSING)
-        return (scored != MISSING) & (scored != self.frame.label)
-
-    def resolved_run(self) -> str:
-        """Name of the run that is meant, or an error that says there is none."""
-        return self._run_info()["name"]
+        return self.fields.score_names()
 
     # --- inside: how each step chooses among positions ---
 
@@ -218,10 +226,10 @@ class View:
         return at[np.logical_or.reduce(masks)] if masks else at[:0]
 
     def _label(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-        return at[np.isin(self.frame.label[at], self._class_codes(names))]
+        return at[np.isin(self.frame.label[at], self.frame.class_codes(names))]
 
     def _prediction(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-        return at[np.isin(self._prediction_codes()[at], self._class_codes(names))]
+        return at[np.isin(self.fields.predictions()[at], self.frame.class_codes(names))]
 
     def _split(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         codes, known = self.frame.split()
@@ -234,12 +242,12 @@ class View:
         return at[np.isin(codes[at], [known.index(name) for name in names])]
 
     def _wrong(self, at: np.ndarray, wrong: bool) -> np.ndarray:
-        given, predicted = self.frame.label[at], self._prediction_codes()[at]
+        given, predicted = self.frame.label[at], self.fields.predictions()[at]
         both = (given != MISSING) & (predicted != MISSING)
         return at[both & ((given != predicted) == wrong)]
 
     def _above(self, at: np.ndarray, field: str, value: float) -> np.ndarray:
-        return at[self._number(field)[at] > value]
+        return at[self.fields.number(field)[at] > value]
 
     def _select(self, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
         return at[np.isin(self.frame.ids[at], ids)]
@@ -251,7 +259,7 @@ class View:
         if field == "id":
             values = self.frame.ids[at]
             return at[np.argsort(-values if reverse else values, kind="stable")]
-        codes, names = self._coded(field)
+        codes, names = self.fields.coded(field)
         values = codes[at].astype(np.float64)
         if names is not None:  # by name, not by index
             rank = np.empty(len(names) + 1)
@@ -261,67 +269,12 @@ class View:
         # NaN sorts last either way, and equal values stay in the order they were in
         return at[np.argsort(-values if reverse else values, kind="stable")]
 
-    # --- inside: columns ---
-
-    def _coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
-        """A column over the whole dataset: codes with their names, or numbers with None."""
-        if field in LABEL_FIELDS:
-            codes = getattr(self.frame, LABEL_FIELDS[field])
-            if field == "original_label":
-                codes = np.where(codes == MISSING, self.frame.label, codes)
-            return codes, self.frame.classes
-        if field in ("prediction", "predicted"):
-            return self._prediction_codes(), self.frame.classes
-        if field == "split":
-            return self.frame.split()
-        return self._number(field), None
-
-    def _number(self, field: str) -> np.ndarray:
-        run = self._run_info()
-        if field == "confidence":
-            return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
-        names = self.score_names()
-        if field not in names:
-            known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
-            raise LabelAuditError(
-                f"run {run['name']!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
-                f"it has {known}."
-            )
-        values = self.frame.number(schema.table("scores", run["id"]), field, np.nan)
-        if field in SCORES and not SCORES[field].judges_label:
-            return values
-        return np.where(self.outdated(), np.nan, values)
-
-    def _run_info(self) -> dict:
-        """The run that is meant, or an error that says there is none."""
-        run = self._run_or_none()
-        if run is None:
-            raise LabelAuditError(
-                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
-            )
-        return run
-
-    def _run_or_none(self) -> dict | None:
-        return self.frame.run_info(self.run) if self.run else self.frame.latest_run()
-
-    def _prediction_codes(self) -> np.ndarray:
-        table = schema.table("predictions", self._run_info()["id"])
-        return self.frame.number(table, "label", MISSING)
-
-    def _class_codes(self, names: tuple[str, ...]) -> list[int]:
-        classes = self.frame.classes
-        unknown = next((name for name in names if name not in classes), None)
-        if unknown is not None:
-            raise LabelAuditError(
-                f"{unknown!r} is no class of dataset {self.frame.store.name!r}: "
-                f"its classes are {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}."
-            )
-        return [classes.index(name) for name in names]
+    # --- inside: rows ---
 
     def _samples(self, positions: np.ndarray) -> Iterator[Sample]:
         table = self._pandas(positions)
         batch = Batch(self.frame, self.frame.ids[positions])
-        run = self._run_or_none()
+        run = self.fields.run_or_none()
         scores = self.score_names()
         for row in table.to_dict("records"):
             prediction = None
@@ -341,15 +294,16 @@ class View:
                 _batch=batch,
             )
 
+    @_steady
     def _pandas(self, positions: np.ndarray) -> pd.DataFrame:
         frame = self.frame
 
         def named(field: str) -> np.ndarray:
-            codes, names = self._coded(field)
+            codes, names = self.fields.coded(field)
             return np.array([*names, None], dtype=object)[codes[positions]]
 
         nothing = np.full(len(positions), None, object)
-        run = self._run_or_none()
+        run = self.fields.run_or_none()
         paths = frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
         columns = {
             "id": frame.ids[positions],
@@ -358,9 +312,9 @@ class View:
             "ground_truth": named("ground_truth"),
             "original_label": named("original_label"),
             "predicted": named("prediction") if run else nothing,
-            "confidence": self._number("confidence")[positions] if run else np.nan,
+            "confidence": self.fields.number("confidence")[positions] if run else np.nan,
         }
-        columns |= {name: self._number(name)[positions] for name in self.score_names()}
+        columns |= {name: self.fields.number(name)[positions] for name in self.score_names()}
         table = pd.DataFrame(
             {
                 k: pd.Series(v, dtype=v.dtype) if isinstance(v, np.ndarray) else v
@@ -372,15 +326,6 @@ class View:
 
     def _then(self, *step) -> View:
         return replace(self, steps=(*self.steps, step))
-
-    def stamp(self) -> tuple:
-        """Versions of all that the view may read: equal stamps, equal answers."""
-        store = self.frame.store
-        run = self._run_or_none()
-        tables = ["meta", "annotations", "samples"]
-        if run:
-            tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
-        return tuple(store.stamp(table) for table in tables)
 
 
 def _tag_lists(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:

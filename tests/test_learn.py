@@ -9,7 +9,14 @@ import torch
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, predict, train
 from labelaudit.errors import LabelAuditError, StoppedError
-from labelaudit.learn.compute import ThreadTuner, choose_device, forward
+from labelaudit.learn.compute import (
+    EVALUATION_ROWS,
+    Copy,
+    ThreadTuner,
+    augmented_copies,
+    choose_device,
+    forward,
+)
 from labelaudit.learn.config import BACKBONES, MODELS
 from labelaudit.learn.images import Images
 from labelaudit.learn.models import Backbone, build_model, load_pretrained
@@ -58,7 +65,7 @@ def test_training_learns_and_records_every_labelled_sample_every_epoch(stripes):
 def test_dynamics_are_those_of_the_model_that_is_kept(stripes):
     """The last epoch's margin and p(label) are what the saved model says of each image."""
     run = train(stripes, config=QUICK)
-    predict(stripes)
+    predict(stripes, augment=False)
     recorded = run.dynamics(stripes.view().ids)
     margin, p_label = recorded.margin, recorded.p_label
     for sample in stripes.view().sample(10, seed=0):
@@ -359,3 +366,45 @@ def test_evaluation_does_not_depend_on_the_batch(stripes):
     for place in (0, 50, 79):
         ((_, alone),) = forward(model, images, np.array([place]), cpu)
         np.testing.assert_allclose(alone[0], whole[place], atol=0.05, rtol=0.02)
+
+
+def test_every_batch_is_computed_in_the_same_number_format(stripes):
+    """A generator that yields within autocast loses it: its second batch was float32."""
+    train(stripes, config=QUICK)
+    model, _ = load_model(stripes)
+    images = Images(stripes.view().frame, stripes.view().ids, 16)
+    same = np.zeros(2 * EVALUATION_ROWS, int)  # one image, over two batches
+    first, second = (z for _, z in forward(model, images, same, torch.device("cpu")))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_copies_are_shifted_and_mirrored():
+    image = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4)
+    assert torch.equal(Copy().of(image), image)
+    assert torch.equal(Copy(mirrored=True).of(image), image.flip(3))
+    moved = Copy(1, 2).of(image)[0, 0]
+    assert moved[1:, 2:].tolist() == image[0, 0, :-1, :-2].tolist()
+    assert moved[0, 2:].tolist() == image[0, 0, 1, :-2].tolist()  # reflected
+    assert torch.equal(Copy(-1, 0).of(image)[0, 0, :-1], image[0, 0, 1:].float())
+    assert len(augmented_copies(2, True)) == 6
+    assert augmented_copies(0, False) == [Copy()]
+
+
+def test_predictions_are_means_over_copies_unless_told_otherwise(stripes):
+    run = train(stripes, config=QUICK)
+    model, info = load_model(stripes)
+    assert (info["shift"], info["mirror"]) == (1, True)
+    ids = stripes.view().ids
+    images = Images(stripes.view().frame, ids, 16)
+
+    def expected(copies):
+        logits = forward(model, images, np.arange(80), torch.device("cpu"), copies)
+        return np.concatenate([z for _, z in logits])
+
+    for augment, copies in ((True, augmented_copies(1, True)), (False, [Copy()])):
+        predict(stripes, augment=augment)
+        stored = np.concatenate([z for _, z in run.logits()])
+        np.testing.assert_array_equal(stored, expected(copies))
+    one_by_one = [expected([copy]) for copy in augmented_copies(1, True)]
+    both = expected(augmented_copies(1, True))
+    np.testing.assert_allclose(both, np.mean(one_by_one, axis=0), rtol=1e-5, atol=1e-5)

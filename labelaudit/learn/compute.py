@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..errors import LabelAuditError
 from .images import Images
@@ -84,10 +87,49 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@torch.inference_mode()
-def forward(model: torch.nn.Module, images: Images, places: np.ndarray, device: torch.device):
-    """Yield (places, logits float32 (n, C)) of these images, in evaluation mode."""
+@dataclass(frozen=True)
+class Copy:
+    """An image shifted by some pixels, with reflected borders, and perhaps mirrored."""
+
+    down: int = 0
+    right: int = 0
+    mirrored: bool = False
+
+    def of(self, batch: torch.Tensor) -> torch.Tensor:
+        """This copy of every image of (n, 3, S, S); float32 if shifted, else as it is."""
+        if self.mirrored:
+            batch = batch.flip(3)
+        if not self.down and not self.right:
+            return batch
+        size, pad = batch.shape[-1], max(abs(self.down), abs(self.right))
+        wide = F.pad(batch.float(), (pad,) * 4, mode="reflect")
+        top, left = pad - self.down, pad - self.right
+        return wide[:, :, top : top + size, left : left + size]
+
+
+def augmented_copies(shift: int, mirror: bool) -> list[Copy]:
+    """The image, moved up left and down right by `shift` pixels, and the mirror images of these:
+    the six looks of KellerJordan/cifar10-airbench."""
+    moves = [0, -shift, shift] if shift else [0]
+    sides = [False, True] if mirror else [False]
+    return [Copy(by, by, mirrored) for mirrored in sides for by in moves]
+
+
+def forward(
+    model: torch.nn.Module,
+    images: Images,
+    places: np.ndarray,
+    device: torch.device,
+    copies: Sequence[Copy] = (Copy(),),
+):
+    """Yield (places, logits float32 (n, C)) of these images, in evaluation mode.
+
+    copies: what of each image is looked at; the logits are the mean over them.
+    """
     model.eval()
-    with autocast(device):
-        for at, batch in images.batches(places, EVALUATION_ROWS):
-            yield at, model(batch.to(device)).float().cpu().numpy()
+    for at, batch in images.batches(places, EVALUATION_ROWS):
+        batch = batch.to(device)
+        # both modes end before the yield: what spans it is lost when the generator goes on
+        with torch.inference_mode(), autocast(device):
+            logits = sum(model(copy.of(batch)).float() for copy in copies) / len(copies)
+        yield at, logits.cpu().numpy()

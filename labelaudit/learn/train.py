@@ -19,7 +19,7 @@ from ..runs import Run, begin_run
 from ..schema import HELD_OUT_SPLITS
 from ..scores.probability import best_other, of_label, probabilities
 from ..view import View
-from .compute import ThreadTuner, autocast, choose_device, forward
+from .compute import Copy, ThreadTuner, autocast, choose_device, forward
 from .config import SMALL, SMALL_SIZES, TrainConfig
 from .images import Images
 from .models import build_model, load_pretrained
@@ -166,6 +166,7 @@ class _Training:
         self.mirror = self.config.mirror
         if self.mirror is None:  # grey images have three equal channels
             self.mirror = bool((sample[:, 0] != sample[:, 1]).any())
+        self.shift = round(self.config.shift * self.images.size)
         if self.config.model == SMALL:
             model.fit_input(sample.cpu())
         elif self.config.pretrained and (note := load_pretrained(model, self.config.model)):
@@ -251,13 +252,9 @@ class _Training:
 
     def _augmented(self, batch: torch.Tensor) -> torch.Tensor:
         """A batch shifted together, and mirrored one by one. float32 (n, 3, S, S)."""
-        size = batch.shape[-1]
-        shift = round(self.config.shift * size)
-        batch = batch.float()
+        batch, shift = batch.float(), self.shift
         if shift:
-            down, right = self.rng.integers(0, 2 * shift + 1, 2)
-            batch = F.pad(batch, (shift,) * 4, mode="reflect")
-            batch = batch[:, :, down : down + size, right : right + size]
+            batch = Copy(*self.rng.integers(-shift, shift + 1, 2).tolist()).of(batch)
         if self.mirror:
             flip = torch.from_numpy(self.rng.random(len(batch)) < 0.5).to(self.device)
             batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
@@ -303,6 +300,8 @@ class _Training:
             "classes": self.plan.frame.classes,
             "config": self.config.to_dict(),
             "image_size": self.images.size,
+            "shift": self.shift,
+            "mirror": self.mirror,
             "epochs": len(self.curves),
             "stopped": stopped,
             "learned": len(self.plan.learned),

@@ -95,7 +95,7 @@ if stale:
         "a model judges the labels that it learned from."
     )
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-table, curves = rehearsal(dataset.view(run).stamp(), dataset.view(run))
+table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 if table is None:
     show_images()
 else:

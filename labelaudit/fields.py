@@ -1,0 +1,90 @@
+"""What a field name means: columns of a dataset, and of one run's predictions and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import schema
+from .errors import LabelAuditError
+from .frame import MISSING, Frame
+from .scores import SCORES
+
+LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Arrays over the whole frame, by field name. `run`: whose predictions; None: the latest's."""
+
+    frame: Frame
+    run: str | None = None
+
+    def run_or_none(self) -> dict | None:
+        return self.frame.run_info(self.run) if self.run else self.frame.latest_run()
+
+    def run_info(self) -> dict:
+        """The run that is meant, or an error that says there is none."""
+        run = self.run_or_none()
+        if run is None:
+            raise LabelAuditError(
+                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
+            )
+        return run
+
+    def score_names(self) -> list[str]:
+        """Scores that the run has; none without a run."""
+        run = self.run_or_none()
+        return self.frame.store.columns(schema.table("scores", run["id"]))[2:] if run else []
+
+    def coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
+        """A column as codes with the names they stand for, or as numbers with None."""
+        if field in LABEL_FIELDS:
+            codes = getattr(self.frame, LABEL_FIELDS[field])
+            if field == "original_label":
+                codes = np.where(codes == MISSING, self.frame.label, codes)
+            return codes, self.frame.classes
+        if field in ("prediction", "predicted"):
+            return self.predictions(), self.frame.classes
+        if field == "split":
+            return self.frame.split()
+        return self.number(field), None
+
+    def number(self, field: str) -> np.ndarray:
+        """confidence or a score, float64 (n,); NaN where there is none.
+
+        A score of a label that the sample no longer has counts as none.
+        """
+        run = self.run_info()
+        if field == "confidence":
+            return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
+        names = self.score_names()
+        if field not in names:
+            known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
+            raise LabelAuditError(
+                f"run {run['name']!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
+                f"it has {known}."
+            )
+        values = self.frame.number(schema.table("scores", run["id"]), field, np.nan)
+        if field in SCORES and not SCORES[field].judges_label:
+            return values
+        return np.where(self.outdated(), np.nan, values)
+
+    def outdated(self) -> np.ndarray:
+        """Mask, bool (n,), of samples whose label is not the one that the run's scores judge."""
+        table = schema.table("scores", self.run_info()["id"])
+        scored = self.frame.number(table, "label", MISSING)
+        return (scored != MISSING) & (scored != self.frame.label)
+
+    def predictions(self) -> np.ndarray:
+        """Predicted class indices, int32 (n,); MISSING where there is none."""
+        table = schema.table("predictions", self.run_info()["id"])
+        return self.frame.number(table, "label", MISSING)
+
+    def stamp(self) -> tuple:
+        """Versions of all that may be read here: equal stamps, equal answers."""
+        tables = ["meta", "annotations", "samples"]
+        if run := self.run_or_none():
+            tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
+        return tuple(self.frame.store.stamp(table) for table in tables)

@@ -1,0 +1,114 @@
+"""A new user's first visit, in a real browser, from the start page to a CSV on disk."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from labelaudit import Dataset
+
+REPO = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
+]
+
+
+@pytest.fixture
+def server(home, tmp_path):
+    """The app, on a free port of 127.0.0.1, as `make run` starts it. Gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path / "server.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true",
+         "--server.port", str(port)],
+        cwd=REPO, stdout=log, stderr=log, env={**os.environ, "LABELAUDIT_HOME": str(home)},
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+            break
+        except OSError:
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.2)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def page(server):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
+    page.goto(server)
+    page.get_by_role("button", name="Run the sample audit").click()
+    page.get_by_role("button", name="See the suspects").click(timeout=120_000)
+    page.get_by_role("heading", name="suspects").wait_for()
+    assert page.locator(".la-card").count() == 48
+    assert page.locator(".la-card img").first.evaluate("image => image.naturalWidth") == 8
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    download.value.save_as(tmp_path / "suspects.csv")
+    with (tmp_path / "suspects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stored = Dataset("digits").view().above("aum", 0).sort_by("aum", reverse=True)
+    assert [int(row["id"]) for row in rows] == stored.ids.tolist()  # all, not only the page
+    assert list(rows[0])[:6] == [
+        "id", "filepath", "split", "ground_truth", "predicted", "confidence",
+    ]  # fmt: skip
+    planted = sum("mistake" in row["tags"] for row in rows)
+    assert planted / len(rows) > 0.9
+    assert page.get_by_text(f"{len(rows)} suspects").count()
+
+
+def test_a_deep_link_opens_on_a_fresh_server(page, server):
+    """Files directly in pages/ would run without app.py here: no picker, no dataset."""
+    page.goto(f"{server}/noise")
+    page.get_by_role("button", name="Plant mistakes").wait_for()
+    assert page.get_by_text("1,797 samples · 10 classes").count()
+
+
+def test_training_is_watched_live_and_survives_a_refresh(page, server):
+    page.goto(f"{server}/train")
+    page.get_by_role("button", name="Train", exact=True).wait_for()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    slider.press("End")  # 60 epochs: long enough to watch
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.get_by_text("· epoch 2 of 60").wait_for()
+    page.get_by_text("Accuracy against the given labels").wait_for()
+    page.reload()
+    page.get_by_text("of 60").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped early: run-1 learned for").wait_for()
+    info = Dataset("digits").run("run-1").info
+    assert info["stopped"]
+    assert 1 <= info["epochs"] < 60
