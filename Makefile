@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: run test bench screenshots clean
 
 run: .venv/.app-installed
-	$(BIN)/python -m streamlit run app.py
+	$(BIN)/python -m labelaudit.ui
 
 test: .venv/.dev-installed
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 
@@ -98,13 +99,21 @@ class Intake:
     def _encode(self, labels: pa.Array) -> pa.Array:
         names = labels.dictionary_encode()
         known = names.dictionary.to_pylist()
-        for name in sorted(set(known) - self._index.keys()):
+        for name in natural_order(set(known) - self._index.keys()):
             if not name.strip():
                 raise LabelAuditError("a label is empty: leave it out (null), or name the class.")
             self._index[name] = len(self.classes)
             self.classes.append(name)
         codes = pa.array([self._index[name] for name in known], pa.int32())
         return codes.take(names.indices)
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorted as a person would: by number where all are numbers ("9" before "10")."""
+    names = set(names)
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
 
 
 def _clean_tags(tags: pa.Array) -> pa.Array:

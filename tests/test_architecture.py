@@ -16,7 +16,7 @@ FLOORS = [
     ["home", "pictures"],
     ["store"],
     ["frame"],
-    ["edits", "runs"],
+    ["edits", "runs", "fields"],
     ["sample", "intake"],
     ["view"],
     ["dataset", "export"],

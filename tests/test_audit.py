@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -16,12 +19,19 @@ def test_rehearsal_on_digits_finds_nearly_all_mistakes(tmp_path):
     assert (best.mistakes, best.k) == (359, 359)
     assert result.true_accuracy > 0.9 > result.validation_accuracy
     assert result.noise.changed == 359
-    assert result.score == "aum"
+    assert result.score == "self_confidence"
     assert result.to_csv(tmp_path / "s.csv") == len(result.suspects) > 300
     table = pd.read_csv(tmp_path / "s.csv")
     assert table.id.tolist() == result.suspects.ids.tolist()
     text = str(result)
-    for part in ("1,797 samples", "10 classes", "run-1", "359 of 1,797", "aum", "Time: load"):
+    for part in (
+        "1,797 samples",
+        "10 classes",
+        "run-1",
+        "359 of 1,797",
+        "self_confidence",
+        "Time: load",
+    ):
         assert part in text
     assert str(result.top(1)["id"].iloc[0]) in text
     data = result.to_dict()
@@ -50,3 +60,11 @@ def test_bad_input_is_said_before_anything_happens(home):
     with pytest.raises(LabelAuditError, match="between 0 and 1"):
         labelaudit.audit("digits", noise=3)
     assert labelaudit.load_dataset("digits").runs == []
+
+
+def test_audit_is_the_function_however_it_is_imported():
+    code = (
+        "import labelaudit.auditing; from labelaudit import AuditResult, audit; import labelaudit;"
+        "assert callable(audit) and labelaudit.audit is audit"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit import Dataset
+from labelaudit import Dataset, suspects
 
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -32,7 +33,7 @@ def server(home, tmp_path):
         port = probe.getsockname()[1]
     log = (tmp_path / "server.log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true",
+        [sys.executable, "-m", "labelaudit.ui", "--server.headless", "true",
          "--server.port", str(port)],
         cwd=REPO, stdout=log, stderr=log, env={**os.environ, "LABELAUDIT_HOME": str(home)},
     )  # fmt: skip
@@ -71,6 +72,7 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_role("button", name="See the suspects").click(timeout=120_000)
     page.get_by_role("heading", name="suspects").wait_for()
+    page.locator(".la-card").nth(47).wait_for()
     assert page.locator(".la-card").count() == 48
     assert page.locator(".la-card img").first.evaluate("image => image.naturalWidth") == 8
 
@@ -79,7 +81,7 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     download.value.save_as(tmp_path / "suspects.csv")
     with (tmp_path / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    stored = Dataset("digits").view().above("aum", 0).sort_by("aum", reverse=True)
+    stored = suspects(Dataset("digits"))
     assert [int(row["id"]) for row in rows] == stored.ids.tolist()  # all, not only the page
     assert list(rows[0])[:6] == [
         "id", "filepath", "split", "ground_truth", "predicted", "confidence",
@@ -93,7 +95,27 @@ def test_a_deep_link_opens_on_a_fresh_server(page, server):
     """Files directly in pages/ would run without app.py here: no picker, no dataset."""
     page.goto(f"{server}/noise")
     page.get_by_role("button", name="Plant mistakes").wait_for()
+    page.get_by_text("All labels are as they were loaded").wait_for()
     assert page.get_by_text("1,797 samples · 10 classes").count()
+    assert not page.get_by_role("dialog").count()  # "Page not found"
+
+
+def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
+    for i in range(6):
+        picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
+    (tmp_path / "pets/cat/broken.png").write_text("no image")
+    page.goto(f"{server}/dataset")
+    page.get_by_role("button", name="Load a dataset").click()
+    page.get_by_role("tab", name="Folder or file on this machine").click()
+    panel = page.get_by_role("dialog")
+    panel.get_by_role("textbox", name="Path").fill(str(tmp_path / "pets"))
+    panel.get_by_role("textbox", name="Path").press("Tab")
+    panel.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
+    page.get_by_text("Images left out: 1").wait_for()
+    page.locator(".la-card").nth(5).wait_for()
+    assert page.locator(".la-card").count() == 6
+    assert Dataset("pets").classes == ["cat", "dog"]
 
 
 def test_training_is_watched_live_and_survives_a_refresh(page, server):
@@ -102,8 +124,9 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     slider = page.get_by_role("slider")
     slider.focus()
     slider.press("End")  # 60 epochs: long enough to watch
+    page.get_by_test_id("stSliderThumbValue").get_by_text("60").wait_for()
     page.get_by_role("button", name="Train", exact=True).click()
-    page.get_by_text("· epoch 2 of 60").wait_for()
+    page.get_by_text(re.compile(r"· epoch \d+ of 60 · loss .* · accuracy")).wait_for()
     page.get_by_text("Accuracy against the given labels").wait_for()
     page.reload()
     page.get_by_text("of 60").wait_for()

@@ -199,3 +199,43 @@ def test_a_home_that_cannot_be_written_is_said(home, monkeypatch, tmp_path):
     monkeypatch.setenv("LABELAUDIT_HOME", str(blocker / "inside"))
     with pytest.raises(LabelAuditError, match="set LABELAUDIT_HOME"):
         labelaudit.load_dataset("digits")
+
+
+def test_a_replacement_that_fails_keeps_what_was_there(make_dataset):
+    make_dataset(3)
+
+    def rows():
+        yield {"filepath": "/a", "label": "x"}
+        raise LabelAuditError("the source broke")
+
+    with pytest.raises(LabelAuditError, match="the source broke"):
+        create_dataset("plain", rows(), overwrite=True)
+    assert len(Dataset("plain")) == 3
+    assert list_datasets() == ["plain"]
+
+
+def test_a_handle_sees_the_dataset_that_took_its_place(make_dataset):
+    held = make_dataset(3)
+    held.tag([1], "old")
+    assert held.info["tags"] == {"old": 1}
+    create_dataset("plain", [{"filepath": "/a", "label": "x"}], overwrite=True)
+    assert (len(held), held.classes, held.info["tags"]) == (1, ["x"], {})
+    delete_dataset("plain")
+    with pytest.raises(LabelAuditError, match="has been deleted"):
+        _ = held.classes
+
+
+def test_labels_of_many_kinds_become_names_or_nothing(home):
+    rows = pd.DataFrame({"filepath": ["/a", "/b", "/c"], "label": ["x", np.nan, None]})
+    dataset = create_dataset("gaps", rows)
+    assert dataset.view().values("ground_truth").tolist() == ["x", None, None]
+    numbers = [{"filepath": "/a", "label": np.int64(7)}, {"filepath": "/b", "label": 10}]
+    assert create_dataset("numbers", numbers).classes == ["7", "10"]
+
+
+def test_a_tag_that_a_csv_cell_cannot_hold_is_refused(make_dataset):
+    dataset = make_dataset(2)
+    for bad in ("a;b", "", " a", "a\nb", "x" * 65, 7):
+        with pytest.raises(LabelAuditError, match="cannot be a tag"):
+            dataset.tag([1], bad)
+    assert dataset.info["tags"] == {}

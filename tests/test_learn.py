@@ -408,3 +408,28 @@ def test_predictions_are_means_over_copies_unless_told_otherwise(stripes):
     one_by_one = [expected([copy]) for copy in augmented_copies(1, True)]
     both = expected(augmented_copies(1, True))
     np.testing.assert_allclose(both, np.mean(one_by_one, axis=0), rtol=1e-5, atol=1e-5)
+
+
+def test_a_dataset_that_has_only_a_test_split_holds_some_of_it_out(stripes):
+    pixels = [sample.image for sample in stripes.view()]
+    labels = [sample.ground_truth for sample in stripes.view()]
+    dataset = load_arrays("only", pixels, labels, splits=["test"] * 80)
+    info = train(dataset, config=QUICK).info
+    assert (info["learned"], info["held_out"]) == (70, 8)  # two have no label
+
+
+def test_samples_added_while_a_model_learns_do_not_mix_up_ids(stripes):
+    added = []
+
+    def add(progress) -> None:
+        if progress.epoch == 1 and progress.step and not added:
+            rows = [{"image": np.zeros((16, 16, 3), np.uint8), "label": "new", "id": 1000}]
+            added.extend(stripes.add_samples(rows))
+
+    run = train(stripes, config=QUICK, progress=add)
+    assert added == [1000]
+    recorded = run.dynamics(stripes.view().ids)
+    assert np.isnan(recorded.margin[:, -1]).all()
+    assert np.isfinite(recorded.margin[:, 5:-1]).all()
+    assert run.info["classes"] == ["flat", "tall"]  # those that it learned
+    assert predict(stripes) == 81

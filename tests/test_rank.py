@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
 from labelaudit.errors import LabelAuditError
-from labelaudit.rank import compute_scores, evaluate, precision_curves, suspects
+from labelaudit.rank import compute_scores, evaluate, outdated, precision_curves, suspects
 from labelaudit.scores import SCORES
 
 
@@ -131,3 +131,18 @@ def test_without_mistakes_there_is_nothing_to_evaluate(scored):
     dataset.tag([1], "mistake")
     dataset.untag([1], "mistake")
     assert evaluate(dataset.view()) is None
+
+
+def test_a_sample_relabelled_after_scoring_is_not_ranked_by_its_old_label(audited):
+    view = audited.view()
+    worst = suspects(audited).head(1)[0]
+    hardness = worst.scores["hardness"]
+    worst.set_label(worst.prediction.label)
+    assert outdated(view) == 1
+    assert worst.id not in suspects(audited).ids
+    assert audited[worst.id].scores["aum"] is None
+    assert audited[worst.id].scores["hardness"] == hardness  # never read the label
+    compute_scores(audited)
+    assert outdated(view) == 0
+    assert audited[worst.id].scores["self_confidence"] < 0.5
+    assert audited[worst.id].scores["aum"] is None  # what was recorded is about the label before

@@ -106,6 +106,6 @@ def test_extreme_logits_stay_finite():
 
 
 def test_the_default_is_the_best_that_is_there():
-    assert default_score(list(SCORES)) == "aum"
-    assert default_score(["hardness", "self_confidence"]) == "self_confidence"
+    assert default_score(list(SCORES)[::-1]) == "self_confidence"
+    assert default_score(["hardness", "mistakenness"]) == "mistakenness"
     assert default_score([]) is None

@@ -263,3 +263,31 @@ def test_loading_reports_progress_and_can_be_stopped(tmp_path, picture, monkeypa
     with pytest.raises(StoppedError):
         load_dataset("q", tmp_path / "p", stop=lambda: True)
     assert labelaudit.list_datasets() == ["p"]
+
+
+def test_a_zip_of_class_folders_may_hold_other_files(tmp_path, picture):
+    for i, place in enumerate(["cat/a.png", "dog/b.png", "cover.png"]):
+        picture(tmp_path / "in" / place, seed=i)
+    (tmp_path / "in/cat/notes.json").write_text("{}")
+    dataset = load_dataset("pets", zipped(tmp_path / "pets.zip", tmp_path / "in"))
+    assert dataset.classes == ["cat", "dog"]
+    assert sorted(dataset.view().values("filepath")) == ["cat/a.png", "dog/b.png"]
+
+
+def test_own_data_may_not_take_a_name_of_the_zoo(tmp_path, picture):
+    picture(tmp_path / "in/cat/a.png")
+    with pytest.raises(LabelAuditError, match="'digits' is a name of the zoo"):
+        load_dataset("digits", tmp_path / "in")
+    assert labelaudit.list_datasets() == []
+
+
+def test_a_file_whose_name_is_no_text_is_reported(tmp_path, picture):
+    import os
+
+    picture(tmp_path / "in/cat/a.png", seed=0)
+    picture(tmp_path / "in/dog/b.png", seed=1)
+    os.rename(tmp_path / "in/dog/b.png", os.fsencode(tmp_path / "in/dog/") + b"/\xff.png")
+    picture(tmp_path / "in/dog/c.png", seed=2)
+    dataset = load_dataset("odd", tmp_path / "in")
+    assert len(dataset) == 2
+    assert dataset.info["skipped"]["count"] == 1

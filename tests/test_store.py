@@ -57,6 +57,26 @@ def test_another_handle_sees_a_commit_at_once():
     assert rows(reader) == {1: 0, 2: 0}
 
 
+def test_a_steady_reading_opens_each_table_once():
+    writer, reader = Store("d"), Store("d")
+    writer.overwrite("numbers", numbers([1]), NUMBERS)
+    opened = []
+    reader._open = lambda table, inner=reader._open: opened.append(table) or inner(table)
+    with reader.steady():
+        before = reader.stamp("numbers")
+        writer.append("numbers", numbers([2]), NUMBERS)
+        with reader.steady():
+            assert reader.stamp("numbers") == before
+            assert reader.columns("numbers") == ["id", "value"]
+            assert not reader.exists("others")
+            assert not reader.exists("others")
+        assert opened == ["numbers", "others"]
+        with pytest.raises(RuntimeError, match="steady"):
+            reader.append("numbers", numbers([3]), NUMBERS)
+    assert reader.stamp("numbers") != before
+    assert rows(reader) == {1: 0, 2: 0}
+
+
 def test_stamps_never_repeat_even_where_a_table_is_made_again():
     store = Store("d")
     seen = set()

@@ -35,7 +35,7 @@ class TrainConfig:
     learning_rate: float | None = None
     warmup: float = 0.2
     momentum: float = 0.9
-    weight_decay: float = 5e-3
+    weight_decay: float = 5e-3  # strong: it keeps mistakes from being learned by heart
     # What is watched and kept is a running average of the weights: its margins are steadier than
     # those of the last step (average precision of AUM after 4 epochs 0.83, without it 0.77).
     average: float = 0.97
@@ -47,8 +47,9 @@ class TrainConfig:
 
     # After this share of the epochs, samples that the net contradicts (margin, averaged over the
     # last epochs, below the bound) are left out of learning, so that it cannot learn mistakes by
-    # heart. They are still watched. On 10,000 CIFAR-10 images with 20 % mistakes, 10 epochs:
-    # average precision of self-confidence 0.890 instead of 0.883, in 73 CPU-s instead of 84.
+    # heart. They are still watched. On 10,000 CIFAR-10 images with 20 % mistakes it saves time at
+    # equal quality: average precision of self-confidence 0.904 in 88 CPU-s, without it 0.906 in
+    # 97; and more where weights decay less (0.001: 0.883 with it, 0.858 without).
     leave_out_after: float = 0.5
     leave_out_below: float = -1.0
     # … but never more than this share of a class: one that is merely hard must be learned on.

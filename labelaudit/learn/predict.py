@@ -32,7 +32,7 @@ def predict(
 
     run: by default the latest trained. augment: the logits are means over the image and copies of
     it, shifted and mirrored as in training (test-time augmentation). On 10,000 CIFAR-10 images
-    with 20 % mistakes it brings the average precision of self-confidence from 0.887 to 0.892.
+    with 20 % mistakes it brings the average precision of self-confidence from 0.896 to 0.904.
     Returns how many samples were predicted. A stop, or an error on the way, leaves the predictions
     that were there.
     """

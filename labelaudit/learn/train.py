@@ -66,6 +66,7 @@ class Plan:
     """Which samples are learned and which held out. Places count within `ids`."""
 
     frame: Frame
+    classes: list[str]  # as they are now: more may be added while a model learns
     ids: np.ndarray  # of all labelled samples that take part, sorted
     labels: np.ndarray  # int64, their given classes
     learned: np.ndarray  # places
@@ -101,6 +102,7 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     positions = np.sort(np.concatenate([chosen, held_out]))
     return Plan(
         frame,
+        frame.classes,
         frame.ids[positions],
         frame.label[positions].astype(np.int64),
         np.searchsorted(positions, chosen),
@@ -160,7 +162,7 @@ class _Training:
     # --- before ---
 
     def _build(self) -> torch.nn.Module:
-        model = build_model(self.config, len(self.plan.frame.classes))
+        model = build_model(self.config, len(self.plan.classes))
         some = self.rng.permutation(self.plan.learned)[:FIT_INPUT_IMAGES]
         _, sample = next(self.images.batches(some, len(some)))
         self.mirror = self.config.mirror
@@ -297,7 +299,7 @@ class _Training:
     def _save(self, stopped: bool) -> None:
         last = self.curves[-1] if self.curves else {}
         info = {
-            "classes": self.plan.frame.classes,
+            "classes": self.plan.classes,
             "config": self.config.to_dict(),
             "image_size": self.images.size,
             "shift": self.shift,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from itertools import islice
 import pyarrow as pa
 
 from ..errors import StoppedError
-from ..intake import INPUT
+from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
 
@@ -89,14 +88,6 @@ def inspect_image(row: Row) -> str | None:
         return str(error)
     row["width"], row["height"] = image.info["full_size"]
     return None
-
-
-def natural_order(names: Iterable[str]) -> list[str]:
-    """Sorted as a person would: by number where all are numbers ("9" before "10")."""
-    names = set(names)
-    if all(re.fullmatch(r"-?\d+", name) for name in names):
-        return sorted(names, key=int)
-    return sorted(names)
 
 
 def is_image_name(path: str) -> bool:

@@ -72,12 +72,10 @@ def _progress(job: Job) -> None:
         st.rerun()  # the whole page: it has a result to show now
     progress = job.progress
     with st.container(border=True):
-        left, right = st.columns([6, 1], vertical_alignment="center")
-        with left:
+        with st.container(horizontal=True, vertical_alignment="center"):
             share, words = describe(job.kind, progress)
             st.progress(share, words)
-        with right:
-            if st.button("Stop", key=f"stop-{job.id}", width="stretch"):
+            if st.button("Stop", key=f"stop-{job.id}", width="content"):
                 job.stop()
         if progress and progress["curves"]:
             charts.learning_curves(progress["curves"])
@@ -93,11 +91,11 @@ def describe(kind: str, progress: dict | None) -> tuple[float, str]:
         if progress["loss"] is not None:
             words += f" · loss {progress['loss']:.3f}"
         if progress["accuracy"] is not None:
-            words += f" · validation accuracy {progress['accuracy']:.3f}"
+            words += f" · accuracy {progress['accuracy']:.3f}"
     if not progress["total"]:
         return 0.0, words + " …"
     if progress["seconds_left"]:
-        words += f" · about {duration(progress['seconds_left'])} left"
+        words += f" · {duration(progress['seconds_left'])} left"
     return min(progress["done"] / progress["total"], 1.0), words
 
 

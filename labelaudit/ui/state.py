@@ -32,13 +32,13 @@ def current() -> Dataset:
     """The chosen dataset. Where it cannot be opened the page ends in one sentence."""
     try:
         fresh = Dataset(st.session_state[DATASET])
-        return _opened(fresh.name, fresh.created, fresh)
+        return _opened(fresh.info["uri"], fresh.created, fresh)
     except LabelAuditError as error:
         st.error(str(error))
         st.stop()
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
-def _opened(name: str, created: str, _fresh: Dataset) -> Dataset:
+def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
     """One handle for all sessions: its columns are cached. `created` tells a remade one apart."""
     return _fresh

@@ -1,5 +1,7 @@
 """Load a dataset, and look at the chosen one."""
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -46,8 +48,9 @@ def load_form() -> None:
             "manifest (CSV, JSON lines, Parquet with filepath and label), or a zip of either. "
             "Files are read where they lie.",
         )  # fmt: skip
-        name = st.text_input("Name for it", key="path-name", placeholder="pets")
-        if st.button("Load", key="load-path", type="primary", disabled=not (path and name)):
+        own = Path(path).stem if path else ""
+        name = st.text_input("Name for it", key="path-name", placeholder=own or "pets") or own
+        if st.button("Load", key="load-path", type="primary", disabled=not path):
             jobs.begin("load", name, source=path)
     with upload:
         file = st.file_uploader(
@@ -60,8 +63,9 @@ def load_form() -> None:
                 "Folder that its paths are relative to", key="upload-root",
                 placeholder="leave empty where they are whole",
             ) or None  # fmt: skip
-        name = st.text_input("Name for it", key="upload-name", placeholder="pets")
-        if st.button("Load", key="load-upload", type="primary", disabled=not (file and name)):
+        own = Path(file.name).stem if file else ""
+        name = st.text_input("Name for it", key="upload-name", placeholder=own or "pets") or own
+        if st.button("Load", key="load-upload", type="primary", disabled=not file):
             jobs.begin("load", name, source=keep_upload(file), root=root)
 
 
@@ -74,12 +78,13 @@ def account(dataset) -> None:
     if info["samples"] - info["labelled"]:
         figures.append(("Without a label", info["samples"] - info["labelled"]))
     if info["tags"].get("mistake"):
-        figures.append(("Planted mistakes", info["tags"]["mistake"]))
-    for column, (title, value) in zip(st.columns(len(figures)), figures, strict=True):
-        column.metric(title, f"{value:,}")
+        figures.append(("Planted", info["tags"]["mistake"]))
+    with st.container(horizontal=True, gap="medium"):
+        for title, value in figures:
+            st.metric(title, f"{value:,}", width="content")
     skipped = info["skipped"]
     if skipped["count"]:
-        with st.expander(f"{skipped['count']:,} images were left out", icon=":material/warning:"):
+        with st.expander(f"Images left out: {skipped['count']:,}", icon=":material/warning:"):
             st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")
 
 
@@ -106,8 +111,9 @@ def filters(dataset):
     with st.sidebar:
         st.markdown("**Show**")
         label = st.selectbox("Class", [ANY, *dataset.classes], key="show-class")
-        split = st.selectbox("Split", [ANY, *info["splits"]], key="show-split")
-        tag = st.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
+        left, right = st.columns(2, gap="small")
+        split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
+        tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
         mixed = st.toggle("In random order", key="show-mixed")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)

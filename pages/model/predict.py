@@ -46,10 +46,10 @@ if kept.has_predictions():
     view = dataset.view(run)
     agree, differ = len(view.match(wrong=False)), len(view.match(wrong=True))
     done = sum(view.count_values("prediction").values())
-    a, b, c = st.columns(3)
-    a.metric("Predicted by this run", f"{done:,} of {len(dataset):,}")
-    b.metric("Agree with the given label", f"{agree:,}")
-    c.metric("Differ from it", f"{differ:,}")
+    with st.container(horizontal=True, gap="medium"):
+        st.metric("Predicted", f"{done:,} of {len(dataset):,}", width="content")
+        st.metric("Agree with the label", f"{agree:,}", width="content")
+        st.metric("Differ from it", f"{differ:,}", width="content")
     pairs = view.class_pairs().head(12)
     if len(pairs):
         st.subheader("Most often taken for another class")

@@ -23,17 +23,21 @@ def go(page: str, dataset: str | None = None) -> None:
 
 
 def show_result(job: Job) -> None:
-    best = job.result["evaluation"][0]
-    st.subheader("The sample audit is done")
-    a, b, c = st.columns([2, 2, 3])
-    a.metric("Labels made wrong", f"{best['mistakes']:,}")
-    b.metric("Found", f"{best['found']:,}")
-    by_luck = best["k"] * best["mistakes"] / best["samples"]
-    c.metric("Found at random", f"{by_luck:.0f}",
-             help=f"Expected among {best['k']:,} images picked at random.")  # fmt: skip
-    st.caption(f"Counted among the first {best['k']:,} suspects.")
-    st.button("See the suspects", type="primary", icon=":material/fact_check:",
-              on_click=go, args=("pages/suspects/results.py", state.SAMPLE))  # fmt: skip
+    ranking = job.result["score"]  # the one that the suspects come in the order of
+    best = next(row for row in job.result["evaluation"] if row["score"] == ranking)
+    with st.container(border=True):
+        st.subheader("The sample audit is done")
+        with st.container(horizontal=True, gap="medium"):
+            st.metric("Labels made wrong", f"{best['mistakes']:,}", width="content")
+            st.metric(f"Found in the first {best['k']:,}", f"{best['found']:,}", width="content")
+            by_luck = best["k"] * best["mistakes"] / best["samples"]
+            st.metric("Found at random", f"{by_luck:.0f}", width="content",
+                      help=f"Expected among {best['k']:,} images picked blindly.")  # fmt: skip
+        with st.container(horizontal=True):
+            st.button("See the suspects", type="primary", icon=":material/fact_check:",
+                      on_click=go, args=("pages/suspects/results.py", state.SAMPLE))  # fmt: skip
+            st.button("Load your own images", icon=":material/photo_library:", on_click=go,
+                      args=("pages/data/dataset.py",))  # fmt: skip
 
 
 def invite() -> None:
@@ -54,15 +58,15 @@ st.write(
     "LabelAudit trains a small model on your dataset, watches how every image behaves while the "
     "model learns, and puts those whose label does not fit in front of you, worst first."
 )
-left, right = st.columns([3, 2], gap="medium")
-with left, st.container(border=True, height="stretch"):
-    if jobs.show(state.SAMPLE, ["audit"], show_result) == jobs.NOTHING:
+if jobs.show(state.SAMPLE, ["audit"], show_result) == jobs.NOTHING:
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True, height="stretch"):
         invite()
-with right, st.container(border=True, height="stretch"):
-    st.subheader("Audit your own images")
-    st.write("A folder, a table of file paths and labels, or a zip of either.")
-    st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
-              args=("pages/data/dataset.py",))  # fmt: skip
+    with right, st.container(border=True, height="stretch"):
+        st.subheader("Audit your own images")
+        st.write("A folder, a table of file paths and labels, or a zip of either.")
+        st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
+                  args=("pages/data/dataset.py",))  # fmt: skip
 
 st.subheader("The walk")
 for column, (number, (page, title, text)) in zip(st.columns(5), enumerate(STEPS, 1), strict=True):

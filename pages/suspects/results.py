@@ -19,21 +19,23 @@ if not runs:
 
 with st.sidebar:
     st.markdown("**Ranking**")
-    run = st.selectbox("Run", runs, key="results-run")
+    left, right = st.columns(2, gap="small")
+    run = left.selectbox("Run", runs, key="results-run")
     names = dataset.run(run).score_names()
-    score = st.selectbox(
+    score = right.selectbox(
         "Score", names, index=names.index(default_score(names)), key="results-score",
         format_func=lambda name: SCORES[name].title,
     )  # fmt: skip
     st.caption(SCORES[score].meaning)
-    everything = st.toggle("Rank all samples, not only suspects", key="results-all")
-    st.markdown("**Show**")
+    everything = st.toggle("All samples, not only suspects", key="results-all")
     view = dataset.view(run).sort_by(score, reverse=True) if everything else suspects(
         dataset, run, score)  # fmt: skip
-    given = st.selectbox("Given class", [ANY, *dataset.classes], key="results-given")
-    predicted = st.selectbox("Predicted class", [ANY, *dataset.classes], key="results-predicted")
-    tag = st.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
-    split = st.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
+    st.markdown("**Show**")
+    left, right = st.columns(2, gap="small")
+    given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
+    predicted = right.selectbox("Predicted", [ANY, *dataset.classes], key="results-predicted")
+    tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
+    split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
 
 ranked = view
 view = view.match(
@@ -67,7 +69,7 @@ def show_rehearsal(table, curves) -> None:
             "average_precision": number("average precision", format="%.4f"),
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
-            "found": number(f"found in the first {best['k']:,}"),
+            "found": number("found"),
         },
     )  # fmt: skip
 
@@ -91,7 +93,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
 stale = outdated(dataset.view(run))
 if stale:
     st.warning(
-        f"{stale:,} labels have changed since {run} was scored, and are not ranked. Train again: "
+        f"Labels changed since {run} was scored: {stale:,}. They are not ranked; train again, for "
         "a model judges the labels that it learned from."
     )
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
