@@ -7,56 +7,25 @@ python docs/screenshots.py --all --width 900 --dark --into /tmp/shots
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
-
 REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "tests"))
+from app_server import browser_page, serve  # noqa: E402
+
 PAGES = ["dataset", "noise", "train", "predict", "results"]
 
 
-@contextmanager
-def serve(home: Path):
-    """The app on a free port of 127.0.0.1; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "labelaudit.ui", "--server.headless", "true"]
-    server = subprocess.Popen(
-        [*command, "--server.port", str(port)],
-        cwd=REPO, env={**os.environ, "LABELAUDIT_HOME": str(home)}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def settle(page: Page) -> None:
+def settle(page) -> None:
     """Wait until the page has drawn all it has, and nothing runs."""
     page.locator("h1").first.wait_for()
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     page.wait_for_timeout(1500)  # charts and images come in after the script
 
 
-def take_all(page: Page, address: str, into: Path, mark: str) -> None:
+def take_all(page, address: str, into: Path, mark: str) -> None:
     page.goto(address)
     settle(page)
     page.screenshot(path=into / f"start-{mark}.png")
@@ -80,7 +49,7 @@ def take_all(page: Page, address: str, into: Path, mark: str) -> None:
     page.screenshot(path=into / f"load-{mark}.png")
 
 
-def take_results(page: Page, address: str, into: Path) -> None:
+def take_results(page, address: str, into: Path) -> None:
     page.goto(address)
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_role("button", name="See the suspects").click(timeout=120_000)
@@ -99,23 +68,14 @@ def main() -> None:
     options.into.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as home,
-        serve(Path(home)) as address,
-        sync_playwright() as playwright,
+        serve(Path(home), Path(home) / "server.log") as address,
+        browser_page(options.width, dark=options.dark) as page,
     ):
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(
-            viewport={"width": options.width, "height": 900},
-            color_scheme="dark" if options.dark else "light",
-        )
-        page.set_default_timeout(60_000)
         if options.all:
             mark = f"{options.width}{'-dark' if options.dark else ''}"
             take_all(page, address, options.into, mark)
         else:
             take_results(page, address, options.into)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
+from app_server import CHROMIUM, browser_page, serve
 
 from labelaudit import Dataset, suspects
 
-REPO = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
@@ -27,44 +18,14 @@ pytestmark = [
 
 @pytest.fixture
 def server(home, tmp_path):
-    """The app, on a free port of 127.0.0.1, as `make run` starts it. Gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (tmp_path / "server.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "labelaudit.ui", "--server.headless", "true",
-         "--server.port", str(port)],
-        cwd=REPO, stdout=log, stderr=log, env={**os.environ, "LABELAUDIT_HOME": str(home)},
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-            break
-        except OSError:
-            assert process.poll() is None, (tmp_path / "server.log").read_text()
-            assert time.monotonic() < deadline, "the server did not come up"
-            time.sleep(0.2)
-    yield address
-    process.terminate()
-    process.wait(20)
+    with serve(home, tmp_path / "server.log") as address:
+        yield address
 
 
 @pytest.fixture
 def page(server):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-        page.set_default_timeout(60_000)
+    with browser_page() as page:
         yield page
-        browser.close()
 
 
 def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
