@@ -100,7 +100,11 @@ split_option = click.option("--split", help="Only the samples of this split.")
 
 @click.group(
     cls=Group,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "max_content_width": 100,
+    },
     epilog="Exit codes: 0 done, 1 it could not be done (stderr says why and how to mend it), "
     "2 the command was not understood. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit).",
 )
@@ -125,7 +129,10 @@ def datasets(as_json: bool) -> None:
     emit(as_json, {"datasets": rows, "zoo": zoo}, "\n".join(lines))
 
 
-@main.command(**example("labelaudit load ~/pictures/pets --name pets"))
+@main.command(
+    short_help="Make a dataset of a folder, manifest, zip or zoo name.",
+    **example("labelaudit load ~/pictures/pets --name pets"),
+)
 @click.argument("source")
 @click.option("--name", help="Name of the dataset.  [default: the zoo name, or the file's name]")
 @click.option("--split", help="Of a zoo dataset: only train or test.")
@@ -162,7 +169,10 @@ def _skipped(skipped: dict) -> list[str]:
     return [*lines, f"  … and {more:,} more"] if more > 0 else lines
 
 
-@main.command(**example("labelaudit noise digits --rate 0.2 --kind pair --pair 3 8"))
+@main.command(
+    short_help="Make labels wrong on purpose, or take that back.",
+    **example("labelaudit noise digits --rate 0.2 --kind pair --pair 3 8"),
+)
 @click.argument("dataset")
 @click.option("--rate", type=float, help="Share of the labels to make wrong, 0 to 1.")
 @click.option("--kind", type=click.Choice(KINDS), default="uniform",
@@ -228,7 +238,10 @@ def _config(model, epochs, batch_size, image_size, learning_rate, device, traini
     )  # fmt: skip
 
 
-@main.command(**example("labelaudit train digits --epochs 10"))
+@main.command(
+    short_help="Train a model while every sample is watched.",
+    **example("labelaudit train digits --epochs 10"),
+)
 @click.argument("dataset")
 @training_options
 @split_option
@@ -252,7 +265,10 @@ def train(dataset, run, split, as_json, **options) -> None:
     emit(as_json, info, "\n".join([text, *info["notes"]]))
 
 
-@main.command(**example("labelaudit predict digits --run run-1"))
+@main.command(
+    short_help="Store a run's predictions.",
+    **example("labelaudit predict digits --run run-1"),
+)
 @click.argument("dataset")
 @run_option
 @split_option
@@ -270,7 +286,10 @@ def predict(dataset, run, split, device, augment, as_json) -> None:
     emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
 
 
-@main.command(**example("labelaudit score digits"))
+@main.command(
+    short_help="Compute and store the scores of a run.",
+    **example("labelaudit score digits"),
+)
 @click.argument("dataset")
 @run_option
 @click.option("--score", "names", multiple=True, type=click.Choice(list(SCORES)),
@@ -285,7 +304,10 @@ def score(dataset, run, names, as_json) -> None:
     emit(as_json, {"scores": computed}, "\n".join(meanings))
 
 
-@main.command(**example("labelaudit suspects digits --given 3 --predicted 8 --csv suspects.csv"))
+@main.command(
+    short_help="List the samples that are most likely labelled wrong.",
+    **example("labelaudit suspects digits --given 3 --predicted 8 --csv suspects.csv"),
+)
 @click.argument("dataset")
 @run_option
 @click.option("--score", "by", type=click.Choice(list(SCORES)),
@@ -324,7 +346,10 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     emit(as_json, data, "\n".join(lines))
 
 
-@main.command(**example("labelaudit audit digits --noise 0.2 --csv suspects.csv"))
+@main.command(
+    short_help="The whole walk: load, train, predict, score, rank.",
+    **example("labelaudit audit digits --noise 0.2 --csv suspects.csv"),
+)
 @click.argument("dataset")
 @click.option("--noise", "rate", type=float,
               help="Rehearse: first make this share of the labels wrong, 0 to 1.")  # fmt: skip
@@ -354,7 +379,10 @@ def audit(dataset, rate, noise_kind, seed, run, by, k, csv_file, as_json, **opti
     emit(as_json, result.to_dict(), text)
 
 
-@main.command(**example("labelaudit export digits labels.csv"))
+@main.command(
+    short_help="Write the labels as they are now.",
+    **example("labelaudit export digits labels.csv"),
+)
 @click.argument("dataset")
 @click.argument("file", type=click.Path(dir_okay=False))
 @split_option

@@ -59,14 +59,17 @@ def compute_scores(
 def suspects(dataset: Dataset, run: str | None = None, score: str | None = None) -> View:
     """The samples that a score speaks against, most suspicious first.
 
-    score: by default the best that the run has. A score with a boundary (AUM above 0: the given
-    class was behind) leaves out the samples below it; hardness has none and ranks all.
+    score: by default the best that the run has. Left out are the samples below its boundary (AUM
+    above 0: the given class was behind), or, where a score of the label has none, those that are
+    predicted as their given class. Hardness, which judges no label, ranks all.
     """
     kept = dataset.run(run)
     score = check_score(kept, score)
     boundary = SCORES[score].boundary
-    scored = dataset.view(kept.name).above(score, -np.inf if boundary is None else boundary)
-    return scored.sort_by(score, reverse=True)
+    view = dataset.view(kept.name).above(score, -np.inf if boundary is None else boundary)
+    if boundary is None and SCORES[score].judges_label:
+        view = view.match(wrong=True)
+    return view.sort_by(score, reverse=True)
 
 
 def check_score(run: Run, score: str | None) -> str:

@@ -83,6 +83,19 @@ def test_suspects_are_those_above_the_boundary_worst_first(scored):
         suspects(dataset, score="aum")
 
 
+def test_an_unsure_model_that_agrees_makes_no_suspect(make_dataset):
+    """With many classes p(label) is low even where it is the highest."""
+    dataset = make_dataset(100, classes=50)
+    run = dataset.new_run("unsure").finish({"classes": dataset.classes})
+    logits = 0.5 * np.eye(50, dtype=np.float32)[dataset.view().frame.label]
+    logits[[4, 9]] = np.roll(logits[[4, 9]], 1, axis=1)
+    run.write_predictions([(dataset.view().ids, logits)])
+    compute_scores(dataset)
+    assert (dataset.view().values("self_confidence") > 0.9).all()
+    for score in ("self_confidence", "normalized_margin", "mistakenness"):
+        assert sorted(suspects(dataset, score=score).ids.tolist()) == [5, 10], score
+
+
 def test_nothing_to_rank_is_said(make_dataset):
     dataset = make_dataset(4)
     with pytest.raises(LabelAuditError, match="train or predict first"):

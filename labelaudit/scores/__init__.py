@@ -27,7 +27,9 @@ class Score:
     title: str
     meaning: str  # one sentence, for tooltips and help texts
     reads: str  # "logits": f(labels (n,), logits (n, C)); "margin" or "p_label": f((epochs, n))
-    boundary: float | None  # above it the evidence speaks for another class; None: no such point
+    # Above it the evidence speaks for another class. None: no such point; of a score that judges
+    # the label, suspects are then those that are predicted as another class.
+    boundary: float | None
     function: Callable[..., np.ndarray]
     judges_label: bool = True  # False: the same whatever the given label is
 
@@ -39,11 +41,11 @@ SCORES: dict[str, Score] = {
     score.name: score
     for score in [
         Score("self_confidence", "Self-confidence", "The trained model gives the given class "
-              "little probability.", "logits", 0.5, self_confidence),
+              "little probability.", "logits", None, self_confidence),
         Score("aum", "AUM", "The given class stayed behind another one while the model learned.",
               "margin", 0.0, aum),
         Score("cartography", "Cartography", "The given class got little probability while the "
-              "model learned.", "p_label", 0.5, cartography),
+              "model learned.", "p_label", None, cartography),
         Score("normalized_margin", "Normalized margin", "Another class is more probable than the "
               "given one.", "logits", 0.5, normalized_margin),
         Score("mistakenness", "Mistakenness", "The model is sure, and of another class.",
