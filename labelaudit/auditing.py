@@ -160,12 +160,12 @@ def audit(
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
     """Accuracy on the held-out samples against their labels before noise; None without noise."""
-    if noise_room.MISTAKE not in view.frame.tags:
-        return None
-    names = np.array([*view.frame.classes, None], dtype=object)
-    before = names[noise_room.labels_before_noise(view.frame)]
-    at = view.frame.positions(held_out)
-    return float((view.values("prediction")[at] == before[at]).mean())
+    with view.store.steady():
+        if noise_room.MISTAKE not in view.frame.tags:
+            return None
+        before = noise_room.labels_before_noise(view.frame)
+        at = view.frame.positions(held_out)
+        return float((view.fields.predictions()[at] == before[at]).mean())
 
 
 class _Clock:

@@ -10,6 +10,8 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,28 @@ SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED = "begun", "finished"  # states of a run
 
 
+def steadily(method: Callable):
+    """A method of something with a `store`, run as one steady reading of it."""
+
+    @wraps(method)
+    def steady(self, *arguments, **options):
+        with self.store.steady():
+            return method(self, *arguments, **options)
+
+    return steady
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """The narrow table that says which samples there are; all else is aligned to its ids."""
+
+    ids: np.ndarray
+    label: np.ndarray
+    original_label: np.ndarray
+    tags: dict[str, np.ndarray]
+    generation: int  # equal where the ids are
+
+
 class Frame:
     """Columns of one dataset. Position i stands for the sample with id `ids[i]`.
 
@@ -37,12 +61,13 @@ class Frame:
         self._cache: dict[Hashable, tuple[Hashable, object]] = {}
         self._selections: OrderedDict[Hashable, tuple[Hashable, np.ndarray]] = OrderedDict()
         self._lock = threading.RLock()
-        self._ids = np.empty(0, np.int64)
-        self._ids_changed = 0  # how often the set of ids has changed
+        self._last_ids = np.empty(0, np.int64)
+        self._generation = 0  # how often the set of ids was seen to change
 
     # --- what the dataset says of itself ---
 
     @property
+    @steadily
     def meta(self) -> dict:
         def load() -> dict:
             rows = self.store.read("meta", ["info"])
@@ -69,6 +94,7 @@ class Frame:
         return np.array([index[name] for name in names], np.int32)
 
     @property
+    @steadily
     def runs(self) -> list[dict]:
         """Finished runs, oldest first: id, name, created and what their info says."""
 
@@ -104,24 +130,24 @@ class Frame:
     @property
     def ids(self) -> np.ndarray:
         """Sorted ids, int64 (n,). A sample exists once its annotation is written."""
-        self._annotations()
-        return self._ids
+        return self._annotations().ids
 
     @property
     def label(self) -> np.ndarray:
         """Given class indices, int32 (n,); MISSING where there is none."""
-        return self._annotations()["label"]
+        return self._annotations().label
 
     @property
     def original_label(self) -> np.ndarray:
         """Class indices before any change, int32 (n,); MISSING where nothing changed."""
-        return self._annotations()["original_label"]
+        return self._annotations().original_label
 
     @property
     def tags(self) -> dict[str, np.ndarray]:
         """A boolean mask (n,) for each tag in use."""
-        return self._annotations()["tags"]
+        return self._annotations().tags
 
+    @steadily
     def split(self) -> tuple[np.ndarray, list[str]]:
         """Split codes, int32 (n,), and the names they stand for."""
 
@@ -142,6 +168,7 @@ class Frame:
 
         return self._cached("split", self._stamp("samples"), load)
 
+    @steadily
     def number(self, table: str, column: str, missing: float | int) -> np.ndarray:
         """A numeric column aligned to `ids`, with `missing` for nulls and absent rows."""
 
@@ -149,7 +176,7 @@ class Frame:
             rows = self.store.read(table, [column])
             if rows is None:
                 dtype = np.int32 if isinstance(missing, int) else np.float64
-                return np.full(len(self._ids), missing, dtype)
+                return np.full(len(self.ids), missing, dtype)
             values = rows[column].combine_chunks()
             if values.null_count:
                 values = pc.fill_null(values, missing)
@@ -157,6 +184,7 @@ class Frame:
 
         return self._cached((table, column), self._stamp(table), load)
 
+    @steadily
     def take(self, table: str, positions: np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Rows of a table for these positions, in this order; rows that it lacks are left out.
 
@@ -173,6 +201,7 @@ class Frame:
 
     # --- ids to positions ---
 
+    @steadily
     def positions(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Positions of these ids, int64; an id that does not exist is an error."""
         wanted = np.asarray(ids, dtype=np.int64).reshape(-1)
@@ -214,25 +243,26 @@ class Frame:
             return entry[1]
 
     def _stamp(self, table: str) -> Hashable:
-        _ = self.ids  # up to date
-        return self.store.stamp(table), self._ids_changed
+        return self.store.stamp(table), self._annotations().generation
 
-    def _annotations(self) -> dict:
-        def load() -> dict:
+    @steadily
+    def _annotations(self) -> _Annotations:
+        def load() -> _Annotations:
             rows = self.store.read("annotations", ["id", "label", "original_label", "tags"])
             if rows is None:
                 rows = schema.ANNOTATIONS.empty_table()
             ids = rows["id"].to_numpy()
             order = np.argsort(ids, kind="stable") if np.any(np.diff(ids) < 0) else slice(None)
-            if not np.array_equal(ids[order], self._ids):
-                self._ids = ids[order]
-                self._ids_changed += 1
+            ids = ids[order]
+            if not np.array_equal(ids, self._last_ids):
+                self._last_ids = ids
+                self._generation += 1
             label, original = (
                 pc.fill_null(rows[name], MISSING).to_numpy()[order]
                 for name in ("label", "original_label")
             )
             masks = {tag: m[order] for tag, m in _tag_masks(rows["tags"].combine_chunks()).items()}
-            return {"label": label, "original_label": original, "tags": masks}
+            return _Annotations(ids, label, original, masks, self._generation)
 
         return self._cached("annotations", self.store.stamp("annotations"), load)
 
@@ -242,11 +272,12 @@ class Frame:
         def load() -> np.ndarray | None:
             rows = self.store.read(table, ["id"])
             ids = np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
-            if np.array_equal(ids, self._ids):
+            there = self.ids
+            if np.array_equal(ids, there):
                 return None
-            places = np.searchsorted(self._ids, ids)
-            places[places == len(self._ids)] = 0
-            known = self._ids[places] == ids if len(self._ids) else np.zeros(len(ids), bool)
+            places = np.searchsorted(there, ids)
+            places[places == len(there)] = 0
+            known = there[places] == ids if len(there) else np.zeros(len(ids), bool)
             return np.where(known, places, MISSING)
 
         return self._cached((table, "places"), self._stamp(table), load)
@@ -257,8 +288,8 @@ class Frame:
         def load() -> np.ndarray:
             places = self._places(table)
             if places is None:
-                return np.arange(len(self._ids))
-            offsets = np.full(len(self._ids), MISSING, np.int64)
+                return np.arange(len(self.ids))
+            offsets = np.full(len(self.ids), MISSING, np.int64)
             known = places >= 0
             offsets[places[known]] = np.flatnonzero(known)
             return offsets
@@ -269,7 +300,7 @@ class Frame:
         places = self._places(table)
         if places is None:
             return values
-        aligned = np.full(len(self._ids), missing, values.dtype)
+        aligned = np.full(len(self.ids), missing, values.dtype)
         known = places >= 0
         aligned[places[known]] = values[known]
         return aligned

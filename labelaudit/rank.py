@@ -36,7 +36,8 @@ def compute_scores(
             raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
     wanted = [SCORES[name] for name in names or SCORES]
     frame = dataset.view().frame
-    ids, labels = frame.ids, frame.label
+    with frame.store.steady():
+        ids, labels = frame.ids, frame.label
     of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads != "logits"]
     computed = _from_logits(kept, of_logits, ids, labels, progress)
@@ -90,9 +91,10 @@ def outdated(view: View) -> int:
     They have no score until the run is scored again, and no AUM or cartography until a model is
     trained again: what was recorded is about the label before.
     """
-    if not view.score_names():
-        return 0
-    return int(view.fields.outdated()[view.positions()].sum())
+    with view.store.steady():
+        if not view.score_names():
+            return 0
+        return int(view.fields.outdated()[view.positions()].sum())
 
 
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
@@ -107,7 +109,9 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     from sklearn.metrics import average_precision_score  # takes a second to import
 
     rows = []
-    for name, mistaken in _rankings(view):
+    with view.store.steady():
+        rankings = list(_rankings(view))
+    for name, mistaken in rankings:
         total = int(mistaken.sum())
         first = min(k or total, len(mistaken))
         found = int(mistaken[:first].sum())
@@ -138,7 +142,9 @@ def precision_curves(view: View) -> pd.DataFrame | None:
     The rows with score RANDOM are what looking without a ranking would give.
     """
     curves = []
-    for name, mistaken in _rankings(view):
+    with view.store.steady():
+        rankings = list(_rankings(view))
+    for name, mistaken in rankings:
         # even steps, but close ones at the start, where people look
         steps = np.geomspace(1, len(mistaken), CURVE_POINTS // 2)
         steps = np.concatenate([steps, np.linspace(1, len(mistaken), CURVE_POINTS // 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from . import edits, schema
@@ -90,16 +91,19 @@ class Batch:
 
     def image_bytes(self, sample_id: int) -> bytes | None:
         if self._images is None:
-            rows = self.frame.take("samples", self.frame.positions(self.ids), ["image"])
+            rows = self._take("samples", "image")
             self._images = dict(zip(rows["id"].to_pylist(), rows["image"].to_pylist(), strict=True))
         return self._images[sample_id]
 
     def logits(self, run: str, sample_id: int) -> np.ndarray:
         if run not in self._logits:
-            positions = self.frame.positions(self.ids)
             table = schema.table("predictions", self.frame.run_info(run)["id"])
-            rows = self.frame.take(table, positions, ["logits"])
+            rows = self._take(table, "logits")
             values = rows["logits"].combine_chunks().flatten().to_numpy()
             per_row = values.reshape(len(rows), -1)
             self._logits[run] = dict(zip(rows["id"].to_pylist(), per_row, strict=True))
         return self._logits[run][sample_id]
+
+    def _take(self, table: str, column: str) -> pa.Table:
+        with self.frame.store.steady():
+            return self.frame.take(table, self.frame.positions(self.ids), [column])

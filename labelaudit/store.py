@@ -60,9 +60,10 @@ class Store:
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        """Within it this thread opens each table, and takes its stamp, once.
+        """Within it this thread sees each table as it was when it first came to it.
 
-        One reading of a view asks for stamps dozens of times, at 1 to 3 ms each.
+        So columns that are read one after the other belong together, whoever writes meanwhile. And
+        one reading of a view asks for stamps dozens of times, at 1 to 3 ms each.
         """
         if self._steady_tables is not None:  # within another
             yield
@@ -153,7 +154,7 @@ class Store:
             self._db.drop_table(table)
 
     def _look(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
-        """A table and its stamp, for reading; as seen before within a steady reading."""
+        """A table and its stamp, for reading; within a steady reading held at that version."""
         seen = self._steady_tables
         if seen is not None and table in seen:
             return seen[table]
@@ -161,6 +162,8 @@ class Store:
         if handle is not None:
             stamp = (handle.version, handle.schema.metadata[_MADE].decode())
         if seen is not None:
+            if stamp is not None:
+                handle.checkout(stamp[0])
             seen[table] = handle, stamp
         return handle, stamp
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
 
 import numpy as np
 import pandas as pd
@@ -12,20 +11,9 @@ import pandas as pd
 from . import edits
 from .errors import LabelAuditError
 from .fields import Fields
-from .frame import MISSING, Frame
+from .frame import MISSING, Frame, steadily
 from .sample import Batch, Prediction, Sample
-
-
-def _steady(method: Callable):
-    """A reading that sees each table as it was when the reading first came to it."""
-
-    @wraps(method)
-    def steady(self: View, *arguments, **options):
-        with self.frame.store.steady():
-            return method(self, *arguments, **options)
-
-    return steady
-
+from .store import Store
 
 Step = tuple  # ("match_tag", "mistake"), ("sort_by", "hardness", True) …
 
@@ -107,6 +95,11 @@ class View:
         return self.iter_samples()
 
     @property
+    def store(self) -> Store:
+        return self.frame.store
+
+    @property
+    @steadily
     def ids(self) -> np.ndarray:
         """Ids in the view's order, int64 (n,)."""
         return self.frame.ids[self.positions()]
@@ -115,11 +108,11 @@ class View:
         return list(self.limit(n).iter_samples())
 
     def iter_samples(self, batch_size: int = 256) -> Iterator[Sample]:
-        positions = self.positions()
-        for start in range(0, len(positions), batch_size):
-            yield from self._samples(positions[start : start + batch_size])
+        ids = self.ids  # not positions: samples may be added between two batches
+        for start in range(0, len(ids), batch_size):
+            yield from self._samples(ids[start : start + batch_size])
 
-    @_steady
+    @steadily
     def values(self, field: str) -> np.ndarray:
         """One field of every sample, in order: names as objects, numbers as float64 (NaN: null)."""
         positions = self.positions()
@@ -135,7 +128,7 @@ class View:
             return codes[positions].astype(np.float64)
         return np.array([*names, None], dtype=object)[codes[positions]]
 
-    @_steady
+    @steadily
     def count_values(self, field: str) -> dict[str, int]:
         """How many samples have each value of ground_truth, prediction or split, or each tag."""
         positions = self.positions()
@@ -148,7 +141,7 @@ class View:
         counts = np.bincount(codes[positions] + 1, minlength=len(names) + 1)[1:]
         return dict(zip(names, counts.tolist(), strict=True))
 
-    @_steady
+    @steadily
     def class_pairs(self) -> pd.DataFrame:
         """Given and predicted class where they differ, and how many, most frequent first."""
         positions = self.positions()
@@ -169,7 +162,7 @@ class View:
             }
         )
 
-    @_steady
+    @steadily
     def to_pandas(self) -> pd.DataFrame:
         """The whole view: id, filepath, split, labels, prediction, scores, tags."""
         frames = list(self.chunks())
@@ -177,9 +170,9 @@ class View:
 
     def chunks(self, rows: int = SCAN_ROWS) -> Iterator[pd.DataFrame]:
         """The view as data frames of at most `rows` rows; one empty frame for an empty view."""
-        positions = self.positions()
-        for start in range(0, max(len(positions), 1), rows):
-            yield self._pandas(positions[start : start + rows])
+        ids = self.ids
+        for start in range(0, max(len(ids), 1), rows):
+            yield self._pandas(ids[start : start + rows])
 
     # --- changing ---
 
@@ -193,7 +186,7 @@ class View:
 
     # --- for the library's own rooms ---
 
-    @_steady
+    @steadily
     def positions(self) -> np.ndarray:
         """Positions in the frame, int64 (n,), in the view's order."""
         if not self.steps:
@@ -271,9 +264,10 @@ class View:
 
     # --- inside: rows ---
 
-    def _samples(self, positions: np.ndarray) -> Iterator[Sample]:
-        table = self._pandas(positions)
-        batch = Batch(self.frame, self.frame.ids[positions])
+    @steadily
+    def _samples(self, ids: np.ndarray) -> list[Sample]:
+        table, samples = self._pandas(ids), []
+        batch = Batch(self.frame, ids)
         run = self.fields.run_or_none()
         scores = self.score_names()
         for row in table.to_dict("records"):
@@ -282,7 +276,7 @@ class View:
                 prediction = Prediction(
                     run["name"], row["predicted"], row["confidence"], row["id"], batch
                 )
-            yield Sample(
+            sample = Sample(
                 id=row["id"],
                 filepath=row["filepath"],
                 split=row["split"],
@@ -293,10 +287,13 @@ class View:
                 scores={name: None if np.isnan(row[name]) else row[name] for name in scores},
                 _batch=batch,
             )
+            samples.append(sample)
+        return samples
 
-    @_steady
-    def _pandas(self, positions: np.ndarray) -> pd.DataFrame:
+    @steadily
+    def _pandas(self, ids: np.ndarray) -> pd.DataFrame:
         frame = self.frame
+        positions = frame.positions(ids)
 
         def named(field: str) -> np.ndarray:
             codes, names = self.fields.coded(field)
@@ -306,7 +303,7 @@ class View:
         run = self.fields.run_or_none()
         paths = frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
         columns = {
-            "id": frame.ids[positions],
+            "id": ids,
             "filepath": paths,
             "split": named("split"),
             "ground_truth": named("ground_truth"),

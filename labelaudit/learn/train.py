@@ -75,6 +75,11 @@ class Plan:
 
 def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     view = target.view() if isinstance(target, Dataset) else target
+    with view.store.steady():
+        return _plan(view, isinstance(target, Dataset), config)
+
+
+def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     frame = view.frame
     labelled = frame.label != MISSING
     chosen = np.sort(view.positions())
@@ -82,7 +87,7 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     codes, names = frame.split()
     others = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
     evaluation = np.flatnonzero(np.isin(codes, others) & labelled)
-    if isinstance(target, Dataset) and len(np.setdiff1d(chosen, evaluation)):
+    if whole and len(np.setdiff1d(chosen, evaluation)):
         chosen = np.setdiff1d(chosen, evaluation)
     held_out = np.setdiff1d(evaluation, chosen)
     if not len(chosen):
