@@ -181,7 +181,9 @@ def _skipped(skipped: dict) -> list[str]:
 @click.option("--pair", nargs=2, help="Two classes to mix up.")
 @click.option("--confusion", type=click.Path(exists=True, dir_okay=False),
               help="CSV without a header: row = class, column = what it is taken for.")  # fmt: skip
-@click.option("--seed", default=0, help="The same seed makes the same mistakes.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="The same seed makes the same mistakes."
+)
 @split_option
 @click.option("--restore", "take_back", is_flag=True, help="Take injected mistakes back instead.")
 @json_option
@@ -224,7 +226,8 @@ def training_options(command):
                      help="Pixels a side.  [default: as the images are, at most 64 or 224]"),
         click.option("--learning-rate", type=float, help="Peak.  [default: 0.1; backbones 0.01]"),
         click.option("--device", default=defaults.device, help="auto, cpu, cuda, mps …"),
-        click.option("--training-seed", default=defaults.seed, help="Of the model's start."),
+        click.option("--training-seed", type=click.IntRange(min=0), default=defaults.seed,
+                     help="Of the model's start."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -334,9 +337,7 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        lines.append(
-            f"{stale:,} labels changed since this run was scored: train again to rank them"
-        )
+        lines.append(f"{stale:,} labels changed since this run learned: train again to judge them")
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
@@ -355,7 +356,7 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
               help="Rehearse: first make this share of the labels wrong, 0 to 1.")  # fmt: skip
 @click.option("--noise-kind", type=click.Choice(("uniform", "pair")), default="uniform",
               help="uniform: any wrong class; pair: the next class.")  # fmt: skip
-@click.option("--seed", default=0, help="Of the injected mistakes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the injected mistakes.")
 @training_options
 @click.option("--score", "by", type=click.Choice(list(SCORES)),
               help="What ranks the suspects.  [default: the best]")  # fmt: skip
@@ -373,10 +374,9 @@ def audit(dataset, rate, noise_kind, seed, run, by, k, csv_file, as_json, **opti
         score=by, k=k, progress=bar, stop=Interrupt(),
     )  # fmt: skip
     bar.close()
-    text = str(result)
+    emit(as_json, result.to_dict(), str(result))
     if csv_file:
-        text += f"\n{result.to_csv(csv_file):,} suspects written to {csv_file}"
-    emit(as_json, result.to_dict(), text)
+        click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
 
 
 @main.command(

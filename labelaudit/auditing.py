@@ -10,11 +10,12 @@ import pandas as pd
 
 from . import noise as noise_room
 from .dataset import Dataset
-from .errors import StoppedError
+from .errors import LabelAuditError
 from .export import write_suspects
+from .home import check_name
 from .learn.config import TrainConfig
 from .progress import ProgressCallback, StopCheck, ignore, never
-from .rank import check_score, compute_scores, evaluate, suspects
+from .rank import check_score, check_score_name, compute_scores, evaluate, suspects
 from .scores import SCORES
 from .sources import load_dataset
 from .view import View
@@ -117,6 +118,7 @@ def audit(
     run has. k: suspects counted in the evaluation, by default as many as there are mistakes.
     A stop during training audits with the epochs that are finished.
     """
+    from .learn.compute import choose_device
     from .learn.predict import predict  # torch takes seconds to import
     from .learn.train import make_plan, train
 
@@ -124,19 +126,25 @@ def audit(
     if isinstance(dataset, str):
         dataset = load_dataset(dataset, progress=progress, stop=stop)
     clock.lap("load")
+    # what can be refused is refused before anything is changed
+    config = config or TrainConfig()
+    choose_device(config.device)
+    if run is not None:
+        check_name(run, "run")
+    if score is not None:
+        check_score_name(score)
+    if k is not None and k < 1:
+        raise LabelAuditError(f"k={k}: count at least one suspect.")
+    plan = make_plan(dataset, config)
     report = None
     if noise is not None:
         report = noise_room.inject(dataset, noise, noise_kind, seed)
         clock.lap("noise")
-    plan = make_plan(dataset, config or TrainConfig())
     held_out = plan.ids[plan.held_out]
     trained = train(dataset, run, config, progress, stop)
     clock.lap("train")
-    if trained.info["stopped"] and not trained.info["epochs"]:
-        raise StoppedError("the audit was stopped before the first epoch ended: nothing to rank.")
     stopped = trained.info["stopped"]  # then what was learned is still worth predicting with
-    device = (config or TrainConfig()).device
-    predict(dataset, trained.name, device, progress, never if stopped else stop)
+    predict(dataset, trained.name, config.device, progress, never if stopped else stop)
     clock.lap("predict")
     compute_scores(dataset, trained.name, progress=progress)
     clock.lap("score")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -18,11 +19,14 @@ from .sample import Sample
 from .store import Store
 from .view import View
 
+log = logging.getLogger(__name__)
+
 
 class Dataset:
     """An image-classification dataset. Get one with `labelaudit.load_dataset`."""
 
     def __init__(self, name: str) -> None:
+        _mend(name)
         self._store = Store(name)
         self._frame = Frame(self._store)
         if not self._store.exists("meta"):
@@ -164,6 +168,7 @@ def create_dataset(
     """
     old = Store(name)
     with old.writing():
+        home.put_back(name)
         if old.exists("meta") and not overwrite:
             raise LabelAuditError(
                 f"there is a dataset {name!r} already: pick another name, or delete it first "
@@ -182,7 +187,9 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) 
     intake = Intake(list(dict.fromkeys(classes)), 1, np.empty(0, np.int64))
     store.overwrite("samples", intake.read(samples), schema.SAMPLES)
     if not len(intake.ids):
-        raise LabelAuditError(f"{source or 'the source'} holds no image that can be read.")
+        first = next(iter((skipped or {}).get("files", ())), None)
+        why = f" (the first one, {first['file']}: {first['why']})" if first else ""
+        raise LabelAuditError(f"{source or 'the source'} holds no image that can be read{why}.")
     store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
     meta = {
         "source": source,
@@ -196,7 +203,24 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) 
 
 def list_datasets() -> list[str]:
     """Names of the finished datasets under LABELAUDIT_HOME, sorted."""
-    return [name for name in home.dataset_names() if Store(name).exists("meta")]
+    return [name for name in home.dataset_names() if _is_whole(name)]
+
+
+def _mend(name: str) -> None:
+    """Bring back a dataset whose replacement was killed half-way."""
+    if home.is_set_aside(name):
+        with Store(name).writing():
+            home.put_back(name)
+
+
+def _is_whole(name: str) -> bool:
+    """A folder that is damaged, or was never finished, must not take the others down."""
+    _mend(name)
+    try:
+        return Store(name).exists("meta")
+    except LabelAuditError as error:
+        log.warning("%s", error)
+        return False
 
 
 def delete_dataset(name: str) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from . import schema
 from .errors import LabelAuditError
-from .frame import MISSING, Frame
+from .frame import MISSING, Frame, as_ids
 from .store import Store
 
 _TAG = re.compile(r"[^\s;]([^;\n\r]{0,62}[^\s;])?")  # ';' parts the tags of a CSV cell
@@ -44,7 +44,7 @@ def set_labels(
 
     The first label a sample had is kept as its `original_label`. Returns how many changed.
     """
-    ids = np.asarray(ids, np.int64).reshape(-1)
+    ids = as_ids(ids)
     names = [labels] * len(ids) if labels is None or isinstance(labels, str) else list(labels)
     if len(names) != len(ids):
         raise LabelAuditError(f"{len(ids)} ids but {len(names)} labels were given: give one each.")
@@ -108,7 +108,7 @@ class Rows:
 
 def change(frame: Frame, ids: Sequence[int] | np.ndarray, edit: Callable[[Rows], None]) -> int:
     """Apply `edit` to the rows of these ids in one commit. Returns how many rows changed."""
-    ids = np.unique(np.asarray(ids, np.int64)) if _repeats(ids) else np.asarray(ids, np.int64)
+    ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
         return 0
     with frame.store.writing():

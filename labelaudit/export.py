@@ -104,7 +104,14 @@ def _sink(target) -> Iterator[io.IOBase]:
     if hasattr(target, "write"):
         yield target
         return
-    path = Path(target)
+    path = Path(os.path.realpath(target))  # a link stays, and what it names is replaced
+    if path.exists() and not path.is_file():  # a pipe or a device is written to as it is
+        try:
+            with path.open("wb") as sink:
+                yield sink
+        except OSError as error:
+            raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+        return
     try:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -36,7 +36,9 @@ class Fields:
     def score_names(self) -> list[str]:
         """Scores that the run has; none without a run."""
         run = self.run_or_none()
-        return self.frame.store.columns(schema.table("scores", run["id"]))[2:] if run else []
+        if run is None:
+            return []
+        return self.frame.store.columns(schema.table("scores", run["id"]))[schema.BEFORE_SCORES :]
 
     def coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
         """A column as codes with the names they stand for, or as numbers with None."""
@@ -76,6 +78,12 @@ class Fields:
         table = schema.table("scores", self.run_info()["id"])
         scored = self.frame.number(table, "label", MISSING)
         return (scored != MISSING) & (scored != self.frame.label)
+
+    def unlearned(self) -> np.ndarray:
+        """Mask, bool (n,), of samples whose label is not the one that the run's model learned."""
+        table = schema.table("scores", self.run_info()["id"])
+        learned = self.frame.number(table, "learned", MISSING)
+        return (learned != MISSING) & (learned != self.frame.label)
 
     def predictions(self) -> np.ndarray:
         """Predicted class indices, int32 (n,); MISSING where there is none."""

@@ -24,7 +24,7 @@ from .store import Store
 MISSING = -1  # a class index or split code that is null
 CACHED_SELECTIONS = 16
 SHOWN_CLASSES = 20  # in an error's text
-BEGUN, FINISHED = "begun", "finished"  # states of a run
+BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
 
 
 def steadily(method: Callable):
@@ -101,9 +101,8 @@ class Frame:
         def load() -> list[dict]:
             rows = self.store.read("runs", ["id", "name", "created", "state", "info"])
             rows = [] if rows is None else rows.sort_by("id").to_pylist()
-            done = {row["name"]: row for row in rows if row.pop("state") == FINISHED}
-            infos = [{**json.loads(row.pop("info")), **row} for row in done.values()]
-            return sorted(infos, key=lambda info: info["id"])
+            done = [row for row in rows if row.pop("state") == FINISHED]
+            return [{**json.loads(row.pop("info")), **row} for row in done]
 
         return self._cached("runs", self.store.stamp("runs"), load)
 
@@ -204,7 +203,7 @@ class Frame:
     @steadily
     def positions(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Positions of these ids, int64; an id that does not exist is an error."""
-        wanted = np.asarray(ids, dtype=np.int64).reshape(-1)
+        wanted = as_ids(ids)
         known = self.ids
         places = np.searchsorted(known, wanted)
         hit = places < len(known)
@@ -304,6 +303,14 @@ class Frame:
         known = places >= 0
         aligned[places[known]] = values[known]
         return aligned
+
+
+def as_ids(ids) -> np.ndarray:
+    """One id or several as int64 (n,); what is no whole number is an error."""
+    given = np.asarray(ids).reshape(-1)
+    if len(given) and given.dtype.kind not in "iu":
+        raise LabelAuditError(f"{given.tolist()[0]!r} is no id: ids are whole numbers.")
+    return given.astype(np.int64)
 
 
 def _tag_masks(tags: pa.ListArray) -> dict[str, np.ndarray]:

@@ -53,8 +53,9 @@ def dataset_names() -> list[str]:
     """Names of the folders under `home`, finished or not, sorted."""
     filesystem, root = _filesystem(f"{home()}/datasets")
     entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    names = (entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    names = {entry.base_name for entry in entries if entry.type == fs.FileType.Directory}
+    aside = {name.removeprefix(".old-") for name in names if name.startswith(".old-")}
+    return sorted(name for name in names | aside if _NAME.fullmatch(name))
 
 
 def unfinished_uri(name: str) -> str:
@@ -79,17 +80,43 @@ def remove(uri: str) -> None:
 def put_in_place(name: str) -> None:
     """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
 
-    On a local disk by renaming; in object storage, which cannot, by copying.
+    On a local disk by renaming, and a kill between the two leaves what `put_back` mends; in object
+    storage, which cannot rename, by copying.
     """
-    source, target = unfinished_uri(name), dataset_uri(name)
+    source, target, aside = unfinished_uri(name), dataset_uri(name), _aside_uri(name)
     filesystem, source_path = _filesystem(source)
     target_path = _filesystem(target)[1]
-    remove(target)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        os.rename(source_path, target_path)
-    else:
+    if not isinstance(filesystem, fs.LocalFileSystem):
+        remove(target)
         fs.copy_files(source, target)
         remove(source)
+        return
+    remove(aside)
+    if os.path.isdir(target_path):
+        os.rename(target_path, _filesystem(aside)[1])
+    try:
+        os.rename(source_path, target_path)
+    except OSError:
+        put_back(name)
+        raise
+    remove(aside)
+
+
+def put_back(name: str) -> None:
+    """Undo a replacement that was cut short, under the dataset's lock."""
+    if is_set_aside(name):
+        os.rename(_aside_uri(name), dataset_uri(name))
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a replacement is under way, or was killed, between its two renames."""
+    if "://" in home():
+        return False
+    return os.path.isdir(_aside_uri(name)) and not os.path.isdir(dataset_uri(name))
+
+
+def _aside_uri(name: str) -> str:
+    return f"{home()}/datasets/.old-{check_name(name)}"
 
 
 def lock_path(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Integral
 
 import numpy as np
 import pyarrow as pa
@@ -106,6 +107,10 @@ def corrupt(
         raise LabelAuditError(f"a noise rate of {rate} is not between 0 and 1.")
     if kind not in KINDS:
         raise LabelAuditError(f"{kind!r} is no kind of noise: the kinds are {', '.join(KINDS)}.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise LabelAuditError(f"seed={seed!r}: it must be a whole number, 0 or more.")
+    if confusion is not None and kind != "confusion":
+        raise LabelAuditError(f"a confusion matrix was given, but the kind of noise is {kind!r}.")
     if classes < 2:
         raise LabelAuditError(
             f"label noise needs at least two classes; the dataset has {classes or 'none'}."

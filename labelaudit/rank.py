@@ -32,8 +32,7 @@ def compute_scores(
     """
     kept = dataset.run(run)
     for name in names or ():
-        if name not in SCORES:
-            raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
+        check_score_name(name)
     wanted = [SCORES[name] for name in names or SCORES]
     frame = dataset.view().frame
     with frame.store.steady():
@@ -73,6 +72,11 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     return view.sort_by(score, reverse=True)
 
 
+def check_score_name(name: str) -> None:
+    if name not in SCORES:
+        raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
+
+
 def check_score(run: Run, score: str | None) -> str:
     """`score` if the run has it; for None the best that it has."""
     available = run.score_names()
@@ -86,15 +90,16 @@ def check_score(run: Run, score: str | None) -> str:
 
 
 def outdated(view: View) -> int:
-    """How many of a view's samples were relabelled since the run scored them.
+    """How many of a view's samples were relabelled since the run learned or scored them.
 
-    They have no score until the run is scored again, and no AUM or cartography until a model is
-    trained again: what was recorded is about the label before.
+    They have no score until the run is scored again; and then they are judged by a model that
+    learned their other label, so that only training again does them justice.
     """
     with view.store.steady():
         if not view.score_names():
             return 0
-        return int(view.fields.outdated()[view.positions()].sum())
+        changed = view.fields.outdated() | view.fields.unlearned()
+        return int(changed[view.positions()].sum())
 
 
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
@@ -104,10 +109,13 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     a score, the best first: average_precision (0 to 1, also called area under the precision-recall
     curve; scikit-learn's definition), precision_at_k, recall_at_k, found (mistakes among the first
     k), k, mistakes, samples. A sample that a score says nothing of comes last in its ranking.
-    None where no mistake was injected.
+    None where no mistake was injected. Of mistakes injected after training (`outdated` counts them)
+    the model has seen the right labels: then the figures flatter it.
     """
     from sklearn.metrics import average_precision_score  # takes a second to import
 
+    if k is not None and k < 1:
+        raise LabelAuditError(f"k={k}: count at least one suspect.")
     rows = []
     with view.store.steady():
         rankings = list(_rankings(view))

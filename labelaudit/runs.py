@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from . import home, schema
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, MISSING, Frame
+from .frame import BEGUN, FINISHED, GONE, MISSING, Frame
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
@@ -62,15 +62,25 @@ class Run:
         with self._writing():
             row = self._row(["name", "created"])
             row |= {"state": FINISHED, "info": json.dumps(info), "weights": weights}
-            earlier = [run["id"] for run in self._frame.runs if run["name"] == row["name"]]
-            table = pa.Table.from_pylist([row], schema=schema.RUNS)
-            self._store.upsert("runs", table, schema.RUNS)
-            for run_id in earlier:
-                if run_id != self.id:
-                    self._delete(run_id)
+            others = [
+                run for run in self._frame.runs
+                if run["name"] == row["name"] and run["id"] != self.id
+            ]  # fmt: skip
+            gone = [_gone(run["id"], run["name"], run["created"]) for run in others]
+            table = pa.Table.from_pylist([row, *gone], schema=schema.RUNS)
+            self._store.upsert("runs", table, schema.RUNS)  # one commit: the name has one run
+            for run in others:
+                self._drop_tables(run["id"])
         return self
 
-    def _delete(self, run_id: int) -> None:
+    def abandon(self) -> None:
+        """Take back a run that was begun and will not be finished. Its id is not used again."""
+        with self._writing():
+            row = _gone(self.id, **self._row(["name", "created"]))
+            self._store.upsert("runs", pa.Table.from_pylist([row], schema=schema.RUNS), schema.RUNS)
+            self._drop_tables(self.id)
+
+    def _drop_tables(self, run_id: int) -> None:
         for kind in ("predictions", "dynamics", "scores"):
             self._store.drop(schema.table(kind, run_id))
 
@@ -99,6 +109,12 @@ class Run:
             self._store.upsert(table, rows(), columns)
         else:
             self._store.overwrite(table, rows(), columns)
+        try:
+            self._check_dataset()
+            _ = self.info
+        except LabelAuditError:  # replaced while the model predicted: nobody would read these
+            self._store.drop(table)
+            raise
         return written
 
     def has_predictions(self) -> bool:
@@ -151,10 +167,19 @@ class Run:
         labels[places] = rows["label"].to_numpy()[known]
         return Dynamics(labels, margin, p_label)
 
+    def learned_labels(self, ids: np.ndarray) -> np.ndarray:
+        """Classes, int32 (n,), that these sorted ids had in training; MISSING for others."""
+        labels = np.full(len(ids), MISSING, np.int32)
+        rows = self._store.read(self._table("dynamics"), ["id", "label"], "epoch = 1")
+        if rows is not None:
+            places, known = find(ids, rows["id"].to_numpy())
+            labels[places[known]] = rows["label"].to_numpy()[known]
+        return labels
+
     # --- scores ---
 
     def score_names(self) -> list[str]:
-        return self._store.columns(self._table("scores"))[2:]
+        return self._store.columns(self._table("scores"))[schema.BEFORE_SCORES :]
 
     def write_scores(
         self, ids: np.ndarray, labels: np.ndarray, scores: dict[str, np.ndarray]
@@ -170,7 +195,10 @@ class Run:
                 columns[name] = self._kept_score(name, ids, labels)
             order = schema.scores(list(columns))
             label = pa.array(labels, pa.int32(), mask=labels == MISSING)
-            rows = pa.table([pa.array(ids, pa.int64()), label, *columns.values()], schema=order)
+            learned = self.learned_labels(ids)
+            learned = pa.array(learned, pa.int32(), mask=learned == MISSING)
+            fixed = [pa.array(ids, pa.int64()), label, learned]
+            rows = pa.table([*fixed, *columns.values()], schema=order)
             self._store.overwrite(self._table("scores"), rows, order)
 
     def _kept_score(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
@@ -214,14 +242,13 @@ class Dynamics:
 
 
 def begin_run(frame: Frame, name: str | None = None) -> Run:
-    """A run to write to, under a name of its own: `name`, or the first of `run-1`, `run-2` … that
-    no run has had."""
+    """A run to write to: under `name`, or the first of `run-1`, `run-2` … that is free."""
     if name is not None:
         home.check_name(name, "run")
     with frame.store.writing():
-        rows = frame.store.read("runs", ["id", "name"])
+        rows = frame.store.read("runs", ["id", "name", "state"])
         known = [] if rows is None else rows.to_pylist()
-        taken = {row["name"] for row in known}
+        taken = {row["name"] for row in known if row["state"] != GONE}
         if name is None:
             name = next(n for i in range(1, len(known) + 2) if (n := f"run-{i}") not in taken)
         row = {
@@ -235,6 +262,12 @@ def begin_run(frame: Frame, name: str | None = None) -> Run:
         table = pa.Table.from_pylist([row], schema=schema.RUNS)
         frame.store.upsert("runs", table, schema.RUNS)
     return Run(frame, row["id"])
+
+
+def _gone(run_id: int, name: str, created: str) -> dict:
+    """The row that stays of a run: it keeps its id from being used again."""
+    return {"id": run_id, "name": name, "created": created, "state": GONE, "info": "{}",
+            "weights": None}  # fmt: skip
 
 
 def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
-    scores-<run>       overwritten whole       id, label, one column a score
+    scores-<run>       overwritten whole       id, label, learned, one column a score
     meta               one row                 id, info (classes, source, next id); written last,
                                                so a dataset without it was never finished
 
@@ -72,11 +72,17 @@ RUNS = pa.schema(
         ID,
         ("name", pa.string()),
         ("created", pa.string()),  # ISO 8601, UTC
-        ("state", pa.string()),  # "begun" until it is finished: then it counts
+        (
+            "state",
+            pa.string(),
+        ),  # "begun", then "finished" (it counts) or "gone" (only its id is kept)
         ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
         ("weights", pa.large_binary()),  # safetensors; null for imported predictions
     ]
 )
+
+
+BEFORE_SCORES = 3  # columns of a scores table that are no scores
 
 
 def predictions(classes: int) -> pa.Schema:
@@ -93,9 +99,11 @@ def predictions(classes: int) -> pa.Schema:
 def scores(names: list[str]) -> pa.Schema:
     """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked.
 
-    `label` is the given class that they judge: a sample relabelled since has no score.
+    `label` is the given class that they judge: a sample relabelled since has no score. `learned`
+    is the one that the model was trained or validated with; null where it was not.
     """
-    return pa.schema([ID, ("label", pa.int32()), *((name, pa.float64()) for name in names)])
+    fixed = [ID, ("label", pa.int32()), ("learned", pa.int32())]
+    return pa.schema([*fixed, *((name, pa.float64()) for name in names)])
 
 
 def table(kind: str, run_id: int) -> str:

@@ -103,12 +103,17 @@ class Store:
         handle = self._look(table)[0]
         return [] if handle is None else handle.schema.names
 
-    def read(self, table: str, columns: Sequence[str]) -> pa.Table | None:
-        """These columns of the whole table, in stored order; None where there is no table."""
+    def read(self, table: str, columns: Sequence[str], where: str | None = None) -> pa.Table | None:
+        """These columns of the whole table, in stored order; None where there is no table.
+
+        where: a condition of the library's own, never of a user's words.
+        """
         handle = self._look(table)[0]
         if handle is None:
             return None
-        return handle.search().select(list(columns)).to_batches(BATCH_ROWS).read_all()
+        query = handle.search().select(list(columns))
+        query = query.where(where) if where else query
+        return query.to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """These columns, streamed some `rows` at a time, in stored order."""
@@ -172,10 +177,13 @@ class Store:
             return None
         try:
             return self._db.open_table(table)
-        except ValueError:
-            if table in self.tables():
-                raise
-            return None
+        except (ValueError, RuntimeError) as error:
+            if table not in self.tables():
+                return None
+            raise LabelAuditError(
+                f"table {table!r} of dataset {self.name!r} is damaged: restore {self.uri} from a "
+                "copy, or delete that folder."
+            ) from error
 
     def _open_or_create(self, table: str, schema: pa.Schema) -> lancedb.table.Table:
         handle = self._open(table)

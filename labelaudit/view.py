@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from . import edits
 from .errors import LabelAuditError
 from .fields import Fields
-from .frame import MISSING, Frame, steadily
+from .frame import MISSING, Frame, as_ids, steadily
 from .sample import Batch, Prediction, Sample
 from .store import Store
 
@@ -68,7 +69,7 @@ class View:
 
     def select(self, ids: Sequence[int]) -> View:
         """The samples with these ids that are in this view, in the view's order."""
-        return self._then("select", tuple(int(i) for i in ids))
+        return self._then("select", tuple(as_ids(ids).tolist()))
 
     def sort_by(self, field: str, reverse: bool = False) -> View:
         """Ordered by id, split, ground_truth, prediction, confidence or a score; nulls last."""
@@ -76,7 +77,9 @@ class View:
 
     def sample(self, n: int, seed: int | None = None) -> View:
         """At most n samples, in random order; without a seed, drawn once for this view."""
-        if seed is None:
+        if seed is not None:
+            _natural(seed, "seed")
+        else:
             seed = int(np.random.default_rng().integers(2**31))
         return self._then("sample", _natural(n, "sample"), seed)
 
@@ -331,6 +334,6 @@ def _tag_lists(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:
 
 
 def _natural(n: int, what: str) -> int:
-    if int(n) != n or n < 0:
+    if not isinstance(n, Integral) or n < 0:
         raise LabelAuditError(f"{what}({n!r}): give a whole number, 0 or more.")
     return int(n)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import threading
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -239,3 +242,60 @@ def test_a_tag_that_a_csv_cell_cannot_hold_is_refused(make_dataset):
         with pytest.raises(LabelAuditError, match="cannot be a tag"):
             dataset.tag([1], bad)
     assert dataset.info["tags"] == {}
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_replacement_killed_between_its_renames_is_undone(make_dataset, monkeypatch, killed_at):
+    make_dataset(3)
+    rename, calls = os.rename, []
+
+    def dying(source, target):
+        calls.append(target)
+        if len(calls) >= killed_at:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr("os.rename", dying)
+    with pytest.raises(KeyboardInterrupt):
+        create_dataset("plain", [{"filepath": "/a", "label": "x"}], overwrite=True)
+    monkeypatch.setattr("os.rename", rename)
+    assert list_datasets() == ["plain"]
+    assert len(Dataset("plain")) == 3
+    create_dataset("plain", [{"filepath": "/a", "label": "x"}], overwrite=True)
+    assert len(Dataset("plain")) == 1
+
+
+def test_a_damaged_dataset_leaves_the_others_alone(make_dataset, home):
+    make_dataset(3)
+    versions = home / "datasets" / "broken" / "meta.lance" / "_versions"
+    versions.mkdir(parents=True)
+    (versions / "1.manifest").write_bytes(b"rubbish")
+    assert list_datasets() == ["plain"]
+    with pytest.raises(LabelAuditError, match=r"'meta' of dataset 'broken' is damaged"):
+        Dataset("broken")
+
+
+def test_readings_in_threads_never_mix_rows_while_samples_are_added(make_dataset):
+    """All columns of a reading belong together, whoever writes meanwhile."""
+    dataset = make_dataset(200)
+    done, wrong = threading.Event(), []
+
+    def read() -> None:
+        while not done.is_set():
+            table = dataset.view().to_pandas()
+            names = table["filepath"].str.extract(r"(\d+)\.png")[0].astype(int)
+            if not (table["ground_truth"] == "c" + (names % 4).astype(str)).all():
+                wrong.append(table)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(12):
+        number = 4 * i + 1000
+        rows = [{"filepath": f"/x/{number}.png", "label": "c0", "id": 5000 - i}]
+        dataset.add_samples(rows)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(dataset) == 212

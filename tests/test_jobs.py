@@ -73,7 +73,7 @@ def test_a_killed_job_has_died_and_the_dataset_is_whole(digits):
 def test_a_failing_job_says_why(digits):
     job = begin_training({"epochs": -1}).wait(60)
     assert job.status == jobs.FAILED
-    assert job.error == "epochs=-1: it must be between 1 and 10000."
+    assert job.error == "epochs=-1: it must be a whole number between 1 and 10000."
     job = jobs.start("load", "pets", source="/nowhere").wait(60)
     assert job.status == jobs.FAILED
     assert "does not exist" in job.error

@@ -157,6 +157,32 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
         train(stripes, config=QUICK, stop=lambda: True)
 
 
+def test_a_stop_in_the_first_epoch_changes_nothing(stripes):
+    train(stripes, "good", QUICK)
+    predict(stripes)
+    before = stripes.run("good").info
+    asked = []
+    with pytest.raises(StoppedError, match="before the first epoch ended"):
+        train(stripes, "good", TrainConfig(batch_size=8),
+              stop=lambda: asked.append(1) or len(asked) > 2)  # fmt: skip
+    assert stripes.run("good").info == before
+    assert stripes.run("good").has_predictions()
+    assert stripes.runs == ["good"]
+
+
+def test_of_two_trainings_under_one_name_the_last_to_finish_counts(stripes):
+    first, second = stripes.new_run("x"), stripes.new_run("x")
+    logits = np.zeros((80, 2), np.float32)
+    for run in (second, first):
+        run.finish({"classes": stripes.classes})
+        run.write_predictions([(stripes.view().ids, logits)])
+    assert stripes.run("x").id == first.id
+    assert stripes.run("x").has_predictions()
+    with pytest.raises(LabelAuditError, match="was replaced"):
+        second.write_predictions([(stripes.view().ids, logits)])
+    assert stripes.new_run("x").id == 3  # never again the id of another
+
+
 def test_a_run_can_be_trained_again_under_its_name(stripes):
     train(stripes, "mine", TrainConfig(epochs=3, threads=1))
     predict(stripes, "mine")

@@ -210,7 +210,7 @@ def test_labels_changed_after_scoring_are_said(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
-    assert "Labels changed since run-1 was scored: 1." in texts(app)
+    assert "Labels changed since run-1 learned: 1." in texts(app)
     assert f'title="id {first.id}\n' not in html(app)
     assert f"{len(suspects(audited)):,} suspects" in texts(app)
 
@@ -263,3 +263,43 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     assert "/nowhere/0.png cannot be read" in app.error[0].value
     box(app, "Dataset").set_value("digits").run()
     no_error(app)
+
+
+def test_mistakes_planted_after_training_are_no_rehearsal(digits):
+    from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
+
+    audit(digits, config=TrainConfig(epochs=2, threads=1))
+    inject_noise(digits, 0.1)
+    predict(digits)
+    compute_scores(digits)
+    app = open_page("suspects/results")
+    assert "Labels changed since run-1 learned: 180." in texts(app)
+    assert "planted after run-1 had learned the right labels" in texts(app)
+    assert not app.dataframe  # no figures that flatter
+
+
+def test_another_ranking_begins_at_its_first_page(audited):
+    app = open_page("suspects/results")
+    button(app, "Next").click().run()
+    button(app, "Next").click().run()
+    assert "97 to 144 of" in texts(app)
+    box(app, "Images a page").set_value(24).run()
+    assert "97 to 120 of" in texts(no_error(app))  # the same image comes first
+    box(app, "Score").set_value("aum").run()
+    assert "1 to 24 of" in texts(no_error(app))
+
+
+def test_own_data_is_audited_from_the_start_page(audited):
+    from labelaudit import load_arrays
+
+    some = audited.view().limit(200)
+    load_arrays("mine", [s.image for s in some], some.values("original_label"))
+    app = open_page()
+    box(app, "Dataset").set_value("mine").run()
+    button(app, "Audit mine").click().run()
+    app = finish_job(app)
+    assert "The audit of mine is done" in texts(app)
+    assert {m.label: m.value for m in app.metric} == {
+        "Suspects": f"{len(suspects(Dataset('mine'))):,}"
+    }
+    assert Dataset("mine").info["tags"] == {"processed": 200}

@@ -291,3 +291,58 @@ def test_a_file_whose_name_is_no_text_is_reported(tmp_path, picture):
     dataset = load_dataset("odd", tmp_path / "in")
     assert len(dataset) == 2
     assert dataset.info["skipped"]["count"] == 1
+
+
+def test_arrays_are_matched_by_place_whatever_they_are(home):
+    import torch
+
+    images = torch.zeros((3, 8, 8), dtype=torch.uint8)
+    dataset = labelaudit.load_arrays(
+        "mixed", images, torch.tensor([1, 0, -1]), classes=["cat", "dog"],
+        ids=pd.Series([10, 20, 30], index=[2, 1, 0]), splits=pd.Series(["a", "b", None]),
+    )  # fmt: skip
+    table = dataset.view().to_pandas()
+    assert table["id"].tolist() == [10, 20, 30]
+    assert table["ground_truth"].tolist() == ["dog", "cat", None]
+    assert table["split"].tolist() == ["a", "b", None]
+    gaps = pd.Series([1, pd.NA, 0], dtype="Int64")
+    named = labelaudit.load_arrays("gaps", images, gaps, classes=["cat", "dog"])
+    assert named.view().values("ground_truth").tolist() == ["dog", None, "cat"]
+    with pytest.raises(LabelAuditError, match=r"label 0.5 is no class index"):
+        labelaudit.load_arrays("half", images, [0.5, 0, 1], classes=["cat", "dog"])
+    with pytest.raises(LabelAuditError, match="image 0 is a int"):
+        labelaudit.load_arrays("flat", np.zeros(3, np.uint8), [0, 0, 1])
+
+
+def test_large_images_of_an_archive_are_read_a_few_at_a_time(tmp_path, picture, monkeypatch):
+    for i in range(6):
+        picture(tmp_path / "in" / f"c{i % 2}" / f"{i}.bmp", seed=i, size=(60, 60))
+    monkeypatch.setattr("labelaudit.sources.source.CHECK_BYTES", 15_000)
+    held = []
+    monkeypatch.setattr("labelaudit.sources.source.Source._next",
+                        spied(labelaudit.sources.source.Source._next, held))  # fmt: skip
+    dataset = load_dataset("big", zipped(tmp_path / "big.zip", tmp_path / "in"))
+    assert len(dataset) == 6
+    assert max(count for count, _ in held) == 2
+
+
+def spied(method, calls):
+    def call(*arguments):
+        calls.append(method(*arguments))
+        return calls[-1]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("filepath,label,label\na.png,x,y\n", "has the column 'label' twice"),
+        ('{"filepath": "a.png", "label": "x", "tags": {"a": 1}}', "tags text or lists of it"),
+    ],
+)
+def test_manifests_of_the_wrong_shape_are_said(tmp_path, text, says):
+    path = tmp_path / ("m.csv" if text.startswith("f") else "m.jsonl")
+    path.write_text(text)
+    with pytest.raises(LabelAuditError, match=says):
+        load_dataset("m", path)

@@ -71,6 +71,7 @@ def test_a_steady_reading_opens_each_table_once():
             assert not reader.exists("others")
             assert not reader.exists("others")
         assert opened == ["numbers", "others"]
+        assert rows(reader) == {1: 0}  # the data, too, are of that version
         with pytest.raises(RuntimeError, match="steady"):
             reader.append("numbers", numbers([3]), NUMBERS)
     assert reader.stamp("numbers") != before

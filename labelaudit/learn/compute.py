@@ -27,8 +27,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=device).item()  # "meta" makes tensors that hold nothing
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise LabelAuditError(
             f"device {name!r} cannot be used here: choose auto or cpu."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 
 from ..errors import LabelAuditError
 
@@ -69,10 +70,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise LabelAuditError(f"{self.model!r} is no model: choose {', '.join(MODELS)}.")
-        for name, low, high in _BOUNDS:
+        for name, kind, low, high in _BOUNDS:
             value = getattr(self, name)
-            if value is not None and not (low <= value <= high):  # NaN fails too
-                raise LabelAuditError(f"{name}={value}: it must be between {low:g} and {high:g}.")
+            if value is None and name in _OPEN:
+                continue
+            whole = "a whole number " if kind is Integral else ""
+            fits = isinstance(value, kind) and not isinstance(value, bool)
+            if not fits or not low <= value <= high:  # NaN fails too
+                raise LabelAuditError(
+                    f"{name}={value!r}: it must be {whole}between {low:g} and {high:g}."
+                )
         low, high = SMALL_SIZES
         if self.model == SMALL and self.image_size and not low <= self.image_size <= high:
             raise LabelAuditError(
@@ -90,20 +97,22 @@ class TrainConfig:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
+_OPEN = ("image_size", "learning_rate", "threads")  # None: found out when it is needed
 _BOUNDS = [
-    ("image_size", 8, 1024),
-    ("epochs", 1, 10_000),
-    ("batch_size", 2, 65_536),  # batch normalisation needs two
-    ("learning_rate", 1e-8, 100),
-    ("warmup", 0, 1),
-    ("momentum", 0, 1),
-    ("weight_decay", 0, 1),
-    ("average", 0, 1),
-    ("shift", 0, 0.5),
-    ("leave_out_after", 0, 1),
-    ("leave_out_below", -math.inf, 0),
-    ("leave_out_share", 0, 1),
-    ("hold_out", 0.01, 0.9),
-    ("threads", 1, 4096),
-    ("memory_gb", 0, math.inf),
+    ("image_size", Integral, 8, 1024),
+    ("epochs", Integral, 1, 10_000),
+    ("batch_size", Integral, 2, 65_536),  # batch normalisation needs two
+    ("learning_rate", Real, 1e-8, 100),
+    ("warmup", Real, 0, 1),
+    ("momentum", Real, 0, 1),
+    ("weight_decay", Real, 0, 1),
+    ("average", Real, 0, 1),
+    ("shift", Real, 0, 0.5),
+    ("leave_out_after", Real, 0, 1),
+    ("leave_out_below", Real, -math.inf, 0),
+    ("leave_out_share", Real, 0, 1),
+    ("hold_out", Real, 0.01, 0.9),
+    ("threads", Integral, 1, 4096),
+    ("seed", Integral, 0, 2**63 - 1),
+    ("memory_gb", Real, 0, math.inf),
 ]

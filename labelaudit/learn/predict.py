@@ -13,7 +13,7 @@ from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..view import View
 from .compute import Copy, augmented_copies, choose_device, forward
 from .images import Images
-from .saved import load_model
+from .saved import load_weights, newest_run
 
 PROCESSED = "processed"
 ROWS = 10_000  # predictions handed to the store at once
@@ -38,9 +38,9 @@ def predict(
     """
     view = target.view() if isinstance(target, Dataset) else target
     dataset = Dataset(view.frame.store.name)
-    model, info = load_model(dataset, run)
-    where = choose_device(device)
-    model = model.to(where)
+    kept = newest_run(dataset, run)
+    info, where = kept.info, choose_device(device)
+    model = load_weights(kept).to(where)
     ids = np.sort(view.ids)
     if not len(ids):
         return 0
@@ -61,6 +61,6 @@ def predict(
                 yield ids[start:end], np.concatenate(held)
                 held, start = [], end
 
-    written = dataset.run(info["name"]).write_predictions(batches())
+    written = kept.write_predictions(batches())
     tag(view.frame, ids, PROCESSED)
     return written

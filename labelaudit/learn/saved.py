@@ -24,12 +24,22 @@ def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Modul
     The model takes uint8 images (n, 3, S, S), S = info["image_size"], and gives logits (n, C) in
     the order of info["classes"].
     """
-    if run is None:
+    kept = newest_run(dataset, run)
+    return load_weights(kept), kept.info
+
+
+def newest_run(dataset: Dataset, name: str | None = None) -> Run:
+    """The run of this name; without one, the one that was trained last."""
+    if name is None:
         names = dataset.runs
         if not names:
             raise LabelAuditError(f"dataset {dataset.name!r} has no run yet: train first.")
-        run = names[-1]
-    kept = dataset.run(run)
+        name = names[-1]
+    return dataset.run(name)
+
+
+def load_weights(kept: Run) -> torch.nn.Module:
+    """A run's model, on the CPU in evaluation mode."""
     model = build_model(TrainConfig.from_dict(kept.info["config"]), len(kept.classes))
     model.load_state_dict(safetensors.torch.load(kept.weights()))
-    return model.eval(), kept.info
+    return model.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..dataset import Dataset
-from ..errors import LabelAuditError
+from ..errors import LabelAuditError, StoppedError
 from ..frame import MISSING, Frame
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run
@@ -47,7 +48,8 @@ def train(
 
     run: its name, by default the next free one; an earlier run of that name is replaced once
     this one is finished.
-    stop: asked after every step; a stopped run keeps its model and its finished epochs.
+    stop: asked after every step; a stopped run keeps its model and its finished epochs. Before the
+    first of them ends it raises StoppedError, and nothing changes.
     Raises LabelAuditError for fewer than two classes or samples, or a loss that is not finite.
     """
     config = config or TrainConfig()
@@ -58,7 +60,12 @@ def train(
     if images.nbytes <= config.memory_gb * 2**30:
         images.hold(device, progress, stop)
     kept = begin_run(plan.frame, run)
-    return _Training(plan, images, kept, config, device, progress, stop).execute()
+    try:
+        return _Training(plan, images, kept, config, device, progress, stop).execute()
+    except BaseException:
+        with suppress(Exception):  # the dataset may be gone; what went wrong first is what counts
+            kept.abandon()
+        raise
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,10 @@ class _Training:
         self.meter.report(**self._details(1, 0))
         for epoch in range(1, self.config.epochs + 1):
             if not self._learn(epoch):
+                if not self.curves:
+                    raise StoppedError(
+                        "Training was stopped before the first epoch ended: nothing of it is kept."
+                    )
                 stopped = True
                 break
             self._record(epoch, time.monotonic() - started)

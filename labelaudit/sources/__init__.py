@@ -52,6 +52,11 @@ def load_dataset(
                 f"split={split!r} is for the zoo: load {name!r} whole, then use "
                 f"load_dataset({name!r}).view().match(split={split!r})."
             )
+        if str(source) in ZOO and not os.path.exists(source):
+            raise LabelAuditError(
+                f"{source} is a name of the zoo: its dataset is called {source}, too; load it "
+                "without a name of your own."
+            )
         if name in ZOO:
             raise LabelAuditError(f"{name!r} is a name of the zoo: give your own data another one.")
         return _make(name, _open(source, root), overwrite, progress, stop)

@@ -42,7 +42,11 @@ def open_archive(path: Path) -> Source:
     description = f"archive {path.name}"
     listing = _manifest_member(members)
     if listing:
-        table = manifest.read_manifest(archive.read(listing), f"{path.name}/{listing}")
+        try:
+            data = archive.read(listing)
+        except Exception as error:  # zip readers raise many kinds on broken members
+            raise LabelAuditError(f"{path}: {listing} cannot be read: {error}.") from error
+        table = manifest.read_manifest(data, f"{path.name}/{listing}")
         folder = PurePosixPath(listing).parent
         return manifest.manifest_source(
             description, table, lambda name: _inside(folder / name), load
@@ -66,16 +70,21 @@ def _class_folders(path: Path, description: str, files: list[str], load) -> Sour
 
     def rows() -> Iterator[Row]:
         for file, (label, split) in zip(files, places, strict=True):
-            if ".." in PurePosixPath(file).parts or file.startswith("/"):
+            if _leads_out(file):
                 source.skipped.add(file, "its path leads out of the archive")
             elif label is None:
                 source.skipped.add(file, "lies in no class folder")
             else:
                 yield {"filepath": file, "label": label, "split": split}
 
-    classes = classes_of([label for label, _ in places])
+    inside = zip(files, places, strict=True)
+    classes = classes_of([label for file, (label, _) in inside if not _leads_out(file)])
     source = Source(description, classes, len(files), rows, load=load)
     return source
+
+
+def _leads_out(file: str) -> bool:
+    return ".." in PurePosixPath(file).parts or file.startswith("/")
 
 
 def _wanted(info: zipfile.ZipInfo) -> bool:

@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 
 from ..errors import LabelAuditError
 from ..pictures import encode
@@ -24,6 +26,7 @@ def open_arrays(
 ) -> Source:
     """See `load_arrays`. names: what each image is called, as its filepath."""
     count = len(images)
+    images, labels, splits, ids, tags = map(_by_place, (images, labels, splits, ids, tags))
     for what, values in (("labels", labels), ("splits", splits), ("ids", ids), ("tags", tags)):
         if values is not None and len(values) != count:
             raise LabelAuditError(
@@ -31,7 +34,13 @@ def open_arrays(
             )
     if not count:
         raise LabelAuditError("no images were given: the arrays are empty.")
-    label_names = _names(labels, classes)
+    label_names = [_name(value, classes) for value in labels]
+    for i, image in enumerate(images):
+        if not isinstance(image, (np.ndarray, Image.Image, bytes)):
+            raise LabelAuditError(
+                f"image {i} is a {type(image).__name__}: give uint8 arrays (H, W) or (H, W, 3), "
+                "PIL images or encoded bytes."
+            )
 
     def rows() -> Iterator[Row]:
         for i in range(count):
@@ -40,30 +49,47 @@ def open_arrays(
                 "filepath": None if names is None else names[i],
                 "image": encode(images[i]),
                 "label": label_names[i],
-                "split": None if splits is None else splits[i],
+                "split": None if splits is None or _is_missing(splits[i]) else str(splits[i]),
                 "tags": None if tags is None else list(tags[i]),
-                "width": _size(images[i])[0],
-                "height": _size(images[i])[1],
+                **_size(images[i]),
             }
 
     known = list(classes) if classes is not None else classes_of(label_names)
     return Source(description, known, count, rows, check=False)
 
 
-def _names(labels: Sequence, classes: Sequence[str] | None) -> list[str | None]:
-    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-    return [_name(value, classes) for value in values]
+def _by_place(values) -> list | np.ndarray | None:
+    """A list that is indexed by place: a pandas Series is by its index, a tensor gives tensors."""
+    if values is None or (
+        isinstance(values, (list, np.ndarray)) and getattr(values, "ndim", 2) > 1
+    ):
+        return values
+    if hasattr(values, "numpy") and hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+        return values if values.ndim > 1 else values.tolist()
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def _is_missing(value) -> bool:
+    return value is None or (np.ndim(value) == 0 and bool(pd.isna(value)))
 
 
 def _name(value, classes: Sequence[str] | None) -> str | None:
-    if value is None or (isinstance(value, numbers.Real) and (value < 0 or value != value)):
-        return None  # a negative number or NaN stands for no label
-    if classes is None or not isinstance(value, numbers.Integral):
+    if _is_missing(value) or (isinstance(value, numbers.Real) and value < 0):
+        return None  # a negative number stands for no label
+    if classes is None or not isinstance(value, numbers.Real):
         return str(value)
+    if value != int(value):
+        raise LabelAuditError(f"label {value} is no class index: give whole numbers, or names.")
+    value = int(value)
     if value >= len(classes):
         raise LabelAuditError(f"label {value} has no class: {len(classes)} classes were given.")
     return classes[value]
 
 
-def _size(image) -> tuple[int, int]:
-    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
+def _size(image) -> dict[str, int]:
+    if isinstance(image, bytes):
+        return {}
+    if isinstance(image, np.ndarray):
+        return {"width": image.shape[1], "height": image.shape[0]}
+    return {"width": image.width, "height": image.height}

@@ -44,6 +44,9 @@ def manifest_source(
 def read_manifest(data: bytes, name: str) -> pa.Table:
     """The table with exactly the columns of COLUMNS, checked. Errors name the file and the row."""
     table = _parse(data, name)
+    twice = [c for c in COLUMNS if table.column_names.count(c) > 1]
+    if twice:
+        raise LabelAuditError(f"{name} has the column {twice[0]!r} twice: leave one of them.")
     missing = [column for column in ("filepath", "label") if column not in table.column_names]
     if missing:
         raise LabelAuditError(
@@ -52,9 +55,14 @@ def read_manifest(data: bytes, name: str) -> pa.Table:
         )
     if not len(table):
         raise LabelAuditError(f"{name} has no rows: give one a line for each image.")
-    columns = {column: _text(table, column) for column in ("filepath", "label", "split")}
+    try:
+        columns = {column: _text(table, column) for column in ("filepath", "label", "split")}
+        columns["tags"] = _tags(table)
+    except pa.ArrowException as error:
+        raise LabelAuditError(
+            f"{name}: filepath, label and split must be text, tags text or lists of it: {error}."
+        ) from error
     columns["id"] = _ids(table, name)
-    columns["tags"] = _tags(table)
     empty = pc.is_null(columns["filepath"])
     if pc.any(empty).as_py():
         row = _first(empty)
@@ -91,7 +99,7 @@ def _parse_json(data: bytes) -> pa.Table:
     """JSON lines, or one JSON array of objects. Not Arrow's reader, which takes a label that
     looks like a date for one."""
     text = data.decode("utf-8-sig")
-    lines = (line for line in text.splitlines() if line.strip())
+    lines = (line for line in text.split("\n") if line.strip())
     rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(li) for li in lines]
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("each line must be an object with filepath and label")

@@ -18,6 +18,7 @@ from ..progress import Meter, StopCheck
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 SKIPPED_LISTED = 1000  # further ones are counted only
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
+CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
 CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
 
 Row = dict  # the fields of intake.INPUT, those that are known
@@ -55,12 +56,12 @@ class Source:
         """Batches of intake.INPUT."""
         rows = iter(self.rows())
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-            while group := list(islice(rows, CHECK_ROWS)):
+            while True:
+                count, group = self._next(rows)
+                if not count:
+                    return
                 if stop():
                     raise StoppedError(f"reading {self.description} was stopped: nothing is kept.")
-                count = len(group)
-                if self.load:
-                    group = [row for row in group if self._loaded(row)]
                 if self.check:
                     faults = list(pool.map(inspect_image, group))
                     for row, why in zip(group, faults, strict=True):
@@ -70,6 +71,18 @@ class Source:
                 meter.advance(count)
                 if group:
                     yield pa.RecordBatch.from_pylist(group, schema=INPUT)
+
+    def _next(self, rows: Iterator[Row]) -> tuple[int, list[Row]]:
+        """How many rows were taken, and those of them that could be; limited in rows and bytes."""
+        count, size, group = 0, 0, []
+        for row in islice(rows, CHECK_ROWS):
+            count += 1
+            if self.load is None or self._loaded(row):
+                group.append(row)
+                size += len(row.get("image") or b"")
+            if size > CHECK_BYTES:
+                break
+        return count, group
 
     def _loaded(self, row: Row) -> bool:
         try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 from filelock import FileLock
@@ -84,15 +84,14 @@ def _fetch(
         broken.unlink()
     try:
         return _read(dataset_class, root, split, name, progress)
-    except OSError as error:  # URLError is one
-        raise LabelAuditError(
-            f"{name} could not be downloaded ({error}): check the network, "
-            f"or put the files where torchvision keeps them under {root}."
-        ) from error
-    except (RuntimeError, ValueError, EOFError) as error:
-        _say(f"the files of {name} are broken ({error}): fetching them again", progress)
-        shutil.rmtree(root)
-        root.mkdir()
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        if _is_network(error):
+            raise LabelAuditError(
+                f"{name} could not be downloaded ({' '.join(str(error).split())}): check the "
+                f"network, or put the files where torchvision keeps them under {root}."
+            ) from error
+        _say(f"the files of {name} are broken ({error}): unpacking them again", progress)
+        _remove_unpacked(dataset_class, root)
     try:
         return _read(dataset_class, root, split, name, progress)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
@@ -112,12 +111,32 @@ def _broken_archives(dataset_class, root: Path) -> list[Path]:
     """Downloaded archives whose checksum is not the one that torchvision expects."""
     from torchvision.datasets.utils import check_integrity
 
+    return [
+        path
+        for path, md5 in _archives(dataset_class, root)
+        if path.exists() and not check_integrity(str(path), md5)
+    ]
+
+
+def _archives(dataset_class, root: Path) -> list[tuple[Path, str]]:
+    """Where torchvision keeps what it downloads, and the checksums it expects."""
     if hasattr(dataset_class, "tgz_md5"):  # CIFAR: one archive
-        expected = [(root / dataset_class.filename, dataset_class.tgz_md5)]
-    else:  # MNIST: four
-        raw = root / dataset_class.__name__ / "raw"
-        expected = [(raw / filename, md5) for filename, md5 in dataset_class.resources]
-    return [path for path, md5 in expected if path.exists() and not check_integrity(str(path), md5)]
+        return [(root / dataset_class.filename, dataset_class.tgz_md5)]
+    raw = root / dataset_class.__name__ / "raw"  # MNIST: four
+    return [(raw / filename, md5) for filename, md5 in dataset_class.resources]
+
+
+def _is_network(error: Exception) -> bool:
+    """URLError; or what MNIST's downloader says when every mirror has failed."""
+    return isinstance(error, URLError) or str(error).startswith("Error downloading")
+
+
+def _remove_unpacked(dataset_class, root: Path) -> None:
+    """All but the archives, whose checksums were right."""
+    archives = {path for path, _ in _archives(dataset_class, root)}
+    for path in root.rglob("*"):
+        if path.is_file() and path not in archives:
+            path.unlink()
 
 
 def _say(message: str, progress: ProgressCallback) -> None:

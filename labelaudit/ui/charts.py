@@ -55,11 +55,13 @@ def class_counts(counts: pd.DataFrame, order: list[str]) -> None:
     _draw(chart)
 
 
-def precision_curves(curves: pd.DataFrame, mistakes: int) -> None:
-    """curves: as `rank.precision_curves` gives them; mistakes: how many there are to find."""
+def precision_curves(curves: pd.DataFrame, mistakes: int, chosen: str) -> None:
+    """curves: as `rank.precision_curves` gives them; mistakes: how many there are to find; chosen:
+    the score whose line is drawn bold."""
     titles = {name: score.title for name, score in SCORES.items()}
     curves = curves[curves["reviewed"] <= SHOWN_TIMES * mistakes].assign(
-        score=curves["score"].map(lambda name: titles.get(name, name))
+        bold=curves["score"] == chosen,
+        score=curves["score"].map(lambda name: titles.get(name, name)),
     )
     names = [title for title in titles.values() if title in set(curves["score"])]
     colors = alt.Scale(domain=[*names, RANDOM], range=[*PALETTE[: len(names)], BASELINE])
@@ -70,6 +72,8 @@ def precision_curves(curves: pd.DataFrame, mistakes: int) -> None:
         alt.Color("score:N", title=None, scale=colors, legend=alt.Legend(orient="right")),
         alt.StrokeDash("score:N", legend=None, scale=alt.Scale(
             domain=[*names, RANDOM], range=[[1, 0]] * len(names) + [[4, 4]])),
+        alt.StrokeWidth("bold:N", legend=None, scale=alt.Scale(
+            domain=[False, True], range=[1.5, 4])),
         tooltip=["score", "reviewed", alt.Tooltip("precision", format=".1%")],
     )  # fmt: skip
     there = alt.Chart(pd.DataFrame({"reviewed": [mistakes]})).mark_rule(

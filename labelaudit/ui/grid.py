@@ -25,13 +25,22 @@ CACHED = 4000  # thumbnails kept by the server
 _QUIET_TAGS = {"processed"}  # on every sample that was predicted: says nothing in a grid
 
 
-def paged(view: View, key: str, score: str | None = None) -> None:
-    """Draw a view page by page. key: names the widgets, one set a page of the app."""
+def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -> None:
+    """Draw a view page by page. key: names the widgets, one set a page of the app. ranking: what
+    the order is made of; another one begins at its first page."""
     total = len(view)
-    size_key, page_key = f"{key}-size", f"{key}-page"
+    size_key, page_key, before_key = f"{key}-size", f"{key}-page", f"{key}-before"
     size = st.session_state.get(size_key, PAGE_SIZES[1])
+    page = st.session_state.get(page_key, 1)
+    ranking = (view.store.uri, ranking)
+    before = st.session_state.get(before_key, (ranking, size))
+    if before[0] != ranking:
+        page = 1
+    elif before[1] != size:  # the first image shown stays in sight
+        page = (page - 1) * before[1] // size + 1
+    st.session_state[before_key] = (ranking, size)
     pages = max(-(-total // size), 1)
-    st.session_state[page_key] = min(max(st.session_state.get(page_key, 1), 1), pages)
+    st.session_state[page_key] = min(max(page, 1), pages)
 
     def turn(by: int) -> None:
         st.session_state[page_key] += by

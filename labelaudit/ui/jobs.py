@@ -19,7 +19,7 @@ def begin(kind: str, dataset: str, **options) -> None:
     try:
         st.session_state[state.WATCHED_JOB] = start(kind, dataset, **options).id
     except LabelAuditError as error:
-        st.error(str(error))
+        st.error(sentence(str(error)))
         return
     st.rerun()
 
@@ -51,12 +51,19 @@ def forget() -> None:
     st.session_state.pop(state.WATCHED_JOB, None)
 
 
+def forget_ended() -> None:
+    """Another dataset is looked at: how the last job ended says nothing of it."""
+    job = _watched()
+    if job and job.status != RUNNING:
+        forget()
+
+
 def busy(dataset: str) -> bool:
     """Whether a job works on this dataset: then its labels are left alone. Says so if it does."""
     try:
         check_idle(dataset)
     except LabelAuditError as error:
-        st.info(str(error))
+        st.info(sentence(str(error)))
         return True
     return False
 
@@ -75,17 +82,29 @@ def _progress(job: Job) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             share, words = describe(job.kind, progress)
             st.progress(share, words)
-            if st.button("Stop", key=f"stop-{job.id}", width="content"):
-                job.stop()
+            stopping = f"stopping-{job.id}"
+            asked = st.session_state.get(stopping, False)
+            st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
+                      disabled=asked, on_click=_stop, args=(job, stopping))  # fmt: skip
         if progress and progress["curves"]:
             charts.learning_curves(progress["curves"])
+
+
+def _stop(job: Job, stopping: str) -> None:
+    job.stop()
+    st.session_state[stopping] = True
+
+
+def sentence(text: str) -> str:
+    """An error's words, as a sentence of their own."""
+    return text[:1].upper() + text[1:]
 
 
 def describe(kind: str, progress: dict | None) -> tuple[float, str]:
     """Share done, 0 to 1, and a line that says what is going on and how long it will take."""
     if not progress:
         return 0.0, f"Starting to {kind} …"
-    words = progress["stage"][:1].upper() + progress["stage"][1:]
+    words = sentence(progress["stage"])
     if progress["epoch"]:
         words += f" · epoch {progress['epoch']} of {progress['epochs']}"
         if progress["loss"] is not None:
@@ -111,6 +130,6 @@ def _ending(job: Job, ended: Callable[[Job], None]) -> None:
     if status == DONE:
         ended(job)
     elif status == STOPPED:
-        st.info(job.error)
+        st.info(sentence(job.error))
     else:
         st.error(f"The job to {job.kind} {job.dataset} did not finish: {job.error}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from ..errors import LabelAuditError
-from . import state
+from . import jobs, state
 
 
 def pick_dataset() -> None:
@@ -20,12 +20,17 @@ def pick_dataset() -> None:
     wanted = st.session_state.pop(state.NEXT_DATASET, None)
     if wanted in names:
         st.session_state[state.DATASET] = wanted
-    if st.session_state.get(state.DATASET) not in names:
+    chosen = st.session_state.get(state.DATASET)
+    if chosen not in names:
+        if chosen:
+            st.toast(f"Dataset {chosen} is deleted.")
         asked = st.query_params.get(state.DATASET)
         st.session_state[state.DATASET] = asked if asked in names else names[0]
+    # a reload, a bookmark and a new tab open the same dataset
+    st.query_params[state.DATASET] = st.session_state[state.DATASET]
     st.html(Path(__file__).with_name("style.css"))
     with st.sidebar:
-        st.selectbox("Dataset", names, key=state.DATASET)
+        st.selectbox("Dataset", names, key=state.DATASET, on_change=jobs.forget_ended)
         dataset = state.current()
         mistakes = dataset.view().count_values("tags").get("mistake", 0)
         text = f"{len(dataset):,} samples · {len(dataset.classes)} classes"

@@ -19,10 +19,10 @@ def loaded(job: Job) -> None:
     """Choose the new dataset, once: only now is it in the picker's list."""
     name = job.result["dataset"]
     jobs.forget()
+    st.toast(f"{name}: {job.result['samples']:,} samples are loaded.")
     if dataset.name != name and name in list_datasets():
         state.choose(name)
         st.rerun()
-    st.success(f"{name}: {job.result['samples']:,} samples are loaded.")
 
 
 def keep_upload(upload) -> str:
@@ -121,7 +121,8 @@ def filters(dataset):
 
 
 def delete_button(dataset) -> None:
-    with st.popover("Delete", icon=":material/delete:"):
+    # a key of its own for each dataset: it must not stay open over the next one
+    with st.popover("Delete", icon=":material/delete:", key=f"delete-{dataset.name}"):
         st.write(f"Delete {dataset.name} with its runs? The source images are not touched.")
         if not jobs.busy(dataset.name) and st.button("Delete it", type="primary"):
             try:
@@ -142,6 +143,9 @@ with actions, st.container(horizontal=True, horizontal_alignment="right"):
 st.caption(f"From {dataset.info['source']}, loaded {dataset.created[:16].replace('T', ' ')}")
 jobs.show(None, ["load"], loaded)
 account(dataset)
+if not dataset.runs:
+    st.page_link("pages/model/train.py", label="Next: train a model on it",
+                 icon=":material/model_training:")  # fmt: skip
 class_chart(dataset)
 view = filters(dataset)
 if len(view):

@@ -58,7 +58,7 @@ if plant or take_back:
     try:
         inject(target, rate, kind, int(seed), pair, matrix) if plant else restore(dataset)
     except LabelAuditError as error:
-        st.error(str(error))
+        st.error(jobs.sentence(str(error)))
     else:
         st.rerun()
 
@@ -77,7 +77,7 @@ if report:
 st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 given, original = mistakes.values("ground_truth"), mistakes.values("original_label")
 counts = pd.crosstab(pd.Series(original, name="was"), pd.Series(given, name="is now"))
-with st.expander("Which classes were mixed up"):
+with st.expander("Which classes were mixed up (row: was, column: is now)"):
     st.dataframe(counts, width="stretch")
 st.subheader("The planted mistakes")
 grid.paged(mistakes, "noise")

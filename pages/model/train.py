@@ -40,17 +40,13 @@ with st.sidebar:
 
 def trained(job: Job) -> None:
     run = dataset.run(job.result["run"]).info
-    if not run["epochs"]:
-        st.warning("Stopped before the first epoch ended: there is nothing to rank yet.")
-        return
     how = "Stopped early" if run["stopped"] else "Done"
     st.success(f"{how}: {run['name']} learned for {run['epochs']} epochs. Next: predict and score.")
     st.page_link("pages/model/predict.py", label="Predict", icon=":material/psychology:")
 
 
-if jobs.show(dataset.name, ["train"], trained) != jobs.ACTIVE and st.button(
-    "Train", type="primary", icon=":material/play_arrow:"
-):
+status = jobs.show(dataset.name, ["train"], trained)
+if status != jobs.ACTIVE and st.button("Train", type="primary", icon=":material/play_arrow:"):
     config = {
         "model": model, "epochs": epochs, "batch_size": batch_size, "image_size": image_size,
         "learning_rate": rate, "seed": seed, "device": device,
@@ -60,7 +56,8 @@ if jobs.show(dataset.name, ["train"], trained) != jobs.ACTIVE and st.button(
 
 runs = [dataset.run(name).info for name in reversed(dataset.runs)]
 if not runs:
-    st.info("No run yet. The settings in the sidebar are good ones to begin with.")
+    if status != jobs.ACTIVE:
+        st.info("No run yet. The settings in the sidebar are good ones to begin with.")
     st.stop()
 st.subheader("Runs")
 st.dataframe(
@@ -90,7 +87,9 @@ for note in curves["notes"]:
     st.caption(note)
 if curves["curves"]:
     charts.learning_curves(curves["curves"])
-    st.caption(
-        "The loss drops half-way: from there on, images whose label the model contradicts are "
-        "watched but no longer learned, so that it cannot learn mistakes by heart."
-    )
+    half = curves["config"]["leave_out_after"] * curves["config"]["epochs"]
+    if curves["epochs"] > half + 1:
+        st.caption(
+            f"From epoch {int(half) + 2} on, images whose label the model contradicts are watched "
+            "but no longer learned, so that it cannot learn mistakes by heart."
+        )

@@ -23,24 +23,32 @@ def go(page: str, dataset: str | None = None) -> None:
 
 
 def show_result(job: Job) -> None:
-    ranking = job.result["score"]  # the one that the suspects come in the order of
-    best = next(row for row in job.result["evaluation"] if row["score"] == ranking)
+    result, name = job.result, job.dataset
     with st.container(border=True):
-        st.subheader("The sample audit is done")
+        st.subheader(f"The audit of {name} is done")
         with st.container(horizontal=True, gap="medium"):
-            st.metric("Labels made wrong", f"{best['mistakes']:,}", width="content")
-            st.metric(f"Found in the first {best['k']:,}", f"{best['found']:,}", width="content")
-            by_luck = best["k"] * best["mistakes"] / best["samples"]
-            st.metric("Found at random", f"{by_luck:.0f}", width="content",
-                      help=f"Expected among {best['k']:,} images picked blindly.")  # fmt: skip
+            if result["evaluation"]:
+                ranking = result["score"]  # the one that the suspects come in the order of
+                found = next(row for row in result["evaluation"] if row["score"] == ranking)
+                show_rehearsal(found)
+            else:
+                st.metric("Suspects", f"{result['suspects']:,}", width="content")
         with st.container(horizontal=True):
             st.button("See the suspects", type="primary", icon=":material/fact_check:",
-                      on_click=go, args=("pages/suspects/results.py", state.SAMPLE))  # fmt: skip
+                      on_click=go, args=("pages/suspects/results.py", name))  # fmt: skip
             st.button("Load your own images", icon=":material/photo_library:", on_click=go,
                       args=("pages/data/dataset.py",))  # fmt: skip
 
 
-def invite() -> None:
+def show_rehearsal(found: dict) -> None:
+    st.metric("Labels made wrong", f"{found['mistakes']:,}", width="content")
+    st.metric(f"Found in the first {found['k']:,}", f"{found['found']:,}", width="content")
+    by_luck = found["k"] * found["mistakes"] / found["samples"]
+    st.metric("Found at random", f"{by_luck:.0f}", width="content",
+              help=f"Expected among {found['k']:,} images picked blindly.")  # fmt: skip
+
+
+def invite_to_sample() -> None:
     st.subheader("See it work")
     st.write(
         f"1,797 handwritten digits, {NOISE:.0%} of their labels made wrong on purpose. "
@@ -48,6 +56,18 @@ def invite() -> None:
     )
     if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
         jobs.begin("audit", state.SAMPLE, noise=NOISE, config={})
+
+
+def invite_to_own(name: str) -> None:
+    st.subheader("Audit your own images")
+    if name == state.SAMPLE:
+        st.write("A folder, a table of file paths and labels, or a zip of either.")
+    else:
+        st.write(f"Train on {name}, score every image and rank the suspects, in one go.")
+        if st.button(f"Audit {name}", type="primary", icon=":material/play_arrow:"):
+            jobs.begin("audit", name, config={})
+    st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
+              args=("pages/data/dataset.py",))  # fmt: skip
 
 
 if "go" in st.session_state:
@@ -58,15 +78,16 @@ st.write(
     "LabelAudit trains a small model on your dataset, watches how every image behaves while the "
     "model learns, and puts those whose label does not fit in front of you, worst first."
 )
-if jobs.show(state.SAMPLE, ["audit"], show_result) == jobs.NOTHING:
+chosen = state.current().name
+status = jobs.show(chosen, ["audit"], show_result)
+if status == jobs.NOTHING and chosen != state.SAMPLE:  # started here, before another was chosen
+    status = jobs.show(state.SAMPLE, ["audit"], show_result)
+if status == jobs.NOTHING:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True, height="stretch"):
-        invite()
+        invite_to_sample()
     with right, st.container(border=True, height="stretch"):
-        st.subheader("Audit your own images")
-        st.write("A folder, a table of file paths and labels, or a zip of either.")
-        st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
-                  args=("pages/data/dataset.py",))  # fmt: skip
+        invite_to_own(chosen)
 
 st.subheader("The walk")
 for column, (number, (page, title, text)) in zip(st.columns(5), enumerate(STEPS, 1), strict=True):

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from labelaudit.export import suspects_csv
+from labelaudit.noise import MISTAKE
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
 from labelaudit.scores import SCORES, default_score
-from labelaudit.ui import charts, grid, state
+from labelaudit.ui import charts, grid, jobs, state
 
 ANY = "any"
 
@@ -13,21 +14,23 @@ dataset = state.current()
 runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
 if not runs:
     st.title("Suspects")
-    st.info("Nothing is scored yet: train a model, then predict. The Start page does it all.")
+    jobs.show(dataset.name, [], lambda job: None)
+    st.info("Nothing is scored yet: train a model, then predict.")
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
     st.stop()
 
 with st.sidebar:
     st.markdown("**Ranking**")
-    left, right = st.columns(2, gap="small")
-    run = left.selectbox("Run", runs, key="results-run")
+    run = st.selectbox("Run", runs, key="results-run")
     names = dataset.run(run).score_names()
-    score = right.selectbox(
+    score = st.selectbox(
         "Score", names, index=names.index(default_score(names)), key="results-score",
         format_func=lambda name: SCORES[name].title,
     )  # fmt: skip
     st.caption(SCORES[score].meaning)
-    everything = st.toggle("All samples, not only suspects", key="results-all")
+    everything = st.toggle("All samples, not only suspects", key="results-all",
+                           disabled=not SCORES[score].judges_label)  # fmt: skip
+    everything = everything or not SCORES[score].judges_label
     view = dataset.view(run).sort_by(score, reverse=True) if everything else suspects(
         dataset, run, score)  # fmt: skip
     st.markdown("**Show**")
@@ -59,7 +62,7 @@ def show_rehearsal(table, curves) -> None:
         f"Of the first **{best['k']:,}** by {SCORES[score].title}, **{best['found']:,}** are "
         f"planted mistakes ({best['precision_at_k']:.0%}); there are {best['mistakes']:,} in all."
     )
-    charts.precision_curves(curves, int(best["mistakes"]))
+    charts.precision_curves(curves, int(best["mistakes"]), score)
     number = st.column_config.NumberColumn
     columns = ["score", "average_precision", "precision_at_k", "recall_at_k", "found"]
     st.dataframe(
@@ -76,9 +79,11 @@ def show_rehearsal(table, curves) -> None:
 
 def show_images() -> None:
     if len(view):
-        grid.paged(view, "results", score)
+        grid.paged(view, "results", score, ranking=(run, score, everything))
     else:
-        st.info("No sample fits these filters: widen them in the sidebar.")
+        filtered = len(ranked) > 0
+        st.info("No sample fits these filters: widen them in the sidebar." if filtered else
+                "No label is contradicted by this run.")  # fmt: skip
 
 
 kind = "samples" if everything else "suspects"
@@ -86,15 +91,21 @@ of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
     st.download_button(
-        "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-suspects.csv",
+        "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-{kind}.csv",
         "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
         help="All that the filters show, not only this page.",
     )  # fmt: skip
+accuracy = dataset.run(run).info.get("validation_accuracy")
+if accuracy is not None:
+    st.caption(
+        f"{run} agrees with {accuracy:.0%} of the labels of images that it did not learn: the "
+        "lower, the more of these suspects are its own mistakes."
+    )
 stale = outdated(dataset.view(run))
 if stale:
     st.warning(
-        f"Labels changed since {run} was scored: {stale:,}. They are not ranked; train again, for "
-        "a model judges the labels that it learned from."
+        f"Labels changed since {run} learned: {stale:,}. Its scores of these say little. Train "
+        "again, for a model judges the labels that it learned from."
     )
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
@@ -105,4 +116,10 @@ else:
     with images:
         show_images()
     with rehearsed:
-        show_rehearsal(table, curves)
+        if outdated(dataset.view(run).match_tag(MISTAKE)):
+            st.info(
+                f"These mistakes were planted after {run} had learned the right labels: how well "
+                "it finds them says nothing. Train again to rehearse."
+            )
+        else:
+            show_rehearsal(table, curves)
