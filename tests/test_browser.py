@@ -77,6 +77,8 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     page.locator(".la-card").nth(5).wait_for()
     assert page.locator(".la-card").count() == 6
     assert Dataset("pets").classes == ["cat", "dog"]
+    page.reload()
+    page.get_by_role("heading", name="pets").wait_for()  # and still chosen
 
 
 def test_training_is_watched_live_and_survives_a_refresh(page, server):
