@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
+import shutil
 import struct
 import tarfile
 
@@ -105,7 +106,9 @@ def test_an_archive_that_is_wrong_at_the_server_is_said(cifar):
     assert labelaudit.list_datasets() == []
 
 
-def test_mnist_through_its_own_downloader(file_server, monkeypatch):
+@pytest.fixture
+def mnist(file_server, monkeypatch):
+    """An MNIST of 5 + 3 images in the published format."""
     rng = np.random.default_rng(0)
     resources = []
     for part, count in (("train", 5), ("t10k", 3)):
@@ -117,14 +120,30 @@ def test_mnist_through_its_own_downloader(file_server, monkeypatch):
             resources.append((path.name, md5(path)))
     monkeypatch.setattr(datasets.MNIST, "mirrors", [file_server.url + "/"])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    return file_server
+
+
+def test_mnist_through_its_own_downloader(mnist):
     dataset = load_dataset("mnist")
     assert dataset.info["splits"] == {"train": 5, "test": 3}
     assert dataset[1].image.size == (28, 28)
     assert len(dataset.classes) == 10
-    asked = len(file_server.requests)
+    asked = len(mnist.requests)
     labelaudit.delete_dataset("mnist")
     load_dataset("mnist")
-    assert len(file_server.requests) == asked > 0
+    assert len(mnist.requests) == asked > 0
+
+
+def test_without_a_network_the_files_that_are_here_stay(mnist, home):
+    first = datasets.MNIST.resources[0][0]
+    raw = home / "downloads" / "mnist" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    shutil.copy(mnist.folder / first, raw / first)
+    mnist.close()
+    with pytest.raises(LabelAuditError, match=r"mnist could not be downloaded.*check the net") as e:
+        load_dataset("mnist")
+    assert "\n" not in str(e.value)
+    assert (raw / first).exists()
 
 
 def test_digits_needs_no_network_and_is_always_the_same(home, monkeypatch):
