@@ -7,6 +7,7 @@ import re
 
 import pytest
 from app_server import CHROMIUM, browser_page, serve
+from playwright import sync_api as playwright
 
 from labelaudit import Dataset, suspects
 
@@ -33,8 +34,7 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_role("button", name="See the suspects").click(timeout=120_000)
     page.get_by_role("heading", name="suspects").wait_for()
-    page.locator(".la-card").nth(47).wait_for()
-    assert page.locator(".la-card").count() == 48
+    playwright.expect(page.locator(".la-card")).to_have_count(48)
     assert page.locator(".la-card img").first.evaluate("image => image.naturalWidth") == 8
 
     with page.expect_download() as download:
@@ -74,8 +74,7 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     panel.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
     page.get_by_text("Images left out: 1").wait_for()
-    page.locator(".la-card").nth(5).wait_for()
-    assert page.locator(".la-card").count() == 6
+    playwright.expect(page.locator(".la-card")).to_have_count(6)
     assert Dataset("pets").classes == ["cat", "dog"]
     page.reload()
     page.get_by_role("heading", name="pets").wait_for()  # and still chosen
