@@ -10,12 +10,11 @@ import pandas as pd
 
 from . import noise as noise_room
 from .dataset import Dataset
-from .errors import LabelAuditError
 from .export import write_suspects
 from .home import check_name
 from .learn.config import TrainConfig
 from .progress import ProgressCallback, StopCheck, ignore, never
-from .rank import check_score, check_score_name, compute_scores, evaluate, suspects
+from .rank import check_k, check_score, check_score_name, compute_scores, evaluate, suspects
 from .scores import SCORES
 from .sources import load_dataset
 from .view import View
@@ -133,8 +132,7 @@ def audit(
         check_name(run, "run")
     if score is not None:
         check_score_name(score)
-    if k is not None and k < 1:
-        raise LabelAuditError(f"k={k}: count at least one suspect.")
+    check_k(k)
     plan = make_plan(dataset, config)
     report = None
     if noise is not None:

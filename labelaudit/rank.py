@@ -77,6 +77,11 @@ def check_score_name(name: str) -> None:
         raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")
 
 
+def check_k(k: int | None) -> None:
+    if k is not None and k < 1:
+        raise LabelAuditError(f"k={k}: count at least one suspect.")
+
+
 def check_score(run: Run, score: str | None) -> str:
     """`score` if the run has it; for None the best that it has."""
     available = run.score_names()
@@ -114,8 +119,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     """
     from sklearn.metrics import average_precision_score  # takes a second to import
 
-    if k is not None and k < 1:
-        raise LabelAuditError(f"k={k}: count at least one suspect.")
+    check_k(k)
     rows = []
     with view.store.steady():
         rankings = list(_rankings(view))

@@ -46,6 +46,11 @@ def show(dataset: str | None, kinds: Sequence[str], ended: Callable[[Job], None]
     return NOTHING
 
 
+def show_running(dataset: str) -> None:
+    """Draw the job that works on this dataset, on a page that waits for what it makes."""
+    show(dataset, [], lambda job: None)
+
+
 def forget() -> None:
     """The ending of the watched job has been shown, and need not be again."""
     st.session_state.pop(state.WATCHED_JOB, None)

@@ -14,7 +14,7 @@ st.write(
     "image gets its scores; higher always means more suspicious."
 )
 if not dataset.runs:
-    jobs.show(dataset.name, [], lambda job: None)
+    jobs.show_running(dataset.name)
     st.info("There is no trained model yet.")
     st.page_link("pages/model/train.py", label="Train one", icon=":material/model_training:")
     st.stop()

@@ -14,7 +14,7 @@ dataset = state.current()
 runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
 if not runs:
     st.title("Suspects")
-    jobs.show(dataset.name, [], lambda job: None)
+    jobs.show_running(dataset.name)
     st.info("Nothing is scored yet: train a model, then predict.")
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
     st.stop()
