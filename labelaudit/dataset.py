@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from . import edits, home, schema
+from . import changelog, edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
@@ -136,6 +136,7 @@ class Dataset:
         a row without an image.
         """
         with self._store.writing():
+            changelog.settle(self._frame)
             meta = self._frame.meta
             intake = Intake(meta["classes"], meta["next_id"], self._frame.ids)
             rows = intake.read(samples)

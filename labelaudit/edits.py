@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from . import schema
+from . import changelog, schema
+from .changelog import Cause, Differences, nullable
 from .errors import LabelAuditError
 from .frame import MISSING, Frame, as_ids
 from .store import Store
@@ -29,12 +30,17 @@ def check_tag(tag: str) -> str:
 def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Set a tag on these samples. Returns how many did not have it."""
     check_tag(name)
-    return change(frame, ids, lambda rows: rows.set_tag(name, True))
+    return change(frame, ids, lambda rows: rows.set_tag(name, True), _tagging(changelog.TAG, name))
 
 
 def untag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Take a tag from these samples. Returns how many had it."""
-    return change(frame, ids, lambda rows: rows.set_tag(name, False))
+    cause = _tagging(changelog.UNTAG, name)
+    return change(frame, ids, lambda rows: rows.set_tag(name, False), cause)
+
+
+def _tagging(kind: str, name: str) -> Cause | None:
+    return None if name in schema.QUIET_TAGS else Cause(kind, info={"tag": name})
 
 
 def set_labels(
@@ -51,7 +57,7 @@ def set_labels(
     if len(np.unique(ids)) != len(ids):
         raise LabelAuditError("an id is given twice, so its label would be ambiguous.")
     codes = frame.class_codes(names)
-    return change(frame, ids, lambda rows: rows.set_label(codes))
+    return change(frame, ids, lambda rows: rows.set_label(codes), Cause(changelog.RELABEL))
 
 
 def note(frame: Frame, key: str, value) -> None:
@@ -74,6 +80,7 @@ class Rows:
         self.label = frame.label[at].copy()
         self.original_label = frame.original_label[at].copy()
         self.tags = {name: mask[at].copy() for name, mask in frame.tags.items()}
+        self._before = self.label, dict(self.tags)  # each change makes new arrays
         self.changed = np.zeros(len(ids), bool)
 
     def set_label(self, codes: np.ndarray) -> None:
@@ -92,22 +99,43 @@ class Rows:
         self.changed |= before != after
         self.tags[name] = after
 
+    def differences(self) -> Differences:
+        """What changed, of the samples that did."""
+        keep = np.flatnonzero(self.changed)
+        label, tags = self._before
+        before = {name: tags.get(name, np.zeros(len(self.ids), bool)) for name in self.tags}
+        return Differences(
+            self.ids[keep],
+            label[keep],
+            self.label[keep],
+            {name: (mask & ~before[name])[keep] for name, mask in self.tags.items()},
+            {name: (~mask & before[name])[keep] for name, mask in self.tags.items()},
+        )
+
     def to_table(self) -> pa.Table:
         """The changed rows, as the annotations table holds them."""
         keep = np.flatnonzero(self.changed)
         return pa.table(
             [
                 pa.array(self.ids[keep]),
-                _nullable(self.label[keep]),
-                _nullable(self.original_label[keep]),
+                nullable(self.label[keep]),
+                nullable(self.original_label[keep]),
                 tag_lists({name: mask[keep] for name, mask in self.tags.items()}, len(keep)),
             ],
             schema=schema.ANNOTATIONS,
         )
 
 
-def change(frame: Frame, ids: Sequence[int] | np.ndarray, edit: Callable[[Rows], None]) -> int:
-    """Apply `edit` to the rows of these ids in one commit. Returns how many rows changed."""
+def change(
+    frame: Frame,
+    ids: Sequence[int] | np.ndarray,
+    edit: Callable[[Rows], None],
+    cause: Cause | None = None,
+) -> int:
+    """Apply `edit` to the rows of these ids in one commit. Returns how many rows changed.
+
+    cause: what the history says of it; None for what is no change of the dataset's content.
+    """
     ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
         return 0
@@ -116,6 +144,10 @@ def change(frame: Frame, ids: Sequence[int] | np.ndarray, edit: Callable[[Rows],
         edit(rows)
         count = int(rows.changed.sum())
         if count:
+            if cause:
+                changelog.record(frame, cause, rows.differences(), tag_lists)
+            else:
+                changelog.settle(frame)
             frame.store.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
     return count
 
@@ -139,7 +171,3 @@ def tag_lists(masks: dict[str, np.ndarray], count: int) -> pa.ListArray:
 
 def _repeats(ids: Sequence[int] | np.ndarray) -> bool:
     return len(np.unique(np.asarray(ids))) != len(ids)
-
-
-def _nullable(codes: np.ndarray) -> pa.Array:
-    return pa.array(codes, pa.int32(), mask=codes == MISSING)

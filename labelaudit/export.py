@@ -16,6 +16,7 @@ from pyarrow import csv, parquet
 
 from .cells import TAG_SEPARATOR, guard
 from .errors import LabelAuditError
+from .schema import REMOVED
 from .view import View
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
@@ -42,7 +43,8 @@ def write_labels(view: View, path: str | os.PathLike) -> int:
     """Write the labels as they are now as a manifest that `load_dataset` reads. Returns the rows.
 
     The suffix says the format: .csv, .jsonl or .parquet. Columns: id, filepath, label, split,
-    tags. Images that are kept inside the dataset have no file; their names are written.
+    tags. Samples with the tag `removed` are left out. Images that are kept inside the dataset have
+    no file; their names are written.
     """
     writers = {".csv": _csv_writer, ".jsonl": _jsonl_writer, ".parquet": _parquet_writer}
     suffix = Path(path).suffix.lower()
@@ -52,7 +54,8 @@ def write_labels(view: View, path: str | os.PathLike) -> int:
             "for the format that you want."
         )
     as_text = suffix == ".csv"
-    return _write(view, path, lambda frame: _labels_table(frame, as_text), writers[suffix])
+    kept = view.exclude_tag(REMOVED)
+    return _write(kept, path, lambda frame: _labels_table(frame, as_text), writers[suffix])
 
 
 def _suspects_table(frame: pd.DataFrame) -> pa.Table:

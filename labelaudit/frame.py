@@ -75,7 +75,7 @@ class Frame:
                 raise LabelAuditError(f"dataset {self.store.name!r} has been deleted.")
             return json.loads(rows["info"][0].as_py())
 
-        return self._cached("meta", self.store.stamp("meta"), load)
+        return self.cached("meta", self.store.stamp("meta"), load)
 
     @property
     def classes(self) -> list[str]:
@@ -104,7 +104,7 @@ class Frame:
             done = [row for row in rows if row.pop("state") == FINISHED]
             return [{**json.loads(row.pop("info")), **row} for row in done]
 
-        return self._cached("runs", self.store.stamp("runs"), load)
+        return self.cached("runs", self.store.stamp("runs"), load)
 
     def run_info(self, name: str) -> dict:
         """What a finished run says of itself; an error where there is none of this name."""
@@ -165,7 +165,7 @@ class Frame:
             codes = rank[coded.indices.fill_null(-1).to_numpy()]
             return self._align("samples", codes, MISSING), [names[i] for i in order]
 
-        return self._cached("split", self._stamp("samples"), load)
+        return self.cached("split", self._stamp("samples"), load)
 
     @steadily
     def number(self, table: str, column: str, missing: float | int) -> np.ndarray:
@@ -181,7 +181,7 @@ class Frame:
                 values = pc.fill_null(values, missing)
             return self._align(table, values.to_numpy(zero_copy_only=False), missing)
 
-        return self._cached((table, column), self._stamp(table), load)
+        return self.cached((table, column), self._stamp(table), load)
 
     @steadily
     def take(self, table: str, positions: np.ndarray, columns: Sequence[str]) -> pa.Table:
@@ -233,7 +233,8 @@ class Frame:
 
     # --- inside ---
 
-    def _cached(self, key: Hashable, stamp: Hashable, load: Callable[[], object]):
+    def cached(self, key: Hashable, stamp: Hashable, load: Callable[[], object]):
+        """What `load` gives, kept until the stamp is another one."""
         with self._lock:
             entry = self._cache.get(key)
             if entry is None or entry[0] != stamp:
@@ -260,10 +261,10 @@ class Frame:
                 pc.fill_null(rows[name], MISSING).to_numpy()[order]
                 for name in ("label", "original_label")
             )
-            masks = {tag: m[order] for tag, m in _tag_masks(rows["tags"].combine_chunks()).items()}
+            masks = {tag: m[order] for tag, m in tag_masks(rows["tags"].combine_chunks()).items()}
             return _Annotations(ids, label, original, masks, self._generation)
 
-        return self._cached("annotations", self.store.stamp("annotations"), load)
+        return self.cached("annotations", self.store.stamp("annotations"), load)
 
     def _places(self, table: str) -> np.ndarray | None:
         """Position of each stored row (MISSING: no such sample); None where row i is position i."""
@@ -279,7 +280,7 @@ class Frame:
             known = there[places] == ids if len(there) else np.zeros(len(ids), bool)
             return np.where(known, places, MISSING)
 
-        return self._cached((table, "places"), self._stamp(table), load)
+        return self.cached((table, "places"), self._stamp(table), load)
 
     def _offsets(self, table: str) -> np.ndarray:
         """Stored row of each position; MISSING where the table has none."""
@@ -293,7 +294,7 @@ class Frame:
             offsets[places[known]] = np.flatnonzero(known)
             return offsets
 
-        return self._cached((table, "offsets"), self._stamp(table), load)
+        return self.cached((table, "offsets"), self._stamp(table), load)
 
     def _align(self, table: str, values: np.ndarray, missing: float | int) -> np.ndarray:
         places = self._places(table)
@@ -313,7 +314,8 @@ def as_ids(ids) -> np.ndarray:
     return given.astype(np.int64)
 
 
-def _tag_masks(tags: pa.ListArray) -> dict[str, np.ndarray]:
+def tag_masks(tags: pa.ListArray) -> dict[str, np.ndarray]:
+    """Lists of names a row as a boolean mask (n,) for each name."""
     coded = pc.list_flatten(tags).dictionary_encode()
     rows = pc.list_parent_indices(tags).to_numpy()
     codes = coded.indices.to_numpy()

@@ -8,13 +8,14 @@ from numbers import Integral
 import numpy as np
 import pyarrow as pa
 
-from . import edits, schema
+from . import changelog, edits, schema
+from .changelog import Cause
 from .dataset import Dataset
 from .errors import LabelAuditError
 from .frame import MISSING, Frame
+from .schema import MISTAKE
 from .view import View
 
-MISTAKE = "mistake"
 KINDS = ("uniform", "pair", "confusion")
 
 
@@ -72,10 +73,10 @@ def inject(
         # Labels and tags change in one commit. The way back is written ahead of it, and added to
         # what is there, so that a kill between the two still leaves all of it to `restore`.
         frame.store.upsert("noise", kept, schema.NOISE)
-        _apply(frame, after, noisy)
-        frame.store.overwrite("noise", kept, schema.NOISE)
         eligible = int(_eligible(own, codes).sum())
         report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
+        _apply(frame, after, noisy, Cause(changelog.NOISE, info={"noise": asdict(report)}))
+        frame.store.overwrite("noise", kept, schema.NOISE)
         edits.note(frame, "noise", asdict(report))
     return report
 
@@ -84,7 +85,9 @@ def restore(dataset: Dataset) -> int:
     """Take injected noise back: labels as before, no tag `mistake`. Returns how many changed."""
     frame = dataset.view().frame
     with frame.store.writing():
-        count = _apply(frame, labels_before_noise(frame), np.zeros(len(frame.ids), bool))
+        before = labels_before_noise(frame)
+        cause = Cause(changelog.RESTORE, info={"noise": None})
+        count = _apply(frame, before, np.zeros(len(frame.ids), bool), cause)
         edits.note(frame, "noise", None)
     return count
 
@@ -187,9 +190,9 @@ def labels_before_noise(frame: Frame) -> np.ndarray:
     return np.where(noisy & (known != MISSING), known, frame.label)
 
 
-def _apply(frame: Frame, labels: np.ndarray, noisy: np.ndarray) -> int:
+def _apply(frame: Frame, labels: np.ndarray, noisy: np.ndarray, cause: Cause) -> int:
     def edit(rows: edits.Rows) -> None:
         rows.set_label(labels)
         rows.set_tag(MISTAKE, noisy)
 
-    return edits.change(frame, frame.ids, edit)
+    return edits.change(frame, frame.ids, edit, cause)

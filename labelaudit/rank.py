@@ -9,9 +9,9 @@ import pandas as pd
 
 from .dataset import Dataset
 from .errors import LabelAuditError
-from .noise import MISTAKE
 from .progress import Meter, ProgressCallback, ignore
 from .runs import Run, find
+from .schema import MISTAKE, REMOVED
 from .scores import SCORES, Score, default_score
 from .view import View
 
@@ -61,12 +61,14 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
 
     score: by default the best that the run has. Left out are the samples below its boundary (AUM
     above 0: the given class was behind), or, where a score of the label has none, those that are
-    predicted as their given class. Hardness, which judges no label, ranks all.
+    predicted as their given class; and those that a verdict removed. Hardness, which judges no
+    label, ranks all.
     """
     kept = dataset.run(run)
     score = check_score(kept, score)
     boundary = SCORES[score].boundary
-    view = dataset.view(kept.name).above(score, -np.inf if boundary is None else boundary)
+    view = dataset.view(kept.name).exclude_tag(REMOVED)
+    view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)
     return view.sort_by(score, reverse=True)

@@ -5,6 +5,9 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     samples            written once            id, filepath, image, split, width, height
     annotations        small, often changed    id, label, original_label, tags
     noise              overwritten whole       id, label before noise was injected
+    history            appended                id, time, who, kind, count, before, info
+    changes            appended                change (id in history), sample, label and tags before
+    verdicts           appended                id, batch, sample, reviewer, verdict, label, given
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
@@ -52,6 +55,52 @@ ANNOTATIONS = pa.schema(
 
 # What the samples that `noise` changed were labelled before; read only where the tag stands.
 NOISE = pa.schema([ID, ("label", pa.int32())])
+
+# One row a change of labels or tags. It is written ahead of the change, so that a kill between the
+# two leaves a row whose `before` is still the annotations' stamp: such a change never happened.
+HISTORY = pa.schema(
+    [
+        ID,
+        ("time", pa.string()),  # ISO 8601, UTC
+        ("who", pa.string()),
+        ("kind", pa.string()),  # a word of `changelog.KINDS`
+        ("count", pa.int64()),  # samples that changed
+        ("before", pa.string()),  # stamp of `annotations` when it was about to change
+        ("info", pa.string()),  # JSON: what a person would want to know of it
+    ]
+)
+
+# What each changed sample was, so that any state of the dataset can be returned to.
+CHANGES = pa.schema(
+    [
+        pa.field("change", pa.int64(), nullable=False),  # id in `history`
+        pa.field("sample", pa.int64(), nullable=False),
+        ("label_before", pa.int32()),
+        ("label_after", pa.int32()),
+        ("added", pa.list_(pa.string())),  # tags
+        ("removed", pa.list_(pa.string())),
+    ]
+)
+
+# A log: nothing in it is ever changed. Rows of one batch are undone together.
+VERDICTS = pa.schema(
+    [
+        ID,
+        ("batch", pa.int64()),  # id of its first row; of "undo" and "redo" the batch that is meant
+        ("sample", pa.int64()),  # null for "undo" and "redo"
+        ("reviewer", pa.string()),
+        ("verdict", pa.string()),  # keep, relabel, remove, unsure; undo, redo
+        ("label", pa.int32()),  # the class that "relabel" gives
+        ("given", pa.int32()),  # the class that the reviewer saw
+        ("time", pa.string()),  # ISO 8601, UTC
+    ]
+)
+
+MISTAKE = "mistake"  # tag of samples whose label was made wrong on purpose
+REMOVED = "removed"  # tag of samples that a verdict took out: not learned, not ranked, not exported
+
+PROCESSED = "processed"  # tag of samples that a run has predicted
+QUIET_TAGS = {PROCESSED}  # set by the way: no change of the dataset's content
 
 # Names of splits, in lower case, as datasets in the wild have them.
 TRAINING_SPLITS = {"train", "training"}

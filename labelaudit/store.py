@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 1_000_000  # 2 ms to read 10^6 rows, where to_arrow() takes 151 ms
 COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
+# Versions older than this go when a table is compacted: no reading takes so long, and a log that
+# grows by a row a second would else leave a file for each in a folder that is listed at each read.
+KEPT_VERSIONS = timedelta(hours=1)
 LOCK_SECONDS = 120
 
 Stamp = tuple[int, str]
@@ -154,6 +157,12 @@ class Store:
             merge.when_not_matched_insert_all().execute(rows)
             self._tidy(handle)
 
+    def delete(self, table: str, where: str) -> None:
+        """Delete the rows that meet a condition of the library's own; no table, nothing to do."""
+        handle = self._open(table)
+        if handle is not None:
+            handle.delete(where)
+
     def drop(self, table: str) -> None:
         if self._open(table) is not None:
             self._db.drop_table(table)
@@ -195,7 +204,7 @@ class Store:
     def _tidy(self, handle: lancedb.table.Table) -> None:
         if handle.version % COMMITS_BEFORE_OPTIMIZE == 0:
             try:
-                handle.optimize()
+                handle.optimize(cleanup_older_than=KEPT_VERSIONS)
             except (OSError, RuntimeError) as error:  # the commit stands; only the tidying failed
                 log.warning("could not compact %s: %s", handle.name, error)
 

@@ -43,6 +43,10 @@ class View:
         """Samples that have any of these tags."""
         return self._then("match_tag", tags)
 
+    def exclude_tag(self, *tags: str) -> View:
+        """Samples that have none of these tags."""
+        return self._then("exclude_tag", tags)
+
     def match(
         self,
         *,
@@ -66,6 +70,10 @@ class View:
     def above(self, field: str, value: float) -> View:
         """Samples whose score is known and greater than `value`."""
         return self._then("above", field, float(value))
+
+    def between(self, field: str, low: float, high: float) -> View:
+        """Samples whose score is known and within these bounds, both included."""
+        return self._then("between", field, float(low), float(high))
 
     def select(self, ids: Sequence[int]) -> View:
         """The samples with these ids that are in this view, in the view's order."""
@@ -218,8 +226,14 @@ class View:
     # --- inside: how each step chooses among positions ---
 
     def _match_tag(self, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+        return at[self._has_tag(at, tags)]
+
+    def _exclude_tag(self, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+        return at[~self._has_tag(at, tags)]
+
+    def _has_tag(self, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
         masks = [self.frame.tags[tag][at] for tag in tags if tag in self.frame.tags]
-        return at[np.logical_or.reduce(masks)] if masks else at[:0]
+        return np.logical_or.reduce(masks) if masks else np.zeros(len(at), bool)
 
     def _label(self, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         return at[np.isin(self.frame.label[at], self.frame.class_codes(names))]
@@ -244,6 +258,10 @@ class View:
 
     def _above(self, at: np.ndarray, field: str, value: float) -> np.ndarray:
         return at[self.fields.number(field)[at] > value]
+
+    def _between(self, at: np.ndarray, field: str, low: float, high: float) -> np.ndarray:
+        values = self.fields.number(field)[at]
+        return at[(values >= low) & (values <= high)]
 
     def _select(self, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
         return at[np.isin(self.frame.ids[at], ids)]

@@ -10,12 +10,12 @@ from ..dataset import Dataset
 from ..edits import tag
 from ..errors import StoppedError
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..schema import PROCESSED
 from ..view import View
 from .compute import Copy, augmented_copies, choose_device, forward
 from .images import Images
 from .saved import load_weights, newest_run
 
-PROCESSED = "processed"
 ROWS = 10_000  # predictions handed to the store at once
 
 

@@ -17,7 +17,7 @@ from ..errors import LabelAuditError, StoppedError
 from ..frame import MISSING, Frame
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run
-from ..schema import HELD_OUT_SPLITS
+from ..schema import HELD_OUT_SPLITS, REMOVED
 from ..scores.probability import best_other, of_label, probabilities
 from ..view import View
 from .compute import Copy, ThreadTuner, autocast, choose_device, forward
@@ -88,7 +88,8 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
 
 def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     frame = view.frame
-    labelled = frame.label != MISSING
+    removed = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))
+    labelled = (frame.label != MISSING) & ~removed
     chosen = np.sort(view.positions())
     chosen = chosen[labelled[chosen]]
     codes, names = frame.split()

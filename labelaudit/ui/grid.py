@@ -12,17 +12,15 @@ from threading import Lock
 import streamlit as st
 
 from ..errors import LabelAuditError
-from ..noise import MISTAKE
 from ..pictures import to_rgb
 from ..sample import Sample
+from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from ..view import View
 
 PAGE_SIZES = (24, 48, 96)
 THUMBNAIL = 160  # pixels a side; smaller images are sent as they are and scaled by the browser
 CACHED = 4000  # thumbnails kept by the server
-
-_QUIET_TAGS = {"processed"}  # on every sample that was predicted: says nothing in a grid
 
 
 def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -> None:
@@ -81,7 +79,7 @@ def _card(sample: Sample, picture: str, score: str | None) -> str:
         title = escape(SCORES[score].title)
         details.append(f'<span title="{title}">{sample.scores[score]:.3f}</span>')
     for tag in sample.tags:
-        if tag not in _QUIET_TAGS:
+        if tag not in QUIET_TAGS:
             marked, words = "", escape(tag)
             if tag == MISTAKE:
                 marked, words = " la-mistake", f"{words}: was {escape(str(sample.original_label))}"

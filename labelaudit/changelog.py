@@ -1,0 +1,132 @@
+"""Every change of labels and tags, written down ahead of it: who, when, what each sample was."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from . import schema
+from .frame import MISSING, Frame
+
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN = KINDS = (
+    "noise", "restore", "relabel", "tag", "untag", "verdicts", "return",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why labels or tags change: a word of KINDS, by whom, and what else is worth knowing."""
+
+    kind: str
+    who: str | None = None  # None: the user of this machine
+    info: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a dataset's history."""
+
+    id: int
+    time: str  # ISO 8601, UTC
+    who: str
+    kind: str
+    count: int  # samples that changed
+    info: dict
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What changes do to samples. Arrays (n,); tags as masks (n,) by name."""
+
+    ids: np.ndarray
+    label_before: np.ndarray  # int32, MISSING for none
+    label_after: np.ndarray
+    added: dict[str, np.ndarray]
+    removed: dict[str, np.ndarray]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def user() -> str:
+    """Who uses this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in the system's list
+        return "unknown"
+
+
+def entries(frame: Frame) -> list[Entry]:
+    """The changes that are in force, oldest first."""
+    with frame.store.steady():
+        rows = _rows(frame)
+        if rows and rows[-1]["before"] == _stamp(frame):
+            rows = rows[:-1]  # it was cut short before it happened
+    return [
+        Entry(row["id"], row["time"], row["who"], row["kind"], row["count"],
+              json.loads(row["info"]))
+        for row in rows
+    ]  # fmt: skip
+
+
+def settle(frame: Frame) -> None:
+    """Under the dataset's lock, before annotations are written: forget a change that was cut short,
+    while it can still be told that it was."""
+    rows = _rows(frame)
+    if rows and rows[-1]["before"] == _stamp(frame):
+        frame.store.delete("changes", f"change = {rows[-1]['id']}")
+        frame.store.delete("history", f"id = {rows[-1]['id']}")
+
+
+def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:
+    """Under the dataset's lock, just ahead of the change itself.
+
+    tag_lists: turns masks by tag name and a number of rows into lists of names.
+    """
+    settle(frame)
+    rows = _rows(frame)
+    entry = {
+        "id": rows[-1]["id"] + 1 if rows else 1,
+        "time": now(),
+        "who": cause.who or user(),
+        "kind": cause.kind,
+        "count": len(what.ids),
+        "before": _stamp(frame),
+        "info": json.dumps(cause.info),
+    }
+    count = len(what.ids)
+    changes = pa.table(
+        [
+            pa.array(np.full(count, entry["id"], np.int64)),
+            pa.array(what.ids),
+            nullable(what.label_before),
+            nullable(what.label_after),
+            tag_lists(what.added, count),
+            tag_lists(what.removed, count),
+        ],
+        schema=schema.CHANGES,
+    )
+    # The line first: without it, rows of a change that was cut short would be taken for the next's.
+    line = pa.Table.from_pylist([entry], schema=schema.HISTORY)
+    frame.store.append("history", line, schema.HISTORY)
+    frame.store.append("changes", changes, schema.CHANGES)
+
+
+def nullable(codes: np.ndarray) -> pa.Array:
+    """Class indices for a table: null where MISSING."""
+    return pa.array(codes, pa.int32(), mask=codes == MISSING)
+
+
+def _rows(frame: Frame) -> list[dict]:
+    rows = frame.store.read("history", schema.HISTORY.names)
+    return [] if rows is None else rows.sort_by("id").to_pylist()
+
+
+def _stamp(frame: Frame) -> str:
+    return json.dumps(frame.store.stamp("annotations"))

@@ -1,0 +1,245 @@
+"""What a reviewer works with: the queue of suspects, verdicts with undo and redo, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import verdicts
+from .dataset import Dataset
+from .errors import LabelAuditError
+from .frame import MISSING, as_ids
+from .rank import check_score, suspects
+from .runs import find
+from .schema import REMOVED
+from .verdicts import KEEP, REDO, RELABEL, REMOVE, UNDO, UNSURE, VERDICTS
+
+RECENT = 50  # verdicts that the yield is taken over
+ALL, TODO, MINE, DISAGREED = STATUSES = ("all", "todo", "mine", "disagreed")
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which suspects come before the reviewer, in what order. None: any."""
+
+    run: str | None = None  # the latest with predictions
+    score: str | None = None  # the best that the run has
+    given: str | None = None
+    predicted: str | None = None
+    tag: str | None = None
+    split: str | None = None
+    low: float | None = None  # bounds of the score
+    high: float | None = None
+    status: str = ALL  # TODO, MINE: without, with a verdict of this reviewer; DISAGREED
+    everything: bool = False  # all samples that have the score, not only the suspects
+
+
+class Queue:
+    """Sample ids in the order in which they are reviewed. It does not change under the reviewer."""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.ids)
+        return self.ids[order], order
+
+    def place(self, sample: int) -> int | None:
+        """Where this sample comes, from 0; None if it is not in the queue."""
+        ids, order = self._sorted
+        at, known = find(ids, np.array([sample]))
+        return int(order[at[0]]) if known[0] else None
+
+    def holds(self, samples: np.ndarray) -> np.ndarray:
+        """Mask, bool (n,), of the samples that are in the queue."""
+        return find(self._sorted[0], samples)[1]
+
+
+def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
+    """The queue as the filter asks, most suspicious first. Samples with tag `removed` are left out,
+    unless that tag is asked for."""
+    if wanted.status not in STATUSES:
+        raise LabelAuditError(
+            f"{wanted.status!r} is no status: choose one of {', '.join(STATUSES)}."
+        )
+    run = dataset.run(wanted.run)
+    score = check_score(run, wanted.score)
+    removed = wanted.tag == REMOVED
+    if wanted.everything or removed:
+        view = dataset.view(run.name)
+        view = view if removed else view.exclude_tag(REMOVED)
+        view = view.sort_by(score, reverse=True)
+    else:
+        view = suspects(dataset, run.name, score)
+    view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)
+    view = view.match_tag(wanted.tag) if wanted.tag else view
+    if wanted.low is not None or wanted.high is not None:
+        low = -np.inf if wanted.low is None else wanted.low
+        view = view.between(score, low, np.inf if wanted.high is None else wanted.high)
+    return Queue(_of_status(dataset, view.ids, wanted.status, reviewer))
+
+
+def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:
+    if status == ALL:
+        return ids
+    log = verdicts.read(dataset.view().frame)
+    if status == DISAGREED:
+        return ids[np.isin(ids, disagreements(log))]
+    current = log.current()
+    own = log.sample[current[log.reviewer[current] == log.code(reviewer)]]
+    return ids[np.isin(ids, own, invert=status == TODO)]
+
+
+def disagreements(log: verdicts.Log) -> np.ndarray:
+    """Samples, sorted, of which two reviewers say different things; unsure says nothing."""
+    samples, lowest, highest = opinions(log)[:3]
+    return samples[lowest != highest]
+
+
+def opinions(log: verdicts.Log, reviewers: Sequence[str] | None = None):
+    """(samples, lowest, highest, row) of what reviewers say of each sample, sorted by it.
+
+    lowest, highest: the extremes of their opinions, as numbers that are equal where the verdict and
+    its label are. row: of the last verdict in the log. `reviewers`: only these; None: all.
+    """
+    rows = log.current()
+    rows = rows[log.verdict[rows] != UNSURE]
+    if reviewers is not None:
+        rows = rows[np.isin(log.reviewer[rows], [log.code(name) for name in reviewers])]
+    opinion = log.verdict[rows].astype(np.int64) << 32 | (log.label[rows] - MISSING)
+    samples, first, at = np.unique(log.sample[rows], return_index=True, return_inverse=True)
+    lowest, highest, last = opinion[first].copy(), opinion[first].copy(), rows[first]
+    np.minimum.at(lowest, at, opinion)
+    np.maximum.at(highest, at, opinion)
+    np.maximum.at(last, at, rows)
+    return samples, lowest, highest, last
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one reviewer says of one sample."""
+
+    verdict: str  # a word of VERDICTS
+    label: str | None  # the class that "relabel" gives
+    reviewer: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """How far a reviewer is with a queue."""
+
+    total: int  # samples in the queue
+    reviewed: int  # of these with a verdict of this reviewer
+    wrong: int  # of these to be relabelled or removed
+    recent: int  # of the reviewer's latest verdicts, at most RECENT, on any sample …
+    recent_wrong: int  # … how many found a wrong label
+
+
+class Review:
+    """The verdicts of one reviewer on a dataset. Every call that decides is on disk when it ends.
+
+    Verdicts change no label: `labelaudit.apply_verdicts` does, when somebody says so.
+    """
+
+    def __init__(self, dataset: Dataset, reviewer: str) -> None:
+        self.dataset, self.reviewer = dataset, verdicts.check_reviewer(reviewer)
+        self._frame = dataset.view().frame
+
+    def decide(
+        self,
+        ids: int | Sequence[int] | np.ndarray,
+        verdict: str,
+        label: str | Sequence[str] | None = None,
+    ) -> int:
+        """Give samples one verdict: keep, relabel (to `label`, one for all or one each), remove or
+        unsure. It takes the place of an earlier one. Returns the batch, which is undone as one.
+
+        To relabel a sample as what it is labelled now is to keep it.
+        """
+        if verdict not in VERDICTS:
+            raise LabelAuditError(
+                f"{verdict!r} is no verdict: the verdicts are {', '.join(VERDICTS)}."
+            )
+        if (verdict == "relabel") != (label is not None):
+            raise LabelAuditError(
+                "relabel needs a label: say which class." if label is None
+                else f"{verdict!r} takes no label ({label!r} was given)."
+            )  # fmt: skip
+        ids = as_ids(ids)
+        if not len(ids):
+            raise LabelAuditError("no sample was given: choose at least one.")
+        with self._frame.store.writing():
+            given = self._frame.label[self._frame.positions(ids)]
+            code = VERDICTS.index(verdict)
+            labels = np.full(len(ids), MISSING, np.int32)
+            if label is not None:
+                names = [label] * len(ids) if isinstance(label, str) else list(label)
+                labels = self._frame.class_codes(names)
+                if len(labels) != len(ids) or (labels == MISSING).any():
+                    raise LabelAuditError(f"give each of the {len(ids)} samples a class.")
+            same = (code == RELABEL) & (labels == given)
+            return verdicts.append(
+                self._frame, self.reviewer, np.where(same, KEEP, code), ids,
+                np.where(same, MISSING, labels), given,
+            )  # fmt: skip
+
+    def undo(self) -> np.ndarray:
+        """Take back this reviewer's latest batch. Returns its samples; none without a batch."""
+        return self._reverse(UNDO)
+
+    def redo(self) -> np.ndarray:
+        """Give again what was undone last, unless something was decided since."""
+        return self._reverse(REDO)
+
+    def _reverse(self, event: int) -> np.ndarray:
+        with self._frame.store.writing():
+            log = verdicts.read(self._frame)
+            batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
+            if batch is None:
+                return np.empty(0, np.int64)
+            verdicts.append_event(self._frame, self.reviewer, event, batch)
+        return log.samples_of(batch)
+
+    def can(self) -> tuple[bool, bool]:
+        """Whether there is something to undo, and to redo."""
+        log = verdicts.read(self._frame)
+        return log.undoable(self.reviewer) is not None, log.redoable(self.reviewer) is not None
+
+    def of(self, ids: Sequence[int] | np.ndarray) -> list[list[Verdict]]:
+        """What is said of each of these samples: this reviewer's verdict first, then others'."""
+        log = verdicts.read(self._frame)
+        rows = log.current()
+        rows = rows[np.isin(log.sample[rows], as_ids(ids))]
+        own = log.code(self.reviewer)
+        found: dict[int, list[Verdict]] = {}
+        for row in sorted(rows, key=lambda row: log.reviewer[row] != own):
+            found.setdefault(int(log.sample[row]), []).append(self._verdict(log, row))
+        return [found.get(int(sample), []) for sample in as_ids(ids)]
+
+    def _verdict(self, log: verdicts.Log, row: int) -> Verdict:
+        label = log.label[row]
+        return Verdict(
+            VERDICTS[log.verdict[row]],
+            None if label == MISSING else self._frame.classes[label],
+            log.reviewers[log.reviewer[row]],
+            log.time[row],
+        )
+
+    def progress(self, queue: Queue) -> Reviewed:
+        log = verdicts.read(self._frame)
+        rows = log.current()
+        rows = rows[log.reviewer[rows] == log.code(self.reviewer)]
+        wrong = np.isin(log.verdict[rows], (RELABEL, REMOVE))
+        inside = queue.holds(log.sample[rows])
+        return Reviewed(
+            len(queue), int(inside.sum()), int((inside & wrong).sum()),
+            len(rows[-RECENT:]), int(wrong[-RECENT:].sum()),
+        )  # fmt: skip
