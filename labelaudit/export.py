@@ -39,6 +39,13 @@ def suspects_csv(view: View) -> bytes:
     return buffer.getvalue()
 
 
+def labels_csv(view: View) -> bytes:
+    """What `write_labels` writes as CSV, in memory (for a download)."""
+    buffer = io.BytesIO()
+    _write(view.exclude_tag(REMOVED), buffer, lambda frame: _labels_table(frame, True), _csv_writer)
+    return buffer.getvalue()
+
+
 def write_labels(view: View, path: str | os.PathLike) -> int:
     """Write the labels as they are now as a manifest that `load_dataset` reads. Returns the rows.
 

@@ -71,13 +71,20 @@ class Fields:
         values = self.frame.number(schema.table("scores", run["id"]), field, np.nan)
         if field in SCORES and not SCORES[field].judges_label:
             return values
-        return np.where(self.outdated(), np.nan, values)
+        outdated = self.outdated()
+        return np.where(outdated, np.nan, values) if outdated.any() else values
 
     def outdated(self) -> np.ndarray:
         """Mask, bool (n,), of samples whose label is not the one that the run's scores judge."""
-        table = schema.table("scores", self.run_info()["id"])
-        scored = self.frame.number(table, "label", MISSING)
-        return (scored != MISSING) & (scored != self.frame.label)
+        store, table = self.frame.store, schema.table("scores", self.run_info()["id"])
+
+        def load() -> np.ndarray:
+            scored = self.frame.number(table, "label", MISSING)
+            return (scored != MISSING) & (scored != self.frame.label)
+
+        with store.steady():
+            stamp = store.stamp(table), store.stamp("annotations")
+            return self.frame.cached((table, "outdated"), stamp, load)
 
     def unlearned(self) -> np.ndarray:
         """Mask, bool (n,), of samples whose label is not the one that the run's model learned."""

@@ -89,12 +89,9 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
 def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:
     if status == ALL:
         return ids
-    log = verdicts.read(dataset.view().frame)
     if status == DISAGREED:
-        return ids[np.isin(ids, disagreements(log))]
-    current = log.current()
-    own = log.sample[current[log.reviewer[current] == log.code(reviewer)]]
-    return ids[np.isin(ids, own, invert=status == TODO)]
+        return ids[np.isin(ids, disagreements(verdicts.read(dataset.view().frame)))]
+    return ids[np.isin(ids, Review(dataset, reviewer).judged(), invert=status == TODO)]
 
 
 def disagreements(log: verdicts.Log) -> np.ndarray:
@@ -207,6 +204,12 @@ class Review:
                 return np.empty(0, np.int64)
             verdicts.append_event(self._frame, self.reviewer, event, batch)
         return log.samples_of(batch)
+
+    def judged(self) -> np.ndarray:
+        """Samples with a verdict of this reviewer."""
+        log = verdicts.read(self._frame)
+        current = log.current()
+        return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
 
     def can(self) -> tuple[bool, bool]:
         """Whether there is something to undo, and to redo."""

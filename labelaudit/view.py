@@ -121,7 +121,34 @@ class View:
     def iter_samples(self, batch_size: int = 256) -> Iterator[Sample]:
         ids = self.ids  # not positions: samples may be added between two batches
         for start in range(0, len(ids), batch_size):
-            yield from self._samples(ids[start : start + batch_size])
+            yield from self.take(ids[start : start + batch_size])
+
+    @steadily
+    def take(self, ids: np.ndarray) -> list[Sample]:
+        """These samples in this order, whether the view has them or not."""
+        table, samples = self._pandas(ids), []
+        batch = Batch(self.frame, ids)
+        run = self.fields.run_or_none()
+        scores = self.score_names()
+        for row in table.to_dict("records"):
+            prediction = None
+            if row["predicted"] is not None:
+                prediction = Prediction(
+                    run["name"], row["predicted"], row["confidence"], row["id"], batch
+                )
+            sample = Sample(
+                id=row["id"],
+                filepath=row["filepath"],
+                split=row["split"],
+                ground_truth=row["ground_truth"],
+                original_label=row["original_label"],
+                tags=row["tags"],
+                prediction=prediction,
+                scores={name: None if np.isnan(row[name]) else row[name] for name in scores},
+                _batch=batch,
+            )
+            samples.append(sample)
+        return samples
 
     @steadily
     def values(self, field: str) -> np.ndarray:
@@ -284,32 +311,6 @@ class View:
         return at[np.argsort(-values if reverse else values, kind="stable")]
 
     # --- inside: rows ---
-
-    @steadily
-    def _samples(self, ids: np.ndarray) -> list[Sample]:
-        table, samples = self._pandas(ids), []
-        batch = Batch(self.frame, ids)
-        run = self.fields.run_or_none()
-        scores = self.score_names()
-        for row in table.to_dict("records"):
-            prediction = None
-            if row["predicted"] is not None:
-                prediction = Prediction(
-                    run["name"], row["predicted"], row["confidence"], row["id"], batch
-                )
-            sample = Sample(
-                id=row["id"],
-                filepath=row["filepath"],
-                split=row["split"],
-                ground_truth=row["ground_truth"],
-                original_label=row["original_label"],
-                tags=row["tags"],
-                prediction=prediction,
-                scores={name: None if np.isnan(row[name]) else row[name] for name in scores},
-                _batch=batch,
-            )
-            samples.append(sample)
-        return samples
 
     @steadily
     def _pandas(self, ids: np.ndarray) -> pd.DataFrame:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from threading import Lock
 
 import streamlit as st
 
-from ..errors import LabelAuditError
-from ..pictures import to_rgb
 from ..sample import Sample
 from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from ..view import View
+from .images import Picture, pictures
 
 PAGE_SIZES = (24, 48, 96)
-THUMBNAIL = 160  # pixels a side; smaller images are sent as they are and scaled by the browser
-CACHED = 4000  # thumbnails kept by the server
 
 
 def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -> None:
@@ -60,15 +52,12 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
 def draw(samples: list[Sample], view: View, score: str | None = None) -> None:
     """Draw these samples, in order; with `score`, its value on each card."""
     made = (view.frame.store.uri, view.frame.meta["created"])
-    with ThreadPoolExecutor(4) as pool:
-        pictures = list(pool.map(lambda sample: _picture(made, sample), samples))
-    cards = (
-        _card(sample, picture, score) for sample, picture in zip(samples, pictures, strict=True)
-    )
+    shown = zip(samples, pictures(made, samples), strict=True)
+    cards = (_card(sample, picture, score) for sample, picture in shown)
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
-def _card(sample: Sample, picture: str, score: str | None) -> str:
+def _card(sample: Sample, picture: Picture, score: str | None) -> str:
     given = escape(sample.ground_truth or "no label")
     labels = given
     if sample.prediction and sample.prediction.label != sample.ground_truth:
@@ -88,39 +77,14 @@ def _card(sample: Sample, picture: str, score: str | None) -> str:
     if sample.original_label != sample.ground_truth:
         hover += f"\nwas labelled {sample.original_label}"
     return (
-        f'<div class="la-card" title="{escape(hover)}">{picture}<div class="la-text">'
+        f'<div class="la-card" title="{escape(hover)}">{_image(picture)}<div class="la-text">'
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'
         "</div></div>"
     )
 
 
-_thumbnails: OrderedDict[tuple, str] = OrderedDict()
-_lock = Lock()
-
-
-def _picture(dataset: tuple[str, str], sample: Sample) -> str:
-    """An <img> of the sample; a box with words where the image cannot be read."""
-    key = (dataset, sample.id)
-    with _lock:
-        if key in _thumbnails:
-            _thumbnails.move_to_end(key)
-            return _thumbnails[key]
-    try:
-        image = sample.image
-    except LabelAuditError:
+def _image(picture: Picture) -> str:
+    if picture.uri is None:
         return '<div class="la-none">image cannot be read</div>'
-    small = max(image.size) <= THUMBNAIL // 2
-    image = to_rgb(image)
-    if max(image.size) > THUMBNAIL:
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG" if small else "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    kind = "png" if small else "jpeg"
-    name = ' class="la-small"' if small else ""
-    html = f'<img{name} alt="" src="data:image/{kind};base64,{data}">'
-    with _lock:
-        _thumbnails[key] = html
-        while len(_thumbnails) > CACHED:
-            _thumbnails.popitem(last=False)
-    return html
+    name = ' class="la-small"' if picture.small else ""
+    return f'<img{name} alt="" src="{picture.uri}">'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ..changelog import user
 from ..dataset import Dataset, list_datasets
 from ..errors import LabelAuditError
 
@@ -42,3 +43,8 @@ def current() -> Dataset:
 def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
     """One handle for all sessions: its columns are cached. `created` tells a remade one apart."""
     return _fresh
+
+
+def reviewer() -> str:
+    """Whose verdicts these are if nobody says so: the user of this machine."""
+    return user()

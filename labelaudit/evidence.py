@@ -1,0 +1,183 @@
+"""Why a sample is a suspect: all that a run knows of it, for a person who has to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import schema
+from .dataset import Dataset
+from .frame import MISSING, Frame, as_ids
+from .runs import Run
+from .scores.probability import probabilities
+
+SHOWN_CLASSES = 5  # most probable ones
+NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for and against a sample's given label. Labels are class names."""
+
+    id: int
+    given: str | None
+    suggested: str  # the most probable class other than the given one
+    probabilities: dict[str, float]  # the most probable classes, and the given one, best first
+    p_given: list[float] | None  # p(given class) by epoch; None where it was not watched
+    median_given: list[float] | None  # … of the median sample of the given class
+    median_suggested: list[float] | None  # … of the median sample of the suggested class
+    neighbours: list[tuple[int, str | None, float]]  # id, label, cosine similarity; nearest first
+    scores: dict[str, float]
+    percentiles: dict[str, float]  # share of the samples, in %, that are less suspicious
+    why: str  # one sentence
+
+
+def gather(dataset: Dataset, run_name: str, ids: Sequence[int] | np.ndarray) -> list[Evidence]:
+    """The evidence of some samples that this run has predicted, in the order of their ids.
+
+    Costs a few reads however many samples there are: made for a handful at a time.
+    """
+    ids = as_ids(ids)
+    run, frame = dataset.run(run_name), dataset.view().frame
+    with frame.store.steady():
+        return _gather(frame, run, dataset.view(run_name), ids)
+
+
+def suggestions(p: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The most probable class other than the given one, int (n,). p: float (n, C)."""
+    others = p.copy()
+    known = np.flatnonzero((given >= 0) & (given < p.shape[1]))
+    others[known, given[known]] = -1
+    return others.argmax(axis=1)
+
+
+def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[str]:
+    """The class that the run suggests for each of these samples instead of the given one."""
+    run, frame = dataset.run(run_name), dataset.view().frame
+    with frame.store.steady():
+        at = frame.positions(ids)
+        given = frame.label[at]
+        codes = dataset.view(run_name).fields.predictions()[at].copy()
+        same = np.flatnonzero(codes == given)  # few: a suspect is mostly predicted otherwise
+        if len(same):
+            codes[same] = suggestions(_probabilities(frame, run, at[same]), given[same])
+    return [run.classes[code] for code in codes]
+
+
+def _gather(frame: Frame, run: Run, view, ids: np.ndarray) -> list[Evidence]:
+    classes, at = frame.classes, frame.positions(ids)
+    given = frame.label[at]
+    p = _probabilities(frame, run, at)
+    suggested = suggestions(p, given)
+    near = run.neighbours(ids, NEIGHBOURS)
+    curves = run.class_curves()
+    dynamics = run.dynamics_of(ids)
+    scores = {name: view.fields.number(name)[at] for name in view.score_names()}
+    ranks = {name: _percentiles(view, name, values) for name, values in scores.items()}
+
+    def name(code: int) -> str | None:
+        return None if code == MISSING else classes[code]
+
+    def curve(code: int) -> list[float] | None:
+        known = curves is not None and 0 <= code < curves.shape[1]
+        return _rounded(curves[:, code]) if known else None
+
+    found = []
+    for i, sample in enumerate(ids.tolist()):
+        watched = dynamics is not None and dynamics.labels[i] == given[i] != MISSING
+        neighbours = [] if near is None else _neighbours(frame, near[0][i], near[1][i])
+        p_given = _rounded(dynamics.p_label[:, i]) if watched else None
+        best = {name(code): float(p[i, code]) for code in _shown(p[i], given[i])}
+        found.append(
+            Evidence(
+                id=sample,
+                given=name(given[i]),
+                suggested=name(suggested[i]),
+                probabilities=best,
+                p_given=p_given,
+                median_given=curve(given[i]) if watched else None,
+                median_suggested=curve(suggested[i]) if watched else None,
+                neighbours=neighbours,
+                scores={key: float(v[i]) for key, v in scores.items() if np.isfinite(v[i])},
+                percentiles={key: float(v[i]) for key, v in ranks.items() if np.isfinite(v[i])},
+                why=explain(name(given[i]), name(suggested[i]), best, p_given, neighbours),
+            )
+        )
+    return found
+
+
+def explain(
+    given: str | None,
+    suggested: str,
+    p: dict[str, float],
+    p_given: list[float] | None,
+    neighbours: list[tuple[int, str | None, float]],
+) -> str:
+    """Why this sample is here, in one sentence."""
+    if given is None:
+        return f"It has no label; the model says {suggested} ({_percent(p[suggested])})."
+    if p[suggested] > p.get(given, 0):
+        text = f"The model says {suggested} ({_percent(p[suggested])}), not {given} "
+        text += f"({_percent(p.get(given, 0))})"
+    else:
+        text = f"The model says {given} too ({_percent(p[given])}), but {suggested} is next "
+        text += f"({_percent(p[suggested])})"
+    parts = []
+    epochs = [value for value in p_given or [] if value is not None]
+    if epochs:
+        believed = sum(value > 0.5 for value in epochs)
+        often = "never" if not believed else f"in {believed} of {len(epochs)} epochs"
+        parts.append(f"it {often} believed {given} while it learned")
+    if neighbours:
+        alike = sum(label == suggested for _, label, _ in neighbours)
+        own = sum(label == given for _, label, _ in neighbours)
+        which, count = (suggested, alike) if alike >= own else (given, own)
+        parts.append(f"{count} of the {len(neighbours)} most similar images are labelled {which}")
+    return "; ".join([text, *parts]) + "."
+
+
+def _percent(value: float) -> str:
+    if 0 < value < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < value < 1 else f"{value:.0%}".replace("%", " %")
+
+
+def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
+    """Softmax of the stored logits, float64 (n, C)."""
+    rows = frame.take(schema.table("predictions", run.id), at, ["logits"])
+    logits = rows["logits"].combine_chunks().flatten().to_numpy()
+    return probabilities(logits.reshape(len(at), -1))
+
+
+def _shown(p: np.ndarray, given: int) -> list[int]:
+    """The most probable classes, and always the given one."""
+    best = np.argsort(-p, kind="stable")[:SHOWN_CLASSES].tolist()
+    if 0 <= given < len(p) and given not in best:
+        best[-1] = given
+    return [int(code) for code in best]
+
+
+def _neighbours(frame: Frame, ids: np.ndarray, similarity: np.ndarray) -> list:
+    ids, similarity = ids[ids >= 0], similarity[ids >= 0]
+    names = np.array([*frame.classes, None], object)[frame.label[frame.positions(ids)]]
+    return list(zip(ids.tolist(), names.tolist(), similarity.tolist(), strict=True))
+
+
+def _percentiles(view, name: str, values: np.ndarray) -> np.ndarray:
+    """Share of the scored samples, in %, whose score is lower. NaN where there is no score."""
+    frame, fields = view.frame, view.fields
+
+    def load() -> np.ndarray:
+        known = fields.number(name)
+        return np.sort(known[np.isfinite(known)])
+
+    ranked = frame.cached(("ranked", view.run, name), fields.stamp(), load)
+    share = np.searchsorted(ranked, values) / max(len(ranked), 1) * 100
+    return np.where(np.isfinite(values), share, np.nan)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    """Numbers for a curve: three digits; None where there is none."""
+    return [None if np.isnan(value) else round(float(value), 3) for value in values]

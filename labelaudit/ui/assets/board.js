@@ -1,0 +1,203 @@
+// Many suspects at once: choose some on a page, or all of the queue, and give them one verdict.
+
+const NUMBER_KEYS = "1234567890"
+
+class Board {
+  constructor(root) {
+    this.root = root
+    this.channel = new Channel()
+    this.chosen = new Set()
+    this.all = false // every sample of the queue, not only those on this page
+    this.onKey = (event) => this.press(event)
+    this.build()
+  }
+
+  update(data, send) {
+    this.channel.update(data.answered, send)
+    const page = `${data.version}/${data.place}/${data.items.map((item) => item.id).join()}`
+    if (page !== this.page) this.clear()
+    const fresh = page !== this.page
+    this.page = page
+    this.data = data
+    if (fresh) this.drawCards()
+    this.draw()
+    document.removeEventListener("keydown", this.onKey, true)
+    document.addEventListener("keydown", this.onKey, true)
+    this.channel.pump()
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onKey, true)
+    this.channel.close()
+  }
+
+  clear() {
+    this.chosen.clear()
+    this.all = false
+    this.last = null
+  }
+
+  // --- what goes to the server ---
+
+  act(kind, more = {}) {
+    this.channel.push(() => ({ kind, ...more }))
+  }
+
+  decide(verdict, label = null) {
+    this.channel.push(() => {
+      if (!this.chosen.size && !this.all) return null
+      const samples = this.all ? null : [...this.chosen]
+      return { kind: "decide", verdict, label, samples, all: this.all }
+    })
+  }
+
+  press(event) {
+    const key = keyOf(event)
+    if (key === null || !this.data) return
+    const classes = this.data.classes
+    const number = key.length === 1 ? NUMBER_KEYS.indexOf(key) : -1
+    const actions = {
+      a: () => this.decide("accept"), Enter: () => this.decide("accept"),
+      k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
+      z: () => this.act("undo"), y: () => this.act("redo"),
+      s: () => this.choosePage(), Escape: () => this.chooseNone(),
+      ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
+    }
+    let action = actions[key]
+    if (number >= 0 && number < classes.length) action = () => this.decide("relabel", classes[number])
+    if (!action) return
+    event.preventDefault()
+    event.stopPropagation()
+    action()
+  }
+
+  turn(by) {
+    const page = this.data.page + by
+    if (page >= 1 && page <= this.data.pages) this.act("page", { page })
+  }
+
+  // --- choosing ---
+
+  toggle(place, event) {
+    const cards = this.data.items
+    const on = !this.chosen.has(cards[place].id)
+    const from = event.shiftKey && this.last !== null ? Math.min(this.last, place) : place
+    const to = event.shiftKey && this.last !== null ? Math.max(this.last, place) : place
+    for (let i = from; i <= to; i++) this.chosen[on ? "add" : "delete"](cards[i].id)
+    this.last = place
+    this.all = false
+    this.draw()
+  }
+
+  choosePage() {
+    const every = this.data.items.every((item) => this.chosen.has(item.id))
+    if (every) return this.chooseNone()
+    this.data.items.forEach((item) => this.chosen.add(item.id))
+    this.draw()
+  }
+
+  chooseAll() {
+    this.choosePage()
+    this.data.items.forEach((item) => this.chosen.add(item.id))
+    this.all = true
+    this.draw()
+  }
+
+  chooseNone() {
+    this.clear()
+    this.draw()
+  }
+
+  // --- drawing ---
+
+  build() {
+    const part = (name) => this.root.querySelector(`.${name}`)
+    this.parts = Object.fromEntries(
+      ["pages", "count", "bar", "figures", "undo", "verdicts", "note", "cards", "end"].map((name) => [name, part(name)]),
+    )
+    const { pages, undo, verdicts } = this.parts
+    this.first = keyButton("First", "", () => this.act("page", { page: 1 }), "small")
+    this.back = keyButton("Back", "←", () => this.turn(-1), "small")
+    this.next = keyButton("Next", "→", () => this.turn(1), "small")
+    this.end = keyButton("Last", "", () => this.act("page", { page: this.data.pages }), "small")
+    pages.append(this.first, this.back, this.next, this.end)
+    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
+    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
+    undo.append(this.undo, this.redo)
+    this.every = keyButton("", "S", () => this.choosePage())
+    this.whole = keyButton("", "", () => this.chooseAll())
+    this.tally = element("span", "tally")
+    this.buttons = [
+      keyButton("They are what they look like", "A", () => this.decide("accept"), "main"),
+      keyButton("Keep", "K", () => this.decide("keep")),
+      keyButton("Remove", "X", () => this.decide("remove")),
+      keyButton("Unsure", "U", () => this.decide("unsure")),
+    ]
+    verdicts.append(this.every, this.whole, this.tally, ...this.buttons)
+  }
+
+  draw() {
+    const { data, parts } = this
+    const { reviewed, wrong } = data.progress
+    const number = (n) => n.toLocaleString("en")
+    parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
+    parts.bar.style.width = data.total ? percent(reviewed / data.total, 2) : "0"
+    parts.figures.textContent = `${number(data.total)} in this queue · ${number(reviewed)} reviewed · ${number(wrong)} wrong`
+    const on = this.all ? data.total : this.chosen.size
+    const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))
+    this.every.firstChild.textContent = full ? "Choose none" : `Choose these ${data.items.length}`
+    this.whole.firstChild.textContent = `Choose all ${number(data.total)}`
+    this.whole.hidden = data.total <= data.items.length
+    this.tally.textContent = `${number(on)} chosen`
+    this.buttons.forEach((button) => (button.disabled = !on))
+    const looks = new Set(data.items.map((item) => item.suggested))
+    this.buttons[0].firstChild.textContent =
+      looks.size === 1 ? `They are ${[...looks][0]}` : "They are what they look like"
+    this.undo.disabled = !data.can_undo
+    this.redo.disabled = !data.can_redo
+    this.first.disabled = this.back.disabled = data.page <= 1
+    this.end.disabled = this.next.disabled = data.page >= data.pages
+    parts.note.textContent = data.note
+    parts.note.hidden = !data.note
+    parts.end.textContent = data.empty
+    parts.end.hidden = data.total > 0
+    ;[...parts.cards.children].forEach((card, i) => {
+      const item = data.items[i]
+      card.classList.toggle("on", this.all || this.chosen.has(item.id))
+      const verdict = data.verdicts[i]
+      card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
+      card.lastChild.className = verdict ? `verdict ${verdict.verdict}` : "verdict none"
+    })
+  }
+
+  drawCards() {
+    this.parts.cards.replaceChildren(
+      ...this.data.items.map((item, place) => {
+        const card = element("button", "card")
+        card.type = "button"
+        if (item.image) {
+          const picture = element("img", item.small ? "crisp" : "")
+          picture.src = item.image
+          picture.alt = ""
+          card.append(picture)
+        } else card.append(element("div", "unread", "image cannot be read"))
+        const words = element("div", "words", item.given ?? "no label")
+        words.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
+        card.append(words, element("span", "verdict"))
+        card.title = `id ${item.id}\n${item.filepath}`
+        card.addEventListener("click", (event) => {
+          card.blur()
+          this.toggle(place, event)
+        })
+        return card
+      }),
+    )
+  }
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const board = (parentElement.board ??= new Board(parentElement))
+  board.update(data, setTriggerValue)
+  return () => board.close()
+}

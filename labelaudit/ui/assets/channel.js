@@ -1,0 +1,87 @@
+// What the desk and the board share: one event at a time goes to the server; presses wait in a queue
+// here, so that none is lost however fast they come. An event counts when its number comes back.
+
+const RESEND_MS = 4000
+
+class Channel {
+  constructor() {
+    this.token = crypto.randomUUID?.() ?? String(Math.random())
+    this.number = 0
+    this.waiting = null // the event that the server has not answered yet
+    this.queue = [] // functions that give an event, or null for none, when their turn comes
+  }
+
+  update(answered, send) {
+    this.send = send
+    if (this.waiting && answered?.token === this.token && answered.number >= this.waiting.number) {
+      this.waiting = null
+      clearTimeout(this.timer)
+    }
+  }
+
+  get idle() {
+    return !this.waiting && !this.queue.length
+  }
+
+  push(makeEvent) {
+    this.queue.push(makeEvent)
+    this.pump()
+  }
+
+  pump() {
+    while (!this.waiting && this.queue.length) {
+      const event = this.queue.shift()()
+      if (!event) continue
+      this.number += 1
+      this.waiting = { token: this.token, number: this.number, ...event }
+      this.post()
+    }
+  }
+
+  post() {
+    this.send("event", this.waiting)
+    this.timer = setTimeout(() => this.waiting && this.post(), RESEND_MS) // the server knows repeats
+  }
+
+  close() {
+    clearTimeout(this.timer)
+  }
+}
+
+// The key of a press that is meant for us: not typed into a field, not a shortcut of the browser's.
+function keyOf(event) {
+  const target = event.composedPath()[0]
+  const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
+  if (typing || event.altKey || event.metaKey) return null
+  if (document.querySelector("[role=dialog]")) return null
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
+  if (event.ctrlKey) return { z: event.shiftKey ? "y" : "z", y: "y" }[key] ?? null
+  return key
+}
+
+function element(tag, name, text) {
+  const made = document.createElement(tag)
+  if (name) made.className = name
+  if (text !== undefined) made.textContent = text
+  return made
+}
+
+// A button that does what a key does, with the key on it.
+function keyButton(words, key, press, name = "") {
+  const made = element("button", `key ${name}`)
+  made.type = "button"
+  made.append(element("span", "", words))
+  if (key) made.append(element("kbd", "", key))
+  made.addEventListener("click", (event) => {
+    event.currentTarget.blur() // else the space bar would press it again
+    press()
+  })
+  return made
+}
+
+const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} %`
+const WORDS = { keep: "kept", relabel: "relabelled", remove: "removed", unsure: "unsure" }
+
+function verdictWords({ verdict, label }) {
+  return verdict === "relabel" ? `→ ${label}` : WORDS[verdict]
+}

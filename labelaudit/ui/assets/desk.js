@@ -1,0 +1,336 @@
+// One suspect at a time. The server sends the queue's current sample and the next ones; what is shown
+// moves on when the server has answered that the verdict is on disk.
+
+const SIZE = { curve: [300, 118] }
+const NUMBER_KEYS = "1234567890"
+
+class Desk {
+  constructor(root) {
+    this.root = root
+    this.channel = new Channel()
+    this.items = new Map()
+    this.onKey = (event) => this.press(event)
+    this.build()
+  }
+
+  // --- what comes from the server ---
+
+  update(data, send) {
+    this.channel.update(data.answered, send)
+    if (data.version !== this.version) this.items.clear()
+    this.version = data.version
+    for (const item of data.items) {
+      this.items.set(item.id, item)
+      this.preload(item)
+    }
+    this.data = data
+    this.draw()
+    document.removeEventListener("keydown", this.onKey, true)
+    document.addEventListener("keydown", this.onKey, true)
+    this.channel.pump()
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onKey, true)
+    this.channel.close()
+  }
+
+  preload(item) {
+    item.picture = new Image()
+    item.picture.src = item.image
+    item.picture.decode?.().catch(() => {})
+  }
+
+  // --- what goes to the server ---
+
+  get item() {
+    return this.items.get(this.data.current)
+  }
+
+  act(kind, more = {}) {
+    this.channel.push(() => ({ kind, sample: this.data.current, have: [...this.items.keys()], ...more }))
+  }
+
+  decide(verdict, label) {
+    this.channel.push(() => {
+      const item = this.item
+      if (!item) return null // the queue's end: nothing to decide on
+      const chosen = verdict === "accept" ? item.suggested : label
+      return {
+        kind: "decide",
+        verdict: verdict === "accept" ? "relabel" : verdict,
+        label: chosen ?? null,
+        sample: item.id,
+        have: [...this.items.keys()],
+      }
+    })
+  }
+
+  press(event) {
+    const key = keyOf(event)
+    if (key === null || !this.data) return
+    const classes = this.data.classes
+    const number = key.length === 1 ? NUMBER_KEYS.indexOf(key) : -1
+    const actions = {
+      a: () => this.decide("accept"), Enter: () => this.decide("accept"),
+      k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
+      z: () => this.act("undo"), y: () => this.act("redo"),
+      ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
+      Home: () => this.act("go", { place: 0 }),
+      "/": () => this.search.focus(), g: () => this.jump.select(),
+    }
+    let action = actions[key]
+    if (number >= 0 && number < classes.length) action = () => this.decide("relabel", classes[number])
+    if (!action) return
+    event.preventDefault()
+    event.stopPropagation()
+    action()
+  }
+
+  // --- the fixed parts, built once ---
+
+  build() {
+    const part = (name) => this.root.querySelector(`.${name}`)
+    this.parts = Object.fromEntries(
+      ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
+        "why", "bars", "curve", "near", "ranks", "facts", "end", "note"].map((name) => [name, part(name)]),
+    )
+    this.jump = part("jump")
+    this.search = part("search")
+    this.options = part("options")
+    this.buildButtons()
+    this.jump.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.jump.blur()
+      if (event.key !== "Enter") return
+      const place = Math.min(Math.max(parseInt(this.jump.value) || 1, 1), this.data.total) - 1
+      this.jump.blur()
+      this.act("go", { place })
+    })
+    this.jump.addEventListener("blur", () => this.draw())
+    this.search.addEventListener("input", () => this.drawOptions())
+    this.search.addEventListener("focus", () => this.drawOptions())
+    this.search.addEventListener("blur", () => setTimeout(() => this.closeSearch(), 150))
+    this.search.addEventListener("keydown", (event) => this.searchKey(event))
+  }
+
+  buildButtons() {
+    const { verdicts, steps } = this.parts
+    this.accept = keyButton("", "A", () => this.decide("accept"), "main")
+    this.keep = keyButton("", "K", () => this.decide("keep"))
+    const remove = keyButton("Remove", "X", () => this.decide("remove"))
+    const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
+    remove.title = "The image does not belong in the dataset"
+    verdicts.append(this.accept, this.keep, remove, unsure)
+    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
+    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
+    this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
+    this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
+    steps.append(this.back, this.next, this.undo, this.redo)
+  }
+
+  // --- the search for a class ---
+
+  matches() {
+    const words = this.search.value.trim().toLowerCase()
+    const found = this.data.classes.filter((name) => name.toLowerCase().includes(words))
+    const starts = (name) => !name.toLowerCase().startsWith(words)
+    return found.sort((a, b) => starts(a) - starts(b)).slice(0, 8)
+  }
+
+  drawOptions() {
+    this.chosen = 0
+    this.options.replaceChildren(
+      ...this.matches().map((name, i) => {
+        const option = element("div", i ? "" : "chosen", name)
+        option.addEventListener("mousedown", () => this.choose(name))
+        return option
+      }),
+    )
+    this.options.hidden = false
+  }
+
+  searchKey(event) {
+    const count = this.options.children.length
+    if (event.key === "Escape") this.search.blur()
+    else if (event.key === "Enter" && count) this.choose(this.options.children[this.chosen].textContent)
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      this.chosen = (this.chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % count
+      ;[...this.options.children].forEach((o, i) => o.classList.toggle("chosen", i === this.chosen))
+    } else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+
+  choose(name) {
+    this.search.blur()
+    this.decide("relabel", name)
+  }
+
+  closeSearch() {
+    this.options.hidden = true
+    this.search.value = ""
+  }
+
+  // --- drawing ---
+
+  draw() {
+    const { data, item } = this
+    const ended = data.current === null
+    this.parts.desk.classList.toggle("ended", ended)
+    this.drawProgress(ended)
+    this.parts.note.textContent = data.note
+    this.parts.note.hidden = !data.note
+    if (ended) {
+      this.parts.end.textContent = data.total
+        ? "You have reached the end of this queue. Go back with ←, widen the filters, or apply your verdicts."
+        : data.empty
+      return
+    }
+    if (!item) return
+    if (this.shown !== item) this.drawItem(item)
+    this.shown = item
+    this.drawSaid(item)
+  }
+
+  drawProgress(ended) {
+    const { data } = this
+    const { reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
+    if (this.root.activeElement !== this.jump) this.jump.value = ended ? data.total : data.place + 1
+    this.jump.size = Math.max(this.jump.value.length, 2)
+    this.parts.count.textContent = `of ${data.total.toLocaleString("en")}`
+    this.parts.bar.style.width = data.total ? percent(reviewed / data.total, 2) : "0"
+    const figures = [`${reviewed.toLocaleString("en")} reviewed`, `${wrong.toLocaleString("en")} wrong`]
+    if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
+    this.parts.figures.textContent = figures.join(" · ")
+    this.undo.disabled = !data.can_undo
+    this.redo.disabled = !data.can_redo
+    this.back.disabled = data.place <= 0
+    this.next.disabled = ended
+  }
+
+  drawSaid(item) {
+    const own = this.data.verdicts
+    this.parts.said.replaceChildren(
+      ...own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`)),
+    )
+  }
+
+  drawItem(item) {
+    const { parts, data } = this
+    parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "image cannot be read"))
+    item.picture.className = item.small ? "crisp" : ""
+    item.picture.alt = `sample ${item.id}`
+    this.accept.firstChild.textContent = `It is ${item.suggested}`
+    this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep unlabelled"
+    parts.labels.replaceChildren(
+      element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
+      element("span", "suggested", item.suggested),
+    )
+    parts.why.textContent = item.why
+    parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
+    parts.curve.innerHTML = "" // only numbers and our own words go in
+    if (item.p_given) parts.curve.append(curves(item, data.colors))
+    parts.curve.parentElement.hidden = !item.p_given
+    parts.near.replaceChildren(...item.neighbours.map((n) => this.neighbour(item, n)))
+    parts.near.parentElement.hidden = !item.neighbours.length
+    parts.ranks.replaceChildren(...item.ranks.map(rank))
+    const file = item.filepath.split("/").pop()
+    const facts = [`id ${item.id}`, file, item.split, ...item.tags].filter(Boolean)
+    parts.facts.textContent = facts.join(" · ")
+    parts.facts.title = item.filepath
+    this.drawClasses(item)
+  }
+
+  drawClasses(item) {
+    const first = this.data.classes.slice(0, NUMBER_KEYS.length)
+    this.parts.classes.replaceChildren(
+      ...first.map((name, i) => {
+        const mark = name === item.suggested ? "suggested" : name === item.given ? "given" : ""
+        const button = keyButton(name, NUMBER_KEYS[i], () => this.decide("relabel", name), `small ${mark}`)
+        button.style.setProperty("--dot", this.data.colors[name])
+        return button
+      }),
+    )
+    this.search.hidden = this.data.classes.length <= NUMBER_KEYS.length
+  }
+
+  barOf(item, [name, share]) {
+    const row = element("div", "bar-row")
+    const mark = name === item.given ? " given" : name === item.suggested ? " suggested" : ""
+    const track = element("div", "track")
+    const fill = element("div", "fill")
+    fill.style.width = percent(share, 1)
+    fill.style.background = this.data.colors[name]
+    track.append(fill)
+    row.append(element("span", `name${mark}`, name), track, element("span", "value", percent(share)))
+    return row
+  }
+
+  neighbour(item, near) {
+    const card = element("div", "near-card")
+    const picture = element("img", near.small ? "crisp" : "")
+    picture.src = near.image
+    picture.alt = ""
+    const label = element("span", near.label === item.given ? "" : "other", near.label ?? "none")
+    label.style.setProperty("--dot", this.data.colors[near.label] ?? "transparent")
+    card.append(picture, label)
+    card.title = `id ${near.id}: ${near.label}, similarity ${near.similarity.toFixed(2)}`
+    return card
+  }
+}
+
+function rank({ title, value, percentile }) {
+  const row = element("div", "rank")
+  const track = element("div", "track")
+  const fill = element("div", "fill")
+  fill.style.width = `${percentile}%`
+  track.append(fill)
+  row.append(element("span", "name", title), track, element("span", "value", percentile.toFixed(1)))
+  row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)} % of the samples`
+  return row
+}
+
+function curves(item, colors) {
+  const [width, height] = SIZE.curve
+  const space = "http://www.w3.org/2000/svg"
+  const svg = document.createElementNS(space, "svg")
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
+  const left = 26, bottom = 16
+  const at = (values) => {
+    const step = (width - left - 6) / Math.max(values.length - 1, 1)
+    return values
+      .map((v, i) => (v === null ? null : [left + i * step, 4 + (1 - v) * (height - bottom - 8)]))
+      .filter(Boolean)
+  }
+  const add = (tag, attributes, text) => {
+    const made = document.createElementNS(space, tag)
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
+    if (text !== undefined) made.textContent = text
+    svg.append(made)
+    return made
+  }
+  for (const share of [0, 0.5, 1]) {
+    const [, y] = at([share])[0]
+    add("line", { x1: left, x2: width - 4, y1: y, y2: y, class: "grid" })
+    add("text", { x: left - 4, y: y + 3.5, class: "tick end" }, percent(share))
+  }
+  add("text", { x: left, y: height - 3, class: "tick" }, "epoch 1")
+  add("text", { x: width - 4, y: height - 3, class: "tick end" }, String(item.p_given.length))
+  const line = (values, name, color) => {
+    if (!values) return
+    const points = at(values)
+    const made = add("polyline", { points: points.map((p) => p.join()).join(" "), class: name })
+    if (color) made.style.stroke = color
+  }
+  line(item.median_given, "median", colors[item.given])
+  line(item.median_suggested, "median", colors[item.suggested])
+  line(item.p_given, "own")
+  return svg
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const desk = (parentElement.desk ??= new Desk(parentElement))
+  desk.update(data, setTriggerValue)
+  return () => desk.close()
+}

@@ -1,0 +1,96 @@
+"""The board: many suspects at once, one verdict for those that are chosen, undone as one."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from ..dataset import Dataset
+from ..evidence import suggested_labels
+from ..review import QueueFilter
+from .images import pictures
+from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
+
+KEY = "board"
+PAGE = 60
+
+_draw = st.components.v2.component(
+    "labelaudit_board",
+    html=(ASSETS / "board.html").read_text(),
+    css=(ASSETS / "review.css").read_text(),
+    js=(ASSETS / "channel.js").read_text() + (ASSETS / "board.js").read_text(),
+)
+
+
+@st.fragment
+def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
+    """Draw the board at this queue. Only this part of the page runs again for a verdict."""
+    sitting = sit_down(KEY, dataset, wanted, reviewer)
+    event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
+    sitting.answer(event, lambda event: _act(sitting, event))
+    if sitting.current is not None:
+        st.query_params[SAMPLE] = str(sitting.current)
+    _draw(key=f"{KEY}-view", data=_data(sitting), on_event_change=lambda: None)
+
+
+def _act(sitting: Sitting, event: dict) -> None:
+    kind = event["kind"]
+    if kind == "decide":
+        _decide(sitting, event)
+    elif kind == "page":
+        sitting.go((event["page"] - 1) * PAGE)
+    else:
+        sitting.reverse(kind)
+
+
+def _decide(sitting: Sitting, event: dict) -> None:
+    ids = sitting.queue.ids if event["all"] else np.array(event["samples"], np.int64)
+    verdict, label = event["verdict"], event["label"]
+    if verdict == "accept":
+        run = sitting.dataset.run(sitting.wanted.run).name
+        verdict, label = "relabel", suggested_labels(sitting.dataset, run, ids)
+    sitting.review.decide(ids, verdict, label)
+    sitting.note = f"{len(ids):,} verdicts are kept. Undo takes all of them back at once."
+
+
+def _data(sitting: Sitting) -> dict:
+    review, total = sitting.review, len(sitting.queue)
+    start = min(sitting.place, max(total - 1, 0)) // PAGE * PAGE
+    ids = sitting.queue.ids[start : start + PAGE]
+    with sitting.dataset.view().frame.store.steady():
+        can_undo, can_redo = review.can()
+        own = [next((v for v in said if v.reviewer == sitting.reviewer), None)
+               for said in review.of(ids)]  # fmt: skip
+        return {
+            "answered": sitting.answered,
+            "version": sitting.version,
+            "note": sitting.note,
+            "empty": empty_words(sitting.wanted),
+            "place": start,
+            "page": start // PAGE + 1,
+            "pages": max(-(-total // PAGE), 1),
+            "total": total,
+            "progress": vars(review.progress(sitting.queue)),
+            "can_undo": can_undo,
+            "can_redo": can_redo,
+            "classes": sitting.dataset.classes,
+            "verdicts": [verdict and vars(verdict) for verdict in own],
+            "items": _items(sitting, ids),
+        }
+
+
+def _items(sitting: Sitting, ids: np.ndarray) -> list[dict]:
+    """The page's samples as the browser draws them."""
+    if not len(ids):
+        return []
+    dataset = sitting.dataset
+    run = dataset.run(sitting.wanted.run).name
+    view = dataset.view(run)
+    samples = view.take(ids)
+    made = (view.store.uri, dataset.created)
+    shown = zip(samples, pictures(made, samples), suggested_labels(dataset, run, ids), strict=True)
+    return [
+        {"id": sample.id, "filepath": sample.filepath, "given": sample.ground_truth,
+         "suggested": label, "image": picture.uri, "small": picture.small}
+        for sample, picture, label in shown
+    ]  # fmt: skip

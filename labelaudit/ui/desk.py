@@ -1,0 +1,130 @@
+"""The desk: one suspect at a time, with its evidence; every verdict is one key."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from .. import evidence
+from ..dataset import Dataset
+from ..review import QueueFilter
+from ..scores import SCORES
+from . import charts
+from .images import LARGE, pictures
+from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
+
+KEY = "desk"
+AHEAD = 2  # samples sent before they are shown
+KEPT = 64  # … and kept here, for going back
+
+# What a person sees of a label, a name or a path goes to the browser as data and is set as text.
+_draw = st.components.v2.component(
+    "labelaudit_desk",
+    html=(ASSETS / "desk.html").read_text(),
+    css=(ASSETS / "review.css").read_text(),
+    js=(ASSETS / "channel.js").read_text() + (ASSETS / "desk.js").read_text(),
+)
+
+
+@st.fragment
+def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
+    """Draw the desk at this queue. Only this part of the page runs again for a verdict."""
+    sitting = sit_down(KEY, dataset, wanted, reviewer)
+    event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
+    sitting.answer(event, lambda event: _act(sitting, event))
+    if sitting.current is not None:
+        st.query_params[SAMPLE] = str(sitting.current)
+    _draw(key=f"{KEY}-view", data=_data(sitting, event), on_event_change=lambda: None)
+
+
+def _act(sitting: Sitting, event: dict) -> None:
+    kind = event["kind"]
+    if kind == "decide":
+        sitting.review.decide(event["sample"], event["verdict"], event["label"])
+        place = sitting.queue.place(event["sample"])
+        sitting.go(sitting.following(sitting.place if place is None else place))
+    elif kind == "step":
+        sitting.go(sitting.place + event["by"])
+    elif kind == "go":
+        sitting.go(event["place"])
+    else:
+        sitting.reverse(kind)
+
+
+def _data(sitting: Sitting, event: dict | None) -> dict:
+    """What the browser needs now: the place, how far the reviewer is, and samples it lacks."""
+    review, current = sitting.review, sitting.current
+    with sitting.dataset.view().frame.store.steady():
+        can_undo, can_redo = review.can()
+        said = review.of([current])[0] if current is not None else []
+        classes = sitting.dataset.classes
+        return {
+            "answered": sitting.answered,
+            "version": sitting.version,
+            "note": sitting.note,
+            "empty": empty_words(sitting.wanted),
+            "current": current,
+            "place": sitting.place,
+            "total": len(sitting.queue),
+            "progress": vars(review.progress(sitting.queue)),
+            "can_undo": can_undo,
+            "can_redo": can_redo,
+            "verdicts": [vars(verdict) for verdict in said],
+            "classes": classes,
+            "colors": charts.class_colors(classes),
+            "items": _items(sitting, set((event or {}).get("have", ()))),
+        }
+
+
+def _items(sitting: Sitting, have: set[int]) -> list[dict]:
+    """The current sample and the next ones, but for those that the browser has."""
+    places, place = [], sitting.place
+    while place < len(sitting.queue) and len(places) <= AHEAD:
+        places.append(place)
+        place = sitting.following(place)
+    ids = [int(sitting.queue.ids[place]) for place in places]
+    known = sitting.known
+    new = [sample for sample in ids if sample not in known]
+    if new:
+        known.update(zip(new, _make(sitting, new), strict=True))
+    items = [known[sample] for sample in ids if sample not in have]
+    for sample in list(known)[:-KEPT]:
+        del known[sample]
+    return items
+
+
+def _make(sitting: Sitting, ids: list[int]) -> list[dict]:
+    """Samples as the browser draws them."""
+    dataset = sitting.dataset
+    run = dataset.run(sitting.wanted.run).name
+    view = dataset.view(run)
+    made = (view.store.uri, dataset.created)
+    found = evidence.gather(dataset, run, ids)
+    near = sorted({sample for each in found for sample, _, _ in each.neighbours})
+    thumbnails = dict(zip(near, pictures(made, view.take(near)), strict=True)) if near else {}
+    samples = view.take(ids)
+    return [
+        _item(sample, picture, each, thumbnails)
+        for sample, picture, each in zip(
+            samples, pictures(made, samples, LARGE), found, strict=True
+        )
+    ]
+
+
+def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:
+    return {
+        "id": sample.id, "filepath": sample.filepath, "split": sample.split, "tags": sample.tags,
+        "image": picture.uri, "small": picture.small,
+        "given": found.given, "suggested": found.suggested, "why": found.why,
+        "probabilities": list(found.probabilities.items()),
+        "p_given": found.p_given, "median_given": found.median_given,
+        "median_suggested": found.median_suggested,
+        "neighbours": [
+            {"id": near, "label": label, "similarity": similarity,
+             "image": thumbnails[near].uri, "small": thumbnails[near].small}
+            for near, label, similarity in found.neighbours
+        ],
+        "ranks": [
+            {"title": SCORES[name].title, "value": found.scores[name], "percentile": percentile}
+            for name, percentile in found.percentiles.items() if name in SCORES
+        ],
+    }  # fmt: skip

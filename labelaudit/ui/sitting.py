@@ -1,0 +1,120 @@
+"""What the desk and the board remember of a sitting: its queue, its place, what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from ..dataset import Dataset
+from ..errors import LabelAuditError
+from ..review import DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
+
+ASSETS = Path(__file__).with_name("assets")
+SAMPLE = "sample"  # in the address: the sample that is shown
+LOOK_AHEAD = 4096  # places looked through at once for one without a verdict
+
+
+@dataclass
+class Sitting:
+    """One reviewer at one queue. Lives in the browser session."""
+
+    dataset: Dataset
+    wanted: QueueFilter
+    reviewer: str
+    queue: Queue
+    place: int = 0  # len(queue): past its end
+    answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
+    note: str = ""  # said once beside the answer
+    known: dict = field(default_factory=dict)  # what was made for the browser, by sample id
+    version: str = ""  # of all that `known` was made from
+
+    @property
+    def review(self) -> Review:
+        return Review(self.dataset, self.reviewer)
+
+    @property
+    def current(self) -> int | None:
+        return int(self.queue.ids[self.place]) if self.place < len(self.queue) else None
+
+    def go(self, place: int) -> None:
+        self.place = min(max(place, 0), len(self.queue))
+
+    def following(self, place: int) -> int:
+        """The place after this one that comes next: the first that has no verdict yet, or, where
+        samples with verdicts are looked through again, just the next."""
+        if self.wanted.status in (MINE, DISAGREED):
+            return place + 1
+        own = self.review.judged()
+        for start in range(place + 1, len(self.queue), LOOK_AHEAD):
+            open_ones = ~np.isin(self.queue.ids[start : start + LOOK_AHEAD], own)
+            if open_ones.any():
+                return start + int(open_ones.argmax())
+        return len(self.queue)
+
+    def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
+        """Do what an event asks for, once, however often the browser sends it."""
+        if not event:
+            return
+        number = {"token": event["token"], "number": event["number"]}
+        if number == self.answered:
+            return
+        self.note = ""
+        try:
+            act(event)
+        except LabelAuditError as error:
+            self.note = str(error)
+        self.answered = number
+
+    def reverse(self, kind: str) -> None:
+        """Undo or redo the latest batch, and go to where it was."""
+        samples = self.review.undo() if kind == "undo" else self.review.redo()
+        if not len(samples):
+            self.note = f"There is nothing to {kind}."
+            return
+        place = self.queue.place(int(samples[0]))
+        self.place = self.place if place is None else place
+        if place is None or len(samples) > 1:
+            done = "taken back" if kind == "undo" else "given again"
+            count = f"{len(samples):,} verdicts are" if len(samples) > 1 else "A verdict is"
+            self.note = f"{count} {done}."
+
+
+def sit_down(key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Sitting:
+    """This session's sitting; a new one where the queue asked for, or what it is of, is another."""
+    with dataset.view().frame.store.steady():
+        made_of = (dataset.created, wanted, reviewer, dataset.view(wanted.run).fields.stamp())
+        sitting, before = st.session_state.get(key, (None, None))
+        if before == made_of:
+            return sitting
+        queue = make_queue(dataset, wanted, reviewer)
+        new = Sitting(dataset, wanted, reviewer, queue, version=str(hash(made_of)))
+        new.place = _first_place(new, sitting)
+        if sitting:
+            new.answered = sitting.answered
+        st.session_state[key] = new, made_of
+        return new
+
+
+def empty_words(wanted: QueueFilter) -> str:
+    """What to say where the queue holds nothing."""
+    if wanted.status == TODO:
+        return "Nothing is left to review here: you have a verdict on every one, or none fits."
+    if wanted.status == DISAGREED:
+        return "No two reviewers say different things of a sample here."
+    return "No sample fits these filters: widen them in the sidebar."
+
+
+def _first_place(new: Sitting, before: Sitting | None) -> int:
+    """Where the address says, or where the reviewer was, or the first without a verdict."""
+    asked = st.query_params.get(SAMPLE, "")
+    wanted = before.current if before and before.dataset.name == new.dataset.name else None
+    for sample in (int(asked) if asked.isdecimal() else None, wanted):
+        place = None if sample is None else new.queue.place(sample)
+        if place is not None:
+            return place
+    place = new.following(-1)
+    return place if place < len(new.queue) else 0

@@ -1,0 +1,115 @@
+"""What the verdicts would change; the change, and taking it back."""
+
+import pandas as pd
+import streamlit as st
+
+from labelaudit import changelog
+from labelaudit.decisions import (
+    apply_verdicts,
+    class_pair_counts,
+    pending_decisions,
+    verdict_counts,
+)
+from labelaudit.errors import LabelAuditError
+from labelaudit.export import labels_csv
+from labelaudit.history import START, list_changes, return_to
+from labelaudit.ui import grid, jobs, state
+
+dataset = state.current()
+st.title("Apply the verdicts")
+counts = verdict_counts(dataset)
+if not len(counts):
+    st.info("There are no verdicts yet. Labels change only here, when you say so.")
+    st.page_link("pages/suspects/review.py", label="Review the suspects",
+                 icon=":material/rate_review:")  # fmt: skip
+    st.stop()
+
+names = list(counts["reviewer"])
+with st.sidebar:
+    whose = st.multiselect("Verdicts of", names, names, key="apply-whose") or names
+    who = st.text_input("Applied by", state.reviewer(), key="apply-who", max_chars=64,
+                        help="Goes into the history.")  # fmt: skip
+
+
+def figures(wanted) -> None:
+    shown = [
+        ("To relabel", len(wanted.relabel)), ("To remove", len(wanted.remove)),
+        ("Applied already", wanted.done), ("Reviewers disagree", len(wanted.disagreed)),
+        ("Relabelled since", len(wanted.outdated)),
+    ]  # fmt: skip
+    with st.container(horizontal=True, gap="medium"):
+        for title, value in shown[:3] + [pair for pair in shown[3:] if pair[1]]:
+            st.metric(title, f"{value:,}", width="content")
+    if len(wanted.disagreed):
+        st.page_link("pages/suspects/review.py", query_params={"show": "disagreed"},
+                     label="Look at the disagreements: they are left alone until they are settled",
+                     icon=":material/group:")  # fmt: skip
+    if len(wanted.outdated):
+        st.caption("Relabelled since their verdict, to something else: left alone.")
+
+
+def buttons(wanted) -> None:
+    with st.container(horizontal=True):
+        busy = len(wanted) and jobs.busy(dataset.name)
+        if st.button(f"Apply {len(wanted):,} changes" if len(wanted) else "Nothing to apply",
+                     type="primary", icon=":material/task_alt:",
+                     disabled=bool(busy) or not len(wanted)):  # fmt: skip
+            attempt(lambda: apply_verdicts(dataset, whose, who.strip() or None))
+        changes = list_changes(dataset)
+        if changes and changes[-1].kind == changelog.VERDICTS:
+            before = changes[-2].id if len(changes) > 1 else START
+            if st.button(f"Take back the last {changes[-1].count:,}", icon=":material/undo:"):
+                attempt(lambda: return_to(dataset, before, who.strip() or None))
+        st.download_button(
+            "Download labels", lambda: labels_csv(dataset.view()), f"{dataset.name}-labels.csv",
+            "text/csv", icon=":material/download:", on_click="ignore",
+            help="All labels as they are now, without removed samples: a manifest that loads.",
+        )  # fmt: skip
+
+
+def attempt(action) -> None:
+    try:
+        action()
+    except LabelAuditError as error:
+        st.error(jobs.sentence(str(error)))
+    else:
+        st.rerun()
+
+
+def differences(wanted) -> None:
+    """The diff: counts by class pair, and the images of the pair that is chosen."""
+    pairs = class_pair_counts(dataset, wanted)
+    table = pairs.rename(columns={"ground_truth": "labelled", "becomes": "becomes"})
+    if len(wanted.remove):
+        row = pd.DataFrame({"labelled": [None], "becomes": ["removed"],
+                            "count": [len(wanted.remove)]})  # fmt: skip
+        table = pd.concat([table, row], ignore_index=True)
+    left, right = st.columns([2, 5], gap="medium")
+    with left:
+        choice = st.dataframe(
+            table, hide_index=True, width="stretch", on_select="rerun", key="apply-pairs",
+            selection_mode="single-row-required",
+            column_config={"count": st.column_config.NumberColumn("images", format="localized")},
+        )  # fmt: skip
+    picked = (choice["selection"]["rows"] or [0])[0]
+    with right:
+        if picked >= len(pairs):
+            ids = wanted.remove
+        else:
+            codes = [dataset.classes.index(pairs[name][picked])
+                     for name in ("ground_truth", "becomes")]  # fmt: skip
+            ids = wanted.relabel[(wanted.before == codes[0]) & (wanted.after == codes[1])]
+        grid.paged(dataset.view().select(ids), "apply", ranking=(picked,))
+
+
+wanted = pending_decisions(dataset, whose)
+figures(wanted)
+buttons(wanted)
+if len(wanted):
+    differences(wanted)
+else:
+    st.success("Every verdict that asks for a change is applied. Next: train again on the "
+               "corrected labels, or take them home.")  # fmt: skip
+    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+with st.expander("Who said what"):
+    st.dataframe(counts, hide_index=True, width="stretch")

@@ -1,0 +1,63 @@
+"""Suspects to verdicts, by the keyboard: one by one, or many of a class pair at once."""
+
+import streamlit as st
+
+from labelaudit.review import ALL, DISAGREED, MINE, TODO, QueueFilter
+from labelaudit.scores import SCORES, default_score
+from labelaudit.ui import board, desk, jobs, state
+
+ANY = "any"
+ONE, MANY = "One by one", "Many at once"
+SHOW = {TODO: "not yet reviewed by me", ALL: "all suspects", MINE: "reviewed by me",
+        DISAGREED: "reviewers disagree"}  # fmt: skip
+
+dataset = state.current()
+runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
+if not runs:
+    st.title("Review")
+    jobs.show_running(dataset.name)
+    st.info("There is nothing to review yet: train a model, then predict.")
+    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+    st.stop()
+
+
+def chosen(title: str, names: list[str], key: str, column) -> str | None:
+    """A filter whose value lives in the address; None for any."""
+    value = column.selectbox(title, [ANY, *names], key=key, bind="query-params")
+    return None if value == ANY else value
+
+
+with st.sidebar:
+    reviewer = st.text_input(
+        "Reviewer", state.reviewer(), key="reviewer", bind="query-params", max_chars=64,
+        help="Your verdicts are kept under this name; others keep theirs.",
+    ).strip() or state.reviewer()  # fmt: skip
+    st.markdown("**Show**")
+    show = st.selectbox("Status", list(SHOW), format_func=SHOW.get, key="show",
+                        bind="query-params", label_visibility="collapsed")  # fmt: skip
+    left, right = st.columns(2, gap="small")
+    given = chosen("Given", dataset.classes, "given", left)
+    predicted = chosen("Looks like", dataset.classes, "predicted", right)
+    tag = chosen("Tag", list(dataset.info["tags"]), "tag", left)
+    split = chosen("Split", list(dataset.info["splits"]), "split", right)
+    with st.expander("Ranking"):
+        run = st.selectbox("Run", runs, key="run", bind="query-params")
+        names = dataset.run(run).score_names()
+        score = st.selectbox(
+            "Score", names, index=names.index(default_score(names)), key="score",
+            format_func=lambda name: SCORES[name].title, bind="query-params",
+        )  # fmt: skip
+        left, right = st.columns(2, gap="small")
+        low = left.number_input("From", value=None, key="low", bind="query-params", format="%.4f")
+        high = right.number_input("To", value=None, key="high", bind="query-params", format="%.4f")
+        everything = st.toggle("All samples, not only suspects", key="everything",
+                               bind="query-params")  # fmt: skip
+
+wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, show, everything)
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    mode = st.segmented_control(
+        "Mode", [ONE, MANY], default=ONE, required=True, key="mode", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    st.page_link("pages/suspects/apply.py", label="Apply the verdicts", icon=":material/task_alt:")
+(desk if mode == ONE else board).show(dataset, wanted, reviewer)
