@@ -13,9 +13,11 @@ from .changelog import Cause
 from .dataset import Dataset
 from .frame import Frame
 from .review import opinions
-from .runs import find
+from .frame import find
 from .schema import REMOVED
 from .verdicts import RELABEL, REMOVE
+
+SITTING_MINUTES = 30
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,49 @@ def apply_verdicts(
         info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove)}
         edits.change(frame, ids, edit, Cause(changelog.VERDICTS, who, info))
     return wanted
+
+
+def sittings(dataset: Dataset) -> pd.DataFrame:
+    """Who gave how many verdicts when, latest first: a row for verdicts that one reviewer gave
+    without a break of SITTING_MINUTES.
+
+    Columns: reviewer, first, last (ISO 8601), verdicts, wrong (to relabel or remove), standing (how
+    many are not undone), from_batch, to_batch.
+    """
+    log = verdicts.read(dataset.view().frame)
+    said = np.flatnonzero(log.verdict < verdicts.UNDO)
+    said = said[np.argsort(log.reviewer[said], kind="stable")]
+    times = pd.to_datetime(log.time[said]).to_numpy()
+    breaks = np.diff(times) > np.timedelta64(SITTING_MINUTES, "m")
+    begins = np.concatenate([[True], breaks | (np.diff(log.reviewer[said]) != 0)])[: len(said)]
+    table = pd.DataFrame(
+        {
+            "sitting": np.cumsum(begins),
+            "reviewer": np.array([*log.reviewers, None], object)[log.reviewer[said]],
+            "time": log.time[said],
+            "batch": log.batch[said],
+            "wrong": np.isin(log.verdict[said], (RELABEL, REMOVE)),
+            "standing": log.standing()[said],
+        }
+    )
+    rows = table.groupby("sitting").agg(
+        reviewer=("reviewer", "first"), first=("time", "first"), last=("time", "last"),
+        verdicts=("batch", "size"), wrong=("wrong", "sum"), standing=("standing", "sum"),
+        from_batch=("batch", "min"), to_batch=("batch", "max"),
+    )  # fmt: skip
+    return rows.sort_values("last", ascending=False).reset_index(drop=True)
+
+
+def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
+    """Undo this reviewer's batches from `first` to `last` that stand. Returns how many verdicts."""
+    frame = dataset.view().frame
+    with frame.store.writing():
+        log = verdicts.read(frame)
+        rows = log.standing() & (log.reviewer == log.code(reviewer))
+        rows &= (log.batch >= first) & (log.batch <= last)
+        if rows.any():
+            verdicts.append_events(frame, who, verdicts.UNDO, np.unique(log.batch[rows]))
+    return int(rows.sum())
 
 
 def verdict_counts(dataset: Dataset) -> pd.DataFrame:

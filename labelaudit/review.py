@@ -13,7 +13,7 @@ from .dataset import Dataset
 from .errors import LabelAuditError
 from .frame import MISSING, as_ids
 from .rank import check_score, suspects
-from .runs import find
+from .frame import find
 from .schema import REMOVED
 from .verdicts import KEEP, REDO, RELABEL, REMOVE, UNDO, UNSURE, VERDICTS
 
@@ -202,7 +202,7 @@ class Review:
             batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
             if batch is None:
                 return np.empty(0, np.int64)
-            verdicts.append_event(self._frame, self.reviewer, event, batch)
+            verdicts.append_events(self._frame, self.reviewer, event, np.array([batch]))
         return log.samples_of(batch)
 
     def judged(self) -> np.ndarray:

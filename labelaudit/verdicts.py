@@ -133,17 +133,15 @@ def append(
     return int(ids[0])
 
 
-def append_event(frame: Frame, reviewer: str, event: int, batch: int) -> None:
-    """Write that a batch is undone, or redone."""
+def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) -> None:
+    """Write that these batches are undone, or redone (UNDO, REDO)."""
     check_reviewer(reviewer)
     with frame.store.writing():
-        log = read(frame)
-        nothing = np.array([MISSING])
-        samples = np.array([NO_SAMPLE])
-        ids, batches = np.array([log.next_id]), np.array([batch])
-        _write(
-            frame, log, _rows(ids, batches, samples, reviewer, np.array([event]), nothing, nothing)
-        )
+        log, count = read(frame), len(batches)
+        ids = np.arange(log.next_id, log.next_id + count)
+        samples, nothing = np.full(count, NO_SAMPLE), np.full(count, MISSING)
+        events = np.full(count, event)
+        _write(frame, log, _rows(ids, batches, samples, reviewer, events, nothing, nothing))
 
 
 def check_reviewer(name: str) -> str:
