@@ -9,9 +9,10 @@ import pandas as pd
 
 from .dataset import Dataset
 from .errors import LabelAuditError
+from .frame import find
 from .noise import MISTAKE
 from .progress import Meter, ProgressCallback, ignore
-from .runs import Run, find
+from .runs import Run
 from .scores import SCORES, Score, default_score
 from .view import View
 
