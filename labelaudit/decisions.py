@@ -11,9 +11,8 @@ import pandas as pd
 from . import changelog, edits, verdicts
 from .changelog import Cause
 from .dataset import Dataset
-from .frame import Frame
+from .frame import Frame, find
 from .review import opinions
-from .frame import find
 from .schema import REMOVED
 from .verdicts import RELABEL, REMOVE
 

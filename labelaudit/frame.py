@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 
 from . import schema
 from .errors import LabelAuditError
-from .store import Store
+from .store import OFFSET, Store
 
 MISSING = -1  # a class index or split code that is null
 CACHED_SELECTIONS = 16
+BLOCK_ROWS = 1_000_000  # read at once of the ids of a table of blocks
 SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
 
@@ -198,6 +199,29 @@ class Frame:
         wanted = ids[np.isin(ids, found)] if len(found) < len(ids) else ids
         return rows.take(order[np.searchsorted(found[order], wanted)])
 
+    @steadily
+    def epoch_blocks(self, table: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ids of one block, and the epoch of each block, of a table that holds one block an epoch,
+        always of the same ids in the same order. None where it is not of this kind."""
+
+        def load() -> tuple[np.ndarray, np.ndarray] | None:
+            ids = np.empty(0, np.int64)
+            for batch in self.store.batches(table, ["id"], BLOCK_ROWS):
+                ids = np.concatenate([ids, batch["id"].to_numpy()])
+                falls = np.flatnonzero(np.diff(ids) <= 0)
+                if len(falls):  # the next block begins
+                    ids = ids[: falls[0] + 1]
+                    break
+            total = self.store.count(table)
+            if not total or total % len(ids):
+                return None
+            starts = list(range(0, total, len(ids)))
+            first = self.store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
+            same = (first["id"].to_numpy() == ids[0]).all()
+            return (ids, first["epoch"].to_numpy()) if same else None
+
+        return self.cached((table, "blocks"), self.store.stamp(table), load)
+
     # --- ids to positions ---
 
     @steadily
@@ -304,6 +328,12 @@ class Frame:
         known = places >= 0
         aligned[places[known]] = values[known]
         return aligned
+
+
+def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of `wanted` in sorted `ids`, and a mask of those that are there."""
+    places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
+    return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))
 
 
 def as_ids(ids) -> np.ndarray:

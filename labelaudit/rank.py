@@ -9,8 +9,9 @@ import pandas as pd
 
 from .dataset import Dataset
 from .errors import LabelAuditError
+from .frame import find
 from .progress import Meter, ProgressCallback, ignore
-from .runs import Run, find
+from .runs import Run
 from .schema import MISTAKE, REMOVED
 from .scores import SCORES, Score, default_score
 from .view import View

@@ -11,9 +11,8 @@ import numpy as np
 from . import verdicts
 from .dataset import Dataset
 from .errors import LabelAuditError
-from .frame import MISSING, as_ids
+from .frame import MISSING, as_ids, find
 from .rank import check_score, suspects
-from .frame import find
 from .schema import REMOVED
 from .verdicts import KEEP, REDO, RELABEL, REMOVE, UNDO, UNSURE, VERDICTS
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
-from . import home, schema
+from . import dynamics, embeddings, home, schema
+from .dynamics import Dynamics
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, GONE, MISSING, Frame
+from .frame import BEGUN, FINISHED, GONE, MISSING, Frame, as_ids, find
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
+LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class Run:
@@ -86,26 +89,32 @@ class Run:
 
     # --- predictions ---
 
-    def write_predictions(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
-        """Store (ids, logits float32 (n, C)) as they come; ids predicted before are replaced.
+    def write_predictions(self, batches: Iterable[tuple[np.ndarray, ...]]) -> int:
+        """Store (ids, logits float32 (n, C)) or (ids, logits, embeddings float (n, D)) as they
+        come; ids predicted before are replaced.
 
-        One commit: an error on the way, or a logit that is not finite, leaves what was there.
-        Returns how many were written.
+        One commit: an error on the way, or a number that is not finite, leaves what was there.
+        Embeddings are kept in half precision. Returns how many were written.
         """
-        classes, table = len(self.classes), self._table("predictions")
-        columns = schema.predictions(classes)
+        table = self._table("predictions")
+        # Without the dataset's lock, which would be held as long as the model takes: only this
+        # run writes to this table.
+        self._check_dataset()
+        batches = iter(batches)
+        first = next(batches, None)
+        width = self._embedding_width(first)
+        columns = schema.predictions(len(self.classes), width)
         written = 0
 
         def rows() -> Iterator[pa.RecordBatch]:
             nonlocal written
-            for ids, logits in batches:
+            for ids, logits, *rest in chain([] if first is None else [first], batches):
                 written += len(ids)
-                yield _prediction_batch(ids, logits, classes, columns)
+                yield _prediction_batch(ids, logits, rest[0] if rest else None, columns)
 
-        # Without the dataset's lock, which would be held as long as the model takes: only this
-        # run writes to this table.
-        self._check_dataset()
         if self._store.exists(table):
+            if width and self._store.vector_width(table, embeddings.COLUMN) is None:
+                self._store.add_column(table, schema.embedding(width))
             self._store.upsert(table, rows(), columns)
         else:
             self._store.overwrite(table, rows(), columns)
@@ -116,6 +125,19 @@ class Run:
             self._store.drop(table)
             raise
         return written
+
+    def _embedding_width(self, batch: tuple[np.ndarray, ...] | None) -> int | None:
+        """Of what is written from now on: that of the stored embeddings, or of the first batch."""
+        stored = self._store.vector_width(self._table("predictions"), embeddings.COLUMN)
+        if batch is None or len(batch) < 3:
+            return stored
+        width = batch[2].shape[-1]
+        if stored not in (None, width):
+            raise LabelAuditError(
+                f"embeddings of {width} numbers were given for run {self.name!r}, which keeps "
+                f"{stored} of each sample: write them to a new run."
+            )
+        return width
 
     def has_predictions(self) -> bool:
         return self._store.exists(self._table("predictions"))
@@ -128,6 +150,38 @@ class Run:
             logits = batch["logits"].flatten().to_numpy().reshape(-1, classes)
             yield batch["id"].to_numpy(), logits
 
+    # --- embeddings ---
+
+    def has_embeddings(self) -> bool:
+        """Whether some prediction has one; those made by earlier versions have none."""
+        return self._store.vector_width(self._table("predictions"), embeddings.COLUMN) is not None
+
+    def embeddings(self, ids: Sequence[int] | np.ndarray) -> np.ndarray | None:
+        """Embeddings of a few ids, float16 (n, D): what the model's last layer sees of them, the
+        mean over the copies that were looked at. NaN for a sample without one; None for a run
+        without any. Raises LabelAuditError for an id that does not exist."""
+        with self._store.steady():
+            return embeddings.read_some(self._frame, self._table("predictions"), as_ids(ids))
+
+    def neighbours(
+        self, ids: Sequence[int] | np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The k other samples that look most like each of these to the model.
+
+        Returns their ids, int64 (n, k), and cosine similarities of the embeddings, float32 (n, k),
+        -1 to 1, best first; padded with -1 and NaN where there are fewer. None for a run without
+        embeddings. Exact below some 50,000 samples, above it for 99.7 % of them. Raises
+        LabelAuditError for an id that does not exist.
+        """
+        with self._store.steady():
+            return embeddings.neighbours(self._frame, self._table("predictions"), as_ids(ids), k)
+
+    def index_embeddings(self) -> bool:
+        """Make `neighbours` fast at many samples; call it when predictions are written. Returns
+        whether there was something to do."""
+        table = self._table("predictions")
+        return self.has_embeddings() and self._store.index_vectors(table, embeddings.COLUMN)
+
     # --- training dynamics ---
 
     def append_dynamics(
@@ -138,34 +192,28 @@ class Run:
 
         labels: int (n,), the given classes that they are about.
         """
-        known = np.isfinite(margin) & np.isfinite(p_label)
-        columns = [
-            pa.array(ids[known], pa.int64()),
-            pa.array(np.full(int(known.sum()), epoch, np.int32)),
-            pa.array(labels[known], pa.int32()),
-            pa.array(margin[known], pa.float32()),
-            pa.array(p_label[known], pa.float32()),
-        ]
-        rows = pa.table(columns, schema=schema.DYNAMICS)
         with self._writing():
-            self._store.append(self._table("dynamics"), rows, schema.DYNAMICS)
+            dynamics.append(
+                self._store, self._table("dynamics"), epoch, ids, labels, margin, p_label
+            )
 
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
-        """What was recorded of these sorted ids; None for a run without dynamics."""
-        columns = ["id", "epoch", "label", "margin", "p_label"]
-        rows = self._store.read(self._table("dynamics"), columns)
-        if rows is None or not len(rows):
-            return None
-        places, known = find(ids, rows["id"].to_numpy())
-        places = places[known]
-        epochs, at = np.unique(rows["epoch"].to_numpy(), return_inverse=True)
-        at = at[known]
-        margin, p_label = np.full((2, len(epochs), len(ids)), np.nan, np.float32)
-        margin[at, places] = rows["margin"].to_numpy()[known]
-        p_label[at, places] = rows["p_label"].to_numpy()[known]
-        labels = np.full(len(ids), MISSING, np.int32)
-        labels[places] = rows["label"].to_numpy()[known]
-        return Dynamics(labels, margin, p_label)
+        """What was recorded of these sorted ids; None for a run without dynamics.
+
+        It reads all that was recorded: for a few samples `dynamics_of` is faster.
+        """
+        return dynamics.read(self._store, self._table("dynamics"), ids)
+
+    def dynamics_of(self, ids: Sequence[int] | np.ndarray) -> Dynamics | None:
+        """What was recorded of a few ids, in their order; None for a run without dynamics."""
+        with self._store.steady():
+            return dynamics.read_some(self._frame, self._table("dynamics"), as_ids(ids))
+
+    def class_curves(self) -> np.ndarray | None:
+        """Median p(label) of the samples given each class, after each epoch: float32 (epochs, C),
+        NaN for a class without samples. None for a run that did not record it."""
+        curves = self.info.get("class_curves")
+        return None if curves is None else np.array(curves, np.float32)
 
     def learned_labels(self, ids: np.ndarray) -> np.ndarray:
         """Classes, int32 (n,), that these sorted ids had in training; MISSING for others."""
@@ -233,14 +281,6 @@ class Run:
             )
 
 
-class Dynamics:
-    """Training dynamics of some samples: `labels` int (n,), and `margin` and `p_label`, float32
-    (epochs, n), NaN where not recorded, about those labels."""
-
-    def __init__(self, labels: np.ndarray, margin: np.ndarray, p_label: np.ndarray) -> None:
-        self.labels, self.margin, self.p_label = labels, margin, p_label
-
-
 def begin_run(frame: Frame, name: str | None = None) -> Run:
     """A run to write to: under `name`, or the first of `run-1`, `run-2` … that is free."""
     if name is not None:
@@ -270,36 +310,44 @@ def _gone(run_id: int, name: str, created: str) -> dict:
             "weights": None}  # fmt: skip
 
 
-def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of `wanted` in sorted `ids`, and a mask of those that are there."""
-    places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
-    return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))
-
-
 def _prediction_batch(
-    ids: np.ndarray, logits: np.ndarray, classes: int, columns: pa.Schema
+    ids: np.ndarray, logits: np.ndarray, vectors: np.ndarray | None, columns: pa.Schema
 ) -> pa.RecordBatch:
-    logits = np.ascontiguousarray(logits, np.float32)
-    if logits.shape != (len(ids), classes):
+    classes = columns.field("logits").type.list_size
+    logits = _checked(ids, logits, classes, "logits", "classes")
+    p = probabilities(logits)
+    label = p.argmax(axis=1)
+    arrays = [
+        pa.array(ids, pa.int64()),
+        pa.array(label, pa.int32()),
+        pa.array(p[np.arange(len(p)), label], pa.float32()),
+        pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), classes),
+    ]
+    if embeddings.COLUMN in columns.names:
+        kind = columns.field(embeddings.COLUMN).type
+        if vectors is None:
+            arrays.append(pa.nulls(len(ids), kind))
+        else:
+            vectors = _checked(ids, vectors, kind.list_size, "embeddings", "numbers each")
+            half = np.clip(vectors, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+            values = pa.array(half.reshape(-1))
+            arrays.append(pa.FixedSizeListArray.from_arrays(values, kind.list_size))
+    return pa.record_batch(arrays, schema=columns)
+
+
+def _checked(ids: np.ndarray, values: np.ndarray, width: int, what: str, unit: str) -> np.ndarray:
+    """What a model said of each sample, as float32 (n, width); an error if it is not that."""
+    values = np.ascontiguousarray(values, np.float32)
+    if values.shape != (len(ids), width):
         raise LabelAuditError(
-            f"logits of shape {logits.shape} were given for {len(ids)} samples and {classes} "
-            f"classes: they must be ({len(ids)}, {classes})."
+            f"{what} of shape {values.shape} were given for {len(ids)} samples and {width} "
+            f"{unit}: they must be ({len(ids)}, {width})."
         )
-    finite = np.isfinite(logits).all(axis=1)
+    finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         raise LabelAuditError(
-            f"the logits of sample {ids[row]} are not finite ({logits[row].tolist()[:5]} …): "
+            f"the {what} of sample {ids[row]} are not finite ({values[row].tolist()[:5]} …): "
             "nothing was stored; check the model (a lower learning rate often helps)."
         )
-    p = probabilities(logits)
-    label = p.argmax(axis=1)
-    return pa.record_batch(
-        [
-            pa.array(ids, pa.int64()),
-            pa.array(label, pa.int32()),
-            pa.array(p[np.arange(len(p)), label], pa.float32()),
-            pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), classes),
-        ],
-        schema=columns,
-    )
+    return values

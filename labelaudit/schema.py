@@ -9,7 +9,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     changes            appended                change (id in history), sample, label and tags before
     verdicts           appended                id, batch, sample, reviewer, verdict, label, given
     runs               one row a run           id, name, created, state, info, weights
-    predictions-<run>  one row a sample        id, label, confidence, logits
+    predictions-<run>  one row a sample        id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
     scores-<run>       overwritten whole       id, label, learned, one column a score
     meta               one row                 id, info (classes, source, next id); written last,
@@ -134,15 +134,21 @@ RUNS = pa.schema(
 BEFORE_SCORES = 3  # columns of a scores table that are no scores
 
 
-def predictions(classes: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ID,
-            ("label", pa.int32()),
-            ("confidence", pa.float32()),
-            ("logits", pa.list_(pa.float32(), classes)),
-        ]
-    )
+def predictions(classes: int, width: int | None = None) -> pa.Schema:
+    """width: of the embeddings, what the model's last layer sees of an image. Imported predictions
+    may have none, those of earlier versions have no such column; a row without one is null."""
+    columns = [
+        ID,
+        ("label", pa.int32()),
+        ("confidence", pa.float32()),
+        ("logits", pa.list_(pa.float32(), classes)),
+    ]
+    return pa.schema([*columns, embedding(width)] if width else columns)
+
+
+def embedding(width: int) -> pa.Field:
+    # half precision: neighbours are the same, at half the bytes
+    return pa.field("embedding", pa.list_(pa.float16(), width))
 
 
 def scores(names: list[str]) -> pa.Schema:

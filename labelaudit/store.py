@@ -14,8 +14,10 @@ from functools import cached_property
 os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns of every table that it creates
 
 import lancedb
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from lancedb.index import IvfFlat
 
 from . import home
 from .errors import LabelAuditError
@@ -28,6 +30,17 @@ COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
 # grows by a row a second would else leave a file for each in a folder that is listed at each read.
 KEPT_VERSIONS = timedelta(hours=1)
 LOCK_SECONDS = 120
+
+OFFSET = "_rowoffset"  # a column that `take` can give: a row's place in stored order
+
+NO_VECTOR = "null"  # what LanceDB makes of a row without an embedding; else it refuses such rows
+
+# Nearest rows of 50,000 are found by looking at all of them in 15 ms, of 1,000,000 in 300 ms. With
+# the index it is 12 ms, at recall 0.997 of the nearest ten; more partitions take longer to make
+# (1,000,000 x 96: 128 partitions 8 s, 256 partitions 24 s) and find fewer.
+EXACT_ROWS = 50_000
+ROWS_A_PARTITION = 8_000
+PROBES = 10  # partitions looked at in a search
 
 Stamp = tuple[int, str]
 _MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
@@ -106,6 +119,17 @@ class Store:
         handle = self._look(table)[0]
         return [] if handle is None else handle.schema.names
 
+    def count(self, table: str) -> int:
+        handle = self._look(table)[0]
+        return 0 if handle is None else handle.count_rows()
+
+    def vector_width(self, table: str, column: str) -> int | None:
+        """How many numbers each vector of this column has; None where there is no such column."""
+        handle = self._look(table)[0]
+        if handle is None or column not in handle.schema.names:
+            return None
+        return handle.schema.field(column).type.list_size
+
     def read(self, table: str, columns: Sequence[str], where: str | None = None) -> pa.Table | None:
         """These columns of the whole table, in stored order; None where there is no table.
 
@@ -129,6 +153,24 @@ class Store:
         handle = self._look(table)[0]
         return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
+    def nearest(
+        self, table: str, column: str, vectors: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The k rows nearest by cosine to each of these vectors (n, width), the nearest first.
+
+        Returns which vector (0 … n - 1), id and similarity (-1 to 1, float32) of all found, flat.
+        Rows without a vector, or with one of zeros, are never found.
+        """
+        handle = self._look(table)[0]
+        answers = []
+        for vector in np.asarray(vectors, np.float32):  # a few; all at once would take as long
+            query = handle.search(vector, vector_column_name=column).distance_type("cosine")
+            answers.append(query.nprobes(PROBES).select(["id", "_distance"]).limit(k).to_arrow())
+        of = np.repeat(np.arange(len(answers)), [len(answer) for answer in answers])
+        found = pa.concat_tables(answers)
+        distance = found["_distance"].to_numpy()
+        return of, found["id"].to_numpy(), np.clip(1 - distance, -1, 1).astype(np.float32)
+
     # --- writing: every call is one commit; a kill leaves the one before ---
 
     def overwrite(
@@ -136,7 +178,9 @@ class Store:
     ) -> None:
         schema = _marked(schema)
         with self._writing(table, data, schema) as rows:
-            handle = self._db.create_table(table, rows, schema=schema, mode="overwrite")
+            handle = self._db.create_table(
+                table, rows, schema=schema, mode="overwrite", on_bad_vectors=NO_VECTOR
+            )
             self._tidy(handle)
 
     def append(
@@ -154,7 +198,7 @@ class Store:
         with self._writing(table, data, schema) as rows:
             handle = self._open_or_create(table, schema)
             merge = handle.merge_insert("id").when_matched_update_all()
-            merge.when_not_matched_insert_all().execute(rows)
+            merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=NO_VECTOR)
             self._tidy(handle)
 
     def delete(self, table: str, where: str) -> None:
@@ -162,6 +206,29 @@ class Store:
         handle = self._open(table)
         if handle is not None:
             handle.delete(where)
+
+    def add_column(self, table: str, field: pa.Field) -> None:
+        """Give a table another column, null in every row that there is."""
+        self._open(table).add_columns(field)
+
+    def index_vectors(self, table: str, column: str) -> bool:
+        """Make `nearest` fast, where there are many rows that no index covers yet.
+
+        Returns whether one was made.
+        """
+        handle = self._open(table)
+        rows = handle.count_rows()
+        covered = sum(
+            index.num_indexed_rows for index in handle.list_indices() if index.columns == [column]
+        )
+        if rows - covered <= EXACT_ROWS:
+            return False
+        config = IvfFlat(
+            distance_type="cosine", num_partitions=rows // ROWS_A_PARTITION, max_iterations=10,
+            sample_rate=64,
+        )  # fmt: skip
+        handle.create_index(column, config=config, replace=True)
+        return True
 
     def drop(self, table: str) -> None:
         if self._open(table) is not None:

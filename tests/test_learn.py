@@ -16,12 +16,13 @@ from labelaudit.learn.compute import (
     augmented_copies,
     choose_device,
     forward,
+    forward_with_embeddings,
 )
 from labelaudit.learn.config import BACKBONES, MODELS
 from labelaudit.learn.images import Images
 from labelaudit.learn.models import Backbone, build_model, load_pretrained
 from labelaudit.learn.saved import load_model
-from labelaudit.learn.train import image_size, make_plan
+from labelaudit.learn.train import class_medians, image_size, make_plan
 
 QUICK = TrainConfig(epochs=2, threads=1)
 
@@ -459,3 +460,59 @@ def test_samples_added_while_a_model_learns_do_not_mix_up_ids(stripes):
     assert np.isfinite(recorded.margin[:, 5:-1]).all()
     assert run.info["classes"] == ["flat", "tall"]  # those that it learned
     assert predict(stripes) == 81
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_gives_embeddings(name, stripes):
+    model = build_model(TrainConfig(model=name), 3).eval()
+    images = Images(stripes.view().frame, stripes.view().ids, 32)
+    cpu, some = torch.device("cpu"), np.array([3, 70])
+    ((at, logits, vectors),) = forward_with_embeddings(model, images, some, cpu)
+    assert at.tolist() == [3, 70]
+    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+    assert vectors.shape == (2, last.in_features)
+    if name == "small":
+        assert vectors.shape[1] == 96
+    ((_, plain),) = forward(model, images, some, cpu)
+    np.testing.assert_array_equal(logits, plain)  # looking changes nothing
+    again = last(torch.from_numpy(vectors)).detach().numpy() * (0.25 if name == "small" else 1)
+    np.testing.assert_allclose(again, logits, atol=0.05, rtol=0.05)
+    assert not last._forward_pre_hooks
+
+
+def test_stored_embeddings_are_means_over_copies(stripes):
+    run = train(stripes, config=QUICK)
+    predict(stripes)
+    model, _ = load_model(stripes)
+    images = Images(stripes.view().frame, stripes.view().ids, 16)
+
+    def vectors(copies):
+        every = forward_with_embeddings(
+            model, images, np.arange(80), torch.device("cpu"), copies
+        )  # fmt: skip
+        return np.concatenate([v for _, _, v in every])
+
+    copies = augmented_copies(1, True)
+    mean = np.mean([vectors([copy]) for copy in copies], axis=0)
+    np.testing.assert_allclose(run.embeddings(stripes.view().ids), mean, rtol=2e-3, atol=1e-3)
+    predict(stripes, augment=False)
+    plain = vectors([Copy()]).astype(np.float16)
+    np.testing.assert_array_equal(run.embeddings(stripes.view().ids), plain)
+    near, cosine = run.neighbours([1], 10)
+    assert (near[0] % 2 == 1).all()  # stripes of its own kind: ids and labels alternate
+    assert cosine[0, 0] > 0.5
+
+
+def test_class_medians():
+    labels = np.array([2, 0, 0, 2, 2, 0, 0])
+    p = np.array([0.9, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7], np.float32)
+    assert class_medians(p, labels, 4) == [0.4, None, 0.4, None]
+
+
+def test_class_curves_are_no_part_of_what_is_reported(stripes):
+    seen = []
+    run = train(stripes, config=QUICK, progress=seen.append)
+    assert set(seen[-1].curves[0]) == set(run.info["curves"][0]) == {
+        "epoch", "loss", "train_accuracy", "validation_accuracy", "seconds",
+    }  # fmt: skip
+    assert run.class_curves().shape == (2, 2)

@@ -133,3 +133,23 @@ def forward(
         with torch.inference_mode(), autocast(device):
             logits = sum(model(copy.of(batch)).float() for copy in copies) / len(copies)
         yield at, logits.cpu().numpy()
+
+
+def forward_with_embeddings(
+    model: torch.nn.Module,
+    images: Images,
+    places: np.ndarray,
+    device: torch.device,
+    copies: Sequence[Copy] = (Copy(),),
+):
+    """Yield (places, logits float32 (n, C), embeddings float32 (n, D)): as `forward`, and what the
+    model's last linear layer got, the mean over the copies too."""
+    inputs: list[torch.Tensor] = []
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    hook = last.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].float()))
+    try:
+        for at, logits in forward(model, images, places, device, copies):
+            yield at, logits, torch.stack(inputs).mean(0).cpu().numpy()
+            inputs.clear()
+    finally:
+        hook.remove()

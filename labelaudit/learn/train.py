@@ -28,6 +28,7 @@ from .saved import save_model
 
 FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones
+MEDIANS = "class_medians"  # of a row of the curves: median p(label) of each class
 SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
 
@@ -302,6 +303,7 @@ class _Training:
                 "train_accuracy": float(right[self.plan.learned].mean()),
                 "validation_accuracy": float(right[self.plan.held_out].mean()),
                 "seconds": seconds,
+                MEDIANS: class_medians(p_label, self.plan.labels, len(self.plan.classes)),
             }
         )
         self.meter.report(**self._details(epoch, self.steps))
@@ -310,8 +312,12 @@ class _Training:
         last = self.curves[-1]["validation_accuracy"] if self.curves else None
         return {
             "epoch": epoch, "epochs": self.config.epochs, "step": step, "steps": self.steps,
-            "loss": self.loss, "accuracy": last, "curves": list(self.curves),
+            "loss": self.loss, "accuracy": last, "curves": self._plain_curves(),
         }  # fmt: skip
+
+    def _plain_curves(self) -> list[dict]:
+        """The curves of the whole: those of a thousand classes are too much to report each time."""
+        return [{k: v for k, v in row.items() if k != MEDIANS} for row in self.curves]
 
     def _save(self, stopped: bool) -> None:
         last = self.curves[-1] if self.curves else {}
@@ -327,7 +333,24 @@ class _Training:
             "held_out": len(self.plan.held_out),
             "validation_accuracy": last.get("validation_accuracy"),
             "seconds": last.get("seconds"),
-            "curves": self.curves,
+            "curves": self._plain_curves(),
+            "class_curves": [row[MEDIANS] for row in self.curves],
             "notes": self.notes,
         }
         save_model(self.run, self.average, info)
+
+
+def class_medians(p_label: np.ndarray, labels: np.ndarray, classes: int) -> list[float | None]:
+    """Median p(label) of the samples given each class, to four digits; None for an empty class.
+
+    p_label: float (n,). labels: int (n,), 0 … classes - 1.
+    """
+    order = np.lexsort((p_label, labels))
+    ends = np.cumsum(np.bincount(labels, minlength=classes))
+    starts = np.concatenate([[0], ends[:-1]])
+    lower, upper = (starts + ends - 1) // 2, (starts + ends) // 2
+    there = starts < ends
+    inside = order[np.stack([lower, upper])[:, there]]
+    medians = np.full(classes, np.nan)
+    medians[there] = p_label[inside].mean(axis=0)
+    return [None if np.isnan(value) else round(value, 4) for value in medians.tolist()]

@@ -7,6 +7,7 @@ import streamlit as st
 from .. import evidence
 from ..dataset import Dataset
 from ..review import QueueFilter
+from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from . import charts
 from .images import LARGE, pictures
@@ -14,6 +15,8 @@ from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
 
 KEY = "desk"
 AHEAD = 2  # samples sent before they are shown
+# A rehearsal would be none if the desk said what is a planted mistake.
+HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
 KEPT = 64  # … and kept here, for going back
 
 # What a person sees of a label, a name or a path goes to the browser as data and is set as text.
@@ -112,7 +115,8 @@ def _make(sitting: Sitting, ids: list[int]) -> list[dict]:
 
 def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:
     return {
-        "id": sample.id, "filepath": sample.filepath, "split": sample.split, "tags": sample.tags,
+        "id": sample.id, "filepath": sample.filepath, "split": sample.split,
+        "tags": [tag for tag in sample.tags if tag not in HIDDEN_TAGS],
         "image": picture.uri, "small": picture.small,
         "given": found.given, "suggested": found.suggested, "why": found.why,
         "probabilities": list(found.probabilities.items()),

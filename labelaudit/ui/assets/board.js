@@ -1,6 +1,5 @@
 // Many suspects at once: choose some on a page, or all of the queue, and give them one verdict.
 
-const NUMBER_KEYS = "1234567890"
 
 class Board {
   constructor(root) {
@@ -13,7 +12,9 @@ class Board {
   }
 
   update(data, send) {
+    const decided = this.channel.waiting?.kind === "decide"
     this.channel.update(data.answered, send)
+    if (decided && !this.channel.waiting) this.clear() // what was chosen has its verdict
     const page = `${data.version}/${data.place}/${data.items.map((item) => item.id).join()}`
     if (page !== this.page) this.clear()
     const fresh = page !== this.page
@@ -54,8 +55,7 @@ class Board {
   press(event) {
     const key = keyOf(event)
     if (key === null || !this.data) return
-    const classes = this.data.classes
-    const number = key.length === 1 ? NUMBER_KEYS.indexOf(key) : -1
+    const named = numberKeys(this.data.classes).get(key)
     const actions = {
       a: () => this.decide("accept"), Enter: () => this.decide("accept"),
       k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
@@ -64,7 +64,7 @@ class Board {
       ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
     }
     let action = actions[key]
-    if (number >= 0 && number < classes.length) action = () => this.decide("relabel", classes[number])
+    if (named !== undefined) action = () => this.decide("relabel", named)
     if (!action) return
     event.preventDefault()
     event.stopPropagation()
@@ -141,7 +141,7 @@ class Board {
     const { reviewed, wrong } = data.progress
     const number = (n) => n.toLocaleString("en")
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
-    parts.bar.style.width = data.total ? percent(reviewed / data.total, 2) : "0"
+    parts.bar.style.width = data.total ? width(reviewed / data.total) : "0"
     parts.figures.textContent = `${number(data.total)} in this queue · ${number(reviewed)} reviewed · ${number(wrong)} wrong`
     const on = this.all ? data.total : this.chosen.size
     const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))

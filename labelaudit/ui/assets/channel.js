@@ -79,7 +79,17 @@ function keyButton(words, key, press, name = "") {
   return made
 }
 
-const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} %`
+const percent = (share) => `${(share * 100).toFixed(0)} %`
+const width = (share) => `${(share * 100).toFixed(2)}%` // as CSS takes it
+
+// The first ten classes have a number key each: their own where they are digits, else by their place.
+const NUMBER_KEYS = "1234567890"
+
+function numberKeys(classes) {
+  const first = classes.slice(0, NUMBER_KEYS.length)
+  const digits = first.every((name) => name.length === 1 && NUMBER_KEYS.includes(name))
+  return new Map(first.map((name, i) => [digits ? name : NUMBER_KEYS[i], name]))
+}
 const WORDS = { keep: "kept", relabel: "relabelled", remove: "removed", unsure: "unsure" }
 
 function verdictWords({ verdict, label }) {

@@ -2,7 +2,6 @@
 // moves on when the server has answered that the verdict is on disk.
 
 const SIZE = { curve: [300, 118] }
-const NUMBER_KEYS = "1234567890"
 
 class Desk {
   constructor(root) {
@@ -69,8 +68,7 @@ class Desk {
   press(event) {
     const key = keyOf(event)
     if (key === null || !this.data) return
-    const classes = this.data.classes
-    const number = key.length === 1 ? NUMBER_KEYS.indexOf(key) : -1
+    const named = numberKeys(this.data.classes).get(key)
     const actions = {
       a: () => this.decide("accept"), Enter: () => this.decide("accept"),
       k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
@@ -80,7 +78,7 @@ class Desk {
       "/": () => this.search.focus(), g: () => this.jump.select(),
     }
     let action = actions[key]
-    if (number >= 0 && number < classes.length) action = () => this.decide("relabel", classes[number])
+    if (named !== undefined) action = () => this.decide("relabel", named)
     if (!action) return
     event.preventDefault()
     event.stopPropagation()
@@ -198,7 +196,7 @@ class Desk {
     if (this.root.activeElement !== this.jump) this.jump.value = ended ? data.total : data.place + 1
     this.jump.size = Math.max(this.jump.value.length, 2)
     this.parts.count.textContent = `of ${data.total.toLocaleString("en")}`
-    this.parts.bar.style.width = data.total ? percent(reviewed / data.total, 2) : "0"
+    this.parts.bar.style.width = data.total ? width(reviewed / data.total) : "0"
     const figures = [`${reviewed.toLocaleString("en")} reviewed`, `${wrong.toLocaleString("en")} wrong`]
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
     this.parts.figures.textContent = figures.join(" · ")
@@ -242,11 +240,10 @@ class Desk {
   }
 
   drawClasses(item) {
-    const first = this.data.classes.slice(0, NUMBER_KEYS.length)
     this.parts.classes.replaceChildren(
-      ...first.map((name, i) => {
+      ...[...numberKeys(this.data.classes)].map(([key, name]) => {
         const mark = name === item.suggested ? "suggested" : name === item.given ? "given" : ""
-        const button = keyButton(name, NUMBER_KEYS[i], () => this.decide("relabel", name), `small ${mark}`)
+        const button = keyButton(name, key, () => this.decide("relabel", name), `small ${mark}`)
         button.style.setProperty("--dot", this.data.colors[name])
         return button
       }),
@@ -259,7 +256,7 @@ class Desk {
     const mark = name === item.given ? " given" : name === item.suggested ? " suggested" : ""
     const track = element("div", "track")
     const fill = element("div", "fill")
-    fill.style.width = percent(share, 1)
+    fill.style.width = width(share)
     fill.style.background = this.data.colors[name]
     track.append(fill)
     row.append(element("span", `name${mark}`, name), track, element("span", "value", percent(share)))
@@ -312,10 +309,10 @@ function curves(item, colors) {
   for (const share of [0, 0.5, 1]) {
     const [, y] = at([share])[0]
     add("line", { x1: left, x2: width - 4, y1: y, y2: y, class: "grid" })
-    add("text", { x: left - 4, y: y + 3.5, class: "tick end" }, percent(share))
+    add("text", { x: left - 4, y: y + 3.5, class: "tick right" }, percent(share))
   }
   add("text", { x: left, y: height - 3, class: "tick" }, "epoch 1")
-  add("text", { x: width - 4, y: height - 3, class: "tick end" }, String(item.p_given.length))
+  add("text", { x: width - 4, y: height - 3, class: "tick right" }, String(item.p_given.length))
   const line = (values, name, color) => {
     if (!values) return
     const points = at(values)
