@@ -37,10 +37,13 @@ class QueueFilter:
 
 
 class Queue:
-    """Sample ids in the order in which they are reviewed. It does not change under the reviewer."""
+    """Sample ids in the order in which they are reviewed. It does not change under the reviewer.
 
-    def __init__(self, ids: np.ndarray) -> None:
-        self.ids = ids
+    `scope`: all ids that the filter lets through whatever their verdicts, in the same order.
+    """
+
+    def __init__(self, ids: np.ndarray, scope: np.ndarray) -> None:
+        self.ids, self.scope = ids, scope
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,9 +59,13 @@ class Queue:
         at, known = find(ids, np.array([sample]))
         return int(order[at[0]]) if known[0] else None
 
-    def holds(self, samples: np.ndarray) -> np.ndarray:
-        """Mask, bool (n,), of the samples that are in the queue."""
-        return find(self._sorted[0], samples)[1]
+    @cached_property
+    def _sorted_scope(self) -> np.ndarray:
+        return self._sorted[0] if self.scope is self.ids else np.sort(self.scope)
+
+    def covers(self, samples: np.ndarray) -> np.ndarray:
+        """Mask, bool (n,), of the samples that are in the scope."""
+        return find(self._sorted_scope, samples)[1]
 
 
 def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
@@ -82,7 +89,8 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     if wanted.low is not None or wanted.high is not None:
         low = -np.inf if wanted.low is None else wanted.low
         view = view.between(score, low, np.inf if wanted.high is None else wanted.high)
-    return Queue(_of_status(dataset, view.ids, wanted.status, reviewer))
+    scope = view.ids
+    return Queue(_of_status(dataset, scope, wanted.status, reviewer), scope)
 
 
 def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:
@@ -132,7 +140,7 @@ class Verdict:
 class Reviewed:
     """How far a reviewer is with a queue."""
 
-    total: int  # samples in the queue
+    total: int  # samples that the filter lets through, whatever their verdicts
     reviewed: int  # of these with a verdict of this reviewer
     wrong: int  # of these to be relabelled or removed
     recent: int  # of the reviewer's latest verdicts, at most RECENT, on any sample …
@@ -240,8 +248,8 @@ class Review:
         rows = log.current()
         rows = rows[log.reviewer[rows] == log.code(self.reviewer)]
         wrong = np.isin(log.verdict[rows], (RELABEL, REMOVE))
-        inside = queue.holds(log.sample[rows])
+        inside = queue.covers(log.sample[rows])
         return Reviewed(
-            len(queue), int(inside.sum()), int((inside & wrong).sum()),
+            len(queue.scope), int(inside.sum()), int((inside & wrong).sum()),
             len(rows[-RECENT:]), int(wrong[-RECENT:].sum()),
         )  # fmt: skip

@@ -28,10 +28,6 @@ def chosen(title: str, names: list[str], key: str, column) -> str | None:
 
 
 with st.sidebar:
-    reviewer = st.text_input(
-        "Reviewer", state.reviewer(), key="reviewer", bind="query-params", max_chars=64,
-        help="Your verdicts are kept under this name; others keep theirs.",
-    ).strip() or state.reviewer()  # fmt: skip
     st.markdown("**Show**")
     show = st.selectbox("Status", list(SHOW), format_func=SHOW.get, key="show",
                         bind="query-params", label_visibility="collapsed")  # fmt: skip
@@ -52,6 +48,10 @@ with st.sidebar:
         high = right.number_input("To", value=None, key="high", bind="query-params", format="%.4f")
         everything = st.toggle("All samples, not only suspects", key="everything",
                                bind="query-params")  # fmt: skip
+    reviewer = st.text_input(
+        "Reviewer", state.reviewer(), key="reviewer", bind="query-params", max_chars=64,
+        help="Your verdicts are kept under this name; others keep theirs.",
+    ).strip() or state.reviewer()  # fmt: skip
 
 wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, show, everything)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

@@ -138,11 +138,11 @@ class Board {
 
   draw() {
     const { data, parts } = this
-    const { reviewed, wrong } = data.progress
+    const { total, reviewed, wrong } = data.progress
     const number = (n) => n.toLocaleString("en")
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
-    parts.bar.style.width = data.total ? width(reviewed / data.total) : "0"
-    parts.figures.textContent = `${number(data.total)} in this queue · ${number(reviewed)} reviewed · ${number(wrong)} wrong`
+    parts.bar.style.width = total ? width(reviewed / total) : "0"
+    parts.figures.textContent = `${number(reviewed)} of ${number(total)} reviewed · ${number(wrong)} wrong`
     const on = this.all ? data.total : this.chosen.size
     const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))
     this.every.firstChild.textContent = full ? "Choose none" : `Choose these ${data.items.length}`

@@ -192,12 +192,13 @@ class Desk {
 
   drawProgress(ended) {
     const { data } = this
-    const { reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
+    const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
     if (this.root.activeElement !== this.jump) this.jump.value = ended ? data.total : data.place + 1
     this.jump.size = Math.max(this.jump.value.length, 2)
     this.parts.count.textContent = `of ${data.total.toLocaleString("en")}`
-    this.parts.bar.style.width = data.total ? width(reviewed / data.total) : "0"
-    const figures = [`${reviewed.toLocaleString("en")} reviewed`, `${wrong.toLocaleString("en")} wrong`]
+    this.parts.bar.style.width = total ? width(reviewed / total) : "0"
+    const number = (n) => n.toLocaleString("en")
+    const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
     this.parts.figures.textContent = figures.join(" · ")
     this.undo.disabled = !data.can_undo
