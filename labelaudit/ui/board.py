@@ -63,6 +63,7 @@ def _data(sitting: Sitting) -> dict:
                for said in review.of(ids)]  # fmt: skip
         return {
             "answered": sitting.answered,
+            "reviewer": sitting.reviewer,
             "version": sitting.version,
             "note": sitting.note,
             "empty": empty_words(sitting.wanted),

@@ -84,3 +84,7 @@ def precision_curves(curves: pd.DataFrame, mistakes: int, chosen: str) -> None:
 
 def _draw(chart: alt.Chart, height: int = HEIGHT) -> None:
     st.altair_chart(chart.properties(height=height), width="stretch")
+
+
+def class_colors(classes: list[str]) -> dict[str, str]:
+    return {name: f"hsl({i * 137.5 % 360:.0f} 65% 55%)" for i, name in enumerate(classes)}

@@ -14,7 +14,7 @@ from .images import LARGE, pictures
 from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
 
 KEY = "desk"
-AHEAD = 2  # samples sent before they are shown
+AHEAD = 5  # samples made, and sent, before they are shown
 # A rehearsal would be none if the desk said what is a planted mistake.
 HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
 KEPT = 64  # … and kept here, for going back
@@ -62,6 +62,7 @@ def _data(sitting: Sitting, event: dict | None) -> dict:
         classes = sitting.dataset.classes
         return {
             "answered": sitting.answered,
+            "reviewer": sitting.reviewer,
             "version": sitting.version,
             "note": sitting.note,
             "empty": empty_words(sitting.wanted),
@@ -79,24 +80,36 @@ def _data(sitting: Sitting, event: dict | None) -> dict:
 
 
 def _items(sitting: Sitting, have: set[int]) -> list[dict]:
-    """The current sample and the next ones, but for those that the browser has."""
+    """The current sample and the next ones that are made, but for those that the browser has.
+
+    Others are made while the reviewer looks: the answer to a verdict does not wait for them.
+    """
+    ids = _upcoming(sitting)
+    if not ids:
+        return []
+    sitting.collect(wait=ids[0] not in sitting.known)
+    known = sitting.known
+    if ids[0] not in known:
+        known.update(_make(sitting, ids[:1]))
+    missing = [sample for sample in ids if sample not in known]
+    if missing:
+        sitting.prepare(lambda: _make(sitting, missing))
+    for sample in list(known)[:-KEPT]:
+        del known[sample]
+    return [known[sample] for sample in ids if sample in known and sample not in have]
+
+
+def _upcoming(sitting: Sitting) -> list[int]:
+    """The current sample and those that will come after it; none at the queue's end."""
     places, place = [], sitting.place
     while place < len(sitting.queue) and len(places) <= AHEAD:
         places.append(place)
         place = sitting.following(place)
-    ids = [int(sitting.queue.ids[place]) for place in places]
-    known = sitting.known
-    new = [sample for sample in ids if sample not in known]
-    if new:
-        known.update(zip(new, _make(sitting, new), strict=True))
-    items = [known[sample] for sample in ids if sample not in have]
-    for sample in list(known)[:-KEPT]:
-        del known[sample]
-    return items
+    return sitting.queue.ids[places].tolist()
 
 
-def _make(sitting: Sitting, ids: list[int]) -> list[dict]:
-    """Samples as the browser draws them."""
+def _make(sitting: Sitting, ids: list[int]) -> dict[int, dict]:
+    """Samples by id, as the browser draws them."""
     dataset = sitting.dataset
     run = dataset.run(sitting.wanted.run).name
     view = dataset.view(run)
@@ -105,12 +118,8 @@ def _make(sitting: Sitting, ids: list[int]) -> list[dict]:
     near = sorted({sample for each in found for sample, _, _ in each.neighbours})
     thumbnails = dict(zip(near, pictures(made, view.take(near)), strict=True)) if near else {}
     samples = view.take(ids)
-    return [
-        _item(sample, picture, each, thumbnails)
-        for sample, picture, each in zip(
-            samples, pictures(made, samples, LARGE), found, strict=True
-        )
-    ]
+    shown = zip(samples, pictures(made, samples, LARGE), found, strict=True)
+    return {sample.id: _item(sample, picture, each, thumbnails) for sample, picture, each in shown}
 
 
 def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:

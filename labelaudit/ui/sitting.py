@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +12,21 @@ import streamlit as st
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError
-from ..review import DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
+from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
 
 ASSETS = Path(__file__).with_name("assets")
+STATUS = "show"  # in the address: one of these, in words
+STATUS_WORDS = {
+    TODO: "not yet reviewed by me",
+    ALL: "all suspects",
+    MINE: "reviewed by me",
+    DISAGREED: "reviewers disagree",
+}
 SAMPLE = "sample"  # in the address: the sample that is shown
 LOOK_AHEAD = 4096  # places looked through at once for one without a verdict
+
+
+_workers = ThreadPoolExecutor(2, thread_name_prefix="look-ahead")
 
 
 @dataclass
@@ -31,6 +42,7 @@ class Sitting:
     note: str = ""  # said once beside the answer
     known: dict = field(default_factory=dict)  # what was made for the browser, by sample id
     version: str = ""  # of all that `known` was made from
+    being_made: Future | None = None  # more of `known`
 
     @property
     def review(self) -> Review:
@@ -54,6 +66,19 @@ class Sitting:
             if open_ones.any():
                 return start + int(open_ones.argmax())
         return len(self.queue)
+
+    def prepare(self, make: Callable[[], dict]) -> None:
+        """Have more of `known` made in the background, one piece at a time."""
+        if self.being_made is None:
+            self.being_made = _workers.submit(make)
+
+    def collect(self, wait: bool) -> None:
+        """Take what was made in the background, if it is ready or waited for."""
+        made = self.being_made
+        if made and (wait or made.done()):
+            self.being_made = None
+            if not made.exception():  # else it is made anew where its error can be said
+                self.known.update(made.result())
 
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
         """Do what an event asks for, once, however often the browser sends it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import streamlit as st
 
 from ..changelog import user
@@ -11,6 +13,7 @@ from ..errors import LabelAuditError
 DATASET = "dataset"  # name of the chosen dataset
 NEXT_DATASET = "next_dataset"  # name that the picker is to show from the next run on
 WATCHED_JOB = "watched_job"  # id of the job that this session started and has not seen end
+REVIEWER = "labelaudit_reviewer"  # name of a cookie that assets/channel.js sets
 SAMPLE = "digits"  # the embedded dataset
 
 
@@ -46,5 +49,6 @@ def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
 
 
 def reviewer() -> str:
-    """Whose verdicts these are if nobody says so: the user of this machine."""
-    return user()
+    """Whose verdicts these are if nobody says so: who reviewed last in this browser, else the user
+    of this machine. (Not in the address: whoever opens a link is somebody else.)"""
+    return unquote(st.context.cookies.get(REVIEWER, "")).strip()[:64] or user()

@@ -13,7 +13,9 @@ from labelaudit.decisions import (
 from labelaudit.errors import LabelAuditError
 from labelaudit.export import labels_csv
 from labelaudit.history import START, list_changes, return_to
+from labelaudit.review import DISAGREED
 from labelaudit.ui import grid, jobs, state
+from labelaudit.ui.sitting import STATUS, STATUS_WORDS
 
 dataset = state.current()
 st.title("Apply the verdicts")
@@ -41,7 +43,7 @@ def figures(wanted) -> None:
         for title, value in shown[:3] + [pair for pair in shown[3:] if pair[1]]:
             st.metric(title, f"{value:,}", width="content")
     if len(wanted.disagreed):
-        st.page_link("pages/suspects/review.py", query_params={"show": "disagreed"},
+        st.page_link("pages/suspects/review.py", query_params={STATUS: STATUS_WORDS[DISAGREED]},
                      label="Look at the disagreements: they are left alone until they are settled",
                      icon=":material/group:")  # fmt: skip
     if len(wanted.outdated):

@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from labelaudit.review import ALL, DISAGREED, MINE, TODO, QueueFilter
+from labelaudit.review import QueueFilter
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import board, desk, jobs, state
+from labelaudit.ui.sitting import STATUS, STATUS_WORDS
 
 ANY = "any"
 ONE, MANY = "One by one", "Many at once"
-SHOW = {TODO: "not yet reviewed by me", ALL: "all suspects", MINE: "reviewed by me",
-        DISAGREED: "reviewers disagree"}  # fmt: skip
 
 dataset = state.current()
 runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
@@ -29,8 +28,8 @@ def chosen(title: str, names: list[str], key: str, column) -> str | None:
 
 with st.sidebar:
     st.markdown("**Show**")
-    show = st.selectbox("Status", list(SHOW), format_func=SHOW.get, key="show",
-                        bind="query-params", label_visibility="collapsed")  # fmt: skip
+    status = st.selectbox("Status", list(STATUS_WORDS), format_func=STATUS_WORDS.get, key=STATUS,
+                          bind="query-params", label_visibility="collapsed")  # fmt: skip
     left, right = st.columns(2, gap="small")
     given = chosen("Given", dataset.classes, "given", left)
     predicted = chosen("Looks like", dataset.classes, "predicted", right)
@@ -49,11 +48,11 @@ with st.sidebar:
         everything = st.toggle("All samples, not only suspects", key="everything",
                                bind="query-params")  # fmt: skip
     reviewer = st.text_input(
-        "Reviewer", state.reviewer(), key="reviewer", bind="query-params", max_chars=64,
+        "Reviewer", state.reviewer(), key="reviewer", persist_state="session", max_chars=64,
         help="Your verdicts are kept under this name; others keep theirs.",
     ).strip() or state.reviewer()  # fmt: skip
 
-wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, show, everything)
+wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, status, everything)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     mode = st.segmented_control(
         "Mode", [ONE, MANY], default=ONE, required=True, key="mode", bind="query-params",

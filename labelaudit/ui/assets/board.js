@@ -14,6 +14,7 @@ class Board {
   update(data, send) {
     const decided = this.channel.waiting?.kind === "decide"
     this.channel.update(data.answered, send)
+    rememberReviewer(data.reviewer)
     if (decided && !this.channel.waiting) this.clear() // what was chosen has its verdict
     const page = `${data.version}/${data.place}/${data.items.map((item) => item.id).join()}`
     if (page !== this.page) this.clear()

@@ -59,6 +59,12 @@ function keyOf(event) {
   return key
 }
 
+// So that the next visit knows the name; ui/state.py reads it.
+function rememberReviewer(name) {
+  const kept = encodeURIComponent(name)
+  document.cookie = `labelaudit_reviewer=${kept}; path=/; max-age=31536000; samesite=strict`
+}
+
 function element(tag, name, text) {
   const made = document.createElement(tag)
   if (name) made.className = name

@@ -16,6 +16,7 @@ class Desk {
 
   update(data, send) {
     this.channel.update(data.answered, send)
+    rememberReviewer(data.reviewer)
     if (data.version !== this.version) this.items.clear()
     this.version = data.version
     for (const item of data.items) {
