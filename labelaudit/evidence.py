@@ -128,8 +128,10 @@ def explain(
     epochs = [value for value in p_given or [] if value is not None]
     if epochs:
         believed = sum(value > 0.5 for value in epochs)
-        often = "never" if not believed else f"in {believed} of {len(epochs)} epochs"
-        parts.append(f"it {often} believed {given} while it learned")
+        parts.append(
+            f"it believed {given} in {believed} of {len(epochs)} epochs" if believed
+            else f"it never believed {given} while it learned"
+        )  # fmt: skip
     if neighbours:
         alike = sum(label == suggested for _, label, _ in neighbours)
         own = sum(label == given for _, label, _ in neighbours)

@@ -31,8 +31,8 @@ _draw = st.components.v2.component(
 @st.fragment
 def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     """Draw the desk at this queue. Only this part of the page runs again for a verdict."""
-    sitting = sit_down(KEY, dataset, wanted, reviewer)
     event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
+    sitting = sit_down(KEY, dataset, wanted, reviewer, answering=bool(event))
     sitting.answer(event, lambda event: _act(sitting, event))
     if sitting.current is not None:
         st.query_params[SAMPLE] = str(sitting.current)

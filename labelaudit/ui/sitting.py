@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ STATUS_WORDS = {
     DISAGREED: "reviewers disagree",
 }
 SAMPLE = "sample"  # in the address: the sample that is shown
+CHECK_SECONDS = 5
 LOOK_AHEAD = 4096  # places looked through at once for one without a verdict
 
 
@@ -37,11 +39,12 @@ class Sitting:
     wanted: QueueFilter
     reviewer: str
     queue: Queue
+    version: str  # of all that `queue` and `known` are made from
+    checked: float = field(default_factory=time.monotonic)
     place: int = 0  # len(queue): past its end
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
     note: str = ""  # said once beside the answer
     known: dict = field(default_factory=dict)  # what was made for the browser, by sample id
-    version: str = ""  # of all that `known` was made from
     being_made: Future | None = None  # more of `known`
 
     @property
@@ -108,19 +111,30 @@ class Sitting:
             self.note = f"{count} {done}."
 
 
-def sit_down(key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Sitting:
-    """This session's sitting; a new one where the queue asked for, or what it is of, is another."""
+def sit_down(
+    key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str, answering: bool
+) -> Sitting:
+    """This session's sitting; a new one where the queue asked for, or what it is of, is another.
+
+    answering: an event of the browser's. Then it is looked up only every CHECK_SECONDS whether
+    labels, scores or predictions changed: it would take a quarter of the time of a verdict.
+    """
+    before: Sitting | None = st.session_state.get(key)
+    asked = (dataset.name, wanted, reviewer)
+    same = before and asked == (before.dataset.name, before.wanted, before.reviewer)
+    if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
+        return before
     with dataset.view().frame.store.steady():
-        made_of = (dataset.created, wanted, reviewer, dataset.view(wanted.run).fields.stamp())
-        sitting, before = st.session_state.get(key, (None, None))
-        if before == made_of:
-            return sitting
+        version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
+        if same and version == before.version:
+            before.checked = time.monotonic()
+            return before
         queue = make_queue(dataset, wanted, reviewer)
-        new = Sitting(dataset, wanted, reviewer, queue, version=str(hash(made_of)))
-        new.place = _first_place(new, sitting)
-        if sitting:
-            new.answered = sitting.answered
-        st.session_state[key] = new, made_of
+        new = Sitting(dataset, wanted, reviewer, queue, version)
+        new.place = _first_place(new, before)
+        if before:
+            new.answered = before.answered
+        st.session_state[key] = new
         return new
 
 

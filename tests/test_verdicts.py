@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue, verdicts
+from labelaudit.review import RECENT
+from labelaudit.verdicts import Log
+
+
+@pytest.fixture
+def plain(make_dataset) -> Dataset:
+    return make_dataset(20)
+
+
+def said(review: Review, sample: int) -> list[tuple]:
+    return [(v.reviewer, v.verdict, v.label) for v in review.of([sample])[0]]
+
+
+def test_a_verdict_is_on_disk_and_changes_no_label(plain):
+    labels = plain.view().values("ground_truth").tolist()
+    Review(plain, "ann").decide(3, "relabel", "c1")
+    elsewhere = Review(Dataset("plain"), "ann")
+    assert said(elsewhere, 3) == [("ann", "relabel", "c1")]
+    assert plain.view().values("ground_truth").tolist() == labels
+
+
+def test_the_last_verdict_of_a_reviewer_counts_and_others_keep_theirs(plain):
+    ann, bob = Review(plain, "ann"), Review(plain, "bob")
+    ann.decide(3, "keep")
+    bob.decide(3, "remove")
+    ann.decide(3, "unsure")
+    assert said(ann, 3) == [("ann", "unsure", None), ("bob", "remove", None)]
+    assert said(bob, 3) == [("bob", "remove", None), ("ann", "unsure", None)]
+
+
+def test_relabelling_as_the_given_class_is_keeping(plain):
+    review = Review(plain, "ann")
+    review.decide([1, 2], "relabel", ["c0", "c3"])  # 1 is c0, 2 is c1
+    assert said(review, 1) == [("ann", "keep", None)]
+    assert said(review, 2) == [("ann", "relabel", "c3")]
+
+
+def test_undo_of_any_depth_and_redo(plain):
+    review = Review(plain, "ann")
+    for sample in (1, 2, 3):
+        review.decide(sample, "remove")
+    review.decide([4, 5, 6], "keep")  # a batch is one step
+    assert review.undo().tolist() == [4, 5, 6]
+    assert review.undo().tolist() == [3]
+    assert review.can() == (True, True)
+    assert review.redo().tolist() == [3]
+    assert review.redo().tolist() == [4, 5, 6]
+    assert review.can() == (True, False)
+    assert [review.undo().tolist() for _ in range(5)] == [[4, 5, 6], [3], [2], [1], []]
+    assert review.judged().tolist() == []
+    review.redo()
+    review.decide(9, "keep")  # a new verdict ends what can be redone
+    assert review.can() == (True, False)
+    assert sorted(review.judged()) == [1, 9]
+
+
+def test_undo_brings_back_the_verdict_before_and_touches_no_other_reviewer(plain):
+    ann, bob = Review(plain, "ann"), Review(plain, "bob")
+    ann.decide(1, "keep")
+    bob.decide(1, "remove")
+    ann.decide(1, "unsure")
+    ann.undo()
+    assert said(ann, 1) == [("ann", "keep", None), ("bob", "remove", None)]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("decide"), st.sampled_from(["ann", "bob"]),
+                  st.lists(st.integers(1, 4), min_size=1, max_size=2, unique=True),
+                  st.sampled_from(["keep", "remove", "unsure"])),
+        st.tuples(st.sampled_from(["undo", "redo"]), st.sampled_from(["ann", "bob"])),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=STEPS)
+def test_the_log_says_what_two_stacks_of_steps_would(steps):
+    """Against the textbook: a stack of what was done and one of what was undone, for each."""
+    log = Log(**verdicts._columns(verdicts.schema.VERDICTS.empty_table(), []), reviewers=[])
+    done = {"ann": [], "bob": []}
+    undone = {"ann": [], "bob": []}
+
+    def write(log, who, code, samples, batch):
+        ids = np.arange(log.next_id, log.next_id + len(samples))
+        nothing = np.full(len(ids), -1)
+        batches = np.full(len(ids), ids[0] if batch is None else batch)
+        codes = np.full(len(ids), code)
+        return log.plus(verdicts._rows(ids, batches, samples, who, codes, nothing, nothing))
+
+    for kind, who, *rest in steps:
+        if kind == "decide":
+            samples, verdict = rest
+            done[who].append((log.next_id, samples, verdict))
+            undone[who].clear()
+            code = verdicts.VERDICTS.index(verdict)
+            log = write(log, who, code, np.array(samples), None)
+            continue
+        stack, other = (done, undone) if kind == "undo" else (undone, done)
+        batch = log.undoable(who) if kind == "undo" else log.redoable(who)
+        assert batch == (stack[who][-1][0] if stack[who] else None)
+        if batch is not None:
+            other[who].append(stack[who].pop())
+            code = verdicts.UNDO if kind == "undo" else verdicts.REDO
+            log = write(log, who, code, np.array([verdicts.NO_SAMPLE]), batch)
+    expected = {
+        (who, sample): verdict
+        for who, steps in done.items()
+        for _, samples, verdict in sorted(steps)
+        for sample in samples
+    }
+    current = {
+        (log.reviewers[log.reviewer[row]], int(log.sample[row])):
+            verdicts.VERDICTS[log.verdict[row]]
+        for row in log.current()
+    }  # fmt: skip
+    assert current == expected
+
+
+def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
+    review = Review(plain, "ann")
+    for arguments, words in [
+        ((1, "maybe"), "'maybe' is no verdict: the verdicts are keep, relabel, remove, unsure"),
+        ((1, "relabel"), "relabel needs a label"),
+        ((1, "keep", "c1"), "'keep' takes no label"),
+        ((1, "relabel", "zebra"), "'zebra' is no class"),
+        ((99, "keep"), "no sample with id 99"),
+        (([], "keep"), "no sample was given"),
+        (([1, 2], "relabel", ["c1"]), "give each of the 2 samples a class"),
+    ]:
+        with pytest.raises(LabelAuditError, match=words):
+            review.decide(*arguments)
+    for name in ("", "  ", "x" * 65, None):
+        with pytest.raises(LabelAuditError, match="reviewer's name"):
+            Review(plain, name)
+    assert review.can() == (False, False)
+
+
+WRITER = """
+import sys
+from labelaudit import Dataset, Review
+review = Review(Dataset("plain"), sys.argv[1])
+for sample in range(1, 21):
+    review.decide(sample, "keep")
+"""
+
+
+def test_two_processes_lose_no_verdict(plain):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, name]) for name in ("ann", "bob")]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    log = verdicts.read(plain.view().frame)
+    assert log.id.tolist() == list(range(1, 41))
+    for name in ("ann", "bob"):
+        assert sorted(Review(plain, name).judged()) == list(range(1, 21))
+
+
+def test_the_queue_is_filtered_and_keeps_its_order(audited):
+    every = make_queue(audited, QueueFilter(everything=True), "ann")
+    suspects = make_queue(audited, QueueFilter(), "ann")
+    scores = {s.id: s["self_confidence"] for s in audited.view()}
+    assert len(every) == len(scores)
+    assert 300 < len(suspects) < 450
+    values = [scores[i] for i in suspects.ids.tolist()]
+    assert values == sorted(values, reverse=True)
+    assert suspects.place(int(suspects.ids[7])) == 7
+    assert suspects.place(-5) is None
+
+    def ids(**wanted):
+        return set(make_queue(audited, QueueFilter(**wanted), "ann").ids.tolist())
+
+    whole = set(suspects.ids.tolist())
+    pair = ids(given="3", predicted="8")
+    assert pair == {
+        s.id for s in audited.view() if s.ground_truth == "3" and s.prediction.label == "8"
+    }
+    assert ids(split="test") < whole
+    assert ids(tag="mistake") < whole
+    low, high = sorted([values[10], values[40]])
+    assert ids(low=low, high=high) == set(suspects.ids[10:41].tolist())
+    with pytest.raises(LabelAuditError, match="'done' is no status"):
+        ids(status="done")
+
+
+def test_the_queue_by_what_was_decided(audited):
+    whole = make_queue(audited, QueueFilter(), "ann").ids.tolist()
+    ann, bob = Review(audited, "ann"), Review(audited, "bob")
+    ann.decide(whole[:3], "keep")
+    bob.decide(whole[1:5], "remove")
+    bob.decide(whole[0], "unsure")  # says nothing, so is no disagreement
+
+    def ids(status, reviewer="ann"):
+        return make_queue(audited, QueueFilter(status=status), reviewer).ids.tolist()
+
+    assert ids("todo") == whole[3:]
+    assert ids("mine") == whole[:3]
+    assert ids("mine", "bob") == whole[:5]
+    assert ids("disagreed") == whole[1:3]
+    assert ids("todo", "cleo") == whole
+    queue = make_queue(audited, QueueFilter(status="todo"), "ann")
+    progress = ann.progress(queue)
+    assert (progress.total, progress.reviewed, progress.wrong) == (len(whole), 3, 0)
+
+
+def test_progress_counts_and_the_yield_of_the_latest(audited):
+    queue = make_queue(audited, QueueFilter(), "ann")
+    review = Review(audited, "ann")
+    review.decide(queue.ids[:40], "keep")
+    review.decide(queue.ids[40:60], "remove")
+    right = int(audited.view().match(wrong=False).ids[0])
+    review.decide(right, "unsure")  # not in this queue
+    progress = review.progress(queue)
+    assert (progress.reviewed, progress.wrong) == (60, 20)
+    assert (progress.recent, progress.recent_wrong) == (RECENT, 20)
+
+
+def test_removed_samples_are_no_suspects_any_more(audited):
+    first = int(make_queue(audited, QueueFilter(), "ann").ids[0])
+    audited.tag([first], "removed")
+    assert make_queue(audited, QueueFilter(), "ann").place(first) is None
+    assert make_queue(audited, QueueFilter(everything=True), "ann").place(first) is None
+    assert make_queue(audited, QueueFilter(tag="removed"), "ann").ids.tolist() == [first]
