@@ -123,7 +123,7 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
             "time": log.time[said],
             "batch": log.batch[said],
             "wrong": np.isin(log.verdict[said], (RELABEL, REMOVE)),
-            "standing": log.standing()[said],
+            "standing": log.standing[said],
         }
     )
     rows = table.groupby("sitting").agg(
@@ -139,7 +139,7 @@ def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, wh
     frame = dataset.view().frame
     with frame.store.writing():
         log = verdicts.read(frame)
-        rows = log.standing() & (log.reviewer == log.code(reviewer))
+        rows = log.standing & (log.reviewer == log.code(reviewer))
         rows &= (log.batch >= first) & (log.batch <= last)
         if rows.any():
             verdicts.append_events(frame, who, verdicts.UNDO, np.unique(log.batch[rows]))
@@ -149,7 +149,7 @@ def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, wh
 def verdict_counts(dataset: Dataset) -> pd.DataFrame:
     """One row a reviewer: reviewer, keep, relabel, remove, unsure, first and last (ISO 8601)."""
     log = verdicts.read(dataset.view().frame)
-    rows = log.current()
+    rows = log.current
     table = []
     for code, name in enumerate(log.reviewers):
         own = rows[log.reviewer[rows] == code]

@@ -113,7 +113,7 @@ def opinions(log: verdicts.Log, reviewers: Sequence[str] | None = None):
     lowest, highest: the extremes of their opinions, as numbers that are equal where the verdict and
     its label are. row: of the last verdict in the log. `reviewers`: only these; None: all.
     """
-    rows = log.current()
+    rows = log.current
     rows = rows[log.verdict[rows] != UNSURE]
     if reviewers is not None:
         rows = rows[np.isin(log.reviewer[rows], [log.code(name) for name in reviewers])]
@@ -215,7 +215,7 @@ class Review:
     def judged(self) -> np.ndarray:
         """Samples with a verdict of this reviewer."""
         log = verdicts.read(self._frame)
-        current = log.current()
+        current = log.current
         return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
 
     def can(self) -> tuple[bool, bool]:
@@ -226,7 +226,7 @@ class Review:
     def of(self, ids: Sequence[int] | np.ndarray) -> list[list[Verdict]]:
         """What is said of each of these samples: this reviewer's verdict first, then others'."""
         log = verdicts.read(self._frame)
-        rows = log.current()
+        rows = log.current
         rows = rows[np.isin(log.sample[rows], as_ids(ids))]
         own = log.code(self.reviewer)
         found: dict[int, list[Verdict]] = {}
@@ -245,7 +245,7 @@ class Review:
 
     def progress(self, queue: Queue) -> Reviewed:
         log = verdicts.read(self._frame)
-        rows = log.current()
+        rows = log.current
         rows = rows[log.reviewer[rows] == log.code(self.reviewer)]
         wrong = np.isin(log.verdict[rows], (RELABEL, REMOVE))
         inside = queue.covers(log.sample[rows])

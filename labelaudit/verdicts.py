@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,7 @@ class Log:
     def code(self, reviewer: str) -> int:
         return self.reviewers.index(reviewer) if reviewer in self.reviewers else MISSING
 
+    @cached_property
     def standing(self) -> np.ndarray:
         """Mask of the verdicts that are not undone."""
         said = self.verdict < UNDO
@@ -64,7 +66,7 @@ class Log:
 
     def undoable(self, reviewer: str) -> int | None:
         """The latest batch of this reviewer that stands."""
-        own = self.standing() & (self.reviewer == self.code(reviewer))
+        own = self.standing & (self.reviewer == self.code(reviewer))
         return int(self.batch[own].max()) if own.any() else None
 
     def redoable(self, reviewer: str) -> int | None:
@@ -86,9 +88,10 @@ class Log:
         _, last = np.unique(key[::-1], return_index=True)
         return np.sort(rows[::-1][last])
 
+    @cached_property
     def current(self) -> np.ndarray:
         """Rows of the verdicts that count: the last that stands of each sample and reviewer."""
-        return self.latest(np.flatnonzero(self.standing()))
+        return self.latest(np.flatnonzero(self.standing))
 
     def plus(self, rows: pa.Table) -> Log:
         """This log with further lines."""

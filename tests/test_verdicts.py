@@ -124,7 +124,7 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
     current = {
         (log.reviewers[log.reviewer[row]], int(log.sample[row])):
             verdicts.VERDICTS[log.verdict[row]]
-        for row in log.current()
+        for row in log.current
     }  # fmt: skip
     assert current == expected
 

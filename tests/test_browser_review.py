@@ -1,0 +1,171 @@
+"""Reviewing in a real browser: by keys only, many at once, by a link, and what a reviewer sees."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from app_server import CHROMIUM, browser_page, serve
+from playwright import sync_api as playwright
+
+from labelaudit import (
+    Dataset,
+    QueueFilter,
+    Review,
+    list_changes,
+    make_queue,
+    pending_decisions,
+    verdicts,
+)
+from labelaudit.changelog import user
+from labelaudit.evidence import gather
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
+]
+
+
+@pytest.fixture
+def server(audited, home, tmp_path):
+    with serve(home, tmp_path / "server.log") as address:
+        yield address
+
+
+@pytest.fixture
+def page(server):
+    with browser_page() as page:
+        yield page
+
+
+def expect_sample(page, sample: int) -> None:
+    """The desk shows this sample: its number is in the facts, and its image is drawn."""
+    playwright.expect(page.locator(".facts")).to_have_text(re.compile(rf"\bid {sample} ·"))
+    playwright.expect(page.locator(f".stage img[alt='sample {sample}']")).to_have_count(1)
+
+
+def test_ten_suspects_by_keys_only_and_three_undone(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    suggested = {each.id: each.suggested for each in gather(audited, "run-1", ids[:10])}
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    assert page.locator(".stage img").evaluate("image => image.naturalWidth") == 8
+    keys = ["a", "a", "k", "x", "u", "a", "Enter", "3", "k", "a"]
+    for key, following in zip(keys, ids[1:11], strict=True):
+        page.keyboard.press(key)
+        expect_sample(page, following)  # shown only once the verdict is on disk
+    log = verdicts.read(Dataset("digits").view().frame)
+    assert log.sample.tolist() == ids[:10]
+
+    for back in (ids[9], ids[8], ids[7]):
+        page.keyboard.press("z")
+        expect_sample(page, back)
+    stored = Review(Dataset("digits"), user())
+    said = [[(v.verdict, v.label) for v in verdict] for verdict in stored.of(ids[:10])]
+    assert said == [
+        [("relabel", suggested[ids[0]])], [("relabel", suggested[ids[1]])],
+        [("keep", None)], [("remove", None)], [("unsure", None)],
+        [("relabel", suggested[ids[5]])], [("relabel", suggested[ids[6]])],
+        [], [], [],
+    ]  # fmt: skip
+    page.get_by_text("7 of").wait_for()
+    page.keyboard.press("y")  # and one given again
+    expect_sample(page, ids[7])
+    playwright.expect(page.locator(".said")).to_contain_text("→ 3")
+    assert len(Review(Dataset("digits"), user()).judged()) == 8
+    assert page.url.endswith(f"sample={ids[7]}")
+    assert Dataset("digits").view().frame.tags.get("removed") is None  # no label changed yet
+
+
+def test_presses_without_a_pause_all_count(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    for _ in range(10):
+        page.keyboard.press("k")
+    expect_sample(page, ids[10])
+    log = verdicts.read(Dataset("digits").view().frame)
+    assert log.sample.tolist() == ids[:10]
+
+
+def test_keys_typed_into_a_field_are_no_verdicts(page, server):
+    page.goto(f"{server}/review")
+    page.locator(".stage img").wait_for()
+    name = page.get_by_role("textbox", name="Reviewer")
+    name.fill("kax")
+    name.press("Enter")
+    page.get_by_text("0 of").wait_for()
+    page.mouse.click(800, 880)  # out of the field
+    page.keyboard.press("k")
+    page.get_by_text("1 of").first.wait_for()
+    log = verdicts.read(Dataset("digits").view().frame)
+    assert log.reviewers == ["kax"]
+    page.reload()  # and the name is remembered
+    playwright.expect(page.get_by_role("textbox", name="Reviewer")).to_have_value("kax")
+
+
+def test_a_link_opens_the_same_view(page, server, audited):
+    wanted = QueueFilter(given="3", split="train")
+    ids = make_queue(audited, wanted, "x").ids.tolist()
+    page.goto(f"{server}/review?given=3&split=train&sample={ids[4]}")
+    expect_sample(page, ids[4])
+    playwright.expect(page.locator(".place")).to_contain_text(f"of {len(ids)}")
+    page.keyboard.press("ArrowRight")
+    expect_sample(page, ids[5])
+    address = page.url
+    for part in ("given=3", "split=train", f"sample={ids[5]}"):
+        assert part in address
+    page.reload()
+    expect_sample(page, ids[5])
+    page.keyboard.press("g")  # jump anywhere
+    page.keyboard.type("2")
+    page.keyboard.press("Enter")
+    expect_sample(page, ids[1])
+
+
+def test_many_at_once_is_one_step(page, server, audited):
+    pair = audited.view().match(wrong=True).class_pairs().iloc[0]
+    given, predicted = pair["ground_truth"], pair["predicted"]
+    ids = make_queue(audited, QueueFilter(given=given, predicted=predicted), "x").ids.tolist()
+    assert len(ids) > 3
+    page.goto(f"{server}/review?mode=Many+at+once&given={given}&predicted={predicted}")
+    cards = page.locator(".card")
+    playwright.expect(cards).to_have_count(len(ids))
+    page.get_by_role("button", name=f"Choose these {len(ids)}").click()
+    cards.nth(1).click()  # but not this one
+    page.get_by_text(f"{len(ids) - 1} chosen").wait_for()
+    page.get_by_role("button", name=f"They are {predicted}").click()
+    page.get_by_text(f"{len(ids) - 1} verdicts are kept").wait_for()
+    playwright.expect(page.locator(".card .verdict.relabel")).to_have_count(len(ids) - 1)
+    stored = Review(Dataset("digits"), user())
+    chosen = [sample for sample in ids if sample != ids[1]]
+    assert sorted(stored.judged()) == sorted(chosen)
+    assert {v.label for said in stored.of(chosen) for v in said} == {predicted}
+    page.keyboard.press("z")
+    page.get_by_text("verdicts are taken back").wait_for()
+    playwright.expect(page.locator(".card .verdict.relabel")).to_have_count(0)
+    assert not len(Review(Dataset("digits"), user()).judged())
+
+
+def test_verdicts_are_applied_and_taken_back(page, server, audited):
+    review = Review(audited, "ann")
+    ids = make_queue(audited, QueueFilter(), "ann").ids.tolist()
+    given = {sample: audited[sample].ground_truth for sample in ids[:3]}
+    suggested = gather(audited, "run-1", [ids[0]])[0].suggested
+    review.decide(ids[0], "relabel", suggested)
+    review.decide(ids[1:3], "remove")
+    page.goto(f"{server}/apply")
+    page.get_by_role("button", name="Apply 3 changes").click()
+    page.get_by_text("Every verdict that asks for a change is applied").wait_for()
+    dataset = Dataset("digits")
+    assert dataset[ids[0]].ground_truth == suggested
+    assert sorted(dataset.view().match_tag("removed").ids) == sorted(ids[1:3])
+    page.get_by_role("button", name="Take back the last 3").click()
+    page.get_by_role("button", name="Apply 3 changes").wait_for()
+    dataset = Dataset("digits")
+    assert {sample: dataset[sample].ground_truth for sample in ids[:3]} == given
+    assert len(pending_decisions(dataset)) == 3
+    assert [c.kind for c in list_changes(dataset)] == ["noise", "verdicts", "return"]
+    page.goto(f"{server}/history")
+    page.get_by_role("heading", name="Changes of labels and tags").wait_for()
+    playwright.expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
