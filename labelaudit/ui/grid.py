@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from ..review import ALL
 from ..sample import Sample
 from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from ..view import View
 from .images import Picture, pictures
+from .sitting import SAMPLE, STATUS, STATUS_WORDS
 
 PAGE_SIZES = (24, 48, 96)
 
@@ -50,14 +53,23 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
 
 
 def draw(samples: list[Sample], view: View, score: str | None = None) -> None:
-    """Draw these samples, in order; with `score`, its value on each card."""
+    """Draw these samples, in order; with `score`, its value on each card. A click on an image opens
+    it on the desk, where the run has scores."""
     made = (view.frame.store.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(made, samples), strict=True)
-    cards = (_card(sample, picture, score) for sample, picture in shown)
+    desk = _desk_address(view, score) if view.score_names() else None
+    cards = (_card(sample, picture, score, desk) for sample, picture in shown)
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
-def _card(sample: Sample, picture: Picture, score: str | None) -> str:
+def _desk_address(view: View, score: str | None) -> dict[str, str]:
+    """The queue in which the desk opens a sample of this view: every sample, by the same score."""
+    address = {"dataset": view.store.name, "run": view.fields.run_info()["name"],
+               STATUS: STATUS_WORDS[ALL], "everything": "true"}  # fmt: skip
+    return address | ({"score": SCORES[score].title} if score else {})
+
+
+def _card(sample: Sample, picture: Picture, score: str | None, desk: dict | None) -> str:
     given = escape(sample.ground_truth or "no label")
     labels = given
     if sample.prediction and sample.prediction.label != sample.ground_truth:
@@ -76,8 +88,12 @@ def _card(sample: Sample, picture: Picture, score: str | None) -> str:
     hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
     if sample.original_label != sample.ground_truth:
         hover += f"\nwas labelled {sample.original_label}"
+    image = _image(picture)
+    if desk:
+        address = escape(f"review?{urlencode({**desk, SAMPLE: sample.id})}")
+        image = f'<a href="{address}" target="_self">{image}</a>'
     return (
-        f'<div class="la-card" title="{escape(hover)}">{_image(picture)}<div class="la-text">'
+        f'<div class="la-card" title="{escape(hover)}">{image}<div class="la-text">'
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'
         "</div></div>"
     )

@@ -8,10 +8,11 @@ from labelaudit.ui import jobs, state
 NOISE = 0.2
 STEPS = [
     ("pages/data/dataset.py", "Dataset", "Load images with labels; look at them."),
-    ("pages/data/noise.py", "Noise", "To rehearse: make some labels wrong. Leave it out for real."),
+    ("pages/data/noise.py", "Noise", "To rehearse: make some labels wrong."),
     ("pages/model/train.py", "Train", "A small model learns; every image is watched."),
-    ("pages/model/predict.py", "Predict", "Predictions are stored and every image is scored."),
-    ("pages/suspects/results.py", "Results", "Suspects, worst first; take them home as CSV."),
+    ("pages/model/predict.py", "Predict", "Every image is predicted and scored."),
+    ("pages/suspects/review.py", "Review", "Look at the suspects, worst first: one key each."),
+    ("pages/suspects/apply.py", "Apply", "Verdicts become labels; take them home."),
 ]
 
 
@@ -34,7 +35,9 @@ def show_result(job: Job) -> None:
             else:
                 st.metric("Suspects", f"{result['suspects']:,}", width="content")
         with st.container(horizontal=True):
-            st.button("See the suspects", type="primary", icon=":material/fact_check:",
+            st.button("Review the suspects", type="primary", icon=":material/rate_review:",
+                      on_click=go, args=("pages/suspects/review.py", name))  # fmt: skip
+            st.button("See the suspects", icon=":material/fact_check:",
                       on_click=go, args=("pages/suspects/results.py", name))  # fmt: skip
             st.button("Load your own images", icon=":material/photo_library:", on_click=go,
                       args=("pages/data/dataset.py",))  # fmt: skip
@@ -90,7 +93,9 @@ if status == jobs.NOTHING:
         invite_to_own(chosen)
 
 st.subheader("The walk")
-for column, (number, (page, title, text)) in zip(st.columns(5), enumerate(STEPS, 1), strict=True):
+for column, (number, (page, title, text)) in zip(
+    st.columns(len(STEPS)), enumerate(STEPS, 1), strict=True
+):
     with column:
         st.page_link(page, label=f"**{number}. {title}**")
         st.caption(text)

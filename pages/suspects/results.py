@@ -86,10 +86,20 @@ def show_images() -> None:
                 "No label is contradicted by this run.")  # fmt: skip
 
 
+def to_desk() -> dict[str, str]:
+    """These filters, as the address of the review page says them."""
+    filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
+    address = {name: value for name, value in filters.items() if value != ANY}
+    address |= {"run": run, "score": SCORES[score].title}
+    return address | ({"everything": "true"} if everything else {})
+
+
 kind = "samples" if everything else "suspects"
 of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
+    st.page_link("pages/suspects/review.py", label="Review them", icon=":material/rate_review:",
+                 query_params=to_desk())  # fmt: skip
     st.download_button(
         "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-{kind}.csv",
         "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
