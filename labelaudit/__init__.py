@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "Sample", "TrainConfig", "View",
     "audit", "compute_scores", "delete_dataset", "evaluate", "inject_noise", "list_datasets",
-    "load_arrays", "load_dataset", "load_model", "predict", "restore_noise", "suspects", "train",
-    "write_labels", "write_suspects",
+    "load_arrays", "load_dataset", "load_model", "predict", "restore_noise", "resume_audit",
+    "resume_training", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -38,6 +38,8 @@ _HOMES = {
     "load_model": "learn.saved",
     "predict": "learn.predict",
     "restore_noise": "noise:restore",
+    "resume_audit": "auditing:resume_audit",
+    "resume_training": "learn.train:resume",
     "suspects": "rank",
     "train": "learn.train",
     "write_labels": "export",

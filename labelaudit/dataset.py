@@ -14,7 +14,7 @@ from . import edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
-from .runs import Run, begin_run
+from .runs import Run, begin_run, unfinished_runs
 from .sample import Sample
 from .store import Store
 from .view import View
@@ -90,6 +90,14 @@ class Dataset:
     def runs(self) -> list[str]:
         """Names of the runs, oldest first."""
         return [run["name"] for run in self._frame.runs]
+
+    @property
+    def unfinished_runs(self) -> list[str]:
+        """Names of the runs whose training was cut short after an epoch or more, oldest first.
+
+        `labelaudit.resume_training` goes on with them, on the machine that they began on.
+        """
+        return [run.name for run in unfinished_runs(self._frame)]
 
     def run(self, name: str | None = None) -> Run:
         """A run by name; without one, the latest that has predictions."""
@@ -178,6 +186,7 @@ def create_dataset(
         try:
             _build(Store(name, home.unfinished_uri(name)), samples, classes, source, skipped)
             home.put_in_place(name)
+            home.remove_checkpoints(name)  # of the dataset that was there before
         finally:
             home.remove(home.unfinished_uri(name))
     return Dataset(name)
@@ -229,3 +238,4 @@ def delete_dataset(name: str) -> None:
     with dataset._store.writing():
         dataset._store.drop("meta")  # from here on it does not exist
         home.remove(home.dataset_uri(name))
+        home.remove_checkpoints(name)

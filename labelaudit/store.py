@@ -154,6 +154,12 @@ class Store:
             merge.when_not_matched_insert_all().execute(rows)
             self._tidy(handle)
 
+    def delete(self, table: str, where: str) -> None:
+        """Take rows out of a table, if it is there. where: as in `read`."""
+        handle = self._open(table)
+        if handle is not None:
+            handle.delete(where)
+
     def drop(self, table: str) -> None:
         if self._open(table) is not None:
             self._db.drop_table(table)
