@@ -14,7 +14,7 @@ from . import edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
-from .runs import Run, begin_run, unfinished_runs
+from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
 from .store import Store
 from .view import View
@@ -104,6 +104,10 @@ class Dataset:
         return Run(
             self._frame, self._frame.run_info(name or self.view().fields.run_info()["name"])["id"]
         )
+
+    def find_run(self, marks: Mapping) -> Run | None:
+        """The run, finished or not, that had these `Run.marks`; None where it is not there."""
+        return find_run(self._frame, marks)
 
     def new_run(self, name: str | None = None) -> Run:
         """Begin a run of this name, or of the next free one (`run-1`, `run-2` …).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,7 @@ class Run:
                 if run["name"] == row["name"] and run["id"] != self.id
             ]  # fmt: skip
             others += [
-                {"id": run.id, **run._row(["name", "created"])}
+                run._row(["name", "created"])
                 for run in unfinished_runs(self._frame)
                 if run.name == row["name"] and run.id != self.id
             ]
@@ -88,8 +88,11 @@ class Run:
         """Take back a run that was begun and will not be finished. Its id is not used again."""
         self.checkpoint.unlink(missing_ok=True)
         with self._writing():
-            row = _gone(self.id, **self._row(["name", "created"]))
-            self._store.upsert("runs", pa.Table.from_pylist([row], schema=schema.RUNS), schema.RUNS)
+            row = self._row(["name", "created"])
+            gone = pa.Table.from_pylist(
+                [_gone(self.id, row["name"], row["created"])], schema=schema.RUNS
+            )
+            self._store.upsert("runs", gone, schema.RUNS)
             self._drop_tables(self.id)
 
     def _drop_tables(self, run_id: int) -> None:
@@ -333,6 +336,14 @@ def unfinished_runs(frame: Frame) -> list[Run]:
     rows = frame.store.read("runs", ["id"], f"state = '{BEGUN}'")
     runs = [] if rows is None else [Run(frame, run_id) for run_id in sorted(rows["id"].to_pylist())]
     return [run for run in runs if run.checkpoint.exists() and not run.in_training]
+
+
+def find_run(frame: Frame, marks: Mapping) -> Run | None:
+    """The run, begun or finished, that had these `Run.marks`; None where it is not there."""
+    rows = frame.store.read("runs", ["id"], f"state != '{GONE}'")
+    run = Run(frame, marks["id"])
+    known = rows is not None and run.id in rows["id"].to_pylist()
+    return run if known and str(run.checkpoint) == marks["checkpoint"] else None
 
 
 def refuse_second_training(frame: Frame, name: str) -> None:

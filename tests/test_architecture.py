@@ -23,7 +23,9 @@ FLOORS = [
     ["sources", "noise", "learn"],
     ["rank"],
     ["auditing"],
-    ["jobs", "__main__"],
+    ["work"],
+    ["jobs"],
+    ["__main__"],
     ["ui"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -235,6 +235,8 @@ def test_nothing_to_resume_is_said(stripes):
     with pytest.raises(CutError):  # in its first epoch: there is nothing to keep
         train(stripes, "b", CONFIG, progress=cut_in(1))
     assert stripes.unfinished_runs == ["a"]
+    states = stripes._store.read("runs", ["name", "state"]).to_pylist()
+    assert {row["name"]: row["state"] for row in states} == {"a": "begun", "b": "gone"}
 
 
 def test_a_loss_that_explodes_is_not_kept_to_explode_again(stripes):
