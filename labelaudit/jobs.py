@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ KEPT = 200  # ended jobs whose folders are kept
 LAST_WORDS = 300  # characters of the log of a job that died
 
 RUNNING, DONE, STOPPED, FAILED, DIED = "running", "done", "stopped", "failed", "died"
+TRAINING, TRAINED = "training", "trained"  # what can be resumed
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,31 @@ class Job:
             return ending["message"]
         status = self.status
         if status == DIED:
-            words = self.log[-LAST_WORDS:].strip()
-            return f"the process ended without a word; its log ends: {words!r}"
+            words = self.log[-LAST_WORDS:].strip().rpartition("\n")[2] or "nothing was written"
+            return f"the process ended without a word; its log ends: {words}"
         if status == STOPPED:
             stage = (self.progress or {}).get("stage", "starting")
             return f"stopped in the middle of {stage}: nothing is kept of what it was doing."
         return None
+
+    @property
+    def stop_asked(self) -> bool:
+        return (self.folder / "stop").exists()
+
+    @property
+    def summary(self) -> str:
+        """How it ended, in a line; empty while it runs."""
+        result = self.result
+        if result is None:
+            return self.error or ""
+        told = {
+            "load": "{samples:,} samples",
+            "train": "{run}: {epochs} of {of} epochs",
+            "predict": "{run}: {predicted:,} samples predicted",
+            "score": "{run}: scored",
+            "audit": "{run}: {suspects:,} suspects",
+        }[self.kind].format(**{"of": (self.progress or {}).get("epochs"), **result})
+        return told + (", stopped early" if result.get("stopped") else "")
 
     @property
     def seconds(self) -> float:
@@ -128,13 +148,19 @@ class Job:
     @property
     def resumable(self) -> bool:
         """Whether `resume` can go on where it ended."""
+        return self.left is not None
+
+    @property
+    def left(self) -> str | None:
+        """What it left to go on from: TRAINING (some epochs of it), TRAINED (an audit that has yet
+        to predict and score), or None."""
         made = self.run
         if not made or self.status in (RUNNING, DONE):
-            return False
+            return None
         kept = Path(made["checkpoint"])
         if kept.exists():
-            return not home.is_held(kept.with_suffix(".lock"))
-        return self.kind == "audit" and _is_trained(self)  # predicting and scoring are left to do
+            return None if home.is_held(kept.with_suffix(".lock")) else TRAINING
+        return TRAINED if self.kind == "audit" and _is_trained(self) else None
 
     @property
     def log(self) -> str:
@@ -148,7 +174,7 @@ class Job:
         """running, done, stopped, failed or died."""
         # Twice: an ending may be written between the first look and the question who is alive.
         ended = self._ending() or (RUNNING if self._alive() else self._ending())
-        return ended or (STOPPED if (self.folder / "stop").exists() else DIED)
+        return ended or (STOPPED if self.stop_asked else DIED)
 
     def _ending(self) -> str | None:
         if (self.folder / "result.json").exists():
@@ -253,6 +279,12 @@ def list_jobs(dataset: str | None = None) -> list[Job]:
 def find_job(job_id: str) -> Job | None:
     """The job of this id; None where there is none."""
     return next((Job(folder) for folder in _folders() if folder.name == job_id), None)
+
+
+def latest_job(dataset: str, kinds: Sequence[str]) -> Job | None:
+    """The latest job on this dataset, if it is of one of these kinds."""
+    job = next(iter(list_jobs(dataset)), None)
+    return job if job and job.kind in kinds else None
 
 
 def running_jobs() -> list[Job]:

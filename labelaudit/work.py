@@ -115,7 +115,9 @@ def work(folder: Path) -> int:
     guard = _begin_guard(folder)  # before the lock is taken: it must not hold it too
     with FileLock(folder / "alive.lock"):
         faulthandler.enable()  # a crash in native code leaves last words in the log
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+        )
         os.nice(NICENESS) if hasattr(os, "nice") else None
         try:
             write(folder / "result.json", _do(folder))
