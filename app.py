@@ -20,6 +20,7 @@ page = st.navigation(
         "Model": [
             st.Page("pages/model/train.py", title="Train", icon=":material/model_training:"),
             st.Page("pages/model/predict.py", title="Predict", icon=":material/psychology:"),
+            st.Page("pages/model/jobs.py", title="Jobs", icon=":material/pending_actions:"),
         ],
         "Suspects": [
             st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),

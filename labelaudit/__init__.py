@@ -15,8 +15,8 @@ __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
     "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset", "evaluate",
     "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_model",
-    "make_queue", "pending_decisions", "predict", "restore_noise", "return_to", "suspects", "train",
-    "write_labels", "write_suspects",
+    "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
+    "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -45,6 +45,8 @@ _HOMES = {
     "pending_decisions": "decisions",
     "predict": "learn.predict",
     "restore_noise": "noise:restore",
+    "resume_audit": "auditing:resume_audit",
+    "resume_training": "learn.train:resume",
     "return_to": "history",
     "suspects": "rank",
     "train": "learn.train",

@@ -23,6 +23,7 @@ from .sources import ZOO, load_dataset
 from .view import View
 
 SHOWN = 20  # suspects listed unless told otherwise
+STOP_SECONDS = 30  # to wait for a job to end: two, and time to save
 
 
 class Bar:
@@ -248,13 +249,26 @@ def _config(model, epochs, batch_size, image_size, learning_rate, device, traini
 @click.argument("dataset")
 @training_options
 @split_option
+@click.option(
+    "--resume",
+    "cut_short",
+    metavar="RUN",
+    help="Go on with this run, which was cut short, with its own settings.",
+)
 @json_option
-def train(dataset, run, split, as_json, **options) -> None:
-    """Train a model on DATASET, recording how each sample behaves; Ctrl-C keeps what is there."""
+def train(dataset, run, split, cut_short, as_json, **options) -> None:
+    """Train a model on DATASET, recording how each sample behaves; Ctrl-C keeps what is there.
+
+    A training that was killed is kept up to its last whole epoch: --resume goes on from there.
+    """
+    from .learn.train import resume
     from .learn.train import train as train_run
 
-    target = _chosen(load_dataset(dataset), split)
-    trained = train_run(target, run, _config(**options), Bar(), Interrupt())
+    if cut_short:
+        trained = resume(Dataset(dataset), cut_short, Bar(), Interrupt())
+    else:
+        target = _chosen(load_dataset(dataset), split)
+        trained = train_run(target, run, _config(**options), Bar(), Interrupt())
     info = trained.info
     text = (
         f"{trained.name}: {info['epochs']} epochs on {info['learned']:,} samples"
@@ -302,7 +316,7 @@ def score(dataset, run, names, as_json) -> None:
     """Compute the scores of a run's predictions and training dynamics, and store them."""
     from .rank import compute_scores
 
-    computed = compute_scores(load_dataset(dataset), run, names or None, Bar())
+    computed = compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
     meanings = [f"{name:18} {SCORES[name].meaning}" for name in computed]
     emit(as_json, {"scores": computed}, "\n".join(meanings))
 
@@ -394,6 +408,45 @@ def export(dataset, file, split, as_json) -> None:
     view = load_dataset(dataset).view()
     count = write_labels(view if split is None else view.match(split=split), file)
     emit(as_json, {"rows": count, "file": file}, f"{count:,} labels written to {file}")
+
+
+@main.command(
+    short_help="List the app's long work, or stop one.",
+    **example("labelaudit jobs digits"),
+)
+@click.argument("dataset", required=False)
+@click.option("--stop", "to_stop", metavar="ID", help="Stop this job, and wait for its end.")
+@json_option
+def jobs(dataset, to_stop, as_json) -> None:
+    """List the jobs (long work that the app started) on DATASET, or all, the latest first."""
+    from . import jobs as room
+
+    if to_stop:
+        job = room.find_job(to_stop)
+        if job is None:
+            raise LabelAuditError(f"there is no job {to_stop!r}: `labelaudit jobs` lists them.")
+        job.stop()
+        listed = [job.wait(STOP_SECONDS)]
+    else:
+        listed = room.list_jobs(dataset)
+    rows = [
+        {
+            "id": job.id,
+            "status": job.status,
+            "kind": job.kind,
+            "dataset": job.dataset,
+            "run": job.run_name,
+            "started": job.created,
+            "seconds": round(job.seconds, 1),
+            "result": job.summary,
+        }
+        for job in listed
+    ]
+    lines = [
+        f"{row['id']}  {row['status']:8} {row['kind']} {row['dataset']}  {row['result']}".rstrip()
+        for row in rows
+    ]
+    emit(as_json, rows, "\n".join(lines) or "no jobs yet")
 
 
 @main.command(**example("labelaudit delete digits --yes"))

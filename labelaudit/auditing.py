@@ -10,11 +10,15 @@ import pandas as pd
 
 from . import noise as noise_room
 from .dataset import Dataset
+from .errors import StoppedError
 from .export import write_suspects
+from .frame import FINISHED
 from .home import check_name
 from .learn.config import TrainConfig
+from .learn.plan import Plan, make_plan
 from .progress import ProgressCallback, StopCheck, ignore, never
 from .rank import check_k, check_score, check_score_name, compute_scores, evaluate, suspects
+from .runs import Run
 from .scores import SCORES
 from .sources import load_dataset
 from .view import View
@@ -108,6 +112,7 @@ def audit(
     k: int | None = None,
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
+    keep_going: bool = True,
 ) -> AuditResult:
     """Find the wrong labels of a dataset (or, with `noise`, rehearse on mistakes made on purpose).
 
@@ -115,11 +120,11 @@ def audit(
     (0 to 1); None audits the labels as they are, and says how well any noise injected before was
     found. run, config: as in `train`. score: what ranks the suspects, by default the best that the
     run has. k: suspects counted in the evaluation, by default as many as there are mistakes.
-    A stop during training audits with the epochs that are finished.
+    A stop during training audits with the epochs that are finished; without keep_going it raises
+    StoppedError, and `resume_audit` does that later.
     """
     from .learn.compute import choose_device
-    from .learn.predict import predict  # torch takes seconds to import
-    from .learn.train import make_plan, train
+    from .learn.train import train  # torch takes seconds to import
 
     clock = _Clock()
     if isinstance(dataset, str):
@@ -138,30 +143,95 @@ def audit(
     if noise is not None:
         report = noise_room.inject(dataset, noise, noise_kind, seed)
         clock.lap("noise")
-    held_out = plan.ids[plan.held_out]
     trained = train(dataset, run, config, progress, stop)
     clock.lap("train")
-    stopped = trained.info["stopped"]  # then what was learned is still worth predicting with
-    predict(dataset, trained.name, config.device, progress, never if stopped else stop)
-    clock.lap("predict")
-    compute_scores(dataset, trained.name, progress=progress)
-    clock.lap("score")
-    chosen = check_score(trained, score)
-    evaluation = evaluate(dataset.view(trained.name), k)
-    found = suspects(dataset, trained.name, chosen)
-    clock.lap("rank")
-    return AuditResult(
-        dataset=dataset,
-        run=trained.name,
-        score=chosen,
-        suspects=found,
-        evaluation=evaluation,
-        noise=report,
-        validation_accuracy=trained.info["validation_accuracy"],
-        true_accuracy=_true_accuracy(dataset.view(trained.name), held_out),
-        stopped=stopped,
-        seconds=clock.laps,
-    )
+    stop = _heard(trained, stop, keep_going)
+    return _Walk(dataset, trained, plan, report, clock, progress, stop).finish(score, k)
+
+
+def resume_audit(
+    dataset: Dataset | str,
+    run: str | Run | None = None,
+    *,
+    score: str | None = None,
+    k: int | None = None,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+    keep_going: bool = True,
+) -> AuditResult:
+    """Go on with an audit that was cut short: train from its last whole epoch, predict, score.
+
+    run: by default the training cut short last. One whose training had ended is only predicted and
+    scored. Labels are left as they are: noise is not injected again. The rest as in `audit`.
+    """
+    from .learn.train import resume
+
+    clock = _Clock()
+    dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
+    if score is not None:
+        check_score_name(score)
+    check_k(k)
+    if isinstance(run, Run):
+        kept, is_trained = run, run.state == FINISHED
+    else:
+        is_trained = run in dataset.runs and run not in dataset.unfinished_runs
+        kept = dataset.run(run) if is_trained else run
+    trained = kept if is_trained else resume(dataset, kept, progress, stop)
+    clock.lap("train")
+    stop = stop if is_trained else _heard(trained, stop, keep_going)
+    plan = make_plan(dataset, TrainConfig.from_dict(trained.info["config"]))
+    return _Walk(dataset, trained, plan, None, clock, progress, stop).finish(score, k)
+
+
+def _heard(trained: Run, stop: StopCheck, keep_going: bool) -> StopCheck:
+    """What to ask after training: a stop that it has heard of is not asked for again, as what was
+    learned is worth being predicted with."""
+    info = trained.info
+    if info["stopped"] and not keep_going:
+        raise StoppedError(
+            f"stopped after {info['epochs']} of {info['config']['epochs']} epochs: run "
+            f"{trained.name!r} keeps them, but nothing is predicted and scored yet."
+        )
+    return never if info["stopped"] else stop
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """An audit from the end of its training on."""
+
+    dataset: Dataset
+    trained: Run
+    plan: Plan
+    noise: noise_room.NoiseReport | None
+    clock: _Clock
+    progress: ProgressCallback
+    stop: StopCheck
+
+    def finish(self, score: str | None, k: int | None) -> AuditResult:
+        from .learn.predict import predict
+
+        dataset, run, info = self.dataset, self.trained.name, self.trained.info
+        predict(dataset, run, info["config"]["device"], self.progress, self.stop)
+        self.clock.lap("predict")
+        compute_scores(dataset, run, progress=self.progress, stop=self.stop)
+        self.clock.lap("score")
+        chosen = check_score(self.trained, score)
+        evaluation = evaluate(dataset.view(run), k)
+        found = suspects(dataset, run, chosen)
+        self.clock.lap("rank")
+        held_out = self.plan.ids[self.plan.held_out]
+        return AuditResult(
+            dataset=dataset,
+            run=run,
+            score=chosen,
+            suspects=found,
+            evaluation=evaluation,
+            noise=self.noise,
+            validation_accuracy=info["validation_accuracy"],
+            true_accuracy=_true_accuracy(dataset.view(run), held_out),
+            stopped=info["stopped"],
+            seconds=self.clock.laps,
+        )
 
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:

@@ -14,7 +14,7 @@ from . import changelog, edits, home, schema
 from .errors import LabelAuditError
 from .frame import Frame
 from .intake import Intake
-from .runs import Run, begin_run
+from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
 from .store import Store
 from .view import View
@@ -91,11 +91,23 @@ class Dataset:
         """Names of the runs, oldest first."""
         return [run["name"] for run in self._frame.runs]
 
+    @property
+    def unfinished_runs(self) -> list[str]:
+        """Names of the runs whose training was cut short after an epoch or more, oldest first.
+
+        `labelaudit.resume_training` goes on with them, on the machine that they began on.
+        """
+        return [run.name for run in unfinished_runs(self._frame)]
+
     def run(self, name: str | None = None) -> Run:
         """A run by name; without one, the latest that has predictions."""
         return Run(
             self._frame, self._frame.run_info(name or self.view().fields.run_info()["name"])["id"]
         )
+
+    def find_run(self, marks: Mapping) -> Run | None:
+        """The run, finished or not, that had these `Run.marks`; None where it is not there."""
+        return find_run(self._frame, marks)
 
     def new_run(self, name: str | None = None) -> Run:
         """Begin a run of this name, or of the next free one (`run-1`, `run-2` …).
@@ -179,6 +191,7 @@ def create_dataset(
         try:
             _build(Store(name, home.unfinished_uri(name)), samples, classes, source, skipped)
             home.put_in_place(name)
+            home.remove_checkpoints(name)  # of the dataset that was there before
         finally:
             home.remove(home.unfinished_uri(name))
     return Dataset(name)
@@ -230,3 +243,4 @@ def delete_dataset(name: str) -> None:
     with dataset._store.writing():
         dataset._store.drop("meta")  # from here on it does not exist
         home.remove(home.dataset_uri(name))
+        home.remove_checkpoints(name)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pyarrow import fs
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from .errors import LabelAuditError
 
@@ -123,8 +130,41 @@ def lock_path(name: str) -> Path:
     """The lock file of a dataset's writers: by URI, so that two homes never share one."""
     folder = local_home() / "locks"
     folder.mkdir(exist_ok=True)
+    return folder / f"{_unmistakable(name)}.lock"
+
+
+def checkpoints(name: str) -> Path:
+    """The folder of a dataset's unfinished trainings: on this machine, also of a remote `home`."""
+    return local_home() / "checkpoints" / _unmistakable(name)
+
+
+def remove_checkpoints(name: str) -> None:
+    shutil.rmtree(checkpoints(name), ignore_errors=True)
+
+
+def _unmistakable(name: str) -> str:
     digest = hashlib.sha256(dataset_uri(name).encode()).hexdigest()[:12]
-    return folder / f"{name}-{digest}.lock"
+    return f"{name}-{digest}"
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds this lock; asked so that askers do not see each other."""
+    if not lock.exists():
+        return False
+    if fcntl is None:
+        try:
+            with FileLock(lock, timeout=0):
+                return False
+        except Timeout:
+            return True
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:  # removed since
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _filesystem(uri: str) -> tuple[fs.FileSystem, str]:

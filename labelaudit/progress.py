@@ -23,6 +23,7 @@ class Progress:
     loss: float | None = None
     accuracy: float | None = None
     curves: list[dict] = field(default_factory=list)  # one row a finished epoch
+    run: dict | None = None  # that is being written: id, name, checkpoint (a path)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -45,11 +46,18 @@ class Meter:
     """Counts work, estimates the time left, and reports at most every `interval` seconds."""
 
     def __init__(
-        self, stage: str, total: int | None, callback: ProgressCallback, interval: float = 0.1
+        self,
+        stage: str,
+        total: int | None,
+        callback: ProgressCallback,
+        interval: float = 0.1,
+        done: int = 0,
+        seconds: float = 0.0,
     ) -> None:
+        """done, seconds: what was done before, and how long it took, where work is resumed."""
         self.stage, self.total, self.callback, self.interval = stage, total, callback, interval
-        self.done = 0
-        self.started = time.monotonic()
+        self.done = done
+        self.started = time.monotonic() - seconds
         self._reported = 0.0
 
     def advance(self, count: int = 1, **details) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from .dataset import Dataset
-from .errors import LabelAuditError
+from .errors import LabelAuditError, StoppedError
 from .frame import find
-from .progress import Meter, ProgressCallback, ignore
+from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
 from .scores import SCORES, Score, default_score
@@ -25,11 +25,13 @@ def compute_scores(
     run: str | None = None,
     names: Sequence[str] | None = None,
     progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
 ) -> list[str]:
     """Compute scores of a run and store them beside those it has. Returns their names.
 
     run: by default the latest with predictions. names: by default every score that the run has
-    the data for. Samples without what a score needs get none (null), never a guess.
+    the data for. Samples without what a score needs get none (null), never a guess. A stop leaves
+    the scores that were there, and raises StoppedError.
     """
     kept = dataset.run(run)
     for name in names or ():
@@ -40,7 +42,7 @@ def compute_scores(
         ids, labels = frame.ids, frame.label
     of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads != "logits"]
-    computed = _from_logits(kept, of_logits, ids, labels, progress)
+    computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
     dynamics = kept.dynamics(ids) if of_dynamics else None
     if dynamics is None and names and of_dynamics:
         raise LabelAuditError(
@@ -52,6 +54,7 @@ def compute_scores(
         for score in of_dynamics:
             values = score.function(getattr(dynamics, score.reads))
             computed[score.name] = np.where(same, values, np.nan)
+    _check(stop)
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
     kept.write_scores(ids, labels, ordered)
     return list(ordered)
@@ -188,7 +191,12 @@ def _rankings(view: View) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _from_logits(
-    run: Run, wanted: list[Score], ids: np.ndarray, labels: np.ndarray, progress: ProgressCallback
+    run: Run,
+    wanted: list[Score],
+    ids: np.ndarray,
+    labels: np.ndarray,
+    progress: ProgressCallback,
+    stop: StopCheck,
 ) -> dict[str, np.ndarray]:
     """Scores of logits in one pass over them, NaN for samples without a prediction."""
     if not wanted:
@@ -196,9 +204,15 @@ def _from_logits(
     scores = {score.name: np.full(len(ids), np.nan) for score in wanted}
     meter = Meter("scoring", len(ids), progress)
     for predicted, logits in run.logits():
+        _check(stop)
         places, known = find(ids, predicted)
         places, logits = places[known], logits[known]
         for score in wanted:
             scores[score.name][places] = score.function(labels[places], logits)
         meter.advance(len(predicted))
     return scores
+
+
+def _check(stop: StopCheck) -> None:
+    if stop():
+        raise StoppedError("scoring was stopped: nothing of it is kept.")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from . import dynamics, embeddings, home, schema
 from .dynamics import Dynamics
@@ -61,7 +65,7 @@ class Run:
 
     def finish(self, info: dict, weights: bytes | None = None) -> Run:
         """Write what the run says of itself, and its model. From now on it counts; an earlier run
-        of the same name is deleted."""
+        of the same name is deleted, also one whose training was cut short."""
         with self._writing():
             row = self._row(["name", "created"])
             row |= {"state": FINISHED, "info": json.dumps(info), "weights": weights}
@@ -69,23 +73,81 @@ class Run:
                 run for run in self._frame.runs
                 if run["name"] == row["name"] and run["id"] != self.id
             ]  # fmt: skip
+            others += [
+                run._row(["name", "created"])
+                for run in unfinished_runs(self._frame)
+                if run.name == row["name"] and run.id != self.id
+            ]
             gone = [_gone(run["id"], run["name"], run["created"]) for run in others]
             table = pa.Table.from_pylist([row, *gone], schema=schema.RUNS)
             self._store.upsert("runs", table, schema.RUNS)  # one commit: the name has one run
             for run in others:
                 self._drop_tables(run["id"])
+                Run(self._frame, run["id"]).checkpoint.unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
         return self
 
     def abandon(self) -> None:
         """Take back a run that was begun and will not be finished. Its id is not used again."""
+        self.checkpoint.unlink(missing_ok=True)
         with self._writing():
-            row = _gone(self.id, **self._row(["name", "created"]))
-            self._store.upsert("runs", pa.Table.from_pylist([row], schema=schema.RUNS), schema.RUNS)
+            row = self._row(["name", "created"])
+            gone = pa.Table.from_pylist(
+                [_gone(self.id, row["name"], row["created"])], schema=schema.RUNS
+            )
+            self._store.upsert("runs", gone, schema.RUNS)
             self._drop_tables(self.id)
 
     def _drop_tables(self, run_id: int) -> None:
         for kind in ("predictions", "dynamics", "scores"):
             self._store.drop(schema.table(kind, run_id))
+
+    # --- while it is trained ---
+
+    @property
+    def state(self) -> str:
+        """frame.BEGUN, FINISHED (it counts) or GONE (taken back, or replaced)."""
+        return self._row(["state"])["state"]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where its training is kept while it is not finished, on this machine only.
+
+        Neither another home, nor a dataset made anew under the name, nor another run has this path.
+        """
+        made = re.sub(r"\D", "", self._made)
+        return home.checkpoints(self._store.name) / f"{made}-{self.id}.safetensors"
+
+    @property
+    def marks(self) -> dict:
+        """What tells this run from every other, as JSON values: id, name, checkpoint."""
+        return {"id": self.id, "name": self.name, "checkpoint": str(self.checkpoint)}
+
+    @property
+    def in_training(self) -> bool:
+        """Whether a process on this machine trains it now."""
+        return home.is_held(self._training_lock)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Hold the right to train it: the operating system takes it from a process that dies."""
+        self._training_lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._training_lock, timeout=0):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        self._training_lock.unlink()
+        except Timeout as error:
+            raise LabelAuditError(
+                f"run {self.name!r} of dataset {self._store.name!r} is being trained by another "
+                "process: wait for it, or stop it."
+            ) from error
+
+    @property
+    def _training_lock(self) -> Path:
+        return self.checkpoint.with_suffix(".lock")
 
     # --- predictions ---
 
@@ -197,6 +259,11 @@ class Run:
                 self._store, self._table("dynamics"), epoch, ids, labels, margin, p_label
             )
 
+    def forget_dynamics_after(self, epoch: int) -> None:
+        """Delete what was recorded of the epochs after this one."""
+        with self._writing():
+            self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
+
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
         """What was recorded of these sorted ids; None for a run without dynamics.
 
@@ -302,6 +369,32 @@ def begin_run(frame: Frame, name: str | None = None) -> Run:
         table = pa.Table.from_pylist([row], schema=schema.RUNS)
         frame.store.upsert("runs", table, schema.RUNS)
     return Run(frame, row["id"])
+
+
+def unfinished_runs(frame: Frame) -> list[Run]:
+    """Runs whose training was cut short and can go on on this machine, oldest first."""
+    rows = frame.store.read("runs", ["id"], f"state = '{BEGUN}'")
+    runs = [] if rows is None else [Run(frame, run_id) for run_id in sorted(rows["id"].to_pylist())]
+    return [run for run in runs if run.checkpoint.exists() and not run.in_training]
+
+
+def find_run(frame: Frame, marks: Mapping) -> Run | None:
+    """The run, begun or finished, that had these `Run.marks`; None where it is not there."""
+    rows = frame.store.read("runs", ["id"], f"state != '{GONE}'")
+    run = Run(frame, marks["id"])
+    known = rows is not None and run.id in rows["id"].to_pylist()
+    return run if known and str(run.checkpoint) == marks["checkpoint"] else None
+
+
+def refuse_second_training(frame: Frame, name: str) -> None:
+    """Raises LabelAuditError where a process on this machine trains a run of this name."""
+    rows = frame.store.read("runs", ["id", "name"], f"state = '{BEGUN}'")
+    for row in [] if rows is None else rows.to_pylist():
+        if row["name"] == name and Run(frame, row["id"]).in_training:
+            raise LabelAuditError(
+                f"run {name!r} of dataset {frame.store.name!r} is being trained already: wait for "
+                "it, stop it, or give this one another name."
+            )
 
 
 def _gone(run_id: int, name: str, created: str) -> dict:

@@ -25,7 +25,9 @@ FLOORS = [
     ["rank", "history"],
     ["evidence", "review"],
     ["auditing", "decisions"],
-    ["jobs", "__main__"],
+    ["work"],
+    ["jobs"],
+    ["__main__"],
     ["ui"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -54,6 +54,45 @@ def test_a_stop_before_the_first_epoch_is_said(digits):
         labelaudit.audit(digits, config=QUICK, stop=lambda: True)
 
 
+def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
+    whole = labelaudit.audit(digits, noise=0.2, run="whole", config=QUICK)
+    labels = digits.view().values("ground_truth").tolist()
+
+    def cut(report) -> None:
+        if report.epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelaudit.audit(digits, noise=0.2, run="cut", config=QUICK, progress=cut)
+    resumed = labelaudit.resume_audit(digits)
+    assert resumed.run == "cut"
+    assert digits.view().values("ground_truth").tolist() == labels  # no noise on top of noise
+    pd.testing.assert_frame_equal(resumed.evaluation, whole.evaluation)
+    assert resumed.true_accuracy == whole.true_accuracy
+    assert resumed.suspects.ids.tolist() == whole.suspects.ids.tolist()
+
+
+def test_a_stopped_audit_may_end_there_and_be_scored_later(digits):
+    seen = []
+
+    def progress(report) -> None:
+        if report.curves:
+            seen.append(report)
+
+    with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' keeps them"):
+        labelaudit.audit(digits, config=QUICK, progress=progress, stop=lambda: bool(seen),
+                         keep_going=False)  # fmt: skip
+    run = digits.run("run-1")
+    assert not run.has_predictions()
+    with pytest.raises(StoppedError):  # a stop now is another one
+        labelaudit.resume_audit(digits, "run-1", stop=lambda: True)
+    assert not run.has_predictions()
+    result = labelaudit.resume_audit("digits", "run-1")
+    assert result.stopped
+    assert run.info["epochs"] == len(run.info["curves"]) < 6
+    assert "aum" in run.score_names()
+
+
 def test_bad_input_is_said_before_anything_happens(home):
     with pytest.raises(LabelAuditError, match="no dataset 'pets'"):
         labelaudit.audit("pets")

@@ -97,6 +97,33 @@ def test_noise_by_matrix_and_by_pair(tmp_path, home):
     assert "no matrix of numbers" in failed.stderr
 
 
+def test_a_training_cut_short_is_resumed_by_name(digits):
+    def cut(report) -> None:
+        if report.epoch == 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1), cut)
+    assert "cut: 4 epochs" in cli("train", "digits", "--resume", "cut").stdout
+    assert digits.run("cut").info["config"]["epochs"] == 4
+    failed = cli("train", "digits", "--resume", "cut", code=1)
+    assert "no run 'cut' that can be resumed" in failed.stderr
+
+
+def test_jobs_are_listed_and_stopped(digits):
+    from labelaudit import jobs
+
+    assert "no jobs yet" in cli("jobs").stdout
+    job = jobs.start("train", "digits", run="mine", split=None,
+                     config={"epochs": 5000, "threads": 1})  # fmt: skip
+    assert f"{job.id}  running  train digits" in cli("jobs", "digits").stdout
+    assert cli("jobs", "pets", "--json").stdout == "[]\n"
+    (stopped,) = json.loads(cli("jobs", "--stop", job.id, "--json").stdout)
+    assert stopped["status"] in ("stopped", "done")  # done: it had finished an epoch
+    assert (stopped["id"], stopped["run"], job.status) == (job.id, "mine", stopped["status"])
+    assert "no job 'x'" in cli("jobs", "--stop", "x", code=1).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -167,7 +167,7 @@ def test_no_verdicts_no_rows(make_dataset):
 
 
 def test_removed_samples_are_not_learned_nor_exported(make_dataset, tmp_path):
-    from labelaudit.learn.train import make_plan
+    from labelaudit.learn.plan import make_plan
 
     dataset = make_dataset(40)
     dataset.tag([1, 2], "removed")

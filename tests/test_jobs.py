@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from labelaudit import jobs, load_dataset
+from labelaudit import delete_dataset, jobs, list_datasets, load_dataset, work
 from labelaudit.errors import LabelAuditError
 
 FAST = {"epochs": 2, "threads": 1}
@@ -26,7 +27,7 @@ def begin_training(config: dict) -> jobs.Job:
 
 
 def pid_of(job: jobs.Job) -> int:
-    return next(child.pid for child in jobs._children if str(job.folder) in child.args)
+    return jobs._children[job.folder].pid
 
 
 def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
@@ -47,8 +48,10 @@ def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
 def test_stop_keeps_what_is_there_within_two_seconds(digits):
     job = begin_training(LONG)
     until(lambda: (job.progress or {}).get("curves"))
-    with pytest.raises(LabelAuditError, match="being worked on"):
+    with pytest.raises(LabelAuditError, match=r"being worked on \(train, run 'run-1'\)"):
         begin_training(FAST)
+    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
+        jobs.start("score", "digits", run="run-1")
     asked = time.monotonic()
     job.stop()
     job.wait(20)
@@ -60,14 +63,188 @@ def test_stop_keeps_what_is_there_within_two_seconds(digits):
     assert run.info["epochs"] == len(run.dynamics(ids).margin) >= 1
 
 
-def test_a_killed_job_has_died_and_the_dataset_is_whole(digits):
-    job = begin_training(LONG)
-    until(lambda: (job.progress or {}).get("curves"))
+def killed_training(config: dict, run: str | None = None, epochs: int = 2) -> jobs.Job:
+    """A job that was killed with so many epochs behind it."""
+    job = jobs.start("train", "digits", run=run, split=None, config=config)
+    until(lambda: job.epochs_kept >= epochs)
     os.kill(pid_of(job), signal.SIGKILL)
     until(lambda: job.status == jobs.DIED)
+    return job
+
+
+def test_a_killed_job_has_died_and_is_resumed_from_its_last_epoch(digits):
+    config = {"epochs": 12, "threads": 1}
+    job = killed_training(config)
     assert "its log ends" in job.error
-    assert load_dataset("digits").runs == []  # it is saved at its end
-    assert begin_training(FAST).wait(60).status == jobs.DONE  # and can be run again
+    assert "training, epoch 2 of 12" in job.error
+    assert job.run_name == "run-1"
+    assert digits.runs == []  # it is saved at its end
+    assert digits.unfinished_runs == ["run-1"]
+    assert job.resumable
+    again = jobs.resume(job)
+    assert again.follows == job.id
+    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
+        jobs.resume(job)
+    until(lambda: again.epochs_kept)
+    assert again.epochs_kept >= 2  # those of the first job are not learned again
+    assert not job.resumable  # another is at it
+    assert again.wait(120).status == jobs.DONE, again.log
+    assert again.result == {"run": "run-1", "stopped": False, "epochs": 12}
+    assert len(digits.run("run-1").dynamics(digits.view().ids).margin) == 12
+    assert "epoch 1 of 12" not in again.log
+    with pytest.raises(LabelAuditError, match="cannot be resumed"):
+        jobs.resume(job)
+
+
+def test_a_resumed_job_that_dies_at_once_can_be_resumed_too(digits):
+    job = jobs.resume(killed_training(LONG))
+    os.kill(pid_of(job), signal.SIGKILL)
+    until(lambda: job.status == jobs.DIED)
+    assert job.resumable
+    assert jobs.run_again(job).options == job.options
+
+
+def test_a_killed_job_run_again_leaves_nothing_of_the_first_try(digits):
+    job = killed_training(LONG)
+    kept = Path(job.run["checkpoint"])
+    assert kept.exists()
+    again = jobs.run_again(job)
+    assert not kept.exists()
+    assert digits.unfinished_runs == []
+    assert again.follows == job.id
+    assert again.options == job.options
+    assert not job.resumable
+    until(lambda: again.epochs_kept)
+    assert again.run_name == "run-1"  # its name is free again
+    again.stop()
+    assert again.wait(20).status == jobs.DONE
+
+
+def test_a_killed_audit_goes_on_to_its_end_without_more_noise(digits):
+    job = jobs.start("audit", "digits", noise=0.1, config={"epochs": 8, "threads": 1})
+    until(lambda: job.epochs_kept >= 2)
+    os.kill(pid_of(job), signal.SIGKILL)
+    until(lambda: job.status == jobs.DIED)
+    planted = digits.view().match_tag("mistake").ids.tolist()
+    again = jobs.resume(job).wait(120)
+    assert again.status == jobs.DONE, again.log
+    assert again.result["run"] == "run-1"
+    assert again.result["evaluation"][0]["mistakes"] == 180
+    assert digits.view().match_tag("mistake").ids.tolist() == planted
+    assert digits.run("run-1").info["epochs"] == 8
+
+
+def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
+    job = jobs.start("audit", "digits", config=LONG)
+    until(lambda: job.epochs_kept)
+    job.stop()
+    job.wait(20)
+    assert job.status == jobs.STOPPED
+    assert "run 'run-1' keeps them" in job.error
+    assert job.resumable
+    scored = jobs.resume(job).wait(60)
+    assert scored.status == jobs.DONE, scored.log
+    assert scored.result["stopped"]
+    assert "aum" in digits.run("run-1").score_names()
+    assert not job.resumable or digits.run("run-1").info["stopped"]
+
+
+def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, home):
+    """A picture that is a pipe without a writer: whoever opens it waits for ever."""
+    picture(tmp_path / "p/c0/a.png")
+    (tmp_path / "p/c1").mkdir()
+    os.mkfifo(tmp_path / "p/c1/b.png")
+    job = jobs.start("load", "pets", source=str(tmp_path / "p"))
+    until((job.folder / "alive.lock").exists)
+    time.sleep(2)  # by now it waits
+    assert job.status == jobs.RUNNING
+    asked = time.monotonic()
+    job.stop()
+    job.wait(20)
+    assert 1 < time.monotonic() - asked < 5  # a bound for a busy machine; two seconds on a free one
+    assert job.status == jobs.STOPPED
+    assert "in the middle of" in job.error
+    assert list_datasets() == []
+    (tmp_path / "p/c1/b.png").unlink()
+    picture(tmp_path / "p/c1/b.png")
+    assert jobs.run_again(job).wait(60).result == {"dataset": "pets", "samples": 2}
+
+
+def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, home):
+    """Images streamed from disk, one of which hangs in the third epoch."""
+    for i in range(24):
+        picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
+    dataset = load_dataset("pets", tmp_path / "p")
+    config = {"epochs": 2000, "threads": 1, "batch_size": 8, "memory_gb": 0}
+    job = jobs.start("train", "pets", run=None, split=None, config=config)
+    until(lambda: job.epochs_kept >= 2)
+    hung = tmp_path / "p/c1/1.png"
+    hung.rename(tmp_path / "aside.png")
+    os.mkfifo(hung)
+    time.sleep(1)
+    asked = time.monotonic()
+    job.stop()
+    job.wait(20)
+    assert time.monotonic() - asked < 5
+    assert job.status == jobs.STOPPED
+    assert dataset.unfinished_runs == ["run-1"]
+    (tmp_path / "aside.png").rename(hung)
+    again = jobs.resume(job)
+    until(lambda: again.epochs_kept > job.epochs_kept)
+    again.stop()
+    assert again.wait(20).status == jobs.DONE
+    assert dataset.run("run-1").info["epochs"] > job.epochs_kept
+
+
+def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):
+    ended = []
+    (tmp_path / "stop").touch()
+    monkeypatch.setattr(work, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(work, "SAVING_SECONDS", 0.6)
+
+    def seconds_until_ended(stage: str) -> float:
+        work.write(tmp_path / "progress.json", {"stage": stage})
+        began = time.monotonic()
+        work._guard(tmp_path, lambda: True, lambda: ended.append(stage))
+        return time.monotonic() - began
+
+    assert seconds_until_ended("training") < 0.6 <= seconds_until_ended("saving")
+    assert ended == ["training", "saving"]
+    work._guard(tmp_path, lambda: False, lambda: ended.append("too late"))
+    assert "too late" not in ended
+
+
+def test_scores_are_computed_anew_as_a_job(audited):
+    first = audited.view().sort_by("self_confidence", reverse=True).head(1)[0]
+    first.set_label(first.prediction.label)
+    assert audited[first.id].scores["self_confidence"] is None
+    job = jobs.start("score", "digits", run="run-1").wait(60)
+    assert job.status == jobs.DONE, job.log
+    assert job.result["run"] == "run-1"
+    assert audited[first.id].scores["self_confidence"] < 0.5
+
+
+def test_a_job_of_a_dataset_made_anew_is_not_resumed_in_its_place(digits):
+    job = killed_training(LONG)
+    delete_dataset("digits")
+    load_dataset("digits")
+    other = killed_training(LONG)
+    assert other.run["id"] == job.run["id"]
+    assert not job.resumable
+    jobs.discard(job)  # of the old dataset: nothing of the new one
+    assert other.resumable
+
+
+def test_folders_of_old_jobs_are_removed(home, digits, monkeypatch):
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    for _ in range(3):
+        begin_training({"epochs": -1}).wait(60)
+    latest = begin_training({"epochs": -1}).wait(60)
+    kept = jobs.list_jobs()
+    assert len(kept) == 2
+    assert kept[0] == latest
+    assert jobs.find_job(latest.id) == latest
+    assert jobs.find_job("nothing") is None
 
 
 def test_a_failing_job_says_why(digits):

@@ -11,7 +11,14 @@ from labelaudit import Dataset, jobs, list_datasets, suspects
 from labelaudit.scores import SCORES
 
 REPO = Path(__file__).resolve().parents[1]
-PAGES = ["data/dataset", "data/noise", "model/train", "model/predict", "suspects/results"]
+PAGES = [
+    "data/dataset",
+    "data/noise",
+    "model/train",
+    "model/predict",
+    "model/jobs",
+    "suspects/results",
+]
 
 
 def open_page(name: str | None = None) -> AppTest:
@@ -72,7 +79,7 @@ def test_the_first_visit_makes_the_embedded_dataset(home):
 def test_every_page_says_what_to_do_next_on_a_fresh_dataset(digits, name):
     app = open_page(name)
     assert box(app, "Dataset").value == "digits"  # the picker is on every page
-    if name in ("model/train", "model/predict", "suspects/results", "data/noise"):
+    if name != "data/dataset":
         assert app.info, "an empty state says what to do"
 
 
@@ -303,3 +310,56 @@ def test_own_data_is_audited_from_the_start_page(audited):
         "Suspects": f"{len(suspects(Dataset('mine'))):,}"
     }
     assert Dataset("mine").info["tags"] == {"processed": 200}
+
+
+def test_a_job_that_died_is_resumed_from_any_new_session(digits):
+    import os
+    import signal
+    import time
+
+    config = {"epochs": 12, "threads": 1}
+    job = jobs.start("train", "digits", run="mine", split=None, config=config)
+    while job.epochs_kept < 2:
+        assert job.status == jobs.RUNNING, job.log
+        time.sleep(0.05)
+    os.kill(jobs._children[job.folder].pid, signal.SIGKILL)
+    job.wait(20)
+    for page in ("model/train", "model/jobs"):
+        app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+        app.switch_page(str(REPO / "pages" / f"{page}.py")).run()
+        assert not app.exception, app.exception
+        (error,) = app.error
+        assert "The job to train digits did not finish: the process ended" in error.value
+        assert f"{job.epochs_kept} of 12 epochs are kept" in texts(app)
+    assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
+    button(app, "Resume").click().run()
+    assert "**Train digits, mine**" in texts(app)
+    assert jobs.list_jobs()[0].follows == job.id
+    app = finish_job(app)
+    assert digits.run("mine").info["epochs"] == 12
+    assert app.dataframe[0].value["result"].tolist()[0] == "mine: 12 of 12 epochs"
+    assert "Resume" not in [b.label for b in app.button]
+
+
+def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
+    job = jobs.start("load", "pets", source="/nowhere").wait(60)
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app.switch_page(str(REPO / "pages/model/jobs.py")).run()
+    assert "/nowhere does not exist" in app.error[0].value
+    assert "Resume" not in [b.label for b in app.button]
+    button(app, "Run again").click().run()
+    again = jobs.list_jobs()[0].wait(60)
+    assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
+    app.run()
+    assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
+
+
+def test_scores_are_computed_again_for_labels_that_were_changed(audited):
+    first = suspects(audited).head(1)[0]
+    first.set_label(first.prediction.label)
+    assert audited[first.id].scores["normalized_margin"] is None
+    app = open_page("model/predict")
+    button(app, "Only score again").click().run()
+    app = finish_job(app)
+    assert "The scores of run-1 are computed again" in texts(app)
+    assert audited[first.id].scores["normalized_margin"] < 0.5

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,22 +13,23 @@ import torch.nn.functional as F
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError, StoppedError
-from ..frame import MISSING, Frame
+from ..frame import BEGUN
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run, begin_run
-from ..schema import HELD_OUT_SPLITS, REMOVED
+from ..runs import Run, begin_run, refuse_second_training, unfinished_runs
 from ..scores.probability import best_other, of_label, probabilities
 from ..view import View
+from . import checkpoint
+from .checkpoint import Checkpoint
 from .compute import Copy, ThreadTuner, autocast, choose_device, forward
-from .config import SMALL, SMALL_SIZES, TrainConfig
+from .config import SMALL, TrainConfig
 from .images import Images
 from .models import build_model, load_pretrained
+from .plan import image_size, make_plan
 from .saved import save_model
 
 FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones
 MEDIANS = "class_medians"  # of a row of the curves: median p(label) of each class
-SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
 
 def train(
@@ -49,102 +49,99 @@ def train(
 
     run: its name, by default the next free one; an earlier run of that name is replaced once
     this one is finished.
-    stop: asked after every step; a stopped run keeps its model and its finished epochs. Before the
-    first of them ends it raises StoppedError, and nothing changes.
+    stop: asked after every batch; a stopped run keeps its model and its finished epochs. Before
+    the first of them ends it raises StoppedError, and nothing changes.
+    What ends it otherwise (a kill, a full disk) leaves the epochs finished till then: see `resume`.
     Raises LabelAuditError for fewer than two classes or samples, or a loss that is not finite.
     """
     config = config or TrainConfig()
     plan = make_plan(target, config)
+    if run is not None:
+        refuse_second_training(plan.frame, run)
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    images = Images(plan.frame, plan.ids, image_size(plan.frame, plan.ids, config))
-    if images.nbytes <= config.memory_gb * 2**30:
-        images.hold(device, progress, stop)
+    size = image_size(plan.frame, plan.ids, config)
+    images = _images(plan, size, config, device, progress, stop)
     kept = begin_run(plan.frame, run)
-    try:
-        return _Training(plan, images, kept, config, device, progress, stop).execute()
-    except BaseException:
-        with suppress(Exception):  # the dataset may be gone; what went wrong first is what counts
-            kept.abandon()
-        raise
+    with kept.training():
+        return _finished(plan, images, kept, config, device, progress, stop)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which samples are learned and which held out. Places count within `ids`."""
+def resume(
+    dataset: Dataset,
+    run: str | Run | None = None,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> Run:
+    """Go on with a training that was cut short, from the end of its last whole epoch.
 
-    frame: Frame
-    classes: list[str]  # as they are now: more may be added while a model learns
-    ids: np.ndarray  # of all labelled samples that take part, sorted
-    labels: np.ndarray  # int64, their given classes
-    learned: np.ndarray  # places
-    held_out: np.ndarray  # places
+    run: its name (`dataset.unfinished_runs` lists them), by default the one begun last. On a CPU
+    with `threads=1` the outcome equals that of a training without a break. stop: as in `train`.
+    Raises LabelAuditError where the labels, samples or classes that it learned from were changed,
+    and where another process trains it.
+    """
+    kept = run if isinstance(run, Run) else _unfinished(dataset, run)
+    with kept.training():
+        if kept.state != BEGUN:
+            kept.checkpoint.unlink(missing_ok=True)  # killed between its end and this
+            raise LabelAuditError(
+                f"run {kept.name!r} of dataset {dataset.name!r} is not under way any more: there "
+                "is nothing to resume."
+            )
+        saved = Checkpoint(kept.checkpoint)
+        config = TrainConfig.from_dict(saved.state["config"])
+        plan = saved.plan(dataset.view().frame)
+        device = choose_device(config.device)
+        images = _images(plan, saved.state["image_size"], config, device, progress, stop)
+        kept.forget_dynamics_after(saved.epoch)  # recorded, but killed before the checkpoint
+        return _finished(plan, images, kept, config, device, progress, stop, saved)
 
 
-def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
-    view = target.view() if isinstance(target, Dataset) else target
-    with view.store.steady():
-        return _plan(view, isinstance(target, Dataset), config)
-
-
-def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
-    frame = view.frame
-    removed = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))
-    labelled = (frame.label != MISSING) & ~removed
-    chosen = np.sort(view.positions())
-    chosen = chosen[labelled[chosen]]
-    codes, names = frame.split()
-    others = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
-    evaluation = np.flatnonzero(np.isin(codes, others) & labelled)
-    if whole and len(np.setdiff1d(chosen, evaluation)):
-        chosen = np.setdiff1d(chosen, evaluation)
-    held_out = np.setdiff1d(evaluation, chosen)
-    if not len(chosen):
-        raise LabelAuditError(
-            f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
-        )
-    if not len(held_out):
-        rng = np.random.default_rng(config.seed)
-        count = min(max(round(config.hold_out * len(chosen)), 1), len(chosen) - 1)
-        held_out = np.sort(rng.choice(chosen, count, replace=False))
-        chosen = np.setdiff1d(chosen, held_out)
-    if len(np.unique(frame.label[chosen])) < 2:
-        raise LabelAuditError(
-            f"the {len(chosen):,} samples to learn from are all of one class: "
-            "training needs at least two."
-        )
-    positions = np.sort(np.concatenate([chosen, held_out]))
-    return Plan(
-        frame,
-        frame.classes,
-        frame.ids[positions],
-        frame.label[positions].astype(np.int64),
-        np.searchsorted(positions, chosen),
-        np.searchsorted(positions, held_out),
+def _unfinished(dataset: Dataset, name: str | None) -> Run:
+    frame = dataset.view().frame
+    if name is not None:
+        refuse_second_training(frame, name)
+    runs = unfinished_runs(frame)
+    for run in reversed(runs):
+        if name in (None, run.name):
+            return run
+    names = ", ".join(run.name for run in runs)
+    which = "no run" if name is None else f"no run {name!r}"
+    raise LabelAuditError(
+        f"dataset {dataset.name!r} has {which} that can be resumed here: "
+        + (f"those that can are {names}." if runs else "no training was cut short after an epoch.")
     )
 
 
-def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
-    """Pixels a side that the model gets: as asked, else as most images are, within bounds."""
-    if config.image_size:
-        return config.image_size
-    low, high = SMALL_SIZES if config.model == SMALL else (32, 224)
-    positions = frame.positions(ids)
-    width = frame.number("samples", "width", MISSING)[positions]
-    height = frame.number("samples", "height", MISSING)[positions]
-    sides = np.maximum(width, height)[width != MISSING]
-    if not len(sides):
-        probe = View(frame).select(ids[:SIZE_PROBE])
-        sides = np.array([max(sample.image.size) for sample in probe])
-    return int(np.clip(np.median(sides), low, high))
+def _images(plan, size: int, config: TrainConfig, device, progress, stop) -> Images:
+    images = Images(plan.frame, plan.ids, size)
+    if images.nbytes <= config.memory_gb * 2**30:
+        images.hold(device, progress, stop)
+    return images
+
+
+def _finished(plan, images, kept: Run, *arguments) -> Run:
+    """Train to the end. Where that fails, the run stays to be resumed if it can be."""
+    try:
+        return _Training(plan, images, kept, *arguments).execute()
+    except BaseException as error:
+        if isinstance(error, DivergedError) or not kept.checkpoint.exists():
+            with suppress(Exception):  # the dataset may be gone; what went wrong first counts
+                kept.abandon()
+        raise
+
+
+class DivergedError(LabelAuditError):
+    """The loss is not finite; resumed, it would come to the same."""
 
 
 class _Training:
     """One training: its model, its running average, and where it is."""
 
-    def __init__(self, plan, images, run, config, device, progress, stop) -> None:
+    def __init__(self, plan, images, run, config, device, progress, stop, saved=None) -> None:
         self.plan, self.images, self.run, self.config = plan, images, run, config
         self.device, self.stop = device, stop
+        self.marks = run.marks
         self.rng = np.random.default_rng(config.seed)
         self.labels = torch.from_numpy(plan.labels).to(device)
         self.notes: list[str] = []
@@ -152,35 +149,47 @@ class _Training:
         self.batch_size = min(config.batch_size, len(plan.learned))
         self.steps = max(len(plan.learned) // self.batch_size, 1)
         self.threads = ThreadTuner(config.threads)
-        self.model = self._build()
+        self.loss: float | None = None
+        self.updates = 0
+        self.recent_margin = np.full(len(plan.ids), np.nan)
+        self.model = self._build(fresh=saved is None)
         self.average = copy.deepcopy(self.model)
         self.optimizer, self.rate = self._optimizer()
-        self.updates = 0
+        if saved:
+            checkpoint.restore(self, saved)
+        self.seconds = self.curves[-1]["seconds"] if self.curves else 0.0  # before this process
         everything = len(plan.ids) + BACKWARD_COST * self.steps * self.batch_size
-        self.meter = Meter("training", config.epochs * everything, progress, interval=0.2)
-        self.loss: float | None = None
-        self.recent_margin = np.full(len(plan.ids), np.nan)
+        self.meter = Meter(
+            "training", config.epochs * everything, progress, interval=0.2,
+            done=len(self.curves) * everything, seconds=self.seconds,
+        )  # fmt: skip
 
     def execute(self) -> Run:
-        started = time.monotonic()
+        started = time.monotonic() - self.seconds
         stopped = False
-        self.meter.report(**self._details(1, 0))
-        for epoch in range(1, self.config.epochs + 1):
-            if not self._learn(epoch):
+        first = len(self.curves) + 1
+        self.meter.report(**self._details(min(first, self.config.epochs), 0))
+        for epoch in range(first, self.config.epochs + 1):
+            if not self._learn(epoch) or not self._record(epoch, time.monotonic() - started):
                 if not self.curves:
                     raise StoppedError(
                         "Training was stopped before the first epoch ended: nothing of it is kept."
                     )
                 stopped = True
                 break
-            self._record(epoch, time.monotonic() - started)
+            checkpoint.write(self)
+            self.meter.report(**self._details(epoch, self.steps))
+        self.meter.stage = "saving"
+        self.meter.report(**self._details(len(self.curves), self.steps))
         self._save(stopped)
         return self.run
 
     # --- before ---
 
-    def _build(self) -> torch.nn.Module:
+    def _build(self, fresh: bool) -> torch.nn.Module:
         model = build_model(self.config, len(self.plan.classes))
+        if not fresh:  # it will be filled from a checkpoint
+            return model.to(self.device)
         some = self.rng.permutation(self.plan.learned)[:FIT_INPUT_IMAGES]
         _, sample = next(self.images.batches(some, len(some)))
         self.mirror = self.config.mirror
@@ -226,7 +235,7 @@ class _Training:
             self.threads.step_ends()
             self.loss = losses[-1]
             if not math.isfinite(self.loss):
-                raise LabelAuditError(
+                raise DivergedError(
                     f"the loss became {self.loss} in epoch {epoch}, step {step}: "
                     f"train again with a lower learning rate."
                 )
@@ -282,8 +291,11 @@ class _Training:
 
     # --- after each epoch ---
 
-    def _record(self, epoch: int, seconds: float) -> None:
-        """Take every sample's logits from the averaged model; store margin and p(label)."""
+    def _record(self, epoch: int, seconds: float) -> bool:
+        """Take every sample's logits from the averaged model; store margin and p(label).
+
+        False, with nothing stored, if a stop was asked for.
+        """
         count = len(self.plan.ids)
         margin, p_label = np.empty(count, np.float32), np.empty(count, np.float32)
         right = np.empty(count, bool)
@@ -293,6 +305,8 @@ class _Training:
             p_label[at] = of_label(probabilities(logits), labels)
             right[at] = logits.argmax(axis=1) == labels
             self.meter.advance(len(at), **self._details(epoch, self.steps))
+            if self.stop():
+                return False
         before = np.where(np.isnan(self.recent_margin), margin, self.recent_margin)
         self.recent_margin = (before + margin) / 2
         self.run.append_dynamics(epoch, self.plan.ids, self.plan.labels, margin, p_label)
@@ -306,13 +320,14 @@ class _Training:
                 MEDIANS: class_medians(p_label, self.plan.labels, len(self.plan.classes)),
             }
         )
-        self.meter.report(**self._details(epoch, self.steps))
+        return True
 
     def _details(self, epoch: int, step: int) -> dict:
         last = self.curves[-1]["validation_accuracy"] if self.curves else None
         return {
             "epoch": epoch, "epochs": self.config.epochs, "step": step, "steps": self.steps,
             "loss": self.loss, "accuracy": last, "curves": self._plain_curves(),
+            "run": self.marks,
         }  # fmt: skip
 
     def _plain_curves(self) -> list[dict]:

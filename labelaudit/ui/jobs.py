@@ -7,29 +7,57 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from ..errors import LabelAuditError
-from ..jobs import DONE, RUNNING, STOPPED, Job, check_idle, list_jobs, running_job, start
+from ..jobs import (
+    DONE,
+    RUNNING,
+    STOPPED,
+    TRAINING,
+    Job,
+    check_idle,
+    discard,
+    find_job,
+    latest_job,
+    resume,
+    run_again,
+    running_job,
+    running_jobs,
+    start,
+)  # fmt: skip
 from . import charts, state
 
 REFRESH_SECONDS = 0.5
+SIDEBAR_SECONDS = 2.0
+SHOWN_LOG = 20_000  # characters, the last ones
+LOG_HEIGHT = 240
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
 def begin(kind: str, dataset: str, **options) -> None:
     """Start a job and draw the page again, now with its progress; or say why it cannot start."""
+    _watch_new(start, kind, dataset, **options)
+
+
+def _watch_new(make: Callable[..., Job], *arguments, **options) -> None:
     try:
-        st.session_state[state.WATCHED_JOB] = start(kind, dataset, **options).id
+        st.session_state[state.WATCHED_JOB] = make(*arguments, **options).id
     except LabelAuditError as error:
         st.error(sentence(str(error)))
         return
     st.rerun()
 
 
-def show(dataset: str | None, kinds: Sequence[str], ended: Callable[[Job], None]) -> str:
+def show(
+    dataset: str | None,
+    kinds: Sequence[str],
+    ended: Callable[[Job], None],
+    also_others: bool = True,
+) -> str:
     """Draw the job that works on this dataset (None: on any), or how the one that this session
     started has ended.
 
     kinds: of the endings that this page shows. ended: draws the result of a job that is done.
-    Returns ACTIVE while a job runs, ENDED where an ending was drawn, else NOTHING.
+    also_others: offer to resume the dataset's latest job, whoever started it, if it was cut short.
+    Returns ACTIVE while a job runs, ENDED where the result of one was drawn, else NOTHING.
     """
     watched = _watched()
     if watched and dataset not in (None, watched.dataset):
@@ -41,8 +69,14 @@ def show(dataset: str | None, kinds: Sequence[str], ended: Callable[[Job], None]
         _progress(job)
         return ACTIVE
     if watched and watched.kind in kinds:
-        _ending(watched, ended)
-        return ENDED
+        if watched.status == DONE:
+            ended(watched)
+            return ENDED
+        show_unfinished(watched)
+    elif dataset and also_others:
+        left = latest_job(dataset, kinds)
+        if left and left.resumable:
+            show_unfinished(left)
     return NOTHING
 
 
@@ -75,29 +109,94 @@ def busy(dataset: str) -> bool:
 
 def _watched() -> Job | None:
     job_id = st.session_state.get(state.WATCHED_JOB)
-    return next((job for job in list_jobs() if job.id == job_id), None) if job_id else None
+    return find_job(job_id) if job_id else None
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def _progress(job: Job) -> None:
+def _progress(job: Job, with_log: bool = False) -> None:
+    """with_log: the job's name and log, as where jobs are listed; else what it has learned."""
     if job.status != RUNNING:
         st.rerun()  # the whole page: it has a result to show now
     progress = job.progress
     with st.container(border=True):
+        if with_log:
+            st.markdown(f"**{title(job)}**")
         with st.container(horizontal=True, vertical_alignment="center"):
             share, words = describe(job.kind, progress)
             st.progress(share, words)
-            stopping = f"stopping-{job.id}"
-            asked = st.session_state.get(stopping, False)
+            asked = job.stop_asked
             st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
-                      disabled=asked, on_click=_stop, args=(job, stopping))  # fmt: skip
-        if progress and progress["curves"]:
+                      disabled=asked, on_click=job.stop)  # fmt: skip
+        if with_log:
+            show_log(job)
+        elif progress and progress["curves"]:
             charts.learning_curves(progress["curves"])
 
 
-def _stop(job: Job, stopping: str) -> None:
-    job.stop()
-    st.session_state[stopping] = True
+def show_all_running() -> int:
+    """Draw every job that runs, on whatever dataset. Returns how many do."""
+    running = running_jobs()
+    for job in running:
+        _progress(job, with_log=True)
+    return len(running)
+
+
+def show_log(job: Job) -> None:
+    with st.expander("Log", icon=":material/notes:", key=f"log-{job.id}"):
+        st.code(job.log[-SHOWN_LOG:].strip() or "Nothing yet.", language=None, wrap_lines=True,
+                height=LOG_HEIGHT)  # fmt: skip
+
+
+def show_unfinished(job: Job) -> None:
+    """How a job ended that did not finish, and what can be done about it."""
+    with st.container(border=True):
+        if job.status == STOPPED:
+            st.info(sentence(job.error))
+        else:
+            st.error(f"The job to {job.kind} {job.dataset} did not finish: {job.error}")
+        left = job.left
+        if left == TRAINING:
+            st.caption(f"{_kept(job)} kept: Resume goes on from there.")
+        elif left:
+            st.caption("The training is kept: Resume predicts and scores with it.")
+        with st.container(horizontal=True):
+            if left and st.button("Resume", type="primary", key=f"resume-{job.id}",
+                                        icon=":material/resume:"):  # fmt: skip
+                _watch_new(resume, job)
+            if st.button("Run again", key=f"again-{job.id}", icon=":material/replay:",
+                         help="From the start, with the same settings."):  # fmt: skip
+                _watch_new(run_again, job)
+            if left and st.button("Discard", key=f"discard-{job.id}",
+                                        icon=":material/delete:",
+                                        help="What was kept for resuming is deleted."):  # fmt: skip
+                discard(job)
+                forget()
+                st.rerun()
+        show_log(job)
+
+
+def _kept(job: Job) -> str:
+    if not job.progress:  # it resumed another, and was not heard of
+        return "The finished epochs are"
+    epochs = job.epochs_kept
+    return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
+
+
+@st.fragment(run_every=SIDEBAR_SECONDS)
+def show_in_sidebar(jobs: list[Job]) -> None:
+    """A line a job, which leads to their page."""
+    for job in jobs:
+        done = job.status != RUNNING
+        share, _ = describe(job.kind, job.progress)
+        label = f"{title(job)}: {'ended' if done else f'{share:.0%}'}"
+        icon = ":material/check:" if done else ":material/progress_activity:"
+        st.page_link("pages/model/jobs.py", label=label, icon=icon)
+
+
+def title(job: Job) -> str:
+    """What it does to what: "Train digits, run-1"."""
+    run = job.run_name
+    return f"{sentence(job.kind)} {job.dataset}" + (f", {run}" if run else "")
 
 
 def sentence(text: str) -> str:
@@ -128,13 +227,3 @@ def duration(seconds: float) -> str:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _ending(job: Job, ended: Callable[[Job], None]) -> None:
-    status = job.status
-    if status == DONE:
-        ended(job)
-    elif status == STOPPED:
-        st.info(sentence(job.error))
-    else:
-        st.error(f"The job to {job.kind} {job.dataset} did not finish: {job.error}")

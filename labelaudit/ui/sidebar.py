@@ -35,3 +35,5 @@ def pick_dataset() -> None:
         mistakes = dataset.view().count_values("tags").get("mistake", 0)
         text = f"{len(dataset):,} samples · {len(dataset.classes)} classes"
         st.caption(text + (f" · {mistakes:,} planted mistakes" if mistakes else ""))
+        if running := jobs.running_jobs():
+            jobs.show_in_sidebar(running)

@@ -36,13 +36,26 @@ def predicted(job: Job) -> None:
     st.page_link("pages/suspects/results.py", label="Results", icon=":material/fact_check:")
 
 
-if jobs.show(dataset.name, ["predict"], predicted) != jobs.ACTIVE and st.button(
-    f"Predict with {run}", type="primary", icon=":material/play_arrow:"
-):
-    jobs.begin("predict", dataset.name, run=run,
-               split=None if split == "all samples" else split, augment=augment)  # fmt: skip
+def scored(job: Job) -> None:
+    if job.kind == "predict":
+        return predicted(job)
+    st.success(f"The scores of {job.result['run']} are computed again.")
+    st.page_link("pages/suspects/results.py", label="Results", icon=":material/fact_check:")
+
 
 kept = dataset.run(run)
+if jobs.show(dataset.name, ["predict", "score"], scored) != jobs.ACTIVE:
+    with st.container(horizontal=True):
+        if st.button(f"Predict with {run}", type="primary", icon=":material/play_arrow:"):
+            chosen = None if split == "all samples" else split
+            jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment)
+        if kept.has_predictions() and st.button(
+            "Only score again", icon=":material/calculate:",
+            help="Computes the scores from the predictions that are there, for labels that were "
+            "changed since.",
+        ):  # fmt: skip
+            jobs.begin("score", dataset.name, run=run)
+
 if kept.has_predictions():
     view = dataset.view(run)
     agree, differ = len(view.match(wrong=False)), len(view.match(wrong=True))

@@ -84,7 +84,7 @@ st.write(
 chosen = state.current().name
 status = jobs.show(chosen, ["audit"], show_result)
 if status == jobs.NOTHING and chosen != state.SAMPLE:  # started here, before another was chosen
-    status = jobs.show(state.SAMPLE, ["audit"], show_result)
+    status = jobs.show(state.SAMPLE, ["audit"], show_result, also_others=False)
 if status == jobs.NOTHING:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True, height="stretch"):

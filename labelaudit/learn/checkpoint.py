@@ -1,0 +1,147 @@
+"""A training on disk after an epoch: all that it takes to go on as if nothing had happened.
+
+One safetensors file (never a pickle): tensors, and the rest as JSON in its metadata. It is put in
+place by renaming, so a kill leaves the one of the epoch before. It lies beside the dataset, not in
+it: written every epoch, it would leave a version in the database each time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from ..errors import LabelAuditError
+from ..frame import Frame, find
+from .plan import Plan
+
+MODEL, AVERAGE, MOMENTUM = "model.", "average.", "momentum."
+_BUFFER = "momentum_buffer"  # torch.optim.SGD's name of it
+
+
+class Checkpoint:
+    """What `write` has kept of a training: `tensors` by name, and `state`, JSON values."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises LabelAuditError where the file is not there, or damaged."""
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                self.state = json.loads(file.metadata()["state"])
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise LabelAuditError(
+                f"checkpoint {path} cannot be read ({error}): train again from the start."
+            ) from error
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return len(self.state["curves"])
+
+    def plan(self, frame: Frame) -> Plan:
+        """What it learned from. Raises LabelAuditError where that is not there any more: margins
+        of one label are not to be continued with those of another."""
+        ids, labels = self.tensors["ids"].numpy(), self.tensors["labels"].numpy()
+        learned = self.tensors["learned"].numpy()
+        classes = self.state["classes"]
+        with frame.store.steady():
+            places, known = find(frame.ids, ids)
+            gone = int((~known).sum())
+            changed = int((frame.label[places[known]] != labels[known]).sum())
+            # samples added since, and their classes, take no part: nor would they without a break
+            renamed = frame.classes[: len(classes)] != classes
+        for is_so, what in (
+            (renamed, "the classes are others"),
+            (gone, f"{gone:,} of its samples are gone"),
+            (changed, f"{changed:,} of its labels were changed"),
+        ):
+            if is_so:
+                raise LabelAuditError(
+                    f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} "
+                    f"cannot be resumed: since its last epoch {what}. Train again from the start."
+                )
+        return Plan(frame, classes, ids, labels, np.flatnonzero(learned), np.flatnonzero(~learned))
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors whose name begins so, without that beginning."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+def write(training) -> None:
+    """Keep a training (train.py's) as it is now, in place of its epoch before."""
+    plan = training.plan
+    learned = np.zeros(len(plan.ids), bool)
+    learned[plan.learned] = True
+    tensors = {
+        **{MODEL + name: tensor for name, tensor in training.model.state_dict().items()},
+        **{AVERAGE + name: tensor for name, tensor in training.average.state_dict().items()},
+        **{MOMENTUM + name: tensor for name, tensor in _momentum(training)},
+        "ids": torch.from_numpy(plan.ids),
+        "labels": torch.from_numpy(plan.labels),
+        "learned": torch.from_numpy(learned),
+        "recent_margin": torch.from_numpy(training.recent_margin),
+        "torch_rng": torch.get_rng_state(),
+    }
+    if training.device.type == "cuda":
+        tensors["cuda_rng"] = torch.cuda.get_rng_state(training.device)
+    state = {
+        "run": training.marks["name"],
+        "classes": plan.classes,
+        "config": training.config.to_dict(),
+        "image_size": training.images.size,
+        "shift": training.shift,
+        "mirror": training.mirror,
+        "curves": training.curves,
+        "loss": training.loss,
+        "updates": training.updates,
+        "notes": training.notes,
+        "numpy_rng": training.rng.bit_generator.state,
+    }
+    path = training.run.checkpoint
+    partial = path.with_suffix(".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
+        os.replace(partial, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise LabelAuditError(
+            f"the training could not be kept in {path.parent} ({error}): free some space and "
+            "resume it."
+        ) from error
+
+
+def restore(training, saved: Checkpoint) -> None:
+    """Bring a training that was just built to where `saved` was."""
+    state = saved.state
+    training.model.load_state_dict(saved.part(MODEL))
+    training.average.load_state_dict(saved.part(AVERAGE))
+    momentum = saved.part(MOMENTUM)
+    for name, weight in training.model.named_parameters():
+        if name in momentum:  # in the weight's own memory format
+            buffer = torch.empty_like(weight, requires_grad=False).copy_(momentum[name])
+            training.optimizer.state[weight][_BUFFER] = buffer
+    training.recent_margin = saved.tensors["recent_margin"].numpy().copy()
+    for name in ("shift", "mirror", "curves", "loss", "updates", "notes"):
+        setattr(training, name, state[name])
+    training.rng.bit_generator.state = state["numpy_rng"]
+    torch.set_rng_state(saved.tensors["torch_rng"])
+    if "cuda_rng" in saved.tensors and training.device.type == "cuda":
+        torch.cuda.set_rng_state(saved.tensors["cuda_rng"], training.device)
+
+
+def _momentum(training):
+    for name, weight in training.model.named_parameters():
+        buffer = training.optimizer.state.get(weight, {}).get(_BUFFER)
+        if buffer is not None:
+            yield name, buffer

@@ -1,0 +1,86 @@
+"""What a training is to learn from: which samples, with which labels, at which size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..dataset import Dataset
+from ..errors import LabelAuditError
+from ..frame import MISSING, Frame
+from ..schema import HELD_OUT_SPLITS, REMOVED
+from ..view import View
+from .config import SMALL, SMALL_SIZES, TrainConfig
+
+SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples are learned and which held out. Places count within `ids`."""
+
+    frame: Frame
+    classes: list[str]  # as they are now: more may be added while a model learns
+    ids: np.ndarray  # of all labelled samples that take part, sorted
+    labels: np.ndarray  # int64, their given classes
+    learned: np.ndarray  # places
+    held_out: np.ndarray  # places
+
+
+def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
+    view = target.view() if isinstance(target, Dataset) else target
+    with view.store.steady():
+        return _plan(view, isinstance(target, Dataset), config)
+
+
+def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
+    frame = view.frame
+    removed = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))
+    labelled = (frame.label != MISSING) & ~removed
+    chosen = np.sort(view.positions())
+    chosen = chosen[labelled[chosen]]
+    codes, names = frame.split()
+    others = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
+    evaluation = np.flatnonzero(np.isin(codes, others) & labelled)
+    if whole and len(np.setdiff1d(chosen, evaluation)):
+        chosen = np.setdiff1d(chosen, evaluation)
+    held_out = np.setdiff1d(evaluation, chosen)
+    if not len(chosen):
+        raise LabelAuditError(
+            f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
+        )
+    if not len(held_out):
+        rng = np.random.default_rng(config.seed)
+        count = min(max(round(config.hold_out * len(chosen)), 1), len(chosen) - 1)
+        held_out = np.sort(rng.choice(chosen, count, replace=False))
+        chosen = np.setdiff1d(chosen, held_out)
+    if len(np.unique(frame.label[chosen])) < 2:
+        raise LabelAuditError(
+            f"the {len(chosen):,} samples to learn from are all of one class: "
+            "training needs at least two."
+        )
+    positions = np.sort(np.concatenate([chosen, held_out]))
+    return Plan(
+        frame,
+        frame.classes,
+        frame.ids[positions],
+        frame.label[positions].astype(np.int64),
+        np.searchsorted(positions, chosen),
+        np.searchsorted(positions, held_out),
+    )
+
+
+def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
+    """Pixels a side that the model gets: as asked, else as most images are, within bounds."""
+    if config.image_size:
+        return config.image_size
+    low, high = SMALL_SIZES if config.model == SMALL else (32, 224)
+    positions = frame.positions(ids)
+    width = frame.number("samples", "width", MISSING)[positions]
+    height = frame.number("samples", "height", MISSING)[positions]
+    sides = np.maximum(width, height)[width != MISSING]
+    if not len(sides):
+        probe = View(frame).select(ids[:SIZE_PROBE])
+        sides = np.array([max(sample.image.size) for sample in probe])
+    return int(np.clip(np.median(sides), low, high))

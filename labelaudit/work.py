@@ -1,0 +1,225 @@
+"""What a job's process does: the work, with its progress, log and ending in the job's folder."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from .errors import LabelAuditError, StoppedError
+from .progress import Progress, ProgressCallback, StopCheck
+
+NICENESS = 5  # the app that shows the job comes first
+STOP_SECONDS = 1.7  # work that has not ended so long after a stop was asked for is ended
+SAVING_SECONDS = 10.0  # … unless it is saving what it has learned
+LOOK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+def _load(dataset: str, progress: ProgressCallback, stop: StopCheck, **options) -> dict:
+    from .sources import load_dataset
+
+    made = load_dataset(dataset, progress=progress, stop=stop, **options)
+    return {"dataset": made.name, "samples": len(made)}
+
+
+def _train(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, config, resumed=None
+) -> dict:
+    from .dataset import Dataset
+    from .learn.config import TrainConfig
+    from .learn.train import resume, train
+
+    data = Dataset(dataset)
+    if resumed is not None:
+        info = resume(data, _run(data, resumed), progress, stop).info
+    else:
+        target = data if split is None else data.view().match(split=split)
+        info = train(target, run, TrainConfig.from_dict(config), progress, stop).info
+    return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
+
+
+def _predict(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True
+) -> dict:
+    from .dataset import Dataset
+    from .learn.predict import predict
+    from .rank import compute_scores
+
+    data = Dataset(dataset)
+    target = data if split is None else data.view().match(split=split)
+    count = predict(target, run, progress=progress, stop=stop, augment=augment)
+    scores = compute_scores(data, run, progress=progress, stop=stop)
+    return {"run": data.run(run).name, "predicted": count, "scores": scores}
+
+
+def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run) -> dict:
+    from .dataset import Dataset
+    from .rank import compute_scores
+
+    data = Dataset(dataset)
+    scores = compute_scores(data, run, progress=progress, stop=stop)
+    return {"run": data.run(run).name, "scores": scores}
+
+
+def _audit(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, config, resumed=None, **options
+) -> dict:
+    from .auditing import audit, resume_audit
+    from .dataset import Dataset
+    from .learn.config import TrainConfig
+
+    # a stop ends it there: what follows may take minutes
+    hooks = {"progress": progress, "stop": stop, "keep_going": False}
+    if resumed is None:
+        return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
+    data = Dataset(dataset)
+    ranking = {name: options[name] for name in ("score", "k") if name in options}
+    return resume_audit(data, _run(data, resumed), **hooks, **ranking).to_dict()
+
+
+def _run(data, resumed: dict):
+    """The run that a job was making. Raises LabelAuditError where it is not there any more."""
+    run = data.find_run(resumed)
+    if run is None:
+        raise LabelAuditError(
+            f"run {resumed['name']!r} is no longer part of dataset {data.name!r}: run the job "
+            "again from the start."
+        )
+    return run
+
+
+# Those that take `resumed` can go on with the run that an earlier job was making.
+KINDS: dict[str, Callable[..., dict]] = {
+    "load": _load,
+    "train": _train,
+    "predict": _predict,
+    "score": _score,
+    "audit": _audit,
+}
+
+
+def work(folder: Path) -> int:
+    """Do the job of a folder, here and now. Returns the process's exit code."""
+    guard = _begin_guard(folder)  # before the lock is taken: it must not hold it too
+    with FileLock(folder / "alive.lock"):
+        faulthandler.enable()  # a crash in native code leaves last words in the log
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+        )
+        os.nice(NICENESS) if hasattr(os, "nice") else None
+        try:
+            write(folder / "result.json", _do(folder))
+            return 0
+        except LabelAuditError as error:
+            log.info("%s", error)
+            ending = {"message": str(error), "stopped": isinstance(error, StoppedError)}
+        except Exception as error:
+            traceback.print_exc()
+            ending = {"message": f"{type(error).__name__}: {error}", "stopped": False}
+        finally:
+            if guard:
+                os.kill(guard, signal.SIGKILL)
+                os.waitpid(guard, 0)
+        write(folder / "error.json", ending)
+        return 1
+
+
+def _do(folder: Path) -> dict:
+    asked = read(folder / "job.json")
+    stop = (folder / "stop").exists
+    if stop():
+        raise StoppedError("stopped before it began: nothing is kept of it.")
+    resumed = {"resumed": asked["resumes"]} if asked.get("resumes") else {}
+    job = KINDS[asked["kind"]]
+    return job(asked["dataset"], _Reporter(folder), stop, **asked["options"], **resumed)
+
+
+class _Reporter:
+    """Writes each report to the folder, the run that is made too, and a line a stage to the log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.last_words, self.run = folder, None, None
+
+    def __call__(self, report: Progress) -> None:
+        if report.run not in (None, self.run):
+            write(self.folder / "run.json", report.run)
+            self.run = report.run
+        write(self.folder / "progress.json", report.to_dict())
+        words = report.stage
+        if report.epoch:
+            words += f", epoch {report.epoch} of {report.epochs}"
+        if words != self.last_words:
+            log.info(words)
+            self.last_words = words
+
+
+# --- ends work that does not hear ---
+
+
+def _begin_guard(folder: Path) -> int | None:
+    """Watch over this process: it is ended if it goes on after a stop was asked for.
+
+    Everything that it writes takes its place whole, so it may be ended at any moment. A process,
+    not a thread: importing torch from a cold disk holds the interpreter for three seconds.
+    """
+    if not hasattr(os, "fork"):  # Windows
+        ended = threading.Event()
+        arguments = (folder, lambda: not ended.is_set(), lambda: os._exit(1))
+        threading.Thread(target=_guard, args=arguments, daemon=True).start()
+        return None
+    watched = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    try:
+        _guard(folder, lambda: os.getppid() == watched, lambda: os.kill(watched, signal.SIGKILL))
+    finally:
+        os._exit(0)
+
+
+def _guard(folder: Path, lives: Callable[[], bool], end: Callable[[], None]) -> None:
+    asked = None
+    while lives():
+        if asked is None and (folder / "stop").exists():
+            asked = time.monotonic()
+        if asked is not None and time.monotonic() - asked > _patience(folder):
+            return end()
+        time.sleep(LOOK_SECONDS)
+
+
+def _patience(folder: Path) -> float:
+    saving = (read(folder / "progress.json") or {}).get("stage") == "saving"
+    return SAVING_SECONDS if saving else STOP_SECONDS
+
+
+# --- the folder's files ---
+
+
+def read(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def write(path: Path, value: dict) -> None:
+    """Whole or not at all, for readers at any moment."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, default=lambda number: number.item()))
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(work(Path(sys.argv[1])))
