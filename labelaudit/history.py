@@ -24,6 +24,29 @@ def list_changes(dataset: Dataset) -> list[Entry]:
     return changelog.entries(dataset.view().frame)
 
 
+def describe(entry: Entry) -> str:
+    """What a change was, in a few words."""
+    info = entry.info
+    match entry.kind:
+        case changelog.NOISE:
+            noise = info["noise"]
+            return f"mistakes planted ({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']})"
+        case changelog.RESTORE:
+            return "planted mistakes taken back"
+        case changelog.RELABEL:
+            return "relabelled"
+        case changelog.TAG:
+            return f"tagged {info['tag']}"
+        case changelog.UNTAG:
+            return f"tag {info['tag']} taken off"
+        case changelog.VERDICTS:
+            counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
+            return f"verdicts applied ({counts})"
+        case _:
+            state = f"after change {info['to']}" if info["to"] != START else "as it was loaded"
+            return f"returned to the state {state}"
+
+
 def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
     """Bring labels and tags back to what they were just after this change (START: as loaded).
 

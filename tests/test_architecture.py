@@ -27,6 +27,7 @@ FLOORS = [
     ["auditing", "decisions"],
     ["work"],
     ["jobs"],
+    ["cli"],
     ["__main__"],
     ["ui"],
 ]

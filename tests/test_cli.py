@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import labelaudit
-from labelaudit.__main__ import main
+from labelaudit.cli import main
 
 
 def cli(*arguments, code: int = 0, **options):
@@ -154,3 +154,31 @@ def test_import_is_light():
 
     code = "import sys, labelaudit.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_verdicts_are_listed_applied_and_taken_back(audited):
+    first, second = labelaudit.suspects(audited).head(2)
+    review = labelaudit.Review(audited, "ann")
+    review.decide(first.id, "relabel", first.prediction.label)
+    review.decide(second.id, "remove")
+    listed = json.loads(cli("verdicts", "digits", "--json").stdout)
+    assert [(r["reviewer"], r["relabel"], r["remove"]) for r in listed["reviewers"]] == [
+        ("ann", 1, 1)
+    ]
+    pair = {"ground_truth": first.ground_truth, "becomes": first.prediction.label, "count": 1}
+    assert listed["relabel"] == [pair]
+    text = cli("apply", "digits", "--dry-run").stdout
+    assert "1 samples would be relabelled, 1 removed" in text
+    assert labelaudit.Dataset("digits")[first.id].ground_truth == first.ground_truth
+    assert "0 samples would be" in cli("apply", "digits", "--by", "bob", "--dry-run").stdout
+    applied = json.loads(cli("apply", "digits", "--who", "Bo", "--json").stdout)
+    assert (applied["applied"], applied["relabelled"], applied["removed"]) == (True, 1, 1)
+    assert labelaudit.Dataset("digits")[first.id].ground_truth == first.prediction.label
+    text = cli("history", "digits").stdout
+    assert re.search(r"Bo +2  verdicts applied \(1 relabelled, 1 removed\)", text)
+    assert (
+        "2 samples are as they were after change 1"
+        in cli("history", "digits", "--return-to", 1).stdout
+    )
+    assert labelaudit.Dataset("digits")[first.id].ground_truth == first.ground_truth
+    assert "no change 9" in cli("history", "digits", "--return-to", 9, code=1).output

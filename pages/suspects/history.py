@@ -3,37 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit import changelog
 from labelaudit.decisions import sittings, take_back_sitting
 from labelaudit.errors import LabelAuditError
-from labelaudit.history import START, list_changes, return_to
+from labelaudit.history import START, describe, list_changes, return_to
 from labelaudit.ui import jobs, state
 
 dataset = state.current()
 st.title("History")
-
-
-def describe(entry: changelog.Entry) -> str:
-    info = entry.info
-    match entry.kind:
-        case changelog.NOISE:
-            noise = info["noise"]
-            return f"mistakes planted ({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']})"
-        case changelog.RESTORE:
-            return "planted mistakes taken back"
-        case changelog.RELABEL:
-            return "relabelled"
-        case changelog.TAG:
-            return f"tagged {info['tag']}"
-        case changelog.UNTAG:
-            return f"tag {info['tag']} taken off"
-        case changelog.VERDICTS:
-            return (
-                f"verdicts applied ({info['relabelled']:,} relabelled, {info['removed']:,} removed)"
-            )
-        case _:
-            state_of = f"after change {info['to']}" if info["to"] != START else "as loaded"
-            return f"returned to the state {state_of}"
 
 
 def moment(time: str) -> str:

@@ -1,0 +1,202 @@
+"""Commands that train and predict, and the jobs that do."""
+
+from __future__ import annotations
+
+import click
+
+from ..dataset import Dataset
+from ..errors import LabelAuditError
+from ..learn.config import MODELS, SMALL, TrainConfig
+from ..scores import SCORES
+from ..sources import load_dataset
+from .base import (
+    Bar,
+    Interrupt,
+    chosen,
+    emit,
+    example,
+    json_option,
+    main,
+    run_option,
+    split_option,
+)
+
+STOP_SECONDS = 30  # to wait for a job to end: two, and time to save
+
+
+def training_options(command):
+    """The options that `train` and `audit` share."""
+    defaults = TrainConfig()
+    options = [
+        click.option("--run", help="Name of the run to write.  [default: run-1, run-2 …]"),
+        click.option("--model", type=click.Choice(MODELS), default=SMALL,
+                     help="small: for images up to 64 pixels; a torchvision net for larger."),
+        click.option("--epochs", default=defaults.epochs, help="Times through the samples."),
+        click.option("--batch-size", default=defaults.batch_size, help="Samples a step."),
+        click.option("--image-size", type=int,
+                     help="Pixels a side.  [default: as the images are, at most 64 or 224]"),
+        click.option("--learning-rate", type=float, help="Peak.  [default: 0.1; backbones 0.01]"),
+        click.option("--device", default=defaults.device, help="auto, cpu, cuda, mps …"),
+        click.option("--training-seed", type=click.IntRange(min=0), default=defaults.seed,
+                     help="Of the model's start."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _config(model, epochs, batch_size, image_size, learning_rate, device, training_seed):
+    return TrainConfig(
+        model=model, epochs=epochs, batch_size=batch_size, image_size=image_size,
+        learning_rate=learning_rate, device=device, seed=training_seed,
+    )  # fmt: skip
+
+
+@main.command(
+    short_help="Train a model while every sample is watched.",
+    **example("labelaudit train digits --epochs 10"),
+)
+@click.argument("dataset")
+@training_options
+@split_option
+@click.option(
+    "--resume",
+    "cut_short",
+    metavar="RUN",
+    help="Go on with this run, which was cut short, with its own settings.",
+)
+@json_option
+def train(dataset, run, split, cut_short, as_json, **options) -> None:
+    """Train a model on DATASET, recording how each sample behaves; Ctrl-C keeps what is there.
+
+    A training that was killed is kept up to its last whole epoch: --resume goes on from there.
+    """
+    from ..learn.train import resume
+    from ..learn.train import train as train_run
+
+    if cut_short:
+        trained = resume(Dataset(dataset), cut_short, Bar(), Interrupt())
+    else:
+        target = chosen(load_dataset(dataset), split)
+        trained = train_run(target, run, _config(**options), Bar(), Interrupt())
+    info = trained.info
+    text = (
+        f"{trained.name}: {info['epochs']} epochs on {info['learned']:,} samples"
+        f"{', stopped early' if info['stopped'] else ''}"
+    )
+    if info["validation_accuracy"] is not None:
+        text += (
+            f", validation accuracy {info['validation_accuracy']:.3f} "
+            f"on {info['held_out']:,}, {info['seconds']:.1f} s"
+        )
+    emit(as_json, info, "\n".join([text, *info["notes"]]))
+
+
+@main.command(
+    short_help="Store a run's predictions.",
+    **example("labelaudit predict digits --run run-1"),
+)
+@click.argument("dataset")
+@run_option
+@split_option
+@click.option("--device", default="auto", help="auto, cpu, cuda, mps …")
+@click.option("--augment/--no-augment", default=True,
+              help="Average over shifted and mirrored copies of each image: surer, but three to "
+              "six times slower.")  # fmt: skip
+@json_option
+def predict(dataset, run, split, device, augment, as_json) -> None:
+    """Store a run's predictions (label, confidence, logits) for the samples of DATASET."""
+    from ..learn.predict import predict as predict_run
+
+    target = chosen(load_dataset(dataset), split)
+    count = predict_run(target, run, device, Bar(), Interrupt(), augment=augment)
+    emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
+
+
+@main.command(
+    short_help="Compute and store the scores of a run.",
+    **example("labelaudit score digits"),
+)
+@click.argument("dataset")
+@run_option
+@click.option("--score", "names", multiple=True, type=click.Choice(list(SCORES)),
+              help="Only this one; may be given again.  [default: all]")  # fmt: skip
+@json_option
+def score(dataset, run, names, as_json) -> None:
+    """Compute the scores of a run's predictions and training dynamics, and store them."""
+    from ..rank import compute_scores
+
+    computed = compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
+    meanings = [f"{name:18} {SCORES[name].meaning}" for name in computed]
+    emit(as_json, {"scores": computed}, "\n".join(meanings))
+
+
+@main.command(
+    short_help="The whole walk: load, train, predict, score, rank.",
+    **example("labelaudit audit digits --noise 0.2 --csv suspects.csv"),
+)
+@click.argument("dataset")
+@click.option("--noise", "rate", type=float,
+              help="Rehearse: first make this share of the labels wrong, 0 to 1.")  # fmt: skip
+@click.option("--noise-kind", type=click.Choice(("uniform", "pair")), default="uniform",
+              help="uniform: any wrong class; pair: the next class.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the injected mistakes.")
+@training_options
+@click.option("--score", "by", type=click.Choice(list(SCORES)),
+              help="What ranks the suspects.  [default: the best]")  # fmt: skip
+@click.option("-k", type=click.IntRange(min=1),
+              help="Suspects to count in.  [default: number of mistakes]")  # fmt: skip
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write the suspects here.")
+@json_option
+def audit(dataset, rate, noise_kind, seed, run, by, k, csv_file, as_json, **options) -> None:
+    """The whole walk over DATASET: load, (inject mistakes,) train, predict, score, rank."""
+    from ..auditing import audit as run_audit
+
+    bar = Bar()
+    result = run_audit(
+        dataset, noise=rate, noise_kind=noise_kind, seed=seed, run=run, config=_config(**options),
+        score=by, k=k, progress=bar, stop=Interrupt(),
+    )  # fmt: skip
+    bar.close()
+    emit(as_json, result.to_dict(), str(result))
+    if csv_file:
+        click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
+
+
+@main.command(
+    short_help="List the app's long work, or stop one.",
+    **example("labelaudit jobs digits"),
+)
+@click.argument("dataset", required=False)
+@click.option("--stop", "to_stop", metavar="ID", help="Stop this job, and wait for its end.")
+@json_option
+def jobs(dataset, to_stop, as_json) -> None:
+    """List the jobs (long work that the app started) on DATASET, or all, the latest first."""
+    from .. import jobs as room
+
+    if to_stop:
+        job = room.find_job(to_stop)
+        if job is None:
+            raise LabelAuditError(f"there is no job {to_stop!r}: `labelaudit jobs` lists them.")
+        job.stop()
+        listed = [job.wait(STOP_SECONDS)]
+    else:
+        listed = room.list_jobs(dataset)
+    rows = [
+        {
+            "id": job.id,
+            "status": job.status,
+            "kind": job.kind,
+            "dataset": job.dataset,
+            "run": job.run_name,
+            "started": job.created,
+            "seconds": round(job.seconds, 1),
+            "result": job.summary,
+        }
+        for job in listed
+    ]
+    lines = [
+        f"{row['id']}  {row['status']:8} {row['kind']} {row['dataset']}  {row['result']}".rstrip()
+        for row in rows
+    ]
+    emit(as_json, rows, "\n".join(lines) or "no jobs yet")

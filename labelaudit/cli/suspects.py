@@ -1,0 +1,147 @@
+"""Commands over suspects, verdicts, and what they do to the labels."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..dataset import Dataset
+from ..scores import SCORES
+from ..sources import load_dataset
+from .base import SHOWN, emit, example, json_option, main, run_option, split_option
+
+
+@main.command(
+    short_help="List the samples that are most likely labelled wrong.",
+    **example("labelaudit suspects digits --given 3 --predicted 8 --csv suspects.csv"),
+)
+@click.argument("dataset")
+@run_option
+@click.option("--score", "by", type=click.Choice(list(SCORES)),
+              help="What ranks them.  [default: the best that the run has]")  # fmt: skip
+@click.option("--given", help="Only samples labelled so.")
+@click.option("--predicted", help="Only samples predicted so.")
+@click.option("--tag", help="Only samples with this tag.")
+@split_option
+@click.option("--limit", default=SHOWN, help="How many to print.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all of them here.")
+@json_option
+def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
+    """List the samples whose label a score speaks against, most suspicious first."""
+    from ..export import write_suspects
+    from ..rank import outdated
+    from ..rank import suspects as ranked
+
+    opened = load_dataset(dataset)
+    view = ranked(opened, run, by)
+    view = view.match(label=given, prediction=predicted, split=split)
+    view = view.match_tag(tag) if tag else view
+    table = view.limit(limit).to_pandas().drop(columns="original_label")
+    data = {"suspects": len(view), "top": json.loads(table.to_json(orient="records"))}
+    lines = [f"{len(view):,} suspects"]
+    if stale := outdated(opened.view(run)):
+        data["outdated"] = stale
+        lines.append(f"{stale:,} labels changed since this run learned: train again to judge them")
+    if len(view):
+        shown = table.assign(tags=table["tags"].map(" ".join))
+        lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    if csv_file:
+        data["csv"] = csv_file
+        lines.append(f"{write_suspects(view, csv_file):,} written to {csv_file}")
+    emit(as_json, data, "\n".join(lines))
+
+
+by_option = click.option(
+    "--by", "reviewers", multiple=True, help="Only verdicts of this reviewer; may be repeated."
+)
+who_option = click.option("--who", help="Who does it, for the history.  [default: your user name]")
+
+
+@main.command(
+    short_help="List what reviewers decided, and what it would change.",
+    **example("labelaudit verdicts digits --by ann"),
+)
+@click.argument("dataset")
+@by_option
+@json_option
+def verdicts(dataset, reviewers, as_json) -> None:
+    """List who decided how much on DATASET, and what `apply` would change."""
+    from ..decisions import class_pair_counts, pending_decisions, verdict_counts
+
+    opened = Dataset(dataset)
+    counts = verdict_counts(opened)
+    wanted = pending_decisions(opened, reviewers or None)
+    pairs = class_pair_counts(opened, wanted)
+    data = {"reviewers": counts.to_dict("records"), "relabel": pairs.to_dict("records"),
+            **_numbers(wanted)}  # fmt: skip
+    lines = [counts.to_string(index=False) if len(counts) else "no verdicts yet", ""]
+    lines += [pairs.to_string(index=False), ""] if len(pairs) else []
+    emit(as_json, data, "\n".join([*lines, _sentence(wanted)]))
+
+
+@main.command(
+    short_help="Turn verdicts into labels and tags.",
+    **example("labelaudit apply digits --by ann --dry-run"),
+)
+@click.argument("dataset")
+@by_option
+@who_option
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@json_option
+def apply(dataset, reviewers, who, dry_run, as_json) -> None:
+    """Relabel the samples of DATASET as reviewers decided, and tag those `removed` that they took
+    out. Where reviewers disagree nothing is done. `history --return-to` takes it back."""
+    from ..decisions import apply_verdicts, pending_decisions
+
+    opened = Dataset(dataset)
+    if dry_run:
+        wanted = pending_decisions(opened, reviewers or None)
+    else:
+        wanted = apply_verdicts(opened, reviewers or None, who)
+    emit(as_json, {"applied": not dry_run, **_numbers(wanted)}, _sentence(wanted, not dry_run))
+
+
+@main.command(
+    short_help="List the changes of labels, or return to one.",
+    **example("labelaudit history digits --return-to 2"),
+)
+@click.argument("dataset")
+@click.option("--return-to", "target", type=click.IntRange(min=0),
+              help="Bring labels and tags back to what they were after this change; 0: as loaded."
+              )  # fmt: skip
+@who_option
+@json_option
+def history(dataset, target, who, as_json) -> None:
+    """List every change of the labels and tags of DATASET: who, when, what, how many samples."""
+    from ..history import describe, list_changes, return_to
+
+    opened = Dataset(dataset)
+    if target is not None:
+        count = return_to(opened, target, who)
+        state = f"after change {target}" if target else "loaded"
+        emit(as_json, {"changed": count}, f"{count:,} samples are as they were {state}")
+        return
+    changes = list_changes(opened)
+    lines = [
+        f"{c.id:4}  {c.time[:16].replace('T', ' ')}  {c.who:12}  {c.count:9,}  {describe(c)}"
+        for c in changes
+    ]
+    emit(as_json, [vars(c) for c in changes], "\n".join(lines) or "no change yet")
+
+
+def _numbers(wanted) -> dict:
+    return {
+        "relabelled": len(wanted.relabel), "removed": len(wanted.remove), "done": wanted.done,
+        "disagreed": wanted.disagreed.tolist(), "outdated": wanted.outdated.tolist(),
+    }  # fmt: skip
+
+
+def _sentence(wanted, applied: bool = False) -> str:
+    will = "were" if applied else "would be"
+    text = f"{len(wanted.relabel):,} samples {will} relabelled, {len(wanted.remove):,} removed"
+    if len(wanted.disagreed):
+        text += f"; reviewers disagree on {len(wanted.disagreed):,}"
+    if len(wanted.outdated):
+        text += f"; {len(wanted.outdated):,} were relabelled otherwise since"
+    return text
