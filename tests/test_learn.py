@@ -516,3 +516,11 @@ def test_class_curves_are_no_part_of_what_is_reported(stripes):
         "epoch", "loss", "train_accuracy", "validation_accuracy", "seconds",
     }  # fmt: skip
     assert run.class_curves().shape == (2, 2)
+
+
+def test_what_is_held_out_is_not_what_noise_of_the_same_seed_made_wrong(make_dataset):
+    dataset = make_dataset(3000)
+    labelaudit.inject_noise(dataset, 0.1, seed=0)
+    plan = make_plan(dataset, labelaudit.TrainConfig(seed=0, hold_out=0.1))
+    wrong = dataset.view().match_tag("mistake").ids
+    assert 0.05 < np.isin(plan.ids[plan.held_out], wrong).mean() < 0.15

@@ -13,6 +13,7 @@ from ..schema import HELD_OUT_SPLITS, REMOVED
 from ..view import View
 from .config import SMALL, SMALL_SIZES, TrainConfig
 
+HOLD_OUT_STREAM = 1
 SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
 
@@ -51,7 +52,8 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
             f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
         )
     if not len(held_out):
-        rng = np.random.default_rng(config.seed)
+        # a stream of its own: noise of the same seed would else have chosen the very same samples
+        rng = np.random.default_rng([config.seed, HOLD_OUT_STREAM])
         count = min(max(round(config.hold_out * len(chosen)), 1), len(chosen) - 1)
         held_out = np.sort(rng.choice(chosen, count, replace=False))
         chosen = np.setdiff1d(chosen, held_out)
