@@ -23,6 +23,7 @@ page = st.navigation(
         ],
         "Suspects": [
             st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),
+            st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
         ],
     }
 )

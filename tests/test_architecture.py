@@ -22,7 +22,7 @@ FLOORS = [
     ["view"],
     ["dataset", "export"],
     ["sources", "noise", "learn"],
-    ["rank"],
+    ["rank", "insights"],
     ["auditing"],
     ["jobs", "__main__"],
     ["ui"],
