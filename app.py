@@ -25,6 +25,7 @@ page = st.navigation(
         "Suspects": [
             st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),
             st.Page("pages/suspects/review.py", title="Review", icon=":material/rate_review:"),
+            st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),
         ],

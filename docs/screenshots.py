@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "tests"))
 from app_server import browser_page, serve  # noqa: E402
 
-PAGES = ["dataset", "noise", "train", "predict", "results"]
+PAGES = ["dataset", "noise", "train", "predict", "insights", "results"]
 
 
 def settle(page) -> None:

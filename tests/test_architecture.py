@@ -22,7 +22,7 @@ FLOORS = [
     ["view"],
     ["dataset", "export"],
     ["sources", "noise", "learn"],
-    ["rank", "history"],
+    ["rank", "history", "insights"],
     ["evidence", "review"],
     ["auditing", "decisions"],
     ["work"],

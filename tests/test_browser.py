@@ -97,3 +97,32 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     info = Dataset("digits").run("run-1").info
     assert info["stopped"]
     assert 1 <= info["epochs"] < 60
+
+
+def test_insights_open_what_is_clicked(page, server, audited):
+    pair = audited.view().class_pairs().iloc[0]
+    page.goto(f"{server}/insights")
+    agree = "text[aria-label^='predicted: 3; given: 3;']"
+    page.locator(agree).click()  # nothing to see there
+    cell = f"predicted: {pair.predicted}; given: {pair.ground_truth}; samples: {pair['count']}"
+    page.locator(f"text[aria-label='{cell}']").click()
+    playwright.expect(page.locator(".card")).to_have_count(min(pair["count"], 60))
+    for part in (f"given={pair.ground_truth}", f"predicted={pair.predicted}"):
+        assert part in page.url
+
+    page.goto(f"{server}/insights")
+    page.get_by_role("radio", name="Training map").click()
+    page.get_by_text("Draw a box around dots").wait_for()
+    map_ = page.locator(".stVegaLiteChart canvas")
+    area = map_.bounding_box()
+    right, bottom = area["x"] + 0.75 * area["width"], area["y"] + 0.75 * area["height"]
+    page.mouse.move(area["x"] + 80, area["y"] + 15)
+    page.mouse.down()
+    page.mouse.move(right, bottom, steps=5)
+    page.mouse.up()
+    chosen = page.get_by_role("heading", name="chosen")
+    chosen.wait_for()
+    count = int(chosen.inner_text().split()[0].replace(",", ""))
+    page.get_by_text(f"of {count:,}").last.wait_for()
+    playwright.expect(page.locator(".la-card")).to_have_count(min(count, 48))
+    assert map_.bounding_box() == area  # the page has not jumped

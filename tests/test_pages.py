@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -18,6 +19,10 @@ PAGES = [
     "model/predict",
     "model/jobs",
     "suspects/results",
+    "suspects/review",
+    "suspects/insights",
+    "suspects/apply",
+    "suspects/history",
 ]
 
 
@@ -180,8 +185,6 @@ def test_the_dataset_page_filters(audited):
 
 
 def test_names_from_the_data_are_escaped(home):
-    import numpy as np
-
     from labelaudit import load_arrays
 
     evil = "<img src=x onerror=alert(1)>"
@@ -248,8 +251,6 @@ def test_samples_in_random_order_are_the_same_samples(digits):
 
 
 def test_a_dataset_without_labels_can_be_looked_at(home):
-    import numpy as np
-
     from labelaudit import load_arrays
 
     load_arrays("bare", np.zeros((3, 8, 8), np.uint8), [None] * 3)
@@ -363,3 +364,99 @@ def test_scores_are_computed_again_for_labels_that_were_changed(audited):
     app = finish_job(app)
     assert "The scores of run-1 are computed again" in texts(app)
     assert audited[first.id].scores["normalized_margin"] < 0.5
+
+
+def show(app: AppTest, part: str) -> AppTest:
+    (parts,) = app.segmented_control
+    parts.set_value(part).run()
+    return no_error(app)
+
+
+def charted(app: AppTest) -> tuple[dict, list]:
+    """The one chart's spec and its tables of data."""
+    import json
+
+    import pyarrow as pa
+
+    (chart,) = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
+    tables = [pa.ipc.open_stream(d.data.data).read_pandas() for d in chart.proto.datasets]
+    return json.loads(chart.proto.spec), tables
+
+
+def test_insights_show_mix_ups(audited):
+    app = open_page("suspects/insights")
+    wrong = audited.view().match(wrong=True)
+    assert f"{len(wrong):,} of 1,797 differ" in texts(app)
+    by_class = app.dataframe[0].value
+    found = suspects(audited)
+    counts = dict(zip(by_class["class"], by_class["suspects"], strict=True))
+    assert counts == found.count_values("ground_truth")
+    spec, tables = charted(app)
+    cells = {(r.given, r.predicted): r.samples for t in tables for r in t.itertuples()}
+    pairs = wrong.class_pairs().itertuples(index=False)
+    assert {(a, b): n for a, b, n in pairs} == {p: n for p, n in cells.items() if p[0] != p[1]}
+    assert [p["name"] for p in spec["params"] if "select" in p] == ["cell"]
+
+
+def test_insights_show_maps(audited):
+    app = show(open_page("suspects/insights"), "Training map")
+    spec, (points,) = charted(app)
+    assert len(points) == 1797
+    assert points["suspect"].sum() == len(suspects(audited))
+    colors = spec["encoding"]["color"]["scale"]
+    assert colors["domain"] == audited.classes
+    assert len(set(colors["range"])) == 10
+    assert "images are drawn" not in texts(app)  # all are
+    box(app, "Colour").set_value("aum").run()
+    spec, (points,) = charted(no_error(app))
+    assert spec["encoding"]["color"]["field"] == "aum"
+    assert points.set_index("id")["aum"][7] == audited[7].scores["aum"]
+
+    _, (looks,) = charted(show(app, "Look-alike map"))
+    assert len(looks) == 1797
+    assert (points.set_index("id")["x"] != looks.set_index("id")["x"]).any()
+
+
+def test_insights_of_a_run_without_dynamics_or_embeddings_say_what_to_do(audited):
+    from labelaudit import compute_scores
+
+    run = audited.new_run("imported").finish({"classes": audited.classes})
+    logits = np.random.default_rng(0).normal(size=(1797, 10)).astype(np.float32)
+    run.write_predictions([(audited.view().ids, logits)])
+    compute_scores(audited, "imported")
+    app = open_page("suspects/insights")
+    assert box(app, "Run").value == "imported"
+    assert "imported was not watched while it learned" in texts(show(app, "Training map"))
+    assert "has not kept what the images look like" in texts(show(app, "Look-alike map"))
+    assert "predict again" in texts(app)
+
+
+def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
+    from labelaudit import compute_scores
+
+    dataset = make_dataset(300, classes=60)
+    run = dataset.new_run("r").finish({"classes": dataset.classes})
+    predicted = np.roll(dataset.view().frame.label, 1)
+    logits = 3 * np.eye(60, dtype=np.float32)[predicted]
+    run.write_predictions([(dataset.view().ids, logits, logits)])
+    compute_scores(dataset)
+    app = open_page("suspects/insights")
+    assert "Shown are the 20 classes with the most frequent mix-ups." in texts(app)
+    assert len(app.dataframe[0].value) == 60
+    spec, (points,) = charted(show(app, "Look-alike map"))
+    assert spec["encoding"]["color"]["legend"] is None
+    assert len(points) == 300
+
+
+def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
+    from labelaudit import compute_scores
+
+    dataset = make_dataset(9000)
+    run = dataset.new_run("r").finish({"classes": dataset.classes})
+    label = dataset.view().frame.label
+    predicted = np.where(np.arange(9000) < 3000, (label + 1) % 4, label)
+    logits = 3 * np.eye(4, dtype=np.float32)[predicted]
+    run.write_predictions([(dataset.view().ids, logits, logits)])
+    compute_scores(dataset)
+    app = show(open_page("suspects/insights"), "Look-alike map")
+    assert "4,000 of 9,000 images are drawn, always the same: 2,000 suspects" in texts(app)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import colorsys
+from collections.abc import Callable, Sequence
+
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from ..insights import Confusion
 from ..rank import RANDOM
 from ..scores import SCORES
 
@@ -13,7 +18,13 @@ ACCENT = "#6366f1"
 BASELINE = "#9ca3af"
 # Okabe and Ito's colours: told apart also by people who see few of them.
 PALETTE = ["#6366f1", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"]
+CLASS_PALETTE = [*PALETTE, "#84cc16", "#9c6644", "#e11d48", "#8b95a5"]
+LIGHTNESS = (0.47, 0.62, 0.54)  # of many classes' colours, in turn: seen on light and on dark
+SUSPICION = ["#94a3b8", "#f59e0b", "#dc2626"]  # of a score, from innocent to suspicious
 HEIGHT = 240
+MAP_HEIGHT = 440
+CELL = 30  # pixels a side of a confusion matrix, about
+LEGEND_CLASSES = 20  # more are told apart by pointing at them only
 SHOWN_TIMES = 3  # precision is drawn up to so many times the number of mistakes
 
 
@@ -82,9 +93,119 @@ def precision_curves(curves: pd.DataFrame, mistakes: int, chosen: str) -> None:
     _draw(lines + there.encode(x="reviewed:Q"), height=300)
 
 
-def _draw(chart: alt.Chart, height: int = HEIGHT) -> None:
-    st.altair_chart(chart.properties(height=height), width="stretch")
+def class_colors(classes: Sequence[str]) -> dict[str, str]:
+    """A colour for each class, "#rrggbb", by its place in the dataset's list: so a class looks the
+    same on every page. Give the whole list, also where only some are drawn."""
+    if len(classes) <= len(CLASS_PALETTE):
+        return dict(zip(classes, CLASS_PALETTE, strict=False))
+    # steps of the golden section: evenly spaced hues, and classes next to each other far apart
+    hues = [i * 0.618034 % 1 for i in range(len(classes))]
+    shades = [LIGHTNESS[i % len(LIGHTNESS)] for i in range(len(classes))]
+    colors = [colorsys.hls_to_rgb(h, light, 0.65) for h, light in zip(hues, shades, strict=True)]
+    return {
+        name: "#" + "".join(f"{round(255 * part):02x}" for part in color)
+        for name, color in zip(classes, colors, strict=True)
+    }
 
 
-def class_colors(classes: list[str]) -> dict[str, str]:
-    return {name: f"hsl({i * 137.5 % 360:.0f} 65% 55%)" for i, name in enumerate(classes)}
+def confusion(matrix: Confusion, key: str, clicked: Callable[[], None]) -> None:
+    """Given against predicted class. clicked: called when a cell off the diagonal is chosen, then
+    in `st.session_state[key]` as `selection.cell`, a list with `given` and `predicted`."""
+    names = matrix.classes
+    rows, columns = np.nonzero(matrix.counts)
+    cells = pd.DataFrame(
+        {
+            "given": [names[i] for i in rows],
+            "predicted": [names[i] for i in columns],
+            "samples": matrix.counts[rows, columns],
+            "agree": rows == columns,
+        }
+    )
+    most = max(cells.loc[~cells["agree"], "samples"].max(), 1)
+    bands = alt.Scale(domain=names, paddingInner=0.06)
+    bare = {"labelLimit": 110, "ticks": False, "domain": False}
+    angle = 0 if max(map(len, names)) <= 2 else -40
+    place = {
+        "x": alt.X("predicted:N", scale=bands,
+                   axis=alt.Axis(labelAngle=angle, orient="top", **bare)),
+        "y": alt.Y("given:N", scale=bands, axis=alt.Axis(**bare)),
+        "tooltip": ["given", "predicted", alt.Tooltip("samples", format=",")],
+    }  # fmt: skip
+    right = alt.Chart(cells[cells["agree"]]).mark_rect(color=BASELINE, opacity=0.15)
+    wrong = alt.Chart(cells[~cells["agree"]]).mark_rect(cursor="pointer", cornerRadius=3)
+    cell = alt.selection_point("cell", fields=["given", "predicted"], on="click", clear=False)
+    color = alt.Color("samples:Q", legend=None, scale=alt.Scale(
+        type="sqrt", domain=[0, int(most)], range=["#6366f114", ACCENT]))  # fmt: skip
+    numbers = alt.Chart(cells).mark_text(fontSize=11, cursor="pointer").encode(
+        text=alt.Text("samples:Q", format=",.3~s" if most > 999 else ","),
+        color=alt.condition(f"!datum.agree && datum.samples > {most / 4}", alt.value("white"),
+                            alt.value("#d1d5db" if _dark() else "#374151")),
+        opacity=alt.condition("datum.agree", alt.value(0.5), alt.value(1)),
+        **place,
+    )  # fmt: skip
+    chart = right.encode(**place) + wrong.encode(color, **place).add_params(cell) + numbers
+    _draw(chart, CELL * len(names) + 90, key=key, on_select=clicked, selection_mode=["cell"])
+
+
+def sample_map(
+    points: pd.DataFrame, color: str, classes: Sequence[str], axes: tuple[str, str] | None, key: str
+) -> np.ndarray:
+    """Samples as dots. Returns the ids of those that are chosen: in a box that is drawn, or one
+    that is clicked; int64 (n,), none of them for nothing.
+
+    points: columns id, x, y, given, predicted, suspect (drawn larger) and, where `color` is not
+    "given", that score. classes: of the dataset. axes: titles; None where places mean nothing.
+    """
+    score = None if color == "given" else color
+    shown = ["id", "x", "y", "given", "predicted", "suspect", *([score] if score else [])]
+    table = points[shown].sort_values("suspect", kind="stable")  # these are drawn last, on top
+    colors = class_colors(classes)
+    named = [name for name in classes if name in set(table["given"])]
+    legend = alt.Legend(orient="right", symbolOpacity=1) if len(named) <= LEGEND_CLASSES else None
+    hue = alt.Color("given:N", title="given", legend=legend, scale=alt.Scale(
+        domain=named, range=[colors[name] for name in named]))  # fmt: skip
+    if score:
+        hue = alt.Color(f"{score}:Q", title=SCORES[score].title, scale=alt.Scale(
+            range=SUSPICION, interpolate="rgb"), legend=alt.Legend(orient="right"))  # fmt: skip
+    titles = axes or (None, None)
+    bare = {} if axes else {"labels": False, "ticks": False, "domain": False, "grid": False}
+    domains = [_with_margin(table[column]) for column in ("x", "y")]
+    box = alt.selection_interval("box", encodings=["x", "y"])
+    dot = alt.selection_point("dot", fields=["id"], on="click")
+    chart = alt.Chart(table).mark_circle().encode(
+        alt.X("x:Q", title=titles[0], axis=alt.Axis(**bare), scale=alt.Scale(domain=domains[0])),
+        alt.Y("y:Q", title=titles[1], axis=alt.Axis(**bare), scale=alt.Scale(domain=domains[1])),
+        hue,
+        size=alt.condition("datum.suspect", alt.value(55), alt.value(22)),
+        opacity=alt.condition("datum.suspect", alt.value(0.95), alt.value(0.5)),
+        tooltip=["id", "given", "predicted", *([alt.Tooltip(score, format=".3f")] if score else
+                 [])],
+    ).add_params(box, dot)  # fmt: skip
+    chart = chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}})  # SVG drags slowly
+    event = _draw(chart, MAP_HEIGHT, key=key, on_select="rerun")
+    return chosen_points(points, event.selection)
+
+
+def chosen_points(points: pd.DataFrame, selection: dict) -> np.ndarray:
+    """Ids of the points that a map's selection means."""
+    if dots := selection.get("dot"):
+        return np.array([dot["id"] for dot in dots], np.int64)
+    box = selection.get("box")
+    if not box:
+        return np.empty(0, np.int64)
+    inside = points["x"].between(*sorted(box["x"])) & points["y"].between(*sorted(box["y"]))
+    return points.loc[inside, "id"].to_numpy(np.int64)
+
+
+def _dark() -> bool:
+    return st.context.theme.type == "dark"
+
+
+def _with_margin(values: pd.Series) -> list[float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
+def _draw(chart: alt.Chart, height: int = HEIGHT, **options):
+    return st.altair_chart(chart.properties(height=height), width="stretch", **options)

@@ -16,6 +16,7 @@ from ..errors import LabelAuditError
 from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
 
 ASSETS = Path(__file__).with_name("assets")
+MODE, ONE, MANY = "mode", "One by one", "Many at once"  # in the address
 STATUS = "show"  # in the address: one of these, in words
 STATUS_WORDS = {
     TODO: "not yet reviewed by me",

@@ -36,7 +36,8 @@ def current() -> Dataset:
     """The chosen dataset. Where it cannot be opened the page ends in one sentence."""
     try:
         fresh = Dataset(st.session_state[DATASET])
-        return _opened(fresh.info["uri"], fresh.created, fresh)
+        # not info["uri"]: that counts every split and tag, a fifth of a second at a million samples
+        return _opened(fresh.view().store.uri, fresh.created, fresh)
     except LabelAuditError as error:
         st.error(str(error))
         st.stop()

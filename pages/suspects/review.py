@@ -5,10 +5,9 @@ import streamlit as st
 from labelaudit.review import QueueFilter
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import board, desk, jobs, state
-from labelaudit.ui.sitting import STATUS, STATUS_WORDS
+from labelaudit.ui.sitting import MANY, MODE, ONE, STATUS, STATUS_WORDS
 
 ANY = "any"
-ONE, MANY = "One by one", "Many at once"
 
 dataset = state.current()
 runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
@@ -55,7 +54,7 @@ with st.sidebar:
 wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, status, everything)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     mode = st.segmented_control(
-        "Mode", [ONE, MANY], default=ONE, required=True, key="mode", bind="query-params",
+        "Mode", [ONE, MANY], default=ONE, required=True, key=MODE, bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
     st.page_link("pages/suspects/apply.py", label="Apply the verdicts", icon=":material/task_alt:")

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import confusion_matrix
+
+from labelaudit import TrainConfig, compute_scores, insights, suspects, train
+from labelaudit.ui import charts
+
+
+@pytest.fixture
+def mixed(make_dataset):
+    """60 samples of 30 classes, predicted right but for four: both of c1 and one of c2 are taken
+    for c5, and one of c3 for c9."""
+    dataset = make_dataset(60, classes=30)
+    run = dataset.new_run("hand").finish({"classes": dataset.classes})
+    predicted = dataset.view().frame.label.copy()
+    predicted[[1, 31, 2, 3]] = [dataset.classes.index(name) for name in ("c5", "c5", "c5", "c9")]
+    logits = 4 * np.eye(30, dtype=np.float32)[predicted]
+    run.write_predictions([(dataset.view().ids, logits)])
+    compute_scores(dataset)
+    return dataset
+
+
+def test_confusion_counts_as_scikit_learn_does(audited):
+    found = insights.confusion(audited.view())
+    given, predicted = (audited.view().values(f) for f in ("ground_truth", "prediction"))
+    expected = confusion_matrix(given, predicted, labels=audited.classes)
+    np.testing.assert_array_equal(found.counts, expected)
+    assert found.classes == audited.classes
+    assert found.labelled == 1797
+    assert found.differ == len(audited.view().match(wrong=True))
+
+
+def test_of_many_classes_those_most_mixed_up_are_shown(mixed):
+    found = insights.confusion(mixed.view(), limit=4)
+    assert found.classes == ["c1", "c2", "c3", "c5"]  # of the most frequent pairs; no place for c9
+    assert found.counts.tolist() == [[0, 0, 0, 2], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 2]]
+    assert (found.labelled, found.differ) == (60, 4)  # of all classes
+    mixed.set_labels([1], None)
+    assert insights.confusion(mixed.view()).labelled == 59
+    assert len(insights.confusion(mixed.view(), limit=50).classes) == 30
+
+
+def test_suspects_by_class(mixed):
+    table = insights.class_suspects(mixed.view(), suspects(mixed))
+    assert table.head(3)["class"].tolist() == ["c1", "c2", "c3"]
+    assert table.loc[0, ["samples", "suspects", "share"]].tolist() == [2, 2, 1.0]
+    assert table.loc[1, ["samples", "suspects", "share"]].tolist() == [2, 1, 0.5]
+    assert table["suspects"].sum() == len(suspects(mixed))
+    mixed.set_labels([1, 31], "c8")
+    table = insights.class_suspects(mixed.view(), suspects(mixed))
+    assert "c0" not in set(table["class"])  # no sample is left of it
+
+
+def test_points_are_chosen_with_half_of_them_suspects(audited):
+    view, found = audited.view(), suspects(audited)
+    ids = insights.choose_points(view, found, limit=400)
+    assert len(ids) == len(set(ids)) == 400
+    assert np.isin(ids, found.ids).sum() == 200
+    assert (np.diff(ids) > 0).all()
+    np.testing.assert_array_equal(ids, insights.choose_points(view, found, limit=400))
+    np.testing.assert_array_equal(insights.choose_points(view, found), view.ids)  # few: all
+    few = insights.choose_points(view, found.limit(7), limit=400)
+    assert np.isin(found.limit(7).ids, few).all()
+    assert len(few) == 400
+    only = insights.choose_points(found, found, limit=300)  # nothing else to fill up with
+    assert len(only) == 300
+
+
+def test_the_training_map_is_mean_and_deviation_of_what_was_recorded(audited):
+    ids = np.array([3, 900, 1797])
+    points = insights.dynamics_map(audited.run(), ids)
+    p = audited.run().dynamics(audited.view().ids).p_label[:, ids - 1].astype(np.float64)
+    assert points["id"].tolist() == ids.tolist()
+    np.testing.assert_allclose(points["x"], p.std(axis=0))
+    np.testing.assert_allclose(points["y"], p.mean(axis=0))
+    np.testing.assert_allclose(1 - points["y"], [audited[i].scores["cartography"] for i in ids])
+
+
+def test_samples_that_were_not_watched_are_not_on_the_training_map(audited):
+    run = train(audited.view().limit(100), "part", TrainConfig(epochs=1, threads=1))
+    points = insights.dynamics_map(run, np.array([1, 50, 1000]))
+    assert points["id"].tolist() == [1, 50]
+    imported = audited.new_run("imported").finish({"classes": audited.classes})
+    assert insights.dynamics_map(imported, np.array([1])) is None
+
+
+@pytest.mark.parametrize("shape", [(500, 40), (300, 700), (5, 2), (4, 1)])
+def test_the_principal_plane_is_scikit_learns(shape):
+    rng = np.random.default_rng(0)
+    spread = np.r_[[9, 4], np.ones(max(shape[1] - 2, 0))][: shape[1]]
+    vectors = (rng.normal(size=shape) * spread + 3).astype(np.float32)
+    got = insights.principal_plane(vectors)
+    assert got.shape == (shape[0], 2)
+    count = min(2, *shape)
+    expected = PCA(count, svd_solver="full").fit_transform(vectors.astype(np.float64))
+    for axis in range(count):
+        sign = np.sign(got[:, axis] @ expected[:, axis])
+        np.testing.assert_allclose(sign * got[:, axis], expected[:, axis], atol=0.05)
+    np.testing.assert_array_equal(got, insights.principal_plane(vectors))
+
+
+def test_the_look_alike_map_brings_classes_together(audited):
+    points = insights.embedding_map(audited.run(), audited.view().ids)
+    points = insights.describe_points(audited.view(), points, suspects(audited))
+    truth = points.assign(true=audited.view().values("original_label"))
+    centres = truth.groupby("true")[["x", "y"]].mean()
+    within = truth[["x", "y"]].to_numpy() - centres.loc[truth["true"]].to_numpy()
+    assert np.square(within).mean() < 0.4 * points[["x", "y"]].var(ddof=0).mean()
+
+
+def test_points_say_what_is_known_of_them(audited):
+    ids = np.array([5, 70, 1500])
+    found = suspects(audited)
+    points = pd.DataFrame({"id": ids, "x": 0.0, "y": 0.0})
+    points = insights.describe_points(audited.view(), points, found)
+    for row in points.to_dict("records"):
+        sample = audited[row["id"]]
+        assert row["given"] == sample.ground_truth
+        assert row["predicted"] == sample.prediction.label
+        assert row["suspect"] == (row["id"] in found.ids)
+        assert row["aum"] == sample.scores["aum"]
+
+
+def test_without_embeddings_there_is_no_look_alike_map(mixed):
+    run = mixed.run()
+    assert insights.embedding_map(run, mixed.view().ids) is None
+    logits, vectors = np.zeros((2, 30), np.float32), np.ones((2, 3), np.float32)
+    run.write_predictions([(np.array([1, 2]), logits, vectors)])
+    assert insights.embedding_map(run, mixed.view().ids) is None  # two make no map
+    logits, vectors = np.zeros((4, 30), np.float32), np.ones((4, 3), np.float32)
+    vectors[3] = 0  # points nowhere
+    run.write_predictions([(np.arange(1, 5), logits, vectors)])
+    assert insights.embedding_map(run, mixed.view().ids)["id"].tolist() == [1, 2, 3]
+
+
+# --- what is drawn of it ---
+
+
+@pytest.mark.parametrize("count", [1, 6, 10, 11, 100, 1000])
+def test_class_colors_are_stable_and_told_apart(count):
+    names = [f"class {i}" for i in range(count)]
+    colors = charts.class_colors(names)
+    assert list(colors) == names
+    assert colors == charts.class_colors(names)
+    assert all(len(color) == 7 and int(color[1:], 16) >= 0 for color in colors.values())
+    assert len(set(colors.values())) > 0.95 * count
+    for color in colors.values():  # neither lost on white nor on black
+        light = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) @ [0.299, 0.587, 0.114]
+        assert 50 < light < 215
+
+
+def test_a_selection_means_points():
+    points = pd.DataFrame({"id": [4, 7, 9], "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]})
+    assert charts.chosen_points(points, {}).tolist() == []
+    assert charts.chosen_points(points, {"box": {}, "dot": []}).tolist() == []
+    box = {"x": [0.5, 2.5], "y": [2.0, 0.2]}  # drawn from the top: y comes the other way round
+    assert charts.chosen_points(points, {"box": box}).tolist() == [7, 9]
+    assert charts.chosen_points(points, {"box": box, "dot": [{"id": 4}]}).tolist() == [4]
