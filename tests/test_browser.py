@@ -106,7 +106,7 @@ def test_insights_open_what_is_clicked(page, server, audited):
     page.locator(agree).click()  # nothing to see there
     cell = f"predicted: {pair.predicted}; given: {pair.ground_truth}; samples: {pair['count']}"
     page.locator(f"text[aria-label='{cell}']").click()
-    playwright.expect(page.locator(".card")).to_have_count(min(pair["count"], 60))
+    playwright.expect(page.locator(".card")).to_have_count(min(int(pair["count"]), 60))
     for part in (f"given={pair.ground_truth}", f"predicted={pair.predicted}"):
         assert part in page.url
 
