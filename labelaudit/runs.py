@@ -232,7 +232,7 @@ class Run:
 
         Returns their ids, int64 (n, k), and cosine similarities of the embeddings, float32 (n, k),
         -1 to 1, best first; padded with -1 and NaN where there are fewer. None for a run without
-        embeddings. Exact below some 50,000 samples, above it for 99.7 % of them. Raises
+        embeddings. Exact to 50,000 samples; of a million 997 in 1,000 are the nearest. Raises
         LabelAuditError for an id that does not exist.
         """
         with self._store.steady():

@@ -123,8 +123,9 @@ def confusion(matrix: Confusion, key: str, clicked: Callable[[], None]) -> None:
     )
     most = max(cells.loc[~cells["agree"], "samples"].max(), 1)
     bands = alt.Scale(domain=names, paddingInner=0.06)
-    bare = {"labelLimit": 110, "ticks": False, "domain": False}
-    angle = 0 if max(map(len, names)) <= 2 else -40
+    bare = {"labelLimit": 110, "labelOverlap": False, "ticks": False, "domain": False}
+    longest = max(map(len, names))
+    angle = 0 if longest <= 2 else -40 if longest <= 10 and len(names) <= 10 else -90
     place = {
         "x": alt.X("predicted:N", scale=bands,
                    axis=alt.Axis(labelAngle=angle, orient="top", **bare)),
@@ -144,7 +145,13 @@ def confusion(matrix: Confusion, key: str, clicked: Callable[[], None]) -> None:
         **place,
     )  # fmt: skip
     chart = right.encode(**place) + wrong.encode(color, **place).add_params(cell) + numbers
-    _draw(chart, CELL * len(names) + 90, key=key, on_select=clicked, selection_mode=["cell"])
+    _draw(
+        chart,
+        CELL * len(names) + (90 if angle > -90 else 160),
+        key=key,
+        on_select=clicked,
+        selection_mode=["cell"],
+    )
 
 
 def sample_map(

@@ -1,5 +1,7 @@
 """What a run says of the whole dataset: classes that are mixed up, and maps of the samples."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -83,14 +85,17 @@ def show_pairs(matrix: insights.Confusion) -> None:
 def show_classes(classes: pd.DataFrame) -> None:
     st.markdown("**Suspects by given class**")
     st.caption(f"By {SCORES[score].title}. A class with a large share is hard, or badly labelled.")
-    number, bar = st.column_config.NumberColumn, st.column_config.ProgressColumn
+    column = st.column_config
+    number = partial(column.NumberColumn, format="localized")
     st.dataframe(
         classes, hide_index=True, width="stretch", height=min(35 * len(classes) + 38, 600),
         column_order=["class", "suspects", "samples", "share"],
         column_config={
-            "suspects": number(format="localized"),
-            "samples": number(format="localized"),
-            "share": bar(format="percent", max_value=max(classes["share"].max(), 0.01)),
+            "class": column.TextColumn(width=100),
+            "suspects": number(width=65),
+            "samples": number(width=65),
+            "share": column.ProgressColumn(
+                format="percent", max_value=max(classes["share"].max(), 0.01), width=120),
         },
     )  # fmt: skip
 
