@@ -92,7 +92,7 @@ class Desk {
     const part = (name) => this.root.querySelector(`.${name}`)
     this.parts = Object.fromEntries(
       ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
-        "why", "bars", "curve", "near", "ranks", "facts", "end", "note"].map((name) => [name, part(name)]),
+        "why", "bars", "curve", "legend", "near", "ranks", "facts", "end", "note"].map((name) => [name, part(name)]),
     )
     this.jump = part("jump")
     this.search = part("search")
@@ -228,8 +228,8 @@ class Desk {
     )
     parts.why.textContent = item.why
     parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
-    parts.curve.innerHTML = "" // only numbers and our own words go in
-    if (item.p_given) parts.curve.append(curves(item, data.colors))
+    parts.curve.replaceChildren(...(item.p_given ? [curves(item, data.colors)] : []))
+    parts.legend.replaceChildren(...legend(item, data.colors))
     parts.curve.parentElement.hidden = !item.p_given
     parts.near.replaceChildren(...item.neighbours.map((n) => this.neighbour(item, n)))
     parts.near.parentElement.hidden = !item.neighbours.length
@@ -287,6 +287,18 @@ function rank({ title, value, percentile }) {
   row.append(element("span", "name", title), track, element("span", "value", percentile.toFixed(1)))
   row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)} % of the samples`
   return row
+}
+
+// What the lines are: this image, and the median image of the given and of the suggested class.
+function legend(item, colors) {
+  const lines = [["this image", ""], [item.given, "dash"], [item.suggested, "dash"]]
+  return lines.map(([name, kind]) => {
+    const line = element("span")
+    const mark = element("i", kind)
+    if (kind) mark.style.borderColor = colors[name]
+    line.append(mark, kind ? `median ${name}` : name)
+    return line
+  })
 }
 
 function curves(item, colors) {
