@@ -1,0 +1,102 @@
+"""Long work in a real browser: a refresh, a stop, a kill and a restarted server lose nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from app_server import CHROMIUM, browser_page, serve
+from playwright import sync_api as playwright
+
+from labelaudit import jobs, load_dataset
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
+]
+
+EPOCHS = 40
+
+
+def start_training(epochs: int = EPOCHS) -> jobs.Job:
+    job = jobs.start("train", "digits", run="mine", split=None,
+                     config={"epochs": epochs, "threads": 1})  # fmt: skip
+    deadline = time.monotonic() + 60
+    while job.epochs_kept < 2:
+        assert time.monotonic() < deadline, job.log
+        time.sleep(0.05)
+    return job
+
+
+def epoch_on(page) -> int:
+    words = page.get_by_text(re.compile(r"· epoch \d+ of")).first.inner_text()
+    return int(re.search(r"epoch (\d+) of", words)[1])
+
+
+def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, tmp_path):
+    """Through a refresh, a kill -9, and a server that is started anew."""
+    dataset = load_dataset("digits")
+    job = start_training()
+    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
+        page.goto(f"{address}/jobs")
+        page.get_by_text(f"of {EPOCHS}").first.wait_for()
+        log = page.get_by_test_id("stExpander").first
+        log.click()
+        log.get_by_text("training, epoch 1 of").wait_for()
+        seen = epoch_on(page)
+        playwright.expect(page.get_by_text(f"· epoch {seen} of {EPOCHS}")).to_have_count(0)
+        assert log.get_by_text("training, epoch 1 of").is_visible()  # still open
+        page.reload()
+        page.get_by_text(f"of {EPOCHS}").first.wait_for()
+        assert epoch_on(page) > seen
+        os.kill(jobs._children[job.folder].pid, signal.SIGKILL)
+        page.get_by_text("did not finish: the process ended without a word").wait_for()
+        page.get_by_text(f"of {EPOCHS} epochs are kept").wait_for()
+    kept = job.epochs_kept
+    assert 2 <= kept < EPOCHS
+    assert dataset.runs == []
+    with serve(home, tmp_path / "again.log") as address, browser_page() as page:
+        page.goto(f"{address}/jobs")
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_text("Train digits, mine").first.wait_for()
+        page.get_by_text(f"mine: {EPOCHS} of {EPOCHS} epochs, in").wait_for(timeout=120_000)
+    run = dataset.run("mine")
+    assert run.info["epochs"] == EPOCHS
+    assert run.dynamics(dataset.view().ids).margin.shape == (EPOCHS, 1797)
+    resumed = jobs.list_jobs()[0]
+    assert resumed.follows == job.id
+    assert f"epoch {kept} of" not in resumed.log  # it went on after the last whole epoch
+
+
+def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(home, tmp_path):
+    dataset = load_dataset("digits")
+    job = start_training(5000)
+    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
+        page.goto(f"{address}/results")
+        page.get_by_role("link", name=re.compile(r"Train digits, mine: \d+%")).click()
+        page.get_by_role("heading", name="Jobs").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        asked = time.monotonic()
+        page.get_by_text("stopped early, in").wait_for()
+        assert time.monotonic() - asked < 10  # a bound for a busy machine
+        page.get_by_text("Nothing is running").wait_for()
+    assert job.status == jobs.DONE
+    assert dataset.run("mine").info["stopped"]
+
+
+def test_the_jobs_page_asks_for_nothing_while_nothing_runs(home, tmp_path):
+    load_dataset("digits")
+    jobs.start("load", "pets", source="/nowhere").wait(60)
+    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
+        sent = []
+        page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
+        page.goto(f"{address}/jobs")
+        page.get_by_text("/nowhere does not exist").first.wait_for()
+        page.wait_for_timeout(2000)  # what comes with the first drawing
+        before = len(sent)
+        assert before
+        page.wait_for_timeout(2500)
+        assert len(sent) == before
