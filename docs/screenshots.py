@@ -1,7 +1,7 @@
 """Pictures of every page, taken from the running app: `make screenshots`.
 
-python docs/screenshots.py                       # docs/results.png, for the README
-python docs/screenshots.py --all --width 900 --dark --into /tmp/shots
+python docs/screenshots.py                                     # docs/pictures, for the docs
+python docs/screenshots.py --width 900 --dark --into /tmp/shots
 """
 
 from __future__ import annotations
@@ -15,55 +15,71 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "tests"))
 from app_server import browser_page, serve  # noqa: E402
 
-PAGES = ["dataset", "noise", "train", "predict", "insights", "results"]
+# What each page waits for. Two verdicts are given in between: so there is something to apply.
+PAGES = [
+    ("dataset", ".la-card"), ("noise", ".la-card"), ("train", "canvas, .stVegaLiteChart svg"),
+    ("predict", "h1"), ("jobs", "h1"), ("results", ".la-card"), ("review", ".stage img"),
+    ("insights", ".stVegaLiteChart"), ("apply", ".la-card"), ("history", "h1"),
+]  # fmt: skip
 
 
 def settle(page) -> None:
     """Wait until the page has drawn all it has, and nothing runs."""
-    page.locator("h1").first.wait_for()
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     page.wait_for_timeout(1500)  # charts and images come in after the script
 
 
-def take_all(page, address: str, into: Path, mark: str) -> None:
-    page.goto(address)
+def shoot(page, into: Path, name: str) -> None:
     settle(page)
-    page.screenshot(path=into / f"start-{mark}.png")
+    page.screenshot(path=into / f"{name}.png")
+
+
+def take_all(page, address: str, into: Path) -> None:
+    page.goto(address)
+    page.locator("h1").wait_for()
+    shoot(page, into, "start")
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_text("epoch 3 of").wait_for()
-    page.screenshot(path=into / f"start-running-{mark}.png")
-    page.get_by_role("button", name="See the suspects").wait_for(timeout=120_000)
-    settle(page)
-    page.screenshot(path=into / f"start-done-{mark}.png")
-    for name in PAGES:
+    page.screenshot(path=into / "start-running.png")
+    page.get_by_role("button", name="Review the suspects").wait_for(timeout=120_000)
+    shoot(page, into, "start-done")
+    for name, sign in PAGES:
         page.goto(f"{address}/{name}")
-        settle(page)
-        page.screenshot(path=into / f"{name}-{mark}.png")
-    page.get_by_role("tab", name="Rehearsal").click()
-    settle(page)
-    page.screenshot(path=into / f"rehearsal-{mark}.png")
+        page.locator(sign).first.wait_for()
+        if name == "review":
+            take_review(page, into)
+        shoot(page, into, name)
+        if name == "results":
+            page.get_by_role("tab", name="Rehearsal").click()
+            shoot(page, into, "rehearsal")
+        if name == "insights":
+            for part, title in (("training-map", "Training map"), ("look-alikes", "Look-alike")):
+                page.get_by_role("radio", name=title).click()
+                shoot(page, into, part)
     page.goto(f"{address}/dataset")
     page.get_by_role("button", name="Load a dataset").click()
     page.get_by_role("dialog").wait_for()
-    settle(page)
-    page.screenshot(path=into / f"load-{mark}.png")
+    shoot(page, into, "load")
 
 
-def take_results(page, address: str, into: Path) -> None:
-    page.goto(address)
-    page.get_by_role("button", name="Run the sample audit").click()
-    page.get_by_role("button", name="See the suspects").click(timeout=120_000)
-    page.locator(".la-card").first.wait_for()
-    settle(page)
-    page.screenshot(path=into / "results.png")
+def take_review(page, into: Path) -> None:
+    """Some verdicts, one by one and many at once."""
+    for key in "aakax":
+        page.keyboard.press(key)
+    page.get_by_text("5 of").first.wait_for()
+    page.get_by_role("radio", name="Many at once").click()
+    page.locator(".card").nth(12).click()
+    page.locator(".card").nth(18).click(modifiers=["Shift"])
+    shoot(page, into, "review-many")
+    page.get_by_role("radio", name="One by one").click()
+    page.locator(".stage img").wait_for()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--all", action="store_true", help="every page, not only the README's")
     parser.add_argument("--width", type=int, default=1440)
     parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--into", type=Path, default=REPO / "docs")
+    parser.add_argument("--into", type=Path, default=REPO / "docs" / "pictures")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
     with (
@@ -71,11 +87,7 @@ def main() -> None:
         serve(Path(home), Path(home) / "server.log") as address,
         browser_page(options.width, dark=options.dark) as page,
     ):
-        if options.all:
-            mark = f"{options.width}{'-dark' if options.dark else ''}"
-            take_all(page, address, options.into, mark)
-        else:
-            take_results(page, address, options.into)
+        take_all(page, address, options.into)
 
 
 if __name__ == "__main__":

@@ -28,5 +28,6 @@ for sample in dataset.view().match_tag("processed").sort_by("mistakenness", reve
 print(labelaudit.evaluate(dataset.view()).to_string())
 suspects = labelaudit.suspects(dataset)
 first = suspects.head(1)[0]
-first.set_label(first.prediction.label)
+labelaudit.Review(dataset, "me").decide(first.id, "relabel", first.prediction.label)
+labelaudit.apply_verdicts(dataset)  # labelaudit.return_to(dataset, 1) would take it back
 print(labelaudit.write_suspects(suspects, "suspects.csv"), "suspects in suspects.csv")

@@ -181,7 +181,8 @@ class Review:
         if not len(ids):
             raise LabelAuditError("no sample was given: choose at least one.")
         with self._frame.store.writing():
-            given = self._frame.label[self._frame.positions(ids)]
+            with self._frame.store.steady():
+                given = self._frame.label[self._frame.positions(ids)]
             code = VERDICTS.index(verdict)
             labels = np.full(len(ids), MISSING, np.int32)
             if label is not None:

@@ -93,9 +93,8 @@ if status == jobs.NOTHING:
         invite_to_own(chosen)
 
 st.subheader("The walk")
-for column, (number, (page, title, text)) in zip(
-    st.columns(len(STEPS)), enumerate(STEPS, 1), strict=True
-):
-    with column:
-        st.page_link(page, label=f"**{number}. {title}**")
-        st.caption(text)
+with st.container(horizontal=True, gap="medium"):
+    for number, (page, title, text) in enumerate(STEPS, 1):
+        with st.container(width=158, gap=None):
+            st.page_link(page, label=f"**{number}. {title}**")
+            st.caption(text)

@@ -86,15 +86,15 @@ def differences(wanted) -> None:
         row = pd.DataFrame({"labelled": [None], "becomes": ["removed"],
                             "count": [len(wanted.remove)]})  # fmt: skip
         table = pd.concat([table, row], ignore_index=True)
-    left, right = st.columns([2, 5], gap="medium")
-    with left:
+    both = st.container(horizontal=True, gap="medium")  # one below the other in a narrow window
+    with both.container(width=320):
         choice = st.dataframe(
             table, hide_index=True, width="stretch", on_select="rerun", key="apply-pairs",
             selection_mode="single-row-required",
             column_config={"count": st.column_config.NumberColumn("images", format="localized")},
         )  # fmt: skip
     picked = (choice["selection"]["rows"] or [0])[0]
-    with right:
+    with both.container(width=740):
         if picked >= len(pairs):
             ids = wanted.remove
         else:
