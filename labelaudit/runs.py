@@ -19,6 +19,7 @@ from .frame import BEGUN, FINISHED, GONE, MISSING, Frame
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
+ASKING_SECONDS = 0.5  # who asks whether a lock is held has hold of it for less
 
 
 class Run:
@@ -130,7 +131,7 @@ class Run:
         """Hold the right to train it: the operating system takes it from a process that dies."""
         self._training_lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self._training_lock, timeout=0):
+            with FileLock(self._training_lock, timeout=ASKING_SECONDS):
                 try:
                     yield
                 finally:
