@@ -109,6 +109,8 @@ class Job:
             return f"the process ended without a word; its log ends: {words}"
         if status == STOPPED:
             stage = (self.progress or {}).get("stage", "starting")
+            if self.left:
+                return f"stopped in the middle of {stage}: what was finished before can be resumed."
             return f"stopped in the middle of {stage}: nothing is kept of what it was doing."
         return None
 

@@ -200,6 +200,7 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     assert time.monotonic() - asked < 5
     assert job.status == jobs.STOPPED
     assert dataset.unfinished_runs == ["run-1"]
+    assert "stopped in the middle of training: what was finished before can be" in job.error
     (tmp_path / "aside.png").rename(hung)
     again = jobs.resume(job)
     until(lambda: again.epochs_kept > job.epochs_kept)
