@@ -30,6 +30,7 @@ from .frame import BEGUN, FINISHED
 from .work import KINDS, read, write
 
 STARTING_SECONDS = 60  # how long a new process may take to get hold of its lock
+LOCKING_SECONDS = 0.2
 KEPT = 200  # ended jobs whose folders are kept
 LAST_WORDS = 300  # characters of the log of a job that died
 
@@ -108,6 +109,8 @@ class Job:
             return f"the process ended without a word; its log ends: {words}"
         if status == STOPPED:
             stage = (self.progress or {}).get("stage", "starting")
+            if self.left:
+                return f"stopped in the middle of {stage}: what was finished before can be resumed."
             return f"stopped in the middle of {stage}: nothing is kept of what it was doing."
         return None
 
@@ -204,7 +207,14 @@ class Job:
             if child and child.poll() is not None:
                 return False
             return time.time() - self.folder.stat().st_mtime < STARTING_SECONDS
-        return home.is_held(lock)
+        if home.is_held(lock):
+            return True
+        with suppress(FileNotFoundError):  # it is made a moment before it is held
+            return time.time() - lock.stat().st_mtime < LOCKING_SECONDS
+        return False
+
+    def _has_begun(self) -> bool:
+        return (self.folder / "alive.lock").exists() or self._ending() is not None
 
 
 def start(kind: str, dataset: str, **options) -> Job:
@@ -292,8 +302,8 @@ def running_jobs() -> list[Job]:
     jobs = [Job(folder) for folder in _folders() if folder not in _over]
     jobs = [job for job in jobs if (job.folder / "job.json").exists()]
     running = [job for job in jobs if job.status == RUNNING]
-    # an ending that is written down stays: its files need not be read again at every page
-    _over.update(job.folder for job in jobs if job._ending())
+    # what has ended stays so: its files need not be read again at every page
+    _over.update(job.folder for job in jobs if job not in running and job._has_begun())
     return running
 
 

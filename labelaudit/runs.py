@@ -22,6 +22,7 @@ from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
 LARGEST_HALF = float(np.finfo(np.float16).max)
+ASKING_SECONDS = 0.5  # who asks whether a lock is held has hold of it for less
 
 
 class Run:
@@ -133,7 +134,7 @@ class Run:
         """Hold the right to train it: the operating system takes it from a process that dies."""
         self._training_lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self._training_lock, timeout=0):
+            with FileLock(self._training_lock, timeout=ASKING_SECONDS):
                 try:
                     yield
                 finally:

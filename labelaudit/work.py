@@ -20,7 +20,7 @@ from .errors import LabelAuditError, StoppedError
 from .progress import Progress, ProgressCallback, StopCheck
 
 NICENESS = 5  # the app that shows the job comes first
-STOP_SECONDS = 1.7  # work that has not ended so long after a stop was asked for is ended
+STOP_SECONDS = 1.5  # work that has not ended so long after a stop was asked for is ended
 SAVING_SECONDS = 10.0  # … unless it is saving what it has learned
 LOOK_SECONDS = 0.05
 

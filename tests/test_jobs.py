@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,14 +150,25 @@ def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
     assert not job.resumable or digits.run("run-1").info["stopped"]
 
 
+def wait_until_read(pipe: Path) -> None:
+    """Returns when a process waits for what comes out of it; nothing ever will."""
+
+    def is_read() -> bool:
+        with suppress(OSError):  # nobody has opened it
+            os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # stays open: closed, it would read on
+            return True
+        return False
+
+    until(is_read)
+
+
 def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, home):
     """A picture that is a pipe without a writer: whoever opens it waits for ever."""
     picture(tmp_path / "p/c0/a.png")
     (tmp_path / "p/c1").mkdir()
     os.mkfifo(tmp_path / "p/c1/b.png")
     job = jobs.start("load", "pets", source=str(tmp_path / "p"))
-    until((job.folder / "alive.lock").exists)
-    time.sleep(2)  # by now it waits
+    wait_until_read(tmp_path / "p/c1/b.png")
     assert job.status == jobs.RUNNING
     asked = time.monotonic()
     job.stop()
@@ -181,13 +193,14 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     hung = tmp_path / "p/c1/1.png"
     hung.rename(tmp_path / "aside.png")
     os.mkfifo(hung)
-    time.sleep(1)
+    wait_until_read(hung)
     asked = time.monotonic()
     job.stop()
     job.wait(20)
     assert time.monotonic() - asked < 5
     assert job.status == jobs.STOPPED
     assert dataset.unfinished_runs == ["run-1"]
+    assert "stopped in the middle of training: what was finished before can be" in job.error
     (tmp_path / "aside.png").rename(hung)
     again = jobs.resume(job)
     until(lambda: again.epochs_kept > job.epochs_kept)

@@ -29,6 +29,7 @@ REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
 SHOWN_LOG = 20_000  # characters, the last ones
 LOG_HEIGHT = 240
+RUNNING_LINES = 9  # fill that height
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
@@ -142,8 +143,12 @@ def show_all_running() -> int:
 
 
 def show_log(job: Job) -> None:
+    """While it runs only the end, which is where it is; later all of it."""
+    lines = job.log[-SHOWN_LOG:].strip().splitlines()
+    if job.status == RUNNING:
+        lines = lines[-RUNNING_LINES:]
     with st.expander("Log", icon=":material/notes:", key=f"log-{job.id}"):
-        st.code(job.log[-SHOWN_LOG:].strip() or "Nothing yet.", language=None, wrap_lines=True,
+        st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True,
                 height=LOG_HEIGHT)  # fmt: skip
 
 

@@ -27,9 +27,9 @@ def choose(past: list[Job]) -> Job:
         table, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
         key=f"past-{past[0].id}",  # another list, nothing chosen
         column_config={
-            "status": st.column_config.TextColumn(width="small"),
-            "started": st.column_config.DatetimeColumn(format="distance", width="small"),
-            "took": st.column_config.TextColumn(width="small"),
+            "status": st.column_config.TextColumn(width=85),
+            "started": st.column_config.DatetimeColumn(format="distance", width=130),
+            "took": st.column_config.TextColumn(width=65),
             "result": st.column_config.TextColumn(width="large"),
         },
     )  # fmt: skip
