@@ -17,6 +17,8 @@ NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN = KINDS = (
     "noise", "restore", "relabel", "tag", "untag", "verdicts", "return",
 )  # fmt: skip
 
+LAST = "history, last line"  # key in the frame's cache
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -75,13 +77,20 @@ def entries(frame: Frame) -> list[Entry]:
     ]  # fmt: skip
 
 
+def noise_report(frame: Frame) -> dict | None:
+    """What `noise` says of the mistakes that are in the labels now; None where there are none."""
+    told = [line.info["noise"] for line in entries(frame) if "noise" in line.info]
+    report = told[-1] if told else frame.meta.get("noise")  # where it was before the history was
+    return report if report and report["changed"] else None
+
+
 def settle(frame: Frame) -> None:
     """Under the dataset's lock, before annotations are written: forget a change that was cut short,
     while it can still be told that it was."""
-    rows = _rows(frame)
-    if rows and rows[-1]["before"] == _stamp(frame):
-        frame.store.delete("changes", f"change = {rows[-1]['id']}")
-        frame.store.delete("history", f"id = {rows[-1]['id']}")
+    last = _last(frame)
+    if last and last["before"] == _stamp(frame):
+        frame.store.delete("changes", f"change = {last['id']}")
+        frame.store.delete("history", f"id = {last['id']}")
 
 
 def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:
@@ -90,9 +99,9 @@ def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:
     tag_lists: turns masks by tag name and a number of rows into lists of names.
     """
     settle(frame)
-    rows = _rows(frame)
+    last = _last(frame)
     entry = {
-        "id": rows[-1]["id"] + 1 if rows else 1,
+        "id": last["id"] + 1 if last else 1,
         "time": now(),
         "who": cause.who or user(),
         "kind": cause.kind,
@@ -116,6 +125,7 @@ def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:
     line = pa.Table.from_pylist([entry], schema=schema.HISTORY)
     frame.store.append("history", line, schema.HISTORY)
     frame.store.append("changes", changes, schema.CHANGES)
+    frame.cached(LAST, frame.store.stamp("history"), lambda: entry)
 
 
 def nullable(codes: np.ndarray) -> pa.Array:
@@ -126,6 +136,13 @@ def nullable(codes: np.ndarray) -> pa.Array:
 def _rows(frame: Frame) -> list[dict]:
     rows = frame.store.read("history", schema.HISTORY.names)
     return [] if rows is None else rows.sort_by("id").to_pylist()
+
+
+def _last(frame: Frame) -> dict | None:
+    """The last line; read again only where somebody else wrote one."""
+    with frame.store.steady():
+        stamp = frame.store.stamp("history")
+        return frame.cached(LAST, stamp, lambda: next(reversed(_rows(frame)), None))
 
 
 def _stamp(frame: Frame) -> str:

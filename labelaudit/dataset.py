@@ -66,7 +66,7 @@ class Dataset:
             "tags": self.view().count_values("tags"),
             "runs": [run["name"] for run in self._frame.runs],
             "skipped": meta["skipped"],
-            "noise": meta.get("noise"),
+            "noise": changelog.noise_report(self._frame),
         }
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Changes to labels, tags and notes: read, change, write back, under the dataset's writer lock."""
+"""Changes to labels and tags: read, change, write back, under the dataset's writer lock."""
 
 from __future__ import annotations
 
@@ -58,12 +58,6 @@ def set_labels(
         raise LabelAuditError("an id is given twice, so its label would be ambiguous.")
     codes = frame.class_codes(names)
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(changelog.RELABEL))
-
-
-def note(frame: Frame, key: str, value) -> None:
-    """Keep a JSON value beside the dataset (what noise was injected, say)."""
-    with frame.store.writing():
-        write_meta(frame.store, {**frame.meta, key: value})
 
 
 def write_meta(store: Store, meta: dict) -> None:

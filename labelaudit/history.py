@@ -64,14 +64,15 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
                 f"its changes are {known}; {START} is the state as it was loaded."
             )
         undone = _undone(frame, change)
-        noise = _noise_after(lines, change)
-        ids, planted = _planted(frame, change, undone)
-        kept = pa.table([pa.array(ids), pa.array(planted, pa.int32())], schema=schema.NOISE)
-        if len(ids):  # ahead of the tags, as `noise.inject` does
-            frame.store.upsert("noise", kept, schema.NOISE)
-        cause = Cause(changelog.RETURN, who, {"to": change, "noise": noise})
+        planted = _planted(frame, change, undone)
+        noisy = frame.tags.get(schema.MISTAKE, np.zeros(len(frame.ids), bool))
+        now = noisy[frame.positions(planted["id"].to_numpy())]
+        # Of samples that are not tagged now the row is written ahead of the tag, as `noise.inject`
+        # does; of the others after it, for until then the row that is there holds.
+        _write_noise(frame, planted.filter(~now))
+        cause = Cause(changelog.RETURN, who, {"to": change, "noise": _noise_after(lines, change)})
         count = edits.change(frame, undone.ids, undone.apply, cause)
-        edits.note(frame, "noise", noise)
+        _write_noise(frame, planted.filter(now))
     return count
 
 
@@ -108,20 +109,30 @@ def _undone(frame: Frame, change: int) -> _Undone:
     return _Undone(ids, labels, had)
 
 
-def _planted(frame: Frame, change: int, undone: _Undone) -> tuple[np.ndarray, np.ndarray]:
-    """Samples that will have the tag of planted mistakes again: ids, and labels before these.
+def _planted(frame: Frame, change: int, undone: _Undone) -> pa.Table:
+    """What `noise` must say of the touched samples that will have the tag of planted mistakes.
 
     A sample's label before noise is the one that it had when the tag was set last.
     """
+    noisy = frame.tags.get(schema.MISTAKE, np.zeros(len(frame.ids), bool))
+    will = noisy[frame.positions(undone.ids)].copy()
     places, stood = undone.tags.get(schema.MISTAKE, (np.empty(0, np.int64), np.empty(0, bool)))
-    again = undone.ids[places[stood]]
+    will[places] = stood
     rows = _changes(frame, f"change <= {change}")
-    planted = _masks(rows, "added").get(schema.MISTAKE, np.zeros(len(rows), bool))
-    samples = rows["sample"].to_numpy()[planted][::-1]
-    labels = rows["label_before"].fill_null(MISSING).to_numpy()[planted][::-1]
+    set_then = _masks(rows, "added").get(schema.MISTAKE, np.zeros(len(rows), bool))
+    rows = rows.filter(pa.array(set_then))
+    samples = rows["sample"].to_numpy()[::-1]
     those, last = np.unique(samples, return_index=True)
-    wanted = np.isin(those, again)
-    return those[wanted], labels[last[wanted]]
+    labels = rows["label_before"].fill_null(MISSING).to_numpy()[::-1][last]
+    wanted = np.isin(those, undone.ids[will])
+    return pa.table(
+        [pa.array(those[wanted]), pa.array(labels[wanted], pa.int32())], schema=schema.NOISE
+    )
+
+
+def _write_noise(frame: Frame, rows: pa.Table) -> None:
+    if len(rows):
+        frame.store.upsert("noise", rows, schema.NOISE)
 
 
 def _masks(rows: pa.Table, column: str) -> dict[str, np.ndarray]:

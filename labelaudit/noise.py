@@ -77,7 +77,6 @@ def inject(
         report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
         _apply(frame, after, noisy, Cause(changelog.NOISE, info={"noise": asdict(report)}))
         frame.store.overwrite("noise", kept, schema.NOISE)
-        edits.note(frame, "noise", asdict(report))
     return report
 
 
@@ -88,7 +87,6 @@ def restore(dataset: Dataset) -> int:
         before = labels_before_noise(frame)
         cause = Cause(changelog.RESTORE, info={"noise": None})
         count = _apply(frame, before, np.zeros(len(frame.ids), bool), cause)
-        edits.note(frame, "noise", None)
     return count
 
 
