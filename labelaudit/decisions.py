@@ -11,10 +11,11 @@ import pandas as pd
 from . import changelog, edits, verdicts
 from .changelog import Cause
 from .dataset import Dataset
+from .errors import LabelAuditError
 from .frame import Frame, find
-from .review import opinions
+from .review import OUT, opinions
 from .schema import REMOVED
-from .verdicts import RELABEL, REMOVE
+from .verdicts import KEEP, RELABEL, REMOVE
 
 SITTING_MINUTES = 30
 
@@ -27,19 +28,32 @@ class Decisions:
     before: np.ndarray  # int32, class indices of `relabel` now
     after: np.ndarray  # … and as they would be
     remove: np.ndarray
+    put_back: np.ndarray  # removed by a verdict once, and not any more
     disagreed: np.ndarray  # reviewers say different things: nothing is done
-    outdated: np.ndarray  # relabelled otherwise since the verdict: nothing is done
-    done: int  # samples whose labels are as decided already
+    outdated: np.ndarray  # relabelled otherwise since all of the verdicts: nothing is done
+    done: int  # samples that are as decided already, and were not when it was decided
 
     def __len__(self) -> int:
         """How many samples would change."""
-        return len(self.relabel) + len(self.remove)
+        return len(self.ids)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The samples that would change, sorted."""
+        return np.unique(np.concatenate([self.relabel, self.remove, self.put_back]))
+
+    def equals(self, other: Decisions) -> bool:
+        """Whether the same would be done to the same samples."""
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("relabel", "before", "after", "remove", "put_back")
+        )
 
 
 def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) -> Decisions:
     """What the verdicts that stand ask for; of these reviewers, or of all.
 
-    A sample is relabelled or removed where all who are not unsure of it say the same.
+    Something is done to a sample where all who are not unsure of it say the same.
     """
     frame = dataset.view().frame
     with frame.store.steady():
@@ -47,23 +61,31 @@ def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) 
 
 
 def _decisions(frame: Frame, log: verdicts.Log, reviewers: Sequence[str] | None) -> Decisions:
-    samples, lowest, highest, rows = opinions(log, reviewers)
-    at, known = find(frame.ids, samples)
-    agreed = known & (lowest == highest)
-    verdict, label, given = log.verdict[rows], log.label[rows], log.given[rows]
-    now = frame.label[at] if len(frame.ids) else given
+    said = opinions(log, reviewers)
+    at, known = find(frame.ids, said.samples)
+    agreed, target = known & said.agreed, said.target
+    now = frame.label[at] if len(frame.ids) else np.zeros(len(at), np.int32)
     gone = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))[at]
-    relabel, remove = agreed & (verdict == RELABEL), agreed & (verdict == REMOVE)
-    fresh = now == given
-    pending = relabel & fresh
+
+    def of_any(rows: np.ndarray) -> np.ndarray:
+        """Samples of which one verdict at least meets a condition."""
+        return np.bincount(said.at[rows], minlength=len(said.samples)) > 0
+
+    fresh = of_any(log.given[said.rows] == now[said.at])  # somebody judged the label that it has
+    asks = of_any(log.verdict[said.rows] != KEEP)
+    once_removed = np.isin(said.samples, log.sample[log.verdict == REMOVE])
+    out = agreed & (target == OUT)
+    stays = agreed & ~out
+    relabel = stays & (target != now)
     return Decisions(
-        relabel=samples[pending],
-        before=now[pending],
-        after=label[pending].astype(np.int32),
-        remove=samples[remove & ~gone],
-        disagreed=samples[known & (lowest != highest)],
-        outdated=samples[relabel & ~fresh & (now != label)],
-        done=int((relabel & (now == label)).sum() + (remove & gone).sum()),
+        relabel=said.samples[relabel & fresh],
+        before=now[relabel & fresh],
+        after=target[relabel & fresh].astype(np.int32),
+        remove=said.samples[out & ~gone],
+        put_back=said.samples[stays & gone & once_removed],
+        disagreed=said.samples[known & ~said.agreed],
+        outdated=said.samples[relabel & ~fresh],
+        done=int((asks & ((stays & ~relabel) | (out & gone))).sum()),
     )
 
 
@@ -79,26 +101,37 @@ def class_pair_counts(dataset: Dataset, wanted: Decisions) -> pd.DataFrame:
 
 
 def apply_verdicts(
-    dataset: Dataset, reviewers: Sequence[str] | None = None, who: str | None = None
+    dataset: Dataset,
+    reviewers: Sequence[str] | None = None,
+    who: str | None = None,
+    shown: Decisions | None = None,
 ) -> Decisions:
     """Do what `pending_decisions` lists, in one commit: relabel, and tag `removed`. Returns what
     was done.
 
-    who: goes into the history; by default the machine's user. `labelaudit.return_to` takes it back.
+    who: goes into the history; by default the machine's user. shown: what somebody agreed to; where
+    it is not that any more, nothing is done: LabelAuditError. `labelaudit.return_to` takes it back.
     """
     frame = dataset.view().frame
     with frame.store.writing():
         wanted = _decisions(frame, verdicts.read(frame), reviewers)
-        ids = np.union1d(wanted.relabel, wanted.remove)
+        if shown is not None and not wanted.equals(shown):
+            raise LabelAuditError(
+                "verdicts or labels changed since you looked: look at the changes again, then "
+                "apply them."
+            )
+        ids = wanted.ids
         labels = frame.label[frame.positions(ids)].copy()
         labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
-        removed = np.isin(ids, wanted.remove)
+        removed, put_back = np.isin(ids, wanted.remove), np.isin(ids, wanted.put_back)
 
         def edit(rows: edits.Rows) -> None:
             rows.set_label(labels)
-            rows.set_tag(REMOVED, rows.tags.get(REMOVED, False) | removed)
+            gone = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
+            rows.set_tag(REMOVED, (gone | removed) & ~put_back)
 
-        info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove)}
+        info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove),
+                "put_back": len(wanted.put_back)}  # fmt: skip
         edits.change(frame, ids, edit, Cause(changelog.VERDICTS, who, info))
     return wanted
 
@@ -113,7 +146,7 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
     log = verdicts.read(dataset.view().frame)
     said = np.flatnonzero(log.verdict < verdicts.UNDO)
     said = said[np.argsort(log.reviewer[said], kind="stable")]
-    times = pd.to_datetime(log.time[said]).to_numpy()
+    times = log.time[said].astype("U19").astype("datetime64[s]")
     breaks = np.diff(times) > np.timedelta64(SITTING_MINUTES, "m")
     begins = np.concatenate([[True], breaks | (np.diff(log.reviewer[said]) != 0)])[: len(said)]
     table = pd.DataFrame(

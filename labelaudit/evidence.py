@@ -9,6 +9,7 @@ import numpy as np
 
 from . import schema
 from .dataset import Dataset
+from .errors import LabelAuditError
 from .frame import MISSING, Frame, as_ids
 from .runs import Run
 from .scores.probability import probabilities
@@ -60,7 +61,8 @@ def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[s
         at = frame.positions(ids)
         given = frame.label[at]
         codes = dataset.view(run_name).fields.predictions()[at].copy()
-        same = np.flatnonzero(codes == given)  # few: a suspect is mostly predicted otherwise
+        # few: a suspect is mostly predicted otherwise; of one that is not predicted it is an error
+        same = np.flatnonzero((codes == given) | (codes == MISSING))
         if len(same):
             codes[same] = suggestions(_probabilities(frame, run, at[same]), given[same])
     return [run.classes[code] for code in codes]
@@ -149,6 +151,12 @@ def _percent(value: float) -> str:
 def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
     """Softmax of the stored logits, float64 (n, C)."""
     rows = frame.take(schema.table("predictions", run.id), at, ["logits"])
+    if len(rows) < len(at):
+        lacking = np.setdiff1d(frame.ids[at], rows["id"].to_numpy())
+        raise LabelAuditError(
+            f"run {run.name!r} has no prediction for {len(lacking):,} of these samples (the first: "
+            f"{lacking[0]}): predict again, for all of them."
+        )
     logits = rows["logits"].combine_chunks().flatten().to_numpy()
     return probabilities(logits.reshape(len(at), -1))
 

@@ -41,6 +41,7 @@ def describe(entry: Entry) -> str:
             return f"tag {info['tag']} taken off"
         case changelog.VERDICTS:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
+            counts += f", {info['put_back']:,} put back" if info["put_back"] else ""
             return f"verdicts applied ({counts})"
         case _:
             state = f"after change {info['to']}" if info["to"] != START else "as it was loaded"

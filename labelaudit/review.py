@@ -33,7 +33,7 @@ class QueueFilter:
     low: float | None = None  # bounds of the score
     high: float | None = None
     status: str = ALL  # TODO, MINE: without, with a verdict of this reviewer; DISAGREED
-    everything: bool = False  # all samples that have the score, not only the suspects
+    everything: bool = False  # all samples that the run predicted, not only the suspects
 
 
 class Queue:
@@ -59,6 +59,15 @@ class Queue:
         at, known = find(ids, np.array([sample]))
         return int(order[at[0]]) if known[0] else None
 
+    def places(self, samples: np.ndarray) -> np.ndarray:
+        """Places of samples that are all in the queue, int64 (n,)."""
+        ids, order = self._sorted
+        return order[np.searchsorted(ids, samples)]
+
+    def holds(self, samples: np.ndarray) -> np.ndarray:
+        """Mask, bool (n,), of the samples that are in the queue."""
+        return find(self._sorted[0], samples)[1]
+
     @cached_property
     def _sorted_scope(self) -> np.ndarray:
         return self._sorted[0] if self.scope is self.ids else np.sort(self.scope)
@@ -69,7 +78,8 @@ class Queue:
 
 
 def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
-    """The queue as the filter asks, most suspicious first. Samples with tag `removed` are left out,
+    """The queue as the filter asks, most suspicious first: suspects; for MINE and DISAGREED any
+    samples that the run predicted. Those with the tag `removed` are left out but for these two,
     unless that tag is asked for."""
     if wanted.status not in STATUSES:
         raise LabelAuditError(
@@ -78,10 +88,10 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     run = dataset.run(wanted.run)
     score = check_score(run, wanted.score)
     removed = wanted.tag == REMOVED
-    if wanted.everything or removed:
-        view = dataset.view(run.name)
-        view = view if removed else view.exclude_tag(REMOVED)
-        view = view.sort_by(score, reverse=True)
+    if wanted.everything or removed or wanted.status in (MINE, DISAGREED):
+        view = dataset.view(run.name).above("confidence", 0)  # a sample that was not predicted
+        view = view if wanted.status != ALL or removed else view.exclude_tag(REMOVED)
+        view = view.sort_by(score, reverse=True)  # has nothing to be judged by
     else:
         view = suspects(dataset, run.name, score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)
@@ -97,33 +107,42 @@ def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) ->
     if status == ALL:
         return ids
     if status == DISAGREED:
-        return ids[np.isin(ids, disagreements(verdicts.read(dataset.view().frame)))]
+        said = opinions(verdicts.read(dataset.view().frame))
+        return ids[np.isin(ids, said.samples[~said.agreed])]
     return ids[np.isin(ids, Review(dataset, reviewer).judged(), invert=status == TODO)]
 
 
-def disagreements(log: verdicts.Log) -> np.ndarray:
-    """Samples, sorted, of which two reviewers say different things; unsure says nothing."""
-    samples, lowest, highest = opinions(log)[:3]
-    return samples[lowest != highest]
+@dataclass(frozen=True)
+class Opinions:
+    """What those who are not unsure say a sample is. Samples are sorted; `at` and `rows` are of the
+    verdicts that count."""
+
+    samples: np.ndarray  # int64 (n,)
+    agreed: np.ndarray  # bool (n,)
+    target: np.ndarray  # int64 (n,), the class that it is, or OUT; of one of them, unless agreed
+    rows: np.ndarray  # int64 (m,), places in the log
+    at: np.ndarray  # int64 (m,), place of each row's sample
 
 
-def opinions(log: verdicts.Log, reviewers: Sequence[str] | None = None):
-    """(samples, lowest, highest, row) of what reviewers say of each sample, sorted by it.
+OUT = -2  # "class" of a sample that does not belong in the dataset
 
-    lowest, highest: the extremes of their opinions, as numbers that are equal where the verdict and
-    its label are. row: of the last verdict in the log. `reviewers`: only these; None: all.
+
+def opinions(log: verdicts.Log, reviewers: Sequence[str] | None = None) -> Opinions:
+    """What reviewers (None: all) say of each sample that one of them is sure of.
+
+    To keep a label and to give the same one are one opinion, whoever saw the sample first.
     """
     rows = log.current
     rows = rows[log.verdict[rows] != UNSURE]
     if reviewers is not None:
         rows = rows[np.isin(log.reviewer[rows], [log.code(name) for name in reviewers])]
-    opinion = log.verdict[rows].astype(np.int64) << 32 | (log.label[rows] - MISSING)
+    kept, removed = log.verdict[rows] == KEEP, log.verdict[rows] == REMOVE
+    target = np.where(kept, log.given[rows], log.label[rows]).astype(np.int64)
+    target[removed] = OUT
     samples, first, at = np.unique(log.sample[rows], return_index=True, return_inverse=True)
-    lowest, highest, last = opinion[first].copy(), opinion[first].copy(), rows[first]
-    np.minimum.at(lowest, at, opinion)
-    np.maximum.at(highest, at, opinion)
-    np.maximum.at(last, at, rows)
-    return samples, lowest, highest, last
+    agreed = np.ones(len(samples), bool)
+    agreed[at[target != target[first][at]]] = False
+    return Opinions(samples, agreed, target[first], rows, at)
 
 
 @dataclass(frozen=True)
@@ -162,11 +181,14 @@ class Review:
         ids: int | Sequence[int] | np.ndarray,
         verdict: str,
         label: str | Sequence[str] | None = None,
+        *,
+        seen: Sequence[str | None] | None = None,
     ) -> int:
         """Give samples one verdict: keep, relabel (to `label`, one for all or one each), remove or
         unsure. It takes the place of an earlier one. Returns the batch, which is undone as one.
 
-        To relabel a sample as what it is labelled now is to keep it.
+        To relabel a sample as what it is labelled now is to keep it. seen: the labels that the
+        reviewer was shown; where one is another by now, nothing is decided: LabelAuditError.
         """
         if verdict not in VERDICTS:
             raise LabelAuditError(
@@ -183,6 +205,7 @@ class Review:
         with self._frame.store.writing():
             with self._frame.store.steady():
                 given = self._frame.label[self._frame.positions(ids)]
+            self._check_seen(ids, given, seen)
             code = VERDICTS.index(verdict)
             labels = np.full(len(ids), MISSING, np.int32)
             if label is not None:
@@ -195,6 +218,17 @@ class Review:
                 self._frame, self.reviewer, np.where(same, KEEP, code), ids,
                 np.where(same, MISSING, labels), given,
             )  # fmt: skip
+
+    def _check_seen(
+        self, ids: np.ndarray, given: np.ndarray, seen: Sequence[str | None] | None
+    ) -> None:
+        if seen is None:
+            return
+        changed = np.flatnonzero(self._frame.class_codes(seen) != given)
+        if len(changed):
+            raise LabelAuditError(
+                f"sample {ids[changed[0]]} was relabelled meanwhile: look at it again, then decide."
+            )
 
     def undo(self) -> np.ndarray:
         """Take back this reviewer's latest batch. Returns its samples; none without a batch."""

@@ -70,12 +70,14 @@ class Log:
         return int(self.batch[own].max()) if own.any() else None
 
     def redoable(self, reviewer: str) -> int | None:
-        """The batch that this reviewer undid last, if nothing was decided since."""
-        own = self.reviewer == self.code(reviewer)
-        since = self.id[own & (self.verdict < UNDO)].max(initial=0)
-        own_undos = np.flatnonzero(own & (self.verdict == UNDO) & (self.id > since))
-        undone = np.unique(self.batch[own_undos])
-        last = self._last_word(undone) if len(undone) else own_undos
+        """The batch of this reviewer that was undone last, if nothing was decided since."""
+        own = (self.verdict < UNDO) & (self.reviewer == self.code(reviewer))
+        since = self.id[own].max(initial=0)
+        undone = np.unique(self.batch[(self.verdict == UNDO) & (self.id > since)])
+        undone = undone[np.isin(undone, self.batch[own])]
+        if not len(undone):
+            return None
+        last = self._last_word(undone)
         last = last[self.verdict[last] == UNDO]
         return int(self.batch[last.max()]) if len(last) else None
 

@@ -64,7 +64,7 @@ def test_the_history_says_who_what_and_how_many(make_dataset):
     lines = [(c.id, c.kind, c.who, c.count) for c in list_changes(dataset)]
     me = changelog.user()
     assert lines == [(1, "tag", me, 2), (2, "verdicts", "Bo", 2), (3, "return", "Cy", 4)]
-    assert list_changes(dataset)[1].info == {"relabelled": 2, "removed": 0}
+    assert list_changes(dataset)[1].info == {"relabelled": 2, "removed": 0, "put_back": 0}
     with pytest.raises(LabelAuditError, match=r"no change 9 in its history.* 1 to 3"):
         return_to(dataset, 9)
 
@@ -177,3 +177,45 @@ def test_removed_samples_are_not_learned_nor_exported(make_dataset, tmp_path):
     assert np.isin([1, 2], plan.ids).tolist() == [False, False]
     assert len(plan.ids) == 38
     assert labelaudit.write_labels(dataset.view(), tmp_path / "labels.csv") == 38
+
+
+def test_to_keep_what_another_one_gave_is_no_disagreement(make_dataset):
+    dataset = make_dataset(20)  # sample i + 1 is c(i % 4)
+    ann, bob = Review(dataset, "ann"), Review(dataset, "bob")
+    ann.decide(1, "relabel", "c3")
+    apply_verdicts(dataset)
+    bob.decide(1, "keep")  # sees c3
+    wanted = pending_decisions(dataset)
+    assert (wanted.disagreed.tolist(), wanted.done, len(wanted)) == ([], 1, 0)
+    ann.decide(2, "keep")  # c1
+    dataset.set_labels([2], "c0")
+    bob.decide(2, "keep")  # c0
+    assert pending_decisions(dataset).disagreed.tolist() == [2]
+
+
+def test_what_a_verdict_removed_a_verdict_puts_back(make_dataset):
+    dataset = make_dataset(20)
+    ann = Review(dataset, "ann")
+    ann.decide([1, 2], "remove")
+    dataset.tag([3], "removed")  # by nobody's verdict
+    ann.decide(3, "keep")
+    apply_verdicts(dataset)
+    ann.decide(1, "keep")
+    ann.decide(2, "relabel", "c3")
+    wanted = pending_decisions(dataset)
+    assert wanted.put_back.tolist() == wanted.ids.tolist() == [1, 2]
+    assert wanted.relabel.tolist() == [2]
+    apply_verdicts(dataset)
+    assert dataset.view().match_tag("removed").ids.tolist() == [3]
+    assert dataset[2].ground_truth == "c3"
+
+
+def test_what_was_not_shown_is_not_applied(make_dataset):
+    dataset = make_dataset(20)
+    Review(dataset, "ann").decide(1, "remove")
+    shown = pending_decisions(dataset)
+    Review(dataset, "bob").decide(1, "keep")
+    with pytest.raises(LabelAuditError, match="changed since you looked"):
+        apply_verdicts(dataset, shown=shown)
+    assert list_changes(dataset) == []
+    assert pending_decisions(dataset).disagreed.tolist() == [1]

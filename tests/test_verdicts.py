@@ -129,6 +129,24 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
     assert current == expected
 
 
+def test_a_label_that_changed_meanwhile_is_not_judged(plain):
+    review = Review(plain, "ann")
+    plain.set_labels([1], "c3")  # while ann looks at c0
+    with pytest.raises(LabelAuditError, match="sample 1 was relabelled meanwhile"):
+        review.decide([2, 1], "keep", seen=["c1", "c0"])
+    assert not len(review.judged())
+    review.decide([2, 1], "keep", seen=["c1", "c3"])
+    assert sorted(review.judged()) == [1, 2]
+
+
+def test_redo_gives_again_only_ones_own(plain):
+    ann, bob = Review(plain, "ann"), Review(plain, "bob")
+    ann.decide(1, "remove")
+    verdicts.append_events(plain.view().frame, "bob", verdicts.UNDO, np.array([1]))
+    assert bob.redo().tolist() == []
+    assert ann.redo().tolist() == [1]
+
+
 def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
     review = Review(plain, "ann")
     for arguments, words in [
@@ -231,3 +249,30 @@ def test_removed_samples_are_no_suspects_any_more(audited):
     assert make_queue(audited, QueueFilter(), "ann").place(first) is None
     assert make_queue(audited, QueueFilter(everything=True), "ann").place(first) is None
     assert make_queue(audited, QueueFilter(tag="removed"), "ann").ids.tolist() == [first]
+
+
+def test_samples_that_were_not_predicted_are_not_reviewed(digits):
+    from labelaudit import TrainConfig, compute_scores, predict, train
+    from labelaudit.evidence import gather, suggested_labels
+
+    train(digits, config=TrainConfig(epochs=1, threads=1))
+    predict(digits.view().match(split="train"))
+    compute_scores(digits)
+    other = digits.view().match(split="test").ids
+    queue = make_queue(digits, QueueFilter(everything=True), "ann")
+    assert len(queue) == 1437
+    assert not queue.holds(other).any()
+    for ask in (gather, suggested_labels):
+        with pytest.raises(LabelAuditError, match=f"no prediction for 1 .* first: {other[0]}"):
+            ask(digits, "run-1", np.array([queue.ids[0], other[0]]))
+
+
+def test_relabelled_and_disagreed_samples_stay_in_sight(audited):
+    first = int(make_queue(audited, QueueFilter(), "ann").ids[0])
+    other = audited[first].prediction.label
+    Review(audited, "ann").decide(first, "relabel", other)
+    Review(audited, "bob").decide(first, "keep")
+    audited.set_labels([first], other)  # no suspect any more
+    for status in ("mine", "disagreed"):
+        ids = make_queue(audited, QueueFilter(status=status), "ann").ids
+        assert ids.tolist() == [first]

@@ -132,7 +132,8 @@ def history(dataset, target, who, as_json) -> None:
 
 def _numbers(wanted) -> dict:
     return {
-        "relabelled": len(wanted.relabel), "removed": len(wanted.remove), "done": wanted.done,
+        "relabelled": len(wanted.relabel), "removed": len(wanted.remove),
+        "put_back": len(wanted.put_back), "done": wanted.done,
         "disagreed": wanted.disagreed.tolist(), "outdated": wanted.outdated.tolist(),
     }  # fmt: skip
 
@@ -140,6 +141,8 @@ def _numbers(wanted) -> dict:
 def _sentence(wanted, applied: bool = False) -> str:
     will = "were" if applied else "would be"
     text = f"{len(wanted.relabel):,} samples {will} relabelled, {len(wanted.remove):,} removed"
+    if len(wanted.put_back):
+        text += f", {len(wanted.put_back):,} put back"
     if len(wanted.disagreed):
         text += f"; reviewers disagree on {len(wanted.disagreed):,}"
     if len(wanted.outdated):

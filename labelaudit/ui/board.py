@@ -6,10 +6,11 @@ import numpy as np
 import streamlit as st
 
 from ..dataset import Dataset
+from ..errors import LabelAuditError
 from ..evidence import suggested_labels
 from ..review import QueueFilter
 from .images import pictures
-from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
+from .sitting import ASSETS, Sitting, empty_words, sit_down, write_address
 
 KEY = "board"
 PAGE = 60
@@ -28,8 +29,7 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
     sitting = sit_down(KEY, dataset, wanted, reviewer, answering=bool(event))
     sitting.answer(event, lambda event: _act(sitting, event))
-    if sitting.current is not None:
-        st.query_params[SAMPLE] = str(sitting.current)
+    write_address(sitting.current)
     _draw(key=f"{KEY}-view", data=_data(sitting), on_event_change=lambda: None)
 
 
@@ -39,17 +39,22 @@ def _act(sitting: Sitting, event: dict) -> None:
         _decide(sitting, event)
     elif kind == "page":
         sitting.go((event["page"] - 1) * PAGE)
-    else:
+    elif kind in ("undo", "redo"):
         sitting.reverse(kind)
 
 
 def _decide(sitting: Sitting, event: dict) -> None:
     ids = sitting.queue.ids if event["all"] else np.array(event["samples"], np.int64)
+    if event["all"] and len(ids) != event["count"]:
+        raise LabelAuditError(
+            f"the queue holds {len(ids):,} samples by now, not {event['count']:,}: look again, "
+            "then choose."
+        )
     verdict, label = event["verdict"], event["label"]
     if verdict == "accept":
         run = sitting.dataset.run(sitting.wanted.run).name
         verdict, label = "relabel", suggested_labels(sitting.dataset, run, ids)
-    sitting.review.decide(ids, verdict, label)
+    sitting.decide(ids, verdict, label, event["seen"])
     sitting.note = f"{len(ids):,} verdicts are kept. Undo takes all of them back at once."
 
 
@@ -63,6 +68,8 @@ def _data(sitting: Sitting) -> dict:
                for said in review.of(ids)]  # fmt: skip
         return {
             "answered": sitting.answered,
+            "failed": sitting.failed,
+            "session": sitting.session,
             "reviewer": sitting.reviewer,
             "version": sitting.version,
             "note": sitting.note,

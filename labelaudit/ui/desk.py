@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from .. import evidence
@@ -11,7 +12,7 @@ from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from . import charts
 from .images import LARGE, pictures
-from .sitting import ASSETS, SAMPLE, Sitting, empty_words, sit_down
+from .sitting import ASSETS, Sitting, empty_words, sit_down, write_address
 
 KEY = "desk"
 AHEAD = 5  # samples made, and sent, before they are shown
@@ -34,23 +35,23 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
     sitting = sit_down(KEY, dataset, wanted, reviewer, answering=bool(event))
     sitting.answer(event, lambda event: _act(sitting, event))
-    if sitting.current is not None:
-        st.query_params[SAMPLE] = str(sitting.current)
+    write_address(sitting.current)
     _draw(key=f"{KEY}-view", data=_data(sitting, event), on_event_change=lambda: None)
 
 
 def _act(sitting: Sitting, event: dict) -> None:
     kind = event["kind"]
     if kind == "decide":
-        sitting.review.decide(event["sample"], event["verdict"], event["label"])
+        sample = np.array([event["sample"]])
+        sitting.decide(sample, event["verdict"], event["label"], event["seen"])
         place = sitting.queue.place(event["sample"])
-        sitting.go(sitting.following(sitting.place if place is None else place))
+        sitting.go(sitting.following(sitting.place - 1 if place is None else place))
     elif kind == "step":
         sitting.go(sitting.place + event["by"])
     elif kind == "go":
         sitting.go(event["place"])
-    else:
-        sitting.reverse(kind)
+    elif kind in ("undo", "redo"):
+        sitting.reverse(kind)  # else it only asks for what is shown
 
 
 def _data(sitting: Sitting, event: dict | None) -> dict:
@@ -62,6 +63,7 @@ def _data(sitting: Sitting, event: dict | None) -> dict:
         classes = sitting.dataset.classes
         return {
             "answered": sitting.answered,
+            "session": sitting.session,
             "reviewer": sitting.reviewer,
             "version": sitting.version,
             "note": sitting.note,
@@ -75,8 +77,13 @@ def _data(sitting: Sitting, event: dict | None) -> dict:
             "verdicts": [vars(verdict) for verdict in said],
             "classes": classes,
             "colors": charts.class_colors(classes),
-            "items": _items(sitting, set((event or {}).get("have", ()))),
+            "items": _items(sitting, _have(sitting, event)),
         }
+
+
+def _have(sitting: Sitting, event: dict | None) -> set[int]:
+    """Samples that the browser has, as they are now."""
+    return set(event["have"]) if event and event["version"] == sitting.version else set()
 
 
 def _items(sitting: Sitting, have: set[int]) -> list[dict]:
@@ -94,7 +101,7 @@ def _items(sitting: Sitting, have: set[int]) -> list[dict]:
     missing = [sample for sample in ids if sample not in known]
     if missing:
         sitting.prepare(lambda: _make(sitting, missing))
-    for sample in list(known)[:-KEPT]:
+    for sample in [sample for sample in known if sample not in ids][:-KEPT]:
         del known[sample]
     return [known[sample] for sample in ids if sample in known and sample not in have]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
 
+log = logging.getLogger(__name__)
+
 ASSETS = Path(__file__).with_name("assets")
 MODE, ONE, MANY = "mode", "One by one", "Many at once"  # in the address
 STATUS = "show"  # in the address: one of these, in words
@@ -25,8 +29,8 @@ STATUS_WORDS = {
     DISAGREED: "reviewers disagree",
 }
 SAMPLE = "sample"  # in the address: the sample that is shown
+WRITTEN = "sample-written"  # in the session: what the desk wrote there
 CHECK_SECONDS = 5
-LOOK_AHEAD = 4096  # places looked through at once for one without a verdict
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="look-ahead")
@@ -34,23 +38,25 @@ _workers = ThreadPoolExecutor(2, thread_name_prefix="look-ahead")
 
 @dataclass
 class Sitting:
-    """One reviewer at one queue. Lives in the browser session."""
+    """One reviewer at one queue. Lives in the browser session, until the page is drawn anew."""
 
     dataset: Dataset
     wanted: QueueFilter
     reviewer: str
     queue: Queue
     version: str  # of all that `queue` and `known` are made from
+    session: str  # events of another session are not for this one
     checked: float = field(default_factory=time.monotonic)
     place: int = 0  # len(queue): past its end
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
     note: str = ""  # said once beside the answer
+    failed: bool = False  # the note says why nothing was done
     known: dict = field(default_factory=dict)  # what was made for the browser, by sample id
     being_made: Future | None = None  # more of `known`
 
-    @property
-    def review(self) -> Review:
-        return Review(self.dataset, self.reviewer)
+    def __post_init__(self) -> None:
+        self.review = Review(self.dataset, self.reviewer)
+        self._open = ~np.isin(self.queue.ids, self.review.judged())
 
     @property
     def current(self) -> int | None:
@@ -64,12 +70,31 @@ class Sitting:
         samples with verdicts are looked through again, just the next."""
         if self.wanted.status in (MINE, DISAGREED):
             return place + 1
-        own = self.review.judged()
-        for start in range(place + 1, len(self.queue), LOOK_AHEAD):
-            open_ones = ~np.isin(self.queue.ids[start : start + LOOK_AHEAD], own)
-            if open_ones.any():
-                return start + int(open_ones.argmax())
-        return len(self.queue)
+        rest = self._open[place + 1 :]
+        return place + 1 + int(rest.argmax()) if rest.any() else len(self.queue)
+
+    def decide(self, ids: np.ndarray, verdict: str, label, seen: list | None) -> None:
+        """Give a verdict; it is on disk when this returns."""
+        self.review.decide(ids, verdict, label, seen=seen)
+        self._open[self._places(ids)] = False
+
+    def reverse(self, kind: str) -> None:
+        """Undo or redo the latest batch, and go to where it was."""
+        samples = self.review.undo() if kind == "undo" else self.review.redo()
+        if not len(samples):
+            self.note = f"There is nothing to {kind}."
+            return
+        inside = samples[self.queue.holds(samples)]
+        self._open[self._places(inside)] = ~np.isin(inside, self.review.judged())
+        if len(inside):
+            self.place = self.queue.place(int(inside[0]))
+        if len(samples) > 1 or not len(inside):
+            done = "taken back" if kind == "undo" else "given again"
+            count = f"{len(samples):,} verdicts are" if len(samples) > 1 else "A verdict is"
+            self.note = f"{count} {done}."
+
+    def _places(self, ids: np.ndarray) -> np.ndarray:
+        return self.queue.places(ids[self.queue.holds(ids)])
 
     def prepare(self, make: Callable[[], dict]) -> None:
         """Have more of `known` made in the background, one piece at a time."""
@@ -91,31 +116,24 @@ class Sitting:
         number = {"token": event["token"], "number": event["number"]}
         if number == self.answered:
             return
-        self.note = ""
+        self.note, self.failed = "", False
+        self.answered = number
+        if event["session"] != self.session:  # it may have been done before the app went down
+            self.note = "The app was restarted: look whether your last verdict is there."
+            return
         try:
             act(event)
         except LabelAuditError as error:
-            self.note = str(error)
-        self.answered = number
-
-    def reverse(self, kind: str) -> None:
-        """Undo or redo the latest batch, and go to where it was."""
-        samples = self.review.undo() if kind == "undo" else self.review.redo()
-        if not len(samples):
-            self.note = f"There is nothing to {kind}."
-            return
-        place = self.queue.place(int(samples[0]))
-        self.place = self.place if place is None else place
-        if place is None or len(samples) > 1:
-            done = "taken back" if kind == "undo" else "given again"
-            count = f"{len(samples):,} verdicts are" if len(samples) > 1 else "A verdict is"
-            self.note = f"{count} {done}."
+            self.note, self.failed = str(error), True
+        except Exception as error:  # the browser waits for an answer
+            log.exception("event %s of a sitting", event["kind"])
+            self.note, self.failed = f"That went wrong: {error}. The log has more.", True
 
 
 def sit_down(
     key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str, answering: bool
 ) -> Sitting:
-    """This session's sitting; a new one where the queue asked for, or what it is of, is another.
+    """A sitting at this queue: a new one when the page is drawn, the same while it is worked on.
 
     answering: an event of the browser's. Then it is looked up only every CHECK_SECONDS whether
     labels, scores or predictions changed: it would take a quarter of the time of a verdict.
@@ -127,16 +145,43 @@ def sit_down(
         return before
     with dataset.view().frame.store.steady():
         version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
-        if same and version == before.version:
+        if same and answering and version == before.version:
             before.checked = time.monotonic()
             return before
         queue = make_queue(dataset, wanted, reviewer)
-        new = Sitting(dataset, wanted, reviewer, queue, version)
-        new.place = _first_place(new, before)
+        session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)
+        linked = _linked_sample(before)
+        if (
+            linked is not None
+            and queue.place(linked) is None
+            and _can_show(dataset, wanted, linked)
+        ):
+            queue = Queue(np.concatenate([[linked], queue.ids]), queue.scope)
+        new = Sitting(dataset, wanted, reviewer, queue, version, session)
         if before:
             new.answered = before.answered
+            new.known = before.known if version == before.version else {}
+        new.place = _first_place(new, before, linked)
         st.session_state[key] = new
         return new
+
+
+def _linked_sample(before: Sitting | None) -> int | None:
+    """The sample that the address asks for, unless the desk itself has written it there."""
+    asked = st.query_params.get(SAMPLE, "")
+    sample = int(asked) if asked.isdecimal() and len(asked) < 19 else None
+    return None if before and st.session_state.get(WRITTEN) == sample else sample
+
+
+def _can_show(dataset: Dataset, wanted: QueueFilter, sample: int) -> bool:
+    """Whether there is such a sample, with a prediction."""
+    return len(dataset.view(wanted.run).above("confidence", 0).select([sample])) > 0
+
+
+def write_address(sample: int | None) -> None:
+    if sample is not None:
+        st.session_state[WRITTEN] = sample
+        st.query_params[SAMPLE] = str(sample)
 
 
 def empty_words(wanted: QueueFilter) -> str:
@@ -148,11 +193,10 @@ def empty_words(wanted: QueueFilter) -> str:
     return "No sample fits these filters: widen them in the sidebar."
 
 
-def _first_place(new: Sitting, before: Sitting | None) -> int:
+def _first_place(new: Sitting, before: Sitting | None, linked: int | None) -> int:
     """Where the address says, or where the reviewer was, or the first without a verdict."""
-    asked = st.query_params.get(SAMPLE, "")
-    wanted = before.current if before and before.dataset.name == new.dataset.name else None
-    for sample in (int(asked) if asked.isdecimal() else None, wanted):
+    here = before.current if before and before.dataset.name == new.dataset.name else None
+    for sample in (linked, here):
         place = None if sample is None else new.queue.place(sample)
         if place is not None:
             return place

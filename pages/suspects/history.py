@@ -41,7 +41,9 @@ def changes() -> None:
     st.caption("Choose a line to return to the state after it. That is a change too: you can "
                "always come back.")  # fmt: skip
     choice = st.dataframe(
-        table, hide_index=True, width="stretch", key="history-changes", on_select="rerun",
+        table, hide_index=True, width="stretch", on_select="rerun",
+        # a choice is a row's number: it must not live on where that row is another one
+        key=f"history-changes-{entries[0].id}",
         selection_mode="single-row", height=min(38 + 35 * len(table), 320),
         column_config={"samples": st.column_config.NumberColumn(format="localized")},
     )  # fmt: skip
@@ -72,7 +74,8 @@ def reviews() -> None:
     shown = table.assign(first=table["first"].map(moment), last=table["last"].map(moment))
     choice = st.dataframe(
         shown[["reviewer", "first", "last", "verdicts", "wrong", "standing"]],
-        hide_index=True, width="stretch", key="history-sittings", on_select="rerun",
+        hide_index=True, width="stretch", on_select="rerun",
+        key=f"history-sittings-{hash(tuple(table['from_batch']))}",
         selection_mode="single-row", height=min(38 + 35 * len(table), 250),
         column_config={
             "first": "from (UTC)", "last": "to (UTC)", "wrong": "found wrong",

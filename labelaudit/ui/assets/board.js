@@ -13,10 +13,11 @@ class Board {
 
   update(data, send) {
     const decided = this.channel.waiting?.kind === "decide"
-    this.channel.update(data.answered, send)
+    this.updates = (this.updates ?? 0) + 1
+    this.channel.update(data, send)
     rememberReviewer(data.reviewer)
-    if (decided && !this.channel.waiting) this.clear() // what was chosen has its verdict
-    const page = `${data.version}/${data.place}/${data.items.map((item) => item.id).join()}`
+    if (decided && !this.channel.waiting && !data.failed) this.clear() // what was chosen has its verdict
+    const page = `${data.version}/${data.total}/${data.place}/${data.items.map((item) => item.id).join()}`
     if (page !== this.page) this.clear()
     const fresh = page !== this.page
     this.page = page
@@ -48,8 +49,10 @@ class Board {
   decide(verdict, label = null) {
     this.channel.push(() => {
       if (!this.chosen.size && !this.all) return null
+      const given = new Map(this.data.items.map((item) => [item.id, item.given]))
       const samples = this.all ? null : [...this.chosen]
-      return { kind: "decide", verdict, label, samples, all: this.all }
+      const seen = samples && samples.map((id) => given.get(id))
+      return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.total }
     })
   }
 
@@ -200,5 +203,6 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const board = (parentElement.board ??= new Board(parentElement))
   board.update(data, setTriggerValue)
-  return () => board.close()
+  const mine = board.updates
+  return () => board.updates === mine && board.close() // a newer update may have come before this
 }

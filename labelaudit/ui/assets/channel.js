@@ -9,10 +9,12 @@ class Channel {
     this.number = 0
     this.waiting = null // the event that the server has not answered yet
     this.queue = [] // functions that give an event, or null for none, when their turn comes
+    this.ready = () => true // whether what is on the screen is what an event would be about
   }
 
-  update(answered, send) {
+  update({ answered, session }, send) {
     this.send = send
+    this.session = session
     if (this.waiting && answered?.token === this.token && answered.number >= this.waiting.number) {
       this.waiting = null
       clearTimeout(this.timer)
@@ -29,13 +31,18 @@ class Channel {
   }
 
   pump() {
-    while (!this.waiting && this.queue.length) {
+    while (!this.waiting && this.queue.length && this.ready()) {
       const event = this.queue.shift()()
-      if (!event) continue
-      this.number += 1
-      this.waiting = { token: this.token, number: this.number, ...event }
-      this.post()
+      if (event) this.begin(event)
     }
+  }
+
+  // An event that does not wait for its turn.
+  begin(event) {
+    if (this.waiting) return
+    this.number += 1
+    this.waiting = { token: this.token, number: this.number, session: this.session, ...event }
+    this.post()
   }
 
   post() {
@@ -53,6 +60,7 @@ function keyOf(event) {
   const target = event.composedPath()[0]
   const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
   if (typing || event.altKey || event.metaKey) return null
+  if (event.repeat && !event.key.startsWith("Arrow")) return null // a key held is one verdict
   if (document.querySelector("[role=dialog]")) return null
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
   if (event.ctrlKey) return { z: event.shiftKey ? "y" : "z", y: "y" }[key] ?? null

@@ -2,11 +2,13 @@
 // moves on when the server has answered that the verdict is on disk.
 
 const SIZE = { curve: [300, 118] }
+const KEPT = 64 // samples kept here
 
 class Desk {
   constructor(root) {
     this.root = root
     this.channel = new Channel()
+    this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
     this.onKey = (event) => this.press(event)
     this.build()
@@ -15,18 +17,22 @@ class Desk {
   // --- what comes from the server ---
 
   update(data, send) {
-    this.channel.update(data.answered, send)
+    this.updates = (this.updates ?? 0) + 1
+    this.channel.update(data, send)
     rememberReviewer(data.reviewer)
     if (data.version !== this.version) this.items.clear()
     this.version = data.version
     for (const item of data.items) {
+      this.items.delete(item.id) // so that it comes last
       this.items.set(item.id, item)
       this.preload(item)
     }
+    for (const id of [...this.items.keys()].slice(0, -KEPT)) if (id !== data.current) this.items.delete(id)
     this.data = data
     this.draw()
     document.removeEventListener("keydown", this.onKey, true)
     document.addEventListener("keydown", this.onKey, true)
+    if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server thought we had it
     this.channel.pump()
   }
 
@@ -47,22 +53,25 @@ class Desk {
     return this.items.get(this.data.current)
   }
 
+  event(kind, more = {}) {
+    return { kind, version: this.version, have: [...this.items.keys()], ...more }
+  }
+
   act(kind, more = {}) {
-    this.channel.push(() => ({ kind, sample: this.data.current, have: [...this.items.keys()], ...more }))
+    this.channel.push(() => this.event(kind, more))
   }
 
   decide(verdict, label) {
     this.channel.push(() => {
       const item = this.item
       if (!item) return null // the queue's end: nothing to decide on
-      const chosen = verdict === "accept" ? item.suggested : label
-      return {
-        kind: "decide",
-        verdict: verdict === "accept" ? "relabel" : verdict,
-        label: chosen ?? null,
+      const accepted = verdict === "accept"
+      return this.event("decide", {
+        verdict: accepted ? "relabel" : verdict,
+        label: (accepted ? item.suggested : label) ?? null,
         sample: item.id,
-        have: [...this.items.keys()],
-      }
+        seen: [item.given],
+      })
     })
   }
 
@@ -343,5 +352,6 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const desk = (parentElement.desk ??= new Desk(parentElement))
   desk.update(data, setTriggerValue)
-  return () => desk.close()
+  const mine = desk.updates
+  return () => desk.updates === mine && desk.close() // a newer update may have come before this
 }
