@@ -360,10 +360,10 @@ def _spawn(
 
 
 def _is_trained(job: Job) -> bool:
-    """Whether the run that an audit was making is finished, so that it can be scored."""
+    """Whether the run that an audit was making is finished and has yet to be scored."""
     try:
         run = Dataset(job.dataset).find_run(job.run)
-        return run is not None and run.state == FINISHED
+        return run is not None and run.state == FINISHED and not run.score_names()
     except LabelAuditError:
         return False
 

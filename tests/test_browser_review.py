@@ -88,6 +88,71 @@ def test_presses_without_a_pause_all_count(page, server, audited):
     assert log.sample.tolist() == ids[:10]
 
 
+def test_a_key_that_is_held_is_one_verdict(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    page.keyboard.down("k")
+    for _ in range(8):
+        page.keyboard.down("k")  # what a held key sends
+    page.keyboard.up("k")
+    expect_sample(page, ids[1])
+    page.wait_for_timeout(1000)
+    assert verdicts.read(Dataset("digits").view().frame).sample.tolist() == ids[:1]
+
+
+def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    page.keyboard.press("k")
+    expect_sample(page, ids[1])
+    other = gather(audited, "run-1", ids[1:2])[0].suggested
+    page.wait_for_timeout(6000)  # until the page looks for changes again
+    audited.set_labels([ids[1]], other)  # somebody else corrects what is on the screen
+    page.keyboard.press("k")
+    page.get_by_text(f"Sample {ids[1]} was relabelled meanwhile").wait_for()
+    assert Review(Dataset("digits"), user()).judged().tolist() == ids[:1]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("k")  # and the desk goes on
+    page.get_by_text("2 of").first.wait_for()
+    assert len(Review(Dataset("digits"), user()).judged()) == 2
+
+
+def test_somebody_elses_change_does_not_stop_the_desk(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    page.keyboard.press("k")
+    expect_sample(page, ids[1])
+    audited.tag([ids[40]], "odd")
+    page.wait_for_timeout(6000)
+    for following in ids[2:5]:
+        page.keyboard.press("k")
+        expect_sample(page, following)
+
+
+def test_a_link_shows_its_sample_whatever_the_filter(page, server, audited):
+    right = int(audited.view().match(wrong=False).ids[5])
+    page.goto(f"{server}/review?sample={right}")
+    expect_sample(page, right)
+    page.keyboard.press("ArrowRight")
+    expect_sample(page, int(make_queue(audited, QueueFilter(), user()).ids[0]))
+
+
+def test_apply_heeds_who_reviewed_since_the_page_was_opened(page, server, audited):
+    first, second = make_queue(audited, QueueFilter(), "ann").ids[:2].tolist()
+    Review(audited, "ann").decide([first, second], "remove")
+    page.goto(f"{server}/apply")
+    page.get_by_role("button", name="Apply 2 changes").wait_for()
+    Review(audited, "bob").decide(first, "keep")
+    page.get_by_role("button", name="Apply 2 changes").click()
+    page.get_by_text("changed since you looked").wait_for()
+    assert not Dataset("digits").info["tags"].get("removed")
+    page.get_by_role("link", name="Look at the disagreements").click()
+    expect_sample(page, first)
+
+
 def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     page.goto(f"{server}/review")
     page.locator(".stage img").wait_for()

@@ -16,6 +16,7 @@ import streamlit as st
 from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
+from .jobs import sentence
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Sitting:
         try:
             act(event)
         except LabelAuditError as error:
-            self.note, self.failed = str(error), True
+            self.note, self.failed = sentence(str(error)), True
         except Exception as error:  # the browser waits for an answer
             log.exception("event %s of a sitting", event["kind"])
             self.note, self.failed = f"That went wrong: {error}. The log has more.", True
