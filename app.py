@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labelaudit.ui import sidebar
+from labelaudit.ui import collector, sidebar
 
 st.set_page_config(
     page_title="LabelAudit", page_icon=":material/rule:", layout="wide",
@@ -32,4 +32,5 @@ page = st.navigation(
     }
 )
 sidebar.pick_dataset()
+collector.spare()
 page.run()

@@ -20,6 +20,7 @@ from app_server import browser_page, serve
 
 VERDICTS, TURNS, FILTERS = 100, 12, 12
 CLASSES, EPOCHS, WIDTH = 10, 12, 64  # of the synthetic run: WIDTH numbers an embedding
+REVIEWED = 50_000  # verdicts in the log already, at most a tenth of the samples
 IMAGES = 1_000  # different ones; the others repeat them
 BATCH = 50_000
 TARGETS = {"verdict": 300, "grid": 500}  # 95th percentile, ms
@@ -88,6 +89,8 @@ def synthetic(samples: int) -> None:
     run.write_predictions(predictions())
     run.index_embeddings()
     labelaudit.compute_scores(dataset)
+    others = ids[:: max(samples // REVIEWED, 1)][: min(REVIEWED, samples // 10)]
+    labelaudit.Review(dataset, "another").decide(others, "keep")
 
 
 def timed(page, act, count: int) -> list[float]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +32,6 @@ STATUS_WORDS = {
 SAMPLE = "sample"  # in the address: the sample that is shown
 WRITTEN = "sample-written"  # in the session: what the desk wrote there
 CHECK_SECONDS = 5
-
-
-@cache
-def spare_the_collector() -> None:
-    """Once a server: take what is loaded by now out of the sight of Python's garbage collector.
-
-    Streamlit collects after every run of a script, which takes 120 ms with the libraries loaded, and
-    mostly before the answer to a verdict has left. So it takes 5.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="look-ahead")
@@ -163,7 +150,6 @@ def sit_down(
             before.checked = time.monotonic()
             return before
         queue = make_queue(dataset, wanted, reviewer)
-        spare_the_collector()
         session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)
         linked = _linked_sample(before)
         if (
