@@ -25,13 +25,14 @@ REPO = Path(__file__).resolve().parents[1]
 def end_jobs(home: Path) -> None:
     """No test leaves a process behind, neither of its own nor of an app that it started: it would
     slow down all that come after it."""
+    for child in jobs._children.values():
+        child.kill()
+        child.wait()
+    jobs._children.clear()
     for process in Path("/proc").glob("[0-9]*"):  # nothing elsewhere than on Linux
         with suppress(OSError):
             if f"{home}/jobs/" in (process / "cmdline").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
-    for child in jobs._children.values():
-        child.wait()
-    jobs._children.clear()
 
 
 @pytest.fixture(autouse=True)
