@@ -11,11 +11,12 @@ run: .venv/.app-installed
 test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # much of it waits: for a browser, for a job
 
 bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/walkthrough.py
 	$(BIN)/python benchmarks/data_steps.py
+	$(BIN)/python benchmarks/review.py
 
 screenshots: .venv/.dev-installed
 	$(BIN)/python docs/screenshots.py

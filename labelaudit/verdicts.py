@@ -59,7 +59,7 @@ class Log:
 
     def _last_word(self, batches: np.ndarray) -> np.ndarray:
         """Row of the last undo or redo of each of these sorted batches."""
-        rows = np.flatnonzero(self.verdict >= UNDO)
+        rows = np.flatnonzero((self.verdict >= UNDO) & np.isin(self.batch, batches))
         last = np.zeros(len(batches), np.int64)
         np.maximum.at(last, np.searchsorted(batches, self.batch[rows]), rows)
         return last
