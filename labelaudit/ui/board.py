@@ -10,27 +10,17 @@ from ..errors import LabelAuditError
 from ..evidence import suggested_labels
 from ..review import QueueFilter
 from .images import pictures
-from .sitting import ASSETS, Sitting, empty_words, sit_down, write_address
+from .sitting import Sitting, browser_part, work
 
-KEY = "board"
 PAGE = 60
 
-_draw = st.components.v2.component(
-    "labelaudit_board",
-    html=(ASSETS / "board.html").read_text(),
-    css=(ASSETS / "review.css").read_text(),
-    js=(ASSETS / "channel.js").read_text() + (ASSETS / "board.js").read_text(),
-)
+_draw = browser_part("board")
 
 
 @st.fragment
 def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     """Draw the board at this queue. Only this part of the page runs again for a verdict."""
-    event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
-    sitting = sit_down(KEY, dataset, wanted, reviewer, answering=bool(event))
-    sitting.answer(event, lambda event: _act(sitting, event))
-    write_address(sitting.current)
-    _draw(key=f"{KEY}-view", data=_data(sitting), on_event_change=lambda: None)
+    work("board", _draw, (dataset, wanted, reviewer), _act, _data)
 
 
 def _act(sitting: Sitting, event: dict) -> None:
@@ -58,33 +48,20 @@ def _decide(sitting: Sitting, event: dict) -> None:
     sitting.note = f"{len(ids):,} verdicts are kept. Undo takes all of them back at once."
 
 
-def _data(sitting: Sitting) -> dict:
-    review, total = sitting.review, len(sitting.queue)
+def _data(sitting: Sitting, _event: dict | None) -> dict:
+    """The page, its samples, and what this reviewer said of them."""
+    total = len(sitting.queue)
     start = min(sitting.place, max(total - 1, 0)) // PAGE * PAGE
     ids = sitting.queue.ids[start : start + PAGE]
-    with sitting.dataset.view().frame.store.steady():
-        can_undo, can_redo = review.can()
-        own = [next((v for v in said if v.reviewer == sitting.reviewer), None)
-               for said in review.of(ids)]  # fmt: skip
-        return {
-            "answered": sitting.answered,
-            "failed": sitting.failed,
-            "session": sitting.session,
-            "reviewer": sitting.reviewer,
-            "version": sitting.version,
-            "note": sitting.note,
-            "empty": empty_words(sitting.wanted),
-            "place": start,
-            "page": start // PAGE + 1,
-            "pages": max(-(-total // PAGE), 1),
-            "total": total,
-            "progress": vars(review.progress(sitting.queue)),
-            "can_undo": can_undo,
-            "can_redo": can_redo,
-            "classes": sitting.dataset.classes,
-            "verdicts": [verdict and vars(verdict) for verdict in own],
-            "items": _items(sitting, ids),
-        }
+    own = [next((v for v in said if v.reviewer == sitting.reviewer), None)
+           for said in sitting.review.of(ids)]  # fmt: skip
+    return {
+        "place": start,
+        "page": start // PAGE + 1,
+        "pages": max(-(-total // PAGE), 1),
+        "verdicts": [verdict and vars(verdict) for verdict in own],
+        "items": _items(sitting, ids),
+    }
 
 
 def _items(sitting: Sitting, ids: np.ndarray) -> list[dict]:

@@ -12,31 +12,20 @@ from ..schema import MISTAKE, QUIET_TAGS
 from ..scores import SCORES
 from . import charts
 from .images import LARGE, pictures
-from .sitting import ASSETS, Sitting, empty_words, sit_down, write_address
+from .sitting import Sitting, browser_part, work
 
-KEY = "desk"
 AHEAD = 5  # samples made, and sent, before they are shown
 # A rehearsal would be none if the desk said what is a planted mistake.
 HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
 KEPT = 64  # … and kept here, for going back
 
-# What a person sees of a label, a name or a path goes to the browser as data and is set as text.
-_draw = st.components.v2.component(
-    "labelaudit_desk",
-    html=(ASSETS / "desk.html").read_text(),
-    css=(ASSETS / "review.css").read_text(),
-    js=(ASSETS / "channel.js").read_text() + (ASSETS / "desk.js").read_text(),
-)
+_draw = browser_part("desk")
 
 
 @st.fragment
 def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     """Draw the desk at this queue. Only this part of the page runs again for a verdict."""
-    event = (st.session_state.get(f"{KEY}-view") or {}).get("event")
-    sitting = sit_down(KEY, dataset, wanted, reviewer, answering=bool(event))
-    sitting.answer(event, lambda event: _act(sitting, event))
-    write_address(sitting.current)
-    _draw(key=f"{KEY}-view", data=_data(sitting, event), on_event_change=lambda: None)
+    work("desk", _draw, (dataset, wanted, reviewer), _act, _data)
 
 
 def _act(sitting: Sitting, event: dict) -> None:
@@ -55,30 +44,16 @@ def _act(sitting: Sitting, event: dict) -> None:
 
 
 def _data(sitting: Sitting, event: dict | None) -> dict:
-    """What the browser needs now: the place, how far the reviewer is, and samples it lacks."""
-    review, current = sitting.review, sitting.current
-    with sitting.dataset.view().frame.store.steady():
-        can_undo, can_redo = review.can()
-        said = review.of([current])[0] if current is not None else []
-        classes = sitting.dataset.classes
-        return {
-            "answered": sitting.answered,
-            "session": sitting.session,
-            "reviewer": sitting.reviewer,
-            "version": sitting.version,
-            "note": sitting.note,
-            "empty": empty_words(sitting.wanted),
-            "current": current,
-            "place": sitting.place,
-            "total": len(sitting.queue),
-            "progress": vars(review.progress(sitting.queue)),
-            "can_undo": can_undo,
-            "can_redo": can_redo,
-            "verdicts": [vars(verdict) for verdict in said],
-            "classes": classes,
-            "colors": charts.class_colors(classes),
-            "items": _items(sitting, _have(sitting, event)),
-        }
+    """The place, what was said of its sample, and samples that the browser lacks."""
+    current = sitting.current
+    said = sitting.review.of([current])[0] if current is not None else []
+    return {
+        "current": current,
+        "place": sitting.place,
+        "verdicts": [vars(verdict) for verdict in said],
+        "colors": charts.class_colors(sitting.dataset.classes),
+        "items": _items(sitting, _have(sitting, event)),
+    }
 
 
 def _have(sitting: Sitting, event: dict | None) -> set[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..jobs import (
     DONE,
@@ -79,6 +80,19 @@ def show(
         if left and left.resumable:
             show_unfinished(left)
     return NOTHING
+
+
+def scored_runs(dataset: Dataset, title: str) -> list[str]:
+    """Names of the runs that have scores, latest first. Where there is none the page ends here, and
+    says what to do."""
+    runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
+    if not runs:
+        st.title(title)
+        show_running(dataset.name)
+        st.info("Nothing is scored yet: train a model, then predict.")
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        st.stop()
+    return runs
 
 
 def show_running(dataset: str) -> None:

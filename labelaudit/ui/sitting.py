@@ -110,6 +110,24 @@ class Sitting:
             if not made.exception():  # else it is made anew where its error can be said
                 self.known.update(made.result())
 
+    def shown(self) -> dict:
+        """What the browser needs wherever it is: what was answered, how far the reviewer is."""
+        can_undo, can_redo = self.review.can()
+        return {
+            "answered": self.answered,
+            "session": self.session,
+            "version": self.version,
+            "note": self.note,
+            "failed": self.failed,
+            "empty": _empty_words(self.wanted),
+            "reviewer": self.reviewer,
+            "total": len(self.queue),
+            "progress": vars(self.review.progress(self.queue)),
+            "can_undo": can_undo,
+            "can_redo": can_redo,
+            "classes": self.dataset.classes,
+        }
+
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
         """Do what an event asks for, once, however often the browser sends it."""
         if not event:
@@ -131,7 +149,40 @@ class Sitting:
             self.note, self.failed = f"That went wrong: {error}. The log has more.", True
 
 
-def sit_down(
+def browser_part(name: str):
+    """A component of assets/: labels, names and paths go to it as data and are set as text there."""
+    parts = (ASSETS / "channel.js", ASSETS / f"{name}.js")
+    return st.components.v2.component(
+        f"labelaudit_{name}",
+        html=(ASSETS / f"{name}.html").read_text(),
+        css=(ASSETS / "review.css").read_text(),
+        js="".join(part.read_text() for part in parts),
+    )
+
+
+def work(
+    key: str,
+    draw: Callable,
+    sit: tuple[Dataset, QueueFilter, str],
+    act: Callable[[Sitting, dict], None],
+    data: Callable[[Sitting, dict | None], dict],
+) -> None:
+    """One run of a fragment: do what the browser asked for, and give it what to draw.
+
+    sit: dataset, filter and reviewer. act: does what only this part of the page knows.
+    """
+    event = (st.session_state.get(f"{key}-view") or {}).get("event")
+    sitting = _sit_down(key, *sit, answering=bool(event))
+    sitting.answer(event, lambda event: act(sitting, event))
+    if sitting.current is not None:
+        st.session_state[WRITTEN] = sitting.current
+        st.query_params[SAMPLE] = str(sitting.current)
+    with sitting.dataset.view().frame.store.steady():
+        shown = sitting.shown() | data(sitting, event)
+    draw(key=f"{key}-view", data=shown, on_event_change=lambda: None)
+
+
+def _sit_down(
     key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str, answering: bool
 ) -> Sitting:
     """A sitting at this queue: a new one when the page is drawn, the same while it is worked on.
@@ -179,13 +230,7 @@ def _can_show(dataset: Dataset, wanted: QueueFilter, sample: int) -> bool:
     return len(dataset.view(wanted.run).above("confidence", 0).select([sample])) > 0
 
 
-def write_address(sample: int | None) -> None:
-    if sample is not None:
-        st.session_state[WRITTEN] = sample
-        st.query_params[SAMPLE] = str(sample)
-
-
-def empty_words(wanted: QueueFilter) -> str:
+def _empty_words(wanted: QueueFilter) -> str:
     """What to say where the queue holds nothing."""
     if wanted.status == TODO:
         return "Nothing is left to review here: you have a verdict on every one, or none fits."

@@ -17,13 +17,8 @@ PAIR, OPEN = "insights-pair", "insights-open"
 GIVEN = "given"
 
 dataset = state.current()
+runs = jobs.scored_runs(dataset, "Insights")
 st.title("Insights")
-runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
-if not runs:
-    jobs.show_running(dataset.name)
-    st.info("Nothing is scored yet: train a model, then predict.")
-    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-    st.stop()
 
 with st.sidebar:
     st.markdown("**Insights**")

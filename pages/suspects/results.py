@@ -11,13 +11,7 @@ from labelaudit.ui import charts, grid, jobs, state
 ANY = "any"
 
 dataset = state.current()
-runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
-if not runs:
-    st.title("Suspects")
-    jobs.show_running(dataset.name)
-    st.info("Nothing is scored yet: train a model, then predict.")
-    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-    st.stop()
+runs = jobs.scored_runs(dataset, "Suspects")
 
 with st.sidebar:
     st.markdown("**Ranking**")

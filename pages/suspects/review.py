@@ -10,13 +10,7 @@ from labelaudit.ui.sitting import MANY, MODE, ONE, STATUS, STATUS_WORDS
 ANY = "any"
 
 dataset = state.current()
-runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
-if not runs:
-    st.title("Review")
-    jobs.show_running(dataset.name)
-    st.info("There is nothing to review yet: train a model, then predict.")
-    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-    st.stop()
+runs = jobs.scored_runs(dataset, "Review")
 
 
 def chosen(title: str, names: list[str], key: str, column) -> str | None:

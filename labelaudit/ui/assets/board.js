@@ -1,37 +1,26 @@
 // Many suspects at once: choose some on a page, or all of the queue, and give them one verdict.
 
 
-class Board {
+class Board extends Part {
   constructor(root) {
-    this.root = root
-    this.channel = new Channel()
+    super(root, ["pages", "count", "bar", "figures", "undo", "verdicts", "note", "cards", "end"])
     this.chosen = new Set()
     this.all = false // every sample of the queue, not only those on this page
-    this.onKey = (event) => this.press(event)
     this.build()
   }
 
   update(data, send) {
     const decided = this.channel.waiting?.kind === "decide"
-    this.updates = (this.updates ?? 0) + 1
-    this.channel.update(data, send)
-    rememberReviewer(data.reviewer)
+    this.receive(data, send)
     if (decided && !this.channel.waiting && !data.failed) this.clear() // what was chosen has its verdict
     const page = `${data.version}/${data.total}/${data.place}/${data.items.map((item) => item.id).join()}`
-    if (page !== this.page) this.clear()
     const fresh = page !== this.page
+    if (fresh) this.clear()
     this.page = page
     this.data = data
     if (fresh) this.drawCards()
     this.draw()
-    document.removeEventListener("keydown", this.onKey, true)
-    document.addEventListener("keydown", this.onKey, true)
     this.channel.pump()
-  }
-
-  close() {
-    document.removeEventListener("keydown", this.onKey, true)
-    this.channel.close()
   }
 
   clear() {
@@ -41,10 +30,6 @@ class Board {
   }
 
   // --- what goes to the server ---
-
-  act(kind, more = {}) {
-    this.channel.push(() => ({ kind, ...more }))
-  }
 
   decide(verdict, label = null) {
     this.channel.push(() => {
@@ -56,23 +41,11 @@ class Board {
     })
   }
 
-  press(event) {
-    const key = keyOf(event)
-    if (key === null || !this.data) return
-    const named = numberKeys(this.data.classes).get(key)
-    const actions = {
-      a: () => this.decide("accept"), Enter: () => this.decide("accept"),
-      k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
-      z: () => this.act("undo"), y: () => this.act("redo"),
+  actions() {
+    return {
       s: () => this.choosePage(), Escape: () => this.chooseNone(),
       ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
     }
-    let action = actions[key]
-    if (named !== undefined) action = () => this.decide("relabel", named)
-    if (!action) return
-    event.preventDefault()
-    event.stopPropagation()
-    action()
   }
 
   turn(by) {
@@ -115,19 +88,13 @@ class Board {
   // --- drawing ---
 
   build() {
-    const part = (name) => this.root.querySelector(`.${name}`)
-    this.parts = Object.fromEntries(
-      ["pages", "count", "bar", "figures", "undo", "verdicts", "note", "cards", "end"].map((name) => [name, part(name)]),
-    )
     const { pages, undo, verdicts } = this.parts
     this.first = keyButton("First", "", () => this.act("page", { page: 1 }), "small")
     this.back = keyButton("Back", "←", () => this.turn(-1), "small")
     this.next = keyButton("Next", "→", () => this.turn(1), "small")
     this.end = keyButton("Last", "", () => this.act("page", { page: this.data.pages }), "small")
     pages.append(this.first, this.back, this.next, this.end)
-    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
-    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
-    undo.append(this.undo, this.redo)
+    this.buildUndo(undo)
     this.every = keyButton("", "S", () => this.choosePage())
     this.whole = keyButton("", "", () => this.chooseAll())
     this.tally = element("span", "tally")
@@ -142,11 +109,9 @@ class Board {
 
   draw() {
     const { data, parts } = this
-    const { total, reviewed, wrong } = data.progress
     const number = (n) => n.toLocaleString("en")
+    this.drawProgress()
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
-    parts.bar.style.width = total ? width(reviewed / total) : "0"
-    parts.figures.textContent = `${number(reviewed)} of ${number(total)} reviewed · ${number(wrong)} wrong`
     const on = this.all ? data.total : this.chosen.size
     const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))
     this.every.firstChild.textContent = full ? "Choose none" : `Choose these ${data.items.length}`
@@ -157,12 +122,8 @@ class Board {
     const looks = new Set(data.items.map((item) => item.suggested))
     this.buttons[0].firstChild.textContent =
       looks.size === 1 ? `They are ${[...looks][0]}` : "They are what they look like"
-    this.undo.disabled = !data.can_undo
-    this.redo.disabled = !data.can_redo
     this.first.disabled = this.back.disabled = data.page <= 1
     this.end.disabled = this.next.disabled = data.page >= data.pages
-    parts.note.textContent = data.note
-    parts.note.hidden = !data.note
     parts.end.textContent = data.empty
     parts.end.hidden = data.total > 0
     ;[...parts.cards.children].forEach((card, i) => {
@@ -199,10 +160,4 @@ class Board {
   }
 }
 
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component
-  const board = (parentElement.board ??= new Board(parentElement))
-  board.update(data, setTriggerValue)
-  const mine = board.updates
-  return () => board.updates === mine && board.close() // a newer update may have come before this
-}
+export default (component) => mount(Board, component)

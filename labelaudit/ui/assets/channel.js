@@ -109,3 +109,82 @@ const WORDS = { keep: "kept", relabel: "relabelled", remove: "removed", unsure: 
 function verdictWords({ verdict, label }) {
   return verdict === "relabel" ? `→ ${label}` : WORDS[verdict]
 }
+
+// A part of the page that gives verdicts by key. A subclass has `actions()` (what each key does),
+// `decide(verdict, label)` and `draw()`.
+class Part {
+  constructor(root, names) {
+    this.root = root
+    this.channel = new Channel()
+    this.updates = 0
+    this.onKey = (event) => this.press(event)
+    this.parts = Object.fromEntries(names.map((name) => [name, root.querySelector(`.${name}`)]))
+  }
+
+  act(kind, more = {}) {
+    this.channel.push(() => this.event(kind, more))
+  }
+
+  event(kind, more = {}) {
+    return { kind, ...more }
+  }
+
+  press(event) {
+    const key = keyOf(event)
+    if (key === null || !this.data) return
+    const named = numberKeys(this.data.classes).get(key)
+    const verdicts = { a: "accept", Enter: "accept", k: "keep", x: "remove", u: "unsure" }
+    let action = this.actions()[key]
+    if (verdicts[key]) action = () => this.decide(verdicts[key])
+    if (key === "z") action = () => this.act("undo")
+    if (key === "y") action = () => this.act("redo")
+    if (named !== undefined) action = () => this.decide("relabel", named)
+    if (!action) return
+    event.preventDefault()
+    event.stopPropagation()
+    action()
+  }
+
+  // Every new data: first what was answered, then the keys again, in case they were let go.
+  receive(data, send) {
+    this.updates += 1
+    this.channel.update(data, send)
+    rememberReviewer(data.reviewer)
+    document.removeEventListener("keydown", this.onKey, true)
+    document.addEventListener("keydown", this.onKey, true)
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onKey, true)
+    this.channel.close()
+  }
+
+  // Undo and redo, and how far the reviewer is.
+  buildUndo(place) {
+    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
+    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
+    place.append(this.undo, this.redo)
+  }
+
+  drawProgress() {
+    const { data, parts } = this
+    const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
+    const number = (n) => n.toLocaleString("en")
+    const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
+    if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
+    parts.figures.textContent = figures.join(" · ")
+    parts.bar.style.width = total ? width(reviewed / total) : "0"
+    this.undo.disabled = !data.can_undo
+    this.redo.disabled = !data.can_redo
+    parts.note.textContent = data.note
+    parts.note.hidden = !data.note
+  }
+}
+
+// What Streamlit calls with every new data.
+function mount(kind, { data, parentElement, setTriggerValue }) {
+  const part = (parentElement.part ??= new kind(parentElement))
+  part.update(data, setTriggerValue)
+  const mine = part.updates
+  return () => part.updates === mine && part.close() // a newer update may have come before this
+}

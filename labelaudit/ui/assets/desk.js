@@ -4,22 +4,19 @@
 const SIZE = { curve: [300, 118] }
 const KEPT = 64 // samples kept here
 
-class Desk {
+class Desk extends Part {
   constructor(root) {
-    this.root = root
-    this.channel = new Channel()
+    super(root, ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
+      "why", "bars", "curve", "legend", "near", "ranks", "facts", "end", "note"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
-    this.onKey = (event) => this.press(event)
     this.build()
   }
 
   // --- what comes from the server ---
 
   update(data, send) {
-    this.updates = (this.updates ?? 0) + 1
-    this.channel.update(data, send)
-    rememberReviewer(data.reviewer)
+    this.receive(data, send)
     if (data.version !== this.version) this.items.clear()
     this.version = data.version
     for (const item of data.items) {
@@ -30,15 +27,8 @@ class Desk {
     for (const id of [...this.items.keys()].slice(0, -KEPT)) if (id !== data.current) this.items.delete(id)
     this.data = data
     this.draw()
-    document.removeEventListener("keydown", this.onKey, true)
-    document.addEventListener("keydown", this.onKey, true)
     if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server thought we had it
     this.channel.pump()
-  }
-
-  close() {
-    document.removeEventListener("keydown", this.onKey, true)
-    this.channel.close()
   }
 
   preload(item) {
@@ -57,10 +47,6 @@ class Desk {
     return { kind, version: this.version, have: [...this.items.keys()], ...more }
   }
 
-  act(kind, more = {}) {
-    this.channel.push(() => this.event(kind, more))
-  }
-
   decide(verdict, label) {
     this.channel.push(() => {
       const item = this.item
@@ -75,34 +61,18 @@ class Desk {
     })
   }
 
-  press(event) {
-    const key = keyOf(event)
-    if (key === null || !this.data) return
-    const named = numberKeys(this.data.classes).get(key)
-    const actions = {
-      a: () => this.decide("accept"), Enter: () => this.decide("accept"),
-      k: () => this.decide("keep"), x: () => this.decide("remove"), u: () => this.decide("unsure"),
-      z: () => this.act("undo"), y: () => this.act("redo"),
+  actions() {
+    return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
       "/": () => this.search.focus(), g: () => this.jump.select(),
     }
-    let action = actions[key]
-    if (named !== undefined) action = () => this.decide("relabel", named)
-    if (!action) return
-    event.preventDefault()
-    event.stopPropagation()
-    action()
   }
 
   // --- the fixed parts, built once ---
 
   build() {
     const part = (name) => this.root.querySelector(`.${name}`)
-    this.parts = Object.fromEntries(
-      ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
-        "why", "bars", "curve", "legend", "near", "ranks", "facts", "end", "note"].map((name) => [name, part(name)]),
-    )
     this.jump = part("jump")
     this.search = part("search")
     this.options = part("options")
@@ -129,11 +99,10 @@ class Desk {
     const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
     remove.title = "The image does not belong in the dataset"
     verdicts.append(this.accept, this.keep, remove, unsure)
-    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
-    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
     this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
     this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
-    steps.append(this.back, this.next, this.undo, this.redo)
+    steps.append(this.back, this.next)
+    this.buildUndo(steps)
   }
 
   // --- the search for a class ---
@@ -185,9 +154,8 @@ class Desk {
     const { data, item } = this
     const ended = data.current === null
     this.parts.desk.classList.toggle("ended", ended)
-    this.drawProgress(ended)
-    this.parts.note.textContent = data.note
-    this.parts.note.hidden = !data.note
+    this.drawProgress()
+    this.drawPlace(ended)
     if (ended) {
       this.parts.end.textContent = data.total
         ? "You have reached the end of this queue. Go back with ←, widen the filters, or apply your verdicts."
@@ -200,19 +168,11 @@ class Desk {
     this.drawSaid(item)
   }
 
-  drawProgress(ended) {
+  drawPlace(ended) {
     const { data } = this
-    const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
     if (this.root.activeElement !== this.jump) this.jump.value = ended ? data.total : data.place + 1
     this.jump.size = Math.max(this.jump.value.length, 2)
     this.parts.count.textContent = `of ${data.total.toLocaleString("en")}`
-    this.parts.bar.style.width = total ? width(reviewed / total) : "0"
-    const number = (n) => n.toLocaleString("en")
-    const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
-    if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
-    this.parts.figures.textContent = figures.join(" · ")
-    this.undo.disabled = !data.can_undo
-    this.redo.disabled = !data.can_redo
     this.back.disabled = data.place <= 0
     this.next.disabled = ended
   }
@@ -348,10 +308,4 @@ function curves(item, colors) {
   return svg
 }
 
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component
-  const desk = (parentElement.desk ??= new Desk(parentElement))
-  desk.update(data, setTriggerValue)
-  const mine = desk.updates
-  return () => desk.updates === mine && desk.close() // a newer update may have come before this
-}
+export default (component) => mount(Desk, component)
