@@ -150,7 +150,7 @@ class Sitting:
 
 
 def browser_part(name: str):
-    """A component of assets/: labels, names and paths go to it as data and are set as text there."""
+    """A component of assets/: labels, names and paths go to it as data, and are text there."""
     parts = (ASSETS / "channel.js", ASSETS / f"{name}.js")
     return st.components.v2.component(
         f"labelaudit_{name}",
