@@ -131,7 +131,7 @@ class Job:
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",
         }[self.kind].format(**{"of": (self.progress or {}).get("epochs"), **result})
-        return told + (", stopped early" if result.get("stopped") else "")
+        return told + (": stopped, and kept" if result.get("stopped") else "")
 
     @property
     def seconds(self) -> float:

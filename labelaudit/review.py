@@ -100,7 +100,8 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
         low = -np.inf if wanted.low is None else wanted.low
         view = view.between(score, low, np.inf if wanted.high is None else wanted.high)
     scope = view.ids
-    return Queue(_of_status(dataset, scope, wanted.status, reviewer), scope)
+    ids = _of_status(dataset, scope, wanted.status, reviewer)
+    return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope)
 
 
 def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(home, tmp_path
         page.get_by_role("heading", name="Jobs").wait_for()
         page.get_by_role("button", name="Stop").click()
         asked = time.monotonic()
-        page.get_by_text("stopped early, in").wait_for()
+        page.get_by_text("stopped, and kept, in").wait_for()
         assert time.monotonic() - asked < 10  # a bound for a busy machine
         page.get_by_text("Nothing is running").wait_for()
     assert job.status == jobs.DONE

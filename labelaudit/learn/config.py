@@ -48,9 +48,9 @@ class TrainConfig:
 
     # After this share of the epochs, samples that the net contradicts (margin, averaged over the
     # last epochs, below the bound) are left out of learning, so that it cannot learn mistakes by
-    # heart. They are still watched. On 10,000 CIFAR-10 images with 20 % mistakes it saves a tenth of
-    # the time: average precision of self-confidence 0.895 in 87 CPU-s, without it 0.899 in 97. Where
-    # weights decay less it gains (0.001: 0.883 against 0.858, with other samples held out).
+    # heart. They are still watched. On 10,000 CIFAR-10 images with 20 % mistakes it saves a tenth
+    # of the time: average precision of self-confidence 0.895 in 87 CPU-s, without it 0.899 in 97.
+    # Where weights decay less it gains (0.001: 0.883 against 0.858, with others held out).
     leave_out_after: float = 0.5
     leave_out_below: float = -1.0
     # … but never more than this share of a class: one that is merely hard must be learned on.

@@ -34,11 +34,10 @@ def _act(sitting: Sitting, event: dict) -> None:
 
 
 def _decide(sitting: Sitting, event: dict) -> None:
-    ids = sitting.queue.ids if event["all"] else np.array(event["samples"], np.int64)
+    ids = sitting.choosable if event["all"] else np.array(event["samples"], np.int64)
     if event["all"] and len(ids) != event["count"]:
         raise LabelAuditError(
-            f"the queue holds {len(ids):,} samples by now, not {event['count']:,}: look again, "
-            "then choose."
+            f"all are {len(ids):,} samples by now, not {event['count']:,}: look again, then choose."
         )
     verdict, label = event["verdict"], event["label"]
     if verdict == "accept":
@@ -46,22 +45,30 @@ def _decide(sitting: Sitting, event: dict) -> None:
         verdict, label = "relabel", suggested_labels(sitting.dataset, run, ids)
     sitting.decide(ids, verdict, label, event["seen"])
     sitting.note = f"{len(ids):,} verdicts are kept. Undo takes all of them back at once."
+    page = sitting.queue.ids[_start(sitting) :][:PAGE]
+    if np.isin(page, ids).all():  # nothing is left to do on this page
+        sitting.go(min(_start(sitting) + PAGE, len(sitting.queue) - 1))
 
 
 def _data(sitting: Sitting, _event: dict | None) -> dict:
     """The page, its samples, and what this reviewer said of them."""
-    total = len(sitting.queue)
-    start = min(sitting.place, max(total - 1, 0)) // PAGE * PAGE
+    total, start = len(sitting.queue), _start(sitting)
     ids = sitting.queue.ids[start : start + PAGE]
     own = [next((v for v in said if v.reviewer == sitting.reviewer), None)
            for said in sitting.review.of(ids)]  # fmt: skip
     return {
+        "all": len(sitting.choosable),
         "place": start,
         "page": start // PAGE + 1,
         "pages": max(-(-total // PAGE), 1),
         "verdicts": [verdict and vars(verdict) for verdict in own],
         "items": _items(sitting, ids),
     }
+
+
+def _start(sitting: Sitting) -> int:
+    """Place of the first sample of the page."""
+    return min(sitting.place, max(len(sitting.queue) - 1, 0)) // PAGE * PAGE
 
 
 def _items(sitting: Sitting, ids: np.ndarray) -> list[dict]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from ..errors import LabelAuditError
+from ..schema import MISTAKE, REMOVED
 from . import jobs, state
 
 
@@ -32,8 +33,10 @@ def pick_dataset() -> None:
     with st.sidebar:
         st.selectbox("Dataset", names, key=state.DATASET, on_change=jobs.forget_ended)
         dataset = state.current()
-        mistakes = dataset.view().count_values("tags").get("mistake", 0)
-        text = f"{len(dataset):,} samples · {len(dataset.classes)} classes"
-        st.caption(text + (f" · {mistakes:,} planted mistakes" if mistakes else ""))
+        tags = dataset.view().count_values("tags")
+        parts = [f"{len(dataset):,} samples", f"{len(dataset.classes)} classes"]
+        parts += [f"{tags[MISTAKE]:,} planted mistakes"] if MISTAKE in tags else []
+        parts += [f"{tags[REMOVED]:,} removed"] if REMOVED in tags else []
+        st.caption(" · ".join(parts))
         if running := jobs.running_jobs():
             jobs.show_in_sidebar(running)

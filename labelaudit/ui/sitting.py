@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 import uuid
@@ -47,6 +48,7 @@ class Sitting:
     queue: Queue
     version: str  # of all that `queue` and `known` are made from
     session: str  # events of another session are not for this one
+    number: int = field(default_factory=itertools.count().__next__)  # tells it from others
     checked: float = field(default_factory=time.monotonic)
     place: int = 0  # len(queue): past its end
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
@@ -87,12 +89,18 @@ class Sitting:
             return
         inside = samples[self.queue.holds(samples)]
         self._open[self._places(inside)] = ~np.isin(inside, self.review.judged())
-        if len(inside):
+        if len(samples) == 1 and len(inside):
             self.place = self.queue.place(int(inside[0]))
         if len(samples) > 1 or not len(inside):
             done = "taken back" if kind == "undo" else "given again"
             count = f"{len(samples):,} verdicts are" if len(samples) > 1 else "A verdict is"
             self.note = f"{count} {done}."
+
+    @property
+    def choosable(self) -> np.ndarray:
+        """What "all" means: the queue, but for what got its verdict while one looks for those that
+        have none."""
+        return self.queue.ids[self._open] if self.wanted.status == TODO else self.queue.ids
 
     def _places(self, ids: np.ndarray) -> np.ndarray:
         return self.queue.places(ids[self.queue.holds(ids)])
@@ -116,6 +124,7 @@ class Sitting:
         return {
             "answered": self.answered,
             "session": self.session,
+            "sitting": self.number,
             "version": self.version,
             "note": self.note,
             "failed": self.failed,

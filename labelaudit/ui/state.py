@@ -13,6 +13,7 @@ from ..errors import LabelAuditError
 DATASET = "dataset"  # name of the chosen dataset
 NEXT_DATASET = "next_dataset"  # name that the picker is to show from the next run on
 WATCHED_JOB = "watched_job"  # id of the job that this session started and has not seen end
+NAME = "reviewer"  # the one given on the review page
 REVIEWER = "labelaudit_reviewer"  # name of a cookie that assets/channel.js sets
 SAMPLE = "digits"  # the embedded dataset
 
@@ -50,6 +51,11 @@ def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
 
 
 def reviewer() -> str:
-    """Whose verdicts these are if nobody says so: who reviewed last in this browser, else the user
-    of this machine. (Not in the address: whoever opens a link is somebody else.)"""
+    """Who sits here: the name given on the review page, else who reviewed last in this browser,
+    else the user of this machine. (Not in the address: whoever opens a link is somebody else.)"""
+    return (st.session_state.get(NAME) or "").strip() or usual_reviewer()
+
+
+def usual_reviewer() -> str:
+    """Who reviewed last in this browser, else the user of this machine."""
     return unquote(st.context.cookies.get(REVIEWER, "")).strip()[:64] or user()

@@ -144,8 +144,8 @@ st.caption(f"From {dataset.info['source']}, loaded {dataset.created[:16].replace
 jobs.show(None, ["load"], loaded)
 account(dataset)
 if not dataset.runs:
-    st.page_link("pages/model/train.py", label="Next: train a model on it",
-                 icon=":material/model_training:")  # fmt: skip
+    st.page_link("pages/start/home.py", label="Next: audit it in one go",
+                 icon=":material/play_arrow:")  # fmt: skip
 class_chart(dataset)
 view = filters(dataset)
 if len(view):

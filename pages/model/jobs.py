@@ -15,7 +15,7 @@ def choose(past: list[Job]) -> Job:
     resumed, else the latest."""
     table = pd.DataFrame(
         {
-            "status": MARKS[job.status],
+            "status": MARKS[STOPPED if (job.result or {}).get("stopped") else job.status],
             "job": jobs.title(job),
             "started": pd.Timestamp(job.created),
             "took": jobs.duration(job.seconds),

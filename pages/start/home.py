@@ -61,6 +61,12 @@ def invite_to_sample() -> None:
         jobs.begin("audit", state.SAMPLE, noise=NOISE, config={})
 
 
+def invite_to_go_on(name: str) -> None:
+    """There are suspects already: that is where a returning visitor goes on."""
+    st.button(f"Go on reviewing {name}", icon=":material/rate_review:", on_click=go,
+              args=("pages/suspects/review.py",))  # fmt: skip
+
+
 def invite_to_own(name: str) -> None:
     st.subheader("Audit your own images")
     if name == state.SAMPLE:
@@ -92,9 +98,11 @@ if status == jobs.NOTHING:
     with right, st.container(border=True, height="stretch"):
         invite_to_own(chosen)
 
+if status == jobs.NOTHING and state.current().view().score_names():
+    invite_to_go_on(chosen)
 st.subheader("The walk")
 with st.container(horizontal=True, gap="medium"):
     for number, (page, title, text) in enumerate(STEPS, 1):
-        with st.container(width=158, gap=None):
+        with st.container(width=150, gap=None):
             st.page_link(page, label=f"**{number}. {title}**")
             st.caption(text)

@@ -47,6 +47,8 @@ def figures(wanted) -> None:
         st.page_link("pages/suspects/review.py", query_params={STATUS: STATUS_WORDS[DISAGREED]},
                      label="Look at the disagreements: they are left alone until they are settled",
                      icon=":material/group:")  # fmt: skip
+        st.caption("Settled when all who are sure of a sample say the same: change a verdict, or "
+                   "apply only some people's (in the sidebar). Unsure says nothing.")  # fmt: skip
     if len(wanted.outdated):
         st.caption("Relabelled since their verdict, to something else: left alone.")
 
@@ -119,7 +121,8 @@ buttons(wanted)
 if len(wanted):
     differences(wanted)
 else:
-    st.success("Every verdict that asks for a change is applied. Next: train again on the "
+    but = " but for the disagreements" if len(wanted.disagreed) else ""
+    st.success(f"Every verdict that asks for a change is applied{but}. Next: train again on the "
                "corrected labels, or take them home.")  # fmt: skip
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 with st.expander("Who said what"):

@@ -70,7 +70,8 @@ def reviews() -> None:
         st.info("Nobody has reviewed anything yet.")
         return
     st.caption("Verdicts change no label until they are applied. Choose a sitting to take its "
-               "verdicts back.")  # fmt: skip
+               "verdicts back; labels that were changed by them stay so, until you return to an "
+               "earlier state above.")  # fmt: skip
     shown = table.assign(first=table["first"].map(moment), last=table["last"].map(moment))
     choice = st.dataframe(
         shown[["reviewer", "first", "last", "verdicts", "wrong", "standing"]],
@@ -89,7 +90,7 @@ def reviews() -> None:
         attempt(
             lambda: take_back_sitting(dataset, row["reviewer"], int(row["from_batch"]),
                                       int(row["to_batch"]), state.reviewer()),
-            "{count:,} verdicts are taken back.",
+            "{count:,} verdicts are taken back. Labels that were changed by them stay so.",
         )  # fmt: skip
 
 

@@ -133,9 +133,9 @@ def show_training() -> None:
         st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         return
     st.write(
-        "How each image behaved while the model learned. Top left: learned at once. Right: learned "
-        "late, or now right, now wrong. **Bottom left: its label was never believed: wrong labels "
-        "gather there.**"
+        "How each image behaved while the model learned. Top: its label was believed, the further "
+        "right the later, or the less steadily. **Bottom left: its label was never believed: wrong "
+        "labels gather there.**"
     )
     axes = ("how much it changed (standard deviation)", "belief in the given label (mean)")
     show_map(*found, axes, "insights-training")

@@ -41,9 +41,9 @@ with st.sidebar:
         everything = st.toggle("All samples, not only suspects", key="everything",
                                bind="query-params")  # fmt: skip
     reviewer = st.text_input(
-        "Reviewer", state.reviewer(), key="reviewer", persist_state="session", max_chars=64,
+        "Reviewer", state.usual_reviewer(), key=state.NAME, persist_state="session", max_chars=64,
         help="Your verdicts are kept under this name; others keep theirs.",
-    ).strip() or state.reviewer()  # fmt: skip
+    ).strip() or state.usual_reviewer()  # fmt: skip
 
 wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, status, everything)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

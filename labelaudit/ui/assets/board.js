@@ -37,7 +37,7 @@ class Board extends Part {
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
       const samples = this.all ? null : [...this.chosen]
       const seen = samples && samples.map((id) => given.get(id))
-      return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.total }
+      return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.all }
     })
   }
 
@@ -74,8 +74,7 @@ class Board extends Part {
   }
 
   chooseAll() {
-    this.choosePage()
-    this.data.items.forEach((item) => this.chosen.add(item.id))
+    this.chosen.clear()
     this.all = true
     this.draw()
   }
@@ -112,10 +111,10 @@ class Board extends Part {
     const number = (n) => n.toLocaleString("en")
     this.drawProgress()
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
-    const on = this.all ? data.total : this.chosen.size
+    const on = this.all ? data.all : this.chosen.size
     const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))
     this.every.firstChild.textContent = full ? "Choose none" : `Choose these ${data.items.length}`
-    this.whole.firstChild.textContent = `Choose all ${number(data.total)}`
+    this.whole.firstChild.textContent = `Choose all ${number(data.all)}`
     this.whole.hidden = data.total <= data.items.length
     this.tally.textContent = `${number(on)} chosen`
     this.buttons.forEach((button) => (button.disabled = !on))
@@ -128,8 +127,9 @@ class Board extends Part {
     parts.end.hidden = data.total > 0
     ;[...parts.cards.children].forEach((card, i) => {
       const item = data.items[i]
-      card.classList.toggle("on", this.all || this.chosen.has(item.id))
       const verdict = data.verdicts[i]
+      const inAll = this.all && (data.all === data.total || !verdict)
+      card.classList.toggle("on", inAll || this.chosen.has(item.id))
       card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
       card.lastChild.className = verdict ? `verdict ${verdict.verdict}` : "verdict none"
     })
@@ -149,7 +149,7 @@ class Board extends Part {
         const words = element("div", "words", item.given ?? "no label")
         words.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
         card.append(words, element("span", "verdict"))
-        card.title = `id ${item.id}\n${item.filepath}`
+        card.title = `id ${item.id}: ${item.given} → ${item.suggested}\n${item.filepath}`
         card.addEventListener("click", (event) => {
           card.blur()
           this.toggle(place, event)

@@ -150,6 +150,9 @@ class Part {
     this.updates += 1
     this.channel.update(data, send)
     rememberReviewer(data.reviewer)
+    // A filter was chosen: the keys are ours again, not that box's.
+    if (data.sitting !== this.sitting && document.activeElement?.role === "combobox") document.activeElement.blur()
+    this.sitting = data.sitting
     document.removeEventListener("keydown", this.onKey, true)
     document.addEventListener("keydown", this.onKey, true)
   }
