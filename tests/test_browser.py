@@ -32,7 +32,11 @@ def page(server):
 def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     page.goto(server)
     page.get_by_role("button", name="Run the sample audit").click()
-    page.get_by_role("button", name="See the suspects").click(timeout=120_000)
+    page.get_by_role("button", name="Review the suspects").click(timeout=120_000)
+    page.locator(".stage img").wait_for()  # the first suspect, at the second click
+    first = suspects(Dataset("digits")).head(1)[0]
+    assert f"id {first.id} ·" in page.locator(".facts").inner_text()
+    page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="suspects").wait_for()
     playwright.expect(page.locator(".la-card")).to_have_count(48)
     assert page.locator(".la-card img").first.evaluate("image => image.naturalWidth") == 8

@@ -175,12 +175,11 @@ class Part {
     const number = (n) => n.toLocaleString("en")
     const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
-    parts.figures.textContent = figures.join(" · ")
+    parts.figures.textContent = data.note || figures.join(" · ") // a note, until the next answer
+    parts.figures.classList.toggle("noted", Boolean(data.note))
     parts.bar.style.width = total ? width(reviewed / total) : "0"
     this.undo.disabled = !data.can_undo
     this.redo.disabled = !data.can_redo
-    parts.note.textContent = data.note
-    parts.note.hidden = !data.note
   }
 }
 

@@ -7,7 +7,7 @@ const KEPT = 64 // samples kept here
 class Desk extends Part {
   constructor(root) {
     super(root, ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
-      "why", "bars", "curve", "legend", "near", "ranks", "facts", "end", "note"])
+      "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
     this.build()
