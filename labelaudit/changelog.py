@@ -79,9 +79,15 @@ def entries(frame: Frame) -> list[Entry]:
 
 def noise_report(frame: Frame) -> dict | None:
     """What `noise` says of the mistakes that are in the labels now; None where there are none."""
-    told = [line.info["noise"] for line in entries(frame) if "noise" in line.info]
-    report = told[-1] if told else frame.meta.get("noise")  # where it was before the history was
+    # where it was before there was a history: in `meta`
+    report = last_noise(entries(frame), frame.meta.get("noise"))
     return report if report and report["changed"] else None
+
+
+def last_noise(lines: list[Entry], otherwise: dict | None) -> dict | None:
+    """The report of noise in force after these lines; `otherwise` where none of them tells."""
+    told = [line.info["noise"] for line in lines if "noise" in line.info]
+    return told[-1] if told else otherwise
 
 
 def settle(frame: Frame) -> None:

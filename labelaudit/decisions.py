@@ -65,7 +65,7 @@ def _decisions(frame: Frame, log: verdicts.Log, reviewers: Sequence[str] | None)
     at, known = find(frame.ids, said.samples)
     agreed, target = known & said.agreed, said.target
     now = frame.label[at] if len(frame.ids) else np.zeros(len(at), np.int32)
-    gone = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))[at]
+    gone = frame.tagged(REMOVED)[at]
 
     def of_any(rows: np.ndarray) -> np.ndarray:
         """Samples of which one verdict at least meets a condition."""

@@ -147,6 +147,11 @@ class Frame:
         """A boolean mask (n,) for each tag in use."""
         return self._annotations().tags
 
+    def tagged(self, name: str) -> np.ndarray:
+        """Mask, bool (n,), of the samples with this tag."""
+        annotations = self._annotations()
+        return annotations.tags.get(name, np.zeros(len(annotations.ids), bool))
+
     @steadily
     def split(self) -> tuple[np.ndarray, list[str]]:
         """Split codes, int32 (n,), and the names they stand for."""

@@ -66,12 +66,13 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
             )
         undone = _undone(frame, change)
         planted = _planted(frame, change, undone)
-        noisy = frame.tags.get(schema.MISTAKE, np.zeros(len(frame.ids), bool))
+        noisy = frame.tagged(schema.MISTAKE)
         now = noisy[frame.positions(planted["id"].to_numpy())]
         # Of samples that are not tagged now the row is written ahead of the tag, as `noise.inject`
         # does; of the others after it, for until then the row that is there holds.
         _write_noise(frame, planted.filter(~now))
-        cause = Cause(changelog.RETURN, who, {"to": change, "noise": _noise_after(lines, change)})
+        noise = changelog.last_noise([line for line in lines if line.id <= change], None)
+        cause = Cause(changelog.RETURN, who, {"to": change, "noise": noise})
         count = edits.change(frame, undone.ids, undone.apply, cause)
         _write_noise(frame, planted.filter(now))
     return count
@@ -115,7 +116,7 @@ def _planted(frame: Frame, change: int, undone: _Undone) -> pa.Table:
 
     A sample's label before noise is the one that it had when the tag was set last.
     """
-    noisy = frame.tags.get(schema.MISTAKE, np.zeros(len(frame.ids), bool))
+    noisy = frame.tagged(schema.MISTAKE)
     will = noisy[frame.positions(undone.ids)].copy()
     places, stood = undone.tags.get(schema.MISTAKE, (np.empty(0, np.int64), np.empty(0, bool)))
     will[places] = stood
@@ -138,12 +139,6 @@ def _write_noise(frame: Frame, rows: pa.Table) -> None:
 
 def _masks(rows: pa.Table, column: str) -> dict[str, np.ndarray]:
     return tag_masks(rows[column].combine_chunks())
-
-
-def _noise_after(lines: list[Entry], change: int) -> dict | None:
-    """The report of the noise that was in force after a change."""
-    told = [line.info["noise"] for line in lines if line.id <= change and "noise" in line.info]
-    return told[-1] if told else None
 
 
 def _changes(frame: Frame, where: str) -> pa.Table:

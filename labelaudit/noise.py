@@ -183,7 +183,7 @@ def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[i
 
 def labels_before_noise(frame: Frame) -> np.ndarray:
     """Class indices (n,) as they were before noise; the label now for samples not tagged."""
-    noisy = frame.tags.get(MISTAKE, np.zeros(len(frame.ids), bool))
+    noisy = frame.tagged(MISTAKE)
     known = frame.number("noise", "label", MISSING)
     return np.where(noisy & (known != MISSING), known, frame.label)
 

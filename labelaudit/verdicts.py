@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -160,11 +159,7 @@ def check_reviewer(name: str) -> str:
 def _write(frame: Frame, log: Log, rows: pa.Table) -> None:
     frame.store.append("verdicts", rows, schema.VERDICTS)
     # Nobody else wrote meanwhile (we hold the lock): no need to read the whole log again.
-    frame.cached("verdicts", _stamp(frame), lambda: log.plus(rows))
-
-
-def _stamp(frame: Frame) -> Hashable:
-    return frame.store.stamp("verdicts")
+    frame.cached("verdicts", frame.store.stamp("verdicts"), lambda: log.plus(rows))
 
 
 def _rows(ids, batches, samples, reviewer: str, verdict: np.ndarray, labels, given) -> pa.Table:

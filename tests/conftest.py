@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_server import browser_page, serve
 from PIL import Image
 
 import labelaudit
@@ -122,3 +123,17 @@ def file_server(tmp_path):
     server = Server(folder)
     yield server
     server.close()
+
+
+@pytest.fixture
+def server(home, tmp_path):
+    """The app's address, on this test's home."""
+    with serve(home, tmp_path / "server.log") as address:
+        yield address
+
+
+@pytest.fixture
+def page(server):
+    """A page of a browser, beside a running app."""
+    with browser_page() as page:
+        yield page

@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from app_server import CHROMIUM, browser_page, serve
+from app_server import CHROMIUM
 from playwright import sync_api as playwright
 
 from labelaudit import Dataset, suspects
@@ -15,18 +15,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
-
-
-@pytest.fixture
-def server(home, tmp_path):
-    with serve(home, tmp_path / "server.log") as address:
-        yield address
-
-
-@pytest.fixture
-def page(server):
-    with browser_page() as page:
-        yield page
 
 
 def test_from_home_to_a_downloaded_csv(page, server, tmp_path):

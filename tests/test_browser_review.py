@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app_server import CHROMIUM, browser_page, serve
+from app_server import CHROMIUM
 from playwright import sync_api as playwright
 
 from labelaudit import (
@@ -27,15 +27,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def server(audited, home, tmp_path):
-    with serve(home, tmp_path / "server.log") as address:
-        yield address
-
-
-@pytest.fixture
-def page(server):
-    with browser_page() as page:
-        yield page
+def server(audited, server):
+    """The app on an audited dataset."""
+    return server
 
 
 def expect_sample(page, sample: int) -> None:

@@ -37,8 +37,7 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
 
 def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     frame = view.frame
-    removed = frame.tags.get(REMOVED, np.zeros(len(frame.ids), bool))
-    labelled = (frame.label != MISSING) & ~removed
+    labelled = (frame.label != MISSING) & ~frame.tagged(REMOVED)
     chosen = np.sort(view.positions())
     chosen = chosen[labelled[chosen]]
     codes, names = frame.split()

@@ -15,9 +15,9 @@ from .images import LARGE, pictures
 from .sitting import Sitting, browser_part, work
 
 AHEAD = 5  # samples made, and sent, before they are shown
+KEPT = 64  # … and kept here, for going back
 # A rehearsal would be none if the desk said what is a planted mistake.
 HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
-KEPT = 64  # … and kept here, for going back
 
 _draw = browser_part("desk")
 
