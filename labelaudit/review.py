@@ -87,11 +87,12 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
         )
     run = dataset.run(wanted.run)
     score = check_score(run, wanted.score)
-    removed = wanted.tag == REMOVED
-    if wanted.everything or removed or wanted.status in (MINE, DISAGREED):
-        view = dataset.view(run.name).above("confidence", 0)  # a sample that was not predicted
-        view = view if wanted.status != ALL or removed else view.exclude_tag(REMOVED)
-        view = view.sort_by(score, reverse=True)  # has nothing to be judged by
+    keeps_removed = wanted.tag == REMOVED or wanted.status in (MINE, DISAGREED)
+    if wanted.everything or keeps_removed:
+        # of a sample that was not predicted there is nothing to judge it by
+        view = dataset.view(run.name).above("confidence", 0)
+        view = view if keeps_removed else view.exclude_tag(REMOVED)
+        view = view.sort_by(score, reverse=True)
     else:
         view = suspects(dataset, run.name, score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)

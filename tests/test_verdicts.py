@@ -247,7 +247,9 @@ def test_removed_samples_are_no_suspects_any_more(audited):
     first = int(make_queue(audited, QueueFilter(), "ann").ids[0])
     audited.tag([first], "removed")
     assert make_queue(audited, QueueFilter(), "ann").place(first) is None
-    assert make_queue(audited, QueueFilter(everything=True), "ann").place(first) is None
+    for status in ("all", "todo"):
+        wanted = QueueFilter(everything=True, status=status)
+        assert make_queue(audited, wanted, "ann").place(first) is None
     assert make_queue(audited, QueueFilter(tag="removed"), "ann").ids.tolist() == [first]
 
 
