@@ -1,6 +1,10 @@
-"""Training dynamics: margin and p(label) of every sample, appended after each epoch."""
+"""Training dynamics: margin and p(label) of every sample, in-sample and out of it, appended after
+each epoch."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -9,36 +13,57 @@ from . import schema
 from .frame import MISSING, Frame, find
 from .store import OFFSET, Store
 
-COLUMNS = ["id", "epoch", "label", "margin", "p_label"]
+MEASURES = ["margin", "p_label", "out_margin", "out_p_label"]
+NO_FOLD = -1
 
 
+@dataclass(frozen=True)
 class Dynamics:
-    """Training dynamics of some samples: `labels` int (n,), and `margin` and `p_label`, float32
-    (epochs, n), NaN where not recorded, about those labels."""
+    """Training dynamics of some samples: `labels` int (n,), and about these labels, float32
+    (epochs, n), NaN where not recorded: `margin` and `p_label` of the model that learned the
+    sample (of one held out: of all), `out_margin` and `out_p_label` of one that did not."""
 
-    def __init__(self, labels: np.ndarray, margin: np.ndarray, p_label: np.ndarray) -> None:
-        self.labels, self.margin, self.p_label = labels, margin, p_label
+    labels: np.ndarray
+    margin: np.ndarray
+    p_label: np.ndarray
+    out_margin: np.ndarray
+    out_p_label: np.ndarray
 
 
 def append(
-    store: Store, table: str, epoch: int, ids: np.ndarray, labels: np.ndarray, margin: np.ndarray,
-    p_label: np.ndarray,
+    store: Store, table: str, epoch: int, ids: np.ndarray, labels: np.ndarray,
+    measures: Sequence[np.ndarray], fold: np.ndarray | None,
 ) -> None:  # fmt: skip
-    """Store one epoch. What is not finite is left out."""
-    known = np.isfinite(margin) & np.isfinite(p_label)
+    """Store one epoch. measures: float32 (n,) each, in the order of MEASURES, trailing ones may be
+    left out. fold: int (n,), None for a run without folds. Samples without a finite margin and
+    p(label) are left out."""
+    known = np.isfinite(measures[0]) & np.isfinite(measures[1])
+    count = int(known.sum())
+    some = [pa.array(values[known], pa.float32(), from_pandas=True) for values in measures]
+    some += [pa.nulls(count, pa.float32())] * (len(MEASURES) - len(some))
     columns = [
         pa.array(ids[known], pa.int64()),
-        pa.array(np.full(int(known.sum()), epoch, np.int32)),
+        pa.array(np.full(count, epoch, np.int32)),
         pa.array(labels[known], pa.int32()),
-        pa.array(margin[known], pa.float32()),
-        pa.array(p_label[known], pa.float32()),
+        *some,
+        pa.nulls(count, pa.int8()) if fold is None else pa.array(fold[known], pa.int8()),
     ]
     store.append(table, pa.table(columns, schema=schema.DYNAMICS), schema.DYNAMICS)
 
 
+def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:
+    """The fold of each of these sorted ids, int8 (n,); NO_FOLD for one that no model learned."""
+    fold = np.full(len(ids), NO_FOLD, np.int8)
+    if "fold" in store.columns(table):
+        rows = store.read(table, ["id", "fold"], "epoch = 1")
+        places, known = find(ids, rows["id"].to_numpy())
+        fold[places[known]] = rows["fold"].fill_null(NO_FOLD).to_numpy()[known]
+    return fold
+
+
 def read(store: Store, table: str, ids: np.ndarray) -> Dynamics | None:
     """What was recorded of these sorted ids, by reading the whole table; None for an empty one."""
-    rows = store.read(table, COLUMNS)
+    rows = store.read(table, _columns(store, table))
     if rows is None or not len(rows):
         return None
     epochs, at = np.unique(rows["epoch"].to_numpy(), return_inverse=True)
@@ -57,7 +82,8 @@ def read_some(frame: Frame, table: str, ids: np.ndarray) -> Dynamics | None:
     unique, order = np.unique(ids, return_inverse=True)
     blocks = frame.epoch_blocks(table)
     some = _take(store, table, unique, *blocks) if blocks else _scan(store, table, unique)
-    return Dynamics(some.labels[order], some.margin[:, order], some.p_label[:, order])
+    measures = (getattr(some, name)[:, order] for name in MEASURES)
+    return Dynamics(some.labels[order], *measures)
 
 
 def _take(
@@ -69,7 +95,8 @@ def _take(
     offsets = (starts[:, None] + places[known]).ravel()
     if not len(offsets):
         return _nothing(len(ids), at.max() + 1)
-    rows = store.take(table, offsets.tolist(), ["id", "label", "margin", "p_label", OFFSET])
+    columns = [name for name in _columns(store, table) if name != "epoch"]
+    rows = store.take(table, offsets.tolist(), [*columns, OFFSET])
     stored = rows[OFFSET].to_numpy()
     if not (rows["id"].to_numpy() == block[stored % len(block)]).all():
         return _scan(store, table, ids)
@@ -78,7 +105,7 @@ def _take(
 
 def _scan(store: Store, table: str, ids: np.ndarray) -> Dynamics:
     epochs = np.unique(store.read(table, ["epoch"])["epoch"].to_numpy())
-    rows = store.read(table, COLUMNS, f"id in ({', '.join(map(str, ids.tolist()))})")
+    rows = store.read(table, _columns(store, table), f"id in ({', '.join(map(str, ids.tolist()))})")
     return _arranged(ids, rows, np.searchsorted(epochs, rows["epoch"].to_numpy()), len(epochs))
 
 
@@ -87,12 +114,19 @@ def _arranged(ids: np.ndarray, rows: pa.Table, at: np.ndarray, epochs: int) -> D
     some = _nothing(len(ids), epochs)
     places, known = find(ids, rows["id"].to_numpy())
     places, at = places[known], at[known]
-    some.margin[at, places] = rows["margin"].to_numpy()[known]
-    some.p_label[at, places] = rows["p_label"].to_numpy()[known]
+    for name in MEASURES:
+        if name in rows.column_names:
+            getattr(some, name)[at, places] = rows[name].fill_null(np.nan).to_numpy()[known]
     some.labels[places] = rows["label"].to_numpy()[known]
     return some
 
 
 def _nothing(samples: int, epochs: int) -> Dynamics:
-    margin, p_label = np.full((2, epochs, samples), np.nan, np.float32)
-    return Dynamics(np.full(samples, MISSING, np.int32), margin, p_label)
+    measures = np.full((len(MEASURES), epochs, samples), np.nan, np.float32)
+    return Dynamics(np.full(samples, MISSING, np.int32), *measures)
+
+
+def _columns(store: Store, table: str) -> list[str]:
+    """What there is to read; runs of earlier versions have no out-of-sample measures."""
+    there = store.columns(table)
+    return ["id", "epoch", "label", *(name for name in MEASURES if name in there)]

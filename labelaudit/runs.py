@@ -248,17 +248,22 @@ class Run:
     # --- training dynamics ---
 
     def append_dynamics(
-        self, epoch: int, ids: np.ndarray, labels: np.ndarray, margin: np.ndarray,
-        p_label: np.ndarray,
+        self, epoch: int, ids: np.ndarray, labels: np.ndarray, *measures: np.ndarray,
+        fold: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        """Store one epoch: margin and p(label) of each sample, float32 (n,). NaN is left out.
+        """Store one epoch of these samples, float32 (n,) each: margin and p(label) of a model that
+        learned the sample, and where there is one of a model that did not. NaN is left out.
 
-        labels: int (n,), the given classes that they are about.
+        labels: int (n,), the given classes that they are about. fold: int (n,), whose model did not
+        learn the sample.
         """
         with self._writing():
-            dynamics.append(
-                self._store, self._table("dynamics"), epoch, ids, labels, margin, p_label
-            )
+            table = self._table("dynamics")
+            dynamics.append(self._store, table, epoch, ids, labels, measures, fold)
+
+    def folds(self, ids: np.ndarray) -> np.ndarray:
+        """Which fold's model did not learn each of these sorted ids, int8 (n,); -1 for none."""
+        return dynamics.folds(self._store, self._table("dynamics"), ids)
 
     def forget_dynamics_after(self, epoch: int) -> None:
         """Delete what was recorded of the epochs after this one."""

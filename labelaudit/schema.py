@@ -111,8 +111,11 @@ DYNAMICS = pa.schema(
         pa.field("id", pa.int64(), nullable=False),  # one row an epoch: no primary key
         ("epoch", pa.int32()),
         ("label", pa.int32()),  # the given class that margin and p_label are about
-        ("margin", pa.float32()),
+        ("margin", pa.float32()),  # of the model that learned the sample
         ("p_label", pa.float32()),
+        ("out_margin", pa.float32()),  # of one that did not; null where there is none
+        ("out_p_label", pa.float32()),
+        ("fold", pa.int8()),  # whose model did not learn the sample; -1: none did
     ]
 )
 

@@ -306,7 +306,7 @@ def test_a_checkpoint_is_no_pickle_and_a_damaged_one_is_said(stripes):
     header = json.loads(data[8 : 8 + length])
     state = json.loads(header["__metadata__"]["state"])
     assert len(state["curves"]) == 2
-    assert state["numpy_rng"]["bit_generator"] == "PCG64"
+    assert state["numpy_rng"][0]["bit_generator"] == "PCG64"
     run.checkpoint.write_bytes(data[: len(data) // 2])
     with pytest.raises(LabelAuditError, match="cannot be read"):
         resume_training(stripes)

@@ -18,7 +18,8 @@ import torch
 
 from ..errors import LabelAuditError
 from ..frame import Frame, find
-from .plan import Plan
+from .config import TrainConfig
+from .plan import HELD_OUT, Plan
 
 MODEL, AVERAGE, MOMENTUM = "model.", "average.", "momentum."
 _BUFFER = "momentum_buffer"  # torch.optim.SGD's name of it
@@ -47,7 +48,7 @@ class Checkpoint:
         """What it learned from. Raises LabelAuditError where that is not there any more: margins
         of one label are not to be continued with those of another."""
         ids, labels = self.tensors["ids"].numpy(), self.tensors["labels"].numpy()
-        learned = self.tensors["learned"].numpy()
+        fold = self.tensors["fold"].numpy()
         classes = self.state["classes"]
         with frame.store.steady():
             places, known = find(frame.ids, ids)
@@ -65,7 +66,9 @@ class Checkpoint:
                     f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} "
                     f"cannot be resumed: since its last epoch {what}. Train again from the start."
                 )
-        return Plan(frame, classes, ids, labels, np.flatnonzero(learned), np.flatnonzero(~learned))
+        learned, held_out = np.flatnonzero(fold != HELD_OUT), np.flatnonzero(fold == HELD_OUT)
+        folds = TrainConfig.from_dict(self.state["config"]).folds
+        return Plan(frame, classes, ids, labels, learned, held_out, fold, folds)
 
     def part(self, prefix: str) -> dict[str, torch.Tensor]:
         """The tensors whose name begins so, without that beginning."""
@@ -79,18 +82,18 @@ class Checkpoint:
 def write(training) -> None:
     """Keep a training (train.py's) as it is now, in place of its epoch before."""
     plan = training.plan
-    learned = np.zeros(len(plan.ids), bool)
-    learned[plan.learned] = True
     tensors = {
-        **{MODEL + name: tensor for name, tensor in training.model.state_dict().items()},
-        **{AVERAGE + name: tensor for name, tensor in training.average.state_dict().items()},
-        **{MOMENTUM + name: tensor for name, tensor in _momentum(training)},
         "ids": torch.from_numpy(plan.ids),
         "labels": torch.from_numpy(plan.labels),
-        "learned": torch.from_numpy(learned),
+        "fold": torch.from_numpy(plan.fold),
         "recent_margin": torch.from_numpy(training.recent_margin),
         "torch_rng": torch.get_rng_state(),
     }
+    for k, learner in enumerate(training.learners):
+        parts = ((MODEL, learner.model.state_dict()), (AVERAGE, learner.average.state_dict()),
+                 (MOMENTUM, dict(_momentum(learner))))  # fmt: skip
+        for prefix, part in parts:
+            tensors |= {f"{k}.{prefix}{name}": tensor for name, tensor in part.items()}
     if training.device.type == "cuda":
         tensors["cuda_rng"] = torch.cuda.get_rng_state(training.device)
     state = {
@@ -102,9 +105,9 @@ def write(training) -> None:
         "mirror": training.mirror,
         "curves": training.curves,
         "loss": training.loss,
-        "updates": training.updates,
+        "updates": [learner.updates for learner in training.learners],
         "notes": training.notes,
-        "numpy_rng": training.rng.bit_generator.state,
+        "numpy_rng": [learner.rng.bit_generator.state for learner in training.learners],
     }
     path = training.run.checkpoint
     partial = path.with_suffix(".partial")
@@ -124,24 +127,26 @@ def write(training) -> None:
 def restore(training, saved: Checkpoint) -> None:
     """Bring a training that was just built to where `saved` was."""
     state = saved.state
-    training.model.load_state_dict(saved.part(MODEL))
-    training.average.load_state_dict(saved.part(AVERAGE))
-    momentum = saved.part(MOMENTUM)
-    for name, weight in training.model.named_parameters():
-        if name in momentum:  # in the weight's own memory format
-            buffer = torch.empty_like(weight, requires_grad=False).copy_(momentum[name])
-            training.optimizer.state[weight][_BUFFER] = buffer
+    for k, learner in enumerate(training.learners):
+        learner.model.load_state_dict(saved.part(f"{k}.{MODEL}"))
+        learner.average.load_state_dict(saved.part(f"{k}.{AVERAGE}"))
+        momentum = saved.part(f"{k}.{MOMENTUM}")
+        for name, weight in learner.model.named_parameters():
+            if name in momentum:  # in the weight's own memory format
+                buffer = torch.empty_like(weight, requires_grad=False).copy_(momentum[name])
+                learner.optimizer.state[weight][_BUFFER] = buffer
+        learner.updates = state["updates"][k]
+        learner.rng.bit_generator.state = state["numpy_rng"][k]
     training.recent_margin = saved.tensors["recent_margin"].numpy().copy()
-    for name in ("shift", "mirror", "curves", "loss", "updates", "notes"):
+    for name in ("curves", "loss", "notes"):
         setattr(training, name, state[name])
-    training.rng.bit_generator.state = state["numpy_rng"]
     torch.set_rng_state(saved.tensors["torch_rng"])
     if "cuda_rng" in saved.tensors and training.device.type == "cuda":
         torch.cuda.set_rng_state(saved.tensors["cuda_rng"], training.device)
 
 
-def _momentum(training):
-    for name, weight in training.model.named_parameters():
-        buffer = training.optimizer.state.get(weight, {}).get(_BUFFER)
+def _momentum(learner):
+    for name, weight in learner.model.named_parameters():
+        buffer = learner.optimizer.state.get(weight, {}).get(_BUFFER)
         if buffer is not None:
             yield name, buffer

@@ -56,6 +56,13 @@ class TrainConfig:
     # … but never more than this share of a class: one that is merely hard must be learned on.
     leave_out_share: float = 0.5
 
+    # 1: one model learns all, and its word on a sample is in-sample. K > 1: K models, each of all
+    # but one K-th, so that each sample is also judged by a model that never saw its label; costs
+    # K - 1 times as much. On 10,000 CIFAR-10 images one model of all finds more mistakes than two
+    # of a half each (average precision of self-confidence 0.906 against 0.870 with 20 % uniform
+    # mistakes, 0.626 against 0.544 with those of people): half the images teach much less.
+    folds: int = 1
+
     # Share of the samples held out for validation where the dataset has no test split.
     hold_out: float = 0.1
     seed: int = 0
@@ -111,6 +118,7 @@ _BOUNDS = [
     ("leave_out_after", Real, 0, 1),
     ("leave_out_below", Real, -math.inf, 0),
     ("leave_out_share", Real, 0, 1),
+    ("folds", Integral, 1, 20),
     ("hold_out", Real, 0.01, 0.9),
     ("threads", Integral, 1, 4096),
     ("seed", Integral, 0, 2**63 - 1),

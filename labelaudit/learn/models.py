@@ -4,6 +4,7 @@ needs nothing beside its weights."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +86,17 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.net(_normalised(images, self.mean, self.std))
+
+
+class Ensemble(nn.Module):
+    """Several models of the same samples: the mean of their logits."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return sum(member(images) for member in self.members) / len(self.members)
 
 
 def build_model(config: TrainConfig, classes: int) -> nn.Module:

@@ -13,7 +13,8 @@ from ..schema import HELD_OUT_SPLITS, REMOVED
 from ..view import View
 from .config import SMALL, SMALL_SIZES, TrainConfig
 
-HOLD_OUT_STREAM = 1
+HOLD_OUT_STREAM, FOLD_STREAM = 1, 2
+HELD_OUT = -1  # fold of a sample that no model learns
 SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
 
@@ -27,6 +28,22 @@ class Plan:
     labels: np.ndarray  # int64, their given classes
     learned: np.ndarray  # places
     held_out: np.ndarray  # places
+    fold: np.ndarray  # int8 of each place: which fold it belongs to; HELD_OUT for one held out
+    folds: int  # 1: a single model learns all
+
+    def learned_by(self, fold: int) -> np.ndarray:
+        """Places that this fold's model learns: all but its own fold; without folds, all."""
+        if self.folds == 1:
+            return self.learned
+        return self.learned[self.fold[self.learned] != fold]
+
+    def looked_at_by(self, fold: int) -> np.ndarray:
+        """Places that this fold's model is asked about: its own fold, which it did not learn; the
+        fold before, which it did; and those held out. With two folds that is all."""
+        if self.folds == 1:
+            return np.arange(len(self.ids))
+        asked = np.isin(self.fold, [fold, (fold - 1) % self.folds, HELD_OUT])
+        return np.flatnonzero(asked)
 
 
 def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
@@ -62,14 +79,40 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
             "training needs at least two."
         )
     positions = np.sort(np.concatenate([chosen, held_out]))
-    return Plan(
-        frame,
-        frame.classes,
-        frame.ids[positions],
-        frame.label[positions].astype(np.int64),
-        np.searchsorted(positions, chosen),
-        np.searchsorted(positions, held_out),
-    )
+    ids, labels = frame.ids[positions], frame.label[positions].astype(np.int64)
+    learned = np.searchsorted(positions, chosen)
+    fold = np.full(len(ids), HELD_OUT, np.int8)
+    fold[learned] = _folds(labels[learned], ids[learned], config)
+    return Plan(frame, frame.classes, ids, labels, learned,
+                np.searchsorted(positions, held_out), fold, config.folds)  # fmt: skip
+
+
+def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:
+    """Which fold each sample belongs to, int8 (n,): balanced by class, a group whole in one fold.
+
+    groups: int (n,), equal for samples that are duplicates of each other.
+    """
+    if config.folds == 1:
+        return np.zeros(len(labels), np.int8)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    if len(first) < config.folds:
+        raise LabelAuditError(
+            f"{len(first)} samples that are no duplicates cannot be learned in {config.folds} "
+            "folds: use fewer folds, or more samples."
+        )
+    rng = np.random.default_rng([config.seed, FOLD_STREAM])
+    order = rng.permutation(len(first))
+    order = order[np.argsort(labels[first[order]], kind="stable")]  # class by class, mixed within
+    fold = np.empty(len(first), np.int8)
+    fold[order] = np.arange(len(first)) % config.folds
+    fold = fold[group]
+    for k in range(config.folds):
+        if len(np.unique(labels[fold != k])) < 2:
+            raise LabelAuditError(
+                f"{config.folds} folds leave a model with samples of one class only: use fewer "
+                "folds, or more samples of each class."
+            )
+    return fold
 
 
 def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:

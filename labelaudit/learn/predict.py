@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..schema import PROCESSED
 from ..view import View
 from .compute import Copy, augmented_copies, choose_device, forward_with_embeddings
 from .images import Images
+from .models import Ensemble
 from .saved import load_weights, newest_run
 
 ROWS = 10_000  # predictions handed to the store at once
@@ -42,31 +43,56 @@ def predict(
     dataset = Dataset(view.frame.store.name)
     kept = newest_run(dataset, run)
     info, where = kept.info, choose_device(device)
-    model = load_weights(kept).to(where)
     ids = np.sort(view.ids)
     if not len(ids):
         return 0
     images = Images(view.frame, ids, info["image_size"])
     copies = augmented_copies(info["shift"], info["mirror"]) if augment else [Copy()]
+    looked = _Looked(load_weights(kept).to(where), kept.folds(ids), images, where, copies)
     meter = Meter("predicting", len(images), progress)
 
+    def watch(count: int) -> None:
+        if stop():
+            raise StoppedError("predicting was stopped: nothing of it is kept.")
+        meter.advance(count)
+
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        held: list[tuple[np.ndarray, np.ndarray]] = []
-        start = 0
-        for at, logits, vectors in forward_with_embeddings(
-            model, images, np.arange(len(images)), where, copies
-        ):
-            if stop():
-                raise StoppedError("predicting was stopped: nothing of it is kept.")
-            held.append((logits, vectors))
-            meter.advance(len(at))
-            end = int(at[-1]) + 1
-            if end - start >= ROWS or end == len(images):
-                yield ids[start:end], *map(np.concatenate, zip(*held, strict=True))
-                held, start = [], end
+        for start in range(0, len(ids), ROWS):
+            places = np.arange(start, min(start + ROWS, len(ids)))
+            yield ids[places], *looked.at(places, watch)
 
     written = kept.write_predictions(batches())
     Meter("preparing the search for similar images", None, progress).report()
     kept.index_embeddings()
     tag(view.frame, ids, PROCESSED)
     return written
+
+
+class _Looked:
+    """What a run's models say of images: of a sample that was learned in folds the one that did
+    not learn it, of any other the mean of all. Embeddings are always the first model's: those of
+    two models could not be compared."""
+
+    def __init__(self, model, fold: np.ndarray, images: Images, device, copies: list[Copy]) -> None:
+        self.model, self.images, self.device, self.copies = model, images, device, copies
+        self.members = list(model.members) if isinstance(model, Ensemble) else [model]
+        self.fold = fold if len(self.members) > 1 else np.zeros(len(images), np.int8)
+
+    def at(self, places: np.ndarray, watch: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 (n, C) and embeddings float32 (n, D) of these places, int64 (n,)."""
+        logits, vectors = self._ask(self.members[0], places, watch)
+        for fold in np.unique(self.fold[places]):
+            here = np.flatnonzero(self.fold[places] == fold)
+            if fold != 0:
+                model = self.model if fold < 0 else self.members[fold]
+                logits[here] = self._ask(model, places[here], lambda _: watch(0))[0]
+        return logits, vectors
+
+    def _ask(self, model, places: np.ndarray, watch: Callable[[int], None]):
+        found = []
+        for at, *both in forward_with_embeddings(
+            model, self.images, places, self.device, self.copies
+        ):
+            watch(len(at))
+            found.append(both)
+        return tuple(map(np.concatenate, zip(*found, strict=True)))

@@ -9,11 +9,13 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..runs import Run
 from .config import TrainConfig
-from .models import build_model
+from .models import Ensemble, build_model
 
 
-def save_model(run: Run, model: torch.nn.Module, info: dict) -> None:
-    """Keep a model under its run. `info` must hold `config`, `classes` and `image_size`."""
+def save_models(run: Run, models: list[torch.nn.Module], info: dict) -> None:
+    """Keep a run's model, or those of its folds. `info` must hold `config`, `classes` and
+    `image_size`."""
+    model = models[0] if len(models) == 1 else Ensemble(models)
     state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
     run.finish(info, safetensors.torch.save(state))
 
@@ -39,7 +41,9 @@ def newest_run(dataset: Dataset, name: str | None = None) -> Run:
 
 
 def load_weights(kept: Run) -> torch.nn.Module:
-    """A run's model, on the CPU in evaluation mode."""
-    model = build_model(TrainConfig.from_dict(kept.info["config"]), len(kept.classes))
+    """A run's model, or the Ensemble of those of its folds, on the CPU in evaluation mode."""
+    config = TrainConfig.from_dict(kept.info["config"])
+    models = [build_model(config, len(kept.classes)) for _ in range(config.folds)]
+    model = models[0] if config.folds == 1 else Ensemble(models)
     model.load_state_dict(safetensors.torch.load(kept.weights()))
     return model.eval()

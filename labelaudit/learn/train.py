@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from contextlib import suppress
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError, StoppedError
 from ..frame import BEGUN
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run, refuse_second_training, unfinished_runs
-from ..scores.probability import best_other, of_label, probabilities
 from ..view import View
 from . import checkpoint
 from .checkpoint import Checkpoint
-from .compute import Copy, ThreadTuner, autocast, choose_device, forward
+from .compute import ThreadTuner, choose_device, forward
 from .config import SMALL, TrainConfig
 from .images import Images
+from .learner import Learner
 from .models import build_model, load_pretrained
 from .plan import image_size, make_plan
-from .saved import save_model
+from .saved import save_models
+from .watched import Watched, class_medians
 
 FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones
@@ -136,29 +135,32 @@ class DivergedError(LabelAuditError):
 
 
 class _Training:
-    """One training: its model, its running average, and where it is."""
+    """One training: its learners, and where it is.
+
+    Without folds one model learns all; with K folds K models learn, each all folds but its own.
+    They go through the epochs side by side, so that any whole epoch is a place to stop.
+    """
 
     def __init__(self, plan, images, run, config, device, progress, stop, saved=None) -> None:
         self.plan, self.images, self.run, self.config = plan, images, run, config
         self.device, self.stop = device, stop
         self.marks = run.marks
-        self.rng = np.random.default_rng(config.seed)
-        self.labels = torch.from_numpy(plan.labels).to(device)
         self.notes: list[str] = []
         self.curves: list[dict] = []
-        self.batch_size = min(config.batch_size, len(plan.learned))
-        self.steps = max(len(plan.learned) // self.batch_size, 1)
         self.threads = ThreadTuner(config.threads)
         self.loss: float | None = None
-        self.updates = 0
         self.recent_margin = np.full(len(plan.ids), np.nan)
-        self.model = self._build(fresh=saved is None)
-        self.average = copy.deepcopy(self.model)
-        self.optimizer, self.rate = self._optimizer()
+        self.mirror, self.shift = config.mirror, round(config.shift * images.size)
+        if saved:
+            self.mirror, self.shift = saved.state["mirror"], saved.state["shift"]
+        self.learners = [self._learner(k, fresh=saved is None) for k in range(config.folds)]
+        self.looked_at = [plan.looked_at_by(k) for k in range(config.folds)]
+        self.steps = sum(learner.steps for learner in self.learners)
         if saved:
             checkpoint.restore(self, saved)
         self.seconds = self.curves[-1]["seconds"] if self.curves else 0.0  # before this process
-        everything = len(plan.ids) + BACKWARD_COST * self.steps * self.batch_size
+        learned = sum(learner.steps * learner.batch_size for learner in self.learners)
+        everything = sum(map(len, self.looked_at)) + BACKWARD_COST * learned
         self.meter = Meter(
             "training", config.epochs * everything, progress, interval=0.2,
             done=len(self.curves) * everything, seconds=self.seconds,
@@ -184,140 +186,90 @@ class _Training:
         self._save(stopped)
         return self.run
 
-    # --- before ---
-
-    def _build(self, fresh: bool) -> torch.nn.Module:
+    def _learner(self, fold: int, fresh: bool) -> Learner:
         model = build_model(self.config, len(self.plan.classes))
-        if not fresh:  # it will be filled from a checkpoint
-            return model.to(self.device)
-        some = self.rng.permutation(self.plan.learned)[:FIT_INPUT_IMAGES]
-        _, sample = next(self.images.batches(some, len(some)))
-        self.mirror = self.config.mirror
-        if self.mirror is None:  # grey images have three equal channels
-            self.mirror = bool((sample[:, 0] != sample[:, 1]).any())
-        self.shift = round(self.config.shift * self.images.size)
+        rng = np.random.default_rng([self.config.seed, fold] if fold else self.config.seed)
+        places = self.plan.learned_by(fold)
+        if fresh:  # else it will be filled from a checkpoint
+            some = rng.permutation(places)[:FIT_INPUT_IMAGES]
+            _, sample = next(self.images.batches(some, len(some)))
+            if self.mirror is None:  # grey images have three equal channels
+                self.mirror = bool((sample[:, 0] != sample[:, 1]).any())
+            self._fill(model, sample)
+        return Learner(model.to(self.device), places, self.plan.labels, self.config, self.device,
+                       rng, self.shift, self.mirror)  # fmt: skip
+
+    def _fill(self, model: torch.nn.Module, sample: torch.Tensor) -> None:
         if self.config.model == SMALL:
             model.fit_input(sample.cpu())
         elif self.config.pretrained and (note := load_pretrained(model, self.config.model)):
-            self.notes.append(note)
-        return model.to(self.device)
-
-    def _optimizer(self):
-        rate = self.config.learning_rate or (0.1 if self.config.model == SMALL else 0.01)
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        optimizer = torch.optim.SGD(
-            weights, lr=rate, momentum=self.config.momentum, nesterov=self.config.momentum > 0,
-            weight_decay=self.config.weight_decay,
-        )  # fmt: skip
-        return optimizer, rate
-
-    def _set_rate(self, done: float) -> None:
-        """One cycle: a straight line up, then down to nothing. done: share of the training."""
-        up = self.config.warmup
-        share = done / up if done < up else (1 - done) / max(1 - up, 1e-9)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * share
+            self.notes += [] if note in self.notes else [note]
 
     # --- one epoch ---
 
     def _learn(self, epoch: int) -> bool:
-        """One pass over the learned samples. False if a stop was asked for."""
-        self.model.train()
+        """One pass of every learner over its samples. False if a stop was asked for."""
         self.threads.epoch_begins()
-        order = self.rng.permutation(self._worth_learning(epoch))
-        order = order[: max(len(order) // self.batch_size, 1) * self.batch_size]
-        losses = []
-        for step, (places, batch) in enumerate(self.images.batches(order, self.batch_size), 1):
-            self.threads.step_begins()
-            share_of_epoch = (step - 0.5) * self.batch_size / len(order)
-            self._set_rate((epoch - 1 + min(share_of_epoch, 1)) / self.config.epochs)
-            losses.append(self._step(places, batch.to(self.device)))
-            self.threads.step_ends()
-            self.loss = losses[-1]
-            if not math.isfinite(self.loss):
-                raise DivergedError(
-                    f"the loss became {self.loss} in epoch {epoch}, step {step}: "
-                    f"train again with a lower learning rate."
-                )
-            self.meter.advance(BACKWARD_COST * len(places), **self._details(epoch, step))
-            if self.stop():
-                return False
+        losses: list[float] = []
+        step = 0
+        for learner in self.learners:
+            order = learner.order(epoch, self.recent_margin)
+            size = learner.batch_size
+            for i, (places, batch) in enumerate(self.images.batches(order, size)):
+                step += 1
+                share = min((i + 0.5) * size / len(order), 1)
+                if not self._step(learner, places, batch, epoch, step, share):
+                    return False
+                losses.append(self.loss)
+            spared = learner.steps * size - len(order)
+            self.meter.advance(BACKWARD_COST * max(spared, 0), **self._details(epoch, step))
         self.loss = float(np.mean(losses))
-        spared = self.steps * self.batch_size - len(order)
-        self.meter.advance(BACKWARD_COST * max(spared, 0), **self._details(epoch, self.steps))
         return True
 
-    def _worth_learning(self, epoch: int) -> np.ndarray:
-        """Places to learn this epoch: all, later only those that the net does not contradict."""
-        learned, config = self.plan.learned, self.config
-        if epoch - 1 <= config.leave_out_after * config.epochs:
-            return learned
-        keep = self.recent_margin[learned] >= config.leave_out_below
-        labels = self.plan.labels[learned]
-        share = np.bincount(labels, weights=keep) / np.maximum(np.bincount(labels), 1)
-        return learned[keep | (share < 1 - config.leave_out_share)[labels]]
-
-    def _step(self, places: np.ndarray, batch: torch.Tensor) -> float:
-        labels = self.labels[torch.from_numpy(places).to(self.device)]
-        with autocast(self.device):
-            logits = self.model(self._augmented(batch))
-        loss = F.cross_entropy(logits.float(), labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.updates += 1
-        self._follow()
-        return loss.item()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the averaged weights towards the model's; faster in the first steps."""
-        keep = min(self.config.average, self.updates / (self.updates + 10))
-        followers, leaders = self.average.state_dict(), self.model.state_dict()
-        floats = [key for key, value in leaders.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [followers[key] for key in floats], [leaders[key] for key in floats], 1 - keep
-        )
-
-    def _augmented(self, batch: torch.Tensor) -> torch.Tensor:
-        """A batch shifted together, and mirrored one by one. float32 (n, 3, S, S)."""
-        batch, shift = batch.float(), self.shift
-        if shift:
-            batch = Copy(*self.rng.integers(-shift, shift + 1, 2).tolist()).of(batch)
-        if self.mirror:
-            flip = torch.from_numpy(self.rng.random(len(batch)) < 0.5).to(self.device)
-            batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
-        return batch
+    def _step(self, learner: Learner, places, batch, epoch: int, step: int, share: float) -> bool:
+        self.threads.step_begins()
+        done = (epoch - 1 + share) / self.config.epochs
+        self.loss = learner.learn(places, batch.to(self.device), done)
+        self.threads.step_ends()
+        if not math.isfinite(self.loss):
+            raise DivergedError(
+                f"the loss became {self.loss} in epoch {epoch}, step {step}: "
+                f"train again with a lower learning rate."
+            )
+        self.meter.advance(BACKWARD_COST * len(places), **self._details(epoch, step))
+        return not self.stop()
 
     # --- after each epoch ---
 
     def _record(self, epoch: int, seconds: float) -> bool:
-        """Take every sample's logits from the averaged model; store margin and p(label).
+        """Take the samples' logits from the averaged models; store margin and p(label).
 
         False, with nothing stored, if a stop was asked for.
         """
-        count = len(self.plan.ids)
-        margin, p_label = np.empty(count, np.float32), np.empty(count, np.float32)
-        right = np.empty(count, bool)
-        for at, logits in forward(self.average, self.images, np.arange(count), self.device):
-            labels = self.plan.labels[at]
-            margin[at] = of_label(logits, labels) - best_other(logits, labels)
-            p_label[at] = of_label(probabilities(logits), labels)
-            right[at] = logits.argmax(axis=1) == labels
-            self.meter.advance(len(at), **self._details(epoch, self.steps))
-            if self.stop():
-                return False
+        plan, watched = self.plan, Watched(self.plan)
+        for fold, learner in enumerate(self.learners):
+            for at, logits in forward(
+                learner.average, self.images, self.looked_at[fold], self.device
+            ):
+                watched.add(fold, at, logits)
+                self.meter.advance(len(at), **self._details(epoch, self.steps))
+                if self.stop():
+                    return False
+        margin = watched.margin if self.config.folds == 1 else watched.out_margin
         before = np.where(np.isnan(self.recent_margin), margin, self.recent_margin)
         self.recent_margin = (before + margin) / 2
-        self.run.append_dynamics(epoch, self.plan.ids, self.plan.labels, margin, p_label)
+        self.run.append_dynamics(
+            epoch, plan.ids, plan.labels, watched.margin, watched.p_label, watched.out_margin,
+            watched.out_p_label, fold=plan.fold if plan.folds > 1 else None,
+        )  # fmt: skip
         self.curves.append(
             {
                 "epoch": epoch,
                 "loss": self.loss,
-                "train_accuracy": float(right[self.plan.learned].mean()),
-                "validation_accuracy": float(right[self.plan.held_out].mean()),
+                "train_accuracy": float(watched.right[plan.learned].mean()),
+                "validation_accuracy": float(watched.right[plan.held_out].mean()),
                 "seconds": seconds,
-                MEDIANS: class_medians(p_label, self.plan.labels, len(self.plan.classes)),
+                MEDIANS: class_medians(watched.p_label, plan.labels, len(plan.classes)),
             }
         )
         return True
@@ -352,20 +304,4 @@ class _Training:
             "class_curves": [row[MEDIANS] for row in self.curves],
             "notes": self.notes,
         }
-        save_model(self.run, self.average, info)
-
-
-def class_medians(p_label: np.ndarray, labels: np.ndarray, classes: int) -> list[float | None]:
-    """Median p(label) of the samples given each class, to four digits; None for an empty class.
-
-    p_label: float (n,). labels: int (n,), 0 … classes - 1.
-    """
-    order = np.lexsort((p_label, labels))
-    ends = np.cumsum(np.bincount(labels, minlength=classes))
-    starts = np.concatenate([[0], ends[:-1]])
-    lower, upper = (starts + ends - 1) // 2, (starts + ends) // 2
-    there = starts < ends
-    inside = order[np.stack([lower, upper])[:, there]]
-    medians = np.full(classes, np.nan)
-    medians[there] = p_label[inside].mean(axis=0)
-    return [None if np.isnan(value) else round(value, 4) for value in medians.tolist()]
+        save_models(self.run, [learner.average for learner in self.learners], info)

@@ -1,0 +1,182 @@
+"""How labels go wrong: a model of the annotator, fitted to labels and logits alone.
+
+It answers with a probability for every class that it is a sample's true one, given what the
+network says of the image *and* how often labels of each class are found to be wrong, as what. So
+the score `suspicion` is a probability, and its sum an estimate of how many labels are wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .scores.probability import log_softmax
+
+FLOOR = 1e-4  # added to probabilities: how sure a network may be that a class is impossible
+ROWS = 20_000  # samples that the model is fitted to, at most …
+CELLS = 2_000_000  # … and at most this many sample-class pairs
+PAIR_CLASSES = 100  # with more classes the pairs are left to the network's own doubts
+STEPS = 120  # of L-BFGS; what is left to gain after them is below a thousandth of a nat a sample
+# Priors: standard deviations of each parameter around "errors strike all classes and images alike".
+SD_PAIR, SD_CLASS, SD_BIAS, SD_AMBIGUITY, SD_LIKENESS = 2.2, 0.22, 0.3, 0.5, 0.5
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """P(true class a) = softmax(sharpness log p + bias), and of a sample of class a
+
+    - the label is wrong with probability sigmoid(rate_a + ambiguity log(1 - P(a))): the more doubt
+      about the image, the more errors, where ambiguity > 0;
+    - a wrong one is class b with probability proportional to exp(pair_ab) P(b)^likeness.
+
+    With ambiguity = likeness = 0 this is class-conditional noise, the model of Natarajan et al.
+    2013 and of confident learning (Northcutt et al. 2021); the two further numbers let errors
+    depend on the image, as those of people do. All are found by maximum likelihood of the given
+    labels, with the priors above; no true label is needed.
+    """
+
+    sharpness: float
+    ambiguity: float
+    likeness: float
+    bias: list[float]  # (C,)
+    rate: list[float]  # (C,), logits
+    pair: list[list[float]] | None  # (C, C); None: all alike
+
+    def posterior(self, labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """P(true class | image, given label), float64 (n, C); rows of samples without a label
+        among the C classes are what the network says alone.
+
+        labels: int (n,). logits: float (n, C).
+        """
+        labels = np.asarray(labels)
+        log_p = log_softmax(self.sharpness * _floored(logits) + np.array(self.bias))
+        known = (labels >= 0) & (labels < log_p.shape[1])
+        joint = log_p.copy()
+        joint[known] += self._log_likelihood(log_p[known], labels[known])
+        return np.exp(log_softmax(joint))
+
+    def _log_likelihood(self, log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """log P(given label | true class a, image), (n, C)."""
+        rows = np.arange(len(labels))
+        doubt = np.log1p(-np.exp(log_p).clip(max=1 - 1e-9))
+        wrong = np.array(self.rate) + self.ambiguity * doubt
+        like = self.likeness * log_p
+        if self.pair is None:
+            pair = np.zeros((1, log_p.shape[1]))
+            total = np.exp(like).sum(1, keepdims=True) - np.exp(like)
+            picked = pair.repeat(len(labels), 0)
+        else:
+            pair = np.array(self.pair)
+            weight = np.exp(pair)
+            np.fill_diagonal(weight, 0)
+            total = np.exp(like) @ weight.T
+            picked = pair[:, labels].T
+        out = picked + like[rows, labels][:, None] - np.log(total + 1e-300)
+        out += -np.logaddexp(0, -wrong)
+        out[rows, labels] = -np.logaddexp(0, wrong[rows, labels])
+        return out
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def suspicion(labels: np.ndarray, posterior: np.ndarray) -> np.ndarray:
+    """1 - P(given class), float64 (n,), NaN without a given label among the classes.
+
+    labels: int (n,). posterior: float (n, C), see `NoiseModel.posterior`.
+    """
+    known = (labels >= 0) & (labels < posterior.shape[1])
+    given = posterior[np.arange(len(labels)), np.where(known, labels, 0)]
+    return np.where(known, 1 - given, np.nan)
+
+
+def fit_noise_model(labels: np.ndarray, logits: np.ndarray, seed: int = 0) -> NoiseModel:
+    """Fit it to labels, int (n,), and logits, float (n, C), of samples that all have a label.
+
+    At most ROWS of them are used, drawn with `seed`.
+    """
+    import torch  # takes seconds to import
+    from torch.nn.functional import logsigmoid
+
+    labels, logits = np.asarray(labels), np.asarray(logits)
+    classes = logits.shape[1]
+    some = _some(len(labels), classes, seed)
+    given = torch.from_numpy(labels[some].astype(np.int64))
+    told = torch.from_numpy(_floored(logits[some]))
+    rows = torch.arange(len(some))
+    weights = _Parameters(torch, classes)
+    itself = torch.eye(classes, dtype=torch.bool)
+
+    def loss():
+        log_p = torch.log_softmax(weights.sharpness * told + weights.bias, 1)
+        doubt = torch.log1p(-log_p.exp().clamp(max=1 - 1e-9))
+        wrong = weights.overall + weights.rate + weights.ambiguity * doubt
+        like = weights.likeness * log_p
+        if weights.pair is None:
+            total = like.exp().sum(1, keepdim=True) - like.exp()
+            picked = 0.0
+        else:
+            total = like.exp() @ weights.pair.exp().masked_fill(itself, 0).T
+            picked = weights.pair[:, given].T
+        joint = log_p + logsigmoid(wrong) + picked + like[rows, given][:, None]
+        joint = joint - torch.log(total + 1e-300)
+        right = log_p[rows, given] + logsigmoid(-wrong)[rows, given]
+        joint = joint.scatter(1, given[:, None], right[:, None])
+        return weights.penalty() - torch.logsumexp(joint, 1).sum()
+
+    optimizer = torch.optim.LBFGS(
+        weights.all, max_iter=STEPS, tolerance_change=1e-6 * len(some),
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return weights.model()
+
+
+class _Parameters:
+    """What is fitted, where it starts, and its prior."""
+
+    def __init__(self, torch, classes: int) -> None:
+        def number(shape, start: float = 0.0):
+            return torch.full(shape, start, dtype=torch.float64, requires_grad=True)
+
+        self.sharpness, self.overall = number((), 1.2), number((), -2.0)
+        self.ambiguity, self.likeness = number(()), number(())
+        self.bias, self.rate = number((classes,)), number((classes,))
+        self.pair = number((classes, classes)) if 2 < classes <= PAIR_CLASSES else None
+        self.all = [self.sharpness, self.overall, self.ambiguity, self.likeness, self.bias]
+        self.all += [self.rate] + ([] if self.pair is None else [self.pair])
+
+    def penalty(self):
+        """Minus the logarithm of the priors."""
+        parts = [(self.ambiguity, SD_AMBIGUITY), (self.likeness, SD_LIKENESS),
+                 (self.bias, SD_BIAS), (self.rate, SD_CLASS)]  # fmt: skip
+        parts += [] if self.pair is None else [(self.pair, SD_PAIR)]
+        return sum((value**2).sum() / (2 * sd**2) for value, sd in parts)
+
+    def model(self) -> NoiseModel:
+        def plain(value):
+            return value.detach().numpy().round(6).tolist()
+
+        return NoiseModel(
+            plain(self.sharpness), plain(self.ambiguity), plain(self.likeness), plain(self.bias),
+            plain(self.overall + self.rate), None if self.pair is None else plain(self.pair),
+        )  # fmt: skip
+
+
+def _some(count: int, classes: int, seed: int) -> np.ndarray:
+    most = max(min(ROWS, CELLS // classes), 1)
+    if count <= most:
+        return np.arange(count)
+    return np.random.default_rng(seed).choice(count, most, replace=False)
+
+
+def _floored(logits: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(log_softmax(logits)) + FLOOR)
