@@ -33,7 +33,7 @@ USUAL, STRICT = 0.9, 0.13
 REFERENCE = 2000  # pictures, at random, that stand for the others
 FEWEST = 200  # pictures from which on "usual" means something
 # A frame around a picture may be most of what varies in it. So the steps from pixel to pixel in the
-# inner quarter must be alike too: in the 50,000 of CIFAR-10 all but three of 498 pairs pass.
+# inner quarter must be alike too: in the 50,000 of CIFAR-10 all but three of 496 pairs pass.
 INNER = 0.78
 
 EXACT = 100_000  # so many are compared each with each; more only with those of the same buckets
