@@ -25,12 +25,14 @@ page = st.navigation(
         "Suspects": [
             st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),
             st.Page("pages/suspects/review.py", title="Review", icon=":material/rate_review:"),
+            st.Page("pages/suspects/duplicates.py", title="Duplicates",
+                    icon=":material/content_copy:"),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),
         ],
     }
-)
+)  # fmt: skip
 sidebar.pick_dataset()
 collector.spare()
 page.run()

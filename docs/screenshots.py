@@ -19,7 +19,8 @@ from app_server import browser_page, serve  # noqa: E402
 PAGES = [
     ("dataset", ".la-card"), ("noise", ".la-card"), ("train", "canvas, .stVegaLiteChart svg"),
     ("predict", "h1"), ("jobs", "h1"), ("results", ".la-card"), ("review", ".stage img"),
-    ("insights", ".stVegaLiteChart"), ("apply", ".la-card"), ("history", "h1"),
+    ("duplicates", "h1"), ("insights", ".stVegaLiteChart"), ("apply", ".la-card"),
+    ("history", "h1"),
 ]  # fmt: skip
 
 
@@ -46,6 +47,9 @@ def take_all(page, address: str, into: Path) -> None:
     for name, sign in PAGES:
         page.goto(f"{address}/{name}")
         page.locator(sign).first.wait_for()
+        if name == "duplicates":
+            page.get_by_role("button", name="Look for duplicates").click()
+            page.locator(".la-card").first.wait_for()
         if name == "review":
             take_review(page, into)
         shoot(page, into, name)

@@ -14,9 +14,10 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
     "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset", "evaluate",
-    "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_model",
-    "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
-    "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
+    "find_duplicates", "inject_noise", "list_changes", "list_datasets", "load_arrays",
+    "load_dataset", "load_model", "make_queue", "pending_decisions", "predict", "restore_noise",
+    "resume_audit", "resume_training", "return_to", "suspects", "train", "write_labels",
+    "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -35,6 +36,7 @@ _HOMES = {
     "compute_scores": "rank",
     "delete_dataset": "dataset",
     "evaluate": "rank",
+    "find_duplicates": "duplicates",
     "inject_noise": "noise:inject",
     "list_changes": "history",
     "list_datasets": "dataset",

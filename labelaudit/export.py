@@ -65,6 +65,14 @@ def write_labels(view: View, path: str | os.PathLike) -> int:
     return _write(kept, path, lambda frame: _labels_table(frame, as_text), writers[suffix])
 
 
+def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
+    """Write a table as CSV, in the manner of `write_suspects`. Returns the rows."""
+    table = _as_text(table)
+    with _sink(target) as sink, _csv_writer(sink, table.schema) as out:
+        out.write_table(table)
+    return len(table)
+
+
 def _suspects_table(frame: pd.DataFrame) -> pa.Table:
     scores = [name for name in frame.columns if frame[name].dtype.kind == "f"]
     names = [*BEFORE_SCORES, *(name for name in scores if name != "confidence"), "tags"]

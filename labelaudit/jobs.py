@@ -130,6 +130,7 @@ class Job:
             "predict": "{run}: {predicted:,} samples predicted",
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",
+            "compare": "{samples:,} of {searched:,} samples have a duplicate",
         }[self.kind].format(**{"of": (self.progress or {}).get("epochs"), **result})
         return told + (": stopped, and kept" if result.get("stopped") else "")
 

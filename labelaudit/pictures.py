@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -48,6 +49,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
         values = np.nan_to_num((values - low) * (255 / max(high - low, 1e-12)))
         image = Image.fromarray(values.astype(np.uint8))
     return image.convert("RGB")
+
+
+def pixel_hash(image: Image.Image) -> int:
+    """64 bits of a hash of size and pixels, as a signed number: equal for images that look the same
+    to the last pixel, in whatever format they were stored.
+
+    Transparency counts. Two different ones among a million share it with a chance of 3 in 10^8.
+    """
+    parts = [to_rgb(image).tobytes()]
+    if image.mode in _DEEP:  # RGB has lost most of it
+        parts.append(np.asarray(image, dtype=np.float64).tobytes())
+    elif image.has_transparency_data:
+        alpha = image.convert("RGBA").getchannel("A")
+        parts += [alpha.tobytes()] if alpha.getextrema()[0] < 255 else []
+    digest = hashlib.blake2b(repr(image.size).encode(), digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 def encode(image: Image.Image | np.ndarray) -> bytes:

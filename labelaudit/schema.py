@@ -8,6 +8,8 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     history            appended                id, time, who, kind, count, before, info
     changes            appended                change (id in history), sample, label and tags before
     verdicts           appended                id, batch, sample, reviewer, verdict, label, given
+    fingerprints       appended                id, pixels, thumbnail
+    duplicates         overwritten whole       id, group, copy_of
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
@@ -30,6 +32,8 @@ ID = pa.field(
     nullable=False,
     metadata={"lance-schema:unenforced-primary-key:position": "1"},
 )
+
+THUMBNAIL_SIDE = 16  # pixels
 
 META = pa.schema([ID, ("info", pa.string())])
 
@@ -93,6 +97,24 @@ VERDICTS = pa.schema(
         ("label", pa.int32()),  # the class that "relabel" gives
         ("given", pa.int32()),  # the class that the reviewer saw
         ("time", pa.string()),  # ISO 8601, UTC
+    ]
+)
+
+# What an image looks like, to tell duplicates without opening it again.
+FINGERPRINTS = pa.schema(
+    [
+        ID,
+        ("pixels", pa.int64()),  # hash of all of them
+        ("thumbnail", pa.binary(THUMBNAIL_SIDE**2)),  # grey, row by row
+    ]
+)
+
+# Every sample that was compared with the others; alone in its group where it is like none.
+DUPLICATES = pa.schema(
+    [
+        ID,
+        ("group", pa.int64()),  # smallest id of those that show the same picture
+        ("copy_of", pa.int64()),  # smallest id of those with the same pixels
     ]
 )
 

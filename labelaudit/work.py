@@ -89,6 +89,14 @@ def _audit(
     return resume_audit(data, _run(data, resumed), **hooks, **ranking).to_dict()
 
 
+def _compare(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+    from .dataset import Dataset
+    from .duplicates import find_duplicates
+
+    found = find_duplicates(Dataset(dataset), progress, stop)
+    return {"samples": len(found.ids), "searched": found.searched}
+
+
 def _run(data, resumed: dict):
     """The run that a job was making. Raises LabelAuditError where it is not there any more."""
     run = data.find_run(resumed)
@@ -107,6 +115,7 @@ KINDS: dict[str, Callable[..., dict]] = {
     "predict": _predict,
     "score": _score,
     "audit": _audit,
+    "compare": _compare,
 }
 
 

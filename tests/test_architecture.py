@@ -13,14 +13,15 @@ LIBRARY = REPO / "labelaudit"
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
     ["errors", "progress", "schema", "cells", "scores"],
-    ["home", "pictures"],
+    ["home", "pictures", "likeness"],
     ["store"],
     ["frame"],
     ["changelog", "fields", "dynamics", "embeddings"],
-    ["edits", "verdicts", "runs"],
+    ["edits", "verdicts", "runs", "fingerprints"],
     ["sample", "intake"],
     ["view"],
     ["dataset", "export"],
+    ["duplicates"],
     ["sources", "noise", "learn"],
     ["rank", "history", "insights"],
     ["evidence", "review"],

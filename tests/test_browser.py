@@ -9,7 +9,8 @@ import pytest
 from app_server import CHROMIUM
 from playwright import sync_api as playwright
 
-from labelaudit import Dataset, suspects
+from labelaudit import Dataset, suspects, verdicts
+from labelaudit.duplicates import conflicts
 
 pytestmark = [
     pytest.mark.browser,
@@ -89,6 +90,21 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     info = Dataset("digits").run("run-1").info
     assert info["stopped"]
     assert 1 <= info["epochs"] < 60
+
+
+def test_duplicates_are_looked_for_decided_and_opened_on_the_desk(page, server, audited):
+    page.goto(f"{server}/duplicates")
+    page.get_by_role("button", name="Look for duplicates").click()
+    page.locator(".la-card").first.wait_for()
+    first = conflicts(audited).iloc[0]
+    assert page.locator(".la-card").count() >= len(first.ids)
+    page.get_by_role("button", name="All are").first.click()
+    page.get_by_text(f"✓ {len(first.ids)} ").wait_for()
+    log = verdicts.read(audited.view().frame)
+    assert sorted(log.sample.tolist()) == first.ids
+    page.locator(".la-card a").first.click()
+    page.locator(".stage img").wait_for()
+    assert f"id {first.ids[0]} ·" in page.locator(".facts").inner_text()
 
 
 def test_insights_open_what_is_clicked(page, server, audited):

@@ -156,6 +156,25 @@ def test_import_is_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_duplicates_are_listed_and_written(tmp_path, picture):
+    paths = [
+        picture(tmp_path / "p" / split / name / "1.png", seed=seed)
+        for split, name, seed in (("train", "a", 1), ("train", "b", 1), ("test", "b", 2))
+    ]
+    labelaudit.load_dataset("p", tmp_path / "p")
+    text = cli("duplicates", "p", "--csv", tmp_path / "d.csv").stdout
+    for part in ("2 of 3 samples have a duplicate", "1 groups with different labels, 1 of them "
+                 "exact copies", "0 groups in different splits", "2 written to"):  # fmt: skip
+        assert part in text, part
+    assert re.search(r"conflicts:\n  exact  \d a \(train\), \d b \(train\)", text)
+    assert pd.read_csv(tmp_path / "d.csv").filepath.tolist() == [str(path) for path in paths[:2]]
+    labelaudit.load_dataset("p").add_samples({"filepath": [str(paths[0])], "label": ["b"],
+                                              "split": ["test"]})  # fmt: skip
+    data = json.loads(cli("duplicates", "p", "--json", "--limit", 1).stdout)
+    assert (data["searched"], data["in_groups"], data["certain"], data["splits"]) == (4, 3, 1, 1)
+    assert data["top_conflicts"][0]["labels"] == ["a", "b", "b"]
+
+
 def test_verdicts_are_listed_applied_and_taken_back(audited):
     first, second = labelaudit.suspects(audited).head(2)
     review = labelaudit.Review(audited, "ann")

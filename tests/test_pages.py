@@ -20,6 +20,7 @@ PAGES = [
     "model/jobs",
     "suspects/results",
     "suspects/review",
+    "suspects/duplicates",
     "suspects/insights",
     "suspects/apply",
     "suspects/history",
@@ -28,6 +29,7 @@ PAGES = [
 
 def open_page(name: str | None = None) -> AppTest:
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app.session_state["reviewer"] = "ann"  # cookies are no texts here
     if name:
         app.switch_page(str(REPO / "pages" / f"{name}.py")).run()
     return no_error(app)
@@ -35,7 +37,7 @@ def open_page(name: str | None = None) -> AppTest:
 
 def no_error(app: AppTest) -> AppTest:
     assert not app.exception, app.exception
-    assert not app.error, app.error
+    assert not app.error, [error.value for error in app.error]
     return app
 
 
@@ -460,3 +462,81 @@ def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
     compute_scores(dataset)
     app = show(open_page("suspects/insights"), "Look-alike map")
     assert "4,000 of 9,000 images are drawn, always the same: 2,000 suspects" in texts(app)
+
+
+def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
+    from labelaudit import Review, apply_verdicts, load_arrays
+
+    rng = np.random.default_rng(0)
+    first, second, third, other = rng.integers(0, 256, (4, 24, 24), np.uint8)
+    images = [first, first, second, second, third, third, third, other]
+    splits = ["train", "train", "train", "test", *["train"] * 4]
+    labels = ["cat", "*dog*", "cat", "cat", "cat", "cat", "cat", "*dog*"]
+    dataset = load_arrays("pets", images, labels, splits=splits)
+    app = open_page("suspects/duplicates")
+    button(app, "Look for duplicates").click().run()
+    app = finish_job(app)
+    assert "7 of 8 samples have a duplicate" in texts(app)
+    (lists,) = app.get("button_group")
+    assert [o.content for o in lists.proto.options] == [
+        "Different labels · 1", "In different splits · 1", "The others · 1",
+    ]  # fmt: skip
+    assert html(app).count('class="la-card"') == 2
+    button(app, r"All are \*dog\*").click().run()
+    assert r"✓ 2 \*dog\*" in texts(no_error(app))
+    review = Review(dataset, "ann")
+    assert [(v.verdict, v.label) for (v,) in review.of([1, 2])] == [
+        ("relabel", "*dog*"),
+        ("keep", None),
+    ]
+    button(app, "Undo").click().run()
+    assert review.of([1, 2]) == [[], []]
+    assert "✓" not in texts(no_error(app))
+    button(app, "All are cat").click().run()
+    apply_verdicts(dataset)
+    assert dataset[2].ground_truth == "cat"
+
+    app.get("button_group")[0].set_value("splits").run()
+    button(app, "Remove from test").click().run()
+    assert review.of([3, 4])[0] == []
+    assert review.of([4])[0][0].verdict == "remove"
+    app.get("button_group")[0].set_value("others").run()
+    assert html(no_error(app)).count('class="la-card"') == 5  # the first pair agrees by now
+    button(app, "Keep one, remove 2").click().run()
+    assert [said[0].verdict if said else None for said in review.of([5, 6, 7])] == [
+        None, "remove", "remove",
+    ]  # fmt: skip
+
+
+def test_a_label_changed_meanwhile_is_not_decided_over(home):
+    from labelaudit import Review, find_duplicates, load_arrays
+
+    image = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
+    dataset = load_arrays("pets", [image, image], ["cat", "dog"])
+    find_duplicates(dataset)
+    app = open_page("suspects/duplicates")
+    dataset.set_labels([1], "dog")
+    dataset.set_labels([2], "cat")
+    button(app, "All are dog").click().run()
+    assert ["relabelled meanwhile" in error.value for error in app.error] == [True]
+    assert Review(dataset, "ann").of([1]) == [[]]
+    button(app, "All are dog").click().run()
+    assert Review(dataset, "ann").of([1])[0][0].verdict == "keep"
+    assert not app.error
+    dataset.set_labels([2], "dog")  # nothing is left on the list
+    button(app, "All are cat").click().run()
+    assert len(app.error) == 1
+    assert "No picture is there under two labels" in texts(app)
+
+
+def test_planted_mistakes_are_not_given_away_among_duplicates(home):
+    from labelaudit import find_duplicates, inject_noise, load_arrays
+
+    images = np.random.default_rng(0).integers(0, 256, (4, 24, 24), np.uint8).repeat(2, axis=0)
+    dataset = load_arrays("pets", images, ["cat", "dog"] * 4)
+    inject_noise(dataset, rate=0.5)
+    find_duplicates(dataset)
+    shown = html(open_page("suspects/duplicates"))
+    assert "la-card" in shown
+    assert 'class="la-tag' not in shown
+    assert "was labelled" not in shown

@@ -9,7 +9,17 @@ import click
 from ..dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
-from .base import SHOWN, emit, example, json_option, main, run_option, split_option
+from .base import (
+    SHOWN,
+    Bar,
+    Interrupt,
+    emit,
+    example,
+    json_option,
+    main,
+    run_option,
+    split_option,
+)
 
 
 @main.command(
@@ -50,6 +60,58 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
         data["csv"] = csv_file
         lines.append(f"{write_suspects(view, csv_file):,} written to {csv_file}")
     emit(as_json, data, "\n".join(lines))
+
+
+@main.command(
+    short_help="Find pictures that are there twice, and those with two labels.",
+    **example("labelaudit duplicates digits --csv duplicates.csv"),
+)
+@click.argument("dataset")
+@click.option("--limit", default=SHOWN, help="How many groups to print.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all of them here.")
+@json_option
+def duplicates(dataset, limit, csv_file, as_json) -> None:
+    """Find exact and near duplicates in DATASET. Groups with different labels come first: of exact
+    copies one label is certainly wrong. Then those that lie in different splits.
+
+    Samples are compared again only where some were added since, or could not be read.
+    """
+    from .. import duplicates as room
+
+    opened = load_dataset(dataset)
+    found = room.duplicates(opened)
+    if found is None or found.searched < len(opened):
+        found = room.find_duplicates(opened, Bar(), Interrupt())
+    lists = {which: room.list_groups(opened, which) for which in room.WHICH}
+    data = {"searched": found.searched, "left_out": len(opened) - found.searched,
+            "in_groups": len(found.ids), "certain": int(lists[room.CONFLICTS].exact.sum()),
+            **{which: len(groups) for which, groups in lists.items()}}  # fmt: skip
+    lines = [
+        f"{data['in_groups']:,} of {found.searched:,} samples have a duplicate",
+        f"{data['conflicts']:,} groups with different labels, {data['certain']:,} of them exact "
+        "copies",
+        f"{data['splits']:,} groups in different splits",
+        f"{data['others']:,} other groups",
+    ]
+    if data["left_out"]:
+        lines.append(f"{data['left_out']:,} images could not be read, and were left out")
+    for which in (room.CONFLICTS, room.SPLITS):
+        table = lists[which].table(0, limit)
+        data[f"top_{which}"] = table.to_dict("records")
+        if len(table):
+            lines += ["", which + ":", *map(_group, table.to_dict("records"))]
+    if csv_file:
+        data["csv"] = csv_file
+        lines.append(f"{room.write_duplicates(opened, csv_file):,} written to {csv_file}")
+    emit(as_json, data, "\n".join(lines))
+
+
+def _group(row: dict) -> str:
+    """A group of duplicates as a line: kind, and each sample's id, label and split."""
+    samples = zip(row["ids"], row["labels"], row["splits"], strict=True)
+    words = (f"{i} {label or 'no label'}{f' ({split})' if split else ''}"
+             for i, label, split in samples)  # fmt: skip
+    return f"  {row['kind']:5}  " + ", ".join(words)
 
 
 by_option = click.option(

@@ -52,13 +52,16 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
     draw(samples, view, score)
 
 
-def draw(samples: list[Sample], view: View, score: str | None = None) -> None:
+def draw(
+    samples: list[Sample], view: View, score: str | None = None, judging: bool = False
+) -> None:
     """Draw these samples, in order; with `score`, its value on each card. A click on an image opens
-    it on the desk, where the run has scores."""
+    it on the desk, where the run has scores. judging: verdicts are given here, so splits are shown,
+    and planted mistakes are not: a rehearsal would be none."""
     made = (view.frame.store.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(made, samples), strict=True)
     desk = _desk_address(view, score) if view.score_names() else None
-    cards = (_card(sample, picture, score, desk) for sample, picture in shown)
+    cards = (_card(sample, picture, score, desk, judging) for sample, picture in shown)
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
@@ -69,7 +72,9 @@ def _desk_address(view: View, score: str | None) -> dict[str, str]:
     return address | ({"score": SCORES[score].title} if score else {})
 
 
-def _card(sample: Sample, picture: Picture, score: str | None, desk: dict | None) -> str:
+def _card(
+    sample: Sample, picture: Picture, score: str | None, desk: dict | None, judging: bool
+) -> str:
     given = escape(sample.ground_truth or "no label")
     labels = given
     if sample.prediction and sample.prediction.label != sample.ground_truth:
@@ -79,14 +84,16 @@ def _card(sample: Sample, picture: Picture, score: str | None, desk: dict | None
     if score and sample.scores.get(score) is not None:
         title = escape(SCORES[score].title)
         details.append(f'<span title="{title}">{sample.scores[score]:.3f}</span>')
+    if judging and sample.split:
+        details.append(f"<span>{escape(sample.split)}</span>")
     for tag in sample.tags:
-        if tag not in QUIET_TAGS:
+        if tag not in QUIET_TAGS and not (judging and tag == MISTAKE):
             marked, words = "", escape(tag)
             if tag == MISTAKE:
                 marked, words = " la-mistake", f"{words}: was {escape(str(sample.original_label))}"
             details.append(f'<span class="la-tag{marked}">{words}</span>')
     hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
-    if sample.original_label != sample.ground_truth:
+    if sample.original_label != sample.ground_truth and not judging:
         hover += f"\nwas labelled {sample.original_label}"
     image = _image(picture)
     if desk:

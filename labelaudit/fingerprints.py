@@ -1,0 +1,114 @@
+"""Fingerprints: what an image looks like in a few bytes, so that it is opened once only.
+
+Each is a hash of all pixels, which tells exact copies, and a grey thumbnail, which tells images
+that show the same (`likeness.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from .errors import StoppedError
+from .frame import Frame, find
+from .pictures import UnreadableImageError, decode, pixel_hash, to_rgb
+from .progress import Meter, ProgressCallback, StopCheck
+from .schema import FINGERPRINTS, THUMBNAIL_SIDE
+
+TABLE = "fingerprints"
+ROWS = 64  # images that a thread opens at a time; their files are held meanwhile
+AHEAD = 3  # such batches opened before they are asked for
+WRITE_SECONDS = 5.0  # work that a kill may lose
+
+
+def make_fingerprints(frame: Frame, progress: ProgressCallback, stop: StopCheck) -> None:
+    """Store the fingerprints of the samples that have none. Images that cannot be read get none.
+
+    What is done is kept, whatever ends it. Raises StoppedError.
+    """
+    missing = np.setdiff1d(frame.ids, _stored_ids(frame))
+    meter = Meter("reading images", len(missing), progress)
+    waiting: list[pa.Table] = []
+    written = time.monotonic()
+    try:
+        for made, count in _opened(frame, missing, stop):
+            waiting.append(made)
+            meter.advance(count)
+            if time.monotonic() - written > WRITE_SECONDS:
+                _write(frame, waiting)
+                written = time.monotonic()
+    finally:
+        _write(frame, waiting)
+
+
+def read_fingerprints(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the samples that have one: sorted ids (n,) and pixel hashes (n,), both int64, and
+    thumbnails, uint8 (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)."""
+    with frame.store.steady():
+        rows = frame.store.read(TABLE, FINGERPRINTS.names)
+        rows = FINGERPRINTS.empty_table() if rows is None else rows.sort_by("id").combine_chunks()
+        rows = rows.filter(pa.array(find(frame.ids, rows["id"].to_numpy())[1]))
+    flat = pa.concat_arrays(rows["thumbnail"].chunks or [pa.array([], FINGERPRINTS.types[2])])
+    size, shape = THUMBNAIL_SIDE**2, (len(flat), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    buffer = flat.buffers()[1] or b""
+    grey = np.frombuffer(buffer, np.uint8, len(flat) * size, flat.offset * size).reshape(shape)
+    return rows["id"].to_numpy(), rows["pixels"].to_numpy(), grey
+
+
+def thumbnail(image: Image.Image) -> np.ndarray:
+    """Grey, uint8 (THUMBNAIL_SIDE, THUMBNAIL_SIDE); the whole picture, squeezed to a square."""
+    size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    grey = to_rgb(image).convert("L").resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(grey)
+
+
+def _stored_ids(frame: Frame) -> np.ndarray:
+    rows = frame.store.read(TABLE, ["id"])
+    return np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
+
+
+def _write(frame: Frame, waiting: list[pa.Table]) -> None:
+    rows = pa.concat_tables(waiting) if waiting else FINGERPRINTS.empty_table()
+    waiting.clear()
+    if len(rows):
+        with frame.store.writing():
+            # not append: another process may have looked at the same images
+            frame.store.upsert(TABLE, rows, FINGERPRINTS)
+
+
+def _opened(frame: Frame, ids: np.ndarray, stop: StopCheck) -> Iterator[tuple[pa.Table, int]]:
+    """Fingerprints, some at a time, and of how many images; made by threads."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        waiting: deque[Future] = deque()
+        for start in range(0, len(ids), ROWS):
+            waiting.append(pool.submit(_fingerprints, frame, ids[start : start + ROWS], stop))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _fingerprints(frame: Frame, ids: np.ndarray, stop: StopCheck) -> tuple[pa.Table, int]:
+    rows = frame.take("samples", frame.positions(ids), ["filepath", "image"])
+    made = []
+    columns = (rows[name].to_pylist() for name in ("id", "filepath", "image"))
+    for sample, path, data in zip(*columns, strict=True):
+        if stop():  # large ones take a while
+            raise StoppedError(
+                "stopped while the images were read: what was read is kept, and the next search "
+                "goes on from there."
+            )
+        try:
+            image = decode(path, data)
+            made.append((sample, pixel_hash(image), thumbnail(image).tobytes()))
+        except UnreadableImageError:  # the search is of use without it
+            continue
+    columns = map(list, zip(*made, strict=True)) if made else ([], [], [])
+    return pa.table(list(columns), schema=FINGERPRINTS), len(ids)
