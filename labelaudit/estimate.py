@@ -62,11 +62,11 @@ LEAST_YIELD = 1.0  # of the next AHEAD: fewer are not worth the time
 
 
 def has_suspicion(dataset: Dataset, run: str | None = None) -> bool:
-    """Whether `estimate` can say something of this run."""
+    """Whether `estimate_wrong` can say something of this run."""
     return SUSPICION in dataset.view(run).score_names()
 
 
-def estimate(dataset: Dataset, run: str | None = None, reviewed: bool = True) -> Estimate:
+def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = True) -> Estimate:
     """How many labels are wrong, by a run's `suspicion` and by what reviewers found.
 
     run: by default the latest with predictions. reviewed: False for what was to be expected before

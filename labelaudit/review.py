@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -49,11 +49,16 @@ class Queue:
     """Sample ids in the order in which they are reviewed. It does not change under the reviewer.
 
     `scope`: all ids that the filter lets through whatever their verdicts, in the same order.
-    `checks`: those of them that are no suspects, but drawn at random.
+    `checks`: those of them that are no suspects, but drawn at random. `controls`: by id, what
+    stands in the queue to measure the reviewer (`labelaudit.controls`).
     """
 
-    def __init__(self, ids: np.ndarray, scope: np.ndarray, checks: Sequence[int] = ()) -> None:
-        self.ids, self.scope, self.checks = ids, scope, frozenset(np.asarray(checks).tolist())
+    def __init__(
+        self, ids: np.ndarray, scope: np.ndarray, checks: Iterable[int] = (),
+        controls: Mapping[int, object] | None = None,
+    ) -> None:  # fmt: skip
+        self.ids, self.scope = ids, scope
+        self.checks, self.controls = frozenset(checks), controls or {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -116,7 +121,7 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
         checks = random_checks(dataset, run.name, scope)
         scope = mixed(scope, checks, (1 + np.arange(len(checks))) * CHECKS_EVERY - 1)
     ids = _of_status(dataset, scope, wanted.status, reviewer)
-    return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks)
+    return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
 
 
 def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarray:
@@ -302,6 +307,11 @@ class Review:
         log = verdicts.read(self._frame)
         current = log.current
         return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
+
+    def reviewers(self) -> list[str]:
+        """Who has a verdict that stands."""
+        log = verdicts.read(self._frame)
+        return [log.reviewers[code] for code in np.unique(log.reviewer[log.current])]
 
     def can(self) -> tuple[bool, bool]:
         """Whether there is something to undo, and to redo."""
