@@ -19,7 +19,7 @@ from .dataset import Dataset
 from .errors import LabelAuditError
 from .evidence import suggested_labels
 from .frame import MISSING, Frame
-from .review import Queue, QueueFilter, Verdict, least_hashed, mixed, opinions
+from .review import Queue, QueueFilter, Verdict, hashed, least_hashed, mixed, opinions
 from .schema import REMOVED
 from .verdicts import KEEP, RELABEL, UNSURE, VERDICTS
 
@@ -97,16 +97,17 @@ def _choose(
         doubted = np.union1d(doubted, log.sample[log.current[log.verdict[log.current] != KEEP]])
         places = frame.positions(said.samples)
         kept = said.agreed & (people > 1) & (said.target == frame.label[places])
-        taken = np.concatenate([queue.ids, list(answered), doubted]).astype(np.int64)
-        hard = np.setdiff1d(said.samples[kept & ~frame.tagged(REMOVED)[places]], taken)
-        at = view.exclude_tag(REMOVED).match(wrong=False).between("confidence", SURE, 1).positions()
-        sure = np.setdiff1d(frame.ids[at], np.concatenate([taken, queue.scope, hard]))
-        bad = least_hashed(sure, (*salt, "bad"), len(sure) // 2)
-        good = np.concatenate([
-            least_hashed(hard, salt, len(hard)),
-            least_hashed(np.setdiff1d(sure, bad), salt, count),
-        ])[: count - count // 2]  # fmt: skip
-        bad = least_hashed(bad, salt, count // 2)
+        free = ~frame.tagged(REMOVED)
+        for taken in (queue.ids, np.array([*answered], np.int64), doubted):
+            free[frame.positions(taken)] = False
+        hard = said.samples[kept & free[places]]
+        free[frame.positions(np.concatenate([queue.scope, hard]))] = False
+        at = view.match(wrong=False).between("confidence", SURE, 1).positions()
+        sure = np.sort(frame.ids[at[free[at]]])
+        half = hashed(sure, (*salt, "bad")) % 2 == 1  # so that a sample is always of one kind
+        good = [least_hashed(hard, salt, len(hard)), least_hashed(sure[~half], salt, count)]
+        good = np.concatenate(good)[: count - count // 2]
+        bad = least_hashed(sure[half], salt, count // 2)
         ids = np.concatenate([good, bad]).astype(np.int64)
         truth = [frame.classes[code] for code in frame.label[frame.positions(ids)]]
         shown = truth[: len(good)] + (suggested_labels(dataset, run, bad) if len(bad) else [])

@@ -46,9 +46,10 @@ KNOTS = np.array([-7.0, -5, -3, -1, 1, 3, 5])
 # spread a dataset that hides 40 % of its wrong labels keeps them however many checks find one.
 MISSED, DOUBTED, RARE = 0.02, 0.01, 1.5
 LOWEST, HIGHEST = 1e-6, 0.998  # p beyond is taken as these: one verdict must not decide on all
-BINS = 240
-DRAWS = 1000  # of the parameters
+BINS = 160
+DRAWS = 800  # of the parameters
 STEPS, CLOSE = 50, 1e-4  # of Fisher scoring
+LEAST_DRAWS = 30  # that the weights leave; with fewer, the draws count as they are
 FREEDOM = 6  # of the t distribution that they are drawn from: with wider tails than a normal one
 QUANTILES = (0.025, 0.5, 0.975)
 # How much a class, and a pair of classes, may differ from what p says of it (standard deviation of
@@ -99,14 +100,13 @@ class Estimate:
     """
 
     def __init__(self, scored: _Scored, said: _Found | None) -> None:
-        self._open = scored.bin != MISSING
-        if said is not None:
-            self._open &= scored.alive
+        self._there = scored.known if said is None else scored.alive
         said = said or _Found.none()
         self._scored, self._said = scored, said
         self.found, self.reviewed = len(said.found), len(said.samples)
-        self._open[scored.places(said.samples)] = False
-        self._counts = np.bincount(scored.bin[self._open], minlength=BINS)
+        decided = said.at[self._there[said.at]]
+        self._counts = scored.counts[self._there is scored.alive] - np.bincount(
+            scored.bin[decided], minlength=BINS)  # fmt: skip
         judged = scored.bin[said.at] if len(said.at) else np.empty(0, np.int64)
         wrong = np.bincount(judged[said.wrong], minlength=BINS)
         right = np.bincount(judged[~said.wrong], minlength=BINS)
@@ -122,6 +122,13 @@ class Estimate:
             f"{self.found:,} found)"
         )
 
+    @cached_property
+    def _open(self) -> np.ndarray:
+        """Mask, bool (n,), of the samples that are not decided."""
+        there = self._there.copy()
+        there[self._said.at] = False
+        return there
+
     @property
     def open(self) -> int:
         """Samples that are not decided yet."""
@@ -130,8 +137,8 @@ class Estimate:
     def expected_in(self, ids: np.ndarray) -> float:
         """Wrong labels to be found among these samples; those that are decided hold none."""
         at, known = find(self._scored.ids, np.asarray(ids, np.int64))
-        at = at[known]
-        at = at[self._open[at]]
+        at = at[known & self._there[at]] if len(self._there) else at
+        at = at[~find(self._said.samples, self._scored.ids[at])[1]]
         return float(self._expected[self._scored.bin[at]].sum())
 
     def next(self, n: int = AHEAD) -> float:
@@ -177,7 +184,9 @@ class Estimate:
             return True, f"You can stop: {ENOUGH:.0%} are found; {rest}.".replace("%", " %")
         if ahead < least:
             return True, f"You can stop: {_hold(n, ahead)}; {rest}."
-        return False, f"About {more:,} more to look at until {100 * ENOUGH:.0f} % are found."
+        if more > self.open / 3:  # the rest hides where no suspicion tells of it
+            return False, f"Go on: {more:,} of {self.open:,} samples would hold 95 % of them."
+        return False, f"Go on: about {more:,} more until {100 * ENOUGH:.0f} % are found."
 
     # --- by class ---
 
@@ -189,6 +198,7 @@ class Estimate:
         found = np.bincount(scored.label[said.found_at], minlength=C + 1)[:C]
         codes = np.arange(C)
         left, low, high = self._groups(scored.label, codes, CLASS_SPREAD)
+        left *= self.left / max(left.sum(), 1e-9)  # the classes are all of it
         table = {"class": scored.classes, "samples": np.bincount(
             scored.label[scored.bin != MISSING], minlength=C), "found": found}  # fmt: skip
         return _table(table, found, left, low, high)
@@ -242,7 +252,9 @@ class Estimate:
         ratio = np.stack([shape + seen, shape + counts(said.at) @ self._expected])
         left = counts(np.flatnonzero(self._open))
         low, _, high = self._bounds(left, ratio)
-        return left @ self._expected * ratio[0] / ratio[1], low, high
+        # as the total, which is a median, and not a mean
+        scale = self.left / max(self._counts @ self._expected, 1e-9)
+        return left @ self._expected * ratio[0] / ratio[1] * scale, low, high
 
     def _bounds(self, counts: np.ndarray, ratio: np.ndarray | None = None) -> list[np.ndarray]:
         """QUANTILES of the wrong labels in groups of samples, counts (G, BINS): from what is not
@@ -284,7 +296,7 @@ class _Scored:
     ids: np.ndarray
     label: np.ndarray  # class that suspicion judges
     bin: np.ndarray  # MISSING where there is no suspicion
-    alive: np.ndarray  # bool: labelled so now, and not removed
+    alive: np.ndarray  # bool: with suspicion, of the label that it has now, and not removed
     logit: np.ndarray  # (BINS,), of the mean p in each
     mean: float  # of p
     spread: tuple[float, float]
@@ -303,17 +315,26 @@ class _Scored:
         every = np.full(len(p), MISSING, np.int16)
         every[known] = bins
         return cls(
-            frame.ids, label, every, (label == frame.label) & ~frame.tagged(REMOVED), logit, mean,
+            frame.ids, label, every, known & (label == frame.label) & ~frame.tagged(REMOVED),
+            logit, mean,
             tuple(run.info.get(SUSPICION, {}).get("spread", SPREAD)), run.classes,
             lambda: _suggested(frame, run, view.fields.predictions(), label, p),
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return int((self.bin != MISSING).sum())
+        return int(self.counts[0].sum())
 
-    def places(self, samples: np.ndarray) -> np.ndarray:
-        at, known = find(self.ids, samples)
-        return at[known]
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Mask, bool (n,), of the samples that have a suspicion."""
+        return self.bin != MISSING
+
+    @cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Samples in each bin, int64 (BINS,): all that have a suspicion, and those alive."""
+        return tuple(
+            np.bincount(self.bin[mask], minlength=BINS) for mask in (self.known, self.alive)
+        )
 
     @cached_property
     def suggested(self) -> np.ndarray:
@@ -407,9 +428,13 @@ def _posterior(
     root = np.linalg.cholesky(np.linalg.inv(information))
     theta = mode + steps @ root.T
     proposal = -(FREEDOM + size) / 2 * np.log1p((steps**2).sum(axis=1) / FREEDOM)
-    logs = model.log_density(theta, used, wrong[used], right[used]) - proposal
+    q = model.wrong(theta, slice(None))
+    logs = model.log_density(theta, q[used], wrong[used], right[used]) - proposal
     weights = np.exp(logs - logs.max())
-    return model.wrong(theta, slice(None)), weights / weights.sum()
+    weights /= weights.sum()
+    if 1 / (weights**2).sum() < LEAST_DRAWS:  # verdicts that no calibration explains
+        weights = np.full(DRAWS, 1 / DRAWS)
+    return q, weights
 
 
 class _Model:
@@ -433,16 +458,20 @@ class _Model:
         f, g, s = self._parts(theta, bins)
         return np.clip(f + (1 - f - g) * s, 1e-12, 1 - 1e-9)
 
-    def log_density(self, theta: np.ndarray, bins, wrong, right) -> np.ndarray:
-        """Of the posterior, but for a constant, (m,)."""
-        q = self.wrong(theta, bins)
+    def log_density(self, theta: np.ndarray, q: np.ndarray, wrong, right) -> np.ndarray:
+        """Of the posterior, but for a constant, (m,). q: P(wrong) by them, (bins, m)."""
         prior = -0.5 * (((theta - self.centre) / self.deviation) ** 2).sum(axis=1)
         return prior + wrong @ np.log(q) + right @ np.log1p(-q)
 
     def mode(self, bins, wrong, right) -> tuple[np.ndarray, np.ndarray]:
         """The most probable parameters, (P,), and the information there, (P, P)."""
         theta, seen = self.centre.copy(), wrong + right
-        best = self.log_density(theta[None], bins, wrong, right)[0]
+
+        def at(theta: np.ndarray) -> float:
+            theta = theta[None]
+            return self.log_density(theta, self.wrong(theta, bins), wrong, right)[0]
+
+        best = at(theta)
         for _ in range(STEPS):
             q = self.wrong(theta[None], bins)[:, 0]
             slopes, weight = self._slopes(theta, bins), 1 / (q * (1 - q))
@@ -451,7 +480,7 @@ class _Model:
             information = (slopes.T * (seen * weight)) @ slopes + np.diag(1 / self.deviation**2)
             step = np.linalg.solve(information, gradient)
             while True:
-                now = self.log_density((theta + step)[None], bins, wrong, right)[0]
+                now = at(theta + step)
                 if now >= best or np.abs(step).max() < CLOSE:
                     break
                 step /= 2

@@ -118,7 +118,10 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
         view = view.between(score, low, np.inf if wanted.high is None else wanted.high)
     scope, checks = view.ids, np.empty(0, np.int64)
     if wanted.checks and wanted.whole:
-        checks = random_checks(dataset, run.name, scope)
+        checks = view.frame.cached(
+            ("checks", run.name, score), view.fields.stamp(),
+            lambda: random_checks(dataset, run.name, scope),
+        )  # fmt: skip
         scope = mixed(scope, checks, (1 + np.arange(len(checks))) * CHECKS_EVERY - 1)
     ids = _of_status(dataset, scope, wanted.status, reviewer)
     return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
@@ -141,16 +144,22 @@ def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarra
 
 def least_hashed(ids: np.ndarray, salt: tuple, count: int) -> np.ndarray:
     """The `count` of these ids whose hash is least, by hash: a random draw that stays what it was
-    when some other ids come or go. (splitmix64: Steele, Lea, Flood 2014.)"""
-    seed = int.from_bytes(sha256(repr(salt).encode()).digest()[:8], "little")
-    z = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    when some other ids come or go."""
+    z = hashed(ids, salt)
     if count < len(ids):
         least = np.argpartition(z, count)[:count]
         ids, z = ids[least], z[least]
     return ids[np.argsort(z, kind="stable")]
+
+
+def hashed(ids: np.ndarray, salt: tuple) -> np.ndarray:
+    """A number for each id that looks random, uint64 (n,); other ones for another salt. Source:
+    splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators")."""
+    seed = int.from_bytes(sha256(repr(salt).encode()).digest()[:8], "little")
+    z = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def mixed(ids: np.ndarray, others: np.ndarray, places: np.ndarray) -> np.ndarray:

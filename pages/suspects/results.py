@@ -96,7 +96,7 @@ def show_estimate() -> None:
     """How many labels are wrong: before any review, and by now; by class, and by class pair."""
     before = estimate_wrong(dataset, run, reviewed=False)
     found = estimate_wrong(dataset, run)
-    st.markdown(before.sentence() if not found.reviewed else found.sentence(who="Found:"))
+    st.markdown(before.sentence() if not found.reviewed else found.sentence(who="Reviewers have"))
     if found.reviewed:
         st.caption(f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to "
                    f"{before.high:,.0f}). {found.advice()[1]}")  # fmt: skip

@@ -190,6 +190,8 @@ class Desk extends Part {
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = `It is ${item.suggested}`
+    this.accept.classList.toggle("main", !item.check) // of a check the label is most likely right
+    this.keep.classList.toggle("main", Boolean(item.check))
     this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep unlabelled"
     parts.labels.replaceChildren(
       element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
