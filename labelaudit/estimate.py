@@ -171,21 +171,22 @@ class Estimate:
             text = f"{who} found {self.found:,} of an estimated {numbers}"
         else:
             text = f"An estimated {numbers} of {len(self._scored):,} labels are wrong"
-        return f"{text}; {_hold(n, ahead)}." if n else f"{text}; no other sample is left."
+        return f"{text}; {_hold(n, ahead)}." if n else f"{text}."
 
     def advice(self, ahead: float | None = None, n: int = AHEAD, least: float = LEAST_YIELD):
         """(whether to stop, a sentence that says why, or how many more to look at)."""
         n = min(n, self.open)
         ahead = self.next(n) if ahead is None else ahead
-        if not n:
-            return True, "Every sample is decided."
         more, rest = self.until(), f"about {self.left:,.0f} are left among {self.open:,} samples"
+        if not n:
+            done = f"Nothing is left in this queue; {rest}." if self.open else "All are decided."
+            return True, done
         if self.reviewed and not more:
             return True, f"You can stop: {ENOUGH:.0%} are found; {rest}.".replace("%", " %")
         if ahead < least:
             return True, f"You can stop: {_hold(n, ahead)}; {rest}."
         if more > self.open / 3:  # the rest hides where no suspicion tells of it
-            return False, f"Go on: {more:,} of {self.open:,} samples would hold 95 % of them."
+            return False, f"Go on; to find 95 % takes {more:,} of the {self.open:,} samples left."
         return False, f"Go on: about {more:,} more until {100 * ENOUGH:.0f} % are found."
 
     # --- by class ---
@@ -265,10 +266,11 @@ class Estimate:
         if ratio is not None:
             factor = rng.standard_gamma(ratio[0][:, None], mean.shape) / ratio[1][:, None]
             mean, squares = mean * factor, squares * factor**2
-        mean = np.minimum(mean, counts.sum(axis=1, keepdims=True))
+        total = counts.sum(axis=1, keepdims=True)
+        mean = np.minimum(mean, total)
         # a binomial with the mean and the variance of the sum of these Bernoulli variables
-        trials = np.maximum(np.ceil(mean**2 / np.maximum(squares, 1e-12)), 1).astype(np.int64)
-        drawn = rng.binomial(trials, np.clip(mean / trials, 0, 1))
+        trials = np.ceil(mean**2 / np.maximum(squares, 1e-12)).clip(0, total).astype(np.int64)
+        drawn = rng.binomial(trials, np.clip(mean / np.maximum(trials, 1), 0, 1))
         order = np.argsort(drawn, axis=1)
         share = np.cumsum(self._weights[order], axis=1)
         at = [np.minimum((share < part).sum(axis=1), DRAWS - 1) for part in QUANTILES]
@@ -277,7 +279,8 @@ class Estimate:
 
 def _hold(n: int, ahead: float) -> str:
     number = f"{ahead:,.0f}" if ahead >= 1 else "fewer than one"
-    return f"the next {n:,} are expected to hold {number}"
+    subject = f"the next {n:,} are" if n > 1 else "the next one is"
+    return f"{subject} expected to hold {number}"
 
 
 def _table(columns: dict, found, left, low, high) -> pd.DataFrame:
