@@ -105,12 +105,12 @@ def show_estimate() -> None:
     answered = answers(dataset, state.reviewer())
     if answered.total:
         st.caption(answered.sentence())
-    left, right = st.columns(2)
-    with left:
-        estimate_table("By given class", found.by_class, {"class": "class"})
-    with right:
-        pairs = found.by_pair.fillna({"suggested": "none"})
-        estimate_table("By class pair", pairs, {"given": "given", "suggested": "should be"})
+    pairs = found.by_pair.fillna({"suggested": "none"})
+    with st.container(horizontal=True, gap="medium"):  # one below the other in a narrow window
+        with st.container(width=500):
+            estimate_table("By given class", found.by_class, {"class": "class"})
+        with st.container(width=510):
+            estimate_table("By class pair", pairs, {"given": "given", "suggested": "should be"})
 
 
 def estimate_table(title: str, table, names: dict[str, str]) -> None:
