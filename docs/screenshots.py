@@ -54,6 +54,8 @@ def take_all(page, address: str, into: Path) -> None:
             take_review(page, into)
         shoot(page, into, name)
         if name == "results":
+            page.get_by_role("tab", name="How many are wrong").click()
+            shoot(page, into, "estimate")
             page.get_by_role("tab", name="Rehearsal").click()
             shoot(page, into, "rehearsal")
         if name == "insights":
@@ -70,7 +72,7 @@ def take_review(page, into: Path) -> None:
     """Some verdicts, one by one and many at once."""
     for key in "aakax":
         page.keyboard.press(key)
-    page.get_by_text("5 of").first.wait_for()
+    page.locator(".figures").get_by_text("5 of").wait_for()
     page.get_by_role("radio", name="Many at once").click()
     page.locator(".card").nth(12).click()
     page.locator(".card").nth(18).click(modifiers=["Shift"])

@@ -12,12 +12,12 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 __all__ = [
-    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
-    "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset", "evaluate",
-    "find_duplicates", "inject_noise", "list_changes", "list_datasets", "load_arrays",
-    "load_dataset", "load_model", "make_queue", "pending_decisions", "predict", "restore_noise",
-    "resume_audit", "resume_training", "return_to", "suspects", "train", "write_labels",
-    "write_suspects",
+    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
+    "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
+    "estimate_wrong", "evaluate", "find_duplicates", "inject_noise", "list_changes",
+    "list_datasets", "load_arrays", "load_dataset", "load_model", "make_queue",
+    "pending_decisions", "predict", "restore_noise", "resume_audit", "resume_training",
+    "return_to", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -35,6 +35,7 @@ _HOMES = {
     "audit": "auditing",
     "compute_scores": "rank",
     "delete_dataset": "dataset",
+    "estimate_wrong": "estimate",
     "evaluate": "rank",
     "find_duplicates": "duplicates",
     "inject_noise": "noise:inject",

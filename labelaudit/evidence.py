@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,15 +35,22 @@ class Evidence:
     why: str  # one sentence
 
 
-def gather(dataset: Dataset, run_name: str, ids: Sequence[int] | np.ndarray) -> list[Evidence]:
+def gather(
+    dataset: Dataset,
+    run_name: str,
+    ids: Sequence[int] | np.ndarray,
+    shown: Mapping[int, str] | None = None,
+) -> list[Evidence]:
     """The evidence of some samples that this run has predicted, in the order of their ids.
 
-    Costs a few reads however many samples there are: made for a handful at a time.
+    Costs a few reads however many samples there are: made for a handful at a time. shown: labels
+    that stand in for those of some samples (it may be empty); then all is left out, of every
+    sample, that would tell which ones: training and scores, which know the real labels.
     """
     ids = as_ids(ids)
     run, frame = dataset.run(run_name), dataset.view().frame
     with frame.store.steady():
-        return _gather(frame, run, dataset.view(run_name), ids)
+        return _gather(frame, run, dataset.view(run_name), ids, shown)
 
 
 def suggestions(p: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -68,15 +75,21 @@ def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[s
     return [run.classes[code] for code in codes]
 
 
-def _gather(frame: Frame, run: Run, view, ids: np.ndarray) -> list[Evidence]:
+def _gather(
+    frame: Frame, run: Run, view, ids: np.ndarray, shown: Mapping[int, str] | None
+) -> list[Evidence]:
     classes, at = frame.classes, frame.positions(ids)
     given = frame.label[at]
+    if shown:
+        inside = np.array([sample in shown for sample in ids.tolist()])
+        given[inside] = frame.class_codes([shown[sample] for sample in ids[inside].tolist()])
     p = _probabilities(frame, run, at)
     suggested = suggestions(p, given)
     near = run.neighbours(ids, NEIGHBOURS)
     curves = run.class_curves()
-    dynamics = run.dynamics_of(ids)
-    scores = {name: view.fields.number(name)[at] for name in view.score_names()}
+    dynamics = run.dynamics_of(ids) if shown is None else None
+    names = view.score_names() if shown is None else []
+    scores = {name: view.fields.number(name)[at] for name in names}
     ranks = {name: _percentiles(view, name, values) for name, values in scores.items()}
 
     def name(code: int) -> str | None:

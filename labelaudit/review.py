@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from .schema import REMOVED
 from .verdicts import KEEP, REDO, RELABEL, REMOVE, UNDO, UNSURE, VERDICTS
 
 RECENT = 50  # verdicts that the yield is taken over
+CHECKS_EVERY, MOST_CHECKS = 20, 200  # one place in so many is a random check, where they are on
 ALL, TODO, MINE, DISAGREED = STATUSES = ("all", "todo", "mine", "disagreed")
 
 
@@ -34,16 +36,29 @@ class QueueFilter:
     high: float | None = None
     status: str = ALL  # TODO, MINE: without, with a verdict of this reviewer; DISAGREED
     everything: bool = False  # all samples that the run predicted, not only the suspects
+    checks: bool = False  # samples drawn from those that are no suspects come in between
+
+    @property
+    def whole(self) -> bool:
+        """Whether it lets all suspects through."""
+        narrow = (self.given, self.predicted, self.tag, self.split, self.low, self.high)
+        return narrow == (None,) * 6 and self.status in (ALL, TODO) and not self.everything
 
 
 class Queue:
     """Sample ids in the order in which they are reviewed. It does not change under the reviewer.
 
     `scope`: all ids that the filter lets through whatever their verdicts, in the same order.
+    `checks`: those of them that are no suspects, but drawn at random. `controls`: by id, what
+    stands in the queue to measure the reviewer (`labelaudit.controls`).
     """
 
-    def __init__(self, ids: np.ndarray, scope: np.ndarray) -> None:
+    def __init__(
+        self, ids: np.ndarray, scope: np.ndarray, checks: Iterable[int] = (),
+        controls: Mapping[int, object] | None = None,
+    ) -> None:  # fmt: skip
         self.ids, self.scope = ids, scope
+        self.checks, self.controls = frozenset(checks), controls or {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,7 +95,8 @@ class Queue:
 def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     """The queue as the filter asks, most suspicious first: suspects; for MINE and DISAGREED any
     samples that the run predicted. Those with the tag `removed` are left out but for these two,
-    unless that tag is asked for."""
+    unless that tag is asked for. Random checks come only among all suspects: who looks at a class
+    pair wants that."""
     if wanted.status not in STATUSES:
         raise LabelAuditError(
             f"{wanted.status!r} is no status: choose one of {', '.join(STATUSES)}."
@@ -100,9 +116,55 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     if wanted.low is not None or wanted.high is not None:
         low = -np.inf if wanted.low is None else wanted.low
         view = view.between(score, low, np.inf if wanted.high is None else wanted.high)
-    scope = view.ids
+    scope, checks = view.ids, np.empty(0, np.int64)
+    if wanted.checks and wanted.whole:
+        checks = view.frame.cached(
+            ("checks", run.name, score), view.fields.stamp(),
+            lambda: random_checks(dataset, run.name, scope),
+        )  # fmt: skip
+        scope = mixed(scope, checks, (1 + np.arange(len(checks))) * CHECKS_EVERY - 1)
     ids = _of_status(dataset, scope, wanted.status, reviewer)
-    return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope)
+    return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
+
+
+def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarray:
+    """Ids drawn evenly from the labelled samples that the run predicted and that are no suspects:
+    what a ranking misses only they tell. One for CHECKS_EVERY - 1 suspects, at most MOST_CHECKS.
+
+    Always the same ones, whoever asks and whatever was decided: they are those of the least hash.
+    """
+    view = dataset.view(run).exclude_tag(REMOVED).above("confidence", 0)
+    with view.store.steady():
+        at = view.positions()
+        ids = view.frame.ids[at[view.frame.label[at] != MISSING]]
+        count = min(len(suspects) // (CHECKS_EVERY - 1), MOST_CHECKS)
+        drawn = least_hashed(ids, (dataset.created, dataset.run(run).id), count + len(suspects))
+    return drawn[~np.isin(drawn, suspects)][:count]
+
+
+def least_hashed(ids: np.ndarray, salt: tuple, count: int) -> np.ndarray:
+    """The `count` of these ids whose hash is least, by hash: a random draw that stays what it was
+    when some other ids come or go."""
+    z = hashed(ids, salt)
+    if count < len(ids):
+        least = np.argpartition(z, count)[:count]
+        ids, z = ids[least], z[least]
+    return ids[np.argsort(z, kind="stable")]
+
+
+def hashed(ids: np.ndarray, salt: tuple) -> np.ndarray:
+    """A number for each id that looks random, uint64 (n,); other ones for another salt. Source:
+    splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators")."""
+    seed = int.from_bytes(sha256(repr(salt).encode()).digest()[:8], "little")
+    z = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def mixed(ids: np.ndarray, others: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Ids with others among them, so that these come at the given places (increasing)."""
+    return np.insert(ids, np.minimum(places - np.arange(len(places)), len(ids)), others)
 
 
 def _of_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:
@@ -254,6 +316,11 @@ class Review:
         log = verdicts.read(self._frame)
         current = log.current
         return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
+
+    def reviewers(self) -> list[str]:
+        """Who has a verdict that stands."""
+        log = verdicts.read(self._frame)
+        return [log.reviewers[code] for code in np.unique(log.reviewer[log.current])]
 
     def can(self) -> tuple[bool, bool]:
         """Whether there is something to undo, and to redo."""

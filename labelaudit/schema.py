@@ -10,6 +10,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     verdicts           appended                id, batch, sample, reviewer, verdict, label, given
     fingerprints       appended                id, pixels, thumbnail
     duplicates         overwritten whole       id, group, copy_of
+    controls           appended                id, reviewer, sample, shown, truth, verdict, after
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
@@ -115,6 +116,21 @@ DUPLICATES = pa.schema(
         ID,
         ("group", pa.int64()),  # smallest id of those that show the same picture
         ("copy_of", pa.int64()),  # smallest id of those with the same pixels
+    ]
+)
+
+# Answers to blind controls: no verdicts. Nothing in it is ever changed.
+CONTROLS = pa.schema(
+    [
+        ID,
+        ("reviewer", pa.string()),
+        ("sample", pa.int64()),
+        ("shown", pa.int32()),  # the class that the reviewer saw
+        ("truth", pa.int32()),  # the one that the sample has
+        ("verdict", pa.string()),  # keep, relabel, remove, unsure; withdrawn
+        ("label", pa.int32()),  # the class that "relabel" gives
+        ("after", pa.int64()),  # id of the last line of `verdicts` then
+        ("time", pa.string()),  # ISO 8601, UTC
     ]
 )
 

@@ -25,6 +25,7 @@ FLOORS = [
     ["sources", "noise", "learn"],
     ["rank", "history", "insights"],
     ["evidence", "review"],
+    ["controls", "estimate"],
     ["auditing", "decisions"],
     ["work"],
     ["jobs"],

@@ -18,6 +18,7 @@ from labelaudit import (
     verdicts,
 )
 from labelaudit.changelog import user
+from labelaudit.controls import answers, with_controls
 from labelaudit.evidence import gather
 
 pytestmark = [
@@ -62,7 +63,7 @@ def test_ten_suspects_by_keys_only_and_three_undone(page, server, audited):
         [("relabel", suggested[ids[5]])], [("relabel", suggested[ids[6]])],
         [], [], [],
     ]  # fmt: skip
-    page.get_by_text("7 of").wait_for()
+    playwright.expect(page.locator(".figures")).to_contain_text("7 of")
     page.keyboard.press("y")  # and one given again
     expect_sample(page, ids[7])
     playwright.expect(page.locator(".said")).to_contain_text("→ 3")
@@ -109,7 +110,7 @@ def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, serv
     assert Review(Dataset("digits"), user()).judged().tolist() == ids[:1]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("k")  # and the desk goes on
-    page.get_by_text("2 of").first.wait_for()
+    playwright.expect(page.locator(".figures")).to_contain_text("2 of")
     assert len(Review(Dataset("digits"), user()).judged()) == 2
 
 
@@ -153,10 +154,10 @@ def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     name = page.get_by_role("textbox", name="Reviewer")
     name.fill("kax")
     name.press("Enter")
-    page.get_by_text("0 of").wait_for()
+    playwright.expect(page.locator(".figures")).to_contain_text("0 of")
     page.mouse.click(800, 880)  # out of the field
     page.keyboard.press("k")
-    page.get_by_text("1 of").first.wait_for()
+    playwright.expect(page.locator(".figures")).to_contain_text("1 of")
     log = verdicts.read(Dataset("digits").view().frame)
     assert log.reviewers == ["kax"]
     page.reload()  # and the name is remembered
@@ -228,3 +229,50 @@ def test_verdicts_are_applied_and_taken_back(page, server, audited):
     page.goto(f"{server}/history")
     page.get_by_role("heading", name="Changes of labels and tags").wait_for()
     playwright.expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
+
+
+def test_how_many_are_left_is_said_after_each_verdict(page, server, estimated):
+    ids = make_queue(estimated, QueueFilter(checks=True), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    line = page.locator(".estimate")
+    playwright.expect(line).to_contain_text("of 1,797 labels are wrong; the next 50 are expected")
+    for count, following in ((1, ids[1]), (2, ids[2])):
+        page.keyboard.press("x")
+        expect_sample(page, following)
+        playwright.expect(line).to_contain_text(f"You have found {count} of an estimated")
+    page.keyboard.press("z")
+    playwright.expect(line).to_contain_text("You have found 1 of an estimated")
+    page.goto(f"{server}/review?sample={ids[19]}")  # a random check, and it says so
+    expect_sample(page, ids[19])
+    playwright.expect(page.locator(".badge")).to_have_text("random check")
+    page.goto(f"{server}/review?sample={ids[1]}")
+    expect_sample(page, ids[1])
+    playwright.expect(page.locator(".badge")).to_have_count(0)
+
+
+def test_blind_controls_are_answered_and_undone_by_keys(page, server, audited):
+    wanted = QueueFilter(status="todo", checks=True)
+    queue = with_controls(audited, make_queue(audited, wanted, user()), wanted, user(), 5)
+    place = next(i for i, sample in enumerate(queue.ids.tolist()) if sample in queue.controls)
+    control = queue.controls[int(queue.ids[place])]
+    page.goto(f"{server}/review?controls=1+in+5")
+    expect_place(page, 1)
+    for number in range(place):
+        page.keyboard.press("k")
+        expect_place(page, number + 2)
+    playwright.expect(page.locator(".labels .given")).to_have_text(control.shown)
+    page.keyboard.press("k")
+    expect_place(page, place + 2)
+    found = answers(Dataset("digits"), user())
+    assert (found.total, found.bad) == (1, int(control.shown != control.truth))
+    page.keyboard.press("z")
+    expect_place(page, place + 1)
+    assert answers(Dataset("digits"), user()).total == 0
+    assert len(Review(Dataset("digits"), user()).judged()) == place
+    page.goto(f"{server}/review?sample={control.sample}")  # without them it is what it is
+    expect_sample(page, control.sample)
+    playwright.expect(page.locator(".labels .given")).to_have_text(control.truth)
+
+
+def expect_place(page, number: int) -> None:
+    playwright.expect(page.locator(".jump")).to_have_value(str(number))

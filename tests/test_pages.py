@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from labelaudit import Dataset, jobs, list_datasets, suspects
+from labelaudit import Dataset, Review, estimate_wrong, jobs, list_datasets, suspects
 from labelaudit.scores import SCORES
 
 REPO = Path(__file__).resolve().parents[1]
@@ -172,7 +172,7 @@ def test_results_filter_and_page_through_all(audited):
     box(app, "Tag").set_value("any").run()
     hardest = audited.view().sort_by("hardness", reverse=True).head(1)[0]
     assert f'title="id {hardest.id}\n' in html(no_error(app))
-    assert len(app.dataframe[0].value) == 6  # the rehearsal: a row a score
+    assert len(app.dataframe[-1].value) == len(audited.run().score_names())  # the rehearsal
 
 
 def test_the_dataset_page_filters(audited):
@@ -285,7 +285,8 @@ def test_mistakes_planted_after_training_are_no_rehearsal(digits):
     app = open_page("suspects/results")
     assert "Labels changed since run-1 learned: 180." in texts(app)
     assert "planted after run-1 had learned the right labels" in texts(app)
-    assert not app.dataframe  # no figures that flatter
+    # no figures that flatter
+    assert not any("average_precision" in table.value for table in app.dataframe)
 
 
 def test_another_ranking_begins_at_its_first_page(audited):
@@ -540,3 +541,18 @@ def test_planted_mistakes_are_not_given_away_among_duplicates(home):
     assert "la-card" in shown
     assert 'class="la-tag' not in shown
     assert "was labelled" not in shown
+
+
+def test_results_say_how_many_labels_are_wrong(estimated):
+    app = open_page("suspects/results")
+    assert [tab.label for tab in app.tabs][:2] == ["Images", "How many are wrong?"]
+    assert "of 1,797 labels are wrong; the next 50 are expected to hold" in texts(app)
+    classes, pairs = (table.value for table in app.dataframe[:2])
+    found = estimate_wrong(estimated)
+    assert classes["class"].tolist() == found.by_class["class"].tolist()
+    assert pairs["wrong"].tolist() == found.by_pair["wrong"].tolist()
+    ids = estimated.view().sort_by("suspicion", reverse=True).ids
+    Review(estimated, "ann").decide(ids[:7], "remove")
+    app = no_error(app.run())
+    assert "Reviewers have found 7 of an estimated" in texts(app)
+    assert "Before any review: " in texts(app)

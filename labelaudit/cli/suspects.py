@@ -114,6 +114,42 @@ def _group(row: dict) -> str:
     return f"  {row['kind']:5}  " + ", ".join(words)
 
 
+@main.command(
+    short_help="Estimate how many labels are wrong, and when to stop.",
+    **example("labelaudit estimate digits --run run-1"),
+)
+@click.argument("dataset")
+@run_option
+@json_option
+def estimate(dataset, run, as_json) -> None:
+    """Estimate how many labels of DATASET are wrong, with an interval of 95 %: before any review
+    and by now, by class and by class pair; and whether to go on."""
+    from ..controls import all_answers
+    from ..estimate import estimate_wrong
+
+    opened = Dataset(dataset)
+    before, found = estimate_wrong(opened, run, reviewed=False), estimate_wrong(opened, run)
+    stop, advice = found.advice()
+    controls = all_answers(opened)
+    by_class, by_pair = found.by_class, found.by_pair
+    names = ("found", "reviewed", "open", "wrong", "low", "high")
+    data = {
+        **{name: getattr(found, name) for name in names},
+        "next_50": found.next(), "until_95_percent": found.until(), "stop": stop, "advice": advice,
+        "before_review": {key: getattr(before, key) for key in ("wrong", "low", "high")},
+        "by_class": by_class.to_dict("records"), "by_pair": by_pair.to_dict("records"),
+        "controls": {name: vars(each) for name, each in controls.items()},
+    }  # fmt: skip
+    tables = [table.head(SHOWN).to_string(index=False, float_format=lambda value: f"{value:.0f}")
+              for table in (by_class, by_pair.fillna("none"))]  # fmt: skip
+    lines = [f"{found.sentence(who='Reviewers have')} {advice}"]
+    if found.reviewed:
+        lines.append(f"Before any review: {before.wrong:,.0f} "
+                     f"({before.low:,.0f} to {before.high:,.0f}).")  # fmt: skip
+    lines += [each.sentence(name) for name, each in controls.items()]
+    emit(as_json, data, "\n\n".join(["\n".join(lines), *tables]))
+
+
 by_option = click.option(
     "--by", "reviewers", multiple=True, help="Only verdicts of this reviewer; may be repeated."
 )

@@ -20,7 +20,7 @@ _draw = browser_part("board")
 @st.fragment
 def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
     """Draw the board at this queue. Only this part of the page runs again for a verdict."""
-    work("board", _draw, (dataset, wanted, reviewer), _act, _data)
+    work("board", _draw, (dataset, wanted, reviewer, 0), _act, _data)
 
 
 def _act(sitting: Sitting, event: dict) -> None:

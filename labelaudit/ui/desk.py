@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from .. import evidence
+from ..controls import answers
 from ..dataset import Dataset
 from ..review import QueueFilter
 from ..schema import MISTAKE, QUIET_TAGS
@@ -23,16 +24,20 @@ _draw = browser_part("desk")
 
 
 @st.fragment
-def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
-    """Draw the desk at this queue. Only this part of the page runs again for a verdict."""
-    work("desk", _draw, (dataset, wanted, reviewer), _act, _data)
+def show(dataset: Dataset, wanted: QueueFilter, reviewer: str, controls: int = 0) -> None:
+    """Draw the desk at this queue. Only this part of the page runs again for a verdict. controls:
+    one place in so many is a blind control; 0 for none."""
+    work("desk", _draw, (dataset, wanted, reviewer, controls), _act, _data)
 
 
 def _act(sitting: Sitting, event: dict) -> None:
     kind = event["kind"]
     if kind == "decide":
-        sample = np.array([event["sample"]])
-        sitting.decide(sample, event["verdict"], event["label"], event["seen"])
+        what = event["verdict"], event["label"], event["seen"]
+        if control := sitting.queue.controls.get(event["sample"]):
+            sitting.answer_control(control, *what)
+        else:
+            sitting.decide(np.array([event["sample"]]), *what)
         place = sitting.queue.place(event["sample"])
         sitting.go(sitting.following(sitting.place - 1 if place is None else place))
     elif kind == "step":
@@ -46,19 +51,27 @@ def _act(sitting: Sitting, event: dict) -> None:
 def _data(sitting: Sitting, event: dict | None) -> dict:
     """The place, what was said of its sample, and samples that the browser lacks."""
     current = sitting.current
-    said = sitting.review.of([current])[0] if current is not None else []
+    said = sitting.said(current) if current is not None else []
     return {
         "current": current,
         "place": sitting.place,
         "verdicts": [vars(verdict) for verdict in said],
+        "controls": _control_words(sitting),
         "colors": charts.class_colors(sitting.dataset.classes),
         "items": _items(sitting, _have(sitting, event)),
     }
 
 
+def _control_words(sitting: Sitting) -> str:
+    """How the reviewer answered; said at the queue's end only, else each would be told at once."""
+    ended = sitting.controls and sitting.current is None
+    found = answers(sitting.dataset, sitting.reviewer) if ended else None
+    return found.sentence() if found and found.total else ""
+
+
 def _have(sitting: Sitting, event: dict | None) -> set[int]:
     """Samples that the browser has, as they are now."""
-    return set(event["have"]) if event and event["version"] == sitting.version else set()
+    return set(event["have"]) if event and event["version"] == sitting.drawn else set()
 
 
 def _items(sitting: Sitting, have: set[int]) -> list[dict]:
@@ -96,12 +109,28 @@ def _make(sitting: Sitting, ids: list[int]) -> dict[int, dict]:
     run = dataset.run(sitting.wanted.run).name
     view = dataset.view(run)
     made = (view.store.uri, dataset.created)
-    found = evidence.gather(dataset, run, ids)
+    controls = sitting.queue.controls
+    shown = {sample: controls[sample].shown for sample in ids if sample in controls}
+    found = evidence.gather(dataset, run, ids, shown if sitting.controls else None)
     near = sorted({sample for each in found for sample, _, _ in each.neighbours})
     thumbnails = dict(zip(near, pictures(made, view.take(near)), strict=True)) if near else {}
     samples = view.take(ids)
     shown = zip(samples, pictures(made, samples, LARGE), found, strict=True)
-    return {sample.id: _item(sample, picture, each, thumbnails) for sample, picture, each in shown}
+    return {
+        sample.id: _item(sample, picture, each, thumbnails) | _marks(sitting, sample)
+        for sample, picture, each in shown
+    }
+
+
+def _marks(sitting: Sitting, sample) -> dict:
+    """What is said of a sample that is no suspect; and no file name beside controls: a folder's
+    name is a label."""
+    controls = sitting.queue.controls
+    easy = sample.id in controls and controls[sample.id].easy and sitting.queue.checks
+    check = sample.id in sitting.queue.checks or easy
+    words = "random check or control" if controls else "random check"
+    blind = {"filepath": ""} if sitting.controls else {}
+    return {"check": words if check else "", **blind}
 
 
 def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from ..controls import Control, Controls, with_controls
 from ..dataset import Dataset
 from ..errors import LabelAuditError
-from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, make_queue
+from ..estimate import AHEAD, estimate_wrong, has_suspicion
+from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, Verdict, make_queue
 from .jobs import sentence
 
 log = logging.getLogger(__name__)
@@ -54,12 +56,17 @@ class Sitting:
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
     note: str = ""  # said once beside the answer
     failed: bool = False  # the note says why nothing was done
+    controls: int = 0  # one place in so many is a control; 0: none
     known: dict = field(default_factory=dict)  # what was made for the browser, by sample id
     being_made: Future | None = None  # more of `known`
 
     def __post_init__(self) -> None:
         self.review = Review(self.dataset, self.reviewer)
+        self.answers = Controls(self.dataset, self.reviewer)
         self._open = ~np.isin(self.queue.ids, self.review.judged())
+        self._open[self.queue.places(np.array([*self.queue.controls], np.int64))] = True
+        # of what the browser draws: a control shows another label than its sample has
+        self.drawn = f"{self.version}-{hash((self.controls, *self.queue.controls.values()))}"
 
     @property
     def current(self) -> int | None:
@@ -81,8 +88,35 @@ class Sitting:
         self.review.decide(ids, verdict, label, seen=seen)
         self._open[self._places(ids)] = False
 
+    def answer_control(self, control: Control, verdict: str, label, seen: list) -> None:
+        """Keep what was answered to a control, which is no verdict."""
+        if seen != [control.shown]:  # it was drawn before the controls came in
+            raise LabelAuditError("the queue changed meanwhile: look at it again, then decide.")
+        self.answers.answer(control, verdict, label)
+        self._open[self.queue.place(control.sample)] = False
+
+    def said(self, sample: int) -> list[Verdict]:
+        """What is said of a sample; of a control only what this reviewer answered."""
+        if sample in self.queue.controls:
+            return self.answers.of(sample)
+        return self.review.of([sample])[0]
+
+    def upcoming(self, count: int) -> np.ndarray:
+        """The next samples to be judged, from the place on; controls are none."""
+        ids = self.queue.ids[self.place :]
+        ids = ids[self._open[self.place :]][: count + len(self.queue.controls)]
+        return ids[~np.isin(ids, [*self.queue.controls])][:count]
+
     def reverse(self, kind: str) -> None:
-        """Undo or redo the latest batch, and go to where it was."""
+        """Undo or redo the latest batch, and go to where it was. An answer to a control is taken
+        back in its turn, and not given again by redo: it is to be seen once more."""
+        if kind == "undo" and (control := self.answers.undo()) is not None:
+            place = self.queue.place(control)
+            if place is None:
+                self.note = "A verdict is taken back."
+            else:
+                self._open[place], self.place = True, place
+            return
         samples = self.review.undo() if kind == "undo" else self.review.redo()
         if not len(samples):
             self.note = f"There is nothing to {kind}."
@@ -125,17 +159,29 @@ class Sitting:
             "answered": self.answered,
             "session": self.session,
             "sitting": self.number,
-            "version": self.version,
+            "version": self.drawn,
             "note": self.note,
             "failed": self.failed,
             "empty": _empty_words(self.wanted),
             "reviewer": self.reviewer,
             "total": len(self.queue),
             "progress": vars(self.review.progress(self.queue)),
-            "can_undo": can_undo,
+            "estimate": self.estimate(),
+            "can_undo": can_undo or self.answers.can_undo(),
             "can_redo": can_redo,
             "classes": self.dataset.classes,
         }
+
+    def estimate(self) -> dict:
+        """How many are wrong, in words, and whether to go on; of a run that can say it."""
+        if not has_suspicion(self.dataset, self.wanted.run):
+            return {"text": "Score the run to see how many are left.", "advice": "", "stop": False}
+        found = estimate_wrong(self.dataset, self.wanted.run)
+        ids = self.upcoming(AHEAD)
+        ahead, n = found.expected_in(ids), len(ids)
+        who = "You have" if len(self.review.reviewers()) < 2 else "Together you have"
+        stop, advice = found.advice(ahead, n)
+        return {"text": found.sentence(ahead, n, who), "advice": advice, "stop": stop}
 
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
         """Do what an event asks for, once, however often the browser sends it."""
@@ -172,13 +218,14 @@ def browser_part(name: str):
 def work(
     key: str,
     draw: Callable,
-    sit: tuple[Dataset, QueueFilter, str],
+    sit: tuple[Dataset, QueueFilter, str, int],
     act: Callable[[Sitting, dict], None],
     data: Callable[[Sitting, dict | None], dict],
 ) -> None:
     """One run of a fragment: do what the browser asked for, and give it what to draw.
 
-    sit: dataset, filter and reviewer. act: does what only this part of the page knows.
+    sit: dataset, filter, reviewer, and one place in how many is a control. act: does what only
+    this part of the page knows.
     """
     event = (st.session_state.get(f"{key}-view") or {}).get("event")
     sitting = _sit_down(key, *sit, answering=bool(event))
@@ -192,7 +239,12 @@ def work(
 
 
 def _sit_down(
-    key: str, dataset: Dataset, wanted: QueueFilter, reviewer: str, answering: bool
+    key: str,
+    dataset: Dataset,
+    wanted: QueueFilter,
+    reviewer: str,
+    controls: int,
+    answering: bool,
 ) -> Sitting:
     """A sitting at this queue: a new one when the page is drawn, the same while it is worked on.
 
@@ -200,8 +252,9 @@ def _sit_down(
     labels, scores or predictions changed: it would take a quarter of the time of a verdict.
     """
     before: Sitting | None = st.session_state.get(key)
-    asked = (dataset.name, wanted, reviewer)
-    same = before and asked == (before.dataset.name, before.wanted, before.reviewer)
+    asked = (dataset.name, wanted, reviewer, controls)
+    same = before and asked == (
+        before.dataset.name, before.wanted, before.reviewer, before.controls)  # fmt: skip
     if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
         return before
     with dataset.view().frame.store.steady():
@@ -210,6 +263,7 @@ def _sit_down(
             before.checked = time.monotonic()
             return before
         queue = make_queue(dataset, wanted, reviewer)
+        queue = with_controls(dataset, queue, wanted, reviewer, controls)
         session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)
         linked = _linked_sample(before)
         if (
@@ -217,11 +271,12 @@ def _sit_down(
             and queue.place(linked) is None
             and _can_show(dataset, wanted, linked)
         ):
-            queue = Queue(np.concatenate([[linked], queue.ids]), queue.scope)
-        new = Sitting(dataset, wanted, reviewer, queue, version, session)
+            ids = np.concatenate([[linked], queue.ids])
+            queue = Queue(ids, queue.scope, queue.checks, queue.controls)
+        new = Sitting(dataset, wanted, reviewer, queue, version, session, controls=controls)
         if before:
             new.answered = before.answered
-            new.known = before.known if version == before.version else {}
+            new.known = before.known if new.drawn == before.drawn else {}
         new.place = _first_place(new, before, linked)
         st.session_state[key] = new
         return new

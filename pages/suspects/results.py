@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from labelaudit.controls import answers
+from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
 from labelaudit.noise import MISTAKE
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
@@ -71,6 +73,16 @@ def show_rehearsal(table, curves) -> None:
     )  # fmt: skip
 
 
+def show_rehearsal_or_not() -> None:
+    if outdated(dataset.view(run).match_tag(MISTAKE)):
+        st.info(
+            f"These mistakes were planted after {run} had learned the right labels: how well "
+            "it finds them says nothing. Train again to rehearse."
+        )
+    else:
+        show_rehearsal(table, curves)
+
+
 def show_images() -> None:
     if len(view):
         grid.paged(view, "results", score, ranking=(run, score, everything))
@@ -78,6 +90,45 @@ def show_images() -> None:
         filtered = len(ranked) > 0
         st.info("No sample fits these filters: widen them in the sidebar." if filtered else
                 "No label is contradicted by this run.")  # fmt: skip
+
+
+def show_estimate() -> None:
+    """How many labels are wrong: before any review, and by now; by class, and by class pair."""
+    before = estimate_wrong(dataset, run, reviewed=False)
+    found = estimate_wrong(dataset, run)
+    st.markdown(before.sentence() if not found.reviewed else found.sentence(who="Reviewers have"))
+    if found.reviewed:
+        st.caption(f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to "
+                   f"{before.high:,.0f}). {found.advice()[1]}")  # fmt: skip
+    else:
+        st.caption("Verdicts sharpen it, above all those on the random checks.")
+    answered = answers(dataset, state.reviewer())
+    if answered.total:
+        st.caption(answered.sentence())
+    pairs = found.by_pair.fillna({"suggested": "none"})
+    with st.container(horizontal=True, gap="medium"):  # one below the other in a narrow window
+        with st.container(width=500):
+            estimate_table("By given class", found.by_class, {"class": "class"})
+        with st.container(width=510):
+            estimate_table("By class pair", pairs, {"given": "given", "suggested": "should be"})
+
+
+def estimate_table(title: str, table, names: dict[str, str]) -> None:
+    st.markdown(f"**{title}**")
+    column = st.column_config
+    table = table.assign(between=[f"{low:,.0f} to {high:,.0f}" for low, high in zip(
+        table["low"], table["high"], strict=True)])  # fmt: skip
+    st.dataframe(
+        table, hide_index=True, width="stretch", height=min(35 * len(table) + 38, 500),
+        column_order=[*names, "found", "wrong", "between"],
+        column_config={
+            **{name: column.TextColumn(words, width=80) for name, words in names.items()},
+            "found": column.NumberColumn(format="localized", width=50),
+            "wrong": column.ProgressColumn("estimated wrong", format="%.0f", width=110, min_value=0,
+                                           max_value=max(table["wrong"].max(), 1)),
+            "between": column.TextColumn("95 %", width=80),
+        },
+    )  # fmt: skip
 
 
 def to_desk() -> dict[str, str]:
@@ -113,17 +164,12 @@ if stale:
     )
     st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
-if table is None:
-    show_images()
-else:
-    images, rehearsed = st.tabs(["Images", "Rehearsal: how good is this ranking?"])
-    with images:
-        show_images()
-    with rehearsed:
-        if outdated(dataset.view(run).match_tag(MISTAKE)):
-            st.info(
-                f"These mistakes were planted after {run} had learned the right labels: how well "
-                "it finds them says nothing. Train again to rehearse."
-            )
-        else:
-            show_rehearsal(table, curves)
+parts = {"Images": show_images}
+if has_suspicion(dataset, run):
+    parts["How many are wrong?"] = show_estimate
+if table is not None:
+    parts["Rehearsal: how good is this ranking?"] = show_rehearsal_or_not
+tabs = st.tabs(list(parts)) if len(parts) > 1 else [st.container()]
+for tab, show in zip(tabs, parts.values(), strict=True):
+    with tab:
+        show()

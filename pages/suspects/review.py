@@ -2,12 +2,15 @@
 
 import streamlit as st
 
-from labelaudit.review import QueueFilter
+from labelaudit.controls import answers
+from labelaudit.review import CHECKS_EVERY, QueueFilter
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import board, desk, jobs, state
 from labelaudit.ui.sitting import MANY, MODE, ONE, STATUS, STATUS_WORDS
 
 ANY = "any"
+TOLD_FROM = 5  # answers to controls; of fewer each would be told
+CONTROLS = {"off": 0, "1 in 20": 20, "1 in 10": 10, "1 in 5": 5}
 
 dataset = state.current()
 runs = jobs.scored_runs(dataset, "Review")
@@ -40,16 +43,37 @@ with st.sidebar:
         high = right.number_input("To", value=None, key="high", bind="query-params", format="%.4f")
         everything = st.toggle("All samples, not only suspects", key="everything",
                                bind="query-params")  # fmt: skip
+    with st.expander("Checks"):
+        checks = st.toggle(
+            f"Random checks, 1 in {CHECKS_EVERY}", True, key="checks", bind="query-params",
+            help="Samples that are no suspects come in between, marked as such: only they tell how "
+            "many wrong labels the ranking misses. Among all suspects, one by one.",
+        )  # fmt: skip
+        controls = st.selectbox(
+            "Blind controls", list(CONTROLS), key="controls", bind="query-params",
+            help="Samples whose label is known come in between, some under a wrong label, and you "
+            "are not told which: they measure how many you miss. Your answers to them are no "
+            "verdicts. While they are on, ranks, training curves and file names are not shown: "
+            "these would give them away. Among all suspects, one by one.",
+        )  # fmt: skip
+        told = st.container()
     reviewer = st.text_input(
         "Reviewer", state.usual_reviewer(), key=state.NAME, persist_state="session", max_chars=64,
         help="Your verdicts are kept under this name; others keep theirs.",
     ).strip() or state.usual_reviewer()  # fmt: skip
 
-wanted = QueueFilter(run, score, given, predicted, tag, split, low, high, status, everything)
+if (answered := answers(dataset, reviewer)).total >= TOLD_FROM:
+    told.caption(answered.sentence())
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     mode = st.segmented_control(
         "Mode", [ONE, MANY], default=ONE, required=True, key=MODE, bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
     st.page_link("pages/suspects/apply.py", label="Apply the verdicts", icon=":material/task_alt:")
-(desk if mode == ONE else board).show(dataset, wanted, reviewer)
+wanted = QueueFilter(
+    run, score, given, predicted, tag, split, low, high, status, everything, checks and mode == ONE
+)
+if mode == ONE:
+    desk.show(dataset, wanted, reviewer, CONTROLS[controls])
+else:
+    board.show(dataset, wanted, reviewer)

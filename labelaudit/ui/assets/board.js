@@ -3,7 +3,7 @@
 
 class Board extends Part {
   constructor(root) {
-    super(root, ["pages", "count", "bar", "figures", "undo", "verdicts", "cards", "end"])
+    super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "cards", "end"])
     this.chosen = new Set()
     this.all = false // every sample of the queue, not only those on this page
     this.build()

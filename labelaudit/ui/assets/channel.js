@@ -177,6 +177,8 @@ class Part {
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
     parts.figures.textContent = data.note || figures.join(" · ") // a note, until the next answer
     parts.figures.classList.toggle("noted", Boolean(data.note))
+    const { text, advice, stop } = data.estimate
+    parts.estimate.replaceChildren(element("span", "", text), ...(advice ? [element("span", stop ? "stop" : "", advice)] : []))
     parts.bar.style.width = total ? width(reviewed / total) : "0"
     this.undo.disabled = !data.can_undo
     this.redo.disabled = !data.can_redo

@@ -6,7 +6,7 @@ const KEPT = 64 // samples kept here
 
 class Desk extends Part {
   constructor(root) {
-    super(root, ["desk", "count", "bar", "figures", "steps", "stage", "said", "verdicts", "classes", "labels",
+    super(root, ["desk", "count", "bar", "figures", "estimate", "steps", "stage", "said", "verdicts", "classes", "labels",
       "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
@@ -158,7 +158,7 @@ class Desk extends Part {
     this.drawPlace(ended)
     if (ended) {
       this.parts.end.textContent = data.total
-        ? "You have reached the end of this queue. Go back with ←, widen the filters, or apply your verdicts."
+        ? `You have reached the end of this queue. Go back with ←, widen the filters, or apply your verdicts. ${data.controls}`
         : data.empty
       return
     }
@@ -190,10 +190,13 @@ class Desk extends Part {
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = `It is ${item.suggested}`
+    this.accept.classList.toggle("main", !item.check) // of a check the label is most likely right
+    this.keep.classList.toggle("main", Boolean(item.check))
     this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep unlabelled"
     parts.labels.replaceChildren(
       element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
       element("span", "suggested", item.suggested),
+      ...(item.check ? [checkBadge(item.check)] : []),
     )
     parts.why.textContent = item.why
     parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
@@ -203,6 +206,7 @@ class Desk extends Part {
     parts.near.replaceChildren(...item.neighbours.map((n) => this.neighbour(item, n)))
     parts.near.parentElement.hidden = !item.neighbours.length
     parts.ranks.replaceChildren(...item.ranks.map(rank))
+    parts.ranks.parentElement.hidden = !item.ranks.length
     const file = item.filepath.split("/").pop()
     const facts = [`id ${item.id}`, file, item.split, ...item.tags].filter(Boolean)
     parts.facts.textContent = facts.join(" · ")
@@ -256,6 +260,12 @@ function rank({ title, value, percentile }) {
   row.append(element("span", "name", title), track, element("span", "value", percentile.toFixed(1)))
   row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)} % of the samples`
   return row
+}
+
+function checkBadge(words) {
+  const badge = element("span", "badge", words)
+  badge.title = "No suspect: drawn at random from the other samples, to estimate how many wrong labels the ranking misses."
+  return badge
 }
 
 // What the lines are: this image, and the median image of the given and of the suggested class.
