@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .scores.probability import log_softmax
+from .probability import log_softmax
 
 FLOOR = 1e-4  # added to probabilities: how sure a network may be that a class is impossible
 ROWS = 20_000  # samples that the model is fitted to, at most …
@@ -81,30 +81,18 @@ class NoiseModel:
         return asdict(self)
 
 
-def suspicion(labels: np.ndarray, posterior: np.ndarray) -> np.ndarray:
-    """1 - P(given class), float64 (n,), NaN without a given label among the classes.
-
-    labels: int (n,). posterior: float (n, C), see `NoiseModel.posterior`.
-    """
-    known = (labels >= 0) & (labels < posterior.shape[1])
-    given = posterior[np.arange(len(labels)), np.where(known, labels, 0)]
-    return np.where(known, 1 - given, np.nan)
-
-
-def fit_noise_model(labels: np.ndarray, logits: np.ndarray, seed: int = 0) -> NoiseModel:
+def fit_noise_model(labels: np.ndarray, logits: np.ndarray) -> NoiseModel:
     """Fit it to labels, int (n,), and logits, float (n, C), of samples that all have a label.
 
-    At most ROWS of them are used, drawn with `seed`.
+    Time grows with n C, with n C^2 up to PAIR_CLASSES: take no more than `most_rows(C)` samples.
     """
     import torch  # takes seconds to import
     from torch.nn.functional import logsigmoid
 
-    labels, logits = np.asarray(labels), np.asarray(logits)
     classes = logits.shape[1]
-    some = _some(len(labels), classes, seed)
-    given = torch.from_numpy(labels[some].astype(np.int64))
-    told = torch.from_numpy(_floored(logits[some]))
-    rows = torch.arange(len(some))
+    given = torch.from_numpy(labels.astype(np.int64))
+    told = torch.from_numpy(_floored(logits))
+    rows = torch.arange(len(labels))
     weights = _Parameters(torch, classes)
     itself = torch.eye(classes, dtype=torch.bool)
 
@@ -126,7 +114,7 @@ def fit_noise_model(labels: np.ndarray, logits: np.ndarray, seed: int = 0) -> No
         return weights.penalty() - torch.logsumexp(joint, 1).sum()
 
     optimizer = torch.optim.LBFGS(
-        weights.all, max_iter=STEPS, tolerance_change=1e-6 * len(some),
+        weights.all, max_iter=STEPS, tolerance_change=1e-6 * len(labels),
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
@@ -136,7 +124,12 @@ def fit_noise_model(labels: np.ndarray, logits: np.ndarray, seed: int = 0) -> No
         value.backward()
         return value
 
-    optimizer.step(closure)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the arrays are small: two threads take twenty times the CPU time
+    try:
+        optimizer.step(closure)
+    finally:
+        torch.set_num_threads(threads)
     return weights.model()
 
 
@@ -171,11 +164,9 @@ class _Parameters:
         )  # fmt: skip
 
 
-def _some(count: int, classes: int, seed: int) -> np.ndarray:
-    most = max(min(ROWS, CELLS // classes), 1)
-    if count <= most:
-        return np.arange(count)
-    return np.random.default_rng(seed).choice(count, most, replace=False)
+def most_rows(classes: int) -> int:
+    """How many samples are enough to fit the model to."""
+    return max(min(ROWS, CELLS // classes), 1)
 
 
 def _floored(logits: np.ndarray) -> np.ndarray:
