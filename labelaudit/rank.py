@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from . import neighbours
 from .dataset import Dataset
 from .errors import LabelAuditError, StoppedError
-from .frame import find
+from .frame import MISSING, find
 from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
@@ -40,9 +42,25 @@ def compute_scores(
     frame = dataset.view().frame
     with frame.store.steady():
         ids, labels = frame.ids, frame.label
+        counted = (labels != MISSING) & ~frame.tagged(REMOVED)
     of_logits = [score for score in wanted if score.reads == "logits"]
-    of_dynamics = [score for score in wanted if score.reads != "logits"]
+    of_dynamics = [score for score in wanted if score.reads in ("margin", "p_label")]
     computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
+    for score in wanted:
+        if score.reads == "all_logits":
+            batches = partial(_batches, kept, ids, progress, stop)
+            computed[score.name] = score.function(labels, batches)
+        elif score.reads == "neighbours":
+            k = neighbours.how_many(labels)
+            near = neighbours.of_run(kept, ids, counted, k, progress, stop)
+            if near is not None:
+                others = np.where(near[0] >= 0, labels[near[0]], MISSING)
+                computed[score.name] = score.function(labels, others, near[1])
+            elif names:
+                raise LabelAuditError(
+                    f"{score.name} needs embeddings, and run {kept.name!r} has none: predict with "
+                    "it again, which stores them."
+                )
     dynamics = kept.dynamics(ids) if of_dynamics else None
     if dynamics is None and names and of_dynamics:
         raise LabelAuditError(
@@ -202,15 +220,22 @@ def _from_logits(
     if not wanted:
         return {}
     scores = {score.name: np.full(len(ids), np.nan) for score in wanted}
+    for places, logits in _batches(run, ids, progress, stop):
+        for score in wanted:
+            scores[score.name][places] = score.function(labels[places], logits)
+    return scores
+
+
+def _batches(
+    run: Run, ids: np.ndarray, progress: ProgressCallback, stop: StopCheck
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(places in ids, logits) of the samples that are predicted, streamed."""
     meter = Meter("scoring", len(ids), progress)
     for predicted, logits in run.logits():
         _check(stop)
         places, known = find(ids, predicted)
-        places, logits = places[known], logits[known]
-        for score in wanted:
-            scores[score.name][places] = score.function(labels[places], logits)
+        yield places[known], logits[known]
         meter.advance(len(predicted))
-    return scores
 
 
 def _check(stop: StopCheck) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 
 from .aum import aum
 from .cartography import cartography
+from .confident_learning import confident_learning
 from .hardness import hardness
 from .mistakenness import mistakenness
+from .neighbours import neighbours
 from .normalized_margin import normalized_margin
 from .self_confidence import self_confidence
 
@@ -26,7 +28,9 @@ class Score:
     name: str
     title: str
     meaning: str  # one sentence, for tooltips and help texts
-    reads: str  # "logits": f(labels (n,), logits (n, C)); "margin" or "p_label": f((epochs, n))
+    # "logits": f(labels (n,), logits (n, C)); "all_logits": f(labels, batches), all of them twice;
+    # "margin" or "p_label": f((epochs, n)); "neighbours": f(labels, their labels (n, k), cosines)
+    reads: str
     # Above it the evidence speaks for another class. None: no such point; of a score that judges
     # the label, suspects are then those that are predicted as another class.
     boundary: float | None
@@ -50,6 +54,11 @@ SCORES: dict[str, Score] = {
               "given one.", "logits", 0.5, normalized_margin),
         Score("mistakenness", "Mistakenness", "The model is sure, and of another class.",
               "logits", 0.5, mistakenness),
+        Score("confident_learning", "Confident learning", "Another class is as probable as where "
+              "it is given, and the given one is not believed.", "all_logits", 0.5,
+              confident_learning),
+        Score("neighbours", "Neighbour disagreement", "The images that look most like it have "
+              "another label.", "neighbours", None, neighbours),
         Score("hardness", "Hardness", "The model cannot decide, whatever the given label.",
               "logits", None, hardness, judges_label=False),
     ]
