@@ -102,10 +102,9 @@ def load(options, noise: str, seed: int, home: Path):
         kept = [names[path.removeprefix(folder).lstrip("/")] for path in paths]
         truth = np.array([dataset.classes.index(name) for name in kept])
     if noise in PLANTED:
-        labels = noise_room.corrupt(truth, len(dataset.classes), RATE, noise, seed)
-        for code in np.unique(labels):
-            changed = (labels == code) & (truth != code)
-            dataset.set_labels(dataset.view().ids[changed], dataset.classes[code])
+        at, codes = noise_room.corrupt(truth, len(dataset.classes), RATE, noise, seed)
+        names = [dataset.classes[code] for code in codes]
+        dataset.set_labels(dataset.view().ids[at], names)
     return dataset, truth
 
 

@@ -13,7 +13,8 @@ from . import schema
 from .frame import MISSING, Frame, find
 from .store import OFFSET, Store
 
-MEASURES = ["margin", "p_label", "out_margin", "out_p_label"]
+OUT_OF_SAMPLE = "out_"
+MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
 NO_FOLD = -1
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from .frame import Frame, find
 
 COLUMN = "embedding"
+ROWS = 100_000  # read at once
 
 
 def read_some(frame: Frame, table: str, ids: np.ndarray) -> np.ndarray | None:
@@ -22,6 +23,21 @@ def read_some(frame: Frame, table: str, ids: np.ndarray) -> np.ndarray | None:
     vectors = rows[COLUMN].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     out[np.searchsorted(unique, rows["id"].to_numpy())] = vectors.reshape(-1, width)
     return out[order]
+
+
+def read_all(frame: Frame, table: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ids, int64 (n,), and embeddings, float16 (n, width), of all rows that have one, in stored
+    order. None where the table has none."""
+    width = frame.store.vector_width(table, COLUMN)
+    if width is None:
+        return None
+    ids, vectors = [np.empty(0, np.int64)], [np.empty((0, width), np.float16)]
+    for batch in frame.store.batches(table, ["id", COLUMN], ROWS):
+        batch = batch.filter(batch[COLUMN].is_valid())
+        ids.append(batch["id"].to_numpy())
+        numbers = batch[COLUMN].flatten().to_numpy(zero_copy_only=False)
+        vectors.append(numbers.reshape(-1, width))
+    return np.concatenate(ids), np.concatenate(vectors)
 
 
 def neighbours(

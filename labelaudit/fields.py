@@ -38,7 +38,8 @@ class Fields:
         run = self.run_or_none()
         if run is None:
             return []
-        return self.frame.store.columns(schema.table("scores", run["id"]))[schema.BEFORE_SCORES :]
+        columns = self.frame.store.columns(schema.table("scores", run["id"]))
+        return [name for name in columns if name not in schema.NO_SCORES]
 
     def coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
         """A column as codes with the names they stand for, or as numbers with None."""
@@ -91,6 +92,19 @@ class Fields:
         table = schema.table("scores", self.run_info()["id"])
         learned = self.frame.number(table, "learned", MISSING)
         return (learned != MISSING) & (learned != self.frame.label)
+
+    def suggestions(self) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable true class other than the given one, int32 (n,), and its probability,
+        float64 (n,); MISSING and NaN where the run has no suspicion of the sample's label."""
+        table = schema.table("scores", self.run_info()["id"])
+        if "suggested" not in self.frame.store.columns(table):  # scored by an earlier version
+            return np.full(len(self.frame.ids), MISSING, np.int32), np.full(
+                len(self.frame.ids), np.nan
+            )
+        outdated = self.outdated()
+        code = self.frame.number(table, "suggested", MISSING)
+        p = self.frame.number(table, "suggested_p", np.nan)
+        return np.where(outdated, MISSING, code), np.where(outdated, np.nan, p)
 
     def predictions(self) -> np.ndarray:
         """Predicted class indices, int32 (n,); MISSING where there is none."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from . import neighbours
 from .dataset import Dataset
+from .dynamics import MEASURES, OUT_OF_SAMPLE
 from .errors import LabelAuditError, StoppedError
-from .frame import find
+from .frame import MISSING, find
 from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
@@ -40,9 +43,30 @@ def compute_scores(
     frame = dataset.view().frame
     with frame.store.steady():
         ids, labels = frame.ids, frame.label
+        counted = (labels != MISSING) & ~frame.tagged(REMOVED)
     of_logits = [score for score in wanted if score.reads == "logits"]
-    of_dynamics = [score for score in wanted if score.reads != "logits"]
+    of_dynamics = [score for score in wanted if score.reads in MEASURES]
     computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
+    batches = partial(_batches, kept, ids, progress, stop)
+    suggestions = None
+    for score in wanted:
+        if score.reads == "all_logits":
+            computed[score.name] = score.function(labels, batches)
+        elif score.reads == "posterior":
+            # what was removed says nothing of how the other labels go wrong, and is not counted
+            told = np.where(counted, labels, MISSING)
+            computed[score.name], *suggestions = score.function(told, batches)
+        elif score.reads == "neighbours":
+            k = neighbours.how_many(labels)
+            near = neighbours.of_run(kept, ids, counted, k, progress, stop)
+            if near is not None:
+                others = np.where(near[0] >= 0, labels[near[0]], MISSING)
+                computed[score.name] = score.function(labels, others, near[1])
+            elif names:
+                raise LabelAuditError(
+                    f"{score.name} needs embeddings, and run {kept.name!r} has none: predict with "
+                    "it again, which stores them."
+                )
     dynamics = kept.dynamics(ids) if of_dynamics else None
     if dynamics is None and names and of_dynamics:
         raise LabelAuditError(
@@ -51,12 +75,19 @@ def compute_scores(
         )
     if dynamics is not None:
         same = dynamics.labels == labels  # margins of another label say nothing of this one
+        in_folds = kept.info["config"].get("folds", 1) > 1
         for score in of_dynamics:
-            values = score.function(getattr(dynamics, score.reads))
-            computed[score.name] = np.where(same, values, np.nan)
+            if not score.reads.startswith(OUT_OF_SAMPLE) or in_folds:
+                values = score.function(getattr(dynamics, score.reads))
+                computed[score.name] = np.where(same, values, np.nan)
+            elif names:
+                raise LabelAuditError(
+                    f"{score.name} needs models that did not learn the sample, and run "
+                    f"{kept.name!r} was trained without folds: train with folds=2 or more."
+                )
     _check(stop)
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
-    kept.write_scores(ids, labels, ordered)
+    kept.write_scores(ids, labels, ordered, suggestions)
     return list(ordered)
 
 
@@ -202,15 +233,22 @@ def _from_logits(
     if not wanted:
         return {}
     scores = {score.name: np.full(len(ids), np.nan) for score in wanted}
+    for places, logits in _batches(run, ids, progress, stop):
+        for score in wanted:
+            scores[score.name][places] = score.function(labels[places], logits)
+    return scores
+
+
+def _batches(
+    run: Run, ids: np.ndarray, progress: ProgressCallback, stop: StopCheck
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(places in ids, logits) of the samples that are predicted, streamed."""
     meter = Meter("scoring", len(ids), progress)
     for predicted, logits in run.logits():
         _check(stop)
         places, known = find(ids, predicted)
-        places, logits = places[known], logits[known]
-        for score in wanted:
-            scores[score.name][places] = score.function(labels[places], logits)
+        yield places[known], logits[known]
         meter.advance(len(predicted))
-    return scores
 
 
 def _check(stop: StopCheck) -> None:

@@ -300,37 +300,55 @@ class Run:
     # --- scores ---
 
     def score_names(self) -> list[str]:
-        return self._store.columns(self._table("scores"))[schema.BEFORE_SCORES :]
+        columns = self._store.columns(self._table("scores"))
+        return [name for name in columns if name not in schema.NO_SCORES]
 
     def write_scores(
-        self, ids: np.ndarray, labels: np.ndarray, scores: dict[str, np.ndarray]
-    ) -> None:
+        self, ids: np.ndarray, labels: np.ndarray, scores: dict[str, np.ndarray],
+        suggestions: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
         """Store scores, float64 (n,), of these ids; NaN means none. Other scores are kept.
 
-        labels: int (n,), the given classes that they judge.
+        labels: int (n,), the given classes that they judge. suggestions: the most probable true
+        class other than that, int (n,), MISSING for none, and its probability, float64 (n,); None
+        keeps those that are stored.
         """
         columns = {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in scores.items()}
         with self._writing():
-            kept = [name for name in self.score_names() if name not in scores]
-            for name in kept:
-                columns[name] = self._kept_score(name, ids, labels)
+            for name in self.score_names():
+                if name not in scores:
+                    columns[name] = self._kept(name, ids, labels)
+            if suggestions is None:
+                suggestions = (
+                    self._kept("suggested", ids, labels),
+                    self._kept("suggested_p", ids, labels),
+                )
+            else:
+                code, p = suggestions
+                suggestions = (
+                    pa.array(code, pa.int32(), mask=code == MISSING),
+                    pa.array(p, pa.float64(), from_pandas=True),
+                )
             order = schema.scores(list(columns))
             label = pa.array(labels, pa.int32(), mask=labels == MISSING)
             learned = self.learned_labels(ids)
             learned = pa.array(learned, pa.int32(), mask=learned == MISSING)
-            fixed = [pa.array(ids, pa.int64()), label, learned]
+            fixed = [pa.array(ids, pa.int64()), label, learned, *suggestions]
             rows = pa.table([*fixed, *columns.values()], schema=order)
             self._store.overwrite(self._table("scores"), rows, order)
 
-    def _kept_score(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
-        """A score computed before, of these ids; null where it judged another label."""
+    def _kept(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
+        """A column computed before, of these ids; null where it judged another label."""
+        kind = schema.scores([name]).field(name).type
+        if name not in self._store.columns(self._table("scores")):
+            return pa.nulls(len(ids), kind)
         rows = self._store.read(self._table("scores"), ["id", "label", name])
         places, known = find(ids, rows["id"].to_numpy())
         judged = rows["label"].fill_null(MISSING).to_numpy()
         same = known & (judged == labels[places])
-        values = np.full(len(ids), np.nan)
-        values[places[same]] = rows[name].to_numpy()[same]
-        return pa.array(values, pa.float64(), from_pandas=True)
+        row = np.full(len(ids), -1)
+        row[places[same]] = np.flatnonzero(same)
+        return rows[name].combine_chunks().take(pa.array(row, mask=row < 0))
 
     # --- inside ---
 

@@ -14,7 +14,8 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
-    scores-<run>       overwritten whole       id, label, learned, one column a score
+    scores-<run>       overwritten whole       id, label, learned, suggested,
+                                               suggested_p, one column a score
     meta               one row                 id, info (classes, source, next id); written last,
                                                so a dataset without it was never finished
 
@@ -172,7 +173,8 @@ RUNS = pa.schema(
 )
 
 
-BEFORE_SCORES = 3  # columns of a scores table that are no scores
+# Columns of a scores table that are no scores.
+NO_SCORES = ("id", "label", "learned", "suggested", "suggested_p")
 
 
 def predictions(classes: int, width: int | None = None) -> pa.Schema:
@@ -196,9 +198,12 @@ def scores(names: list[str]) -> pa.Schema:
     """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked.
 
     `label` is the given class that they judge: a sample relabelled since has no score. `learned`
-    is the one that the model was trained or validated with; null where it was not.
+    is the one that the model was trained or validated with; null where it was not. `suggested` is
+    the most probable true class other than `label`, and `suggested_p` its probability; null where
+    there is no suspicion.
     """
-    fixed = [ID, ("label", pa.int32()), ("learned", pa.int32())]
+    fixed = [ID, ("label", pa.int32()), ("learned", pa.int32()), ("suggested", pa.int32()),
+             ("suggested_p", pa.float64())]  # fmt: skip
     return pa.schema([*fixed, *((name, pa.float64()) for name in names)])
 
 

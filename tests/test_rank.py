@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
+from labelaudit import neighbours
 from labelaudit.errors import LabelAuditError
 from labelaudit.rank import compute_scores, evaluate, outdated, precision_curves, suspects
 from labelaudit.scores import SCORES
@@ -27,8 +28,14 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
         logits[frame.positions(ids)] = rows
     recorded = run.dynamics(audited.view().ids)
     margin, p_label = recorded.margin, recorded.p_label
+    near = neighbours.of_run(run, frame.ids, np.ones(len(audited), bool), 50)
     for name, score in SCORES.items():
-        arguments = {"logits": (frame.label, logits), "margin": (margin,), "p_label": (p_label,)}
+        arguments = {
+            "logits": (frame.label, logits),
+            "all_logits": (frame.label, lambda: [(np.arange(len(audited)), logits)]),
+            "margin": (margin,), "p_label": (p_label,),
+            "neighbours": (frame.label, frame.label[near[0]], near[1]),
+        }  # fmt: skip
         expected = score.function(*arguments[score.reads])
         np.testing.assert_array_equal(audited.view().values(name), expected)
         assert np.isfinite(expected).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from cleanlab.count import num_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label, get_self_confidence_for_each_label
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,10 @@ from hypothesis.extra.numpy import arrays
 from labelaudit.scores import SCORES, default_score
 from labelaudit.scores.aum import aum
 from labelaudit.scores.cartography import cartography
+from labelaudit.scores.confident_learning import confident_learning
 from labelaudit.scores.hardness import hardness
 from labelaudit.scores.mistakenness import mistakenness
+from labelaudit.scores.neighbours import neighbour_shares, neighbours
 from labelaudit.scores.normalized_margin import normalized_margin
 from labelaudit.scores.self_confidence import self_confidence
 
@@ -87,6 +90,12 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
     for score in SCORES.values():
         if score.reads == "logits" and score.name != "hardness":
             fits, contradicts = score.function(labels, logits)
+        elif score.reads == "all_logits":
+            three = np.array([[8.0, 0, 0], [0, 8.0, 0], [0, 5.0, 0]])  # one that has class 1
+            fits, contradicts, _ = score.function(np.array([0, 0, 1]), as_batches(three))
+        elif score.reads == "neighbours":
+            near = np.array([[0, 0, 0], [1, 1, 0]])
+            fits, contradicts = score.function(labels, near, np.full((2, 3), 0.9))
         elif score.reads == "margin":
             fits, contradicts = score.function(np.array([[8.0, -8.0]]))
         elif score.reads == "p_label":
@@ -109,3 +118,73 @@ def test_the_default_is_the_best_that_is_there():
     assert default_score(list(SCORES)[::-1]) == "self_confidence"
     assert default_score(["hardness", "mistakenness"]) == "mistakenness"
     assert default_score([]) is None
+
+
+def as_batches(logits, rows: int = 7, known=None):
+    """What an `all_logits` score is given: a function that streams (places, logits)."""
+    known = np.arange(len(logits)) if known is None else known
+    return lambda: [
+        (known[start : start + rows], logits[known[start : start + rows]])
+        for start in range(0, len(known), rows)
+    ]
+
+
+@given(labels_and_logits())
+def test_confident_learning_counts_what_cleanlab_counts(case):
+    labels, logits = case
+    p = scipy.special.softmax(logits.astype(float), axis=1)
+    scores = confident_learning(labels, as_batches(logits))
+    if len(np.unique(labels)) > 1:
+        assert (scores > 0.5).sum() == num_label_issues(labels, p, estimation_method="off_diagonal")
+    quality = get_self_confidence_for_each_label(labels, p)
+    counted = scores > 0.5
+    np.testing.assert_allclose(scores, (1 - quality + counted) / 2)
+
+
+def test_confident_learning_by_hand():
+    """Mean of p_0 over those given 0 is 0.7; of p_1 over those given 1, 0.55."""
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.8, 0.2], [0.1, 0.9], [0.45, 0.55]])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    scores = confident_learning(labels, as_batches(np.log(p), rows=2))
+    np.testing.assert_allclose(scores, [0.05, 0.05, 0.85, 0.9, 0.05, 0.225])
+
+
+def test_confident_learning_with_classes_and_labels_that_are_not_there():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)  # of 6 classes that the model knows
+    logits = 3 * np.eye(6)[labels] + rng.normal(size=(200, 6))
+    logits[0] = [0, 0, 0, 0, 9, 0]  # surely a class that nobody was given
+    labels[1], labels[2] = -1, 6
+    known = np.delete(np.arange(200), 3)
+    scores = confident_learning(labels, as_batches(logits, known=known))
+    assert np.isnan(scores[[1, 2, 3]]).all()
+    assert np.isfinite(np.delete(scores, [1, 2, 3])).all()
+    kept = np.setdiff1d(known, [1, 2])
+    p = scipy.special.softmax(logits, axis=1)
+    expected = num_label_issues(labels[kept], p[kept], estimation_method="off_diagonal")
+    assert (scores > 0.5).sum() == expected
+    assert scores[0] < 0.5  # no threshold to reach, so that confident learning says nothing of it
+    nobody = confident_learning(np.full(4, -1), as_batches(np.zeros((4, 3))))
+    assert np.isnan(nobody).all()
+    assert np.isnan(confident_learning(np.array([0, 1]), list)).all()  # nothing is predicted
+
+
+def test_neighbours_by_hand():
+    near = np.array([[1, 1, 1], [0, 0, 1], [0, -1, 1], [-1, -1, -1], [0, 0, 0], [2, 2, 2]])
+    cosine = np.full((6, 3), 0.9)
+    cosine[2] = [0.9, 1.0, 0.9 + 0.07 * np.log(3)]  # the last counts three times as much
+    cosine[5, 2] = np.nan
+    labels = np.array([0, 0, 0, 0, -1, 2])
+    np.testing.assert_allclose(
+        neighbours(labels, near, cosine), [1, 1 / 3, 0.75, np.nan, np.nan, 0]
+    )
+    shares = neighbour_shares(near, cosine, 3)
+    expected = [[0, 1, 0], [2 / 3, 1 / 3, 0], [0.25, 0.75, 0], [np.nan] * 3, [1, 0, 0], [0, 0, 1]]
+    np.testing.assert_allclose(shares, expected)
+    np.testing.assert_allclose(neighbour_shares(near, cosine, 2)[5], np.nan)  # a class unknown
+
+
+def test_no_neighbours_at_all():
+    empty = np.empty((3, 0))
+    assert np.isnan(neighbours(np.array([0, 1, -1]), empty.astype(int), empty)).all()
+    assert neighbour_shares(empty.astype(int), empty, 2).shape == (3, 2)

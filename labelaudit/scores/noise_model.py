@@ -7,7 +7,7 @@ the score `suspicion` is a probability, and its sum an estimate of how many labe
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,9 +76,6 @@ class NoiseModel:
         out += -np.logaddexp(0, -wrong)
         out[rows, labels] = -np.logaddexp(0, wrong[rows, labels])
         return out
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
 
 def fit_noise_model(labels: np.ndarray, logits: np.ndarray) -> NoiseModel:

@@ -10,24 +10,31 @@ SEED = 0  # of the samples that the noise model is fitted to
 Batches = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
-def suspicion(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, dict]:
-    """The probability that the given label is wrong, 0 to 1, by a model of the annotators.
+def suspicion(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The probability that the given label is wrong, 0 to 1, by a model of how labels go wrong
+    (`NoiseModel`), which is fitted here.
 
     labels: int (n,), negative for none. batches: yields (places, logits float (m, C)) of all that
-    is predicted, each time it is called. Returns float64 (n,), NaN without a given label among the
-    C classes or without a prediction; and what is to be kept: "noise_model" (see `NoiseModel`).
+    is predicted, each time it is called. Returns three (n,): the score, float64, NaN without a
+    given label among the C classes or without a prediction; the most probable class other than the
+    given one, int32, -1 where there is no score; and the probability of that, float64.
     """
     told, logits = _sample(labels, batches)
-    scores = np.full(len(labels), np.nan)
+    scores, suggested_p = np.full((2, len(labels)), np.nan)
+    suggested = np.full(len(labels), -1, np.int32)
     if not len(told):
-        return scores, {}
+        return scores, suggested, suggested_p
     model = fit_noise_model(told, logits)
     for places, logits in batches():
         given = labels[places]
         known = (given >= 0) & (given < logits.shape[1])
-        p = model.posterior(given[known], logits[known])
-        scores[places[known]] = 1 - p[np.arange(len(p)), given[known]]
-    return scores, {"noise_model": model.to_dict()}
+        at, given, rows = places[known], given[known], np.arange(known.sum())
+        p = model.posterior(given, logits[known])
+        p_given = p[rows, given]
+        p[rows, given] = 0
+        scores[at] = np.where(p_given < 0.5, 1 - p_given, p.sum(axis=1))  # exact at both ends
+        suggested[at], suggested_p[at] = p.argmax(axis=1), p.max(axis=1)
+    return scores, suggested, suggested_p
 
 
 def _sample(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
