@@ -83,7 +83,7 @@ def load(options, noise: str, seed: int, home: Path):
     from labelaudit import noise as noise_room
 
     if options.data == "digits":
-        dataset = labelaudit.load_dataset(NAME, "digits")
+        dataset = labelaudit.load_dataset("digits")
         truth = dataset.view().frame.label.copy()
     else:
         archive = first_images(Path(options.data), options.images, home)
@@ -155,13 +155,14 @@ def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
     The same net, steps, averaging and copies as ours, but nothing is left out of learning.
     """
     import torch
+    from sklearn.model_selection import StratifiedKFold
+
     from labelaudit.learn.compute import augmented_copies, choose_device, forward
     from labelaudit.learn.images import Images
     from labelaudit.learn.learner import Learner
     from labelaudit.learn.models import build_model
     from labelaudit.progress import ignore, never
     from labelaudit.scores.probability import probabilities
-    from sklearn.model_selection import StratifiedKFold
 
     torch.set_num_threads(1)
     info, device = dataset.run().info, choose_device("cpu")

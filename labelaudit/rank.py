@@ -53,9 +53,7 @@ def compute_scores(
         if score.reads == "all_logits":
             computed[score.name] = score.function(labels, batches)
         elif score.reads == "posterior":
-            # what was removed says nothing of how the other labels go wrong, and is not counted
-            told = np.where(counted, labels, MISSING)
-            computed[score.name], *suggestions = score.function(told, batches)
+            computed[score.name], *suggestions = score.function(labels, batches)
         elif score.reads == "neighbours":
             k = neighbours.how_many(labels)
             near = neighbours.of_run(kept, ids, counted, k, progress, stop)

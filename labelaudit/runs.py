@@ -226,6 +226,11 @@ class Run:
         with self._store.steady():
             return embeddings.read_some(self._frame, self._table("predictions"), as_ids(ids))
 
+    def all_embeddings(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ids, int64 (n,), and embeddings, float16 (n, D), of all samples that have one; None for
+        a run without any. They are read into memory: 2 bytes a number."""
+        return embeddings.read_all(self._frame, self._table("predictions"))
+
     def neighbours(
         self, ids: Sequence[int] | np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray] | None:
