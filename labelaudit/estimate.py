@@ -31,15 +31,13 @@ import pandas as pd
 from . import schema, verdicts
 from .dataset import Dataset
 from .errors import LabelAuditError
-from .evidence import suggestions
 from .frame import MISSING, find
 from .review import OUT, opinions
 from .schema import REMOVED
-from .scores.probability import probabilities
+from .scores.suspicion import SUSPICION
 from .verdicts import KEEP
 
-SUSPICION = "suspicion"
-SPREAD = (0.25, 0.15)  # standard deviations of a and b, of a run that says nothing of them
+SPREAD = (0.25, 0.15)  # standard deviations of a and b
 LOCAL = 0.3  # … and of h at each of its knots, logits of p; it is 0 beyond the outer ones
 KNOTS = np.array([-7.0, -5, -3, -1, 1, 3, 5])
 # Medians of f / mean p and of g, and the standard deviation of their logarithms. With half the
@@ -56,7 +54,6 @@ QUANTILES = (0.025, 0.5, 0.975)
 # the ratio); its own verdicts tell.
 CLASS_SPREAD, PAIR_SPREAD = 0.3, 0.4
 SHOWN_PAIRS = 100
-LOOKED_UP = 10_000  # samples predicted as given: of the most suspicious the next class is read
 AHEAD = 50  # samples that the advice looks ahead
 ENOUGH = 0.95  # of the wrong labels found is enough
 LEAST_YIELD = 1.0  # of the next AHEAD: fewer are not worth the time
@@ -110,7 +107,7 @@ class Estimate:
         judged = scored.bin[said.at] if len(said.at) else np.empty(0, np.int64)
         wrong = np.bincount(judged[said.wrong], minlength=BINS)
         right = np.bincount(judged[~said.wrong], minlength=BINS)
-        self._q, self._weights = _posterior(scored.logit, scored.mean, scored.spread, wrong, right)
+        self._q, self._weights = _posterior(scored.logit, scored.mean, wrong, right)
         self._expected = self._q @ self._weights  # of a sample in each bin
         # the median: the mean follows the small chance that very many are hidden
         low, self.left, high = (float(bound[0]) for bound in self._bounds(self._counts[None]))
@@ -302,9 +299,8 @@ class _Scored:
     alive: np.ndarray  # bool: with suspicion, of the label that it has now, and not removed
     logit: np.ndarray  # (BINS,), of the mean p in each
     mean: float  # of p
-    spread: tuple[float, float]
+    suggested: np.ndarray  # class that it most probably is instead; MISSING for none
     classes: list[str]
-    _suggest: object  # () -> int32 (n,)
 
     @classmethod
     def read(cls, dataset: Dataset, view) -> _Scored:
@@ -319,9 +315,7 @@ class _Scored:
         every[known] = bins
         return cls(
             frame.ids, label, every, known & (label == frame.label) & ~frame.tagged(REMOVED),
-            logit, mean,
-            tuple(run.info.get(SUSPICION, {}).get("spread", SPREAD)), run.classes,
-            lambda: _suggested(frame, run, view.fields.predictions(), label, p),
+            logit, mean, frame.number(table, "suggested", MISSING), run.classes,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -338,11 +332,6 @@ class _Scored:
         return tuple(
             np.bincount(self.bin[mask], minlength=BINS) for mask in (self.known, self.alive)
         )
-
-    @cached_property
-    def suggested(self) -> np.ndarray:
-        """Class that the run says instead, int32 (n,)."""
-        return self._suggest()
 
 
 @dataclass(frozen=True)
@@ -396,24 +385,11 @@ def _logit(p: np.ndarray) -> np.ndarray:
     return np.log(p) - np.log1p(-p)
 
 
-def _suggested(frame, run, predicted: np.ndarray, label: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """What the run predicts; of what it predicts as given the next class, where p is highest."""
-    suggested = np.where(predicted == label, MISSING, predicted).astype(np.int32)
-    same = np.flatnonzero((predicted == label) & np.isfinite(p))
-    if len(same) > LOOKED_UP:
-        same = np.sort(same[np.argpartition(-p[same], LOOKED_UP)[:LOOKED_UP]])
-    if len(same):
-        rows = frame.take(schema.table("predictions", run.id), same, ["logits"])
-        logits = rows["logits"].combine_chunks().flatten().to_numpy().reshape(len(same), -1)
-        suggested[same] = suggestions(probabilities(logits), label[same])
-    return suggested
-
-
 # --- the posterior ---
 
 
 def _posterior(
-    x: np.ndarray, mean: float, spread: tuple[float, float], wrong: np.ndarray, right: np.ndarray
+    x: np.ndarray, mean: float, wrong: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P(wrong) in each bin for DRAWS draws of the parameters, float64 (BINS, DRAWS), and their
     weights. x: logits of the bins; wrong, right: verdicts in each.
@@ -421,7 +397,7 @@ def _posterior(
     Importance sampling from a t distribution around the mode, which Fisher scoring finds: as sharp
     as the verdicts are, and right also where the posterior is skewed.
     """
-    model = _Model(x, mean, spread)
+    model = _Model(x, mean)
     used = np.flatnonzero(wrong + right)  # mostly few
     mode, information = model.mode(used, wrong[used], right[used])
     rng, size = np.random.default_rng(0), len(mode)
@@ -443,13 +419,13 @@ def _posterior(
 class _Model:
     """P(wrong) by parameters a, b, h at the knots, log(f / mean p), log g; and their prior."""
 
-    def __init__(self, x: np.ndarray, mean: float, spread: tuple[float, float]) -> None:
+    def __init__(self, x: np.ndarray, mean: float) -> None:
         local = [np.interp(x, KNOTS, row, 0, 0) for row in np.eye(len(KNOTS))]
         self._features = np.stack([np.ones(len(x)), x, *local], axis=1)
         self._mean = max(mean, 1e-9)
         K = len(KNOTS)
         self.centre = np.array([0.0, 1.0, *np.zeros(K), np.log(MISSED), np.log(DOUBTED)])
-        self.deviation = np.maximum([*spread, *np.full(K, LOCAL), RARE, RARE], 1e-3)
+        self.deviation = np.maximum([*SPREAD, *np.full(K, LOCAL), RARE, RARE], 1e-3)
 
     def _parts(self, theta: np.ndarray, bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """f and g, (m,), and the sigmoid, (bins, m), of parameters (m, P)."""

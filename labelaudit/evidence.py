@@ -13,6 +13,7 @@ from .errors import LabelAuditError
 from .frame import MISSING, Frame, as_ids
 from .runs import Run
 from .scores.probability import probabilities
+from .scores.suspicion import AMBIGUOUS, FITTING, MISLABELLED, SUSPICION, findings
 
 SHOWN_CLASSES = 5  # most probable ones
 NEIGHBOURS = 8
@@ -32,7 +33,9 @@ class Evidence:
     neighbours: list[tuple[int, str | None, float]]  # id, label, cosine similarity; nearest first
     scores: dict[str, float]
     percentiles: dict[str, float]  # share of the samples, in %, that are less suspicious
-    why: str  # one sentence
+    why: str  # a sentence or two
+    finding: str = ""  # a word of scores.suspicion.FINDINGS; "" for a run without suspicion
+    suggested_p: float | None = None  # probability that `suggested` is the true class
 
 
 def gather(
@@ -66,8 +69,9 @@ def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[s
     run, frame = dataset.run(run_name), dataset.view().frame
     with frame.store.steady():
         at = frame.positions(ids)
-        given = frame.label[at]
-        codes = dataset.view(run_name).fields.predictions()[at].copy()
+        given, fields = frame.label[at], dataset.view(run_name).fields
+        codes = fields.suggestions()[0][at]
+        codes = np.where(codes == MISSING, fields.predictions()[at], codes)
         # few: a suspect is mostly predicted otherwise; of one that is not predicted it is an error
         same = np.flatnonzero((codes == given) | (codes == MISSING))
         if len(same):
@@ -85,12 +89,18 @@ def _gather(
         given[inside] = frame.class_codes([shown[sample] for sample in ids[inside].tolist()])
     p = _probabilities(frame, run, at)
     suggested = suggestions(p, given)
+    finding = np.full(len(ids), "", object)
+    codes, likely = (values[at] for values in view.fields.suggestions())
+    if shown is None:
+        suggested = np.where(codes == MISSING, suggested, codes)
     near = run.neighbours(ids, NEIGHBOURS)
     curves = run.class_curves()
     dynamics = run.dynamics_of(ids) if shown is None else None
     names = view.score_names() if shown is None else []
     scores = {name: view.fields.number(name)[at] for name in names}
     ranks = {name: _percentiles(view, name, values) for name, values in scores.items()}
+    if SUSPICION in scores:
+        finding = findings(scores[SUSPICION], likely)
 
     def name(code: int) -> str | None:
         return None if code == MISSING else classes[code]
@@ -117,10 +127,24 @@ def _gather(
                 neighbours=neighbours,
                 scores={key: float(v[i]) for key, v in scores.items() if np.isfinite(v[i])},
                 percentiles={key: float(v[i]) for key, v in ranks.items() if np.isfinite(v[i])},
-                why=explain(name(given[i]), name(suggested[i]), best, p_given, neighbours),
+                why=_verdict(finding[i], scores, i, name(suggested[i]), likely)
+                + explain(name(given[i]), name(suggested[i]), best, p_given, neighbours),
+                finding=str(finding[i]),
+                suggested_p=float(likely[i]) if finding[i] else None,
             )
         )
     return found
+
+
+def _verdict(finding: str, scores: dict, i: int, suggested: str, likely: np.ndarray) -> str:
+    """What suspicion says of a sample, as the beginning of a sentence."""
+    if not finding:
+        return ""
+    wrong = _percent(float(scores[SUSPICION][i]))
+    begin = {MISLABELLED: "Probably mislabelled", AMBIGUOUS: "Ambiguous, two classes are plausible",
+             FITTING: "Probably right"}[finding]  # fmt: skip
+    it_is = f", {suggested} with {_percent(float(likely[i]))}" if finding != FITTING else ""
+    return f"{begin}: wrong with {wrong} probability{it_is}. "
 
 
 def explain(

@@ -20,6 +20,7 @@ from .schema import REMOVED
 from .view import View
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
+SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # of a run with suspicion
 LABEL_COLUMNS = ["id", "filepath", "label", "split", "tags"]
 
 
@@ -74,8 +75,9 @@ def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
 
 
 def _suspects_table(frame: pd.DataFrame) -> pa.Table:
-    scores = [name for name in frame.columns if frame[name].dtype.kind == "f"]
-    names = [*BEFORE_SCORES, *(name for name in scores if name != "confidence"), "tags"]
+    before = [*BEFORE_SCORES, *(name for name in SUGGESTIONS if name in frame.columns)]
+    numbers = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    names = [*before, *(name for name in numbers if name not in before), "tags"]
     return _as_text(pa.table({name: _column(frame, name) for name in names}))
 
 
@@ -86,7 +88,7 @@ def _labels_table(frame: pd.DataFrame, as_text: bool) -> pa.Table:
 
 
 _TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(
-    ["filepath", "split", "ground_truth", "predicted", "label"], pa.string()
+    ["filepath", "split", "ground_truth", "predicted", "label", "suggested", "finding"], pa.string()
 )
 
 

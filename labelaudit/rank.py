@@ -21,6 +21,7 @@ from .view import View
 
 CURVE_POINTS = 200  # of precision against number reviewed
 RANDOM = "random order"
+MOST = 0.9  # of the mistakes
 
 
 def compute_scores(
@@ -148,7 +149,8 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     k: how many suspects a person would look at; by default as many as there are mistakes. One row
     a score, the best first: average_precision (0 to 1, also called area under the precision-recall
     curve; scikit-learn's definition), precision_at_k, recall_at_k, found (mistakes among the first
-    k), k, mistakes, samples. A sample that a score says nothing of comes last in its ranking.
+    k), looks_for_90 (samples to look at until 90 % of the mistakes are found), k, mistakes,
+    samples. A sample that a score says nothing of comes last in its ranking.
     None where no mistake was injected. Of mistakes injected after training (`outdated` counts them)
     the model has seen the right labels: then the figures flatter it.
     """
@@ -161,6 +163,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     for name, mistaken in rankings:
         total = int(mistaken.sum())
         first = min(k or total, len(mistaken))
+        most = np.searchsorted(np.cumsum(mistaken), np.ceil(MOST * total)) + 1
         found = int(mistaken[:first].sum())
         rows.append(
             {
@@ -172,6 +175,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
                 "precision_at_k": found / first,
                 "recall_at_k": found / total,
                 "found": found,
+                "looks_for_90": int(most),
                 "k": first,
                 "mistakes": total,
                 "samples": len(mistaken),

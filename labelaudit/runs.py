@@ -344,7 +344,7 @@ class Run:
 
     def _kept(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
         """A column computed before, of these ids; null where it judged another label."""
-        kind = schema.scores([name]).field(name).type
+        kind = schema.scores([] if name in schema.NO_SCORES else [name]).field(name).type
         if name not in self._store.columns(self._table("scores")):
             return pa.nulls(len(ids), kind)
         rows = self._store.read(self._table("scores"), ["id", "label", name])

@@ -14,6 +14,7 @@ from .errors import LabelAuditError
 from .fields import Fields
 from .frame import MISSING, Frame, as_ids, steadily
 from .sample import Batch, Prediction, Sample
+from .scores.suspicion import SUSPICION, findings
 from .store import Store
 
 Step = tuple  # ("match_tag", "mistake"), ("sort_by", "hardness", True) …
@@ -333,6 +334,8 @@ class View:
             "predicted": named("prediction") if run else nothing,
             "confidence": self.fields.number("confidence")[positions] if run else np.nan,
         }
+        if run and SUSPICION in self.score_names():
+            columns |= self._suggestions(positions)
         columns |= {name: self.fields.number(name)[positions] for name in self.score_names()}
         table = pd.DataFrame(
             {
@@ -342,6 +345,16 @@ class View:
         )
         table["tags"] = pd.Series(_tag_lists(frame, positions), dtype=object)
         return table
+
+    def _suggestions(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        codes, p = (values[positions] for values in self.fields.suggestions())
+        suspicion = self.fields.number(SUSPICION)[positions]
+        names = np.array([*self.frame.classes, None], object)
+        return {
+            "suggested": names[codes],
+            "suggested_p": p,
+            "finding": findings(suspicion, p).astype(object),
+        }
 
     def _then(self, *step) -> View:
         return replace(self, steps=(*self.steps, step))

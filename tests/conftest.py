@@ -63,19 +63,6 @@ def audited(audited_home, home) -> labelaudit.Dataset:
     return labelaudit.load_dataset("digits")
 
 
-def write_suspicion(dataset: labelaudit.Dataset) -> None:
-    """Give the latest run a suspicion of each sample: high where it predicts another class."""
-    view = dataset.view()
-    p = np.clip(view.fields.number("self_confidence"), 1e-4, 0.999) ** 3
-    dataset.run().write_scores(view.ids, view.frame.label, {"suspicion": p})
-
-
-@pytest.fixture
-def estimated(audited) -> labelaudit.Dataset:
-    write_suspicion(audited)
-    return audited
-
-
 @pytest.fixture
 def digits(home) -> labelaudit.Dataset:
     return labelaudit.load_dataset("digits")

@@ -231,8 +231,8 @@ def test_verdicts_are_applied_and_taken_back(page, server, audited):
     playwright.expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
 
 
-def test_how_many_are_left_is_said_after_each_verdict(page, server, estimated):
-    ids = make_queue(estimated, QueueFilter(checks=True), user()).ids.tolist()
+def test_how_many_are_left_is_said_after_each_verdict(page, server, audited):
+    ids = make_queue(audited, QueueFilter(checks=True), user()).ids.tolist()
     page.goto(f"{server}/review")
     line = page.locator(".estimate")
     playwright.expect(line).to_contain_text("of 1,797 labels are wrong; the next 50 are expected")

@@ -203,12 +203,12 @@ def test_verdicts_are_listed_applied_and_taken_back(audited):
     assert "no change 9" in cli("history", "digits", "--return-to", 9, code=1).output
 
 
-def test_the_estimate_is_printed_before_and_after_review(estimated):
+def test_the_estimate_is_printed_before_and_after_review(audited):
     text = cli("estimate", "digits").stdout
     assert re.match(r"An estimated \d+ \(\d+ to \d+\) of 1,797 labels are wrong; the next 50", text)
     assert "Before any review" not in text
-    ids = estimated.view().sort_by("suspicion", reverse=True).ids
-    labelaudit.Review(estimated, "ann").decide(ids[:7], "remove")
+    ids = audited.view().sort_by("suspicion", reverse=True).ids
+    labelaudit.Review(audited, "ann").decide(ids[:7], "remove")
     assert "Reviewers have found 7 of an estimated" in cli("estimate", "digits").stdout
     data = json.loads(cli("estimate", "digits", "--run", "run-1", "--json").stdout)
     assert (data["found"], data["reviewed"], data["open"], data["stop"]) == (7, 7, 1790, False)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import write_suspicion
 
-from labelaudit import LabelAuditError, Review, apply_verdicts, estimate_wrong
+from labelaudit import (
+    LabelAuditError,
+    Review,
+    apply_verdicts,
+    compute_scores,
+    estimate_wrong,
+)
 from labelaudit.estimate import BINS, Estimate, _binned, _Found, _Scored
 
 
@@ -30,8 +35,7 @@ def look(p: np.ndarray, wrong: np.ndarray, first: int, checks: int, rng) -> Esti
     n, labels = len(p), np.zeros(len(p), np.int32)
     there = np.ones(n, bool)
     scored = _Scored(
-        np.arange(n), labels, bins, there, at_bin, mean, (0.25, 0.15), ["a", "b"],
-        lambda: np.ones(n, np.int32),
+        np.arange(n), labels, bins, there, at_bin, mean, np.ones(n, np.int32), ["a", "b"],
     )  # fmt: skip
     order = np.argsort(-p)
     at = np.sort(np.concatenate([order[:first], rng.permutation(order[first:])[:checks]]))
@@ -168,72 +172,72 @@ def test_words():
 # --- in a dataset ---
 
 
-def test_verdicts_count_while_they_stand_and_agree(estimated):
-    view = estimated.view().sort_by("suspicion", reverse=True)
+def test_verdicts_count_while_they_stand_and_agree(audited):
+    view = audited.view().sort_by("suspicion", reverse=True)
     first, second, third, fourth = view.head(4)
-    before = estimate_wrong(estimated)
-    assert before is estimate_wrong(estimated)  # nothing changed
+    before = estimate_wrong(audited)
+    assert before is estimate_wrong(audited)  # nothing changed
     assert (before.found, before.reviewed) == (0, 0)
-    ann, bob = Review(estimated, "ann"), Review(estimated, "bob")
+    ann, bob = Review(audited, "ann"), Review(audited, "bob")
     ann.decide(first.id, "relabel", first.prediction.label)
     ann.decide(second.id, "remove")
     ann.decide(third.id, "unsure")
-    found = estimate_wrong(estimated)
+    found = estimate_wrong(audited)
     assert (found.found, found.reviewed, found.open) == (2, 2, before.open - 2)
     assert found.expected_in([first.id, second.id]) == 0
     assert found.expected_in([third.id]) > 0.5
     assert found.expected_in([third.id, 10**9]) == found.expected_in([third.id])
     bob.decide(second.id, "keep")  # they disagree
-    assert (estimate_wrong(estimated).found, estimate_wrong(estimated).reviewed) == (1, 1)
+    assert (estimate_wrong(audited).found, estimate_wrong(audited).reviewed) == (1, 1)
     bob.undo()
     ann.decide(fourth.id, "keep")
-    kept = estimate_wrong(estimated)
+    kept = estimate_wrong(audited)
     assert (kept.found, kept.reviewed) == (2, 3)
     assert kept.left < found.left
     ann.undo()
-    assert estimate_wrong(estimated).wrong == found.wrong
-    assert estimate_wrong(estimated, reviewed=False).wrong == before.wrong
+    assert estimate_wrong(audited).wrong == found.wrong
+    assert estimate_wrong(audited, reviewed=False).wrong == before.wrong
 
 
-def test_what_is_applied_still_counts_as_found(estimated):
-    samples = estimated.view().sort_by("suspicion", reverse=True).head(30)
-    review = Review(estimated, "ann")
+def test_what_is_applied_still_counts_as_found(audited):
+    samples = audited.view().sort_by("suspicion", reverse=True).head(30)
+    review = Review(audited, "ann")
     for sample in samples[:28]:
         review.decide(sample.id, "relabel", sample.prediction.label)
     review.decide([sample.id for sample in samples[28:]], "remove")
-    found = estimate_wrong(estimated)
-    apply_verdicts(estimated)
-    after = estimate_wrong(estimated)
+    found = estimate_wrong(audited)
+    apply_verdicts(audited)
+    after = estimate_wrong(audited)
     for name in ("found", "reviewed", "open", "wrong", "low", "high"):
         assert getattr(after, name) == getattr(found, name), name
     # scored again, these labels are right and decided: neither wrong nor left
-    write_suspicion(estimated)
-    again = estimate_wrong(estimated)
+    compute_scores(audited)
+    again = estimate_wrong(audited)
     assert (again.found, again.open) == (30, found.open)
 
 
-def test_what_was_taken_out_or_relabelled_by_hand_is_not_waited_for(estimated):
-    before = estimate_wrong(estimated)
-    ids = estimated.view().sort_by("suspicion", reverse=True).ids
-    estimated.tag(ids[:5], "removed")
-    estimated.set_labels(ids[5:8], "1")
-    after = estimate_wrong(estimated)
-    changed = 8 - sum(label == "1" for label in estimated.view().select(ids[5:8]).values(
+def test_what_was_taken_out_or_relabelled_by_hand_is_not_waited_for(audited):
+    before = estimate_wrong(audited)
+    ids = audited.view().sort_by("suspicion", reverse=True).ids
+    audited.tag(ids[:5], "removed")
+    audited.set_labels(ids[5:8], "1")
+    after = estimate_wrong(audited)
+    changed = 8 - sum(label == "1" for label in audited.view().select(ids[5:8]).values(
         "original_label"))  # fmt: skip
     assert after.open == before.open - changed
     assert after.left < before.left - 3
     assert after.found == 0
 
 
-def test_by_class_and_pair_it_is_the_same_sum(estimated):
-    view = estimated.view().sort_by("suspicion", reverse=True)
+def test_by_class_and_pair_it_is_the_same_sum(audited):
+    view = audited.view().sort_by("suspicion", reverse=True)
     first = view.head(1)[0]
-    Review(estimated, "ann").decide(first.id, "relabel", first.prediction.label)
-    found = estimate_wrong(estimated)
+    Review(audited, "ann").decide(first.id, "relabel", first.prediction.label)
+    found = estimate_wrong(audited)
     classes, pairs = found.by_class, found.by_pair
     assert classes["wrong"].sum() == pytest.approx(found.wrong)
-    assert classes["samples"].sum() == len(estimated)
-    assert set(classes["class"]) == set(estimated.classes)
+    assert classes["samples"].sum() == len(audited)
+    assert set(classes["class"]) == set(audited.classes)
     assert (classes["wrong"].diff().dropna() <= 0).all()
     for table in (classes, pairs):
         assert (table["low"] <= table["wrong"] + 1).all()
@@ -247,12 +251,12 @@ def test_by_class_and_pair_it_is_the_same_sum(estimated):
     assert classes.set_index("class").loc[first.ground_truth, "found"] == 1
 
 
-def test_the_verdicts_on_a_class_tell_of_that_class(estimated):
-    given = estimate_wrong(estimated).by_class["class"].iloc[0]
-    ids = estimated.view().match(label=given).sort_by("suspicion", reverse=True).ids[:20]
-    before = estimate_wrong(estimated).by_class.set_index("class")["wrong"]
-    Review(estimated, "ann").decide(ids, "keep")
-    after = estimate_wrong(estimated).by_class.set_index("class")["wrong"]
+def test_the_verdicts_on_a_class_tell_of_that_class(audited):
+    given = estimate_wrong(audited).by_class["class"].iloc[0]
+    ids = audited.view().match(label=given).sort_by("suspicion", reverse=True).ids[:20]
+    before = estimate_wrong(audited).by_class.set_index("class")["wrong"]
+    Review(audited, "ann").decide(ids, "keep")
+    after = estimate_wrong(audited).by_class.set_index("class")["wrong"]
     assert after[given] / before[given] < after.drop(given).sum() / before.drop(given).sum()
 
 

@@ -14,7 +14,6 @@ from labelaudit.dataset import create_dataset
 from labelaudit.errors import LabelAuditError
 from labelaudit.export import suspects_csv, write_labels, write_suspects
 from labelaudit.rank import suspects
-from labelaudit.scores import SCORES
 
 
 @given(st.text(max_size=12))
@@ -41,7 +40,8 @@ def test_suspects_csv_has_all_rows_in_order(audited, tmp_path):
     with (tmp_path / "s.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert list(read[0]) == [
-        "id", "filepath", "split", "ground_truth", "predicted", "confidence", *SCORES, "tags",
+        "id", "filepath", "split", "ground_truth", "predicted", "confidence", "suggested",
+        "suggested_p", "finding", *audited.run().score_names(), "tags",
     ]  # fmt: skip
     assert [int(row["id"]) for row in read] == view.ids.tolist()
     values = [float(row["mistakenness"]) for row in read]

@@ -29,14 +29,17 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
     recorded = run.dynamics(audited.view().ids)
     margin, p_label = recorded.margin, recorded.p_label
     near = neighbours.of_run(run, frame.ids, np.ones(len(audited), bool), 50)
-    for name, score in SCORES.items():
+    batches = lambda: [(np.arange(len(audited)), logits)]  # noqa: E731
+    for name in run.score_names():
+        score = SCORES[name]
         arguments = {
             "logits": (frame.label, logits),
-            "all_logits": (frame.label, lambda: [(np.arange(len(audited)), logits)]),
+            "all_logits": (frame.label, batches), "posterior": (frame.label, batches),
             "margin": (margin,), "p_label": (p_label,),
             "neighbours": (frame.label, frame.label[near[0]], near[1]),
         }  # fmt: skip
         expected = score.function(*arguments[score.reads])
+        expected = expected[0] if score.reads == "posterior" else expected
         np.testing.assert_array_equal(audited.view().values(name), expected)
         assert np.isfinite(expected).all()
 
@@ -117,8 +120,8 @@ def test_evaluation_is_scikit_learns(audited):
     table = evaluate(audited.view()).set_index("score")
     frame = audited.view().to_pandas()
     mistaken = frame.tags.map(lambda tags: "mistake" in tags)
-    assert set(table.index) == set(SCORES)
-    for name in SCORES:
+    assert set(table.index) == set(audited.run().score_names())
+    for name in table.index:
         expected = average_precision_score(mistaken, frame[name])
         assert table.average_precision[name] == pytest.approx(expected, abs=1e-3)
         first = frame[name].rank(ascending=False, method="first") <= mistaken.sum()
@@ -136,7 +139,7 @@ def test_curves_end_at_the_share_of_mistakes(audited):
     ends = curves.sort_values("reviewed").groupby("score").tail(1)
     np.testing.assert_allclose(ends.precision, 359 / 1797)
     assert (ends.reviewed == 1797).all()
-    assert set(curves.score) == {*SCORES, "random order"}
+    assert set(curves.score) == {*audited.run().score_names(), "random order"}
     table = evaluate(audited.view()).set_index("score")
     aum = curves[curves.score == "aum"].set_index("reviewed").precision
     at_k = aum.iloc[np.abs(aum.index - 359).argmin()]

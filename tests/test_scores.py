@@ -93,12 +93,16 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
         elif score.reads == "all_logits":
             three = np.array([[8.0, 0, 0], [0, 8.0, 0], [0, 5.0, 0]])  # one that has class 1
             fits, contradicts, _ = score.function(np.array([0, 0, 1]), as_batches(three))
+        elif score.reads == "posterior":
+            given, rows = np.repeat([0, 1, 2], 20), 8 * np.eye(3)[np.repeat([0, 1, 2], 20)]
+            given[0] = 1  # of sixty samples one contradicts its label
+            (contradicts, fits), *_ = (some[:2] for some in score.function(given, as_batches(rows)))
         elif score.reads == "neighbours":
             near = np.array([[0, 0, 0], [1, 1, 0]])
             fits, contradicts = score.function(labels, near, np.full((2, 3), 0.9))
-        elif score.reads == "margin":
+        elif score.reads.endswith("margin"):
             fits, contradicts = score.function(np.array([[8.0, -8.0]]))
-        elif score.reads == "p_label":
+        elif score.reads.endswith("p_label"):
             fits, contradicts = score.function(np.array([[0.99, 0.01]]))
         else:
             fits, contradicts = score.function(labels, np.array([[8.0, 0, 0], [1, 1, 1]]))
@@ -115,7 +119,7 @@ def test_extreme_logits_stay_finite():
 
 
 def test_the_default_is_the_best_that_is_there():
-    assert default_score(list(SCORES)[::-1]) == "self_confidence"
+    assert default_score(list(SCORES)[::-1]) == "suspicion"
     assert default_score(["hardness", "mistakenness"]) == "mistakenness"
     assert default_score([]) is None
 

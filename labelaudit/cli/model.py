@@ -36,6 +36,9 @@ def training_options(command):
         click.option("--image-size", type=int,
                      help="Pixels a side.  [default: as the images are, at most 64 or 224]"),
         click.option("--learning-rate", type=float, help="Peak.  [default: 0.1; backbones 0.01]"),
+        click.option("--folds", default=defaults.folds,
+                     help="K > 1: K models, so that each sample is also judged by one that did not "
+                     "learn it; takes K - 1 times as long."),
         click.option("--device", default=defaults.device, help="auto, cpu, cuda, mps …"),
         click.option("--training-seed", type=click.IntRange(min=0), default=defaults.seed,
                      help="Of the model's start."),
@@ -45,10 +48,10 @@ def training_options(command):
     return command
 
 
-def _config(model, epochs, batch_size, image_size, learning_rate, device, training_seed):
+def _config(model, epochs, batch_size, image_size, learning_rate, folds, device, training_seed):
     return TrainConfig(
         model=model, epochs=epochs, batch_size=batch_size, image_size=image_size,
-        learning_rate=learning_rate, device=device, seed=training_seed,
+        learning_rate=learning_rate, folds=folds, device=device, seed=training_seed,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset import Dataset
+from ..duplicates import duplicates
 from ..errors import LabelAuditError
 from ..frame import MISSING, Frame
 from ..schema import HELD_OUT_SPLITS, REMOVED
@@ -82,7 +83,9 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     ids, labels = frame.ids[positions], frame.label[positions].astype(np.int64)
     learned = np.searchsorted(positions, chosen)
     fold = np.full(len(ids), HELD_OUT, np.int8)
-    fold[learned] = _folds(labels[learned], ids[learned], config)
+    known = duplicates(Dataset(frame.store.name)) if config.folds > 1 else None
+    groups = ids[learned] if known is None else known.group_of(ids[learned])
+    fold[learned] = _folds(labels[learned], groups, config)
     return Plan(frame, frame.classes, ids, labels, learned,
                 np.searchsorted(positions, held_out), fold, config.folds)  # fmt: skip
 

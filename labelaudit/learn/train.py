@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..dataset import Dataset
+from ..duplicates import find_duplicates
 from ..errors import LabelAuditError, StoppedError
 from ..frame import BEGUN
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
@@ -44,7 +45,9 @@ def train(
     view all of it, with the dataset's held-out splits that are not in the view. Where there is no
     such split, or nothing but it, a share of the samples is held out. After every epoch the
     logits of all of them, learned or held out, are taken in evaluation mode: margin and p(label)
-    go to the run.
+    go to the run. With config.folds = K > 1 that many models learn, each all folds but one, and
+    what the one that did not learn a sample says of it is recorded beside (`Dynamics.out_margin`);
+    duplicates, which are looked for first, lie in one fold.
 
     run: its name, by default the next free one; an earlier run of that name is replaced once
     this one is finished.
@@ -55,6 +58,9 @@ def train(
     """
     config = config or TrainConfig()
     plan = make_plan(target, config)
+    if config.folds > 1:  # a copy in another fold would give the label away
+        find_duplicates(Dataset(plan.frame.store.name), progress, stop)
+        plan = make_plan(target, config)
     if run is not None:
         refuse_second_training(plan.frame, run)
     device = choose_device(config.device)

@@ -19,7 +19,7 @@ from .mistakenness import mistakenness
 from .neighbours import neighbours
 from .normalized_margin import normalized_margin
 from .self_confidence import self_confidence
-from .suspicion import suspicion
+from .suspicion import SUSPICION, suspicion
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Score:
 SCORES: dict[str, Score] = {
     score.name: score
     for score in [
-        Score("suspicion", "Suspicion", "How probable it is that the given label is wrong, by a "
+        Score(SUSPICION, "Suspicion", "How probable it is that the given label is wrong, by a "
               "model of how labels go wrong here.", "posterior", 0.1, suspicion),
         Score("self_confidence", "Self-confidence", "The trained model gives the given class "
               "little probability.", "logits", None, self_confidence),

@@ -6,7 +6,10 @@ import numpy as np
 
 from .noise_model import fit_noise_model, most_rows
 
+SUSPICION = "suspicion"
 SEED = 0  # of the samples that the noise model is fitted to
+PLAUSIBLE = 0.2  # a class that is this probable is not to be ruled out
+MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitting")
 Batches = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
@@ -35,6 +38,18 @@ def suspicion(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndar
         scores[at] = np.where(p_given < 0.5, 1 - p_given, p.sum(axis=1))  # exact at both ends
         suggested[at], suggested_p[at] = p.argmax(axis=1), p.max(axis=1)
     return scores, suggested, suggested_p
+
+
+def findings(scores: np.ndarray, suggested_p: np.ndarray) -> np.ndarray:
+    """What each suspicion comes down to, str (n,): the given class is implausible ("mislabelled"),
+    both it and another one are plausible ("ambiguous"), or only it is ("fitting"); "" for NaN.
+
+    scores, suggested_p: float (n,), see `suspicion`.
+    """
+    implausible, other = 1 - scores < PLAUSIBLE, suggested_p >= PLAUSIBLE
+    names = np.array([*FINDINGS, ""])
+    which = np.where(implausible, 0, np.where(other, 1, 2))
+    return names[np.where(np.isnan(scores), len(FINDINGS), which)]
 
 
 def _sample(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,12 @@ with st.sidebar:
         )  # fmt: skip
         rate = st.number_input("Learning rate", 1e-5, 10.0, None, format="%.4f",
                                placeholder="0.1" if model == SMALL else "0.01")  # fmt: skip
+        folds = st.number_input(
+            "Folds", 1, 20, defaults.folds,
+            help="1: one model learns all. More: as many models, each of all images but its fold, "
+            "so that every image is also judged by a model that never saw its label. Takes longer, "
+            "and each model learns from fewer images.",
+        )  # fmt: skip
         seed = st.number_input("Seed", 0, value=defaults.seed)
         device = st.selectbox("Device", ["auto", "cpu", "cuda", "mps"])
     run = st.text_input("Name of the run", placeholder="run-1, run-2 …") or None
@@ -49,7 +55,7 @@ status = jobs.show(dataset.name, ["train"], trained)
 if status != jobs.ACTIVE and st.button("Train", type="primary", icon=":material/play_arrow:"):
     config = {
         "model": model, "epochs": epochs, "batch_size": batch_size, "image_size": image_size,
-        "learning_rate": rate, "seed": seed, "device": device,
+        "learning_rate": rate, "folds": folds, "seed": seed, "device": device,
     }  # fmt: skip
     jobs.begin("train", dataset.name, run=run, split=None if split == usual else split,
                config=config)  # fmt: skip

@@ -60,7 +60,14 @@ def show_rehearsal(table, curves) -> None:
     )
     charts.precision_curves(curves, int(best["mistakes"]), score)
     number = st.column_config.NumberColumn
-    columns = ["score", "average_precision", "precision_at_k", "recall_at_k", "found"]
+    columns = [
+        "score",
+        "average_precision",
+        "precision_at_k",
+        "recall_at_k",
+        "found",
+        "looks_for_90",
+    ]
     st.dataframe(
         table.assign(score=table["score"].map(lambda name: SCORES[name].title))[columns],
         hide_index=True, width="stretch",
@@ -69,6 +76,7 @@ def show_rehearsal(table, curves) -> None:
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
             "found": number("found"),
+            "looks_for_90": number("images to look at for 90 %"),
         },
     )  # fmt: skip
 
