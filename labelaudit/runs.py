@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from . import dynamics, embeddings, home, schema
 from .dynamics import Dynamics
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, GONE, MISSING, Frame, as_ids, find
+from .frame import BEGUN, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
@@ -56,6 +56,11 @@ class Run:
     @property
     def classes(self) -> list[str]:
         return self.info["classes"]
+
+    @property
+    def is_first_look(self) -> bool:
+        """Whether it was made without training, and has no model."""
+        return FIRST_LOOK in self.info
 
     def weights(self) -> bytes:
         """The model's weights in the safetensors format."""
@@ -225,6 +230,11 @@ class Run:
         without any. Raises LabelAuditError for an id that does not exist."""
         with self._store.steady():
             return embeddings.read_some(self._frame, self._table("predictions"), as_ids(ids))
+
+    def all_embeddings(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ids, int64 (n,), and embeddings, float16 (n, D), of all samples that have one; None for
+        a run without any. They are read into memory: 2 bytes a number."""
+        return embeddings.read_all(self._frame, self._table("predictions"))
 
     def neighbours(
         self, ids: Sequence[int] | np.ndarray, k: int
