@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
     "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "inject_noise", "list_changes",
+    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "inject_noise", "list_changes",
     "list_datasets", "load_arrays", "load_dataset", "load_model", "make_queue",
     "pending_decisions", "predict", "restore_noise", "resume_audit", "resume_training",
     "return_to", "suspects", "train", "write_labels", "write_suspects",
@@ -38,6 +38,7 @@ _HOMES = {
     "estimate_wrong": "estimate",
     "evaluate": "rank",
     "find_duplicates": "duplicates",
+    "first_look": "learn.first_look",
     "inject_noise": "noise:inject",
     "list_changes": "history",
     "list_datasets": "dataset",

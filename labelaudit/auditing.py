@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from .errors import StoppedError
 from .export import write_suspects
 from .frame import FINISHED
 from .home import check_name
+from .learn.config import FIRST_LOOK_RUN as LOOK
 from .learn.config import TrainConfig
 from .learn.plan import Plan, make_plan
 from .progress import ProgressCallback, StopCheck, ignore, never
@@ -23,6 +24,7 @@ from .scores import SCORES
 from .sources import load_dataset
 from .view import View
 
+LOOKED_AT = 20_000  # samples up to which a first look comes before training: a minute or less
 SHOWN = 10  # suspects in the printed result
 
 
@@ -110,6 +112,7 @@ def audit(
     config: TrainConfig | None = None,
     score: str | None = None,
     k: int | None = None,
+    first_look: bool = True,
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
     keep_going: bool = True,
@@ -119,7 +122,9 @@ def audit(
     dataset: a Dataset, the name of one, or a zoo name. noise: share of labels to make wrong first
     (0 to 1); None audits the labels as they are, and says how well any noise injected before was
     found. run, config: as in `train`. score: what ranks the suspects, by default the best that the
-    run has. k: suspects counted in the evaluation, by default as many as there are mistakes.
+    run has. first_look: make the run `first-look` before training, so that its suspects can be
+    reviewed meanwhile (up to LOOKED_AT samples).
+    k: suspects counted in the evaluation, by default as many as there are mistakes.
     A stop during training audits with the epochs that are finished; without keep_going it raises
     StoppedError, and `resume_audit` does that later.
     """
@@ -143,6 +148,10 @@ def audit(
     if noise is not None:
         report = noise_room.inject(dataset, noise, noise_kind, seed)
         clock.lap("noise")
+    if first_look and run != LOOK and len(dataset) <= LOOKED_AT:
+        look = take_first_look(dataset, progress=progress, stop=stop)
+        progress = _with_look(progress, look)
+        clock.lap("first look")
     trained = train(dataset, run, config, progress, stop)
     clock.lap("train")
     stop = _heard(trained, stop, keep_going)
@@ -181,6 +190,25 @@ def resume_audit(
     stop = stop if is_trained else _heard(trained, stop, keep_going)
     plan = make_plan(dataset, TrainConfig.from_dict(trained.info["config"]))
     return _Walk(dataset, trained, plan, None, clock, progress, stop).finish(score, k)
+
+
+def take_first_look(
+    dataset: Dataset,
+    run: str = LOOK,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> dict:
+    """A first look with its scores. Returns its run's name and how many suspects it has."""
+    from .learn.first_look import first_look
+
+    first_look(dataset, run, progress, stop)
+    compute_scores(dataset, run, progress=progress, stop=stop)
+    return {"run": run, "suspects": len(suspects(dataset, run))}
+
+
+def _with_look(progress: ProgressCallback, look: dict) -> ProgressCallback:
+    """The same, and every report says that the first look can be reviewed."""
+    return lambda report: progress(replace(report, first_look=look))
 
 
 def _heard(trained: Run, stop: StopCheck, keep_going: bool) -> StopCheck:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from . import changelog, edits, home, schema
 from .errors import LabelAuditError
-from .frame import Frame
+from .frame import FIRST_LOOK, Frame
 from .intake import Intake
 from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
@@ -92,6 +92,11 @@ class Dataset:
         return [run["name"] for run in self._frame.runs]
 
     @property
+    def trained_runs(self) -> list[str]:
+        """Names of the runs that are no first looks, oldest first."""
+        return [run["name"] for run in self._frame.runs if FIRST_LOOK not in run]
+
+    @property
     def unfinished_runs(self) -> list[str]:
         """Names of the runs whose training was cut short after an epoch or more, oldest first.
 
@@ -100,7 +105,8 @@ class Dataset:
         return [run.name for run in unfinished_runs(self._frame)]
 
     def run(self, name: str | None = None) -> Run:
-        """A run by name; without one, the latest that has predictions."""
+        """A run by name; without one, the latest that has predictions; a first look only where
+        there is no other."""
         return Run(
             self._frame, self._frame.run_info(name or self.view().fields.run_info()["name"])["id"]
         )

@@ -26,6 +26,7 @@ CACHED_SELECTIONS = 16
 BLOCK_ROWS = 1_000_000  # read at once of the ids of a table of blocks
 SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
+FIRST_LOOK = "first_look"  # in what a run says of itself: it was made without training
 
 
 def steadily(method: Callable):
@@ -119,8 +120,8 @@ class Frame:
         )
 
     def latest_run(self) -> dict | None:
-        """The last run that has predictions."""
-        for run in reversed(self.runs):
+        """The last run that has predictions; a first look only where there is no other."""
+        for run in sorted(self.runs, key=lambda run: (FIRST_LOOK in run, -run["id"])):
             if self.store.exists(schema.table("predictions", run["id"])):
                 return run
         return None

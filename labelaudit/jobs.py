@@ -127,6 +127,7 @@ class Job:
         told = {
             "load": "{samples:,} samples",
             "train": "{run}: {epochs} of {of} epochs",
+            "look": "{run}: {suspects:,} suspects",
             "predict": "{run}: {predicted:,} samples predicted",
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",

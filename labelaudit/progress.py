@@ -24,6 +24,7 @@ class Progress:
     accuracy: float | None = None
     curves: list[dict] = field(default_factory=list)  # one row a finished epoch
     run: dict | None = None  # that is being written: id, name, checkpoint (a path)
+    first_look: dict | None = None  # that is ready to review: run (its name), suspects
 
     def to_dict(self) -> dict:
         return asdict(self)

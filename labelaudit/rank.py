@@ -74,7 +74,7 @@ def compute_scores(
         )
     if dynamics is not None:
         same = dynamics.labels == labels  # margins of another label say nothing of this one
-        in_folds = kept.info["config"].get("folds", 1) > 1
+        in_folds = kept.info.get("config", {}).get("folds", 1) > 1
         for score in of_dynamics:
             if not score.reads.startswith(OUT_OF_SAMPLE) or in_folds:
                 values = score.function(getattr(dynamics, score.reads))

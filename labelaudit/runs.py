@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from . import dynamics, embeddings, home, schema
 from .dynamics import Dynamics
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, GONE, MISSING, Frame, as_ids, find
+from .frame import BEGUN, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
@@ -56,6 +56,11 @@ class Run:
     @property
     def classes(self) -> list[str]:
         return self.info["classes"]
+
+    @property
+    def is_first_look(self) -> bool:
+        """Whether it was made without training, and has no model."""
+        return FIRST_LOOK in self.info
 
     def weights(self) -> bytes:
         """The model's weights in the safetensors format."""

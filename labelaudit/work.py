@@ -50,6 +50,13 @@ def _train(
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
+def _look(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+    from .auditing import take_first_look
+    from .dataset import Dataset
+
+    return take_first_look(Dataset(dataset), progress=progress, stop=stop)
+
+
 def _predict(
     dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True
 ) -> dict:
@@ -111,6 +118,7 @@ def _run(data, resumed: dict):
 # Those that take `resumed` can go on with the run that an earlier job was making.
 KINDS: dict[str, Callable[..., dict]] = {
     "load": _load,
+    "look": _look,
     "train": _train,
     "predict": _predict,
     "score": _score,

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from labelaudit import Dataset, Review, estimate_wrong, jobs, list_datasets, suspects
+from labelaudit.auditing import take_first_look
 from labelaudit.scores import SCORES
 
 REPO = Path(__file__).resolve().parents[1]
@@ -173,6 +174,19 @@ def test_results_filter_and_page_through_all(audited):
     hardest = audited.view().sort_by("hardness", reverse=True).head(1)[0]
     assert f'title="id {hardest.id}\n' in html(no_error(app))
     assert len(app.dataframe[-1].value) == len(audited.run().score_names())  # the rehearsal
+
+
+def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(audited):
+    take_first_look(audited)
+    app = open_page("suspects/results")
+    assert box(app, "Run").value == "run-1"
+    counted = len(suspects(audited, "run-1", "confident_learning"))
+    assert f"cleanlab counts {counted:,} wrong labels" in texts(app)
+    assert "without training" not in texts(app)
+    box(app, "Run").set_value("first-look").run()
+    assert "without training: a trained model ranks better" in texts(no_error(app))
+    assert "first-look" not in box(open_page("model/predict"), "Run").options
+    assert "first-look" not in texts(no_error(open_page("model/train")))
 
 
 def test_the_dataset_page_filters(audited):

@@ -6,7 +6,7 @@ import click
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError
-from ..learn.config import MODELS, SMALL, TrainConfig
+from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import load_dataset
 from .base import (
@@ -53,6 +53,24 @@ def _config(model, epochs, batch_size, image_size, learning_rate, folds, device,
         model=model, epochs=epochs, batch_size=batch_size, image_size=image_size,
         learning_rate=learning_rate, folds=folds, device=device, seed=training_seed,
     )  # fmt: skip
+
+
+@main.command(
+    "first-look",
+    short_help="Find suspects in seconds, without training.",
+    **example("labelaudit first-look digits"),
+)
+@click.argument("dataset")
+@click.option("--run", default=FIRST_LOOK_RUN, help="Name of the run to write.")
+@json_option
+def first_look(dataset, run, as_json) -> None:
+    """Predict every sample of DATASET by all the others, without training, and score that: some
+    suspects to review while a model trains. It ranks less well than a trained model."""
+    from ..auditing import take_first_look
+
+    look = take_first_look(load_dataset(dataset), run, Bar(), Interrupt())
+    text = f"{look['run']}: {look['suspects']:,} suspects; `labelaudit suspects {dataset} --run "
+    emit(as_json, look, f"{text}{look['run']}` lists them")
 
 
 @main.command(
@@ -150,15 +168,19 @@ def score(dataset, run, names, as_json) -> None:
 @click.option("-k", type=click.IntRange(min=1),
               help="Suspects to count in.  [default: number of mistakes]")  # fmt: skip
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write the suspects here.")
+@click.option("--first-look/--no-first-look", default=True,
+              help="Find suspects without training first, to be reviewed meanwhile.")  # fmt: skip
 @json_option
-def audit(dataset, rate, noise_kind, seed, run, by, k, csv_file, as_json, **options) -> None:
+def audit(
+    dataset, rate, noise_kind, seed, run, by, k, csv_file, first_look, as_json, **options
+) -> None:
     """The whole walk over DATASET: load, (inject mistakes,) train, predict, score, rank."""
     from ..auditing import audit as run_audit
 
     bar = Bar()
     result = run_audit(
         dataset, noise=rate, noise_kind=noise_kind, seed=seed, run=run, config=_config(**options),
-        score=by, k=k, progress=bar, stop=Interrupt(),
+        score=by, k=k, first_look=first_look, progress=bar, stop=Interrupt(),
     )  # fmt: skip
     bar.close()
     emit(as_json, result.to_dict(), str(result))

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 from ..errors import LabelAuditError
 
+FIRST_LOOK_RUN = "first-look"  # what a run without training is called
 SMALL = "small"
 SMALL_SIZES = (16, 64)  # pixels a side that the small net can work with, and is fast with
 # torchvision networks whose last layer can be resized by `num_classes`

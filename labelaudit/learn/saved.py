@@ -33,7 +33,7 @@ def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Modul
 def newest_run(dataset: Dataset, name: str | None = None) -> Run:
     """The run of this name; without one, the one that was trained last."""
     if name is None:
-        names = dataset.runs
+        names = dataset.trained_runs
         if not names:
             raise LabelAuditError(f"dataset {dataset.name!r} has no run yet: train first.")
         name = names[-1]
@@ -42,8 +42,9 @@ def newest_run(dataset: Dataset, name: str | None = None) -> Run:
 
 def load_weights(kept: Run) -> torch.nn.Module:
     """A run's model, or the Ensemble of those of its folds, on the CPU in evaluation mode."""
+    weights = kept.weights()  # first: a run without a model has no config either
     config = TrainConfig.from_dict(kept.info["config"])
     models = [build_model(config, len(kept.classes)) for _ in range(config.folds)]
     model = models[0] if config.folds == 1 else Ensemble(models)
-    model.load_state_dict(safetensors.torch.load(kept.weights()))
+    model.load_state_dict(safetensors.torch.load(weights))
     return model.eval()

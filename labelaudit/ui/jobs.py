@@ -83,9 +83,11 @@ def show(
 
 
 def scored_runs(dataset: Dataset, title: str) -> list[str]:
-    """Names of the runs that have scores, latest first. Where there is none the page ends here, and
-    says what to do."""
-    runs = [name for name in dataset.runs[::-1] if dataset.run(name).score_names()]
+    """Names of the runs that have scores, latest first, and a first look last. Where there is none
+    the page ends here, and says what to do."""
+    trained = dataset.trained_runs
+    looks = [name for name in dataset.runs if name not in trained]
+    runs = [name for name in [*trained[::-1], *looks] if dataset.run(name).score_names()]
     if not runs:
         st.title(title)
         show_running(dataset.name)
@@ -142,6 +144,12 @@ def _progress(job: Job, with_log: bool = False) -> None:
             asked = job.stop_asked
             st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
                       disabled=asked, on_click=job.stop)  # fmt: skip
+        if progress and (look := progress.get("first_look")):
+            st.page_link(
+                "pages/suspects/review.py", icon=":material/bolt:", query_params={"run":
+                look["run"]}, label=f"First look: {look['suspects']:,} suspects, ready to review "
+                "while the model trains",
+            )  # fmt: skip
         if with_log:
             show_log(job)
         elif progress and progress["curves"]:
@@ -215,7 +223,8 @@ def show_in_sidebar(jobs: list[Job]) -> None:
 def title(job: Job) -> str:
     """What it does to what: "Train digits, run-1"."""
     run = job.run_name
-    return f"{sentence(job.kind)} {job.dataset}" + (f", {run}" if run else "")
+    kind = "first look at" if job.kind == "look" else job.kind
+    return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
 
 
 def sentence(text: str) -> str:

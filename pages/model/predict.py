@@ -13,7 +13,7 @@ st.write(
     "The chosen run looks at every image: its label, confidence and logits are stored. Then every "
     "image gets its scores; higher always means more suspicious."
 )
-if not dataset.runs:
+if not dataset.trained_runs:
     jobs.show_running(dataset.name)
     st.info("There is no trained model yet.")
     st.page_link("pages/model/train.py", label="Train one", icon=":material/model_training:")
@@ -21,7 +21,7 @@ if not dataset.runs:
 
 with st.sidebar:
     st.markdown("**Predictions**")
-    run = st.selectbox("Run", dataset.runs[::-1], key="predict-run")
+    run = st.selectbox("Run", dataset.trained_runs[::-1], key="predict-run")
     splits = list(dataset.info["splits"])
     split = st.selectbox("Of", ["all samples", *splits]) if splits else "all samples"
     augment = st.checkbox(

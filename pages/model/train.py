@@ -51,8 +51,34 @@ def trained(job: Job) -> None:
     st.page_link("pages/model/predict.py", label="Predict", icon=":material/psychology:")
 
 
-status = jobs.show(dataset.name, ["train"], trained)
-if status != jobs.ACTIVE and st.button("Train", type="primary", icon=":material/play_arrow:"):
+def ended(job: Job) -> None:
+    if job.kind == "look":
+        looked(job)
+    else:
+        trained(job)
+
+
+def looked(job: Job) -> None:
+    """Also while nothing is trained yet: there is something to review."""
+    st.success(f"First look: {job.result['suspects']:,} suspects. Training ranks better; meanwhile "
+               "these can be reviewed.")  # fmt: skip
+    st.page_link("pages/suspects/review.py", label="Review them", icon=":material/bolt:",
+                 query_params={"run": job.result["run"]})  # fmt: skip
+
+
+status = jobs.show(dataset.name, ["train", "look"], ended)
+begin, look = False, False
+if status != jobs.ACTIVE:
+    with st.container(horizontal=True):
+        begin = st.button("Train", type="primary", icon=":material/play_arrow:")
+        look = st.button(
+            "First look", icon=":material/bolt:",
+            help="Suspects in seconds, without training: each image is predicted by all the "
+            "others, by a closed form. It ranks less well than a trained model.",
+        )  # fmt: skip
+if look:
+    jobs.begin("look", dataset.name)
+if begin:
     config = {
         "model": model, "epochs": epochs, "batch_size": batch_size, "image_size": image_size,
         "learning_rate": rate, "folds": folds, "seed": seed, "device": device,
@@ -60,7 +86,7 @@ if status != jobs.ACTIVE and st.button("Train", type="primary", icon=":material/
     jobs.begin("train", dataset.name, run=run, split=None if split == usual else split,
                config=config)  # fmt: skip
 
-runs = [dataset.run(name).info for name in reversed(dataset.runs)]
+runs = [dataset.run(name).info for name in reversed(dataset.trained_runs)]
 if not runs:
     if status != jobs.ACTIVE:
         st.info("No run yet. The settings in the sidebar are good ones to begin with.")

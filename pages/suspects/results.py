@@ -159,11 +159,22 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
         help="All that the filters show, not only this page.",
     )  # fmt: skip
 accuracy = dataset.run(run).info.get("validation_accuracy")
+said = []
 if accuracy is not None:
-    st.caption(
+    said.append(
         f"{run} agrees with {accuracy:.0%} of the labels of images that it did not learn: the "
         "lower, the more of these suspects are its own mistakes."
     )
+elif run not in dataset.trained_runs:
+    said.append(
+        f"{run} predicted each image by all the others, without training: a trained model ranks "
+        "better."
+    )
+if "confident_learning" in names:
+    counted = len(suspects(dataset, run, "confident_learning"))
+    said.append(f"cleanlab counts {counted:,} wrong labels.")
+if said:
+    st.caption(" ".join(said))
 stale = outdated(dataset.view(run))
 if stale:
     st.warning(

@@ -1,0 +1,123 @@
+"""Suspects without training: what all other images say of each, by a closed form, in seconds."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ..dataset import Dataset
+from ..edits import tag
+from ..errors import LabelAuditError, StoppedError
+from ..frame import FIRST_LOOK, MISSING
+from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..runs import Run, begin_run
+from ..schema import PROCESSED, REMOVED
+from ..scores.ridge import Fit, leave_one_out
+from ..view import View
+from .config import FIRST_LOOK_RUN, TrainConfig
+from .features import Patches, Pixels, fit_features
+from .images import Images
+from .plan import image_size
+
+LEARNED = 50_000  # samples at most that are learned from; the others are predicted by them
+SIZE = 32  # pixels a side at most that images are looked at
+PROBE = 2_000  # images that the features are made from
+ROWS = 500  # images at once
+
+
+def first_look(
+    target: Dataset | View,
+    run: str = FIRST_LOOK_RUN,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> Run:
+    """Predict every sample of a dataset or view by all the others, without training, as a run.
+
+    The run has logits, embeddings and no model: it can be scored and reviewed, and is the default
+    only until another run has predictions. An earlier run of its name is replaced. All labelled
+    samples that are not removed are learned from, whatever their split, up to LEARNED of them (a
+    random choice); each is predicted by the others (see `scores.ridge.leave_one_out`).
+    10,000 CIFAR-10 images take 18 CPU-seconds, 1,797 digits one. A stop raises StoppedError, and
+    nothing changes.
+    Raises LabelAuditError for fewer than two classes.
+    """
+    started = time.monotonic()
+    view = target.view() if isinstance(target, Dataset) else target
+    frame = view.frame
+    with view.store.steady():
+        at = np.sort(view.positions())
+        ids, labels, classes = frame.ids[at], frame.label[at], frame.classes
+        usable = np.flatnonzero((labels != MISSING) & ~frame.tagged(REMOVED)[at])
+        _check(frame.store.name, labels[usable])
+        size = min(image_size(frame, ids, TrainConfig()), SIZE)
+    rng = np.random.default_rng(0)
+    learned = np.sort(rng.permutation(usable)[:LEARNED])
+    looker = _Looker(Images(frame, ids, size), learned, progress, stop)
+    fit = leave_one_out(looker.learned_features(), labels[learned], len(classes))
+    logits = np.empty((len(ids), len(classes)), np.float32)
+    vectors = np.empty((len(ids), fit.embeddings.shape[1]), np.float16)
+    logits[learned], vectors[learned] = fit.logits, fit.embeddings
+    looker.predict_others(fit, logits, vectors)
+    info = {
+        "classes": classes,
+        FIRST_LOOK: {
+            "learned": len(learned), "strength": fit.strength, "temperature": fit.temperature,
+            "features": type(looker.features).__name__.lower(), "image_size": size,
+        },
+        "agreement": float((fit.logits.argmax(axis=1) == labels[learned]).mean()),
+        "seconds": time.monotonic() - started,
+        "notes": [],
+    }  # fmt: skip
+    kept = begin_run(frame, run).finish(info)
+    kept.write_predictions([(ids, logits, vectors)])
+    tag(frame, ids, PROCESSED)
+    return kept
+
+
+def _check(name: str, labels: np.ndarray) -> None:
+    if len(np.unique(labels)) < 2:
+        what = "are all of one class" if len(labels) else "are none"
+        raise LabelAuditError(
+            f"the labelled samples of {name!r} that were chosen {what}: a first look needs two "
+            "classes at least."
+        )
+
+
+class _Looker:
+    """Makes the samples' features, brought to mean 0 and about the same size."""
+
+    def __init__(self, images: Images, learned: np.ndarray, progress, stop: StopCheck) -> None:
+        self.images, self.learned, self.stop = images, learned, stop
+        self.meter = Meter("first look", len(images), progress)
+        some = np.random.default_rng(1).permutation(learned)[:PROBE]
+        _, pictures = next(images.batches(np.sort(some), len(some)))
+        self.features: Patches | Pixels = fit_features(pictures)
+        probed = self.features.of(pictures)
+        self.mean = probed.mean(axis=0)
+        deviation = probed.std(axis=0)
+        least = self.features.EVENED * max(deviation.mean(), 1e-6)
+        self.scale = 1 / np.maximum(deviation, least)
+
+    def learned_features(self) -> np.ndarray:
+        """float16 (learned, d)."""
+        held = np.empty((len(self.learned), len(self.mean)), np.float16)
+        start = 0
+        for _, features in self._of(self.learned):
+            held[start : start + len(features)] = features
+            start += len(features)
+        return held
+
+    def predict_others(self, fit: Fit, logits: np.ndarray, vectors: np.ndarray) -> None:
+        """Fill in what the fit says of the samples that it did not learn."""
+        others = np.setdiff1d(np.arange(len(self.images)), self.learned)
+        for places, features in self._of(others):
+            logits[places], vectors[places] = fit.predict(features)
+
+    def _of(self, places: np.ndarray):
+        for at, pictures in self.images.batches(places, ROWS):
+            if self.stop():
+                raise StoppedError("the first look was stopped: nothing of it is kept.")
+            features = (self.features.of(pictures) - self.mean) * self.scale
+            self.meter.advance(len(at))
+            yield at, np.clip(features, -100, 100)
