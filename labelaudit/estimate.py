@@ -37,12 +37,12 @@ from .schema import REMOVED
 from .scores.suspicion import SUSPICION
 from .verdicts import KEEP
 
-SPREAD = (0.25, 0.15)  # standard deviations of a and b
-LOCAL = 0.3  # … and of h at each of its knots, logits of p; it is 0 beyond the outer ones
+SPREAD = (0.25, 0.12)  # standard deviations of a and b
+LOCAL = 0.25  # … and of h at each of its knots, logits of p; it is 0 beyond the outer ones
 KNOTS = np.array([-7.0, -5, -3, -1, 1, 3, 5])
 # Medians of f / mean p and of g, and the standard deviation of their logarithms. With half the
 # spread a dataset that hides 40 % of its wrong labels keeps them however many checks find one.
-MISSED, DOUBTED, RARE = 0.02, 0.01, 1.5
+MISSED, DOUBTED, RARE = 0.015, 0.01, (1.2, 1.5)
 LOWEST, HIGHEST = 1e-6, 0.998  # p beyond is taken as these: one verdict must not decide on all
 BINS = 160
 DRAWS = 800  # of the parameters
@@ -425,7 +425,7 @@ class _Model:
         self._mean = max(mean, 1e-9)
         K = len(KNOTS)
         self.centre = np.array([0.0, 1.0, *np.zeros(K), np.log(MISSED), np.log(DOUBTED)])
-        self.deviation = np.maximum([*SPREAD, *np.full(K, LOCAL), RARE, RARE], 1e-3)
+        self.deviation = np.maximum([*SPREAD, *np.full(K, LOCAL), *RARE], 1e-3)
 
     def _parts(self, theta: np.ndarray, bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """f and g, (m,), and the sigmoid, (bins, m), of parameters (m, P)."""

@@ -17,6 +17,7 @@ from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
 from .scores import SCORES, Score, default_score
+from .scores.suspicion import SUSPICION
 from .view import View
 
 CURVE_POINTS = 200  # of precision against number reviewed
@@ -41,6 +42,13 @@ def compute_scores(
     for name in names or ():
         check_score_name(name)
     wanted = [SCORES[name] for name in names or SCORES]
+    if kept.is_first_look:  # it knows too little to tell what is wrong from what is hard
+        if names and SUSPICION in names:
+            raise LabelAuditError(
+                f"run {kept.name!r} was made without training, which is too little for suspicion: "
+                "train, or rank it by another score."
+            )
+        wanted = [score for score in wanted if score.name != SUSPICION]
     frame = dataset.view().frame
     with frame.store.steady():
         ids, labels = frame.ids, frame.label
