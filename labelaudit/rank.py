@@ -56,13 +56,15 @@ def compute_scores(
     of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads in MEASURES]
     computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
+    in_folds = kept.info.get("config", {}).get("folds", 1) > 1
     batches = partial(_batches, kept, ids, progress, stop)
     suggestions = None
     for score in wanted:
         if score.reads == "all_logits":
             computed[score.name] = score.function(labels, batches)
         elif score.reads == "posterior":
-            computed[score.name], *suggestions = score.function(labels, batches)
+            out_of_sample = in_folds or "config" not in kept.info  # not trained here
+            computed[score.name], *suggestions = score.function(labels, batches, out_of_sample)
         elif score.reads == "neighbours":
             k = neighbours.how_many(labels)
             near = neighbours.of_run(kept, ids, counted, k, progress, stop)
@@ -82,7 +84,6 @@ def compute_scores(
         )
     if dynamics is not None:
         same = dynamics.labels == labels  # margins of another label say nothing of this one
-        in_folds = kept.info.get("config", {}).get("folds", 1) > 1
         for score in of_dynamics:
             if not score.reads.startswith(OUT_OF_SAMPLE) or in_folds:
                 values = score.function(getattr(dynamics, score.reads))

@@ -34,7 +34,7 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
         score = SCORES[name]
         arguments = {
             "logits": (frame.label, logits),
-            "all_logits": (frame.label, batches), "posterior": (frame.label, batches),
+            "all_logits": (frame.label, batches), "posterior": (frame.label, batches, False),
             "margin": (margin,), "p_label": (p_label,),
             "neighbours": (frame.label, frame.label[near[0]], near[1]),
         }  # fmt: skip

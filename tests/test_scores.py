@@ -96,7 +96,9 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
         elif score.reads == "posterior":
             given, rows = np.repeat([0, 1, 2], 20), 8 * np.eye(3)[np.repeat([0, 1, 2], 20)]
             given[0] = 1  # of sixty samples one contradicts its label
-            (contradicts, fits), *_ = (some[:2] for some in score.function(given, as_batches(rows)))
+            (contradicts, fits), *_ = (
+                some[:2] for some in score.function(given, as_batches(rows), True)
+            )
         elif score.reads == "neighbours":
             near = np.array([[0, 0, 0], [1, 1, 0]])
             fits, contradicts = score.function(labels, near, np.full((2, 3), 0.9))

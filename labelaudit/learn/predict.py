@@ -42,13 +42,14 @@ def predict(
     view = target.view() if isinstance(target, Dataset) else target
     dataset = Dataset(view.frame.store.name)
     kept = newest_run(dataset, run)
-    info, where = kept.info, choose_device(device)
+    where = choose_device(device)
+    model, info = load_weights(kept).to(where), kept.info
     ids = np.sort(view.ids)
     if not len(ids):
         return 0
     images = Images(view.frame, ids, info["image_size"])
     copies = augmented_copies(info["shift"], info["mirror"]) if augment else [Copy()]
-    looked = _Looked(load_weights(kept).to(where), kept.folds(ids), images, where, copies)
+    looked = _Looked(model, kept.folds(ids), images, where, copies)
     meter = Meter("predicting", len(images), progress)
 
     def watch(count: int) -> None:

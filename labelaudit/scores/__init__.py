@@ -30,8 +30,9 @@ class Score:
     title: str
     meaning: str  # one sentence, for tooltips and help texts
     # "logits": f(labels (n,), logits (n, C)); "all_logits": f(labels, batches), all of them twice;
-    # "posterior": the same, with suggested labels; a measure of the training dynamics ("margin",
-    # "out_p_label" …): f((epochs, n)); "neighbours": f(labels, their labels (n, k), cosines)
+    # "posterior": f(labels, batches, out_of_sample), which suggests labels, too; a measure of the
+    # training dynamics ("margin", "out_p_label" …): f((epochs, n)); "neighbours": f(labels, their
+    # labels (n, k), cosines)
     reads: str
     # Above it the evidence speaks for another class. None: no such point; of a score that judges
     # the label, suspects are then those that are predicted as another class.

@@ -17,19 +17,20 @@ FLOOR = 1e-4  # added to probabilities: how sure a network may be that a class i
 ROWS = 20_000  # samples that the model is fitted to, at most …
 CELLS = 2_000_000  # … and at most this many sample-class pairs
 PAIR_CLASSES = 100  # with more classes the pairs are left to the network's own doubts
-# The networks trained here (averaged weights, strong decay, means over copies) are less sure of a
-# class than they are right, as given labels hold them back. With 1.5 the suspicions of 10,000
-# CIFAR-10 images add up to 1.12 times (20 % uniform mistakes) and 0.94 times (human_random1) the
-# wrong labels. Fitted it is 1.8, and what the network does not know counts as errors: 1.23, 1.06.
+# A network that learned these very labels seems to be surer of them than it is right: fitted, its
+# sharpness becomes 1.8, and what the network does not know counts as errors (on 10,000 CIFAR-10
+# images the suspicions add up to 1.23 times the wrong labels with 20 % uniform mistakes, and 1.06
+# times with human_random1). With 1.5 it is 1.12 and 0.94 times.
 SHARPNESS = 1.5
 STEPS = 200  # of L-BFGS; what is left to gain after them is below a thousandth of a nat a sample
 # Priors: standard deviations of each parameter around "errors strike all classes and images alike".
-SD_PAIR, SD_CLASS, SD_BIAS, SD_AMBIGUITY, SD_LIKENESS = 2.2, 0.22, 0.3, 0.1, 0.5
+SD_PAIR, SD_CLASS, SD_BIAS, SD_LIKENESS = 2.2, 0.22, 0.3, 0.5
+SD_AMBIGUITY = {True: 0.5, False: 0.1}  # out of sample; in-sample doubt says less
 
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """P(true class a) = softmax(SHARPNESS log p + bias), and of a sample of class a
+    """P(true class a) = softmax(sharpness log p + bias), and of a sample of class a
 
     - the label is wrong with probability sigmoid(rate_a + ambiguity log(1 - P(a))): the more doubt
       about the image, the more errors, where ambiguity > 0;
@@ -41,6 +42,7 @@ class NoiseModel:
     labels, with the priors above; no true label is needed.
     """
 
+    sharpness: float
     ambiguity: float
     likeness: float
     bias: list[float]  # (C,)
@@ -54,7 +56,7 @@ class NoiseModel:
         labels: int (n,). logits: float (n, C).
         """
         labels = np.asarray(labels)
-        log_p = log_softmax(SHARPNESS * _floored(logits) + np.array(self.bias))
+        log_p = log_softmax(self.sharpness * _floored(logits) + np.array(self.bias))
         known = (labels >= 0) & (labels < log_p.shape[1])
         joint = log_p.copy()
         joint[known] += self._log_likelihood(log_p[known], labels[known])
@@ -82,9 +84,11 @@ class NoiseModel:
         return out
 
 
-def fit_noise_model(labels: np.ndarray, logits: np.ndarray) -> NoiseModel:
+def fit_noise_model(labels: np.ndarray, logits: np.ndarray, out_of_sample: bool) -> NoiseModel:
     """Fit it to labels, int (n,), and logits, float (n, C), of samples that all have a label.
 
+    out_of_sample: whether the network did not learn these labels; of one that did, the sharpness
+    is not fitted.
     Time grows with n C, with n C^2 up to PAIR_CLASSES: take no more than `most_rows(C)` samples.
     """
     import torch  # takes seconds to import
@@ -92,13 +96,13 @@ def fit_noise_model(labels: np.ndarray, logits: np.ndarray) -> NoiseModel:
 
     classes = logits.shape[1]
     given = torch.from_numpy(labels.astype(np.int64))
-    told = torch.from_numpy(SHARPNESS * _floored(logits))
+    told = torch.from_numpy(_floored(logits))
     rows = torch.arange(len(labels))
-    weights = _Parameters(torch, classes)
+    weights = _Parameters(torch, classes, out_of_sample)
     itself = torch.eye(classes, dtype=torch.bool)
 
     def loss():
-        log_p = torch.log_softmax(told + weights.bias, 1)
+        log_p = torch.log_softmax(weights.sharpness * told + weights.bias, 1)
         doubt = torch.log1p(-log_p.exp().clamp(max=1 - 1e-9))
         wrong = weights.overall + weights.rate + weights.ambiguity * doubt
         like = weights.likeness * log_p
@@ -137,20 +141,22 @@ def fit_noise_model(labels: np.ndarray, logits: np.ndarray) -> NoiseModel:
 class _Parameters:
     """What is fitted, where it starts, and its prior."""
 
-    def __init__(self, torch, classes: int) -> None:
+    def __init__(self, torch, classes: int, out_of_sample: bool) -> None:
         def number(shape, start: float = 0.0):
             return torch.full(shape, start, dtype=torch.float64, requires_grad=True)
 
-        self.overall = number((), -2.0)
+        self.overall, self.sharpness = number((), -2.0), number((), SHARPNESS)
+        self._sd_ambiguity = SD_AMBIGUITY[out_of_sample]
         self.ambiguity, self.likeness = number(()), number(())
         self.bias, self.rate = number((classes,)), number((classes,))
         self.pair = number((classes, classes)) if 2 < classes <= PAIR_CLASSES else None
         self.all = [self.overall, self.ambiguity, self.likeness, self.bias, self.rate]
         self.all += [] if self.pair is None else [self.pair]
+        self.all += [self.sharpness] if out_of_sample else []
 
     def penalty(self):
         """Minus the logarithm of the priors."""
-        parts = [(self.ambiguity, SD_AMBIGUITY), (self.likeness, SD_LIKENESS),
+        parts = [(self.ambiguity, self._sd_ambiguity), (self.likeness, SD_LIKENESS),
                  (self.bias, SD_BIAS), (self.rate, SD_CLASS)]  # fmt: skip
         parts += [] if self.pair is None else [(self.pair, SD_PAIR)]
         return sum((value**2).sum() / (2 * sd**2) for value, sd in parts)
@@ -160,7 +166,7 @@ class _Parameters:
             return value.detach().numpy().round(6).tolist()
 
         return NoiseModel(
-            plain(self.ambiguity), plain(self.likeness), plain(self.bias),
+            plain(self.sharpness), plain(self.ambiguity), plain(self.likeness), plain(self.bias),
             plain(self.overall + self.rate), None if self.pair is None else plain(self.pair),
         )  # fmt: skip
 

@@ -13,12 +13,15 @@ MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitti
 Batches = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
-def suspicion(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def suspicion(
+    labels: np.ndarray, batches: Batches, out_of_sample: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The probability that the given label is wrong, 0 to 1, by a model of how labels go wrong
     (`NoiseModel`), which is fitted here.
 
     labels: int (n,), negative for none. batches: yields (places, logits float (m, C)) of all that
-    is predicted, each time it is called. Returns three (n,): the score, float64, NaN without a
+    is predicted, each time it is called. out_of_sample: whether they are of a network that did not
+    learn these labels. Returns three (n,): the score, float64, NaN without a
     given label among the C classes or without a prediction; the most probable class other than the
     given one, int32, -1 where there is no score; and the probability of that, float64.
     """
@@ -27,7 +30,7 @@ def suspicion(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndar
     suggested = np.full(len(labels), -1, np.int32)
     if not len(told):
         return scores, suggested, suggested_p
-    model = fit_noise_model(told, logits)
+    model = fit_noise_model(told, logits, out_of_sample)
     for places, logits in batches():
         given = labels[places]
         known = (given >= 0) & (given < logits.shape[1])
