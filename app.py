@@ -12,7 +12,10 @@ st.set_page_config(
 # Files that lie directly in pages/ would be run without this file on a deep link; these are not.
 page = st.navigation(
     {
-        "": [st.Page("pages/start/home.py", title="Start", icon=":material/home:", default=True)],
+        "": [
+            st.Page("pages/start/home.py", title="Start", icon=":material/home:", default=True),
+            st.Page("pages/start/methods.py", title="Methods", icon=":material/menu_book:"),
+        ],
         "Data": [
             st.Page("pages/data/dataset.py", title="Dataset", icon=":material/photo_library:"),
             st.Page("pages/data/noise.py", title="Noise", icon=":material/shuffle:"),

@@ -12,7 +12,7 @@ from labelaudit import (
     compute_scores,
     estimate_wrong,
 )
-from labelaudit.estimate import BINS, Estimate, _binned, _Found, _Scored
+from labelaudit.estimate import BINS, SPREAD, Estimate, _binned, _Found, _Scored
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def look(p: np.ndarray, wrong: np.ndarray, first: int, checks: int, rng) -> Esti
 WORLDS = {
     "as it says": lambda p, rng: p,
     "as uncertain as it says": lambda p, rng: sigmoid(
-        rng.normal(0, 0.25) + rng.normal(1, 0.15) * logit(p)
+        rng.normal(0, SPREAD[0]) + rng.normal(1, SPREAD[1]) * logit(p)
     ),
     "far too sure": lambda p, rng: sigmoid(-0.7 + 0.7 * logit(p)),
     "a tired reviewer keeps one wrong label in five": lambda p, rng: np.minimum(p, 0.8),

@@ -1,0 +1,9 @@
+"""What each score is, when it fails, and where it comes from."""
+
+from pathlib import Path
+
+import streamlit as st
+
+TEXT = Path(__file__).parents[2] / "docs" / "methods.md"
+
+st.markdown(TEXT.read_text(encoding="utf-8"))
