@@ -34,7 +34,8 @@ page = st.navigation(
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),
         ],
-    }
+    },
+    expanded=True,  # else the last ones would hide behind "View more"
 )  # fmt: skip
 sidebar.pick_dataset()
 collector.spare()

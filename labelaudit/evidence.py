@@ -89,7 +89,6 @@ def _gather(
         given[inside] = frame.class_codes([shown[sample] for sample in ids[inside].tolist()])
     p = _probabilities(frame, run, at)
     suggested = suggestions(p, given)
-    finding = np.full(len(ids), "", object)
     codes, likely = (values[at] for values in view.fields.suggestions())
     if shown is None:
         suggested = np.where(codes == MISSING, suggested, codes)
@@ -99,8 +98,8 @@ def _gather(
     names = view.score_names() if shown is None else []
     scores = {name: view.fields.number(name)[at] for name in names}
     ranks = {name: _percentiles(view, name, values) for name, values in scores.items()}
-    if SUSPICION in scores:
-        finding = findings(scores[SUSPICION], likely)
+    wrong = scores.get(SUSPICION, np.full(len(ids), np.nan))
+    finding = findings(wrong, likely)
 
     def name(code: int) -> str | None:
         return None if code == MISSING else classes[code]
@@ -127,7 +126,7 @@ def _gather(
                 neighbours=neighbours,
                 scores={key: float(v[i]) for key, v in scores.items() if np.isfinite(v[i])},
                 percentiles={key: float(v[i]) for key, v in ranks.items() if np.isfinite(v[i])},
-                why=_verdict(finding[i], scores, i, name(suggested[i]), likely)
+                why=_verdict(finding[i], wrong[i], name(given[i]), name(suggested[i]), likely[i])
                 + explain(name(given[i]), name(suggested[i]), best, p_given, neighbours),
                 finding=str(finding[i]),
                 suggested_p=float(likely[i]) if finding[i] else None,
@@ -136,15 +135,15 @@ def _gather(
     return found
 
 
-def _verdict(finding: str, scores: dict, i: int, suggested: str, likely: np.ndarray) -> str:
-    """What suspicion says of a sample, as the beginning of a sentence."""
+def _verdict(
+    finding: str, wrong: float, given: str | None, suggested: str, likely: float
+) -> str:  # fmt: skip
+    """What suspicion says of a sample, as the first sentence."""
     if not finding:
         return ""
-    wrong = _percent(float(scores[SUSPICION][i]))
-    begin = {MISLABELLED: "Probably mislabelled", AMBIGUOUS: "Ambiguous, two classes are plausible",
-             FITTING: "Probably right"}[finding]  # fmt: skip
-    it_is = f", {suggested} with {_percent(float(likely[i]))}" if finding != FITTING else ""
-    return f"{begin}: wrong with {wrong} probability{it_is}. "
+    begin = {MISLABELLED: "Probably mislabelled", AMBIGUOUS: "Ambiguous", FITTING: "Probably right"}
+    text = f"{begin[finding]}: {_percent(wrong)} that it is not {given}"
+    return text + (f", {_percent(likely)} that it is {suggested}. " if finding != FITTING else ". ")
 
 
 def explain(
