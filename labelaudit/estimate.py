@@ -30,6 +30,7 @@ import pandas as pd
 
 from . import schema, verdicts
 from .dataset import Dataset
+from .duplicates import duplicates
 from .errors import LabelAuditError
 from .frame import MISSING, find
 from .review import OUT, opinions
@@ -75,9 +76,10 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
     store = view.store
     with store.steady():
         if SUSPICION not in view.score_names():
+            looked = dataset.run(view.run).is_first_look
             raise LabelAuditError(
-                f"run {view.run!r} has no suspicion yet: score the run to see how many wrong "
-                "labels are left."
+                f"run {view.run!r} has no suspicion{'' if looked else ' yet'}: "
+                f"{'train' if looked else 'score the run'} to see how many wrong labels are left."
             )
         scored = view.frame.cached(
             ("scored", view.run), view.fields.stamp(), lambda: _Scored.read(dataset, view)
@@ -85,7 +87,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
         log = view.frame.store.stamp("verdicts")
         return view.frame.cached(
             ("estimate", view.run, reviewed), (view.fields.stamp(), log),
-            lambda: Estimate(scored, _Found.read(view.frame, scored) if reviewed else None),
+            lambda: Estimate(scored, _Found.read(dataset, scored) if reviewed else None),
         )  # fmt: skip
 
 
@@ -193,19 +195,19 @@ class Estimate:
         """Columns class, samples, found, wrong, low, high (float); most wrong labels first."""
         scored, said = self._scored, self._said
         C = len(scored.classes)
-        found = np.bincount(scored.label[said.found_at], minlength=C + 1)[:C]
+        given = scored.label[said.found_at]
+        found = np.bincount(given[given != MISSING], minlength=C)
         codes = np.arange(C)
         left, low, high = self._groups(scored.label, codes, CLASS_SPREAD)
         left *= self.left / max(left.sum(), 1e-9)  # the classes are all of it
         table = {"class": scored.classes, "samples": np.bincount(
-            scored.label[scored.bin != MISSING], minlength=C), "found": found}  # fmt: skip
+            scored.label[scored.known], minlength=C), "found": found}  # fmt: skip
         return _table(table, found, left, low, high)
 
     @cached_property
     def by_pair(self) -> pd.DataFrame:
         """Columns given, suggested, found, wrong, low, high (float); most wrong labels first, at
-        most SHOWN_PAIRS. suggested: what the run predicts, or, of what it predicts as given, the
-        next class; None where that was not looked up, as it is hardly suspicious. Of what was found
+        most SHOWN_PAIRS. suggested: the most probable other class, None for none. Of what was found
         it is what the reviewers said, None for what they removed."""
         scored, said = self._scored, self._said
         C = len(scored.classes)
@@ -315,7 +317,7 @@ class _Scored:
         every[known] = bins
         return cls(
             frame.ids, label, every, known & (label == frame.label) & ~frame.tagged(REMOVED),
-            logit, mean, frame.number(table, "suggested", MISSING), run.classes,
+            logit, mean, frame.number(table, "suggested", MISSING), frame.classes,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -353,12 +355,15 @@ class _Found:
         return cls(nothing, nothing, nothing.astype(bool), nothing, nothing, nothing)
 
     @classmethod
-    def read(cls, frame, scored: _Scored) -> _Found:
-        log = verdicts.read(frame)
+    def read(cls, dataset: Dataset, scored: _Scored) -> _Found:
+        log = verdicts.read(dataset.view().frame)
         said = opinions(log)
         changed = np.bincount(said.at[log.verdict[said.rows] != KEEP], minlength=len(said.samples))
         at, known = find(scored.ids, said.samples)
         agreed = said.agreed & known
+        copies = duplicates(dataset)
+        if copies is not None:  # a copy is removed whatever its label
+            agreed &= ~((said.target == OUT) & find(copies.ids, said.samples)[1])
         found = agreed & (changed > 0)
         usable = agreed & (scored.bin[at] != MISSING) if len(scored.ids) else agreed
         return cls(

@@ -113,7 +113,7 @@ def _gather(
         watched = dynamics is not None and dynamics.labels[i] == given[i] != MISSING
         neighbours = [] if near is None else _neighbours(frame, near[0][i], near[1][i])
         p_given = _rounded(dynamics.p_label[:, i]) if watched else None
-        best = {name(code): float(p[i, code]) for code in _shown(p[i], given[i])}
+        best = {name(code): float(p[i, code]) for code in _shown(p[i], given[i], suggested[i])}
         found.append(
             Evidence(
                 id=sample,
@@ -154,14 +154,15 @@ def explain(
     neighbours: list[tuple[int, str | None, float]],
 ) -> str:
     """Why this sample is here, in one sentence."""
+    says, other = max(p, key=p.get), p.get(suggested, 0)
     if given is None:
-        return f"It has no label; the model says {suggested} ({_percent(p[suggested])})."
-    if p[suggested] > p.get(given, 0):
-        text = f"The model says {suggested} ({_percent(p[suggested])}), not {given} "
+        return f"It has no label; the model says {suggested} ({_percent(other)})."
+    if says != given:
+        text = f"The model says {says} ({_percent(p[says])}), not {given} "
         text += f"({_percent(p.get(given, 0))})"
     else:
-        text = f"The model says {given} too ({_percent(p[given])}), but {suggested} is next "
-        text += f"({_percent(p[suggested])})"
+        text = f"The model says {given} too ({_percent(p[given])}), and {suggested} "
+        text += f"({_percent(other)})"
     parts = []
     epochs = [value for value in p_given or [] if value is not None]
     if epochs:
@@ -197,12 +198,12 @@ def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
     return probabilities(logits.reshape(len(at), -1))
 
 
-def _shown(p: np.ndarray, given: int) -> list[int]:
-    """The most probable classes, and always the given one."""
-    best = np.argsort(-p, kind="stable")[:SHOWN_CLASSES].tolist()
-    if 0 <= given < len(p) and given not in best:
-        best[-1] = given
-    return [int(code) for code in best]
+def _shown(p: np.ndarray, given: int, suggested: int) -> list[int]:
+    """The most probable classes, best first, and always the given and the suggested one."""
+    best = np.argsort(-p, kind="stable").tolist()
+    always = {code for code in (int(given), int(suggested)) if 0 <= code < len(p)}
+    others = [code for code in best if code not in always][: max(SHOWN_CLASSES - len(always), 0)]
+    return sorted(always | set(others), key=best.index)
 
 
 def _neighbours(frame: Frame, ids: np.ndarray, similarity: np.ndarray) -> list:

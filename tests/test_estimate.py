@@ -11,6 +11,8 @@ from labelaudit import (
     apply_verdicts,
     compute_scores,
     estimate_wrong,
+    find_duplicates,
+    load_arrays,
 )
 from labelaudit.estimate import BINS, SPREAD, Estimate, _binned, _Found, _Scored
 
@@ -266,3 +268,28 @@ def test_a_run_without_suspicion_says_so(make_dataset):
     run.write_predictions([(dataset.view().ids, np.eye(4, dtype=np.float32))])
     with pytest.raises(LabelAuditError, match="has no suspicion yet: score the run"):
         estimate_wrong(dataset)
+
+
+def test_removing_a_copy_says_nothing_of_its_label(home):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 16, 16, 3), np.uint8)
+    images[30:] = images[:30]
+    dataset = load_arrays("copies", images, np.arange(60) % 2, classes=["a", "b"])
+    ids = dataset.view().ids
+    run = dataset.new_run().finish({"classes": dataset.classes})
+    run.write_predictions([(ids, np.zeros((60, 2), np.float32))])
+    run.write_scores(ids, dataset.view().frame.label, {"suspicion": np.full(60, 0.1)})
+    Review(dataset, "ann").decide(ids[30:40], "remove")
+    assert estimate_wrong(dataset).found == 10
+    find_duplicates(dataset)
+    after = estimate_wrong(dataset.__class__("copies"))
+    assert after.found == 0
+
+
+def test_a_sample_without_label_that_a_reviewer_names_breaks_no_table(audited):
+    unlabelled = int(audited.view().sort_by("suspicion", reverse=True).ids[0])
+    audited.set_labels([unlabelled], None)
+    compute_scores(audited)
+    Review(audited, "ann").decide(unlabelled, "relabel", "3")
+    found = estimate_wrong(audited)
+    assert found.by_class["found"].sum() == found.by_pair["found"].sum() == 0

@@ -96,7 +96,7 @@ def test_the_sentence():
         "2 of the 3 most similar images are labelled dog."
     )
     assert explain("cat", "dog", {"cat": 0.62, "dog": 0.35}, [0.6, 0.2, None], []) == (
-        "The model says cat too (62 %), but dog is next (35 %); it believed cat in 1 of 2 epochs."
+        "The model says cat too (62 %), and dog (35 %); it believed cat in 1 of 2 epochs."
     )
     assert explain(None, "dog", {"dog": 0.995}, None, []) == (
         "It has no label; the model says dog (over 99 %)."
@@ -118,3 +118,10 @@ def test_the_first_sentence_is_what_suspicion_finds(audited):
     (now,) = gather(audited, "run-1", [worst])
     assert (now.finding, now.suggested_p) == ("", None)
     assert now.suggested != bad.suggested
+
+
+def test_every_sample_has_evidence_whatever_suspicion_suggests(audited):
+    """Also where the suggested class is not among the most probable ones."""
+    for each in gather(audited, "run-1", audited.view().ids):
+        assert {each.given, each.suggested} <= set(each.probabilities)
+        assert list(each.probabilities.values()) == sorted(each.probabilities.values())[::-1]

@@ -18,7 +18,7 @@ from labelaudit.scores.cartography import cartography
 from labelaudit.scores.confident_learning import confident_learning
 from labelaudit.scores.hardness import hardness
 from labelaudit.scores.mistakenness import mistakenness
-from labelaudit.scores.neighbours import neighbour_shares, neighbours
+from labelaudit.scores.neighbours import neighbours
 from labelaudit.scores.normalized_margin import normalized_margin
 from labelaudit.scores.self_confidence import self_confidence
 
@@ -184,13 +184,8 @@ def test_neighbours_by_hand():
     np.testing.assert_allclose(
         neighbours(labels, near, cosine), [1, 1 / 3, 0.75, np.nan, np.nan, 0]
     )
-    shares = neighbour_shares(near, cosine, 3)
-    expected = [[0, 1, 0], [2 / 3, 1 / 3, 0], [0.25, 0.75, 0], [np.nan] * 3, [1, 0, 0], [0, 0, 1]]
-    np.testing.assert_allclose(shares, expected)
-    np.testing.assert_allclose(neighbour_shares(near, cosine, 2)[5], np.nan)  # a class unknown
 
 
 def test_no_neighbours_at_all():
     empty = np.empty((3, 0))
     assert np.isnan(neighbours(np.array([0, 1, -1]), empty.astype(int), empty)).all()
-    assert neighbour_shares(empty.astype(int), empty, 2).shape == (3, 2)

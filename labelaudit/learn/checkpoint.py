@@ -48,6 +48,11 @@ class Checkpoint:
         """What it learned from. Raises LabelAuditError where that is not there any more: margins
         of one label are not to be continued with those of another."""
         ids, labels = self.tensors["ids"].numpy(), self.tensors["labels"].numpy()
+        if "fold" not in self.tensors:
+            raise LabelAuditError(
+                f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} was "
+                "begun by an earlier version, and cannot be resumed: train again from the start."
+            )
         fold = self.tensors["fold"].numpy()
         classes = self.state["classes"]
         with frame.store.steady():

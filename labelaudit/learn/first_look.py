@@ -45,6 +45,12 @@ def first_look(
     started = time.monotonic()
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
+    dataset = Dataset(frame.store.name)
+    if run in dataset.runs and not dataset.run(run).is_first_look:
+        raise LabelAuditError(
+            f"run {run!r} of dataset {dataset.name!r} was trained, and a first look would replace "
+            "it: give the first look another name."
+        )
     with view.store.steady():
         at = np.sort(view.positions())
         ids, labels, classes = frame.ids[at], frame.label[at], frame.classes

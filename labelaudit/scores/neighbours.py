@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .probability import of_label, only_labelled
-
 TEMPERATURE = 0.07
 
 
@@ -17,26 +15,12 @@ def neighbours(
     count. Returns float64 (n,), NaN without a given label or without a neighbour that counts.
     Source: editing of labels by their nearest neighbours, Wilson 1972.
     """
-    classes = int(max(labels.max(initial=0), neighbour_labels.max(initial=0))) + 1
-    shares = neighbour_shares(neighbour_labels, similarities, classes)
-    return only_labelled(labels, classes, 1 - of_label(shares, labels))
-
-
-def neighbour_shares(
-    neighbour_labels: np.ndarray, similarities: np.ndarray, classes: int
-) -> np.ndarray:
-    """Share of each class among the neighbours that count, weighted by `weights`.
-
-    neighbour_labels, similarities: (n, k), as in `neighbours`. Returns float64 (n, classes), rows
-    that sum to 1; NaN in the rows of samples without a neighbour that counts.
-    """
-    n = len(neighbour_labels)
-    counts = (neighbour_labels >= 0) & (neighbour_labels < classes) & np.isfinite(similarities)
+    counts = (neighbour_labels >= 0) & np.isfinite(similarities)
     weight = np.where(counts, weights(similarities), 0)
-    cell = np.arange(n)[:, None] * classes + np.where(counts, neighbour_labels, 0)
-    shares = np.bincount(cell.ravel(), weight.ravel(), n * classes).reshape(n, classes)
-    total = shares.sum(axis=1, keepdims=True)
-    return np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
+    total = weight.sum(axis=1)
+    other = np.where(neighbour_labels != labels[:, None], weight, 0).sum(axis=1)
+    known = (labels >= 0) & (total > 0)
+    return np.divide(other, total, out=np.full(len(labels), np.nan), where=known)
 
 
 def weights(similarities: np.ndarray) -> np.ndarray:

@@ -25,6 +25,8 @@ SHARPNESS = 1.5
 STEPS = 200  # of L-BFGS; what is left to gain after them is below a thousandth of a nat a sample
 # Priors: standard deviations of each parameter around "errors strike all classes and images alike".
 SD_PAIR, SD_CLASS, SD_BIAS, SD_LIKENESS = 2.2, 0.22, 0.3, 0.5
+USUAL_RATE, SD_RATE = -3.0, 1.0  # of the errors of all classes, as a logit
+SD_SHARPNESS = 0.3  # of its logarithm, out of sample; else what is hard may all be called wrong
 SD_AMBIGUITY = {True: 0.5, False: 0.1}  # out of sample; in-sample doubt says less
 
 
@@ -159,6 +161,8 @@ class _Parameters:
         parts = [(self.ambiguity, self._sd_ambiguity), (self.likeness, SD_LIKENESS),
                  (self.bias, SD_BIAS), (self.rate, SD_CLASS)]  # fmt: skip
         parts += [] if self.pair is None else [(self.pair, SD_PAIR)]
+        parts += [(self.overall - USUAL_RATE, SD_RATE)]
+        parts += [((self.sharpness.clamp_min(1e-3) / SHARPNESS).log(), SD_SHARPNESS)]
         return sum((value**2).sum() / (2 * sd**2) for value, sd in parts)
 
     def model(self) -> NoiseModel:

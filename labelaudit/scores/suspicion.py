@@ -59,11 +59,12 @@ def _sample(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarra
     """Labels, int (m,), and logits, float32 (m, C), of some samples that have both: all, or a
     share of each batch, drawn at random."""
     rng = np.random.default_rng(SEED)
+    total = int((labels >= 0).sum())
     found_labels, found_logits = [np.empty(0, np.int64)], []
     for places, logits in batches():
         given = labels[places]
         known = np.flatnonzero((given >= 0) & (given < logits.shape[1]))
-        share = most_rows(logits.shape[1]) / max(len(labels), 1)
+        share = most_rows(logits.shape[1]) / max(total, 1)
         if share < 1:
             known = known[rng.random(len(known)) < share]
         found_labels.append(given[known])

@@ -115,7 +115,10 @@ def _verdict_buttons(review: Review, which: str, row: dict) -> None:
                 inside = [i for i, split in zip(ids, row["splits"], strict=True) if split == name]
                 button(f"Remove from {name}", number, inside, "remove")
         else:
-            button(f"Keep one, remove {len(ids) - 1:,}", 0, ids[1:], "remove")
+            # the one that is kept has a label, where one has
+            kept = next((i for i, label in zip(ids, labels, strict=True) if label), ids[0])
+            others = [i for i in ids if i != kept]
+            button(f"Keep one, remove {len(others):,}", 0, others, "remove")
 
 
 def _decide(

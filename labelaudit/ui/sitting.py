@@ -175,7 +175,9 @@ class Sitting:
     def estimate(self) -> dict:
         """How many are wrong, in words, and whether to go on; of a run that can say it."""
         if not has_suspicion(self.dataset, self.wanted.run):
-            return {"text": "Score the run to see how many are left.", "advice": "", "stop": False}
+            looked = self.dataset.run(self.wanted.run).is_first_look
+            text = f"{'Train' if looked else 'Score the run'} to see how many are left."
+            return {"text": text, "advice": "", "stop": False}
         found = estimate_wrong(self.dataset, self.wanted.run)
         ids = self.upcoming(AHEAD)
         ahead, n = found.expected_in(ids), len(ids)
