@@ -19,7 +19,7 @@ def test_rehearsal_on_digits_finds_nearly_all_mistakes(tmp_path):
     assert (best.mistakes, best.k) == (359, 359)
     assert result.true_accuracy > 0.9 > result.validation_accuracy
     assert result.noise.changed == 359
-    assert result.score == "self_confidence"
+    assert result.score == "suspicion"
     assert result.to_csv(tmp_path / "s.csv") == len(result.suspects) > 300
     table = pd.read_csv(tmp_path / "s.csv")
     assert table.id.tolist() == result.suspects.ids.tolist()

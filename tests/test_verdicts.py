@@ -187,7 +187,7 @@ def test_two_processes_lose_no_verdict(plain):
 def test_the_queue_is_filtered_and_keeps_its_order(audited):
     every = make_queue(audited, QueueFilter(everything=True), "ann")
     suspects = make_queue(audited, QueueFilter(), "ann")
-    scores = {s.id: s["self_confidence"] for s in audited.view()}
+    scores = {s.id: s["suspicion"] for s in audited.view()}
     assert len(every) == len(scores)
     assert 300 < len(suspects) < 450
     values = [scores[i] for i in suspects.ids.tolist()]
