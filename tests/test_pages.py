@@ -570,3 +570,9 @@ def test_results_say_how_many_labels_are_wrong(audited):
     app = no_error(app.run())
     assert "Reviewers have found 7 of an estimated" in texts(app)
     assert "Before any review: " in texts(app)
+
+
+def test_the_methods_page_has_a_section_on_every_score(home):
+    shown = texts(no_error(open_page("start/methods")))
+    for score in SCORES.values():
+        assert score.title.split(",")[0].lower() in shown.lower(), score.title
