@@ -10,7 +10,7 @@ import pandas as pd
 
 from . import noise as noise_room
 from .dataset import Dataset
-from .duplicates import find_duplicates
+from .duplicates import ensure_duplicates
 from .errors import StoppedError
 from .export import write_suspects
 from .frame import FINISHED
@@ -145,7 +145,7 @@ def audit(
         check_score_name(score)
     check_k(k)
     if config.folds > 1:  # the folds keep them together, and may not come about then
-        find_duplicates(dataset, progress, stop)
+        ensure_duplicates(dataset, progress, stop)
     plan = make_plan(dataset, config)
     report = None
     if noise is not None:

@@ -92,6 +92,17 @@ def find_duplicates(
     return duplicates(dataset)
 
 
+def ensure_duplicates(
+    dataset: Dataset, progress: ProgressCallback = ignore, stop: StopCheck = never
+) -> Duplicates:
+    """The stored groups, looked for (see `find_duplicates`) only where some sample is not among
+    them: added since, or not readable then."""
+    found = duplicates(dataset)
+    if found is None or found.searched < len(dataset):
+        found = find_duplicates(dataset, progress, stop)
+    return found
+
+
 def duplicates(dataset: Dataset) -> Duplicates | None:
     """The groups that `find_duplicates` stored; None where it has not looked yet."""
     frame = dataset.view().frame

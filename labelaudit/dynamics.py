@@ -15,7 +15,7 @@ from .store import OFFSET, Store
 
 OUT_OF_SAMPLE = "out_"
 MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
-NO_FOLD = -1
+HELD_OUT = -1  # fold of a sample that no model learns
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def append(
 
 
 def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:
-    """The fold of each of these sorted ids, int8 (n,); NO_FOLD for one that no model learned."""
-    fold = np.full(len(ids), NO_FOLD, np.int8)
+    """The fold of each of these sorted ids, int8 (n,); HELD_OUT for one that no model learned."""
+    fold = np.full(len(ids), HELD_OUT, np.int8)
     if "fold" in store.columns(table):
         rows = store.read(table, ["id", "fold"], "epoch = 1")
         places, known = find(ids, rows["id"].to_numpy())
-        fold[places[known]] = rows["fold"].fill_null(NO_FOLD).to_numpy()[known]
+        fold[places[known]] = rows["fold"].fill_null(HELD_OUT).to_numpy()[known]
     return fold
 
 

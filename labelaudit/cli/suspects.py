@@ -79,9 +79,7 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
     from .. import duplicates as room
 
     opened = load_dataset(dataset)
-    found = room.duplicates(opened)
-    if found is None or found.searched < len(opened):
-        found = room.find_duplicates(opened, Bar(), Interrupt())
+    found = room.ensure_duplicates(opened, Bar(), Interrupt())
     lists = {which: room.list_groups(opened, which) for which in room.WHICH}
     data = {"searched": found.searched, "left_out": len(opened) - found.searched,
             "in_groups": len(found.ids), "certain": int(lists[room.CONFLICTS].exact.sum()),

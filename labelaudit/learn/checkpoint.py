@@ -11,7 +11,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -19,7 +18,7 @@ import torch
 from ..errors import LabelAuditError
 from ..frame import Frame, find
 from .config import TrainConfig
-from .plan import HELD_OUT, Plan
+from .plan import Plan
 
 MODEL, AVERAGE, MOMENTUM = "model.", "average.", "momentum."
 _BUFFER = "momentum_buffer"  # torch.optim.SGD's name of it
@@ -71,9 +70,8 @@ class Checkpoint:
                     f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} "
                     f"cannot be resumed: since its last epoch {what}. Train again from the start."
                 )
-        learned, held_out = np.flatnonzero(fold != HELD_OUT), np.flatnonzero(fold == HELD_OUT)
         folds = TrainConfig.from_dict(self.state["config"]).folds
-        return Plan(frame, classes, ids, labels, learned, held_out, fold, folds)
+        return Plan(frame, classes, ids, labels, fold, folds)
 
     def part(self, prefix: str) -> dict[str, torch.Tensor]:
         """The tensors whose name begins so, without that beginning."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..dataset import Dataset
 from ..duplicates import duplicates
+from ..dynamics import HELD_OUT
 from ..errors import LabelAuditError
 from ..frame import MISSING, Frame
 from ..schema import HELD_OUT_SPLITS, REMOVED
@@ -15,7 +17,6 @@ from ..view import View
 from .config import SMALL, SMALL_SIZES, TrainConfig
 
 HOLD_OUT_STREAM, FOLD_STREAM = 1, 2
-HELD_OUT = -1  # fold of a sample that no model learns
 SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
 
 
@@ -27,10 +28,18 @@ class Plan:
     classes: list[str]  # as they are now: more may be added while a model learns
     ids: np.ndarray  # of all labelled samples that take part, sorted
     labels: np.ndarray  # int64, their given classes
-    learned: np.ndarray  # places
-    held_out: np.ndarray  # places
     fold: np.ndarray  # int8 of each place: which fold it belongs to; HELD_OUT for one held out
     folds: int  # 1: a single model learns all
+
+    @cached_property
+    def learned(self) -> np.ndarray:
+        """Places of the samples that are learned."""
+        return np.flatnonzero(self.fold != HELD_OUT)
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """Places of the others."""
+        return np.flatnonzero(self.fold == HELD_OUT)
 
     def learned_by(self, fold: int) -> np.ndarray:
         """Places that this fold's model learns: all but its own fold; without folds, all."""
@@ -86,8 +95,7 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     known = duplicates(Dataset(frame.store.name)) if config.folds > 1 else None
     groups = ids[learned] if known is None else known.group_of(ids[learned])
     fold[learned] = _folds(labels[learned], groups, config)
-    return Plan(frame, frame.classes, ids, labels, learned,
-                np.searchsorted(positions, held_out), fold, config.folds)  # fmt: skip
+    return Plan(frame, frame.classes, ids, labels, fold, config.folds)
 
 
 def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..dataset import Dataset
-from ..duplicates import find_duplicates
+from ..duplicates import ensure_duplicates
 from ..errors import LabelAuditError, StoppedError
 from ..frame import BEGUN
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
@@ -59,7 +59,7 @@ def train(
     config = config or TrainConfig()
     plan = make_plan(target, config)
     if config.folds > 1:  # a copy in another fold would give the label away
-        find_duplicates(Dataset(plan.frame.store.name), progress, stop)
+        ensure_duplicates(Dataset(plan.frame.store.name), progress, stop)
         plan = make_plan(target, config)
     if run is not None:
         refuse_second_training(plan.frame, run)

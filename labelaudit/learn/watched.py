@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dynamics import HELD_OUT
 from ..scores.probability import best_other, of_label, probabilities
 from .plan import Plan
 
@@ -28,7 +29,7 @@ class Watched:
     def add(self, fold: int, at: np.ndarray, logits: np.ndarray) -> None:
         """Logits float32 (m, C) that the model of this fold gives of these places, int64 (m,)."""
         plan = self._plan
-        held = plan.fold[at] < 0
+        held = plan.fold[at] == HELD_OUT
         if held.any():
             rows = np.searchsorted(plan.held_out, at[held])
             self._sum[rows] += logits[held] / plan.folds

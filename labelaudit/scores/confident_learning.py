@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
-from .probability import of_label, probabilities
+from .probability import Batches, labelled, of_label, probabilities
 
 ROUNDING = 1e-6  # cleanlab's margin in comparisons
-Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 
 
 def confident_learning(labels: np.ndarray, batches: Batches) -> np.ndarray:
@@ -28,7 +25,7 @@ def confident_learning(labels: np.ndarray, batches: Batches) -> np.ndarray:
     """
     out = np.full(len(labels), np.nan)
     inspector = None
-    for _, given, p in _labelled(labels, batches):
+    for _, given, p in _believed(labels, batches):
         inspector = inspector or _inspector(p.shape[1])
         inspector.update_confident_thresholds(given, p)
     if inspector is None:  # nothing has both a label and a prediction
@@ -36,18 +33,17 @@ def confident_learning(labels: np.ndarray, batches: Batches) -> np.ndarray:
     # a class that nobody has stands at a threshold of cleanlab's own: no sample reaches it
     known = inspector.examples_per_class > 0
     thresholds = np.where(known, inspector.get_confident_thresholds(silent=True), np.inf)
-    for places, given, p in _labelled(labels, batches):
+    for places, given, p in _believed(labels, batches):
         quality = inspector.score_label_quality(given, p, update_num_issues=False)
         out[places] = (1 - quality + _is_issue(given, p, thresholds)) / 2
     return out
 
 
-def _labelled(labels: np.ndarray, batches: Batches):
+def _believed(labels: np.ndarray, batches: Batches):
     """(places, labels, probabilities) of the samples with a class that the model knows."""
-    for places, logits in batches():
-        there = (labels[places] >= 0) & (labels[places] < logits.shape[1])
-        if there.any():
-            yield places[there], labels[places[there]], probabilities(logits[there])
+    for places, given, logits in labelled(labels, batches):
+        if len(places):
+            yield places, given, probabilities(logits)
 
 
 def _is_issue(given: np.ndarray, p: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

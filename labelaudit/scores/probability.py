@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
+
+# Gives (places int (m,), logits float (m, C)) of all predicted samples, each time it is called.
+Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -34,3 +39,14 @@ def best_other(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax of logits (n, C), float64."""
     return np.exp(log_softmax(logits))
+
+
+def labelled(
+    labels: np.ndarray, batches: Batches
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(places, labels, logits) of the samples that have a class which the model knows, as they
+    come. labels: int (n,), negative for none."""
+    for places, logits in batches():
+        given = labels[places]
+        known = (given >= 0) & (given < logits.shape[1])
+        yield places[known], given[known], logits[known]

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 
 from .noise_model import fit_noise_model, most_rows
+from .probability import Batches, labelled
 
 SUSPICION = "suspicion"
 SEED = 0  # of the samples that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class that is this probable is not to be ruled out
 MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitting")
-Batches = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 def suspicion(
@@ -31,11 +29,8 @@ def suspicion(
     if not len(told):
         return scores, suggested, suggested_p
     model = fit_noise_model(told, logits, out_of_sample)
-    for places, logits in batches():
-        given = labels[places]
-        known = (given >= 0) & (given < logits.shape[1])
-        at, given, rows = places[known], given[known], np.arange(known.sum())
-        p = model.posterior(given, logits[known])
+    for at, given, logits in labelled(labels, batches):
+        rows, p = np.arange(len(at)), model.posterior(given, logits)
         p_given = p[rows, given]
         p[rows, given] = 0
         scores[at] = np.where(p_given < 0.5, 1 - p_given, p.sum(axis=1))  # exact at both ends
@@ -61,13 +56,10 @@ def _sample(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(SEED)
     total = int((labels >= 0).sum())
     found_labels, found_logits = [np.empty(0, np.int64)], []
-    for places, logits in batches():
-        given = labels[places]
-        known = np.flatnonzero((given >= 0) & (given < logits.shape[1]))
+    for _, given, logits in labelled(labels, batches):
         share = most_rows(logits.shape[1]) / max(total, 1)
-        if share < 1:
-            known = known[rng.random(len(known)) < share]
-        found_labels.append(given[known])
-        found_logits.append(logits[known])
+        drawn = rng.random(len(given)) < share if share < 1 else slice(None)
+        found_labels.append(given[drawn])
+        found_logits.append(logits[drawn])
     some = np.concatenate(found_labels)
     return some, np.concatenate(found_logits) if found_logits else np.empty((0, 0), np.float32)
