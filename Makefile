@@ -1,9 +1,10 @@
 # make run: the app on its embedded dataset.  make test: lint and tests.
 # Both set up .venv first; after that no network is needed.
+# make test-extras: tests against the packages that LabelAudit works with but does not need.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test bench screenshots clean
+.PHONY: run test test-extras bench screenshots clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -11,7 +12,10 @@ run: .venv/.app-installed
 test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile  # much of it waits: for a browser, for a job
+	$(BIN)/python -m pytest tests --ignore tests/extras -n 2 --dist loadfile  # much of it waits: for a browser, for a job
+
+test-extras: .venv-extras/.installed
+	.venv-extras/bin/python -m pytest tests/extras
 
 bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/walkthrough.py
@@ -22,7 +26,7 @@ screenshots: .venv/.dev-installed
 	$(BIN)/python docs/screenshots.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-extras
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,3 +40,11 @@ clean:
 .venv/.dev-installed: requirements.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ .venv/.app-installed
+
+# A second environment, which sees the first: torch is there once, and no extra can change the app's.
+.venv-extras/.installed: requirements-extras.txt .venv/.dev-installed
+	$(BIN)/python -m venv .venv-extras
+	@site() { $$1/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
+		site .venv > "$$(site .venv-extras)/labelaudit-base.pth"
+	.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-extras.txt
+	touch $@
