@@ -266,9 +266,10 @@ class _Walk:
 
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
-    """Accuracy on the held-out samples against their labels before noise; None without noise."""
+    """Accuracy on the held-out samples against their labels before noise; None without
+    noise or such samples."""
     with view.store.steady():
-        if noise_room.MISTAKE not in view.frame.tags:
+        if noise_room.MISTAKE not in view.frame.tags or not len(held_out):
             return None
         before = noise_room.labels_before_noise(view.frame)
         at = view.frame.positions(held_out)

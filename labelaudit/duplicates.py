@@ -113,6 +113,13 @@ def duplicates(dataset: Dataset) -> Duplicates | None:
         return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
 
 
+def has_copy(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
+    """Mask, bool (n,), of the samples that are known to have a duplicate: to remove one of them
+    does not say that its label is wrong."""
+    known = duplicates(dataset)
+    return np.zeros(len(ids), bool) if known is None else find(known.ids, ids)[1]
+
+
 def _load(frame: Frame) -> Duplicates:
     group, copy_of = (frame.number(TABLE, name, MISSING) for name in ("group", "copy_of"))
     searched = np.flatnonzero(group != MISSING)

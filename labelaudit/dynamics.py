@@ -16,6 +16,7 @@ from .store import OFFSET, Store
 OUT_OF_SAMPLE = "out_"
 MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
 HELD_OUT = -1  # fold of a sample that no model learns
+EVERYONES = -2  # … of one that all models learn
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import pandas as pd
 
 from . import schema, verdicts
 from .dataset import Dataset
-from .duplicates import duplicates
+from .duplicates import has_copy
 from .errors import LabelAuditError
 from .frame import MISSING, find
 from .review import OUT, opinions
@@ -361,9 +361,7 @@ class _Found:
         changed = np.bincount(said.at[log.verdict[said.rows] != KEEP], minlength=len(said.samples))
         at, known = find(scored.ids, said.samples)
         agreed = said.agreed & known
-        copies = duplicates(dataset)
-        if copies is not None:  # a copy is removed whatever its label
-            agreed &= ~((said.target == OUT) & find(copies.ids, said.samples)[1])
+        agreed &= ~((said.target == OUT) & has_copy(dataset, said.samples))
         found = agreed & (changed > 0)
         usable = agreed & (scored.bin[at] != MISSING) if len(scored.ids) else agreed
         return cls(

@@ -6,11 +6,8 @@ that show the same (`likeness.py`).
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +15,12 @@ from PIL import Image
 
 from .errors import StoppedError
 from .frame import Frame, find
-from .pictures import UnreadableImageError, decode, pixel_hash, to_rgb
+from .pictures import UnreadableImageError, decode, made_ahead, pixel_hash, to_rgb
 from .progress import Meter, ProgressCallback, StopCheck
 from .schema import FINGERPRINTS, THUMBNAIL_SIDE
 
 TABLE = "fingerprints"
 ROWS = 64  # images that a thread opens at a time; their files are held meanwhile
-AHEAD = 3  # such batches opened before they are asked for
 WRITE_SECONDS = 5.0  # work that a kill may lose
 
 
@@ -38,7 +34,8 @@ def make_fingerprints(frame: Frame, progress: ProgressCallback, stop: StopCheck)
     waiting: list[pa.Table] = []
     written = time.monotonic()
     try:
-        for made, count in _opened(frame, missing, stop):
+        groups = [missing[start : start + ROWS] for start in range(0, len(missing), ROWS)]
+        for made, count in made_ahead(partial(_fingerprints, frame, stop=stop), groups):
             waiting.append(made)
             meter.advance(count)
             if time.monotonic() - written > WRITE_SECONDS:
@@ -81,18 +78,6 @@ def _write(frame: Frame, waiting: list[pa.Table]) -> None:
         with frame.store.writing():
             # not append: another process may have looked at the same images
             frame.store.upsert(TABLE, rows, FINGERPRINTS)
-
-
-def _opened(frame: Frame, ids: np.ndarray, stop: StopCheck) -> Iterator[tuple[pa.Table, int]]:
-    """Fingerprints, some at a time, and of how many images; made by threads."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting: deque[Future] = deque()
-        for start in range(0, len(ids), ROWS):
-            waiting.append(pool.submit(_fingerprints, frame, ids[start : start + ROWS], stop))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _fingerprints(frame: Frame, ids: np.ndarray, stop: StopCheck) -> tuple[pa.Table, int]:

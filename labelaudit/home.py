@@ -77,6 +77,12 @@ def is_missing(uri: str) -> bool:
     return local and not os.path.isdir(path)
 
 
+def has_files(uri: str) -> bool:
+    """Whether there is anything in this folder; False where it is not there."""
+    filesystem, path = _filesystem(uri)
+    return bool(filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)))
+
+
 def remove(uri: str) -> None:
     """Delete a folder with all that is in it, if it is there."""
     filesystem, path = _filesystem(uri)

@@ -53,18 +53,20 @@ def compute_scores(
     with frame.store.steady():
         ids, labels = frame.ids, frame.label
         counted = (labels != MISSING) & ~frame.tagged(REMOVED)
+        # the model says nothing of a class that it had no sample of, only that this is another one
+        told = np.where(_taught(kept, len(frame.classes))[labels], labels, MISSING)
     of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads in MEASURES]
-    computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
+    computed = _from_logits(kept, of_logits, ids, told, progress, stop)
     in_folds = kept.info.get("config", {}).get("folds", 1) > 1
     batches = partial(_batches, kept, ids, progress, stop)
     suggestions = None
     for score in wanted:
         if score.reads == "all_logits":
-            computed[score.name] = score.function(labels, batches)
+            computed[score.name] = score.function(told, batches)
         elif score.reads == "posterior":
             out_of_sample = in_folds or "config" not in kept.info  # not trained here
-            computed[score.name], *suggestions = score.function(labels, batches, out_of_sample)
+            computed[score.name], *suggestions = score.function(told, batches, out_of_sample)
         elif score.reads == "neighbours":
             k = neighbours.how_many(labels)
             near = neighbours.of_run(kept, ids, counted, k, progress, stop)
@@ -83,7 +85,7 @@ def compute_scores(
             "train with LabelAudit to record them."
         )
     if dynamics is not None:
-        same = dynamics.labels == labels  # margins of another label say nothing of this one
+        same = dynamics.labels == told  # margins of another label say nothing of this one
         for score in of_dynamics:
             if not score.reads.startswith(OUT_OF_SAMPLE) or in_folds:
                 values = score.function(getattr(dynamics, score.reads))
@@ -230,6 +232,14 @@ def _rankings(view: View) -> Iterator[tuple[str, np.ndarray]]:
         return
     for name in view.score_names():
         yield name, mistakes[predicted.sort_by(name, reverse=True).positions()]
+
+
+def _taught(run: Run, classes: int) -> np.ndarray:
+    """Mask, bool (classes + 1,), of the classes that the model learned; of MISSING False."""
+    untaught = set(run.info.get("untaught", []))
+    taught = np.zeros(classes + 1, bool)
+    taught[: len(run.classes)] = [name not in untaught for name in run.classes]
+    return taught
 
 
 def _from_logits(

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import verdicts
 from .dataset import Dataset
+from .duplicates import has_copy
 from .errors import LabelAuditError
 from .frame import MISSING, as_ids, find
 from .rank import check_score, suspects
@@ -225,7 +226,7 @@ class Reviewed:
 
     total: int  # samples that the filter lets through, whatever their verdicts
     reviewed: int  # of these with a verdict of this reviewer
-    wrong: int  # of these to be relabelled or removed
+    wrong: int  # of these to be relabelled or removed; a duplicate that is removed is not wrong
     recent: int  # of the reviewer's latest verdicts, at most RECENT, on any sample …
     recent_wrong: int  # … how many found a wrong label
 
@@ -351,7 +352,10 @@ class Review:
         log = verdicts.read(self._frame)
         rows = log.current
         rows = rows[log.reviewer[rows] == log.code(self.reviewer)]
-        wrong = np.isin(log.verdict[rows], (RELABEL, REMOVE))
+        removed = log.verdict[rows] == REMOVE
+        if removed.any():
+            removed[removed] = ~has_copy(self.dataset, log.sample[rows[removed]])
+        wrong = removed | (log.verdict[rows] == RELABEL)
         inside = queue.covers(log.sample[rows])
         return Reviewed(
             len(queue.scope), int(inside.sum()), int((inside & wrong).sum()),

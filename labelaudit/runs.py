@@ -157,9 +157,13 @@ class Run:
 
     # --- predictions ---
 
-    def write_predictions(self, batches: Iterable[tuple[np.ndarray, ...]]) -> int:
+    def write_predictions(
+        self, batches: Iterable[tuple[np.ndarray, ...]], classes: int | None = None
+    ) -> int:
         """Store (ids, logits float32 (n, C)) or (ids, logits, embeddings float (n, D)) as they
         come; ids predicted before are replaced.
+
+        classes: C, of a run that is not finished yet and has not said it.
 
         One commit: an error on the way, or a number that is not finite, leaves what was there.
         Embeddings are kept in half precision. Returns how many were written.
@@ -171,7 +175,7 @@ class Run:
         batches = iter(batches)
         first = next(batches, None)
         width = self._embedding_width(first)
-        columns = schema.predictions(len(self.classes), width)
+        columns = schema.predictions(classes or len(self.classes), width)
         written = 0
 
         def rows() -> Iterator[pa.RecordBatch]:
@@ -188,7 +192,8 @@ class Run:
             self._store.overwrite(table, rows(), columns)
         try:
             self._check_dataset()
-            _ = self.info
+            if self.state == GONE:
+                _ = self.info  # says so
         except LabelAuditError:  # replaced while the model predicted: nobody would read these
             self._store.drop(table)
             raise
@@ -272,7 +277,8 @@ class Run:
             dynamics.append(self._store, table, epoch, ids, labels, measures, fold)
 
     def folds(self, ids: np.ndarray) -> np.ndarray:
-        """Which fold's model did not learn each of these sorted ids, int8 (n,); -1 for none."""
+        """Which fold's model did not learn each of these sorted ids, int8 (n,); HELD_OUT where none
+        learned it, EVERYONES where all did."""
         return dynamics.folds(self._store, self._table("dynamics"), ids)
 
     def forget_dynamics_after(self, epoch: int) -> None:

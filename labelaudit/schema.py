@@ -154,7 +154,7 @@ DYNAMICS = pa.schema(
         ("p_label", pa.float32()),
         ("out_margin", pa.float32()),  # of one that did not; null where there is none
         ("out_p_label", pa.float32()),
-        ("fold", pa.int8()),  # whose model did not learn the sample; -1: none did
+        ("fold", pa.int8()),  # whose model did not learn the sample; -1: none did, -2: all
     ]
 )
 

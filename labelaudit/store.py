@@ -233,6 +233,15 @@ class Store:
     def drop(self, table: str) -> None:
         if self._open(table) is not None:
             self._db.drop_table(table)
+        elif table in self.tables():
+            home.remove(self._folder(table))
+
+    def _was_committed(self, table: str) -> bool:
+        """False for the files of a first write that failed, or was killed."""
+        return home.has_files(f"{self._folder(table)}/_versions")
+
+    def _folder(self, table: str) -> str:
+        return f"{self.uri}/{table}.lance"
 
     def _look(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
         """A table and its stamp, for reading; within a steady reading held at that version."""
@@ -254,7 +263,7 @@ class Store:
         try:
             return self._db.open_table(table)
         except (ValueError, RuntimeError) as error:
-            if table not in self.tables():
+            if table not in self.tables() or not self._was_committed(table):
                 return None
             raise LabelAuditError(
                 f"table {table!r} of dataset {self.name!r} is damaged: restore {self.uri} from a "

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import labelaudit
 from labelaudit import jobs
@@ -10,6 +11,7 @@ from labelaudit.auditing import take_first_look
 from labelaudit.errors import LabelAuditError, StoppedError
 from labelaudit.learn import first_look as room
 from labelaudit.learn.features import FILTERS, POOLED, Patches, Pixels, fit_features
+from labelaudit.pictures import encode
 
 QUICK = labelaudit.TrainConfig(epochs=1, threads=1)
 
@@ -127,6 +129,27 @@ def test_a_stop_or_too_few_classes_leave_what_was_there(noisy):
     noisy.set_labels(noisy.view().ids, None)
     with pytest.raises(LabelAuditError, match="are none"):
         labelaudit.first_look(noisy)
+
+
+def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, monkeypatch):
+    monkeypatch.setattr(room, "LEARNED", 600)
+    before = labelaudit.first_look(noisy)
+    late = iter(range(10_000))
+    with pytest.raises(StoppedError):  # while the samples that were not learned are predicted
+        labelaudit.first_look(noisy, stop=lambda: next(late) > 3)
+    assert noisy.run("first-look").id == before.id
+    assert sum(len(ids) for ids, _ in noisy.run("first-look").logits()) == 1797
+    assert not noisy.view().store.exists(f"predictions-{before.id + 1}")
+
+
+def test_a_class_of_one_sample_is_not_held_against_it(noisy):
+    odd = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
+    noisy.add_samples([{"filepath": "odd.png", "image": encode(odd), "label": "curly"}])
+    assert labelaudit.first_look(noisy).info["untaught"] == ["curly"]
+    assert "self_confidence" in labelaudit.compute_scores(noisy, "first-look")
+    values = noisy.view("first-look").values("self_confidence")
+    assert np.isnan(values[-1])
+    assert np.isfinite(values[:-1]).all()
 
 
 def test_photographs_are_told_by_their_patches(colours):

@@ -16,6 +16,7 @@ from labelaudit import (
     resume_training,
     train,
 )
+from labelaudit.dynamics import EVERYONES
 from labelaudit.errors import LabelAuditError
 from labelaudit.learn.plan import HELD_OUT, make_plan
 
@@ -144,10 +145,28 @@ def test_a_training_in_folds_resumes_exactly(stripes):
     assert all((one[name] == other[name]).all() for name in one)
 
 
+def test_a_class_of_one_sample_is_learned_by_every_model(home):
+    images = np.random.default_rng(0).integers(0, 255, (30, 16, 16, 3), np.uint8)
+    labels = [0] * 14 + [1] * 15 + [2]
+    odd = load_arrays("odd", images, labels, classes=["a", "b", "c"])
+    plan = make_plan(odd, CONFIG)
+    assert plan.fold[29] == EVERYONES
+    assert all(29 in plan.learned_by(k) for k in range(3))
+    assert sum(29 in plan.looked_at_by(k) for k in range(3)) == 1
+    assert plan.untaught == []
+    run = train(odd, "folds", CONFIG)
+    found = run.dynamics(odd.view().ids)
+    assert np.isfinite(found.margin[:, 29]).all()
+    assert np.isnan(found.out_margin[:, 29]).all()  # nobody who did not learn it knows its class
+    predict(odd)
+    assert "out_aum" in compute_scores(odd)
+    values = odd.view().values("out_aum")
+    assert np.isnan(values[29])
+    assert np.isfinite(np.delete(values, 29)).all()
+
+
 def test_too_few_samples_for_the_folds_are_said(home):
     images = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), np.uint8)
     few = load_arrays("few", images, [0, 0, 0, 0, 0, 1], classes=["a", "b"])
-    with pytest.raises(LabelAuditError, match="2 folds leave a model with samples of one class"):
-        train(few, config=TrainConfig(folds=2, epochs=1, hold_out=0.2, device="cpu"))
     with pytest.raises(LabelAuditError, match="cannot be learned in 9 folds"):
         train(few, config=TrainConfig(folds=9, epochs=1, device="cpu"))

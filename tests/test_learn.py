@@ -114,7 +114,7 @@ def test_labels_are_read_before_training_and_not_written(stripes):
 
 @pytest.mark.parametrize(
     ("labels", "says"),
-    [(["a"] * 6, "all of one class"), ([None] * 6, "nothing to learn"), (["a", "b"], "one class")],
+    [(["a"] * 6, "all of one class"), ([None] * 6, "nothing to learn")],
 )
 def test_too_little_to_learn_from(labels, says):
     images = np.zeros((len(labels), 8, 8), np.uint8)
@@ -122,6 +122,14 @@ def test_too_little_to_learn_from(labels, says):
     with pytest.raises(LabelAuditError, match=says):
         train(dataset, config=QUICK)
     assert dataset.runs == []
+
+
+def test_where_nothing_can_be_held_out_there_is_no_accuracy():
+    dataset = load_arrays("d", np.zeros((2, 8, 8), np.uint8), ["a", "b"])
+    result = labelaudit.audit(dataset, config=QUICK, first_look=False)
+    assert result.validation_accuracy is None
+    assert dataset.run().info["held_out"] == 0
+    assert "Validation accuracy" not in str(result)
 
 
 def test_tiny_datasets_and_batches_larger_than_them_work():
@@ -524,3 +532,42 @@ def test_what_is_held_out_is_not_what_noise_of_the_same_seed_made_wrong(make_dat
     plan = make_plan(dataset, labelaudit.TrainConfig(seed=0, hold_out=0.1))
     wrong = dataset.view().match_tag("mistake").ids
     assert 0.05 < np.isin(plan.ids[plan.held_out], wrong).mean() < 0.15
+
+
+def test_duplicates_are_held_out_together_or_not_at_all(home):
+    images = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 3), np.uint8)
+    images[20:] = images[:20]  # each is there twice
+    twice = load_arrays("twice", images, np.arange(40) % 2, classes=["a", "b"])
+    labelaudit.find_duplicates(twice)
+    plan = make_plan(twice, labelaudit.TrainConfig(hold_out=0.2))
+    assert len(plan.held_out) == 8  # a fifth of 20 pictures
+    assert set(plan.held_out % 20) & set(plan.learned % 20) == set()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_every_class_something_is_learned_however_rare_it_is(make_dataset, seed):
+    labels = ["common"] * 12 + ["rare", "rarer", "rarest", "rarest"]
+    dataset = make_dataset(16, label=labels)
+    plan = make_plan(dataset, labelaudit.TrainConfig(seed=seed, hold_out=0.5))
+    assert set(plan.labels[plan.learned]) == {0, 1, 2, 3}
+    assert plan.untaught == []
+
+
+def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
+    """A class that only the test split has."""
+    images = np.random.default_rng(0).integers(0, 60, (40, 16, 16, 3), np.uint8)
+    images[1::2, :, ::2] += 180
+    labels, splits = np.arange(40) % 2, ["train"] * 30 + ["test"] * 10
+    labels[39] = 2
+    names = ["flat", "tall", "new"]
+    dataset = load_arrays("stripes", images, labels, classes=names, splits=splits)
+    run = train(dataset, config=QUICK)
+    assert run.info["untaught"] == ["new"]
+    assert run.info["notes"] == [
+        "no sample of class 'new' was learned, so those that have it get no score"
+    ]
+    labelaudit.predict(dataset)
+    for name in labelaudit.compute_scores(dataset):
+        values = dataset.view().values(name)
+        assert np.isfinite(values[:39]).all(), name
+        assert np.isnan(values[39]) == (name not in ("hardness", "neighbours")), name

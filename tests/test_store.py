@@ -103,6 +103,25 @@ def test_an_error_while_rows_are_made_commits_nothing_and_keeps_its_words():
     assert rows(store) == {1: 0}
 
 
+def test_a_first_write_that_failed_leaves_no_table():
+    def batches():
+        yield from numbers(range(5)).to_batches()
+        raise LabelAuditError("the model is gone")
+
+    store = Store("d")
+    store.overwrite("other", numbers([1]), NUMBERS)
+    with pytest.raises(LabelAuditError, match="the model is gone"):
+        store.overwrite("numbers", batches(), NUMBERS)
+    assert not store.exists("numbers")
+    assert store.read("numbers", ["id"]) is None
+    store.upsert("numbers", numbers([7]), NUMBERS)
+    assert rows(store) == {7: 0}
+    with pytest.raises(LabelAuditError, match="the model is gone"):
+        store.overwrite("third", batches(), NUMBERS)
+    store.drop("third")
+    assert sorted(store.tables()) == ["numbers", "other"]
+
+
 def test_a_failed_write_names_the_table_and_the_place(home):
     store = Store("d")
     store.overwrite("numbers", numbers([1]), NUMBERS)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue, verdicts
+from labelaudit.duplicates import duplicates, find_duplicates
 from labelaudit.review import RECENT
 from labelaudit.verdicts import Log
 
@@ -241,6 +242,15 @@ def test_progress_counts_and_the_yield_of_the_latest(audited):
     progress = review.progress(queue)
     assert (progress.reviewed, progress.wrong) == (60, 20)
     assert (progress.recent, progress.recent_wrong) == (RECENT, 20)
+
+
+def test_a_duplicate_that_is_removed_is_no_wrong_label(audited):
+    find_duplicates(audited)
+    copies = duplicates(audited).ids
+    review, queue = Review(audited, "ann"), make_queue(audited, QueueFilter(), "ann")
+    others = np.setdiff1d(queue.ids, copies)
+    review.decide([*others[:3], copies[0]], "remove")
+    assert review.progress(queue).recent_wrong == 3
 
 
 def test_removed_samples_are_no_suspects_any_more(audited):

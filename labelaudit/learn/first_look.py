@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 
 import numpy as np
 
@@ -24,6 +27,7 @@ LEARNED = 50_000  # samples at most that are learned from; the others are predic
 SIZE = 32  # pixels a side at most that images are looked at
 PROBE = 2_000  # images that the features are made from
 ROWS = 500  # images at once
+WRITTEN = 10_000  # predictions handed to the store at once
 
 
 def first_look(
@@ -61,24 +65,34 @@ def first_look(
     learned = np.sort(rng.permutation(usable)[:LEARNED])
     looker = _Looker(Images(frame, ids, size), learned, progress, stop)
     fit = leave_one_out(looker.learned_features(), labels[learned], len(classes))
-    logits = np.empty((len(ids), len(classes)), np.float32)
-    vectors = np.empty((len(ids), fit.embeddings.shape[1]), np.float16)
-    logits[learned], vectors[learned] = fit.logits, fit.embeddings
-    looker.predict_others(fit, logits, vectors)
-    info = {
-        "classes": classes,
-        FIRST_LOOK: {
-            "learned": len(learned), "strength": fit.strength, "temperature": fit.temperature,
-            "features": type(looker.features).__name__.lower(), "image_size": size,
-        },
-        "agreement": float((fit.logits.argmax(axis=1) == labels[learned]).mean()),
-        "seconds": time.monotonic() - started,
-        "notes": [],
-    }  # fmt: skip
-    kept = begin_run(frame, run).finish(info)
-    kept.write_predictions([(ids, logits, vectors)])
+    alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) == 1)
+    begun = begin_run(frame, run)
+    try:
+        batches = chain(_blocks(ids[learned], fit), looker.others(fit))
+        begun.write_predictions(batches, len(classes))
+        kept = begun.finish({
+            "classes": classes,
+            FIRST_LOOK: {
+                "learned": len(learned), "strength": fit.strength, "temperature": fit.temperature,
+                "features": type(looker.features).__name__.lower(), "image_size": size,
+            },
+            "agreement": float((fit.logits.argmax(axis=1) == labels[learned]).mean()),
+            "untaught": [classes[code] for code in alone],  # the others do not know their class
+            "seconds": time.monotonic() - started,
+            "notes": [],
+        })  # fmt: skip
+    except BaseException:
+        with suppress(Exception):  # the dataset may be gone; what went wrong first counts
+            begun.abandon()
+        raise
     tag(frame, ids, PROCESSED)
     return kept
+
+
+def _blocks(ids: np.ndarray, fit: Fit) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    for start in range(0, len(ids), WRITTEN):
+        rows = slice(start, start + WRITTEN)
+        yield ids[rows], fit.logits[rows], fit.embeddings[rows]
 
 
 def _check(name: str, labels: np.ndarray) -> None:
@@ -114,11 +128,11 @@ class _Looker:
             start += len(features)
         return held
 
-    def predict_others(self, fit: Fit, logits: np.ndarray, vectors: np.ndarray) -> None:
-        """Fill in what the fit says of the samples that it did not learn."""
+    def others(self, fit: Fit) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Ids, logits and embeddings of the samples that the fit did not learn."""
         others = np.setdiff1d(np.arange(len(self.images)), self.learned)
         for places, features in self._of(others):
-            logits[places], vectors[places] = fit.predict(features)
+            yield self.images.ids[places], *fit.predict(features)
 
     def _of(self, places: np.ndarray):
         for at, pictures in self.images.batches(places, ROWS):

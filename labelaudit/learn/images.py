@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,11 +10,10 @@ from PIL import Image
 
 from ..errors import LabelAuditError, StoppedError
 from ..frame import Frame
-from ..pictures import UnreadableImageError, decode, to_rgb
+from ..pictures import UnreadableImageError, decode, made_ahead, to_rgb
 from ..progress import Meter, ProgressCallback, StopCheck
 
 DECODE_ROWS = 512  # images decoded by one thread at a time
-AHEAD = 3  # batches decoded before they are asked for, while streaming
 
 
 class Images:
@@ -41,7 +37,7 @@ class Images:
         held = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
         held = held.contiguous(memory_format=torch.channels_last)
         start = 0
-        for batch in self._decoded(np.arange(len(self)), DECODE_ROWS):
+        for batch in made_ahead(self._decode, _groups(np.arange(len(self)), DECODE_ROWS)):
             if stop():
                 raise StoppedError("stopped while the images were read: nothing was trained.")
             held[start : start + len(batch)] = batch
@@ -52,23 +48,12 @@ class Images:
     def batches(self, order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """(places, uint8 (n, 3, size, size)) in this order, some `rows` at a time."""
         if self._held is None:
-            groups = [order[start : start + rows] for start in range(0, len(order), rows)]
-            yield from zip(groups, self._decoded(order, rows), strict=True)
+            groups = _groups(order, rows)
+            yield from zip(groups, made_ahead(self._decode, groups), strict=True)
             return
         for start in range(0, len(order), rows):
             places = order[start : start + rows]
             yield places, self._held[torch.from_numpy(places).to(self._held.device)]
-
-    def _decoded(self, order: np.ndarray, rows: int) -> Iterator[torch.Tensor]:
-        """Batches decoded by threads, never more than AHEAD of the reader."""
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            waiting: deque[Future] = deque()
-            for start in range(0, len(order), rows):
-                waiting.append(pool.submit(self._decode, order[start : start + rows]))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
 
     def _decode(self, places: np.ndarray) -> torch.Tensor:
         positions = self.frame.positions(self.ids[places])
@@ -79,6 +64,10 @@ class Images:
         ):
             out[i] = _pixels(path, data, self.size)
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
+
+
+def _groups(order: np.ndarray, rows: int) -> list[np.ndarray]:
+    return [order[start : start + rows] for start in range(0, len(order), rows)]
 
 
 def _pixels(path: str, data: bytes | None, size: int) -> np.ndarray:

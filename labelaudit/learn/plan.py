@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..duplicates import duplicates
-from ..dynamics import HELD_OUT
+from ..dynamics import EVERYONES, HELD_OUT
 from ..errors import LabelAuditError
 from ..frame import MISSING, Frame
 from ..schema import HELD_OUT_SPLITS, REMOVED
@@ -28,7 +28,9 @@ class Plan:
     classes: list[str]  # as they are now: more may be added while a model learns
     ids: np.ndarray  # of all labelled samples that take part, sorted
     labels: np.ndarray  # int64, their given classes
-    fold: np.ndarray  # int8 of each place: which fold it belongs to; HELD_OUT for one held out
+    # int8 of each place: which fold it belongs to; HELD_OUT for one held out, EVERYONES for one
+    # that all models learn, as without it one would not know its class
+    fold: np.ndarray
     folds: int  # 1: a single model learns all
 
     @cached_property
@@ -40,6 +42,12 @@ class Plan:
     def held_out(self) -> np.ndarray:
         """Places of the others."""
         return np.flatnonzero(self.fold == HELD_OUT)
+
+    @cached_property
+    def untaught(self) -> list[str]:
+        """Classes of samples that take part, of which no sample is learned: no model knows them."""
+        taught = np.unique(self.labels[self.learned])
+        return [self.classes[code] for code in np.setdiff1d(self.labels, taught)]
 
     def learned_by(self, fold: int) -> np.ndarray:
         """Places that this fold's model learns: all but its own fold; without folds, all."""
@@ -53,6 +61,7 @@ class Plan:
         if self.folds == 1:
             return np.arange(len(self.ids))
         asked = np.isin(self.fold, [fold, (fold - 1) % self.folds, HELD_OUT])
+        asked |= (self.fold == EVERYONES) & (fold == 0)
         return np.flatnonzero(asked)
 
 
@@ -77,12 +86,11 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
         raise LabelAuditError(
             f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
         )
+    known = duplicates(Dataset(frame.store.name))
     if not len(held_out):
-        # a stream of its own: noise of the same seed would else have chosen the very same samples
-        rng = np.random.default_rng([config.seed, HOLD_OUT_STREAM])
-        count = min(max(round(config.hold_out * len(chosen)), 1), len(chosen) - 1)
-        held_out = np.sort(rng.choice(chosen, count, replace=False))
-        chosen = np.setdiff1d(chosen, held_out)
+        groups = frame.ids[chosen] if known is None else known.group_of(frame.ids[chosen])
+        drawn = _held_out(frame.label[chosen], groups, config)
+        chosen, held_out = chosen[~drawn], chosen[drawn]
     if len(np.unique(frame.label[chosen])) < 2:
         raise LabelAuditError(
             f"the {len(chosen):,} samples to learn from are all of one class: "
@@ -92,14 +100,30 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     ids, labels = frame.ids[positions], frame.label[positions].astype(np.int64)
     learned = np.searchsorted(positions, chosen)
     fold = np.full(len(ids), HELD_OUT, np.int8)
-    known = duplicates(Dataset(frame.store.name)) if config.folds > 1 else None
     groups = ids[learned] if known is None else known.group_of(ids[learned])
     fold[learned] = _folds(labels[learned], groups, config)
     return Plan(frame, frame.classes, ids, labels, fold, config.folds)
 
 
+def _held_out(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:
+    """Mask, bool (n,), of the samples to hold out: config.hold_out of the groups, each whole, but
+    for classes that would be left with nothing to learn from: of these none.
+
+    groups: int (n,), equal for samples that are duplicates of each other: a copy among those that
+    are learned would tell nothing of how well the model does on what it does not know.
+    """
+    # a stream of its own: noise of the same seed would else have chosen the very same samples
+    rng = np.random.default_rng([config.seed, HOLD_OUT_STREAM])
+    heads = np.unique(groups)
+    count = min(max(round(config.hold_out * len(heads)), 1), len(heads) - 1)
+    drawn = np.isin(groups, rng.choice(heads, count, replace=False))
+    lost = np.setdiff1d(labels[drawn], labels[~drawn])
+    return drawn & ~np.isin(groups, groups[np.isin(labels, lost)])
+
+
 def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:
     """Which fold each sample belongs to, int8 (n,): balanced by class, a group whole in one fold.
+    A class that lies in one fold only is EVERYONES.
 
     groups: int (n,), equal for samples that are duplicates of each other.
     """
@@ -117,12 +141,11 @@ def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.nd
     fold = np.empty(len(first), np.int8)
     fold[order] = np.arange(len(first)) % config.folds
     fold = fold[group]
-    for k in range(config.folds):
-        if len(np.unique(labels[fold != k])) < 2:
-            raise LabelAuditError(
-                f"{config.folds} folds leave a model with samples of one class only: use fewer "
-                "folds, or more samples of each class."
-            )
+    lowest, highest = np.full((2, labels.max() + 1), [[config.folds], [HELD_OUT]])
+    np.minimum.at(lowest, labels, fold)
+    np.maximum.at(highest, labels, fold)
+    alone = (lowest == highest)[labels]
+    fold[np.isin(group, group[alone])] = EVERYONES
     return fold
 
 

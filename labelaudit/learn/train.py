@@ -261,7 +261,8 @@ class _Training:
                 self.meter.advance(len(at), **self._details(epoch, self.steps))
                 if self.stop():
                     return False
-        margin = watched.margin if self.config.folds == 1 else watched.out_margin
+        outside = np.isfinite(watched.out_margin)
+        margin = np.where(outside, watched.out_margin, watched.margin)
         before = np.where(np.isnan(self.recent_margin), margin, self.recent_margin)
         self.recent_margin = (before + margin) / 2
         self.run.append_dynamics(
@@ -273,7 +274,7 @@ class _Training:
                 "epoch": epoch,
                 "loss": self.loss,
                 "train_accuracy": float(watched.right[plan.learned].mean()),
-                "validation_accuracy": float(watched.right[plan.held_out].mean()),
+                "validation_accuracy": _share(watched.right[plan.held_out]),
                 "seconds": seconds,
                 MEDIANS: class_medians(watched.p_label, plan.labels, len(plan.classes)),
             }
@@ -308,6 +309,18 @@ class _Training:
             "seconds": last.get("seconds"),
             "curves": self._plain_curves(),
             "class_curves": [row[MEDIANS] for row in self.curves],
-            "notes": self.notes,
+            "untaught": self.plan.untaught,
+            "notes": self.notes + _about_untaught(self.plan.untaught),
         }
         save_models(self.run, [learner.average for learner in self.learners], info)
+
+
+def _share(right: np.ndarray) -> float | None:
+    return float(right.mean()) if len(right) else None
+
+
+def _about_untaught(classes: list[str]) -> list[str]:
+    if not classes:
+        return []
+    names = ", ".join(map(repr, classes[:10])) + (" …" if len(classes) > 10 else "")
+    return [f"no sample of class {names} was learned, so those that have it get no score"]
