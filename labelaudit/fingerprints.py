@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from .ahead import made_ahead
 from .errors import StoppedError
 from .frame import Frame, find
-from .pictures import UnreadableImageError, decode, made_ahead, pixel_hash, to_rgb
+from .pictures import UnreadableImageError, decode, pixel_hash, to_rgb
 from .progress import Meter, ProgressCallback, StopCheck
 from .schema import FINGERPRINTS, THUMBNAIL_SIDE
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from .errors import LabelAuditError
-
-AHEAD = 3  # groups of images that threads work on before they are asked for
-Group, Made = TypeVar("Group"), TypeVar("Made")
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
 
@@ -99,16 +91,3 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise LabelAuditError(
             f"an image array has shape {array.shape}: it must be (H, W) or (H, W, 3)."
         ) from error
-
-
-def made_ahead(make: Callable[[Group], Made], groups: Iterable[Group]) -> Iterator[Made]:
-    """make(group) of each, in order, by threads that are never more than AHEAD of the reader:
-    Pillow decodes without holding the interpreter."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting: deque[Future] = deque()
-        for group in groups:
-            waiting.append(pool.submit(make, group))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

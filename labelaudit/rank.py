@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,12 @@ from . import neighbours
 from .dataset import Dataset
 from .dynamics import MEASURES, OUT_OF_SAMPLE
 from .errors import LabelAuditError, StoppedError
-from .frame import MISSING, find
-from .progress import Meter, ProgressCallback, StopCheck, ignore, never
+from .frame import MISSING
+from .logit_scores import from_logits
+from .progress import ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
-from .scores import SCORES, Score, default_score
+from .scores import SCORES, default_score
 from .scores.suspicion import SUSPICION
 from .view import View
 
@@ -55,19 +55,12 @@ def compute_scores(
         counted = (labels != MISSING) & ~frame.tagged(REMOVED)
         # the model says nothing of a class that it had no sample of, only that this is another one
         told = np.where(_taught(kept, len(frame.classes))[labels], labels, MISSING)
-    of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads in MEASURES]
-    computed = _from_logits(kept, of_logits, ids, told, progress, stop)
     in_folds = kept.info.get("config", {}).get("folds", 1) > 1
-    batches = partial(_batches, kept, ids, progress, stop)
-    suggestions = None
+    out_of_sample = in_folds or "config" not in kept.info  # not trained here
+    computed, suggestions = from_logits(kept, wanted, ids, told, out_of_sample, progress, stop)
     for score in wanted:
-        if score.reads == "all_logits":
-            computed[score.name] = score.function(told, batches)
-        elif score.reads == "posterior":
-            out_of_sample = in_folds or "config" not in kept.info  # not trained here
-            computed[score.name], *suggestions = score.function(told, batches, out_of_sample)
-        elif score.reads == "neighbours":
+        if score.reads == "neighbours":
             k = neighbours.how_many(labels)
             near = neighbours.of_run(kept, ids, counted, k, progress, stop)
             if near is not None:
@@ -240,36 +233,6 @@ def _taught(run: Run, classes: int) -> np.ndarray:
     taught = np.zeros(classes + 1, bool)
     taught[: len(run.classes)] = [name not in untaught for name in run.classes]
     return taught
-
-
-def _from_logits(
-    run: Run,
-    wanted: list[Score],
-    ids: np.ndarray,
-    labels: np.ndarray,
-    progress: ProgressCallback,
-    stop: StopCheck,
-) -> dict[str, np.ndarray]:
-    """Scores of logits in one pass over them, NaN for samples without a prediction."""
-    if not wanted:
-        return {}
-    scores = {score.name: np.full(len(ids), np.nan) for score in wanted}
-    for places, logits in _batches(run, ids, progress, stop):
-        for score in wanted:
-            scores[score.name][places] = score.function(labels[places], logits)
-    return scores
-
-
-def _batches(
-    run: Run, ids: np.ndarray, progress: ProgressCallback, stop: StopCheck
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(places in ids, logits) of the samples that are predicted, streamed."""
-    meter = Meter("scoring", len(ids), progress)
-    for predicted, logits in run.logits():
-        _check(stop)
-        places, known = find(ids, predicted)
-        yield places[known], logits[known]
-        meter.advance(len(predicted))
 
 
 def _check(stop: StopCheck) -> None:

@@ -35,15 +35,18 @@ def labels_and_logits(draw):
 def test_hardness_is_scipys_entropy(case):
     labels, logits = case
     expected = scipy.stats.entropy(scipy.special.softmax(logits.astype(float), axis=1), axis=1)
-    np.testing.assert_allclose(hardness(labels, logits), expected, atol=1e-9)
+    np.testing.assert_allclose(hardness(labels, logits.astype(float)), expected, atol=1e-9)
 
 
 @given(labels_and_logits())
 def test_self_confidence_and_margin_are_cleanlabs_turned_round(case):
     labels, logits = case
-    p = scipy.special.softmax(logits.astype(float), axis=1)
+    logits = logits.astype(float)
+    p = scipy.special.softmax(logits, axis=1)
     np.testing.assert_allclose(
-        self_confidence(labels, logits), 1 - get_self_confidence_for_each_label(labels, p)
+        self_confidence(labels, logits),
+        1 - get_self_confidence_for_each_label(labels, p),
+        atol=1e-15,
     )
     # cleanlab's margin is (p_y - p_k + 1) / 2: ours is one minus that
     np.testing.assert_allclose(
@@ -59,7 +62,23 @@ def test_mistakenness_is_fiftyones_formula(case):
     p = scipy.special.softmax(logits.astype(float), axis=1)
     m = np.where(logits.argmax(axis=1) == labels, -1, 1)
     expected = (m * np.exp(-scipy.stats.entropy(p, axis=1)) + 1) / 2
-    np.testing.assert_allclose(mistakenness(labels, logits), expected, atol=1e-9)
+    found = mistakenness(labels, logits.astype(float))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@given(labels_and_logits())
+def test_in_single_precision_scores_are_the_same_to_six_digits(case):
+    labels, logits = case
+    for score in (hardness, self_confidence, normalized_margin, mistakenness):
+        exact = score(labels, logits.astype(float))
+        np.testing.assert_allclose(score(labels, logits), exact, rtol=2e-6, atol=2e-7)
+
+
+def test_what_is_nearly_sure_is_still_ranked_in_single_precision():
+    margin = np.array([20, 25, 30], np.float32)
+    logits = np.stack([np.zeros(3, np.float32), -margin], axis=1)
+    fits = self_confidence(np.zeros(3, int), logits)
+    np.testing.assert_allclose(fits, np.exp(-margin.astype(float)), rtol=2e-3)
 
 
 @pytest.mark.parametrize("function", [mistakenness, self_confidence, normalized_margin])
@@ -138,13 +157,14 @@ def as_batches(logits, rows: int = 7, known=None):
 @given(labels_and_logits())
 def test_confident_learning_counts_what_cleanlab_counts(case):
     labels, logits = case
-    p = scipy.special.softmax(logits.astype(float), axis=1)
+    logits = logits.astype(float)
+    p = scipy.special.softmax(logits, axis=1)
     scores = confident_learning(labels, as_batches(logits))
     if len(np.unique(labels)) > 1:
         assert (scores > 0.5).sum() == num_label_issues(labels, p, estimation_method="off_diagonal")
     quality = get_self_confidence_for_each_label(labels, p)
     counted = scores > 0.5
-    np.testing.assert_allclose(scores, (1 - quality + counted) / 2)
+    np.testing.assert_allclose(scores, (1 - quality + counted) / 2, atol=1e-15)
 
 
 def test_confident_learning_by_hand():

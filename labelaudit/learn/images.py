@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..ahead import made_ahead
 from ..errors import LabelAuditError, StoppedError
 from ..frame import Frame
-from ..pictures import UnreadableImageError, decode, made_ahead, to_rgb
+from ..pictures import UnreadableImageError, decode, to_rgb
 from ..progress import Meter, ProgressCallback, StopCheck
 
 DECODE_ROWS = 512  # images decoded by one thread at a time

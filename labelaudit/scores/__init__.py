@@ -29,10 +29,10 @@ class Score:
     name: str
     title: str
     meaning: str  # one sentence, for tooltips and help texts
-    # "logits": f(labels (n,), logits (n, C)); "all_logits": f(labels, batches), all of them twice;
-    # "posterior": f(labels, batches, out_of_sample), which suggests labels, too; a measure of the
-    # training dynamics ("margin", "out_p_label" …): f((epochs, n)); "neighbours": f(labels, their
-    # labels (n, k), cosines)
+    # "logits": f(labels (n,), logits (n, C)); "all_logits": f(labels, batches), all of them twice
+    # (in `rank` by the model that f is made of); "posterior": f(labels, batches, out_of_sample),
+    # likewise, which suggests labels, too; a measure of the training dynamics ("margin",
+    # "out_p_label" …): f((epochs, n)); "neighbours": f(labels, their labels (n, k), cosines)
     reads: str
     # Above it the evidence speaks for another class. None: no such point; of a score that judges
     # the label, suspects are then those that are predicted as another class.

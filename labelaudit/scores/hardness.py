@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .probability import log_softmax
+from .beliefs import Beliefs
 
 
-def hardness(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def hardness(labels: np.ndarray, logits: np.ndarray | Beliefs) -> np.ndarray:
     """Entropy of softmax(logits), in nats, 0 to ln C; the given label is not read.
 
     labels: int (n,), ignored. logits: float (n, C). Returns float64 (n,).
     Source: FiftyOne Brain, `compute_hardness`.
     """
-    log_p = log_softmax(logits)
-    return -(np.exp(log_p) * log_p).sum(axis=1)
+    return Beliefs.of(logits).entropy

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .probability import log_softmax
+from .beliefs import Beliefs
+from .probability import known_labels, log_softmax
 
 FLOOR = 1e-4  # added to probabilities: how sure a network may be that a class is impossible
 ROWS = 20_000  # samples that the model is fitted to, at most …
@@ -51,39 +52,57 @@ class NoiseModel:
     rate: list[float]  # (C,), logits
     pair: list[list[float]] | None  # (C, C); None: all alike
 
-    def posterior(self, labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """P(true class | image, given label), float64 (n, C); rows of samples without a label
-        among the C classes are what the network says alone.
+    def posterior(self, labels: np.ndarray, logits: np.ndarray | Beliefs) -> np.ndarray:
+        """P(true class | image, given label), (n, C), in the precision of the logits; rows of
+        samples without a label among the C classes are what the network says alone.
 
         labels: int (n,). logits: float (n, C).
         """
+        beliefs = Beliefs.of(logits)
+        number = beliefs.logits.dtype.type
         labels = np.asarray(labels)
-        log_p = log_softmax(self.sharpness * _floored(logits) + np.array(self.bias))
-        known = (labels >= 0) & (labels < log_p.shape[1])
-        joint = log_p.copy()
-        joint[known] += self._log_likelihood(log_p[known], labels[known])
-        return np.exp(log_softmax(joint))
+        at = np.flatnonzero(known_labels(labels, beliefs.classes))
+        given = labels[at]
+        log_p = np.log(beliefs.p + number(FLOOR))
+        log_p *= number(self.sharpness)
+        log_p += np.array(self.bias, number)
+        log_p -= log_p.max(axis=1, keepdims=True)
+        p = np.exp(log_p)
+        total = p.sum(axis=1, keepdims=True)
+        p /= total
+        log_p -= np.log(total)
+        if len(at) == len(labels):
+            return self._given(p, log_p, given)
+        p[at] = self._given(p[at], log_p[at], given)
+        return p
 
-    def _log_likelihood(self, log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """log P(given label | true class a, image), (n, C)."""
-        rows = np.arange(len(labels))
-        doubt = np.log1p(-np.exp(log_p).clip(max=1 - 1e-9))
-        wrong = np.array(self.rate) + self.ambiguity * doubt
-        like = self.likeness * log_p
+    def _given(self, p: np.ndarray, log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """P(true class | image, given label), (n, C), of P(true class | image) and its logarithm;
+        both are overwritten."""
+        rows, number = np.arange(len(labels)), p.dtype.type
+        right = np.log(np.maximum(1 - p, number(1e-9)))
+        right *= number(-self.ambiguity)
+        right -= np.array(self.rate, number)
+        wrong = np.exp(right, out=right)  # odds that a label of this class is right, then …
+        wrong += 1
+        np.divide(1, wrong, out=wrong)  # … P(label wrong | true class, image)
+        log_p *= number(self.likeness)
+        like = np.exp(log_p, out=log_p)
         if self.pair is None:
-            pair = np.zeros((1, log_p.shape[1]))
-            total = np.exp(like).sum(1, keepdims=True) - np.exp(like)
-            picked = pair.repeat(len(labels), 0)
+            chosen, every = None, like.sum(axis=1, keepdims=True) - like
         else:
-            pair = np.array(self.pair)
-            weight = np.exp(pair)
+            weight = np.exp(np.array(self.pair)).astype(number).T
             np.fill_diagonal(weight, 0)
-            total = np.exp(like) @ weight.T
-            picked = pair[:, labels].T
-        out = picked + like[rows, labels][:, None] - np.log(total + 1e-300)
-        out += -np.logaddexp(0, -wrong)
-        out[rows, labels] = -np.logaddexp(0, wrong[rows, labels])
-        return out
+            chosen, every = weight[labels], like @ weight
+        p_label, p_right = p[rows, labels], 1 - wrong[rows, labels]
+        p *= wrong
+        if chosen is not None:
+            p *= chosen
+        p *= like[rows, labels][:, None]
+        p /= np.maximum(every, number(1e-30))
+        p[rows, labels] = p_label * p_right
+        p /= p.sum(axis=1, keepdims=True)
+        return p
 
 
 def fit_noise_model(labels: np.ndarray, logits: np.ndarray, out_of_sample: bool) -> NoiseModel:

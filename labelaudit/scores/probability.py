@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def only_labelled(labels: np.ndarray, classes: int, scores: np.ndarray) -> np.ndarray:
     """The scores, NaN where a sample has no given class among the model's (0 … classes - 1)."""
-    return np.where((labels >= 0) & (labels < classes), scores, np.nan)
+    return np.where(known_labels(labels, classes), scores, np.nan)
 
 
 def of_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -41,12 +41,6 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(logits))
 
 
-def labelled(
-    labels: np.ndarray, batches: Batches
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(places, labels, logits) of the samples that have a class which the model knows, as they
-    come. labels: int (n,), negative for none."""
-    for places, logits in batches():
-        given = labels[places]
-        known = (given >= 0) & (given < logits.shape[1])
-        yield places[known], given[known], logits[known]
+def known_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Mask, bool (n,), of the samples that have a class which the model knows."""
+    return (labels >= 0) & (labels < classes)

@@ -2,13 +2,62 @@ from __future__ import annotations
 
 import numpy as np
 
-from .noise_model import fit_noise_model, most_rows
-from .probability import Batches, labelled
+from .beliefs import Beliefs
+from .noise_model import NoiseModel, fit_noise_model, most_rows
+from .probability import Batches, known_labels
 
 SUSPICION = "suspicion"
 SEED = 0  # of the samples that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class that is this probable is not to be ruled out
 MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitting")
+
+
+class Suspicion:
+    """The score that `suspicion` describes, of blocks: first `look` at all, then `fit`, then
+    `score` each.
+
+    labelled: how many samples have a label, of which some are drawn to fit the noise model to.
+    """
+
+    def __init__(self, labelled: int, out_of_sample: bool) -> None:
+        self._labelled, self._out_of_sample = labelled, out_of_sample
+        self._rng = np.random.default_rng(SEED)
+        self._labels: list[np.ndarray] = []
+        self._logits: list[np.ndarray] = []
+        self._model: NoiseModel | None = None
+
+    def look(self, labels: np.ndarray, beliefs: Beliefs) -> None:
+        drawn = known_labels(labels, beliefs.classes)
+        share = most_rows(beliefs.classes) / max(self._labelled, 1)
+        if share < 1:
+            drawn &= self._rng.random(len(labels)) < share
+        self._labels.append(labels[drawn])
+        self._logits.append(beliefs.logits[drawn])
+
+    def fit(self) -> None:
+        labels, logits = map(np.concatenate, (self._labels, self._logits))
+        if len(labels):
+            self._model = fit_noise_model(labels, logits, self._out_of_sample)
+
+    def score(
+        self, labels: np.ndarray, beliefs: Beliefs
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        known = known_labels(labels, beliefs.classes)
+        if self._model is None or not known.any():
+            return _nothing(len(labels))
+        rows, given = np.arange(len(labels)), np.where(known, labels, 0)
+        p = self._model.posterior(labels, beliefs)
+        p_given = p[rows, given].astype(np.float64)
+        p[rows, given] = 0
+        others = p.sum(axis=1, dtype=np.float64)
+        score = np.where(p_given < 0.5, 1 - p_given, others)  # exact at both ends
+        suggested = p.argmax(axis=1)
+        suggested_p = np.minimum(p[rows, suggested], score)  # of two classes they are the same
+        return (
+            np.where(known, score, np.nan),
+            np.where(known, suggested, -1).astype(np.int32),
+            np.where(known, suggested_p, np.nan),
+        )
 
 
 def suspicion(
@@ -23,19 +72,21 @@ def suspicion(
     given label among the C classes or without a prediction; the most probable class other than the
     given one, int32, -1 where there is no score; and the probability of that, float64.
     """
-    told, logits = _sample(labels, batches)
-    scores, suggested_p = np.full((2, len(labels)), np.nan)
-    suggested = np.full(len(labels), -1, np.int32)
-    if not len(told):
-        return scores, suggested, suggested_p
-    model = fit_noise_model(told, logits, out_of_sample)
-    for at, given, logits in labelled(labels, batches):
-        rows, p = np.arange(len(at)), model.posterior(given, logits)
-        p_given = p[rows, given]
-        p[rows, given] = 0
-        scores[at] = np.where(p_given < 0.5, 1 - p_given, p.sum(axis=1))  # exact at both ends
-        suggested[at], suggested_p[at] = p.argmax(axis=1), p.max(axis=1)
-    return scores, suggested, suggested_p
+    model = Suspicion(int((labels >= 0).sum()), out_of_sample)
+    found = _nothing(len(labels))
+    for places, logits in batches():
+        model.look(labels[places], Beliefs(logits))
+    model.fit()
+    for places, logits in batches():
+        scored = model.score(labels[places], Beliefs(logits))
+        for all_of_them, some in zip(found, scored, strict=True):
+            all_of_them[places] = some
+    return found
+
+
+def _nothing(samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    nan = np.full(samples, np.nan)
+    return nan, np.full(samples, -1, np.int32), nan.copy()
 
 
 def findings(scores: np.ndarray, suggested_p: np.ndarray) -> np.ndarray:
@@ -48,18 +99,3 @@ def findings(scores: np.ndarray, suggested_p: np.ndarray) -> np.ndarray:
     names = np.array([*FINDINGS, ""])
     which = np.where(implausible, 0, np.where(other, 1, 2))
     return names[np.where(np.isnan(scores), len(FINDINGS), which)]
-
-
-def _sample(labels: np.ndarray, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, int (m,), and logits, float32 (m, C), of some samples that have both: all, or a
-    share of each batch, drawn at random."""
-    rng = np.random.default_rng(SEED)
-    total = int((labels >= 0).sum())
-    found_labels, found_logits = [np.empty(0, np.int64)], []
-    for _, given, logits in labelled(labels, batches):
-        share = most_rows(logits.shape[1]) / max(total, 1)
-        drawn = rng.random(len(given)) < share if share < 1 else slice(None)
-        found_labels.append(given[drawn])
-        found_logits.append(logits[drawn])
-    some = np.concatenate(found_labels)
-    return some, np.concatenate(found_logits) if found_logits else np.empty((0, 0), np.float32)
