@@ -15,7 +15,10 @@ from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = {
+    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm",
+}  # fmt: skip
 SKIPPED_LISTED = 1000  # further ones are counted only
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
 CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
