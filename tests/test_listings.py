@@ -66,10 +66,9 @@ def refuses(source, says, **options):
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_an_image_folder_with_metadata(pets, suffix):
     folder = pets()
-    names = ["0.png", "1.png", "gone.png", "2.png", "0.png"]
-    rows = pd.DataFrame(
-        {"file_name": names, "label": ["10", "9", "9", None, "9"], "id": [*"abcde"]}
-    )
+    files = ["0.png", "1.png", "gone.png", "2.png", "0.png"]
+    given = ["10", "9", "9", None, "9"]
+    rows = pd.DataFrame({"file_name": files, "label": given, "id": [*"abcde"]})
     path = folder / f"metadata.{suffix}"
     match suffix:
         case "csv":
