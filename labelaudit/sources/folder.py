@@ -9,6 +9,8 @@ from .files import Files
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree
 
+UNLABELLED = "_unlabeled"  # FiftyOne's folder of the images without a label
+
 
 def open_folder(files: Files) -> Source:
     """`<class>/<image>`, or `<split>/<class>/<image>`."""
@@ -32,10 +34,12 @@ def open_folder(files: Files) -> Source:
             elif label is None:
                 source.skipped.add(name, "lies in no class folder")
             else:
+                label = None if label == UNLABELLED else label
                 yield {"filepath": files.locate(name), "label": label, "split": split}
 
     inside = zip(images, places, strict=True)
-    classes = classes_of([label for name, (label, _) in inside if not files.leads_out(name)])
+    labels = {label for name, (label, _) in inside if not files.leads_out(name)}
+    classes = classes_of(labels - {UNLABELLED})
     description = f"{files.what} {files.path if files.what == 'folder' else files.path.name}"
     source = Source(description, classes, len(images), rows, load=files.load)
     return source

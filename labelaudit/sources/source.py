@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -110,5 +110,5 @@ def is_image_name(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
-def classes_of(labels: Sequence[str | None]) -> list[str]:
+def classes_of(labels: Iterable[str | None]) -> list[str]:
     return natural_order(label for label in set(labels) if label is not None)

@@ -26,11 +26,10 @@ def test_json_and_json_min_of_the_converter(tmp_path, picture):
         }  # fmt: skip
         tasks.append({"id": i, "data": {"photo": f"/data/upload/3/0a1b2c3d-{i}.png"},
                       "annotations": [made]})  # fmt: skip
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks/all.json").write_text(json.dumps(tasks))
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     made = converter.Converter(CONFIG, str(tmp_path))
     for kind in ("JSON", "JSON_MIN"):
-        made.convert(str(tmp_path / "tasks"), str(tmp_path / kind), kind)
+        made.convert(str(tmp_path / "tasks.json"), str(tmp_path / kind), kind, is_dir=False)
         (path,) = (tmp_path / kind).glob("*.json")
         dataset = labelaudit.load_dataset(kind, path, root=tmp_path / "root")
         assert dataset.view().values("ground_truth").tolist() == ["cat", "dog", "cat"]
