@@ -14,9 +14,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
     "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "inject_noise", "list_changes",
-    "list_datasets", "load_arrays", "load_dataset", "load_huggingface", "load_model",
-    "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
+    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "import_issues", "inject_noise",
+    "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_huggingface",
+    "load_model", "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
     "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
@@ -39,6 +39,7 @@ _HOMES = {
     "evaluate": "rank",
     "find_duplicates": "duplicates",
     "first_look": "learn.first_look",
+    "import_issues": "issues",
     "inject_noise": "noise:inject",
     "list_changes": "history",
     "list_datasets": "dataset",

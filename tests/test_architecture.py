@@ -23,7 +23,7 @@ FLOORS = [
     ["dataset", "export"],
     ["duplicates"],
     ["sources", "noise", "learn"],
-    ["rank", "history", "insights"],
+    ["rank", "history", "insights", "issues"],
     ["evidence", "review"],
     ["controls", "estimate"],
     ["auditing", "decisions"],
