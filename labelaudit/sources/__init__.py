@@ -15,6 +15,7 @@ from ..home import check_name
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from . import arrays, huggingface, manifest, zoo
 from .kinds import KINDS, WELL_KNOWN, help_lines
+from .manifest import SUFFIXES
 from .source import Source
 from .zoo import ZOO
 
@@ -186,6 +187,6 @@ def _make(
 
 
 __all__ = [
-    "KINDS", "ZOO", "Source", "default_name", "help_lines", "load_arrays", "load_dataset",
-    "load_huggingface",
+    "KINDS", "SUFFIXES", "ZOO", "Source", "default_name", "help_lines", "load_arrays",
+    "load_dataset", "load_huggingface",
 ]  # fmt: skip

@@ -225,7 +225,8 @@ def _unknown(listing: Listing) -> str:
 
 def help_lines() -> Sequence[tuple[str, str]]:
     """(title, looks) of all that a path may be, most usual first."""
-    return [(kind.title, kind.looks) for kind in [FOLDERS[-1], *LISTINGS, *FOLDERS[:-1]]]
+    kinds = [FOLDERS[-1], *LISTINGS, *FOLDERS[:-1]]
+    return [(kind.title[0].upper() + kind.title[1:], kind.looks) for kind in kinds]
 
 
 __all__ = ["FOLDERS", "KINDS", "LISTINGS", "help_lines"]
