@@ -62,6 +62,8 @@ def load_dataset(
         if name in ZOO:
             raise LabelAuditError(f"{name!r} is a name of the zoo: give your own data another one.")
         check_name(name)  # before a long look at the source
+        if _is_hub(source):
+            Meter(f"fetching {source}, if it is not here yet", None, progress).report()
         return _make(name, _open(source, root, label, split), overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"

@@ -62,7 +62,7 @@ class Listing:
                         raise
             # not splitlines(), which also parts at marks that may stand within a JSON string
             return [json.loads(line) for line in text.split("\n") if line.strip()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LabelAuditError(
                 f"{self.name} cannot be read as {self.suffix[1:]}: {error}."
             ) from error
