@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from .errors import LabelAuditError
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_PAPER = (255, 255, 255)  # what shows through where an image is transparent
 
 
 class UnreadableImageError(LabelAuditError):
@@ -23,7 +25,8 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
     """The image in `data`, else in the file at `path`, turned upright as its EXIF data says.
 
     draft: a size in pixels that is enough, which lets a JPEG decode at a fraction of its own;
-    `info["full_size"]` has the width and height that are stored.
+    `info["full_size"]` has the width and height of the whole image, upright. Of an animation it is
+    the first frame.
     """
     try:
         with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
@@ -31,8 +34,9 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
             if draft:
                 image.draft(None, (draft, draft))
             image.load()
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
             upright = ImageOps.exif_transpose(image)
-            upright.info["full_size"] = full_size
+            upright.info["full_size"] = full_size[::-1] if turned else full_size
             return upright
     except FileNotFoundError as error:
         raise UnreadableImageError("there is no such file") from error
@@ -42,13 +46,32 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB. Deep grey is scaled to its own range: Pillow would clip it to white."""
+    """Any mode as RGB.
+
+    Deep grey is scaled from its own least and greatest value to 0 … 255: Pillow would clip it to
+    white, and 12 bits in a file of 16 would be all but black. Transparency is laid on white, as
+    most programs show it: what colour lies hidden beneath it is chance.
+    """
     if image.mode in _DEEP:
-        values = np.asarray(image, dtype=np.float64)
-        low, high = np.nanmin(values), np.nanmax(values)
-        values = np.nan_to_num((values - low) * (255 / max(high - low, 1e-12)))
-        image = Image.fromarray(values.astype(np.uint8))
-    return image.convert("RGB")
+        return Image.fromarray(_scaled(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    paper = Image.new("RGBA", image.size, (*_PAPER, 255))
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """float64 (H, W) as uint8; what is no finite number counts as the least. One even grey is
+    white, or black where it is 0."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = values[finite].min(), values[finite].max()
+    if low == high:
+        return np.full(values.shape, 255 if high > 0 else 0, np.uint8)
+    values = np.where(finite, values, low)
+    return np.round((values - low) * 255 / (high - low)).astype(np.uint8)
 
 
 def pixel_hash(image: Image.Image) -> int:

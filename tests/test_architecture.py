@@ -24,7 +24,7 @@ FLOORS = [
     ["duplicates"],
     ["sources", "noise", "learn"],
     ["logit_scores"],
-    ["rank", "history", "insights"],
+    ["rank", "history", "insights", "issues"],
     ["evidence", "review"],
     ["controls", "estimate"],
     ["auditing", "decisions"],

@@ -73,6 +73,28 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     page.get_by_role("heading", name="pets").wait_for()  # and still chosen
 
 
+def test_a_list_of_images_is_loaded_with_its_label_column_and_folder(
+    page, server, tmp_path, picture
+):
+    picture(tmp_path / "far/0.png")
+    path = tmp_path / "pets/metadata.csv"
+    path.parent.mkdir()
+    path.write_text("file_name,breed,mood\n0.png,pug,calm\n")
+    page.goto(f"{server}/dataset")
+    page.get_by_role("button", name="Load a dataset").click()
+    page.get_by_role("tab", name="Folder or file on this machine").click()
+    panel = page.get_by_role("tabpanel", name="Folder or file on this machine")
+    panel.get_by_text("How each of them looks").click()
+    panel.get_by_role("cell", name="COCO annotations").wait_for()
+    for name, value in (("Path", path), ("Label column", "breed"),
+                        ("Folder of the images", tmp_path / "far")):  # fmt: skip
+        panel.get_by_role("textbox", name=name).fill(str(value))
+        panel.get_by_role("textbox", name=name).press("Tab")
+    panel.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("heading", name="pets").wait_for()
+    assert Dataset("pets").view().values("ground_truth").tolist() == ["pug"]
+
+
 def test_training_is_watched_live_and_survives_a_refresh(page, server):
     page.goto(f"{server}/train")
     page.get_by_role("button", name="Train", exact=True).wait_for()

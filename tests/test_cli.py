@@ -217,3 +217,22 @@ def test_the_estimate_is_printed_before_and_after_review(audited):
     assert sum(row["found"] for row in data["by_class"]) == 7
     assert {"given", "suggested", "found", "wrong", "low", "high"} == set(data["by_pair"][0])
     assert (data["controls"], len(data["by_class"])) == ({}, 10)
+
+
+def test_a_list_of_images_by_its_own_label_and_root_then_cleanlabs_issues(tmp_path, picture):
+    for i in range(3):
+        picture(tmp_path / "far" / f"{i}.png")
+    path = tmp_path / "pets/metadata.csv"
+    path.parent.mkdir()
+    path.write_text("file_name,breed,mood\n0.png,pug,a\n1.png,manx,b\n2.png,pug,a\n")
+    assert "name the one with the labels" in cli("load", path, code=1).stderr
+    loaded = cli("load", path, "--label", "breed", "--root", tmp_path / "far")
+    assert "pets: 3 samples, 2 classes" in loaded.stdout  # named after the folder
+    issues = tmp_path / "issues.csv"
+    issues.write_text("id,is_label_issue,given_label\n1,True,pug\n2,False,pug\n9,True,pug\n")
+    text = cli("import-issues", "pets", issues).stdout
+    assert "label_issue: 1 samples" in text
+    assert "1 samples have another label by now" in text
+    assert "1 rows belong to no sample: 3" in text
+    assert labelaudit.load_dataset("pets").view().match_tag("label_issue").ids.tolist() == [1]
+    assert "COCO" in cli("load", "--help").stdout

@@ -200,6 +200,24 @@ def test_the_dataset_page_filters(audited):
     assert f"of {len(view)}" in texts(no_error(app))
 
 
+def test_issues_of_cleanlab_become_tags(make_dataset):
+    dataset = make_dataset(2, 2)
+    app = open_page("data/dataset")
+    text = "is_label_issue,given_label\nFalse,c0\nTrue,{}\n"
+    app.file_uploader(key="issues-file-plain").set_value(
+        ("issues.csv", text.format("c0").encode(), "text/csv")
+    ).run()
+    button(app, "Tag the samples").click().run()
+    assert "given_label is 'c0', but sample 2 is 'c1'" in app.error[0].value
+    app.file_uploader(key="issues-file-plain").set_value(
+        ("issues.csv", text.format("c1").encode(), "text/csv")
+    ).run()
+    button(app, "Tag the samples").click().run()
+    assert "1 have label_issue" in texts(no_error(app))
+    assert dataset.view().match_tag("label_issue").ids.tolist() == [2]
+    assert "label_issue" in box(app, "Tag").options
+
+
 def test_names_from_the_data_are_escaped(home):
     from labelaudit import load_arrays
 

@@ -209,12 +209,12 @@ def test_unusable_sources_make_nothing_and_say_why(tmp_path, picture):
     zipfile.ZipFile(tmp_path / "hollow.zip", "w").close()
     (tmp_path / "notes.txt").write_text("hello")
     for source, says in [
-        ("empty", "holds no images"),
+        ("empty", "neither images nor a list of them"),
         ("flat", "lie in no class folders"),
         ("all_bad", "holds no image that can be read"),
         ("broken.zip", "not a whole zip"),
-        ("hollow.zip", "neither images nor a manifest"),
-        ("notes.txt", "no folder, zip or manifest"),
+        ("hollow.zip", "neither images nor a list of them"),
+        ("notes.txt", "no folder, zip or list of images"),
         ("gone", "does not exist"),
     ]:
         with pytest.raises(LabelAuditError) as caught:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from inspect import cleandoc
+from textwrap import wrap
 
 import click
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 
 from ..dataset import Dataset, delete_dataset, list_datasets
 from ..errors import LabelAuditError
+from ..issues import LISTED, import_issues
 from ..noise import KINDS, inject, restore
-from ..sources import ZOO, load_dataset
+from ..sources import ZOO, default_name, help_lines, load_dataset
 from .base import SHOWN, Bar, Interrupt, chosen, emit, example, json_option, main, split_option
 
 
@@ -32,22 +34,33 @@ def datasets(as_json: bool) -> None:
 
 
 @main.command(
-    short_help="Make a dataset of a folder, manifest, zip or zoo name.",
+    short_help="Make a dataset of a folder, a list of images, a zip, hf:owner/name or a zoo name.",
     **example("labelaudit load ~/pictures/pets --name pets"),
 )
 @click.argument("source")
 @click.option("--name", help="Name of the dataset.  [default: the zoo name, or the file's name]")
-@click.option("--split", help="Of a zoo dataset: only train or test.")
+@click.option("--split", help="Of a zoo or Hugging Face dataset: only this one, as train or test.")
+@click.option(
+    "--label",
+    help="Column, field or control with the labels, where there are several "
+    "or it has an unusual name.",
+)
+@click.option(
+    "--root", help="Folder that the paths of a list of images are relative to.  [default: its own]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of this name.")
 @json_option
-def load(source: str, name: str, split: str, overwrite: bool, as_json: bool) -> None:
-    """Make a dataset of SOURCE: a zoo name, a folder of class folders, a manifest (CSV, JSON lines
-    or Parquet with filepath and label), or a zip of either."""
+def load(
+    source: str, name: str, split: str, label: str, root: str, overwrite: bool, as_json: bool
+) -> None:
+    """Make a dataset of SOURCE: a zoo name, hf:owner/name of the Hugging Face hub (or
+    hf:owner/name@config), or a path. What a path is, is recognised:"""
     options = {"split": split, "overwrite": overwrite, "progress": Bar(), "stop": Interrupt()}
     if source in ZOO and name in (None, source):
         dataset = load_dataset(source, **options)
     else:
-        dataset = load_dataset(name or Path(source).expanduser().absolute().stem, source, **options)
+        name = name or default_name(source)
+        dataset = load_dataset(name, source, label=label, root=root, **options)
     info = dataset.info
     splits = ", ".join(f"{count:,} {name}" for name, count in info["splits"].items())
     lines = [
@@ -57,6 +70,18 @@ def load(source: str, name: str, split: str, overwrite: bool, as_json: bool) -> 
         *_skipped(info["skipped"]),
     ]
     emit(as_json, info, "\n".join(lines))
+
+
+load.help = (
+    cleandoc(load.help)
+    + "\n\n\b\n"
+    + "\n".join(
+        line
+        for title, looks in help_lines()
+        for line in wrap(f"{title}: {looks.replace('`', '')}", 92, subsequent_indent="  ")
+    )
+)
+load.help += "\n\nFolders may be zipped."
 
 
 def _unlabelled(info: dict) -> list[str]:
@@ -69,6 +94,31 @@ def _skipped(skipped: dict) -> list[str]:
     lines += [f"  {entry['file']}: {entry['why']}" for entry in skipped["files"][:SHOWN]]
     more = skipped["count"] - SHOWN
     return [*lines, f"  … and {more:,} more"] if more > 0 else lines
+
+
+@main.command(
+    "import-issues",
+    short_help="Tag samples with the issues that cleanlab found.",
+    **example("labelaudit import-issues pets issues.csv"),
+)
+@click.argument("dataset")
+@click.argument("file")
+@json_option
+def issues_command(dataset: str, file: str, as_json: bool) -> None:
+    """Tag the samples of DATASET with the issues in FILE, that cleanlab's Datalab, CleanLearning,
+    CleanVision or Studio wrote (CSV, JSON lines or Parquet): is_label_issue becomes the tag
+    label_issue, and so on. Rows are matched by a column id, by one with file paths, by pandas'
+    index, or in order of the ids. `labelaudit suspects DATASET --tag label_issue` lists them."""
+    report = import_issues(Dataset(dataset), file)
+    lines = [f"{report['rows']:,} rows, {report['changed']:,} samples changed"]
+    lines += [f"  {tag}: {count:,} samples" for tag, count in report["tags"].items()]
+    if report["outdated"]:
+        lines.append(f"{report['outdated']:,} samples have another label by now: left as they are")
+    lost = report["unmatched"]
+    if lost["count"]:
+        rows = ", ".join(map(str, lost["rows"])) + (" …" if lost["count"] > LISTED else "")
+        lines.append(f"{lost['count']:,} rows belong to no sample: {rows}")
+    emit(as_json, report, "\n".join(lines))
 
 
 @main.command(

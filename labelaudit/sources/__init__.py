@@ -1,28 +1,23 @@
 """Ways in. A source yields batches of new samples; `load_dataset` turns them into a dataset.
 
-To add one: a file with a function that returns a `Source`, and one line in `KINDS`.
+To add one: a file with a function that opens it, and one line in `kinds.py`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 from ..dataset import Dataset, create_dataset, list_datasets
 from ..errors import LabelAuditError
 from ..home import check_name
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from . import archive, arrays, folder, manifest, zoo
+from . import arrays, huggingface, manifest, zoo
+from .kinds import KINDS, WELL_KNOWN, help_lines
+from .manifest import SUFFIXES
 from .source import Source
 from .zoo import ZOO
-
-# How a path is recognised: a test, and what opens it. First match wins.
-KINDS: list[tuple[Callable[[Path], bool], Callable[[Path], Source]]] = [
-    (Path.is_dir, folder.open_folder),
-    (lambda path: path.suffix.lower() == ".zip", archive.open_archive),
-    (lambda path: path.suffix.lower() in manifest.SUFFIXES, manifest.open_manifest),
-]
 
 
 def load_dataset(
@@ -31,6 +26,7 @@ def load_dataset(
     *,
     split: str | None = None,
     root: str | os.PathLike | None = None,
+    label: str | None = None,
     overwrite: bool = False,
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
@@ -38,18 +34,24 @@ def load_dataset(
     """Open a dataset by name, or make it first.
 
     name: an existing dataset; or one of the zoo (`digits`, `cifar10` …), which is fetched and made
-    the first time; or, with `source`, the name that a new dataset gets. source: a folder of class
-    folders (with or without train/test folders on top), a manifest (CSV, JSON lines, Parquet), or
-    a zip of either. root: the folder that a manifest's paths are relative to, by default its own.
-    split: of a zoo dataset only this split, kept as `<name>-<split>`.
+    the first time; or, with `source`, the name that a new dataset gets.
+
+    source: a path, of which it is recognised what it is (`labelaudit/sources/kinds.py` lists all):
+    class folders, a manifest (CSV, JSON lines, Parquet), a Hugging Face ImageFolder or dataset
+    folder, COCO annotations, an export of FiftyOne or Label Studio, or a zip of one of these; or
+    `hf:owner/name` (`hf:owner/name@config`), a dataset of the Hugging Face hub.
+    root: the folder that the paths of a manifest, or other file that lists images, are relative to,
+    by default its own. label: the column, field or control with the labels, where it has another
+    name than usual, or there are several. split: of a zoo dataset only this split, kept as
+    `<name>-<split>`; of one of the hub also only this one.
 
     Images that cannot be read are left out; `dataset.info["skipped"]` says which and why.
     Raises LabelAuditError, with nothing made, where the source cannot be used at all.
     """
     if source is not None:
-        if split is not None:
+        if split is not None and not _is_hub(source):
             raise LabelAuditError(
-                f"split={split!r} is for the zoo: load {name!r} whole, then use "
+                f"split={split!r} is for the zoo and the hub: load {name!r} whole, then use "
                 f"load_dataset({name!r}).view().match(split={split!r})."
             )
         if str(source) in ZOO and not os.path.exists(source):
@@ -59,7 +61,10 @@ def load_dataset(
             )
         if name in ZOO:
             raise LabelAuditError(f"{name!r} is a name of the zoo: give your own data another one.")
-        return _make(name, _open(source, root), overwrite, progress, stop)
+        check_name(name)  # before a long look at the source
+        if _is_hub(source):
+            Meter(f"fetching {source}, if it is not here yet", None, progress).report()
+        return _make(name, _open(source, root, label, split), overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
         if full_name in list_datasets() and not overwrite:
@@ -107,22 +112,63 @@ def load_arrays(
     return _make(name, source, overwrite, progress, never)
 
 
-def _open(source: str | os.PathLike, root: str | os.PathLike | None) -> Source:
+def load_huggingface(
+    name: str,
+    data,
+    image: str = huggingface.IMAGE,
+    label: str = huggingface.LABEL,
+    *,
+    overwrite: bool = False,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> Dataset:
+    """Make a dataset of a Hugging Face `Dataset` or `DatasetDict` in memory, also a streamed one.
+
+    image, label: its columns; where there are none of these names, the only Image and ClassLabel
+    columns are taken. The names of a ClassLabel are the classes, in their order; -1 and None are no
+    label. Keys of a DatasetDict become splits. Images that lie in files are referenced there, all
+    others copied as they are encoded; the rows are read one by one. Raises LabelAuditError.
+    """
+    source = huggingface.open_object(data, image, label)
+    return _make(name, source, overwrite, progress, stop)
+
+
+def default_name(source: str) -> str:
+    """A name for a dataset of this source: the file's, the folder's around `metadata.csv` and such,
+    or that on the hub. Without letters that no dataset may have."""
+    if _is_hub(source):
+        name = source.rsplit("/", 1)[-1].split("@")[0].removeprefix(huggingface.SCHEME)
+    else:
+        path = Path(source).expanduser().absolute()
+        name = path.parent.name if path.stem in WELL_KNOWN and path.suffix else path.stem
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine"
+
+
+def _is_hub(source: str | os.PathLike) -> bool:
+    return str(source).startswith(huggingface.SCHEME)
+
+
+def _open(
+    source: str | os.PathLike, root: str | os.PathLike | None, label: str | None, split: str | None
+) -> Source:
+    if _is_hub(source):
+        if root is not None:
+            raise LabelAuditError(f"root={str(root)!r} goes with a file that lists images, not hf:")
+        return huggingface.open_hub(str(source), split, label)
     path = Path(source).expanduser()
     if not path.exists():
         raise LabelAuditError(f"{path} does not exist: check the path.")
-    if root is not None:
-        folder = Path(root).expanduser().absolute()
-        if path.suffix.lower() not in manifest.SUFFIXES or not folder.is_dir():
-            raise LabelAuditError(
-                f"root={str(root)!r} must be a folder, and goes with a manifest, not with {path}."
-            )
-        return manifest.open_manifest(path.absolute(), folder)
+    folder = None if root is None else Path(root).expanduser().absolute()
+    if folder and (path.suffix.lower() not in manifest.SUFFIXES or not folder.is_dir()):
+        raise LabelAuditError(
+            f"root={str(root)!r} must be a folder, and goes with a file that lists images, "
+            f"not with {path}."
+        )
     for matches, opener in KINDS:
         if matches(path):
-            return opener(path.absolute())
+            return opener(path.absolute(), folder, label)
     raise LabelAuditError(
-        f"{path} is no folder, zip or manifest ({', '.join(sorted(manifest.SUFFIXES))}): "
+        f"{path} is no folder, zip or list of images ({', '.join(sorted(manifest.SUFFIXES))}): "
         "give one of these."
     )
 
@@ -142,4 +188,7 @@ def _make(
     )
 
 
-__all__ = ["KINDS", "ZOO", "Source", "load_arrays", "load_dataset"]
+__all__ = [
+    "KINDS", "SUFFIXES", "ZOO", "Source", "default_name", "help_lines", "load_arrays",
+    "load_dataset", "load_huggingface",
+]  # fmt: skip

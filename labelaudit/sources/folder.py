@@ -1,63 +1,49 @@
-"""A folder of class folders. Its files are referenced where they lie."""
+"""Class folders, on disk or in a zip."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..errors import LabelAuditError
+from .files import Files
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree
 
+UNLABELLED = "_unlabeled"  # FiftyOne's folder of the images without a label
 
-def open_folder(path: Path) -> Source:
-    """`path/<class>/<image>`, or `path/<split>/<class>/<image>`."""
-    found = list(_images(path))
-    files = sorted(file for file in found if _is_text(file))
-    if not files:
-        raise LabelAuditError(
-            f"{path} holds no images: put them into one folder a class, or give a manifest."
-        )
-    places = read_tree(files)
+
+def open_folder(files: Files) -> Source:
+    """`<class>/<image>`, or `<split>/<class>/<image>`."""
+    images = [name for name in files.names if is_image_name(name)]
+    places = read_tree(images)
     if all(label is None for label, _ in places):
         raise LabelAuditError(
-            f"the {len(files):,} images of {path} lie in no class folders: "
-            "move them into one folder a class, or give a manifest."
+            f"the {len(images):,} images of {files.path} lie in no class folders: "
+            "put them into one folder a class, or give a manifest."
+            if images
+            else f"{files.path} holds neither images nor a list of them: put images into one "
+            "folder a class, or add a manifest with filepath and label."
         )
 
     def rows() -> Iterator[Row]:
-        for file in set(found) - set(files):
-            shown = file.encode(errors="surrogateescape").decode(errors="replace")
-            source.skipped.add(shown, "its name is not UTF-8: rename it")
-        for file, (label, split) in zip(files, places, strict=True):
-            if label is None:
-                source.skipped.add(file, "lies in no class folder")
+        for name in filter(is_image_name, files.nameless):
+            source.skipped.add(name, "its name is not UTF-8: rename it")
+        for name, (label, split) in zip(images, places, strict=True):
+            if files.leads_out(name):
+                source.skipped.add(name, "its path leads out of the archive")
+            elif label is None:
+                source.skipped.add(name, "lies in no class folder")
             else:
-                yield {"filepath": str(path / file), "label": label, "split": split}
+                label = None if label == UNLABELLED else label
+                yield {"filepath": files.locate(name), "label": label, "split": split}
 
-    classes = classes_of([label for label, _ in places])
-    source = Source(f"folder {path}", classes, len(files), rows)
+    inside = zip(images, places, strict=True)
+    labels = {label for name, (label, _) in inside if not files.leads_out(name)}
+    classes = classes_of(labels - {UNLABELLED})
+    description = f"{files.what} {files.path if files.what == 'folder' else files.path.name}"
+    source = Source(description, classes, len(images), rows, load=files.load)
     return source
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # the bytes of the name are in no encoding that Python knows
-        return False
-    return True
-
-
-def _images(root: Path) -> Iterator[str]:
-    """Relative paths, '/' between the parts, of the image files below `root`."""
-
-    def fail(error: OSError) -> None:
-        raise LabelAuditError(f"{error.filename} cannot be read: {error.strerror}.") from error
-
-    for folder, folders, files in os.walk(root, onerror=fail, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        below = Path(folder).relative_to(root)
-        for name in files:
-            if not name.startswith(".") and is_image_name(name):
-                yield (below / name).as_posix()
+def has_class_folders(files: Files) -> bool:
+    return any(label for label, _ in read_tree(list(filter(is_image_name, files.names))))

@@ -1,11 +1,9 @@
-"""A table of images: `filepath,label` and, if wanted, `split`, `id` and `tags`."""
+"""A table of images: `filepath,label` and, if wanted, `split`, `id` and `tags`; or, as Hugging
+Face's ImageFolder has it, `file_name` and a column with the labels."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,98 +12,133 @@ from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
-from .source import Row, Source, classes_of
+from .listing import COLUMNS, SAY_LABEL, Listed, Listing
+from .source import classes_of
 
 SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
-COLUMNS = ("filepath", "label", "split", "id", "tags")
+PATH, METADATA_PATH = "filepath", "file_name"
+LABEL = "label"
 
 
-def open_manifest(path: Path, root: Path | None = None) -> Source:
-    """File paths are taken as relative to `root`, by default the manifest's folder."""
-    table = read_manifest(path.read_bytes(), path.name)
-    folder = root or path.parent
-    return manifest_source(f"manifest {path}", table, lambda name: str(folder / name))
+def is_manifest(listing: Listing) -> bool:
+    names = _column_names(listing)
+    return PATH in names and METADATA_PATH not in names
 
 
-def manifest_source(
-    description: str, table: pa.Table, locate: Callable[[str], str], load=None
-) -> Source:
-    """A source of the rows that `read_manifest` gave; `locate` turns a filepath into the stored."""
-    rows_of = table.to_pylist
-
-    def rows() -> Iterator[Row]:
-        for row in rows_of():
-            yield {**row, "filepath": locate(row["filepath"])}
-
-    classes = classes_of(pc.unique(table["label"]).to_pylist())
-    return Source(description, classes, len(table), rows, load=load)
+def is_metadata(listing: Listing) -> bool:
+    return METADATA_PATH in _column_names(listing)
 
 
-def read_manifest(data: bytes, name: str) -> pa.Table:
-    """The table with exactly the columns of COLUMNS, checked. Errors name the file and the row."""
-    table = _parse(data, name)
-    twice = [c for c in COLUMNS if table.column_names.count(c) > 1]
+def read_manifest(listing: Listing, label: str | None = None) -> Listed:
+    """Checked. Errors name the file and the row. label: the column with the labels, by default
+    that of this name."""
+    table = _parse(listing)
+    table = _checked(table, listing.name, {"filepath": PATH, "label": label or LABEL})
+    return Listed(table, classes_of(pc.unique(table["label"]).to_pylist()), repeats=True)
+
+
+def read_metadata(listing: Listing, label: str | None = None) -> Listed:
+    """Its `id`, if it has one, is not taken for ours: nothing is known of it."""
+    table = _parse(listing)
+    others = [c for c in table.column_names if c not in (METADATA_PATH, "split", "tags", "id")]
+    if label is None and LABEL not in others:
+        if len(others) != 1:
+            raise LabelAuditError(
+                f"{listing.name} has no column 'label' but {', '.join(others) or 'none'} beside "
+                f"file_name: name the one with the labels ({SAY_LABEL})."
+            )
+        label = others[0]
+    table = table.drop_columns([c for c in ["id"] if c in table.column_names])
+    table = _checked(table, listing.name, {"filepath": METADATA_PATH, "label": label or LABEL})
+    return Listed(table, classes_of(pc.unique(table["label"]).to_pylist()))
+
+
+def _checked(table: pa.Table, name: str, called: dict[str, str]) -> pa.Table:
+    """The table with exactly COLUMNS. called: what the columns are called in it."""
+    called = {column: called.get(column, column) for column in COLUMNS.names}
+    twice = [c for c in called.values() if table.column_names.count(c) > 1]
     if twice:
         raise LabelAuditError(f"{name} has the column {twice[0]!r} twice: leave one of them.")
-    missing = [column for column in ("filepath", "label") if column not in table.column_names]
+    missing = [called[c] for c in ("filepath", "label") if called[c] not in table.column_names]
     if missing:
         raise LabelAuditError(
             f"{name} has no column {missing[0]!r}: it has {', '.join(table.column_names)}; "
-            f"it needs filepath and label, and may have split, id and tags."
+            f"it needs {called['filepath']} and {called['label']}, and may have split, id and tags."
         )
     if not len(table):
         raise LabelAuditError(f"{name} has no rows: give one a line for each image.")
     try:
-        columns = {column: _text(table, column) for column in ("filepath", "label", "split")}
+        columns = {c: _text(table, called[c]) for c in ("filepath", "label", "split")}
         columns["tags"] = _tags(table)
     except pa.ArrowException as error:
         raise LabelAuditError(
-            f"{name}: filepath, label and split must be text, tags text or lists of it: {error}."
+            f"{name}: {called['filepath']}, {called['label']} and split must be text, tags text or "
+            f"lists of it: {error}."
         ) from error
     columns["id"] = _ids(table, name)
     empty = pc.is_null(columns["filepath"])
     if pc.any(empty).as_py():
-        row = _first(empty)
-        raise LabelAuditError(f"{name}, row {row}: the filepath is empty; fill it or drop the row.")
-    return pa.table({column: columns[column] for column in COLUMNS})
+        raise LabelAuditError(
+            f"{name}, row {_first(empty)}: the {called['filepath']} is empty; "
+            "fill it or drop the row."
+        )
+    return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
 
 
-def _parse(data: bytes, name: str) -> pa.Table:
-    suffix = Path(name).suffix.lower()
+def _column_names(listing: Listing) -> list[str]:
+    """Without reading a large file whole. Raises LabelAuditError where it cannot be read."""
+    if listing.suffix == ".parquet":
+        return _parse(listing, lambda data: parquet.read_schema(io.BytesIO(data)).names)
+    if listing.suffix in (".csv", ".tsv"):
+        header, delimiter = _header(listing.content)
+        return [name.strip().strip('"') for name in header.split(delimiter)]
+    rows = [listing.json] if isinstance(listing.json, dict) else listing.json
+    return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
+
+
+def _parse(listing: Listing, read_parquet=lambda data: parquet.read_table(io.BytesIO(data))):
     try:
-        if suffix == ".parquet":
-            return parquet.read_table(io.BytesIO(data))
-        if suffix in (".csv", ".tsv"):
-            return _parse_csv(data)
-        return _parse_json(data)
+        if listing.suffix == ".parquet":
+            return read_parquet(listing.content)
+        if listing.suffix in (".csv", ".tsv"):
+            return _parse_csv(listing.content)
+        return _parse_json(listing.json)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise LabelAuditError(f"{name} cannot be read as {suffix[1:]}: {error}.") from error
+        raise LabelAuditError(
+            f"{listing.name} cannot be read as {listing.suffix[1:]}: {error}."
+        ) from error
+
+
+def _header(data: bytes) -> tuple[str, str]:
+    """The first line of a CSV, and what parts its cells."""
+    header = data.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").strip("\r")
+    return header, max(",;\t", key=header.count)
 
 
 def _parse_csv(data: bytes) -> pa.Table:
-    header = data.split(b"\n", 1)[0]
-    delimiter = max(b",;\t".decode(), key=lambda mark: header.count(mark.encode()))
-    text = {column: pa.string() for column in ("filepath", "label", "split", "tags")}
+    header, delimiter = _header(data)
+    numbers = {"id"}  # all else is text: a label may look like a number, or a date
+    names = [name.strip('"') for name in header.split(delimiter)]
     return csv.read_csv(
         io.BytesIO(data),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(
-            column_types=text, strings_can_be_null=True, null_values=[""]
+            column_types={name: pa.string() for name in names if name not in numbers},
+            strings_can_be_null=True,
+            null_values=[""],
         ),
     )
 
 
-def _parse_json(data: bytes) -> pa.Table:
+def _parse_json(rows) -> pa.Table:
     """JSON lines, or one JSON array of objects. Not Arrow's reader, which takes a label that
     looks like a date for one."""
-    text = data.decode("utf-8-sig")
-    lines = (line for line in text.split("\n") if line.strip())
-    rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(li) for li in lines]
-    if not all(isinstance(row, dict) for row in rows):
+    rows = [rows] if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("each line must be an object with filepath and label")
-    names = list(dict.fromkeys(name for row in rows for name in row if name in COLUMNS))
+    names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in {"filepath", "label", "split"} & columns.keys():
+    for name in columns.keys() - {"id", "tags"}:
         columns[name] = [None if v is None else str(v) for v in columns[name]]
     return pa.table(columns)
 

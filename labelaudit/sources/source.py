@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +15,10 @@ from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = {
+    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm",
+}  # fmt: skip
 SKIPPED_LISTED = 1000  # further ones are counted only
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
 CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
@@ -107,5 +110,5 @@ def is_image_name(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
-def classes_of(labels: Sequence[str | None]) -> list[str]:
+def classes_of(labels: Iterable[str | None]) -> list[str]:
     return natural_order(label for label in set(labels) if label is not None)

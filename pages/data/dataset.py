@@ -1,18 +1,19 @@
 """Load a dataset, and look at the chosen one."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
 from labelaudit.dataset import delete_dataset, list_datasets
 from labelaudit.errors import LabelAuditError
 from labelaudit.home import local_home
+from labelaudit.issues import import_issues
 from labelaudit.jobs import Job
-from labelaudit.sources import ZOO
+from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
 from labelaudit.ui import charts, grid, jobs, state
 
 ANY = "any"
+ROWS = "\n".join(f"| {kind} | {looks} |" for kind, looks in help_lines())
+KINDS = f"| | how it looks |\n| --- | --- |\n{ROWS}"
 
 
 def loaded(job: Job) -> None:
@@ -33,40 +34,92 @@ def keep_upload(upload) -> str:
     return str(path)
 
 
+def named(key: str, source: str) -> str:
+    own = default_name(source) if source else ""
+    return st.text_input("Name for it", key=f"{key}-name", placeholder=own or "pets") or own
+
+
+def options(key: str, with_root: bool) -> tuple[str | None, str | None]:
+    """What few need: the column with the labels, and the folder that paths are relative to."""
+    left, right = st.columns(2)
+    label = left.text_input(
+        "Label column", key=f"{key}-label", placeholder="found by itself",
+        help="The column, field or control with the labels, where there are several.",
+    ).strip()  # fmt: skip
+    root = with_root and right.text_input(
+        "Folder of the images", key=f"{key}-root", placeholder="that of the list",
+        help="For a list of images: what the paths in it are relative to.",
+    ).strip()  # fmt: skip
+    return label or None, root or None
+
+
 @st.dialog("Load a dataset", width="medium")
 def load_form() -> None:
-    zoo, folder, upload = st.tabs(["Well-known", "Folder or file on this machine", "Upload"])
+    zoo, folder, hub, upload = st.tabs(
+        ["Well-known", "Folder or file on this machine", "Hugging Face", "Upload"]
+    )
     with zoo:
         name = st.selectbox("Dataset", list(ZOO), format_func=lambda n: ZOO[n].title, key="zoo")
         st.caption(ZOO[name].about)
         if st.button("Load", key="load-zoo", type="primary"):
             jobs.begin("load", name)
     with folder:
-        path = st.text_input(
-            "Path", key="path", placeholder="/data/pets",
-            help="A folder of class folders (train and test folders on top are understood), a "
-            "manifest (CSV, JSON lines, Parquet with filepath and label), or a zip of either. "
-            "Files are read where they lie.",
-        )  # fmt: skip
-        own = Path(path).stem if path else ""
-        name = st.text_input("Name for it", key="path-name", placeholder=own or "pets") or own
+        path = st.text_input("Path", key="path", placeholder="/data/pets").strip()
+        st.caption(
+            "Class folders, a list of images (CSV, JSON, Parquet), COCO, or what Hugging Face, "
+            "FiftyOne or Label Studio wrote; also zipped. Which of them it is, is recognised. "
+            "Files are read where they lie."
+        )
+        with st.expander("How each of them looks"):
+            st.markdown(KINDS)
+        name = named("path", path)
+        label, root = options("path", with_root=True)
         if st.button("Load", key="load-path", type="primary", disabled=not path):
-            jobs.begin("load", name, source=path)
+            jobs.begin("load", name, source=path, label=label, root=root)
+    with hub:
+        owner = st.text_input(
+            "Dataset of the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
+        ).strip()
+        st.caption("Fetched over the network. It needs the package: pip install datasets")
+        source = f"hf:{owner.removeprefix('hf:')}"
+        name = named("hub", source if owner else "")
+        label, _ = options("hub", with_root=False)
+        if st.button("Load", key="load-hub", type="primary", disabled=not owner):
+            jobs.begin("load", name, source=source, label=label)
     with upload:
         file = st.file_uploader(
-            "A zip of class folders, or a manifest", key="upload",
-            type=["zip", "csv", "tsv", "jsonl", "parquet"],
+            "A zip of a folder, or a list of images that lie on this machine", key="upload",
+            type=["zip", *sorted(suffix[1:] for suffix in SUFFIXES)],
         )  # fmt: skip
-        root = None
-        if file and not file.name.endswith(".zip"):
-            root = st.text_input(
-                "Folder that its paths are relative to", key="upload-root",
-                placeholder="leave empty where they are whole",
-            ) or None  # fmt: skip
-        own = Path(file.name).stem if file else ""
-        name = st.text_input("Name for it", key="upload-name", placeholder=own or "pets") or own
+        name = named("upload", file.name if file else "")
+        label, root = options("upload", with_root=bool(file and not file.name.endswith(".zip")))
         if st.button("Load", key="load-upload", type="primary", disabled=not file):
-            jobs.begin("load", name, source=keep_upload(file), root=root)
+            jobs.begin("load", name, source=keep_upload(file), label=label, root=root)
+
+
+def issues_button(dataset) -> None:
+    with st.popover("Import issues", icon=":material/sell:", key=f"issues-{dataset.name}"):
+        st.write("What cleanlab found in this dataset, as tags to filter by.")
+        file = st.file_uploader(
+            "issues.csv", key=f"issues-file-{dataset.name}",
+            type=["csv", "tsv", "jsonl", "parquet"],
+            help="Columns is_label_issue and the like, as Datalab, CleanLearning, CleanVision and "
+            "Studio write them. Rows are matched by a column id or filepath, by pandas' index, or "
+            "in order.",
+        )  # fmt: skip
+        if not st.button("Tag the samples", type="primary", disabled=not file):
+            return
+        try:
+            report = import_issues(dataset, keep_upload(file))
+        except LabelAuditError as error:
+            st.error(jobs.sentence(str(error)))
+            return
+        found = ", ".join(f"{count:,} have {tag}" for tag, count in report["tags"].items())
+        st.success(f"{found}. Choose the tag in the sidebar, or on Review.")
+        if report["outdated"]:
+            st.caption(f"{report['outdated']:,} have another label by now: left as they are.")
+        if report["unmatched"]["count"]:
+            st.caption(f"{report['unmatched']['count']:,} rows belong to no sample.")
 
 
 def account(dataset) -> None:
@@ -134,9 +187,10 @@ def delete_button(dataset) -> None:
 
 
 dataset = state.current()
-title, actions = st.columns([5, 2], vertical_alignment="bottom")
+title, actions = st.columns([4, 5], vertical_alignment="bottom")
 title.title(dataset.name)
 with actions, st.container(horizontal=True, horizontal_alignment="right"):
+    issues_button(dataset)
     delete_button(dataset)
     if st.button("Load a dataset", type="primary", icon=":material/add:"):
         load_form()

@@ -1,0 +1,133 @@
+"""A file that lists images with their labels, whatever its format, and the source it makes."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from ..errors import LabelAuditError
+from .files import Files
+from .source import Row, Source
+
+SAY_LABEL = "label=… in Python, --label on the command line, Label column in the app"
+
+COLUMNS = pa.schema(
+    [
+        ("filepath", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("id", pa.int64()),
+        ("tags", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass
+class Listing:
+    """A file that may list images. Its paths are relative to the folder `base` of `files`."""
+
+    name: str  # what errors call it
+    data: Callable[[], bytes]
+    files: Files
+    base: str = ""
+    split: str | None = None  # of the split's folder that it lies in
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix.lower()
+
+    @cached_property
+    def content(self) -> bytes:
+        return self.data()
+
+    @cached_property
+    def json(self):
+        """What stands in it, where it is JSON; lines of JSON are a list.
+
+        Raises LabelAuditError where it cannot be read.
+        """
+        try:
+            text = self.content.decode("utf-8-sig")
+            if self.suffix == ".json" and text.lstrip()[:1] in ("[", "{"):
+                try:
+                    return json.loads(text)
+                except json.JSONDecodeError as error:
+                    if not error.msg.startswith("Extra data"):
+                        raise
+            # not splitlines(), which also parts at marks that may stand within a JSON string
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
+        except (ValueError, RecursionError) as error:
+            raise LabelAuditError(
+                f"{self.name} cannot be read as {self.suffix[1:]}: {error}."
+            ) from error
+
+    def forget(self) -> None:
+        """What was read of it: it may be large, and is needed once."""
+        self.__dict__.pop("content", None)
+        self.__dict__.pop("json", None)
+
+    def path_of(self, name: str) -> str:
+        """A name that it gives, as one of `files`."""
+        return posixpath.join(self.base, name)
+
+
+@dataclass
+class Listed:
+    """What a listing says. `places`: where a file that it names may lie, likeliest first."""
+
+    table: pa.Table  # as COLUMNS
+    classes: list[str]  # in the order of their indices
+    left_out: Sequence[tuple[str, str]] = ()  # (image, why)
+    places: Callable[[str], Sequence[str]] = lambda name: (name,)
+    repeats: bool = False  # whether one file may be listed twice
+    _seen: set[str] = field(default_factory=set)
+
+
+def listed(rows: Sequence[Row], classes: Sequence[str], **options) -> Listed:
+    """`rows` are mappings with some of COLUMNS."""
+    return Listed(pa.Table.from_pylist(list(rows), COLUMNS), list(classes), **options)
+
+
+def listing_source(title: str, listings: Sequence[tuple[Listing, Listed]]) -> Source:
+    """The samples of one listing, or of one a split."""
+
+    def rows() -> Iterator[Row]:
+        for listing, content in listings:
+            for file, why in content.left_out:
+                source.skipped.add(file, why)
+            for batch in content.table.to_batches(10_000):
+                for row in batch.to_pylist():
+                    row["filepath"] = path = _find(listing, content, row["filepath"])
+                    row["split"] = row["split"] or listing.split
+                    if not content.repeats and path in content._seen:
+                        source.skipped.add(path, "is listed twice: its first label is taken")
+                    else:
+                        content._seen.add(path)
+                        yield row
+
+    first, files = listings[0][0], listings[0][0].files
+    named = first.name if len(listings) == 1 else files.called("")
+    total = sum(len(content.table) for _, content in listings)
+    if not total:
+        raise LabelAuditError(f"{named} lists no image that can be used{_why(listings)}.")
+    classes = list(dict.fromkeys(name for _, content in listings for name in content.classes))
+    source = Source(f"{title} {named}", classes, total, rows, load=files.load)
+    return source
+
+
+def _why(listings: Sequence[tuple[Listing, Listed]]) -> str:
+    first = next((entry for _, content in listings for entry in content.left_out), None)
+    return f" (the first one, {first[0]}: {first[1]})" if first else ""
+
+
+def _find(listing: Listing, content: Listed, name: str) -> str:
+    """Where the file lies; where it is nowhere, the place it should be."""
+    places = [listing.path_of(place) for place in content.places(name)]
+    held = (place for place in places if len(places) == 1 or listing.files.holds(place))
+    return listing.files.locate(next(held, places[0]))

@@ -1,0 +1,379 @@
+"""Files that list images: ImageFolder's metadata, COCO, FiftyOne and Label Studio exports."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pandas as pd
+import pytest
+
+import labelaudit
+from labelaudit import load_dataset
+from labelaudit.errors import LabelAuditError
+from labelaudit.sources import default_name
+
+
+@pytest.fixture
+def pets(tmp_path, picture):
+    """A folder of six small pictures, 0.png to 5.png, below a folder of choice: pets("images")."""
+
+    def make(below: str = ".", count: int = 6):
+        folder = tmp_path / "pets"
+        for i in range(count):
+            picture(folder / below / f"{i}.png", seed=i)
+        return folder
+
+    return make
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def zipped(path, folder):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder))
+    return path
+
+
+def labels(dataset) -> dict[str, str | None]:
+    """Label by the file's name."""
+    table = dataset.view().to_pandas()
+    names = [path.rsplit("/", 1)[-1] for path in table.filepath]
+    return dict(zip(names, table.ground_truth, strict=True))
+
+
+def skipped(dataset) -> dict[str, str]:
+    return {e["file"].rsplit("/", 1)[-1]: e["why"] for e in dataset.info["skipped"]["files"]}
+
+
+def refuses(source, says, **options):
+    with pytest.raises(LabelAuditError) as caught:
+        load_dataset("x", source, **options)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert labelaudit.list_datasets() == []
+
+
+# --- ImageFolder ---
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_an_image_folder_with_metadata(pets, suffix):
+    folder = pets()
+    files = ["0.png", "1.png", "gone.png", "2.png", "0.png"]
+    given = ["10", "9", "9", None, "9"]
+    rows = pd.DataFrame({"file_name": files, "label": given, "id": [*"abcde"]})
+    path = folder / f"metadata.{suffix}"
+    match suffix:
+        case "csv":
+            rows.to_csv(path, index=False)
+        case "jsonl":
+            rows.to_json(path, orient="records", lines=True)
+        case _:
+            rows.to_parquet(path)
+    dataset = load_dataset("pets", folder)
+    assert labels(dataset) == {"0.png": "10", "1.png": "9", "2.png": None}
+    assert dataset.classes == ["9", "10"]
+    assert dataset.info["source"] == f"ImageFolder {path}"
+    assert skipped(dataset) == {
+        "gone.png": "there is no such file", "0.png": "is listed twice: its first label is taken",
+    }  # fmt: skip
+    assert labels(load_dataset("again", path)) == labels(dataset)
+
+
+@pytest.mark.parametrize("zip_it", [False, True])
+def test_metadata_of_each_split_lies_in_its_folder(pets, tmp_path, zip_it):
+    folder = pets("train/deep")
+    pets("test", count=2)
+    write(folder / "train/metadata.csv", "file_name,species\ndeep/0.png,cat\ndeep/1.png,dog\n")
+    write(folder / "test/metadata.jsonl", '{"file_name": "1.png", "species": "cat"}\n')
+    source = zipped(tmp_path / "p.zip", folder) if zip_it else folder
+    dataset = load_dataset("pets", source)  # the only other column has the labels
+    table = dataset.view().to_pandas()
+    assert sorted(zip(table.split, table.ground_truth, strict=True)) == [
+        ("test", "cat"), ("train", "cat"), ("train", "dog"),
+    ]  # fmt: skip
+    assert ("train/deep/0.png" in table.filepath.tolist()) == zip_it
+
+
+def test_the_column_with_the_labels_can_be_named(pets):
+    folder = pets()
+    write(folder / "metadata.csv", "file_name,species,breed\n0.png,cat,manx\n1.png,dog,pug\n")
+    refuses(folder, "has no column 'label' but species, breed beside file_name")
+    refuses(folder, "has no column 'colour'", label="colour")
+    assert load_dataset("a", folder, label="breed").classes == ["manx", "pug"]
+    write(folder / "m.csv", "filepath,species\n0.png,cat\n")
+    assert load_dataset("b", folder / "m.csv", label="species").classes == ["cat"]
+
+
+def test_broken_metadata_is_an_error_but_other_files_beside_class_folders_are_none(pets, picture):
+    folder = pets("cat")
+    picture(folder / "dog/x.png")
+    write(folder / "notes.json", "{broken")
+    write(folder / "prices.csv", "item,price\nfood,3\n")
+    for i in range(2):
+        write(folder / f"labels{i}.csv", "filepath,label\ncat/0.png,dog\n")  # which one? neither
+    assert load_dataset("a", folder).classes == ["cat", "dog"]
+    labelaudit.delete_dataset("a")
+    write(folder / "metadata.jsonl", '{"file_name": ')
+    refuses(folder, "metadata.jsonl cannot be read as jsonl")
+
+
+def test_a_folder_with_one_manifest_is_loaded_by_it(pets):
+    folder = pets("images")
+    write(folder / "labels.csv", "filepath,label\nimages/0.png,cat\nimages/1.png,dog\n")
+    assert labels(load_dataset("a", folder)) == {"0.png": "cat", "1.png": "dog"}
+    labelaudit.delete_dataset("a")
+    pets(".", count=1)  # without class folders two of them are one too many
+    (folder / "images").rename(folder / "train")
+    for name in ("a.json", "b.json"):
+        write(folder / name, {"images": [], "annotations": [], "categories": []})
+    refuses(folder, "has several lists of images")
+
+
+# --- COCO ---
+
+
+def coco(**changes):
+    return {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(4)],
+        "categories": [{"id": i, "name": n} for i, n in ((7, "dog"), (3, "cat"), (9, "emu"))],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 7},
+            {"id": 2, "image_id": 1, "category_id": 3},
+            {"id": 3, "image_id": 1, "category_id": 3},  # twice the same is one label
+            {"id": 4, "image_id": 2, "category_id": 3},
+            {"id": 5, "image_id": 2, "category_id": 7},
+            {"id": 6, "image_id": 99, "category_id": 7},
+        ],
+    } | changes  # fmt: skip
+
+
+@pytest.mark.parametrize("below", [".", "images"])
+@pytest.mark.parametrize("zip_it", [False, True])
+def test_coco_with_one_category_an_image(pets, tmp_path, below, zip_it):
+    folder = pets(below)
+    write(folder / "instances.json", coco())
+    source = zipped(tmp_path / "p.zip", folder) if zip_it else folder
+    dataset = load_dataset("pets", source)
+    assert labels(dataset) == {"0.png": "dog", "1.png": "cat", "3.png": None}
+    assert dataset.classes == ["dog", "cat", "emu"]  # in the order of the categories
+    assert skipped(dataset) == {
+        "2.png": "has 2 categories (cat, dog): one only",
+        "image_id 99": "is annotated, but not among the images",
+    }
+
+
+def test_coco_of_each_split_and_by_its_own_path(pets, tmp_path):
+    folder = pets("train")
+    pets("valid")
+    write(folder / "train/_annotations.coco.json", coco())
+    write(folder / "valid/_annotations.coco.json", coco(images=[{"id": 1, "file_name": "1.png"}]))
+    dataset = load_dataset("pets", folder)
+    assert dataset.info["splits"] == {"train": 3, "valid": 1}
+    path = write(tmp_path / "far/a.json", coco())
+    assert len(load_dataset("far", path, root=folder / "train")) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (coco(annotations=[{"image_id": 0, "category_id": 5}]),
+         "annotations[0]: category_id 5 is none of the categories"),
+        (coco(annotations=[{"image_id": 0}]), "annotations[0] has no category_id"),
+        (coco(images=[{"id": 1}]), "images[0] has no file_name"),
+        (coco(images=["0.png"]), "images[0] has no id"),
+        (coco(images=[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]),
+         "images[1]: id 1 is there twice"),
+        (coco(categories=[{"id": [1], "name": "cat"}]), "categories[0]: id must be a number"),
+        (coco(images=[]), "lists no image that can be used (the first one, image_id 0"),
+        ({"images": [], "notes": 1}, "holds images, notes, which is neither COCO"),
+        ("{broken", "cannot be read as json"),
+        ("[1, 2]", "each line must be an object"),
+    ],
+)  # fmt: skip
+def test_bad_json_is_one_sentence_that_names_the_entry(tmp_path, content, says):
+    refuses(write(tmp_path / "a.json", content), says)
+
+
+# --- FiftyOne (tests/extras has what the package itself exports) ---
+
+
+def test_fiftyone_classification_export(pets, picture):
+    folder = pets("data")
+    picture(folder / "data/deep/5.jpg", seed=9)
+    picture(folder / "data/4.jpg", seed=9)
+    write(folder / "labels.json", {
+        "classes": ["dog", "cat", "emu"],
+        "labels": {"0": 1, "1": "dog", "2": None, "3": {"label": "cat", "confidence": 0.5},
+                   "4": 0, "deep/5": [{"label": "emu"}], "5": ["cat", "dog"], "gone": 2},
+    })  # fmt: skip
+    dataset = load_dataset("pets", folder)
+    assert labels(dataset) == {
+        "0.png": "cat", "1.png": "dog", "2.png": None, "3.png": "cat", "5.jpg": "emu",
+    }  # fmt: skip
+    assert dataset.classes == ["dog", "cat", "emu"]
+    why = {e["file"]: e["why"] for e in dataset.info["skipped"]["files"]}
+    assert why == {
+        "4": "may be data/4.jpg or data/4.png: rename one of them",
+        "5": "has 2 labels (cat, dog): one only",
+        "gone": "there is no such file in data/",
+    }
+    labelaudit.delete_dataset("pets")
+    write(folder / "labels.json", {"classes": ["dog"], "labels": {"0": 1}})
+    refuses(folder, "labels['0'] is 1, but there are 1 classes")
+    write(folder / "labels.json", {"classes": None, "labels": {"0": 1.5}})
+    refuses(folder, "labels['0'] is 1.5: it must be a class name")
+
+
+def fields(**labels_):
+    return {n: {"_cls": "Classification", "label": v} for n, v in labels_.items()}
+
+
+def test_fiftyone_dataset_export(pets):
+    folder = pets("data")
+    samples = [
+        {"filepath": "data/0.png", "tags": ["train", "odd"], **fields(species="cat", mood="calm")},
+        {"filepath": "data/1.png", "tags": ["test"], **fields(species="dog", mood="wild")},
+        {"filepath": "data/2.png", "tags": []},
+    ]
+    write(folder / "samples.json", {"samples": samples})
+    write(folder / "metadata.json", {"name": "pets", "sample_fields": []})
+    refuses(folder, "has species, mood: name the field with the labels")
+    refuses(folder, "has no field 'x' of Classification: it has species, mood", label="x")
+    dataset = load_dataset("pets", folder, label="species")
+    assert labels(dataset) == {"0.png": "cat", "1.png": "dog", "2.png": None}
+    table = dataset.view().to_pandas()
+    assert table.split.tolist() == ["train", "test", None]
+    assert table.tags.tolist() == [("odd",), (), ()]
+    samples[0] |= fields(ground_truth="emu")
+    write(folder / "samples.json", {"samples": samples})
+    assert load_dataset("truth", folder).classes == ["emu"]
+    labelaudit.delete_dataset("pets")
+    labelaudit.delete_dataset("truth")
+    write(folder / "samples.json", {"samples": [{"ground_truth": None}, *samples]})
+    refuses(folder, "samples[0] has no filepath")
+
+
+# --- Label Studio ---
+
+
+def choice(name, when="2024-01-01", control="species", **more):
+    names = name if isinstance(name, list) else [name]
+    result = {
+        "from_name": control,
+        "to_name": "img",
+        "type": "choices",
+        "value": {"choices": names},
+    }
+    return {"result": [result], "updated_at": when, **more}
+
+
+def task(number, address, *annotations):
+    return {"id": number, "data": {"img": address, "title": "x"}, "annotations": list(annotations)}
+
+
+def test_label_studio_tasks(pets, picture, tmp_path):
+    folder = pets()
+    picture(folder / "upload/3/0a1b2c3d-u.png", seed=7)
+    picture(folder / "some dir/l.png", seed=8)
+    write(folder / "export.json", [
+        task(1, "/data/upload/3/0a1b2c3d-u.png", choice("cat")),
+        task(2, "/data/local-files/?d=some%20dir%2Fl.png", choice("dog")),
+        task(3, "/data/upload/3/0a1b2c3d-0.png",  # found under the name that it had before
+             choice("cat", "2024-02-01"), choice("dog", "2024-03-01"),
+             choice("emu", "2024-04-01", was_cancelled=True)),
+        task(4, "/storage-data/uploaded/?filepath=upload/9/1.png", choice("dog")),
+        task(5, "2.png"),
+        task(6, "3.png", choice(["cat", "dog"])),
+        task(7, "https://example.org/4.png", choice("cat")),
+        task(8, "/data/upload/3/gone.png", choice("cat")),
+    ])  # fmt: skip
+    dataset = load_dataset("pets", folder)
+    assert labels(dataset) == {
+        "0a1b2c3d-u.png": "cat", "l.png": "dog", "0.png": "dog", "1.png": "dog", "2.png": None,
+    }  # fmt: skip
+    assert skipped(dataset) == {
+        "3.png": "has 2 choices (cat, dog): one only",
+        "4.png": "lies on a server: download it, and write its path instead",
+        "gone.png": "there is no such file",
+    }
+    elsewhere = tmp_path / "elsewhere.json"
+    (folder / "export.json").rename(elsewhere)
+    assert labels(load_dataset("far", elsewhere, root=folder)) == labels(dataset)
+
+
+def test_label_studio_json_min(pets):
+    folder = pets()
+    rows = [
+        {"image": "/data/upload/1/0.png", "id": 1, "species": "cat", "annotator": 1,
+         "annotation_id": 1, "updated_at": "2024-01-01"},
+        {"image": "/data/upload/1/0.png", "id": 1, "species": "dog", "annotator": 2,
+         "annotation_id": 2, "updated_at": "2024-01-02"},
+        {"image": "1.png", "id": 2, "species": {"choices": ["cat", "dog"]}, "annotation_id": 3},
+        {"image": "2.png", "id": 3, "annotation_id": 4},
+    ]  # fmt: skip
+    path = write(folder / "min.json", rows)
+    dataset = load_dataset("pets", path)
+    assert labels(dataset) == {"0.png": "dog", "2.png": None}
+    assert skipped(dataset) == {"1.png": "has 2 choices (cat, dog): one only"}
+    labelaudit.delete_dataset("pets")
+    refuses(path, "has no choices 'breed'", label="breed")
+
+
+def test_label_studio_controls_must_be_told_apart(pets):
+    folder = pets()
+    both = choice("cat")
+    both["result"] += choice("calm", control="mood")["result"]
+    path = write(folder / "e.json", [task(1, "0.png", both)])
+    refuses(path, "has the choices species, mood: say which are the labels")
+    assert load_dataset("mood", path, label="mood").classes == ["calm"]
+    labelaudit.delete_dataset("mood")
+    write(path, [task(1, "0.png")])
+    refuses(path, "has no choices, so no labels")
+    write(path, [task(1, "0.png", choice("cat")), 5])
+    refuses(path, "entry 2 is no task but 5")
+    write(path, [{"id": 1, "data": {"text": "x"}, "annotations": [choice("cat")]}])
+    refuses(path, "task 1: has no image among its data")
+
+
+# --- all of them ---
+
+
+def test_a_listing_may_lead_out_of_a_folder_but_not_out_of_a_zip(pets, tmp_path, picture):
+    folder = pets()
+    picture(tmp_path / "out.png", seed=50)
+    (folder / "x").mkdir()
+    write(folder / "metadata.csv", "file_name,label\n../out.png,cat\n./x/../0.png,dog\n")
+    assert set(labels(load_dataset("a", folder)).values()) == {"cat", "dog"}
+    dataset = load_dataset("b", zipped(tmp_path / "p.zip", folder))
+    assert labels(dataset) == {"0.png": "dog"}
+    assert skipped(dataset) == {"out.png": "there is no such file in the archive"}
+
+
+def test_options_that_do_not_fit_are_said(pets):
+    folder = pets("cat")
+    refuses(folder, "the labels of", label="species")
+    refuses(folder, "goes with a file that lists images", root=folder)
+    refuses(folder, "is for the zoo and the hub", split="train")
+    refuses("hf:owner/name", "goes with a file", root=folder)
+    path = write(folder / "a.json", coco())
+    refuses(path, "which has only one field of them", label="species")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/data/pets", "pets"), ("/data/pets.zip", "pets"), ("/data/pets/metadata.csv", "pets"),
+        ("/data/pets/_annotations.coco.json", "pets"), ("/data/my pets (2)", "my-pets-2"),
+        ("hf:owner/some_name@small", "some_name"), ("hf:mnist", "mnist"), ("/", "mine"),
+    ],
+)  # fmt: skip
+def test_a_dataset_is_named_after_its_source(source, name):
+    assert default_name(source) == name
