@@ -27,6 +27,7 @@ FLOORS = [
     ["evidence", "review"],
     ["controls", "estimate"],
     ["auditing", "decisions"],
+    ["patch"],
     ["work"],
     ["jobs"],
     ["cli"],
