@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from .places import as_numbers, find_files
 
 PATH, PIXELS, ID = "path", "pixels", "id"  # how a sample was found
 TRUSTED = (PATH, ID)  # what may be told to be enough
-STRANGER = -4  # code of a class that is not here
+NOT_A_CLASS = -4  # of a label before that the dataset does not know
 NOWHERE = -1  # id of a sample that was not found
 WHO_LENGTH = 200  # characters of the names in the history
 
@@ -57,7 +57,7 @@ class PatchPlan:
 
     relabel: np.ndarray
     before: np.ndarray  # int32, class indices of `relabel` now
-    after: np.ndarray  # … and as they would be; below STRANGER for a class of `new_classes`
+    after: np.ndarray  # … and as they would be, when the new classes stand after the others
     remove: np.ndarray
     already: int  # samples that are as the patch wants them
     conflicts: list[Unfit]  # neither as before the change nor as after it: nothing is done
@@ -148,7 +148,6 @@ def apply_patch(
             meta = frame.meta
             classes = [*meta["classes"], *wanted.new_classes]
             edits.write_meta(frame.store, {**meta, "classes": classes})
-            wanted = _plan(frame, patch.changes, trust, 0)
         _change(frame, wanted, patch.name, who)
     return wanted
 
@@ -238,9 +237,12 @@ class _Search:
 
 def _plan(frame: Frame, changes: list[Change], trust: Sequence[str], unread: int) -> PatchPlan:
     search = _Search(frame, changes, trust)
-    names = [*frame.classes, None]
-    codes, strangers = _codes(frame.classes, changes)
-    before = np.array([codes[c.before] for c in changes], np.int32)
+    classes = frame.classes
+    names = [*classes, None]
+    known = {None: MISSING} | {name: code for code, name in enumerate(classes)}
+    strangers = sorted({c.after for c in changes} - known.keys())
+    codes = known | {name: len(classes) + i for i, name in enumerate(strangers)}
+    before = np.array([known.get(c.before, NOT_A_CLASS) for c in changes], np.int32)
     after = np.array([codes[c.after] for c in changes], np.int32)
     out = np.array([c.change == REMOVE for c in changes], bool)
     there = search.sample != NOWHERE
@@ -260,24 +262,18 @@ def _plan(frame: Frame, changes: list[Change], trust: Sequence[str], unread: int
     missing = [Unfit(changes[i], str(search.why[i])) for i in (~there).nonzero()[0]]
     relabel, remove = to_do & first & ~out, to_do & first & out
     order = relabel.nonzero()[0][np.argsort(search.sample[relabel])]
-    needed = [strangers[STRANGER - 1 - code] for code in np.unique(after[relabel])[::-1].tolist()
-              if code < STRANGER]  # fmt: skip
+    new = np.unique(after[order][after[order] >= len(classes)])  # not those of conflicts
+    after[order] = np.where(
+        after[order] < len(classes), after[order], len(classes) + np.searchsorted(new, after[order])
+    )
     done = (relabel | remove).nonzero()[0]
     return PatchPlan(
         relabel=search.sample[order], before=before[order], after=after[order],
         remove=np.sort(search.sample[remove]), already=int((already & first & ~differ).sum()),
         conflicts=conflicts, missing=missing, found=dict(Counter(search.how[there].tolist())),
-        new_classes=needed, unread=unread,
+        new_classes=[strangers[code - len(classes)] for code in new.tolist()], unread=unread,
         by=sorted({name for i in done for name in changes[i].by}),
     )  # fmt: skip
-
-
-def _codes(classes: list[str], changes: Iterable[Change]) -> tuple[dict, list[str]]:
-    """Class index of every name, MISSING for None; and the names that are not here, which have
-    STRANGER - 1, STRANGER - 2 …"""
-    codes = {None: MISSING} | {name: code for code, name in enumerate(classes)}
-    strangers = sorted({n for c in changes for n in (c.before, c.after) if n not in codes})
-    return codes | {n: STRANGER - 1 - i for i, n in enumerate(strangers)}, strangers
 
 
 def _repeats(samples: np.ndarray, changes: list[Change]) -> tuple[np.ndarray, np.ndarray]:
