@@ -18,7 +18,7 @@ __all__ = [
     "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset",
     "load_model", "make_queue", "merge_patches", "pending_decisions", "plan_patch", "predict",
     "read_patch", "restore_noise", "resume_audit", "resume_training", "return_to", "suspects",
-    "train", "write_labels", "write_patch", "write_suspects",
+    "train", "write_labels", "write_patch", "write_report", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -61,6 +61,7 @@ _HOMES = {
     "train": "learn.train",
     "write_labels": "export",
     "write_patch": "patch",
+    "write_report": "report",
     "write_suspects": "export",
 }
 

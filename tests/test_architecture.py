@@ -27,7 +27,7 @@ FLOORS = [
     ["evidence", "review"],
     ["controls", "estimate"],
     ["auditing", "decisions"],
-    ["patch"],
+    ["patch", "report"],
     ["work"],
     ["jobs"],
     ["cli"],
