@@ -111,16 +111,17 @@ def _how(run) -> list[tuple[str, str]]:
     rows = [("Run", f"{run.name}, {info['created'][:16].replace('T', ' ')} UTC")]
     if run.is_first_look:
         rows.append(("Model", "none: each image is predicted by all the others, in a closed form"))
-    elif config:
+    elif {"model", "seed"} <= config.keys() and {"epochs", "learned", "held_out"} <= info.keys():
         folds = config.get("folds", 1)
+        cut = ", stopped early" if info.get("stopped") else ""
+        models = f"{folds} folds" if folds > 1 else "one model of all"
         rows += [
             ("Model", f"{config['model']}, images of {info.get('image_size', '?')} pixels"),
-            ("Training", f"{info['epochs']} epochs{', stopped early' if info['stopped'] else ''}, "
-             f"{f'{folds} folds' if folds > 1 else 'one model of all'}, seed {config['seed']}"),
+            ("Training", f"{info['epochs']} epochs{cut}, {models}, seed {config['seed']}"),
             ("Learned", f"{info['learned']:,} samples, {info['held_out']:,} held out"),
         ]  # fmt: skip
     else:
-        rows.append(("Model", "another one, whose predictions were brought in"))
+        rows.append(("Model", "trained elsewhere"))
     if info.get("validation_accuracy") is not None:
         rows.append(("Accuracy", f"{info['validation_accuracy']:.1%} of the labels of images that "
                                  "it did not learn"))  # fmt: skip
