@@ -12,12 +12,14 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 __all__ = [
-    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
-    "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "import_issues", "inject_noise",
-    "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_huggingface",
-    "load_model", "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
-    "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
+    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
+    "View", "apply_patch", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
+    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "import_issues",
+    "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset",
+    "load_huggingface", "load_model", "make_queue", "merge_patches", "pending_decisions",
+    "plan_patch", "predict", "read_patch", "restore_noise", "resume_audit", "resume_training",
+    "return_to", "suspects", "train", "write_labels", "write_patch", "write_report",
+    "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -31,6 +33,7 @@ _HOMES = {
     "Sample": "sample",
     "TrainConfig": "learn.config",
     "View": "view",
+    "apply_patch": "patch",
     "apply_verdicts": "decisions",
     "audit": "auditing",
     "compute_scores": "rank",
@@ -48,8 +51,11 @@ _HOMES = {
     "load_huggingface": "sources",
     "load_model": "learn.saved",
     "make_queue": "review",
+    "merge_patches": "patch",
     "pending_decisions": "decisions",
+    "plan_patch": "patch",
     "predict": "learn.predict",
+    "read_patch": "patch",
     "restore_noise": "noise:restore",
     "resume_audit": "auditing:resume_audit",
     "resume_training": "learn.train:resume",
@@ -57,6 +63,8 @@ _HOMES = {
     "suspects": "rank",
     "train": "learn.train",
     "write_labels": "export",
+    "write_patch": "patch",
+    "write_report": "report",
     "write_suspects": "export",
 }
 

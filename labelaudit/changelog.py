@@ -13,8 +13,8 @@ import pyarrow as pa
 from . import schema
 from .frame import MISSING, Frame
 
-NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN = KINDS = (
-    "noise", "restore", "relabel", "tag", "untag", "verdicts", "return",
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
+    "noise", "restore", "relabel", "tag", "untag", "verdicts", "return", "patch",
 )  # fmt: skip
 
 LAST = "history, last line"  # key in the frame's cache

@@ -89,9 +89,14 @@ def _decisions(frame: Frame, log: verdicts.Log, reviewers: Sequence[str] | None)
     )
 
 
-def class_pair_counts(dataset: Dataset, wanted: Decisions) -> pd.DataFrame:
-    """Columns ground_truth, becomes, count of what would be relabelled, most frequent first."""
-    names = np.array([*dataset.classes, None], object)
+def class_pair_counts(
+    dataset: Dataset, wanted: Decisions, new_classes: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Columns ground_truth, becomes, count of what would be relabelled, most frequent first.
+
+    new_classes: that come after the dataset's, where they are not added yet.
+    """
+    names = np.array([*dataset.classes, *new_classes, None], object)
     pairs, counts = np.unique(np.stack([wanted.before, wanted.after]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     before, after = pairs[:, order]

@@ -69,7 +69,7 @@ def write_labels(view: View, path: str | os.PathLike) -> int:
 def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
     """Write a table as CSV, in the manner of `write_suspects`. Returns the rows."""
     table = _as_text(table)
-    with _sink(target) as sink, _csv_writer(sink, table.schema) as out:
+    with whole_file(target) as sink, _csv_writer(sink, table.schema) as out:
         out.write_table(table)
     return len(table)
 
@@ -111,7 +111,7 @@ def _write(view: View, target, to_table: Callable, writer: Callable) -> int:
     chunks: Iterator[pa.Table] = (to_table(frame) for frame in view.chunks())
     first = next(chunks)
     rows = 0
-    with _sink(target) as sink, writer(sink, first.schema) as out:
+    with whole_file(target) as sink, writer(sink, first.schema) as out:
         for table in (first, *chunks):
             out.write_table(table)
             rows += len(table)
@@ -119,7 +119,7 @@ def _write(view: View, target, to_table: Callable, writer: Callable) -> int:
 
 
 @contextmanager
-def _sink(target) -> Iterator[io.IOBase]:
+def whole_file(target) -> Iterator[io.IOBase]:
     """The open target; a path gets a file that is put in place only when it is complete."""
     if hasattr(target, "write"):
         yield target

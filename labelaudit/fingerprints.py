@@ -25,12 +25,17 @@ ROWS = 64  # images that a thread opens at a time; their files are held meanwhil
 WRITE_SECONDS = 5.0  # work that a kill may lose
 
 
-def make_fingerprints(frame: Frame, progress: ProgressCallback, stop: StopCheck) -> None:
-    """Store the fingerprints of the samples that have none. Images that cannot be read get none.
+def make_fingerprints(
+    frame: Frame, progress: ProgressCallback, stop: StopCheck, ids: np.ndarray | None = None
+) -> None:
+    """Store the fingerprints of the samples (of these, or of all) that have none. Images that
+    cannot be read get none.
 
     What is done is kept, whatever ends it. Raises StoppedError.
     """
-    missing = np.setdiff1d(frame.ids, _stored_ids(frame))
+    missing = np.setdiff1d(frame.ids if ids is None else ids, _stored_ids(frame))
+    if not len(missing):
+        return
     meter = Meter("reading images", len(missing), progress)
     waiting: list[pa.Table] = []
     written = time.monotonic()
@@ -58,6 +63,16 @@ def read_fingerprints(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     buffer = flat.buffers()[1] or b""
     grey = np.frombuffer(buffer, np.uint8, len(flat) * size, flat.offset * size).reshape(shape)
     return rows["id"].to_numpy(), rows["pixels"].to_numpy(), grey
+
+
+def pixel_hashes(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Of the samples that have a fingerprint: sorted ids (n,) and pixel hashes (n,), int64."""
+    with frame.store.steady():
+        rows = frame.store.read(TABLE, ["id", "pixels"])
+        rows = FINGERPRINTS.empty_table().select(["id", "pixels"]) if rows is None else rows
+        rows = rows.sort_by("id")
+        rows = rows.filter(pa.array(find(frame.ids, rows["id"].to_numpy())[1]))
+    return rows["id"].to_numpy(), rows["pixels"].to_numpy()
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:

@@ -43,6 +43,9 @@ def describe(entry: Entry) -> str:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             counts += f", {info['put_back']:,} put back" if info["put_back"] else ""
             return f"verdicts applied ({counts})"
+        case changelog.PATCH:
+            counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
+            return f"patch {info['file']} applied ({counts})"
         case _:
             state = f"after change {info['to']}" if info["to"] != START else "as it was loaded"
             return f"returned to the state {state}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -12,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from .errors import LabelAuditError
 
+CRISP = 80  # pixels; images up to this size are sent as they are, and scaled up with hard edges
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _PAPER = (255, 255, 255)  # what shows through where an image is transparent
@@ -101,6 +103,19 @@ def encode(image: Image.Image | np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def data_uri(image: Image.Image, size: int) -> tuple[str, bool]:
+    """An image for a browser, at most `size` pixels a side, and whether it is a small one, to be
+    scaled up with crisp pixels."""
+    small = max(image.size) <= CRISP
+    image = to_rgb(image)
+    if max(image.size) > size:
+        image.thumbnail((size, size))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG" if small else "JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{'png' if small else 'jpeg'};base64,{data}", small
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -28,6 +28,7 @@ FLOORS = [
     ["evidence", "review"],
     ["controls", "estimate"],
     ["auditing", "decisions"],
+    ["patch", "report"],
     ["work"],
     ["jobs"],
     ["cli"],

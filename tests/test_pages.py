@@ -594,3 +594,29 @@ def test_the_methods_page_has_a_section_on_every_score(home):
     shown = texts(no_error(open_page("start/methods")))
     for score in SCORES.values():
         assert score.title.split(",")[0].lower() in shown.lower(), score.title
+
+
+def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
+    from labelaudit.patch import make_patch
+
+    elsewhere, here = make_dataset(8, name="elsewhere"), make_dataset(8, name="here")
+    elsewhere.set_labels([1, 2, 3], ["c3", "c3", "c3"])
+    elsewhere.tag([4], "removed")
+    here.set_labels([2], "c0")
+    app = open_page("suspects/apply")
+    box(app, "Dataset").set_value("here").run()
+    (uploader,) = app.file_uploader
+    uploader.set_value(("p.labels.jsonl", make_patch(elsewhere).to_bytes(), "application/jsonl"))
+    app.run()
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics == {"To relabel": "2", "To remove": "1", "So already": "0", "In conflict": "1"}
+    (apply,) = [b for b in no_error(app).button if b.label.startswith("Apply 3 changes of ")]
+    apply.click().run()
+    assert here.view().values("ground_truth").tolist()[:4] == ["c3", "c0", "c3", "c3"]
+    assert here[4].tags == ("removed",)
+    button(no_error(app), "Take back the last 3").click().run()
+    assert here.view().values("ground_truth").tolist()[:4] == ["c0", "c0", "c2", "c3"]
+    app.file_uploader[0].set_value(("<b>*p*.jsonl", b"?", "application/jsonl")).run()
+    assert [error.value for error in app.error] == [
+        r"\<b\>\*p\*\.jsonl, line 1\: it is no JSON; mend the line or delete it\."
+    ]

@@ -14,7 +14,18 @@ from ..errors import LabelAuditError
 from ..issues import LISTED, import_issues
 from ..noise import KINDS, inject, restore
 from ..sources import ZOO, default_name, help_lines, load_dataset
-from .base import SHOWN, Bar, Interrupt, chosen, emit, example, json_option, main, split_option
+from .base import (
+    SHOWN,
+    Bar,
+    Interrupt,
+    chosen,
+    emit,
+    example,
+    json_option,
+    main,
+    run_option,
+    split_option,
+)
 
 
 @main.command(**example("labelaudit datasets"))
@@ -176,6 +187,25 @@ def export(dataset, file, split, as_json) -> None:
     view = load_dataset(dataset).view()
     count = write_labels(view if split is None else view.match(split=split), file)
     emit(as_json, {"rows": count, "file": file}, f"{count:,} labels written to {file}")
+
+
+@main.command(
+    short_help="Write what was found as one HTML file, to send or print.",
+    **example("labelaudit report digits -o report.html"),
+)
+@click.argument("dataset")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False),
+              help="File to write.")  # fmt: skip
+@run_option
+@click.option("--top", default=100, help="How many suspects to show, with their images.")
+@json_option
+def report(dataset, output, run, top, as_json) -> None:
+    """Write what was audited in DATASET, how, what was found and decided, as one HTML file. It
+    stands alone: images are in it, and nothing is fetched."""
+    from ..report import write_report
+
+    size = write_report(Dataset(dataset), output, run, top)
+    emit(as_json, {"file": output, "bytes": size}, f"{output} written, {size / 1000:,.0f} kB")
 
 
 @main.command(**example("labelaudit delete digits --yes"))

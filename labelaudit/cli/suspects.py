@@ -20,6 +20,7 @@ from .base import (
     run_option,
     split_option,
 )
+from .patches import patch_options, put_patch
 
 
 @main.command(
@@ -177,20 +178,29 @@ def verdicts(dataset, reviewers, as_json) -> None:
 
 
 @main.command(
-    short_help="Turn verdicts into labels and tags.",
+    short_help="Turn verdicts, or a patch, into labels and tags.",
     **example("labelaudit apply digits --by ann --dry-run"),
 )
 @click.argument("dataset")
 @by_option
 @who_option
+@patch_options
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @json_option
-def apply(dataset, reviewers, who, dry_run, as_json) -> None:
+def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_json) -> None:
     """Relabel the samples of DATASET as reviewers decided, and tag those `removed` that they took
-    out. Where reviewers disagree nothing is done. `history --return-to` takes it back."""
+    out. Where reviewers disagree nothing is done. `history --return-to` takes it back.
+
+    --patch: do what a patch says instead, which `labelaudit patch` wrote on another copy. A sample
+    that is labelled neither as before nor as after a change is listed and left alone."""
     from ..decisions import apply_verdicts, pending_decisions
 
     opened = Dataset(dataset)
+    if patch_file:
+        if reviewers:
+            raise click.UsageError("--by chooses verdicts, and --patch has none: give one of them")
+        put_patch(opened, patch_file, who, trust, add_classes, dry_run, as_json)
+        return
     if dry_run:
         wanted = pending_decisions(opened, reviewers or None)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +9,12 @@ from dataclasses import dataclass
 from threading import Lock
 
 from ..errors import LabelAuditError
-from ..pictures import to_rgb
+from ..pictures import data_uri
 from ..sample import Sample
 
 THUMBNAIL = 160  # pixels a side
 LARGE = 900
 CACHED_BYTES = 64 << 20
-CRISP = 80  # images up to this size are sent as they are, and scaled up with hard edges
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,4 @@ def _read(sample: Sample, size: int) -> Picture:
         image = sample.image
     except LabelAuditError:
         return Picture(None, False)
-    small = max(image.size) <= CRISP
-    image = to_rgb(image)
-    if max(image.size) > size:
-        image.thumbnail((size, size))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG" if small else "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return Picture(f"data:image/{'png' if small else 'jpeg'};base64,{data}", small)
+    return Picture(*data_uri(image, size))

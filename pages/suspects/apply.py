@@ -1,38 +1,31 @@
-"""What the verdicts would change; the change, and taking it back."""
+"""What verdicts, or a patch, would change; the change, and taking it back."""
 
-import pandas as pd
 import streamlit as st
 
 from labelaudit import changelog
-from labelaudit.decisions import (
-    apply_verdicts,
-    class_pair_counts,
-    pending_decisions,
-    verdict_counts,
-)
+from labelaudit.decisions import apply_verdicts, pending_decisions, verdict_counts
 from labelaudit.errors import LabelAuditError
 from labelaudit.export import labels_csv
 from labelaudit.history import START, list_changes, return_to
 from labelaudit.review import DISAGREED
-from labelaudit.ui import grid, jobs, state
+from labelaudit.ui import jobs, patches, state
+from labelaudit.ui.differences import differences
 from labelaudit.ui.sitting import STATUS, STATUS_WORDS
 
 SHOWN = "apply-shown"  # the changes that were on the screen when a button was clicked
 
 dataset = state.current()
-st.title("Apply the verdicts")
+st.title("Apply")
 counts = verdict_counts(dataset)
-if not len(counts):
-    st.info("There are no verdicts yet. Labels change only here, when you say so.")
-    st.page_link("pages/suspects/review.py", label="Review the suspects",
-                 icon=":material/rate_review:")  # fmt: skip
-    st.stop()
-
-names = list(counts["reviewer"])
+names = list(counts["reviewer"]) if len(counts) else []
 with st.sidebar:
-    whose = st.multiselect("Verdicts of", names, key="apply-whose", placeholder="everybody") or None
+    whose = None
+    if names:
+        whose = st.multiselect("Verdicts of", names, key="apply-whose",
+                               placeholder="everybody") or None  # fmt: skip
     who = st.text_input("Applied by", state.reviewer(), key="apply-who", max_chars=64,
-                        help="Goes into the history.")  # fmt: skip
+                        help="Goes into the history. A patch brings names of its own.")  # fmt: skip
+    who = who.strip() or None
 
 
 def figures(wanted) -> None:
@@ -65,13 +58,8 @@ def buttons(wanted) -> None:
         shown = st.session_state.get(SHOWN, wanted)
         st.session_state[SHOWN] = wanted
         if clicked:
-            attempt(lambda: apply_verdicts(dataset, whose, who.strip() or None, shown))
-        changes = list_changes(dataset)
-        if changes and changes[-1].kind == changelog.VERDICTS:
-            before = changes[-2].id if len(changes) > 1 else START
-            if st.button(f"Take back the last {changes[-1].count:,}", icon=":material/undo:",
-                         key=f"take-back-{changes[-1].id}"):  # fmt: skip
-                attempt(lambda: return_to(dataset, before, who.strip() or None))
+            attempt(lambda: apply_verdicts(dataset, whose, who, shown))
+        take_back(changelog.VERDICTS)
         st.download_button(
             "Download labels", lambda: labels_csv(dataset.view()), f"{dataset.name}-labels.csv",
             "text/csv", icon=":material/download:", on_click="ignore",
@@ -88,42 +76,44 @@ def attempt(action) -> None:
         st.rerun()
 
 
-def differences(wanted) -> None:
-    """The diff: counts by class pair, and the images of the pair that is chosen."""
-    pairs = class_pair_counts(dataset, wanted)
-    table = pairs.rename(columns={"ground_truth": "labelled"})
-    others = [("removed", wanted.remove), ("put back", wanted.put_back)]
-    others = [(words, ids) for words, ids in others if len(ids)]
-    rows = [{"labelled": None, "becomes": words, "count": len(ids)} for words, ids in others]
-    table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table
-    both = st.container(horizontal=True, gap="medium")  # one below the other in a narrow window
-    with both.container(width=320):
-        choice = st.dataframe(
-            table, hide_index=True, width="stretch", on_select="rerun",
-            # a choice is a row's number: it must not live on where that row is another one
-            key=f"apply-pairs-{hash(table.to_json())}", selection_mode="single-row-required",
-            column_config={"count": st.column_config.NumberColumn("images", format="localized")},
-        )  # fmt: skip
-    picked = (choice["selection"]["rows"] or [0])[0]
-    with both.container(width=740):
-        if picked >= len(pairs):
-            ids = others[picked - len(pairs)][1]
-        else:
-            codes = [dataset.classes.index(pairs[name][picked])
-                     for name in ("ground_truth", "becomes")]  # fmt: skip
-            ids = wanted.relabel[(wanted.before == codes[0]) & (wanted.after == codes[1])]
-        grid.paged(dataset.view().select(ids), "apply", ranking=(picked,))
+def take_back(kind: str) -> None:
+    """A button for the last change, where it is of this kind."""
+    changes = list_changes(dataset)
+    if changes and changes[-1].kind == kind:
+        before = changes[-2].id if len(changes) > 1 else START
+        if st.button(f"Take back the last {changes[-1].count:,}", icon=":material/undo:",
+                     key=f"take-back-{changes[-1].id}"):  # fmt: skip
+            attempt(lambda: return_to(dataset, before, who))
 
 
-wanted = pending_decisions(dataset, whose)
-figures(wanted)
-buttons(wanted)
-if len(wanted):
-    differences(wanted)
-else:
-    but = " but for the disagreements" if len(wanted.disagreed) else ""
-    st.success(f"Every verdict that asks for a change is applied{but}. Next: train again on the "
-               "corrected labels, or take them home.")  # fmt: skip
-    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-with st.expander("Who said what"):
-    st.dataframe(counts, hide_index=True, width="stretch")
+def show_verdicts() -> None:
+    if not len(counts):
+        st.info("There are no verdicts yet. Labels change only here, when you say so.")
+        st.page_link("pages/suspects/review.py", label="Review the suspects",
+                     icon=":material/rate_review:")  # fmt: skip
+        return
+    wanted = pending_decisions(dataset, whose)
+    figures(wanted)
+    buttons(wanted)
+    if len(wanted):
+        others = [("removed", wanted.remove), ("put back", wanted.put_back)]
+        differences(dataset, wanted, "apply", others)
+    else:
+        but = " but for the disagreements" if len(wanted.disagreed) else ""
+        st.success(f"Every verdict that asks for a change is applied{but}. Next: train again on "
+                   "the corrected labels, or take them home.")  # fmt: skip
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+    with st.expander("Who said what"):
+        st.dataframe(counts, hide_index=True, width="stretch")
+
+
+def show_patches() -> None:
+    patches.show_download(dataset, names)
+    patches.show_upload(dataset, attempt, lambda: take_back(changelog.PATCH))
+
+
+verdicts, patch = st.tabs(["Verdicts", "Patch file"])
+with verdicts:
+    show_verdicts()
+with patch:
+    show_patches()

@@ -7,6 +7,7 @@ from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
 from labelaudit.noise import MISTAKE
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
+from labelaudit.report import report_html
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
 
@@ -151,12 +152,20 @@ kind = "samples" if everything else "suspects"
 of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
+    buttons = st.container(horizontal=True, vertical_alignment="bottom", width="content")
+with buttons:
     st.page_link("pages/suspects/review.py", label="Review them", icon=":material/rate_review:",
                  query_params=to_desk())  # fmt: skip
     st.download_button(
         "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-{kind}.csv",
         "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
         help="All that the filters show, not only this page.",
+    )  # fmt: skip
+    st.download_button(
+        "Report", lambda: report_html(dataset, run), f"{dataset.name}-{run}-report.html",
+        "text/html", icon=":material/summarize:", on_click="ignore",
+        help="One file to send or print: what was audited and how, what was found and decided, "
+        "and the first 100 suspects. It takes some seconds to make.",
     )  # fmt: skip
 accuracy = dataset.run(run).info.get("validation_accuracy")
 said = []
