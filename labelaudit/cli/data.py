@@ -37,8 +37,8 @@ def datasets(as_json: bool) -> None:
 )
 @click.argument("source")
 @click.option("--name", help="Name of the dataset.  [default: the zoo name, or the file's name]")
-@click.option("--split", help="Of a zoo dataset: only train or test.")
-@click.option("--overwrite", is_flag=True, help="Replace a dataset of this name.")
+@click.option("--split", help="Of a zoo dataset: only train, or only test.")
+@click.option("--overwrite", is_flag=True, help="Replace the dataset that has this name already.")
 @json_option
 def load(source: str, name: str, split: str, overwrite: bool, as_json: bool) -> None:
     """Make a dataset of SOURCE: a zoo name, a folder of class folders, a manifest (CSV, JSON lines
@@ -80,9 +80,12 @@ def _skipped(skipped: dict) -> list[str]:
 @click.option("--kind", type=click.Choice(KINDS), default="uniform",
               help="uniform: any wrong class; pair: the next class, or --pair; confusion: by "
               "--confusion.")  # fmt: skip
-@click.option("--pair", nargs=2, help="Two classes to mix up.")
+@click.option(
+    "--pair", nargs=2, help="With --kind pair: two classes, each of which is taken for the other."
+)
 @click.option("--confusion", type=click.Path(exists=True, dir_okay=False),
-              help="CSV without a header: row = class, column = what it is taken for.")  # fmt: skip
+              help="With --kind confusion: CSV without a header, row = class, column = class that "
+              "it is taken for, entry = how often.")  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="The same seed makes the same mistakes."
 )
@@ -128,9 +131,9 @@ def export(dataset, file, split, as_json) -> None:
     emit(as_json, {"rows": count, "file": file}, f"{count:,} labels written to {file}")
 
 
-@main.command(**example("labelaudit delete digits --yes"))
+@main.command(short_help="Delete a dataset.", **example("labelaudit delete digits --yes"))
 @click.argument("dataset")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking first.")
 @json_option
 def delete(dataset, yes, as_json) -> None:
     """Delete DATASET with its runs. The images that it was made of are not touched."""
