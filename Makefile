@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-extras bench docs screenshots clean
+.PHONY: run test test-extras bench docs notebook screenshots clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -24,6 +24,9 @@ bench: .venv/.dev-installed
 
 docs: .venv/.dev-installed
 	$(BIN)/python docs/api.py
+
+notebook: .venv/.dev-installed
+	$(BIN)/python docs/notebook.py
 
 screenshots: .venv/.dev-installed
 	$(BIN)/python docs/screenshots.py

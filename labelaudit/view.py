@@ -8,11 +8,13 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from . import edits
 from .errors import LabelAuditError
 from .fields import Fields
 from .frame import MISSING, Frame, as_ids, steadily
+from .gallery import contact_sheet
 from .sample import Batch, Prediction, Sample
 from .scores.suspicion import SUSPICION, findings
 from .store import Store
@@ -239,6 +241,21 @@ class View:
         ids = self.ids
         for start in range(0, max(len(ids), 1), rows):
             yield self._pandas(ids[start : start + rows])
+
+    def grid(self, n: int = 24, columns: int = 8, side: int = 96) -> Image.Image:
+        """The first n samples on one picture, which a notebook shows: image, id, given class, and
+        the predicted class where it is another.
+
+        columns: pictures in a row. side: pixels of the square that each is fitted into.
+        Raises LabelAuditError for an empty view.
+        """
+        for number, name in ((n, "n"), (columns, "columns"), (side, "side")):
+            if not _natural(number, name):
+                raise LabelAuditError(f"{name}=0: give a whole number, 1 or more.")
+        samples = self.head(n)
+        if not samples:
+            raise LabelAuditError("the view has no samples, so there is nothing to show.")
+        return contact_sheet(samples, columns, side)
 
     # --- changing ---
 
