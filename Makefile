@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-extras bench screenshots clean
+.PHONY: run test test-extras bench docs notebook screenshots clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -21,6 +21,12 @@ bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/walkthrough.py
 	$(BIN)/python benchmarks/data_steps.py
 	$(BIN)/python benchmarks/review.py
+
+docs: .venv/.dev-installed
+	$(BIN)/python docs/api.py
+
+notebook: .venv/.dev-installed
+	$(BIN)/python docs/notebook.py
 
 screenshots: .venv/.dev-installed
 	$(BIN)/python docs/screenshots.py

@@ -45,7 +45,7 @@ class AuditResult:
     seconds: dict[str, float]  # by step
 
     def to_csv(self, path) -> int:
-        """Write the suspects, most suspicious first. Returns how many."""
+        """Write the suspects as `write_suspects` does, most suspicious first. Returns how many."""
         return write_suspects(self.suspects, path)
 
     def top(self, n: int = SHOWN) -> pd.DataFrame:

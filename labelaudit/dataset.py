@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Dataset:
-    """An image-classification dataset. Get one with `labelaudit.load_dataset`."""
+    """An image-classification dataset. Get one with `labelaudit.load_dataset`.
+
+    `len(dataset)` counts its samples, `dataset[id]` is one of them.
+    """
 
     def __init__(self, name: str) -> None:
         _mend(name)
@@ -38,6 +41,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
+        """Its name, by which `labelaudit.load_dataset` opens it."""
         return self._store.name
 
     @property
@@ -125,14 +129,21 @@ class Dataset:
     # --- changing ---
 
     def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
-        """Give samples new labels: one class name for all, or one each. Returns how many changed.
+        """Give samples new labels: one class name for all, or one each; None takes the label away.
+        Returns how many changed.
 
         The first label a sample had stays readable as `original_label`.
+        Raises LabelAuditError, with nothing changed, for an id or a class that does not exist and
+        for an id given twice.
         """
         return edits.set_labels(self._frame, ids, labels)
 
     def tag(self, ids: Sequence[int], name: str) -> int:
-        """Set a tag on samples. Returns how many did not have it."""
+        """Set a tag on samples. Returns how many did not have it.
+
+        Raises LabelAuditError for an id that does not exist, and for a name that is longer than 64
+        characters or has a `;`, a line break or blanks at its ends.
+        """
         return edits.tag(self._frame, ids, name)
 
     def untag(self, ids: Sequence[int], name: str) -> int:
@@ -244,7 +255,10 @@ def _is_whole(name: str) -> bool:
 
 
 def delete_dataset(name: str) -> None:
-    """Delete a dataset with its runs. Source images are not touched."""
+    """Delete a dataset with its runs. Source images are not touched.
+
+    Raises LabelAuditError for a name that no dataset has.
+    """
     dataset = Dataset(name)
     with dataset._store.writing():
         dataset._store.drop("meta")  # from here on it does not exist

@@ -22,7 +22,7 @@ SITTING_MINUTES = 30
 
 @dataclass(frozen=True)
 class Decisions:
-    """What verdicts ask for and has not been done. Ids are sorted, int64."""
+    """What verdicts ask for and has not been done. Arrays (n,) of ids, int64, sorted."""
 
     relabel: np.ndarray
     before: np.ndarray  # int32, class indices of `relabel` now
@@ -39,7 +39,7 @@ class Decisions:
 
     @property
     def ids(self) -> np.ndarray:
-        """The samples that would change, sorted."""
+        """The samples that would change, int64 (n,), sorted."""
         return np.unique(np.concatenate([self.relabel, self.remove, self.put_back]))
 
     def equals(self, other: Decisions) -> bool:

@@ -2,7 +2,10 @@
 
 
 class LabelAuditError(Exception):
-    """Something a person can mend: one sentence that names the value, the place and the fix."""
+    """Something a person can mend: one sentence that names the value, the place and the fix.
+
+    Every error that the library raises on purpose is one of these.
+    """
 
 
 class StoppedError(LabelAuditError):

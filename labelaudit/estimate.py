@@ -134,7 +134,7 @@ class Estimate:
         return int(self._counts.sum())
 
     def expected_in(self, ids: np.ndarray) -> float:
-        """Wrong labels to be found among these samples; those that are decided hold none."""
+        """Wrong labels to be found among these ids, (n,); those that are decided hold none."""
         at, known = find(self._scored.ids, np.asarray(ids, np.int64))
         at = at[known & self._there[at]] if len(self._there) else at
         at = at[~find(self._said.samples, self._scored.ids[at])[1]]
@@ -173,7 +173,7 @@ class Estimate:
         return f"{text}; {_hold(n, ahead)}." if n else f"{text}."
 
     def advice(self, ahead: float | None = None, n: int = AHEAD, least: float = LEAST_YIELD):
-        """(whether to stop, a sentence that says why, or how many more to look at)."""
+        """Whether to stop, and a sentence that says why, or how many more to look at."""
         n = min(n, self.open)
         ahead = self.next(n) if ahead is None else ahead
         more, rest = self.until(), f"about {self.left:,.0f} are left among {self.open:,} samples"

@@ -25,10 +25,11 @@ LABEL_COLUMNS = ["id", "filepath", "label", "split", "tags"]
 
 
 def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
-    """Write a view as CSV, in its order: id … confidence, every score, tags. Returns the rows.
+    """Write a view as CSV, in its order, with the columns of `View.to_pandas`. Returns the rows.
 
-    Text cells that a spreadsheet would run as a formula begin with an apostrophe. A file appears
-    whole or not at all.
+    target: a path, or a binary stream. Text cells that a spreadsheet would run as a formula begin
+    with an apostrophe. A file appears whole or not at all.
+    Raises LabelAuditError for a path that cannot be written.
     """
     return _write(view, target, _suspects_table, _csv_writer)
 
@@ -53,6 +54,7 @@ def write_labels(view: View, path: str | os.PathLike) -> int:
     The suffix says the format: .csv, .jsonl or .parquet. Columns: id, filepath, label, split,
     tags. Samples with the tag `removed` are left out. Images that are kept inside the dataset have
     no file; their names are written.
+    Raises LabelAuditError for another suffix, and where the file cannot be written.
     """
     writers = {".csv": _csv_writer, ".jsonl": _jsonl_writer, ".parquet": _parquet_writer}
     suffix = Path(path).suffix.lower()

@@ -20,7 +20,10 @@ START = 0  # the state before the first change
 
 
 def list_changes(dataset: Dataset) -> list[Entry]:
-    """Every change of the dataset's labels and tags that is in force, oldest first."""
+    """Every change of the dataset's labels and tags that is in force, oldest first.
+
+    `return_to` takes the `id` of one, and adds a change of its own.
+    """
     return changelog.entries(dataset.view().frame)
 
 
@@ -52,10 +55,11 @@ def describe(entry: Entry) -> str:
 
 
 def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
-    """Bring labels and tags back to what they were just after this change (START: as loaded).
+    """Bring labels and tags back to what they were just after this change (0: as loaded).
 
     change: an id that `list_changes` gives. who: goes into the history; by default the machine's
     user. Returns how many samples changed. Samples added since are left as they are.
+    Raises LabelAuditError for a change that is not there.
     """
     frame = dataset.view().frame
     with frame.store.writing():

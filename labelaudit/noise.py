@@ -21,7 +21,7 @@ KINDS = ("uniform", "pair", "confusion")
 
 @dataclass(frozen=True)
 class NoiseReport:
-    """What `inject` did: `changed` of `eligible` samples."""
+    """What `inject_noise` did: `changed` of `eligible` labels. Print it for a sentence."""
 
     kind: str
     rate: float

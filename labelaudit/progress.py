@@ -27,6 +27,7 @@ class Progress:
     first_look: dict | None = None  # that is ready to review: run (its name), suspects
 
     def to_dict(self) -> dict:
+        """All of it as plain JSON values."""
         return asdict(self)
 
 

@@ -37,6 +37,7 @@ def compute_scores(
     run: by default the latest with predictions. names: by default every score that the run has
     the data for. Samples without what a score needs get none (null), never a guess. A stop leaves
     the scores that were there, and raises StoppedError.
+    Raises LabelAuditError for a score that does not exist, or that this run has no data for.
     """
     kept = dataset.run(run)
     for name in names or ():
@@ -101,6 +102,7 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     above 0: the given class was behind), or, where a score of the label has none, those that are
     predicted as their given class; and those that a verdict removed. Hardness, which judges no
     label, ranks all.
+    Raises LabelAuditError for a run without predictions or without this score.
     """
     kept = dataset.run(run)
     score = check_score(kept, score)

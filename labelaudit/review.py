@@ -35,7 +35,8 @@ class QueueFilter:
     split: str | None = None
     low: float | None = None  # bounds of the score
     high: float | None = None
-    status: str = ALL  # TODO, MINE: without, with a verdict of this reviewer; DISAGREED
+    # "all"; "todo", "mine": without, with a verdict of this reviewer; "disagreed": reviewers do
+    status: str = ALL
     everything: bool = False  # all samples that the run predicted, not only the suspects
     checks: bool = False  # samples drawn from those that are no suspects come in between
 
@@ -94,10 +95,14 @@ class Queue:
 
 
 def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
-    """The queue as the filter asks, most suspicious first: suspects; for MINE and DISAGREED any
-    samples that the run predicted. Those with the tag `removed` are left out but for these two,
-    unless that tag is asked for. Random checks come only among all suspects: who looks at a class
-    pair wants that."""
+    """The samples that a reviewer is to look at, most suspicious first.
+
+    They are suspects; with the status "mine" (has a verdict of this reviewer) or "disagreed"
+    (reviewers say different things) any samples that the run predicted. Those with the tag
+    `removed` are left out but for these two, unless that tag is asked for. Random checks come only
+    among all suspects: who looks at a class pair wants that.
+    Raises LabelAuditError for an unknown status, run, score, class or split.
+    """
     if wanted.status not in STATUSES:
         raise LabelAuditError(
             f"{wanted.status!r} is no status: choose one of {', '.join(STATUSES)}."
@@ -253,7 +258,8 @@ class Review:
         unsure. It takes the place of an earlier one. Returns the batch, which is undone as one.
 
         To relabel a sample as what it is labelled now is to keep it. seen: the labels that the
-        reviewer was shown; where one is another by now, nothing is decided: LabelAuditError.
+        reviewer was shown; where one is another by now, nothing is decided: LabelAuditError, as for
+        an unknown verdict, class or id. ids: one, or (n,).
         """
         if verdict not in VERDICTS:
             raise LabelAuditError(
@@ -296,11 +302,13 @@ class Review:
             )
 
     def undo(self) -> np.ndarray:
-        """Take back this reviewer's latest batch. Returns its samples; none without a batch."""
+        """Take back this reviewer's latest batch. Returns its samples, int64 (n,); none without a
+        batch."""
         return self._reverse(UNDO)
 
     def redo(self) -> np.ndarray:
-        """Give again what was undone last, unless something was decided since."""
+        """Give again what was undone last, unless something was decided since. Returns its samples,
+        int64 (n,)."""
         return self._reverse(REDO)
 
     def _reverse(self, event: int) -> np.ndarray:
@@ -313,13 +321,13 @@ class Review:
         return log.samples_of(batch)
 
     def judged(self) -> np.ndarray:
-        """Samples with a verdict of this reviewer."""
+        """Samples with a verdict of this reviewer, int64 (n,), in the order of the verdicts."""
         log = verdicts.read(self._frame)
         current = log.current
         return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
 
     def reviewers(self) -> list[str]:
-        """Who has a verdict that stands."""
+        """Names of those who have a verdict that stands."""
         log = verdicts.read(self._frame)
         return [log.reviewers[code] for code in np.unique(log.reviewer[log.current])]
 
@@ -329,7 +337,7 @@ class Review:
         return log.undoable(self.reviewer) is not None, log.redoable(self.reviewer) is not None
 
     def of(self, ids: Sequence[int] | np.ndarray) -> list[list[Verdict]]:
-        """What is said of each of these samples: this reviewer's verdict first, then others'."""
+        """What is said of each of these ids, (n,): this reviewer's verdict first, then others'."""
         log = verdicts.read(self._frame)
         rows = log.current
         rows = rows[np.isin(log.sample[rows], as_ids(ids))]
@@ -349,6 +357,7 @@ class Review:
         )
 
     def progress(self, queue: Queue) -> Reviewed:
+        """How far this reviewer is with a queue that `make_queue` gave."""
         log = verdicts.read(self._frame)
         rows = log.current
         rows = rows[log.reviewer[rows] == log.code(self.reviewer)]

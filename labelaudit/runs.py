@@ -41,7 +41,10 @@ class Run:
 
     @property
     def info(self) -> dict:
-        """What was written at the end of training: name, classes, config, accuracy, curves …"""
+        """What was written at the end of training: name, classes, config, accuracy, curves …
+
+        Raises LabelAuditError for a run that is not finished, or was replaced.
+        """
         for run in self._frame.runs:
             if run["id"] == self.id:
                 return run
@@ -51,10 +54,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Its name, unique among the dataset's finished runs."""
         return self._row(["name"])["name"]
 
     @property
     def classes(self) -> list[str]:
+        """Class names in the order of its logits."""
         return self.info["classes"]
 
     @property
@@ -63,7 +68,8 @@ class Run:
         return FIRST_LOOK in self.info
 
     def weights(self) -> bytes:
-        """The model's weights in the safetensors format."""
+        """The model's weights in the safetensors format. Raises LabelAuditError for a run without a
+        model."""
         blob = self._row(["weights"])["weights"]
         if blob is None:
             raise LabelAuditError(f"run {self.name!r} has no model: only its predictions are kept.")
@@ -164,9 +170,10 @@ class Run:
         come; ids predicted before are replaced.
 
         classes: C, of a run that is not finished yet and has not said it.
-
-        One commit: an error on the way, or a number that is not finite, leaves what was there.
-        Embeddings are kept in half precision. Returns how many were written.
+        One commit: an error on the way leaves what was there. Embeddings are kept in half
+        precision. Returns how many were written.
+        Raises LabelAuditError for shapes that do not fit the classes or the embeddings stored, and
+        for a number that is not finite.
         """
         table = self._table("predictions")
         # Without the dataset's lock, which would be held as long as the model takes: only this
@@ -213,6 +220,7 @@ class Run:
         return width
 
     def has_predictions(self) -> bool:
+        """Whether something was predicted by it."""
         return self._store.exists(self._table("predictions"))
 
     def logits(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -287,14 +295,14 @@ class Run:
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
 
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
-        """What was recorded of these sorted ids; None for a run without dynamics.
+        """What was recorded of these sorted ids, int64 (n,); None for a run without dynamics.
 
         It reads all that was recorded: for a few samples `dynamics_of` is faster.
         """
         return dynamics.read(self._store, self._table("dynamics"), ids)
 
     def dynamics_of(self, ids: Sequence[int] | np.ndarray) -> Dynamics | None:
-        """What was recorded of a few ids, in their order; None for a run without dynamics."""
+        """What was recorded of a few ids, (n,), in their order; None for a run without dynamics."""
         with self._store.steady():
             return dynamics.read_some(self._frame, self._table("dynamics"), as_ids(ids))
 
@@ -316,6 +324,7 @@ class Run:
     # --- scores ---
 
     def score_names(self) -> list[str]:
+        """Scores that were computed of it."""
         columns = self._store.columns(self._table("scores"))
         return [name for name in columns if name not in schema.NO_SCORES]
 

@@ -46,7 +46,10 @@ class Sample:
 
     @property
     def image(self) -> Image.Image:
-        """The picture, opened afresh, turned upright as its EXIF data says."""
+        """The picture, opened afresh, turned upright as its EXIF data says.
+
+        Raises LabelAuditError where its file is gone or cannot be read.
+        """
         data = self._batch.image_bytes(self.id)
         try:
             return decode(self.filepath, data)
@@ -69,14 +72,17 @@ class Sample:
         return getattr(self, field)
 
     def tag(self, name: str) -> None:
+        """Set a tag, in the dataset too."""
         edits.tag(self._batch.frame, [self.id], name)
         self.tags = tuple(sorted({*self.tags, name}))
 
     def untag(self, name: str) -> None:
+        """Take a tag away, in the dataset too."""
         edits.untag(self._batch.frame, [self.id], name)
         self.tags = tuple(tag for tag in self.tags if tag != name)
 
     def set_label(self, label: str | None) -> None:
+        """Give it another class (None: take its label away), in the dataset too."""
         edits.set_labels(self._batch.frame, [self.id], label)
         self.ground_truth = label
 

@@ -8,11 +8,13 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from . import edits
 from .errors import LabelAuditError
 from .fields import Fields
 from .frame import MISSING, Frame, as_ids, steadily
+from .gallery import contact_sheet
 from .sample import Batch, Prediction, Sample
 from .scores.suspicion import SUSPICION, findings
 from .store import Store
@@ -27,6 +29,8 @@ class View:
     """Samples of a dataset, chosen and ordered by `steps`. Immutable: each call gives a new view.
 
     `run` names the run whose predictions and scores are meant; None stands for the latest.
+    `len(view)` counts, `for sample in view` reads them in batches. Names that do not exist are told
+    of (LabelAuditError) when the view is read.
     """
 
     frame: Frame
@@ -36,7 +40,10 @@ class View:
     # --- choosing ---
 
     def use_run(self, run: str) -> View:
-        """The same samples, with the predictions and scores of another run."""
+        """The same samples, with the predictions and scores of another run.
+
+        Raises LabelAuditError for a run that does not exist.
+        """
         self.frame.run_info(run)  # says so if there is none
         return replace(self, run=run)
 
@@ -69,11 +76,11 @@ class View:
         return view if wrong is None else view._then("wrong", bool(wrong))
 
     def above(self, field: str, value: float) -> View:
-        """Samples whose score is known and greater than `value`."""
+        """Samples whose score (or `confidence`) is known and greater than `value`."""
         return self._then("above", field, float(value))
 
     def between(self, field: str, low: float, high: float) -> View:
-        """Samples whose score is known and within these bounds, both included."""
+        """Samples whose score (or `confidence`) is known and within these bounds, both included."""
         return self._then("between", field, float(low), float(high))
 
     def select(self, ids: Sequence[int]) -> View:
@@ -93,9 +100,11 @@ class View:
         return self._then("sample", _natural(n, "sample"), seed)
 
     def limit(self, n: int) -> View:
+        """The first n samples of the view; all where it has fewer."""
         return self._then("limit", _natural(n, "limit"))
 
     def skip(self, n: int) -> View:
+        """The samples after the first n."""
         return self._then("skip", _natural(n, "skip"))
 
     # --- reading ---
@@ -108,6 +117,7 @@ class View:
 
     @property
     def store(self) -> Store:
+        """Where the dataset is kept."""
         return self.frame.store
 
     @property
@@ -117,16 +127,21 @@ class View:
         return self.frame.ids[self.positions()]
 
     def head(self, n: int = 5) -> list[Sample]:
+        """The first n samples, as a list."""
         return list(self.limit(n).iter_samples())
 
     def iter_samples(self, batch_size: int = 256) -> Iterator[Sample]:
+        """Every sample in the view's order, `batch_size` read at a time.
+
+        Images and logits are read when they are asked for, those of a batch at once.
+        """
         ids = self.ids  # not positions: samples may be added between two batches
         for start in range(0, len(ids), batch_size):
             yield from self.take(ids[start : start + batch_size])
 
     @steadily
     def take(self, ids: np.ndarray) -> list[Sample]:
-        """These samples in this order, whether the view has them or not."""
+        """Samples by id, int64 (n,), in this order, whether the view has them or not."""
         table, samples = self._pandas(ids), []
         batch = Batch(self.frame, ids)
         run = self.fields.run_or_none()
@@ -153,7 +168,11 @@ class View:
 
     @steadily
     def values(self, field: str) -> np.ndarray:
-        """One field of every sample, in order: names as objects, numbers as float64 (NaN: null)."""
+        """One field of every sample, in the view's order, (n,).
+
+        Names are objects (None: null), tags tuples, numbers float64 (NaN: null), ids int64. Fields:
+        id, filepath, split, ground_truth, original_label, prediction, confidence, tags, scores.
+        """
         positions = self.positions()
         if field == "id":
             return self.frame.ids[positions]
@@ -169,7 +188,10 @@ class View:
 
     @steadily
     def count_values(self, field: str) -> dict[str, int]:
-        """How many samples have each value of ground_truth, prediction or split, or each tag."""
+        """How many samples have each value of ground_truth, prediction or split, or each tag.
+
+        Raises LabelAuditError for a field of numbers.
+        """
         positions = self.positions()
         if field == "tags":
             counts = {tag: int(mask[positions].sum()) for tag, mask in self.frame.tags.items()}
@@ -182,7 +204,10 @@ class View:
 
     @steadily
     def class_pairs(self) -> pd.DataFrame:
-        """Given and predicted class where they differ, and how many, most frequent first."""
+        """Which classes are predicted where another one is given: most frequent pair first.
+
+        Columns: ground_truth, predicted, count.
+        """
         positions = self.positions()
         names = self.frame.classes
         given = self.frame.label[positions].astype(np.int64)
@@ -203,7 +228,11 @@ class View:
 
     @steadily
     def to_pandas(self) -> pd.DataFrame:
-        """The whole view: id, filepath, split, labels, prediction, scores, tags."""
+        """The whole view, a row a sample.
+
+        Columns: id, filepath, split, ground_truth, original_label, predicted, confidence, every
+        score, tags; with the score suspicion also suggested, suggested_p and finding.
+        """
         frames = list(self.chunks())
         return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
@@ -212,6 +241,21 @@ class View:
         ids = self.ids
         for start in range(0, max(len(ids), 1), rows):
             yield self._pandas(ids[start : start + rows])
+
+    def grid(self, n: int = 24, columns: int = 8, side: int = 96) -> Image.Image:
+        """The first n samples on one picture, which a notebook shows: image, id, given class, and
+        the predicted class where it is another.
+
+        columns: pictures in a row. side: pixels of the square that each is fitted into.
+        Raises LabelAuditError for an empty view.
+        """
+        for number, name in ((n, "n"), (columns, "columns"), (side, "side")):
+            if not _natural(number, name):
+                raise LabelAuditError(f"{name}=0: give a whole number, 1 or more.")
+        samples = self.head(n)
+        if not samples:
+            raise LabelAuditError("the view has no samples, so there is nothing to show.")
+        return contact_sheet(samples, columns, side)
 
     # --- changing ---
 
@@ -245,6 +289,7 @@ class View:
 
     @property
     def fields(self) -> Fields:
+        """What a field's name means for the run."""
         return Fields(self.frame, self.run)
 
     def score_names(self) -> list[str]:

@@ -1,4 +1,9 @@
-"""The app in a process of its own, and a browser for it: for the browser tests and the pictures."""
+"""The app in a process of its own, and a browser for it: for the browser tests and the pictures.
+
+Run as a script it is the app with a change of homes: each line on stdin is the next
+LABELAUDIT_HOME, answered by a line. So tests share a server, which takes seconds to start and to
+import all, and each has a home that no other test had: nothing that the server remembers is of it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -22,15 +28,42 @@ WAIT_MS = 60_000  # machines are busy; what is waited for mostly comes at once
 @contextmanager
 def serve(home: Path, log: Path) -> Iterator[str]:
     """Start the app on a free port of 127.0.0.1, as `make run` does. Gives its address."""
+    with _started(["-m", "labelaudit.ui"], home, log) as (address, _):
+        yield address
+
+
+class Shared:
+    """An app that serves one home after the other."""
+
+    def __init__(self, address: str, process: subprocess.Popen, log: Path) -> None:
+        self.address, self._process, self._log = address, process, log
+
+    def use(self, home: Path) -> None:
+        self._process.stdin.write(f"{home}\n".encode())
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().decode().strip()
+        assert answer == str(home), f"the app has ended:\n{self._log.read_text()}"
+
+
+@contextmanager
+def serve_in_turn(folder: Path) -> Iterator[Shared]:
+    """Start an app that `Shared.use` shows homes to. Its log is in `folder`."""
+    log = folder / "server.log"
+    with _started([__file__], folder / "home", log, in_turn=True) as (address, process):
+        yield Shared(address, process, log)
+
+
+@contextmanager
+def _started(program: list[str], home: Path, log: Path, in_turn: bool = False):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "labelaudit.ui", "--server.headless", "true"]
+    pipe = subprocess.PIPE if in_turn else None
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*command, "--server.port", str(port)],
-            cwd=REPO, env={**os.environ, "LABELAUDIT_HOME": str(home)},
-            stdout=output, stderr=output,
+            [sys.executable, *program, "--server.headless", "true", "--server.port", str(port)],
+            cwd=REPO, stdin=pipe, stdout=pipe or output, stderr=output,
+            env={**os.environ, "LABELAUDIT_HOME": str(home), "PYTHONPATH": str(REPO)},
         )  # fmt: skip
     try:
         address = f"http://127.0.0.1:{port}"
@@ -38,32 +71,46 @@ def serve(home: Path, log: Path) -> Iterator[str]:
         while not _answers(address):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the app did not come up:\n{log.read_text()}")
-            time.sleep(0.2)
-        yield address
+            time.sleep(0.1)
+        yield address, server
     finally:
         server.terminate()
         server.wait(20)
 
 
 @contextmanager
-def browser_page(width: int = 1440, height: int = 900, dark: bool = False):
-    """A page of headless Chromium."""
+def browser():
+    """Headless Chromium."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+        chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        page = browser.new_page(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            accept_downloads=True,
-        )
-        page.set_default_timeout(WAIT_MS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
+    """A page with cookies and a cache of its own."""
+    page = chromium.new_page(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        accept_downloads=True,
+    )
+    page.set_default_timeout(WAIT_MS)
+    yield page
+    page.context.close()
+
+
+@contextmanager
+def browser_page(width: int = 1440, height: int = 900, dark: bool = False):
+    """A page of a browser of its own."""
+    with browser() as chromium, new_page(chromium, width, height, dark) as page:
         yield page
-        browser.close()
 
 
 def _answers(address: str) -> bool:
@@ -72,3 +119,21 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _heed(answers) -> None:
+    import streamlit
+
+    for line in sys.stdin:
+        os.environ["LABELAUDIT_HOME"] = line.strip()
+        streamlit.cache_data.clear()  # of copies of one dataset the pages' caches cannot tell
+        streamlit.cache_resource.clear()
+        print(line.strip(), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    from labelaudit.ui.__main__ import main
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # what Streamlit says goes to the log
+    threading.Thread(target=_heed, args=(answers,), daemon=True).start()
+    main()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.server
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker a core, a thread a worker
+
 import shutil
 import signal
 import threading
@@ -14,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import browser_page, serve
+from app_server import browser, new_page, serve_in_turn
+from filelock import FileLock
 from PIL import Image
 
 import labelaudit
@@ -48,11 +52,16 @@ def home(tmp_path, monkeypatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def audited_home(tmp_path_factory) -> Path:
     """A home with digits, 20 % mistakes and one scored run. To be copied, not changed."""
-    folder = tmp_path_factory.mktemp("audited")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABELAUDIT_HOME", str(folder))
-        config = labelaudit.TrainConfig(epochs=6, threads=1)
-        labelaudit.audit("digits", noise=0.2, config=config)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # one for all workers: whoever comes first makes it
+    folder, whole = root / "audited", root / "audited.whole"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not whole.exists():
+            patch.setenv("LABELAUDIT_HOME", str(folder))
+            config = labelaudit.TrainConfig(epochs=6, threads=1)
+            labelaudit.audit("digits", noise=0.2, config=config)
+            whole.touch()
     return folder
 
 
@@ -125,15 +134,29 @@ def file_server(tmp_path):
     server.close()
 
 
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """An app for all tests of a file, which serves one home after the other."""
+    with serve_in_turn(tmp_path_factory.mktemp("app")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for all tests of a file. (No longer: Playwright's loop would be in the way.)"""
+    with browser() as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def server(home, tmp_path):
+def server(app, home):
     """The app's address, on this test's home."""
-    with serve(home, tmp_path / "server.log") as address:
-        yield address
+    app.use(home)
+    return app.address
 
 
 @pytest.fixture
-def page(server):
+def page(server, chromium):
     """A page of a browser, beside a running app."""
-    with browser_page() as page:
+    with new_page(chromium) as page:
         yield page

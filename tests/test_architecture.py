@@ -19,6 +19,7 @@ FLOORS = [
     ["changelog", "fields", "dynamics", "embeddings"],
     ["edits", "verdicts", "runs", "fingerprints"],
     ["sample", "intake", "neighbours"],
+    ["gallery"],
     ["view"],
     ["dataset", "export"],
     ["duplicates"],

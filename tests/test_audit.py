@@ -55,7 +55,8 @@ def test_a_stop_before_the_first_epoch_is_said(digits):
 
 
 def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
-    whole = labelaudit.audit(digits, noise=0.2, run="whole", config=QUICK)
+    options = {"noise": 0.2, "config": QUICK, "first_look": False}
+    whole = labelaudit.audit(digits, run="whole", **options)
     labels = digits.view().values("ground_truth").tolist()
 
     def cut(report) -> None:
@@ -63,7 +64,7 @@ def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        labelaudit.audit(digits, noise=0.2, run="cut", config=QUICK, progress=cut)
+        labelaudit.audit(digits, run="cut", progress=cut, **options)
     resumed = labelaudit.resume_audit(digits)
     assert resumed.run == "cut"
     assert digits.view().values("ground_truth").tolist() == labels  # no noise on top of noise
@@ -81,7 +82,7 @@ def test_a_stopped_audit_may_end_there_and_be_scored_later(digits):
 
     with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' keeps them"):
         labelaudit.audit(digits, config=QUICK, progress=progress, stop=lambda: bool(seen),
-                         keep_going=False)  # fmt: skip
+                         keep_going=False, first_look=False)  # fmt: skip
     run = digits.run("run-1")
     assert not run.has_predictions()
     with pytest.raises(StoppedError):  # a stop now is another one

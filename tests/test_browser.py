@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from app_server import CHROMIUM
+from app_server import CHROMIUM, new_page, serve
 from playwright import sync_api as playwright
 
 from labelaudit import Dataset, suspects, verdicts
@@ -45,13 +45,14 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     assert page.get_by_text(f"{len(rows)} suspects").count()
 
 
-def test_a_deep_link_opens_on_a_fresh_server(page, server):
+def test_a_deep_link_opens_on_a_fresh_server(home, chromium, tmp_path):
     """Files directly in pages/ would run without app.py here: no picker, no dataset."""
-    page.goto(f"{server}/noise")
-    page.get_by_role("button", name="Plant mistakes").wait_for()
-    page.get_by_text("All labels are as they were loaded").wait_for()
-    assert page.get_by_text("1,797 samples · 10 classes").count()
-    assert not page.get_by_role("dialog").count()  # "Page not found"
+    with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:
+        page.goto(f"{address}/noise")
+        page.get_by_role("button", name="Plant mistakes").wait_for()
+        page.get_by_text("All labels are as they were loaded").wait_for()
+        assert page.get_by_text("1,797 samples · 10 classes").count()
+        assert not page.get_by_role("dialog").count()  # "Page not found"
 
 
 def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):

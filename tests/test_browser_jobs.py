@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from app_server import CHROMIUM, browser_page, serve
+from app_server import CHROMIUM, new_page, serve
 from playwright import sync_api as playwright
 
 from labelaudit import jobs, load_dataset
@@ -36,11 +36,11 @@ def epoch_on(page) -> int:
     return int(re.search(r"epoch (\d+) of", words)[1])
 
 
-def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, tmp_path):
+def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path):
     """Through a refresh, a kill -9, and a server that is started anew."""
     dataset = load_dataset("digits")
     job = start_training()
-    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
+    with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:
         page.goto(f"{address}/jobs")
         page.get_by_text(f"of {EPOCHS}").first.wait_for()
         log = page.get_by_test_id("stExpander").first
@@ -58,7 +58,7 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, tmp_path):
     kept = job.epochs_kept
     assert 2 <= kept < EPOCHS
     assert dataset.runs == []
-    with serve(home, tmp_path / "again.log") as address, browser_page() as page:
+    with serve(home, tmp_path / "again.log") as address, new_page(chromium) as page:
         page.goto(f"{address}/jobs")
         page.get_by_role("button", name="Resume").click()
         page.get_by_text("Train digits, mine").first.wait_for()
@@ -71,32 +71,30 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, tmp_path):
     assert f"epoch {kept} of" not in resumed.log  # it went on after the last whole epoch
 
 
-def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(home, tmp_path):
+def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(page, server):
     dataset = load_dataset("digits")
     job = start_training(5000)
-    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
-        page.goto(f"{address}/results")
-        page.get_by_role("link", name=re.compile(r"Train digits, mine: \d+%")).click()
-        page.get_by_role("heading", name="Jobs").wait_for()
-        page.get_by_role("button", name="Stop").click()
-        asked = time.monotonic()
-        page.get_by_text("stopped, and kept, in").wait_for()
-        assert time.monotonic() - asked < 10  # a bound for a busy machine
-        page.get_by_text("Nothing is running").wait_for()
+    page.goto(f"{server}/results")
+    page.get_by_role("link", name=re.compile(r"Train digits, mine: \d+%")).click()
+    page.get_by_role("heading", name="Jobs").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    asked = time.monotonic()
+    page.get_by_text("stopped, and kept, in").wait_for()
+    assert time.monotonic() - asked < 10  # a bound for a busy machine
+    page.get_by_text("Nothing is running").wait_for()
     assert job.status == jobs.DONE
     assert dataset.run("mine").info["stopped"]
 
 
-def test_the_jobs_page_asks_for_nothing_while_nothing_runs(home, tmp_path):
+def test_the_jobs_page_asks_for_nothing_while_nothing_runs(page, server):
     load_dataset("digits")
     jobs.start("load", "pets", source="/nowhere").wait(60)
-    with serve(home, tmp_path / "server.log") as address, browser_page() as page:
-        sent = []
-        page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
-        page.goto(f"{address}/jobs")
-        page.get_by_text("/nowhere does not exist").first.wait_for()
-        page.wait_for_timeout(2000)  # what comes with the first drawing
-        before = len(sent)
-        assert before
-        page.wait_for_timeout(2500)
-        assert len(sent) == before
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
+    page.goto(f"{server}/jobs")
+    page.get_by_text("/nowhere does not exist").first.wait_for()
+    page.wait_for_timeout(2000)  # what comes with the first drawing
+    before = len(sent)
+    assert before
+    page.wait_for_timeout(2500)
+    assert len(sent) == before

@@ -67,7 +67,7 @@ def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, home):
         assert part in result.stdout, part
     written = int(re.search(r"([\d,]+) suspects written", result.stdout)[1].replace(",", ""))
     assert len(pd.read_csv(tmp_path / "s.csv")) == written
-    data = json.loads(cli("audit", "digits", "--epochs", 1, "--json").stdout)
+    data = json.loads(cli("audit", "digits", "--epochs", 1, "--no-first-look", "--json").stdout)
     assert data["run"] == "run-2"
     assert {row["score"] for row in data["evaluation"]} >= {"aum", "hardness"}
 

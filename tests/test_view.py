@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import labelaudit
 from labelaudit.errors import LabelAuditError
 
 
@@ -160,3 +162,25 @@ def test_each_run_has_its_own_predictions(make_dataset):
         run.write_predictions([(dataset.view().ids, np.eye(4, dtype=np.float32)[[column] * 4])])
     assert set(dataset.view("first").values("prediction")) == {"c0"}
     assert set(dataset.view().values("prediction")) == {"c1"}  # the latest
+
+
+def test_a_view_is_shown_on_one_picture(picture, tmp_path):
+    wide = picture(tmp_path / "p/a/wide.png", 1, (200, 50))
+    picture(tmp_path / "p/b/gone.png", 2).with_suffix(".png")
+    picture(tmp_path / "p/b/small.png", 3, (12, 10))
+    dataset = labelaudit.load_dataset("p", tmp_path / "p")
+    (tmp_path / "p/b/gone.png").unlink()
+    sheet = dataset.view().sort_by("id").grid(columns=2, side=48)
+    assert sheet.size == (2 * (48 + 8) + 8, 2 * (48 + 45 + 8) + 8)
+    with Image.open(wide) as full:
+        expected = np.asarray(full.convert("RGB").resize((48, 12), Image.Resampling.BICUBIC))
+    shown = np.asarray(sheet)[8 + 36 : 8 + 48, 8 : 8 + 48]  # at the foot of its square
+    assert np.abs(shown.astype(int) - expected).max() <= 1
+    with Image.open(tmp_path / "p/b/small.png") as small:  # four times as large, pixel by pixel
+        expected = np.asarray(small).repeat(4, 0).repeat(4, 1)
+    assert (np.asarray(sheet)[8 + 101 + 8 : 8 + 101 + 48, 8 : 8 + 48] == expected).all()
+    assert (np.asarray(sheet)[8 : 8 + 48, 64 : 64 + 48] != 255).any()  # says that it is unreadable
+    assert dataset.view().grid(1).size[0] == 96 + 16
+    for n, view in ((0, dataset.view()), (-1, dataset.view()), (5, dataset.view().limit(0))):
+        with pytest.raises(labelaudit.LabelAuditError, match=r"whole number|no samples"):
+            view.grid(n)

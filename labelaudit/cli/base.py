@@ -17,8 +17,8 @@ from ..view import View
 
 SHOWN = 20  # lines of a list, unless told otherwise
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-run_option = click.option("--run", help="Name of the run.  [default: the latest]")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+run_option = click.option("--run", help="Name of the run.  [default: the latest with predictions]")
 split_option = click.option("--split", help="Only the samples of this split.")
 
 
@@ -74,6 +74,21 @@ class Group(click.Group):
         except LabelAuditError as error:
             raise click.ClickException(str(error)) from error
 
+    def sections(self) -> dict[str, list[str]]:
+        """Names of the commands by the module that has them, in the order of the source."""
+        found: dict[str, list[str]] = {}
+        for name, command in self.commands.items():
+            module = command.callback.__module__.rpartition(".")[2]
+            found.setdefault(f"{module.capitalize()} commands", []).append(name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """In sections, in the order in which they are needed: the alphabet tells nothing."""
+        for section, names in self.sections().items():
+            rows = [(name, self.commands[name].get_short_help_str(limit=100)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=14)
+
 
 def example(text: str) -> dict:
     """Arguments of a command: its help ends in an example."""
@@ -97,12 +112,22 @@ def _plain(value):
         "show_default": True,
         "max_content_width": 100,
     },
-    epilog="Exit codes: 0 done, 1 it could not be done (stderr says why and how to mend it), "
-    "2 the command was not understood. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit).",
+    epilog="DATASET is a name that `labelaudit datasets` lists; one of the zoo is loaded when it "
+    "is first used. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit).\n\n"
+    "Exit codes: 0 done, 1 it could not be done (stderr says why and how to mend it), "
+    "2 the command was not understood.",
 )
 @click.version_option(__version__, prog_name="labelaudit")
 def main() -> None:
-    """Find the wrong labels in an image-classification dataset."""
+    """Find the wrong labels in an image-classification dataset.
+
+    \b
+    To see what it does, on 1,797 digits that come with it, a fifth of them made wrong:
+      labelaudit audit digits --noise 0.2
+    On images of your own, one folder a class:
+      labelaudit load ~/pictures/pets --name pets
+      labelaudit audit pets --csv suspects.csv
+    """
 
 
 def chosen(dataset: Dataset, split: str | None) -> Dataset | View:

@@ -59,7 +59,7 @@ def datasets(as_json: bool) -> None:
 @click.option(
     "--root", help="Folder that the paths of a list of images are relative to.  [default: its own]"
 )
-@click.option("--overwrite", is_flag=True, help="Replace a dataset of this name.")
+@click.option("--overwrite", is_flag=True, help="Replace the dataset that has this name already.")
 @json_option
 def load(
     source: str, name: str, split: str, label: str, root: str, overwrite: bool, as_json: bool
@@ -141,9 +141,12 @@ def issues_command(dataset: str, file: str, as_json: bool) -> None:
 @click.option("--kind", type=click.Choice(KINDS), default="uniform",
               help="uniform: any wrong class; pair: the next class, or --pair; confusion: by "
               "--confusion.")  # fmt: skip
-@click.option("--pair", nargs=2, help="Two classes to mix up.")
+@click.option(
+    "--pair", nargs=2, help="With --kind pair: two classes, each of which is taken for the other."
+)
 @click.option("--confusion", type=click.Path(exists=True, dir_okay=False),
-              help="CSV without a header: row = class, column = what it is taken for.")  # fmt: skip
+              help="With --kind confusion: CSV without a header, row = class, column = class that "
+              "it is taken for, entry = how often.")  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="The same seed makes the same mistakes."
 )
@@ -208,9 +211,9 @@ def report(dataset, output, run, top, as_json) -> None:
     emit(as_json, {"file": output, "bytes": size}, f"{output} written, {size / 1000:,.0f} kB")
 
 
-@main.command(**example("labelaudit delete digits --yes"))
+@main.command(short_help="Delete a dataset.", **example("labelaudit delete digits --yes"))
 @click.argument("dataset")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking first.")
 @json_option
 def delete(dataset, yes, as_json) -> None:
     """Delete DATASET with its runs. The images that it was made of are not touched."""

@@ -21,6 +21,7 @@ from .base import (
     split_option,
 )
 
+DEVICE = "What computes: auto (a GPU where there is one), cpu, cuda, mps …"
 STOP_SECONDS = 30  # to wait for a job to end: two, and time to save
 
 
@@ -31,17 +32,22 @@ def training_options(command):
         click.option("--run", help="Name of the run to write.  [default: run-1, run-2 …]"),
         click.option("--model", type=click.Choice(MODELS), default=SMALL,
                      help="small: for images up to 64 pixels; a torchvision net for larger."),
-        click.option("--epochs", default=defaults.epochs, help="Times through the samples."),
-        click.option("--batch-size", default=defaults.batch_size, help="Samples a step."),
+        click.option("--epochs", default=defaults.epochs,
+                     help="Times that it learns every sample."),
+        click.option("--batch-size", default=defaults.batch_size,
+                     help="Samples that it learns at once."),
         click.option("--image-size", type=int,
-                     help="Pixels a side.  [default: as the images are, at most 64 or 224]"),
-        click.option("--learning-rate", type=float, help="Peak.  [default: 0.1; backbones 0.01]"),
+                     help="Pixels a side that images are brought to.  [default: as they are, at "
+                     "most 64 or 224]"),
+        click.option("--learning-rate", type=float,
+                     help="The largest: it rises to it, then falls.  [default: 0.1; torchvision "
+                     "nets 0.01]"),
         click.option("--folds", default=defaults.folds,
                      help="K > 1: K models, so that each sample is also judged by one that did not "
                      "learn it; takes K - 1 times as long."),
-        click.option("--device", default=defaults.device, help="auto, cpu, cuda, mps …"),
+        click.option("--device", default=defaults.device, help=DEVICE),
         click.option("--training-seed", type=click.IntRange(min=0), default=defaults.seed,
-                     help="Of the model's start."),
+                     help="Seed of the model's start and of the order of samples."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -120,7 +126,7 @@ def train(dataset, run, split, cut_short, as_json, **options) -> None:
 @click.argument("dataset")
 @run_option
 @split_option
-@click.option("--device", default="auto", help="auto, cpu, cuda, mps …")
+@click.option("--device", default="auto", help=DEVICE)
 @click.option("--augment/--no-augment", default=True,
               help="Average over shifted and mirrored copies of each image: surer, but three to "
               "six times slower.")  # fmt: skip
@@ -141,10 +147,12 @@ def predict(dataset, run, split, device, augment, as_json) -> None:
 @click.argument("dataset")
 @run_option
 @click.option("--score", "names", multiple=True, type=click.Choice(list(SCORES)),
-              help="Only this one; may be given again.  [default: all]")  # fmt: skip
+              help="Only this score; may be given again.  [default: all that the run has the data "
+              "for]")  # fmt: skip
 @json_option
 def score(dataset, run, names, as_json) -> None:
-    """Compute the scores of a run's predictions and training dynamics, and store them."""
+    """Compute the scores of a run of DATASET, from its predictions and how samples behaved in
+    training, and store them."""
     from ..rank import compute_scores
 
     computed = compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
@@ -161,20 +169,31 @@ def score(dataset, run, names, as_json) -> None:
               help="Rehearse: first make this share of the labels wrong, 0 to 1.")  # fmt: skip
 @click.option("--noise-kind", type=click.Choice(("uniform", "pair")), default="uniform",
               help="uniform: any wrong class; pair: the next class.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the injected mistakes.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Seed of the injected mistakes: the same one makes the same.",
+)
 @training_options
 @click.option("--score", "by", type=click.Choice(list(SCORES)),
-              help="What ranks the suspects.  [default: the best]")  # fmt: skip
+              help="What ranks the suspects.  [default: the best that the run has]")  # fmt: skip
 @click.option("-k", type=click.IntRange(min=1),
-              help="Suspects to count in.  [default: number of mistakes]")  # fmt: skip
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write the suspects here.")
+              help="In a rehearsal: among how many suspects to count the mistakes.  [default: as "
+              "many as there are mistakes]")  # fmt: skip
+@click.option(
+    "--csv", "csv_file", type=click.Path(dir_okay=False), help="Write the suspects to this file."
+)
 @click.option("--first-look/--no-first-look", default=True,
-              help="Find suspects without training first, to be reviewed meanwhile.")  # fmt: skip
+              help="First find suspects without training, to be reviewed meanwhile.")  # fmt: skip
 @json_option
 def audit(
     dataset, rate, noise_kind, seed, run, by, k, csv_file, first_look, as_json, **options
 ) -> None:
-    """The whole walk over DATASET: load, (inject mistakes,) train, predict, score, rank."""
+    """The whole walk over DATASET: load it, train, predict, score, and rank the suspects.
+
+    With --noise it is a rehearsal: labels are made wrong first, and it says how many were found.
+    """
     from ..auditing import audit as run_audit
 
     bar = Bar()

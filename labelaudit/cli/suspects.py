@@ -31,15 +31,20 @@ from .patches import patch_options, put_patch
 @run_option
 @click.option("--score", "by", type=click.Choice(list(SCORES)),
               help="What ranks them.  [default: the best that the run has]")  # fmt: skip
-@click.option("--given", help="Only samples labelled so.")
-@click.option("--predicted", help="Only samples predicted so.")
+@click.option("--given", help="Only samples that are labelled as this class.")
+@click.option("--predicted", help="Only samples that are predicted as this class.")
 @click.option("--tag", help="Only samples with this tag.")
 @split_option
-@click.option("--limit", default=SHOWN, help="How many to print.")
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all of them here.")
+@click.option("--limit", default=SHOWN, help="How many suspects to print.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False),
+    help="Write all suspects to this file, not only those printed.",
+)
 @json_option
 def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
-    """List the samples whose label a score speaks against, most suspicious first."""
+    """List the samples of DATASET whose label a score speaks against, most suspicious first."""
     from ..export import write_suspects
     from ..rank import outdated
     from ..rank import suspects as ranked
@@ -69,7 +74,12 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
 )
 @click.argument("dataset")
 @click.option("--limit", default=SHOWN, help="How many groups to print.")
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all of them here.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False),
+    help="Write all groups to this file, not only those printed.",
+)
 @json_option
 def duplicates(dataset, limit, csv_file, as_json) -> None:
     """Find exact and near duplicates in DATASET. Groups with different labels come first: of exact

@@ -19,7 +19,10 @@ MODELS = (SMALL, *BACKBONES)
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained. The defaults find mistakes well on small photographs in a minute."""
+    """How a model is trained. The defaults find mistakes well on small photographs in a minute.
+
+    A value out of its bounds raises LabelAuditError when the configuration is made.
+    """
 
     # What learns. "small" is made for images up to 64 pixels; a backbone for larger ones.
     model: str = SMALL
@@ -96,6 +99,7 @@ class TrainConfig:
             )
 
     def to_dict(self) -> dict:
+        """All settings as plain values, as a run keeps them."""
         return asdict(self)
 
     @classmethod

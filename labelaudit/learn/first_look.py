@@ -40,11 +40,11 @@ def first_look(
 
     The run has logits, embeddings and no model: it can be scored and reviewed, and is the default
     only until another run has predictions. An earlier run of its name is replaced. All labelled
-    samples that are not removed are learned from, whatever their split, up to LEARNED of them (a
+    samples that are not removed are learned from, whatever their split, up to 50,000 of them (a
     random choice); each is predicted by the others (see `scores.ridge.leave_one_out`).
     10,000 CIFAR-10 images take 18 CPU-seconds, 1,797 digits one. A stop raises StoppedError, and
     nothing changes.
-    Raises LabelAuditError for fewer than two classes.
+    Raises LabelAuditError for fewer than two classes, and for the name of a trained run.
     """
     started = time.monotonic()
     view = target.view() if isinstance(target, Dataset) else target

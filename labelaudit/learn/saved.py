@@ -25,6 +25,7 @@ def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Modul
 
     The model takes uint8 images (n, 3, S, S), S = info["image_size"], and gives logits (n, C) in
     the order of info["classes"].
+    Raises LabelAuditError for a run without a model, such as a first look.
     """
     kept = newest_run(dataset, run)
     return load_weights(kept), kept.info

@@ -46,7 +46,8 @@ def load_dataset(
     `<name>-<split>`; of one of the hub also only this one.
 
     Images that cannot be read are left out; `dataset.info["skipped"]` says which and why.
-    Raises LabelAuditError, with nothing made, where the source cannot be used at all.
+    Raises LabelAuditError where the source cannot be used at all, and StoppedError after a stop,
+    with nothing made.
     """
     if source is not None:
         if split is not None and not _is_hub(source):
@@ -107,6 +108,8 @@ def load_arrays(
     images: uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), or a sequence of such arrays or PIL
     images. labels: N class names, or N ints, which index `classes` if that is given; None or a
     negative int for no label. splits: N names. ids: N unique ints. tags: N lists of words.
+    Raises LabelAuditError, with nothing made, where numbers do not match, a label has no class, an
+    id is given twice, or a dataset of this name is there and `overwrite` is not given.
     """
     source = arrays.open_arrays(images, labels, splits, ids, tags, classes)
     return _make(name, source, overwrite, progress, never)

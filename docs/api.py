@@ -1,0 +1,324 @@
+"""The reference, from docstrings and from click: `make docs` writes docs/api.md and docs/cli.md.
+
+A public name that is in no group below makes tests/test_docs.py fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import Field, fields, is_dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from textwrap import dedent
+
+import click
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+import labelaudit  # noqa: E402
+from labelaudit.cli import main as cli  # noqa: E402
+
+WIDTH = 96  # of a signature on one line
+
+# Each public name once. A dotted one is told of here without being a name of `labelaudit`.
+GROUPS = {
+    "Load": ["load_dataset", "load_arrays", "list_datasets", "delete_dataset"],
+    "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
+    "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
+    "Audit in one call": ["audit", "resume_audit", "AuditResult"],
+    "Train and predict": [
+        "train", "TrainConfig", "resume_training", "predict", "first_look", "load_model",
+    ],
+    "Rank": ["compute_scores", "suspects", "estimate_wrong"],
+    "Review and apply": [
+        "make_queue", "QueueFilter", "Review", "pending_decisions", "apply_verdicts",
+        "list_changes", "return_to",
+    ],
+    "Export": ["write_suspects", "write_labels"],
+    "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
+}  # fmt: skip
+RETURNED = "What they return"  # classes that no user makes: found by annotations
+OTHER = "Other"
+
+# Not for users: rooms of the library use them among themselves.
+INTERNAL = {
+    "Batch", "Dataset.find_run", "Fields", "Frame", "Run.checkpoint", "Run.forget_dynamics_after",
+    "Run.in_training", "Run.marks", "Run.state", "Run.training", "Store", "View.fields",
+    "View.frame", "View.positions", "View.steps", "View.store",
+}  # fmt: skip
+
+API_HEAD = """# The library
+
+Made from the docstrings by `make docs`. The walk from data to corrected labels is in the
+[README](../README.md#in-the-library) and, with pictures, in
+[examples/walkthrough.ipynb](../examples/walkthrough.ipynb); what each score means in
+[methods.md](methods.md).
+
+Holds everywhere:
+
+- A dataset, run, class, field or sample that is not there, and a value that cannot be, raise
+  `LabelAuditError`: one sentence that names it and says how to mend it. Nothing is half-written.
+- Every score: higher is more suspicious.
+- In shapes n is the number of samples, C of classes, D the width of an embedding; H and W are an
+  image's height and width in pixels. Ids are int64. Durations are seconds, times ISO 8601 in UTC.
+- `progress` is called with a [`Progress`](#progress), ten times a second at most. `stop` is called
+  often, and returns True when the work is to end: what was not finished raises `StoppedError`.
+- Other threads and processes may read a dataset at any time; writers wait for each other.
+"""
+CLI_HEAD = """# The command line
+
+Made from the commands' help by `make docs`. `pip install -e .` gives the command `labelaudit`;
+`.venv/bin/python -m labelaudit` works without. Each command has `--help`.
+"""
+
+
+# --- the library ---
+
+
+class Entry:
+    """A function, method, property or class that is told of."""
+
+    def __init__(self, name: str, value, owner: str = "") -> None:
+        self.name, self.value, self.owner = name, value, owner
+        self.full = f"{owner}.{name}" if owner else name
+        kinds = (staticmethod, classmethod)
+        self.function = value.__func__ if isinstance(value, kinds) else value
+        if not inspect.isfunction(self.function):  # a property
+            self.function = getattr(value, "fget", None) or getattr(value, "func", None)
+        self.is_class = inspect.isclass(value)
+        self.is_value = not callable(value) and not isinstance(value, kinds)
+
+    @cached_property
+    def doc(self) -> str:
+        written = self.value.__doc__ or ""
+        made = self.is_class and is_dataclass(self.value) and written.startswith(f"{self.name}(")
+        return "" if made else inspect.cleandoc(written)
+
+    @cached_property
+    def members(self) -> list[Entry]:
+        """Public methods and properties in the order of the source, those of bases first."""
+        bases = [base for base in reversed(self.value.__mro__) if _is_ours(base)]
+        found = {name: value for base in bases for name, value in vars(base).items()}
+        entries = [Entry(name, value, self.name) for name, value in found.items() if name[0] != "_"]
+        return [e for e in entries if e.function and e.full not in INTERNAL]
+
+    @cached_property
+    def annotations(self) -> dict[str, str]:
+        """Of what goes in and, as "return", comes out; of a dataclass's fields."""
+        if self.is_class:
+            return {field.name: field.type for field in _public_fields(self.value)}
+        return dict(self.function.__annotations__)
+
+    @cached_property
+    def leads_to(self) -> list[type]:
+        """Classes of ours that it returns, or has in a field."""
+        told = self.annotations if self.is_class else [self.annotations.get("return", "")]
+        words = re.findall(r"\w+", " ".join(told.values() if self.is_class else told))
+        module = sys.modules[(self.value if self.is_class else self.function).__module__]
+        named = [getattr(module, word, None) for word in words]
+        return [each for each in named if inspect.isclass(each) and _is_ours(each)]
+
+    def signature(self) -> str:
+        """As it is called, without quotes around annotations and addresses in defaults."""
+        signature = inspect.signature(self.function)
+        parameters, star = [], False
+        for parameter in signature.parameters.values():
+            if parameter.name in ("self", "cls"):
+                continue
+            if parameter.kind is parameter.KEYWORD_ONLY and not star:
+                parameters.append("*")
+            star = star or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+            parameters.append(_parameter(parameter))
+        result = signature.return_annotation
+        arrow = "" if result in (inspect.Signature.empty, "None") else f" -> {result}"
+        name = f"{self.owner}.{self.name}" if isinstance(self.value, classmethod) else self.name
+        line = f"{name}({', '.join(parameters)}){arrow}"
+        if len(line) <= WIDTH:
+            return line
+        return f"{name}(\n" + "".join(f"    {p},\n" for p in parameters) + f"){arrow}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text = stars + parameter.name
+    typed = parameter.annotation is not parameter.empty
+    if typed:
+        text += f": {parameter.annotation}"
+    if parameter.default is not parameter.empty:
+        default = parameter.default
+        shown = default.__name__ if inspect.isfunction(default) else repr(default)
+        text += f" = {shown}" if typed else f"={shown}"
+    return text
+
+
+def _is_ours(value: type) -> bool:
+    return value.__module__.partition(".")[0] == "labelaudit"
+
+
+def _find(name: str):
+    module, _, last = name.rpartition(".")
+    return getattr(import_module(f"labelaudit.{module}") if module else labelaudit, last)
+
+
+def entries() -> dict[str, list[Entry]]:
+    """What is told of, by group: public names as GROUPS has them, then what they return."""
+    groups = {
+        group: [Entry(name.rpartition(".")[2], _find(name)) for name in names]
+        for group, names in GROUPS.items()
+    }
+    grouped = {name for names in GROUPS.values() for name in names}
+    known = {entry.value for group in groups.values() for entry in group}
+    missing = [name for name in labelaudit.__all__ if name not in grouped]
+    others = [Entry(name, _find(name)) for name in missing]
+    returned = list(_returned([e for group in groups.values() for e in group] + others, known))
+    groups[RETURNED] = sorted(returned, key=lambda entry: entry.name)
+    return groups | ({OTHER: others} if others else {})
+
+
+def _returned(found: list[Entry], known: set) -> Iterator[Entry]:
+    """Classes that these return and that are not `known`, and those that they return in turn."""
+    waiting = list(found)
+    while waiting:
+        entry = waiting.pop()
+        for value in entry.leads_to:
+            if value not in known and value.__name__ not in INTERNAL:
+                known.add(value)
+                waiting.append(Entry(value.__name__, value))
+                yield waiting[-1]
+        if entry.is_class:
+            waiting += entry.members
+
+
+def all_entries() -> list[Entry]:
+    """Everything that is told of, and the members of classes."""
+    tops = [entry for group in entries().values() for entry in group]
+    return [e for top in tops for e in (top, *(top.members if top.is_class else ()))]
+
+
+def _public_fields(value: type) -> list[Field]:
+    return [
+        field
+        for field in (fields(value) if is_dataclass(value) else ())
+        if field.name[0] != "_" and f"{value.__name__}.{field.name}" not in INTERNAL
+    ]
+
+
+def _fields_text(value: type) -> str:
+    """A dataclass's public fields as they stand in the source, with their comments."""
+    lines = dedent(inspect.getsource(value)).splitlines()
+    (body,) = ast.parse("\n".join(lines)).body
+    names = {field.name for field in _public_fields(value)}
+    public = [n for n in body.body if isinstance(n, ast.AnnAssign) and n.target.id in names]
+    if not public:
+        return ""
+    first = public[0].lineno - 1
+    while lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    shown = dedent("\n".join(lines[first : public[-1].end_lineno]))
+    return f"```python\n{shown.replace('  # fmt: skip', '')}\n```"
+
+
+def _prose(entry: Entry) -> str:
+    """The docstring, with the names of parameters set off where it explains them."""
+    text = re.sub(r"(?<![`\w])(LabelAuditError|StoppedError)\b", r"`\1`", entry.doc)
+    text = re.sub(r"(?<=\.)\n(?=Raises |Returns |None )", "\n\n", text)
+    names = "|".join(inspect.signature(entry.function).parameters) if entry.function else ""
+    if not names:
+        return text
+    pattern = rf"(?:^|(?<=[.;)] )|(?<=\n))((?:{names})(?:, (?:{names}))*): "
+    return re.sub(pattern, lambda m: f"**{m[1]}**: ", text)
+
+
+def _class_text(entry: Entry) -> list[str]:
+    parts = [_prose(entry)]
+    if is_dataclass(entry.value):
+        parts.append(_fields_text(entry.value))
+    for member in entry.members:
+        if member.is_value:
+            parts.append(f"```python\n.{member.name}: {member.annotations['return']}\n```")
+        else:
+            parts.append(f"```python\n.{member.signature()}\n```")
+        parts.append(_prose(member))
+    return [part for part in parts if part]
+
+
+def api_text() -> str:
+    parts = [API_HEAD]
+    groups = entries()
+    for group, members in groups.items():
+        links = ", ".join(f"[`{e.name}`](#{e.name.lower()})" for e in members)
+        parts.append(f"- **{group}**: {links}")
+    text = "\n".join(parts)
+    parts = [text]
+    for group, members in groups.items():
+        parts.append(f"## {group}")
+        for entry in members:
+            parts.append(f"### {entry.name}")
+            if entry.is_class:
+                parts += _class_text(entry)
+            else:
+                parts += [f"```python\n{entry.signature()}\n```", _prose(entry)]
+    return "\n\n".join(parts) + "\n"
+
+
+# --- the command line ---
+
+
+def cli_text() -> str:
+    parts = [CLI_HEAD.rstrip(), cli.epilog]
+    for section, names in cli.sections().items():
+        parts.append(f"## {section}")
+        for name in names:
+            parts += _command(name, cli.commands[name])
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: click.Command) -> Iterable[str]:
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    usage = [a.human_readable_name if a.required else f"[{a.human_readable_name}]"
+             for a in arguments]  # fmt: skip
+    yield f"### {name}"
+    yield inspect.cleandoc(command.help).replace("\b\n", "")
+    example = command.epilog.partition("Example:\n")[2].strip()
+    usage = " ".join(["labelaudit", name, *usage, "[OPTIONS]"])
+    yield f"```sh\n{usage}\n\n# for example\n{example}\n```"
+    rows = ["| option | |", "| --- | --- |"]
+    for option in command.params:
+        if isinstance(option, click.Option):
+            told = _escaped(option.help or "").replace("  [", " [") + _default(option)
+            rows.append(f"| {_option(option)} | {told} |")
+    yield "\n".join(rows)
+
+
+def _option(option: click.Option) -> str:
+    names = "`" + ", ".join(option.opts) + "`"
+    if option.secondary_opts:
+        return f"{names}, `{', '.join(option.secondary_opts)}`"
+    if isinstance(option.type, click.Choice):
+        return f"{names} " + _escaped(" | ".join(f"`{choice}`" for choice in option.type.choices))
+    kind = option.metavar or option.type.name.removesuffix(" range")
+    return names if option.is_flag else f"{names} *{' '.join([kind] * option.nargs)}*"
+
+
+def _default(option: click.Option) -> str:
+    if option.secondary_opts:
+        return f" [default: {(option.opts if option.default else option.secondary_opts)[0]}]"
+    shown = isinstance(option.default, str | int | float) and not option.is_flag
+    return f" [default: {option.default}]" if shown else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PAGES = {"api.md": api_text, "cli.md": cli_text}
+
+if __name__ == "__main__":
+    for page, text in PAGES.items():
+        (DOCS / page).write_text(text())
+        print(f"docs/{page}")
