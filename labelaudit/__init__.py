@@ -14,10 +14,10 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
     "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "inject_noise", "list_changes",
-    "list_datasets", "load_arrays", "load_dataset", "load_model", "make_queue",
-    "pending_decisions", "predict", "restore_noise", "resume_audit", "resume_training",
-    "return_to", "suspects", "train", "write_labels", "write_suspects",
+    "estimate_wrong", "evaluate", "export_dataset", "find_duplicates", "first_look",
+    "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset",
+    "load_model", "make_queue", "pending_decisions", "predict", "restore_noise", "resume_audit",
+    "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -37,6 +37,7 @@ _HOMES = {
     "delete_dataset": "dataset",
     "estimate_wrong": "estimate",
     "evaluate": "rank",
+    "export_dataset": "export",
     "find_duplicates": "duplicates",
     "first_look": "learn.first_look",
     "inject_noise": "noise:inject",

@@ -96,7 +96,7 @@ def test_a_write_that_fails_keeps_the_file_that_was_there(make_dataset, tmp_path
     target = tmp_path / "s.csv"
     target.write_text("precious")
     view = make_dataset(3).view()
-    monkeypatch.setattr("labelaudit.export.guard", lambda _: 1 / 0)
+    monkeypatch.setattr("labelaudit.export.tables.guard", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_suspects(view, target)
     assert target.read_text() == "precious"

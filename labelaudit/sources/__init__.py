@@ -13,12 +13,13 @@ from ..dataset import Dataset, create_dataset, list_datasets
 from ..errors import LabelAuditError
 from ..home import check_name
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from . import archive, arrays, folder, manifest, zoo
+from . import archive, arrays, exported, folder, manifest, zoo
 from .source import Source
 from .zoo import ZOO
 
 # How a path is recognised: a test, and what opens it. First match wins.
 KINDS: list[tuple[Callable[[Path], bool], Callable[[Path], Source]]] = [
+    (exported.is_exported, exported.open_exported),
     (Path.is_dir, folder.open_folder),
     (lambda path: path.suffix.lower() == ".zip", archive.open_archive),
     (lambda path: path.suffix.lower() in manifest.SUFFIXES, manifest.open_manifest),

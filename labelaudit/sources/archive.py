@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import LabelAuditError
+from ..schema import CLASS_LIST_SUFFIX
 from . import manifest
+from .class_list import class_list_of, parse_class_list
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree
 
@@ -46,11 +48,13 @@ def open_archive(path: Path) -> Source:
             data = archive.read(listing)
         except Exception as error:  # zip readers raise many kinds on broken members
             raise LabelAuditError(f"{path}: {listing} cannot be read: {error}.") from error
-        table = manifest.read_manifest(data, f"{path.name}/{listing}")
-        folder = PurePosixPath(listing).parent
+        folder, company = PurePosixPath(listing).parent, class_list_of(listing)
+        known = parse_class_list(archive.read(company)) if company in members else None
+        table = manifest.read_manifest(data, f"{path.name}/{listing}", exact=known is not None)
         return manifest.manifest_source(
-            description, table, lambda name: _inside(folder / name), load
-        )
+            description, table, lambda name: _inside(folder / name), load,
+            known and known["classes"],
+        )  # fmt: skip
     return _class_folders(path, description, [n for n in members if is_image_name(n)], load)
 
 
@@ -103,6 +107,7 @@ def _manifest_member(members: dict[str, zipfile.ZipInfo]) -> str | None:
         for name in members
         if len(PurePosixPath(name).parts) <= depth
         and PurePosixPath(name).suffix.lower() in manifest.SUFFIXES
+        and not name.endswith(CLASS_LIST_SUFFIX)
     ]
     if len(tables) > 1:
         raise LabelAuditError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import LabelAuditError
+from ..schema import FROM_FOLDER
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree
 
@@ -37,7 +38,7 @@ def open_folder(path: Path) -> Source:
                 yield {"filepath": str(path / file), "label": label, "split": split}
 
     classes = classes_of([label for label, _ in places])
-    source = Source(f"folder {path}", classes, len(files), rows)
+    source = Source(f"{FROM_FOLDER}{path}", classes, len(files), rows)
     return source
 
 

@@ -14,6 +14,7 @@ from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
+from .class_list import class_list_of, read_class_list
 from .source import Row, Source, classes_of
 
 SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
@@ -22,27 +23,36 @@ COLUMNS = ("filepath", "label", "split", "id", "tags")
 
 def open_manifest(path: Path, root: Path | None = None) -> Source:
     """File paths are taken as relative to `root`, by default the manifest's folder."""
-    table = read_manifest(path.read_bytes(), path.name)
+    known = read_class_list(path.with_name(class_list_of(path.name)))
+    table = read_manifest(path.read_bytes(), path.name, exact=known is not None)
     folder = root or path.parent
-    return manifest_source(f"manifest {path}", table, lambda name: str(folder / name))
+    classes = known and known["classes"]
+    return manifest_source(
+        f"manifest {path}", table, lambda name: str(folder / name), None, classes
+    )
 
 
 def manifest_source(
-    description: str, table: pa.Table, locate: Callable[[str], str], load=None
+    description: str, table: pa.Table, locate: Callable[[str], str], load=None, classes=None
 ) -> Source:
-    """A source of the rows that `read_manifest` gave; `locate` turns a filepath into the stored."""
+    """A source of the rows that `read_manifest` gave; `locate` turns a filepath into the stored.
+
+    classes: names in their order; those that are not among them come after them."""
     rows_of = table.to_pylist
 
     def rows() -> Iterator[Row]:
         for row in rows_of():
             yield {**row, "filepath": locate(row["filepath"])}
 
-    classes = classes_of(pc.unique(table["label"]).to_pylist())
+    found = classes_of(pc.unique(table["label"]).to_pylist())
+    classes = list(dict.fromkeys([*(classes or ()), *found]))
     return Source(description, classes, len(table), rows, load=load)
 
 
-def read_manifest(data: bytes, name: str) -> pa.Table:
-    """The table with exactly the columns of COLUMNS, checked. Errors name the file and the row."""
+def read_manifest(data: bytes, name: str, exact: bool = False) -> pa.Table:
+    """The table with exactly the columns of COLUMNS, checked. Errors name the file and the row.
+
+    exact: blanks at the ends of a name belong to it."""
     table = _parse(data, name)
     twice = [c for c in COLUMNS if table.column_names.count(c) > 1]
     if twice:
@@ -56,8 +66,12 @@ def read_manifest(data: bytes, name: str) -> pa.Table:
     if not len(table):
         raise LabelAuditError(f"{name} has no rows: give one a line for each image.")
     try:
-        columns = {column: _text(table, column) for column in ("filepath", "label", "split")}
-        columns["tags"] = _tags(table)
+        guarded = Path(name).suffix.lower() in (".csv", ".tsv")  # what a spreadsheet opens
+        columns = {
+            column: _text(table, column, guarded, exact)
+            for column in ("filepath", "label", "split")
+        }
+        columns["tags"] = _tags(table, guarded)
     except pa.ArrowException as error:
         raise LabelAuditError(
             f"{name}: filepath, label and split must be text, tags text or lists of it: {error}."
@@ -110,12 +124,13 @@ def _parse_json(data: bytes) -> pa.Table:
     return pa.table(columns)
 
 
-def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
+def _text(table: pa.Table, column: str, guarded: bool, exact: bool) -> pa.ChunkedArray:
     if column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.string())])
-    values = pc.utf8_trim_whitespace(table[column].cast(pa.string()))
+    values = table[column].cast(pa.string())
+    values = values if exact else pc.utf8_trim_whitespace(values)
     values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-    return unguard(values)
+    return unguard(values) if guarded else values
 
 
 def _ids(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -140,13 +155,14 @@ def _ids(table: pa.Table, name: str) -> pa.ChunkedArray:
     return ids
 
 
-def _tags(table: pa.Table) -> pa.ChunkedArray:
+def _tags(table: pa.Table, guarded: bool) -> pa.ChunkedArray:
     if "tags" not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.list_(pa.string()))])
     tags = table["tags"]
     if pa.types.is_list(tags.type):
         return tags.cast(pa.list_(pa.string()))
-    rows = (text or "" for text in unguard(tags.cast(pa.string())).to_pylist())
+    tags = tags.cast(pa.string())
+    rows = (text or "" for text in (unguard(tags) if guarded else tags).to_pylist())
     lists = [[tag for part in text.split(TAG_SEPARATOR) if (tag := part.strip())] for text in rows]
     return pa.chunked_array([pa.array(lists, pa.list_(pa.string()))])
 

@@ -1,0 +1,168 @@
+"""The labels as they are now, as a manifest that `load_dataset` reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .. import __version__
+from ..errors import LabelAuditError
+from ..intake import natural_order
+from ..progress import ProgressCallback, StopCheck, ignore, never
+from ..schema import CLASS_LIST_SUFFIX
+from ..view import View
+from .content import Content
+from .names import Places
+from .tables import as_text, column, csv_writer, jsonl_writer, parquet_writer
+from .trees import Tree, check_target
+
+COLUMNS = ["id", "filepath", "label", "split", "tags"]
+WRITERS = {".csv": csv_writer, ".jsonl": jsonl_writer, ".parquet": parquet_writer}
+PATHS = ("auto", "relative", "absolute")
+
+
+def write_labels(
+    view: View,
+    path: str | os.PathLike,
+    *,
+    paths: str = "auto",
+    images: bool = False,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> int:
+    """Write the labels as they are now as a manifest that `load_dataset` reads. Returns the rows.
+
+    The suffix says the format: .csv, .jsonl or .parquet. Columns: id, filepath, label, split,
+    tags. Samples with the tag `removed` are left out. Where the order of the classes, or blanks at
+    the ends of a name, would be lost, `<name>.classes.json` beside it keeps them.
+
+    paths: "auto" makes those relative that lie below the manifest's folder, "relative" and
+    "absolute" all. images: images that are kept inside the dataset have no file; write them into
+    `<name>-images` beside the manifest, which without them cannot be loaded back.
+    """
+    from . import export_dataset  # which has this module in its list
+
+    done = export_dataset(
+        view, path, "manifest", paths=paths, images=images, progress=progress, stop=stop
+    )
+    return done.samples
+
+
+def labels_csv(view: View) -> bytes:
+    """What `write_labels` writes as CSV, in memory, with absolute paths."""
+    buffer = io.BytesIO()
+    content = Content(view)
+    with csv_writer(buffer, _table(next(content.frames()), content.paths[:0], True).schema) as out:
+        for table in _tables(content, content.paths, True):
+            out.write_table(table)
+    return buffer.getvalue()
+
+
+def check_manifest(path: Path, paths: str, images: bool) -> None:
+    """Raises LabelAuditError where no manifest can be written so."""
+    if path.suffix.lower() not in WRITERS:
+        ending = f"ends in {path.suffix.lower()!r}" if path.suffix else "has no ending"
+        raise LabelAuditError(
+            f"{path} {ending}: a manifest is named {', '.join(WRITERS)}; for another format say "
+            "which (--format)."
+        )
+    if paths not in PATHS:
+        raise LabelAuditError(f"paths={paths!r}: give one of {', '.join(PATHS)}.")
+    if path.is_dir():
+        raise LabelAuditError(f"{path} is a folder: name a file.")
+    if images:
+        check_target(path.with_name(images_folder(path)))
+
+
+def images_folder(path: Path) -> str:
+    return f"{path.stem}-images"
+
+
+def write_manifest(content: Content, tree: Tree, path: Path, paths: str, images: bool) -> list[str]:
+    """Write a manifest of this name, with its company. Returns what is to be said of it."""
+    found = _located(content, path, paths)
+    stored = content.stored
+    notes = []
+    if stored.any() and images:
+        folders = np.where(stored, images_folder(path), None)
+        places = content.image_places(folders, Places())
+        for i, image in content.images(np.flatnonzero(stored)):
+            tree.place(places[i], image)
+        found = np.where(stored, places, found)
+    elif stored.any():
+        notes.append(
+            f"{stored.sum():,} images are kept inside the dataset and have no file: the manifest "
+            "alone cannot be loaded back; with --images they are written beside it."
+        )
+    described = class_list(content)
+    if described:
+        tree.write(f"{path.stem}{CLASS_LIST_SUFFIX}", described)
+    write_rows(content, tree, path.name, found)
+    return notes
+
+
+def write_rows(
+    content: Content, tree: Tree, name: str, paths: np.ndarray, only: np.ndarray | None = None
+) -> None:
+    """The manifest itself. paths: what stands in each row. only: a mask of the rows that do."""
+    suffix = Path(name).suffix.lower()
+    tables = _tables(content, paths, suffix == ".csv", only)
+    first = next(tables)
+    with tree.open(name) as sink, WRITERS[suffix](sink, first.schema) as out:
+        out.write_table(first)
+        for table in tables:
+            out.write_table(table)
+
+
+def class_list(content: Content, always: bool = False, **more) -> bytes | None:
+    """The file that keeps what a manifest cannot: the order of the classes, those without samples,
+    and that blanks at the ends of names belong to them. None where there is nothing of this."""
+    names = [*content.classes]
+    here = {names[code] for code in np.unique(content.labels) if code >= 0}
+    splits = [split for split in pd.unique(content.splits) if split is not None]
+    blanks = any(name != name.strip() for name in [*names, *splits])
+    if not (always or blanks or natural_order(here) != names):
+        return None
+    what = {"made_by": f"labelaudit {__version__}", "classes": names, **more}
+    return json.dumps(what, indent=1, ensure_ascii=False).encode()
+
+
+def _tables(content: Content, paths: np.ndarray, text: bool, only: np.ndarray | None = None):
+    start = 0
+    for frame in content.frames():
+        rows = slice(start, start + len(frame))
+        table = _table(frame, paths[rows], text)
+        yield table if only is None else table.filter(pa.array(only[rows]))
+        start += len(frame)
+
+
+def _table(frame: pd.DataFrame, paths: np.ndarray, text: bool) -> pa.Table:
+    frame = frame.iloc[: len(paths)].rename(columns={"ground_truth": "label"})
+    frame = frame.assign(filepath=paths)
+    table = pa.table({name: column(frame, name) for name in COLUMNS})
+    return as_text(table) if text else table
+
+
+def _located(content: Content, path: Path, how: str) -> np.ndarray:
+    """Paths as they are to stand in the manifest, objects (n,)."""
+    files = ~content.stored
+    found = content.paths.copy()
+    if how == "absolute" or not files.any():
+        return found
+    if how == "relative":
+        folder = os.path.realpath(path.parent)  # ".." leads up from the real one
+        turn: Callable[[str], str] = lambda file: os.path.relpath(file, folder)  # noqa: E731
+    else:
+        folder = os.path.abspath(path.parent).rstrip(os.sep) + os.sep
+        turn = lambda file: file[len(folder) :] if file.startswith(folder) else file  # noqa: E731
+    relative = np.array([turn(file) for file in found[files]], object)
+    # a blank at the beginning would be taken for none of the name's
+    found[files] = [f"./{name}" if name[:1].isspace() else name for name in relative]
+    return found
