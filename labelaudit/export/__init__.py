@@ -1,64 +1,25 @@
 """Ways out: the suspects as CSV, and the labels as they are now, with their images, in formats
-that others read.
-
-To add one: a file with a function that writes a `Content` into a `Tree`, and one line in FORMATS.
+that others read (`formats.py` lists them).
 """
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import LabelAuditError
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..view import View
-from . import fiftyone, folders, huggingface, label_studio, labels
+from . import labels
 from .content import Content
-from .labels import labels_csv, write_labels
+from .downloads import Survey, export_zip, manifest_bytes, survey
+from .formats import FORMATS, MANIFEST, ZIP, Format
+from .labels import write_labels
 from .source_folders import check_outside
 from .suspects import suspects_csv, write_suspects
 from .tables import write_table
 from .trees import Beside, CountTree, FolderTree, Tree, ZipTree, check_space, check_target, size
-
-MANIFEST = "manifest"
-ZIP = ".zip"
-
-
-@dataclass(frozen=True)
-class Format:
-    """A way out that writes more than one file. write: content, tree, name of the top folder."""
-
-    title: str
-    about: str
-    write: Callable[[Content, Tree, str], list[str]]
-    images: bool = True  # whether the images go with it
-
-
-FORMATS: dict[str, Format] = {
-    MANIFEST: Format(
-        "Manifest", "One table: file, label, split, tags (CSV, JSON lines or Parquet).",
-        labels.write_manifest, images=False,
-    ),
-    "folders": Format(
-        "Class folders", "The images in one folder a class, below one a split.",
-        lambda content, tree, _: folders.write_folders(content, tree),
-    ),
-    "huggingface": Format(
-        "Hugging Face", "Parquet with the images in it, and a card that tells of the audit.",
-        lambda content, tree, _: huggingface.write_huggingface(content, tree),
-    ),
-    "fiftyone": Format(
-        "FiftyOne", "Images, labels before and now, predictions, scores and tags.",
-        lambda content, tree, _: fiftyone.write_fiftyone(content, tree),
-    ),
-    "label-studio": Format(
-        "Label Studio", "Tasks with labels and predictions, images, and the labelling setup.",
-        label_studio.write_label_studio,
-    ),
-}  # fmt: skip
 
 
 @dataclass
@@ -126,10 +87,12 @@ def export_dataset(
     if format not in FORMATS:
         raise LabelAuditError(f"{format!r} is no format: the formats are {', '.join(FORMATS)}.")
     view = view if isinstance(view, View) else view.view()
-    path = _absolute(target)
+    path = absolute(target)
     is_zip = format != MANIFEST and path.suffix.lower() == ZIP
     with view.store.steady():
-        _check(view, path, format, is_zip, link, images, paths, into_source)
+        check_export(path, format, link, images, paths)
+        if (format != MANIFEST or images) and not into_source:
+            check_outside(view, path)
         content = Content(view, stop=stop)
         total = len(content) if FORMATS[format].images or images else None
         content.meter = Meter(f"writing {FORMATS[format].title}", total, progress)
@@ -148,32 +111,22 @@ def export_dataset(
     return done
 
 
-def export_zip(view: View, format: str, name: str) -> bytes:
-    """What `export_dataset` writes into a folder of this name, as a zip in memory (for a
-    download)."""
-    buffer = io.BytesIO()
-    with view.store.steady(), ZipTree(buffer) as tree:
-        FORMATS[format].write(Content(view), tree, name)
-    return buffer.getvalue()
-
-
-def _absolute(target: str | os.PathLike) -> Path:
-    path = Path(os.path.abspath(Path(target).expanduser()))
-    # a link stays, and what it names is replaced
-    return Path(os.path.realpath(path)) if path.is_file() else path
-
-
-def _check(view, path: Path, format: str, is_zip, link, images, paths, into_source) -> None:
+def check_export(
+    path: Path, format: str, link: bool = False, images: bool = False, paths: str = "auto"
+) -> None:
+    """What can be told of a target at once, without a look at the samples. Raises LabelAuditError
+    where `export_dataset` would."""
     if format == MANIFEST:
         labels.check_manifest(path, paths, images)
-    elif not is_zip:
+    elif path.suffix.lower() != ZIP:
         check_target(path)
     elif path.exists():
         raise LabelAuditError(f"{path} is there already: name another file.")
-    if link and (is_zip or format not in ("folders", "fiftyone", "label-studio")):
+    if link and (path.suffix.lower() == ZIP or not FORMATS[format].files):
+        linkable = ", ".join(name for name, entry in FORMATS.items() if entry.files)
         raise LabelAuditError(
-            "hard links need a folder of image files: leave link out, or name a folder and the "
-            "format folders, fiftyone or label-studio."
+            f"hard links need a folder of image files: leave link out, or name a folder and one of "
+            f"the formats {linkable}."
         )
     if images and format != MANIFEST:
         raise LabelAuditError(f"images goes with the manifest: {format} holds them always.")
@@ -181,8 +134,13 @@ def _check(view, path: Path, format: str, is_zip, link, images, paths, into_sour
         raise LabelAuditError(f"paths goes with the manifest: {format} has paths of its own.")
     if not path.parent.is_dir():
         raise LabelAuditError(f"{path} cannot be written: {path.parent} is no folder.")
-    if (format != MANIFEST or images) and not into_source:
-        check_outside(view, path)
+
+
+def absolute(target: str | os.PathLike) -> Path:
+    """A target's path as it is meant: `~` is the home, and a link to a file the file."""
+    path = Path(os.path.abspath(Path(target).expanduser()))
+    # a link stays, and what it names is replaced
+    return Path(os.path.realpath(path)) if path.is_file() else path
 
 
 def _tree(path: Path, format: str, is_zip: bool, link: bool, images: bool) -> Tree:
@@ -206,6 +164,8 @@ def _written(
 
 
 __all__ = [
-    "FORMATS", "Exported", "Format", "export_dataset", "export_zip", "labels_csv", "suspects_csv",
-    "write_labels", "write_suspects", "write_table",
+    "FORMATS", "MANIFEST", "Exported", "Format", "Survey", "absolute", "check_export",
+    "export_dataset",
+    "export_zip", "manifest_bytes", "size", "survey", "suspects_csv", "write_labels",
+    "write_suspects", "write_table",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable
@@ -53,16 +52,6 @@ def write_labels(
         view, path, "manifest", paths=paths, images=images, progress=progress, stop=stop
     )
     return done.samples
-
-
-def labels_csv(view: View) -> bytes:
-    """What `write_labels` writes as CSV, in memory, with absolute paths."""
-    buffer = io.BytesIO()
-    content = Content(view)
-    with csv_writer(buffer, _table(next(content.frames()), content.paths[:0], True).schema) as out:
-        for table in _tables(content, content.paths, True):
-            out.write_table(table)
-    return buffer.getvalue()
 
 
 def check_manifest(path: Path, paths: str, images: bool) -> None:

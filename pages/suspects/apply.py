@@ -11,7 +11,6 @@ from labelaudit.decisions import (
     verdict_counts,
 )
 from labelaudit.errors import LabelAuditError
-from labelaudit.export import labels_csv
 from labelaudit.history import START, list_changes, return_to
 from labelaudit.review import DISAGREED
 from labelaudit.ui import grid, jobs, state
@@ -72,11 +71,8 @@ def buttons(wanted) -> None:
             if st.button(f"Take back the last {changes[-1].count:,}", icon=":material/undo:",
                          key=f"take-back-{changes[-1].id}"):  # fmt: skip
                 attempt(lambda: return_to(dataset, before, who.strip() or None))
-        st.download_button(
-            "Download labels", lambda: labels_csv(dataset.view()), f"{dataset.name}-labels.csv",
-            "text/csv", icon=":material/download:", on_click="ignore",
-            help="All labels as they are now, without removed samples: a manifest that loads.",
-        )  # fmt: skip
+        st.page_link("pages/suspects/export.py", label="Export the labels",
+                     icon=":material/ios_share:")  # fmt: skip
 
 
 def attempt(action) -> None:
