@@ -19,9 +19,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from labelaudit import Dataset, export_dataset, load_arrays, load_dataset, suspects
+from labelaudit import Dataset, export_dataset, load_arrays, load_dataset
 from labelaudit.dataset import create_dataset
 from labelaudit.errors import LabelAuditError, StoppedError
 from labelaudit.export import FORMATS, export_zip, trees, write_labels
@@ -427,18 +426,3 @@ def test_an_empty_view_is_said(pets, tmp_path):
         export_dataset(pets.view().match_tag("none"), tmp_path / "out", "folders")
     with pytest.raises(LabelAuditError, match="all 1 are removed"):
         export_dataset(pets.view().match_tag("removed"), tmp_path / "out", "folders")
-
-
-def test_suspects_alone_in_their_order(audited, tmp_path):
-    view = suspects(audited).limit(30)
-    done = export_dataset(view, tmp_path / "s.csv")
-    assert done.samples == 30
-    assert pd.read_csv(tmp_path / "s.csv")["id"].tolist() == view.ids.tolist()
-    export_dataset(view, tmp_path / "out", "label-studio")
-    tasks = json.loads((tmp_path / "out/tasks.json").read_text())
-    assert [task["id"] for task in tasks] == view.ids.tolist()
-    first, sample = tasks[0], audited[int(view.ids[0])]
-    assert first["annotations"][0]["result"][0]["value"]["choices"] == [sample.ground_truth]
-    assert first["data"]["suspicion"] == sample.scores["suspicion"]
-    with Image.open(tmp_path / first["data"]["image"].split("?d=")[1]) as image:
-        assert image.tobytes() == sample.image.tobytes()

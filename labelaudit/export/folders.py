@@ -37,7 +37,7 @@ def write_folders(content: Content, tree: Tree) -> list[str]:
         "split_folders": {folder: name for name, folder in splits.items()},
     }
     tree.write(CLASS_LIST, class_list(content, always=True, **known))
-    write_rows(content, tree, LISTING, places, labelled)
+    write_rows(content, tree, LISTING, lambda _, rows: places[rows], labelled)
     return _notes(content, classes)
 
 

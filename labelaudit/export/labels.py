@@ -26,6 +26,9 @@ COLUMNS = ["id", "filepath", "label", "split", "tags"]
 WRITERS = {".csv": csv_writer, ".jsonl": jsonl_writer, ".parquet": parquet_writer}
 PATHS = ("auto", "relative", "absolute")
 
+# From some rows' paths, and which rows these are, to what stands in the table.
+Locate = Callable[[np.ndarray, slice], np.ndarray]
+
 
 def write_labels(
     view: View,
@@ -76,33 +79,39 @@ def images_folder(path: Path) -> str:
 
 def write_manifest(content: Content, tree: Tree, path: Path, paths: str, images: bool) -> list[str]:
     """Write a manifest of this name, with its company. Returns what is to be said of it."""
-    found = _located(content, path, paths)
-    stored = content.stored
-    notes = []
+    stored, places, notes = content.stored, None, []
     if stored.any() and images:
         folders = np.where(stored, images_folder(path), None)
         places = content.image_places(folders, Places())
         for i, image in content.images(np.flatnonzero(stored)):
             tree.place(places[i], image)
-        found = np.where(stored, places, found)
     elif stored.any():
         notes.append(
             f"{stored.sum():,} images are kept inside the dataset and have no file: the manifest "
             "alone cannot be loaded back; with --images they are written beside it."
         )
+    turn = _turn(path, paths)
+
+    def locate(found: np.ndarray, rows: slice) -> np.ndarray:
+        inside = stored[rows]
+        named = found if places is None else places[rows]
+        files = np.array([turn(file) for file in found[~inside]], object)
+        return _put(named, ~inside, files)
+
     described = class_list(content)
     if described:
         tree.write(f"{path.stem}{CLASS_LIST_SUFFIX}", described)
-    write_rows(content, tree, path.name, found)
+    write_rows(content, tree, path.name, locate)
     return notes
 
 
 def write_rows(
-    content: Content, tree: Tree, name: str, paths: np.ndarray, only: np.ndarray | None = None
+    content: Content, tree: Tree, name: str, locate: Locate, only: np.ndarray | None = None
 ) -> None:
-    """The manifest itself. paths: what stands in each row. only: a mask of the rows that do."""
+    """The manifest itself. locate: what stands as the file of some rows. only: a mask of the rows
+    that are written, all of them if it is left out."""
     suffix = Path(name).suffix.lower()
-    tables = _tables(content, paths, suffix == ".csv", only)
+    tables = _tables(content, locate, suffix == ".csv", only)
     first = next(tables)
     with tree.open(name) as sink, WRITERS[suffix](sink, first.schema) as out:
         out.write_table(first)
@@ -123,35 +132,35 @@ def class_list(content: Content, always: bool = False, **more) -> bytes | None:
     return json.dumps(what, indent=1, ensure_ascii=False).encode()
 
 
-def _tables(content: Content, paths: np.ndarray, text: bool, only: np.ndarray | None = None):
+def _tables(content: Content, locate: Locate, text: bool, only: np.ndarray | None):
     start = 0
     for frame in content.frames():
         rows = slice(start, start + len(frame))
-        table = _table(frame, paths[rows], text)
-        yield table if only is None else table.filter(pa.array(only[rows]))
         start += len(frame)
+        frame = frame.rename(columns={"ground_truth": "label"})
+        frame = frame.assign(filepath=locate(frame["filepath"].to_numpy(), rows))
+        table = pa.table({name: column(frame, name) for name in COLUMNS})
+        table = table if only is None else table.filter(pa.array(only[rows]))
+        yield as_text(table) if text else table
 
 
-def _table(frame: pd.DataFrame, paths: np.ndarray, text: bool) -> pa.Table:
-    frame = frame.iloc[: len(paths)].rename(columns={"ground_truth": "label"})
-    frame = frame.assign(filepath=paths)
-    table = pa.table({name: column(frame, name) for name in COLUMNS})
-    return as_text(table) if text else table
-
-
-def _located(content: Content, path: Path, how: str) -> np.ndarray:
-    """Paths as they are to stand in the manifest, objects (n,)."""
-    files = ~content.stored
-    found = content.paths.copy()
-    if how == "absolute" or not files.any():
-        return found
+def _turn(path: Path, how: str) -> Callable[[str], str]:
+    """Makes a file's absolute path what is to stand in a manifest at `path`."""
+    if how == "absolute":
+        return lambda file: file
     if how == "relative":
         folder = os.path.realpath(path.parent)  # ".." leads up from the real one
-        turn: Callable[[str], str] = lambda file: os.path.relpath(file, folder)  # noqa: E731
-    else:
-        folder = os.path.abspath(path.parent).rstrip(os.sep) + os.sep
-        turn = lambda file: file[len(folder) :] if file.startswith(folder) else file  # noqa: E731
-    relative = np.array([turn(file) for file in found[files]], object)
-    # a blank at the beginning would be taken for none of the name's
-    found[files] = [f"./{name}" if name[:1].isspace() else name for name in relative]
-    return found
+        return lambda file: _dotted(os.path.relpath(file, folder))
+    folder = os.path.abspath(path.parent).rstrip(os.sep) + os.sep
+    return lambda file: _dotted(file[len(folder) :]) if file.startswith(folder) else file
+
+
+def _dotted(name: str) -> str:
+    """A blank at the beginning would be taken for none of the name's."""
+    return f"./{name}" if name[:1].isspace() else name
+
+
+def _put(values: np.ndarray, where: np.ndarray, new: np.ndarray) -> np.ndarray:
+    values = values.astype(object)  # a copy
+    values[where] = new
+    return values

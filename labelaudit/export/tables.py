@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -109,5 +108,5 @@ class jsonl_writer:  # noqa: N801 (stands beside the two library writers)
         return None
 
     def write_table(self, table: pa.Table) -> None:
-        lines = (json.dumps(row, ensure_ascii=False) for row in table.to_pylist())
-        self._sink.write("".join(f"{line}\n" for line in lines).encode())
+        text = table.to_pandas().to_json(orient="records", lines=True, force_ascii=False)
+        self._sink.write(text.encode())
