@@ -426,3 +426,9 @@ def test_an_empty_view_is_said(pets, tmp_path):
         export_dataset(pets.view().match_tag("none"), tmp_path / "out", "folders")
     with pytest.raises(LabelAuditError, match="all 1 are removed"):
         export_dataset(pets.view().match_tag("removed"), tmp_path / "out", "folders")
+
+
+def test_the_command_knows_every_format():
+    from labelaudit.cli import export as command
+
+    assert list(command.FORMATS) == list(FORMATS)
