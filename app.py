@@ -32,6 +32,7 @@ page = st.navigation(
                     icon=":material/content_copy:"),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
+            st.Page("pages/suspects/export.py", title="Export", icon=":material/ios_share:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),
         ],
     },

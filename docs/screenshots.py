@@ -20,7 +20,7 @@ PAGES = [
     ("dataset", ".la-card"), ("noise", ".la-card"), ("train", "canvas, .stVegaLiteChart svg"),
     ("predict", "h1"), ("jobs", "h1"), ("results", ".la-card"), ("review", ".stage img"),
     ("duplicates", "h1"), ("insights", ".stVegaLiteChart"), ("apply", ".la-card"),
-    ("history", "h1"),
+    ("export", "code"), ("history", "h1"),
 ]  # fmt: skip
 
 

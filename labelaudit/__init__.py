@@ -14,12 +14,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
     "View", "apply_patch", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "import_issues",
-    "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset",
-    "load_huggingface", "load_model", "make_queue", "merge_patches", "pending_decisions",
-    "plan_patch", "predict", "read_patch", "restore_noise", "resume_audit", "resume_training",
-    "return_to", "suspects", "train", "write_labels", "write_patch", "write_report",
-    "write_suspects",
+    "estimate_wrong", "evaluate", "export_dataset", "find_duplicates", "first_look",
+    "import_issues", "inject_noise", "list_changes", "list_datasets", "load_arrays",
+    "load_dataset", "load_huggingface", "load_model", "make_queue", "merge_patches",
+    "pending_decisions", "plan_patch", "predict", "read_patch", "restore_noise", "resume_audit",
+    "resume_training", "return_to", "suspects", "train", "write_labels", "write_patch",
+    "write_report", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -40,6 +40,7 @@ _HOMES = {
     "delete_dataset": "dataset",
     "estimate_wrong": "estimate",
     "evaluate": "rank",
+    "export_dataset": "export",
     "find_duplicates": "duplicates",
     "first_look": "learn.first_look",
     "import_issues": "issues",

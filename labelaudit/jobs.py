@@ -132,6 +132,7 @@ class Job:
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",
             "compare": "{samples:,} of {searched:,} samples have a duplicate",
+            "export": "{samples:,} samples written to {target}",
         }[self.kind].format(**{"of": (self.progress or {}).get("epochs"), **result})
         return told + (": stopped, and kept" if result.get("stopped") else "")
 

@@ -114,6 +114,19 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     return view.sort_by(score, reverse=True)
 
 
+def selection(
+    dataset: Dataset,
+    run: str | None = None,
+    only_suspects: bool = False,
+    split: str | None = None,
+    tag: str | None = None,
+) -> View:
+    """What is to be exported: all samples, or those that meet every condition given."""
+    view = suspects(dataset, run) if only_suspects else dataset.view(run)
+    view = view.match(split=split)
+    return view if tag is None else view.match_tag(tag)
+
+
 def check_score_name(name: str) -> None:
     if name not in SCORES:
         raise LabelAuditError(f"{name!r} is no score: the scores are {', '.join(SCORES)}.")

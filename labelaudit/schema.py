@@ -145,6 +145,9 @@ QUIET_TAGS = {PROCESSED}  # set by the way: no change of the dataset's content
 TRAINING_SPLITS = {"train", "training"}
 HELD_OUT_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
 
+FROM_FOLDER = "folder "  # how `info["source"]` of class folders begins; the path follows
+CLASS_LIST_SUFFIX = ".classes.json"  # in the place of a manifest's suffix: what goes with it
+
 DYNAMICS = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),  # one row an epoch: no primary key

@@ -104,6 +104,19 @@ def _compare(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
     return {"samples": len(found.ids), "searched": found.searched}
 
 
+def _export(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, target, only_suspects=False,
+    of_run=None, split=None, tag=None, **options,
+) -> dict:  # fmt: skip
+    from .dataset import Dataset
+    from .export import export_dataset
+    from .rank import selection
+
+    view = selection(Dataset(dataset), of_run, only_suspects, split, tag)
+    done = export_dataset(view, target, progress=progress, stop=stop, **options)
+    return {**done.to_dict(), "told": str(done)}
+
+
 def _run(data, resumed: dict):
     """The run that a job was making. Raises LabelAuditError where it is not there any more."""
     run = data.find_run(resumed)
@@ -124,6 +137,7 @@ KINDS: dict[str, Callable[..., dict]] = {
     "score": _score,
     "audit": _audit,
     "compare": _compare,
+    "export": _export,
 }
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from labelaudit import load_dataset
+from labelaudit import export_dataset, load_dataset
 from labelaudit.cells import guard, unguard
 from labelaudit.dataset import create_dataset
 from labelaudit.errors import LabelAuditError
@@ -96,8 +98,23 @@ def test_a_write_that_fails_keeps_the_file_that_was_there(make_dataset, tmp_path
     target = tmp_path / "s.csv"
     target.write_text("precious")
     view = make_dataset(3).view()
-    monkeypatch.setattr("labelaudit.export.guard", lambda _: 1 / 0)
+    monkeypatch.setattr("labelaudit.export.tables.guard", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_suspects(view, target)
     assert target.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir() if "s.csv" in path.name] == ["s.csv"]
+
+
+def test_suspects_alone_in_their_order(audited, tmp_path):
+    view = suspects(audited).limit(30)
+    done = export_dataset(view, tmp_path / "s.csv")
+    assert done.samples == 30
+    assert pd.read_csv(tmp_path / "s.csv")["id"].tolist() == view.ids.tolist()
+    export_dataset(view, tmp_path / "out", "label-studio")
+    tasks = json.loads((tmp_path / "out/tasks.json").read_text())
+    assert [task["id"] for task in tasks] == view.ids.tolist()
+    first, sample = tasks[0], audited[int(view.ids[0])]
+    assert first["annotations"][0]["result"][0]["value"]["choices"] == [sample.ground_truth]
+    assert first["data"]["suspicion"] == sample.scores["suspicion"]
+    with Image.open(tmp_path / first["data"]["image"].split("?d=")[1]) as image:
+        assert image.tobytes() == sample.image.tobytes()

@@ -24,6 +24,7 @@ PAGES = [
     "suspects/duplicates",
     "suspects/insights",
     "suspects/apply",
+    "suspects/export",
     "suspects/history",
 ]
 
@@ -620,3 +621,35 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     assert [error.value for error in app.error] == [
         r"\<b\>\*p\*\.jsonl, line 1\: it is no JSON; mend the line or delete it\."
     ]
+
+
+def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
+    app = open_page("suspects/export")
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert (metrics["Samples"], metrics["Labels changed"]) == ("1,797", "359")
+    choices = {radio.label: radio for radio in app.radio}
+    choices["Format"].set_value("folders")
+    choices["Samples"].set_value("Only the suspects").run()
+    (target,) = app.text_input
+    target.set_value(str(tmp_path)).run()
+    button(app, "Write").click().run()
+    assert "not empty" in app.error[0].value
+    assert jobs.list_jobs() == []
+    app.text_input[0].set_value(str(tmp_path / "out")).run()
+    command = app.code[0].value
+    assert command == f"labelaudit export digits {tmp_path}/out --format folders --suspects"
+    button(app, "Write").click().run()
+    app = finish_job(app)
+    count = len(suspects(audited))
+    assert f"{count:,} samples written to {tmp_path}/out" in texts(app)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == count
+    assert {radio.label: radio.value for radio in app.radio}["Format"] == "folders"
+    from click.testing import CliRunner
+
+    from labelaudit.cli import main
+
+    words = command.replace("/out", "/same").split()[1:]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    names = [sorted(p.relative_to(tmp_path / x).as_posix() for p in (tmp_path / x).rglob("*.png"))
+             for x in ("out", "same")]  # fmt: skip
+    assert names[0] == names[1]

@@ -176,23 +176,6 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, take_back, as_json)
 
 
 @main.command(
-    short_help="Write the labels as they are now.",
-    **example("labelaudit export digits labels.csv"),
-)
-@click.argument("dataset")
-@click.argument("file", type=click.Path(dir_okay=False))
-@split_option
-@json_option
-def export(dataset, file, split, as_json) -> None:
-    """Write the labels of DATASET as they are now to FILE (.csv, .jsonl or .parquet)."""
-    from ..export import write_labels
-
-    view = load_dataset(dataset).view()
-    count = write_labels(view if split is None else view.match(split=split), file)
-    emit(as_json, {"rows": count, "file": file}, f"{count:,} labels written to {file}")
-
-
-@main.command(
     short_help="Write what was found as one HTML file, to send or print.",
     **example("labelaudit report digits -o report.html"),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError
-from ..export import whole_file
+from ..export.tables import open_sink
 from .facts import gather
 
 TOP = 100
@@ -24,7 +24,7 @@ def write_report(
     shown, at most MOST. The file appears whole or not at all.
     """
     page = report_html(dataset, run, top).encode()
-    with whole_file(path) as sink:
+    with open_sink(path) as sink:
         sink.write(page)
     return len(page)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import LabelAuditError
+from ..schema import FROM_FOLDER
 from .files import Files
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree
@@ -40,9 +41,12 @@ def open_folder(files: Files) -> Source:
     inside = zip(images, places, strict=True)
     labels = {label for name, (label, _) in inside if not files.leads_out(name)}
     classes = classes_of(labels - {UNLABELLED})
-    description = f"{files.what} {files.path if files.what == 'folder' else files.path.name}"
-    source = Source(description, classes, len(images), rows, load=files.load)
+    source = Source(describe(files), classes, len(images), rows, load=files.load)
     return source
+
+
+def describe(files: Files) -> str:
+    return f"archive {files.path.name}" if files.load else f"{FROM_FOLDER}{files.path}"
 
 
 def has_class_folders(files: Files) -> bool:

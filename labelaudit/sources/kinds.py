@@ -6,12 +6,14 @@ images) or FOLDERS (a folder that is no such thing).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import LabelAuditError
-from . import coco, fiftyone, folder, huggingface, label_studio, manifest
+from ..schema import CLASS_LIST_SUFFIX
+from . import coco, exported, fiftyone, folder, huggingface, label_studio, manifest
 from .files import Archive, Files, Folder
 from .listing import Listed, Listing, listing_source
 from .source import Source
@@ -90,6 +92,10 @@ LISTINGS: list[ListingKind] = [
 
 FOLDERS: list[FolderKind] = [
     FolderKind(
+        "LabelAudit's class folders", "what `labelaudit export --format folders` wrote",
+        exported.is_exported, exported.open_exported,
+    ),
+    FolderKind(
         "Hugging Face folder", "what `save_to_disk` wrote",
         huggingface.is_saved, huggingface.open_saved,
     ),
@@ -119,7 +125,8 @@ KINDS: list[tuple[Callable[[Path], bool], Callable[..., Source]]] = [
 
 def open_listing(path: Path, root: Path | None, label: str | None) -> Source:
     """A file that lists images. root: what its paths are relative to, by default its folder."""
-    listing = Listing(str(path), path.read_bytes, Folder(root or path.parent))
+    beside = _reader(Folder(path.parent), "")
+    listing = Listing(str(path), path.read_bytes, Folder(root or path.parent), beside=beside)
     kind = _kind(listing)
     if kind is None:
         raise LabelAuditError(_unknown(listing))
@@ -193,7 +200,8 @@ def _levels(files: Files) -> list[list[Listing]]:
     depth = 1 if inside else 0
     top, below = [], []
     for name, p in zip(files.names, parts, strict=True):
-        if PurePosixPath(name).suffix.lower() not in manifest.SUFFIXES:
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in manifest.SUFFIXES or name.endswith(CLASS_LIST_SUFFIX):
             continue
         if len(p) == depth + 1:
             top.append(_listing(files, name, None))
@@ -204,9 +212,18 @@ def _levels(files: Files) -> list[list[Listing]]:
 
 def _listing(files: Files, name: str, split: str | None) -> Listing:
     base = str(PurePosixPath(name).parent)
+    base = "" if base == "." else base
     return Listing(
-        files.called(name), lambda: files.read(name), files, "" if base == "." else base, split
+        files.called(name), lambda: files.read(name), files, base, split, _reader(files, base)
     )
+
+
+def _reader(files: Files, base: str) -> Callable[[str], bytes | None]:
+    def beside(name: str) -> bytes | None:
+        path = posixpath.join(base, name)
+        return files.read(path) if files.holds(path) else None
+
+    return beside
 
 
 def _unknown(listing: Listing) -> str:

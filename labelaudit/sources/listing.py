@@ -37,6 +37,8 @@ class Listing:
     files: Files
     base: str = ""
     split: str | None = None  # of the split's folder that it lies in
+    # the bytes of a file beside it, None where there is none
+    beside: Callable[[str], bytes | None] = lambda name: None
 
     @property
     def suffix(self) -> str:

@@ -4,6 +4,7 @@ Face's ImageFolder has it, `file_name` and a column with the labels."""
 from __future__ import annotations
 
 import io
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
+from .class_list import class_list_of, parse_class_list
 from .listing import COLUMNS, SAY_LABEL, Listed, Listing
 from .source import classes_of
 
@@ -31,10 +33,15 @@ def is_metadata(listing: Listing) -> bool:
 
 def read_manifest(listing: Listing, label: str | None = None) -> Listed:
     """Checked. Errors name the file and the row. label: the column with the labels, by default
-    that of this name."""
-    table = _parse(listing)
-    table = _checked(table, listing.name, {"filepath": PATH, "label": label or LABEL})
-    return Listed(table, classes_of(pc.unique(table["label"]).to_pylist()), repeats=True)
+    that of this name. What an export of ours wrote beside it says the order of the classes, and
+    that blanks at the ends of a name belong to it."""
+    company = listing.beside(class_list_of(PurePosixPath(listing.name).name))
+    known = None if company is None else parse_class_list(company)
+    called = {"filepath": PATH, "label": label or LABEL}
+    table = _checked(_parse(listing), listing, called, exact=known is not None)
+    found = classes_of(pc.unique(table["label"]).to_pylist())
+    classes = dict.fromkeys([*(known or {}).get("classes", ()), *found])
+    return Listed(table, list(classes), repeats=True)
 
 
 def read_metadata(listing: Listing, label: str | None = None) -> Listed:
@@ -49,12 +56,17 @@ def read_metadata(listing: Listing, label: str | None = None) -> Listed:
             )
         label = others[0]
     table = table.drop_columns([c for c in ["id"] if c in table.column_names])
-    table = _checked(table, listing.name, {"filepath": METADATA_PATH, "label": label or LABEL})
+    table = _checked(table, listing, {"filepath": METADATA_PATH, "label": label or LABEL})
     return Listed(table, classes_of(pc.unique(table["label"]).to_pylist()))
 
 
-def _checked(table: pa.Table, name: str, called: dict[str, str]) -> pa.Table:
-    """The table with exactly COLUMNS. called: what the columns are called in it."""
+def _checked(
+    table: pa.Table, listing: Listing, called: dict[str, str], exact: bool = False
+) -> pa.Table:
+    """The table with exactly COLUMNS. called: what the columns are called in it. exact: blanks at
+    the ends of a name belong to it."""
+    name = listing.name
+    guarded = listing.suffix in (".csv", ".tsv")  # what a spreadsheet opens
     called = {column: called.get(column, column) for column in COLUMNS.names}
     twice = [c for c in called.values() if table.column_names.count(c) > 1]
     if twice:
@@ -68,8 +80,10 @@ def _checked(table: pa.Table, name: str, called: dict[str, str]) -> pa.Table:
     if not len(table):
         raise LabelAuditError(f"{name} has no rows: give one a line for each image.")
     try:
-        columns = {c: _text(table, called[c]) for c in ("filepath", "label", "split")}
-        columns["tags"] = _tags(table)
+        columns = {
+            c: _text(table, called[c], guarded, exact) for c in ("filepath", "label", "split")
+        }
+        columns["tags"] = _tags(table, guarded)
     except pa.ArrowException as error:
         raise LabelAuditError(
             f"{name}: {called['filepath']}, {called['label']} and split must be text, tags text or "
@@ -143,12 +157,13 @@ def _parse_json(rows) -> pa.Table:
     return pa.table(columns)
 
 
-def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
+def _text(table: pa.Table, column: str, guarded: bool, exact: bool) -> pa.ChunkedArray:
     if column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.string())])
-    values = pc.utf8_trim_whitespace(table[column].cast(pa.string()))
+    values = table[column].cast(pa.string())
+    values = values if exact else pc.utf8_trim_whitespace(values)
     values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-    return unguard(values)
+    return unguard(values) if guarded else values
 
 
 def _ids(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -173,13 +188,14 @@ def _ids(table: pa.Table, name: str) -> pa.ChunkedArray:
     return ids
 
 
-def _tags(table: pa.Table) -> pa.ChunkedArray:
+def _tags(table: pa.Table, guarded: bool) -> pa.ChunkedArray:
     if "tags" not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.list_(pa.string()))])
     tags = table["tags"]
     if pa.types.is_list(tags.type):
         return tags.cast(pa.list_(pa.string()))
-    rows = (text or "" for text in unguard(tags.cast(pa.string())).to_pylist())
+    tags = tags.cast(pa.string())
+    rows = (text or "" for text in (unguard(tags) if guarded else tags).to_pylist())
     lists = [[tag for part in text.split(TAG_SEPARATOR) if (tag := part.strip())] for text in rows]
     return pa.chunked_array([pa.array(lists, pa.list_(pa.string()))])
 

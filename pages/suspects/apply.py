@@ -5,7 +5,6 @@ import streamlit as st
 from labelaudit import changelog
 from labelaudit.decisions import apply_verdicts, pending_decisions, verdict_counts
 from labelaudit.errors import LabelAuditError
-from labelaudit.export import labels_csv
 from labelaudit.history import START, list_changes, return_to
 from labelaudit.review import DISAGREED
 from labelaudit.ui import jobs, patches, state
@@ -60,11 +59,8 @@ def buttons(wanted) -> None:
         if clicked:
             attempt(lambda: apply_verdicts(dataset, whose, who, shown))
         take_back(changelog.VERDICTS)
-        st.download_button(
-            "Download labels", lambda: labels_csv(dataset.view()), f"{dataset.name}-labels.csv",
-            "text/csv", icon=":material/download:", on_click="ignore",
-            help="All labels as they are now, without removed samples: a manifest that loads.",
-        )  # fmt: skip
+        st.page_link("pages/suspects/export.py", label="Export the labels",
+                     icon=":material/ios_share:")  # fmt: skip
 
 
 def attempt(action) -> None:

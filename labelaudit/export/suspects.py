@@ -1,0 +1,38 @@
+"""The CSV of suspected mistakes."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pandas as pd
+import pyarrow as pa
+
+from ..view import View
+from .tables import as_text, column, csv_writer, write_view
+
+BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
+SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # of a run with suspicion
+
+
+def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
+    """Write a view as CSV, in its order: id … confidence, every score, tags. Returns the rows.
+
+    Text cells that a spreadsheet would run as a formula begin with an apostrophe. A file appears
+    whole or not at all.
+    """
+    return write_view(view, target, _table, csv_writer)
+
+
+def suspects_csv(view: View) -> bytes:
+    """What `write_suspects` writes, in memory (for a download)."""
+    buffer = io.BytesIO()
+    write_suspects(view, buffer)
+    return buffer.getvalue()
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    before = [*BEFORE_SCORES, *(name for name in SUGGESTIONS if name in frame.columns)]
+    numbers = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    names = [*before, *(name for name in numbers if name not in before), "tags"]
+    return as_text(pa.table({name: column(frame, name) for name in names}))

@@ -1,0 +1,112 @@
+"""Tables as CSV, JSON lines or Parquet, streamed: to a sink, or to a file that appears whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv, parquet
+
+from ..cells import TAG_SEPARATOR, guard
+from ..errors import LabelAuditError
+from ..view import View
+
+
+def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
+    """Write a table as CSV, in the manner of `write_suspects`. Returns the rows."""
+    table = as_text(table)
+    with open_sink(target) as sink, csv_writer(sink, table.schema) as out:
+        out.write_table(table)
+    return len(table)
+
+
+_TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(
+    ["filepath", "split", "ground_truth", "predicted", "label", "suggested", "finding"], pa.string()
+)
+
+
+def column(frame: pd.DataFrame, name: str) -> pa.Array:
+    """A column of a view's chunk, in the type that it has in every chunk."""
+    return pa.array(frame[name], _TYPES.get(name, pa.float64()), from_pandas=True)
+
+
+def as_text(table: pa.Table) -> pa.Table:
+    """Tags joined, texts guarded: as a CSV holds them."""
+    for i, name in enumerate(table.column_names):
+        values = table[name]
+        if pa.types.is_list(values.type):
+            values = pc.binary_join(values, TAG_SEPARATOR)
+        if pa.types.is_string(values.type):
+            table = table.set_column(i, name, guard(values))
+    return table
+
+
+def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
+    """Write a view chunk by chunk, each turned into a table by `to_table`. Returns the rows."""
+    chunks: Iterator[pa.Table] = (to_table(frame) for frame in view.chunks())
+    first = next(chunks)
+    rows = 0
+    with open_sink(target) as sink, writer(sink, first.schema) as out:
+        for table in (first, *chunks):
+            out.write_table(table)
+            rows += len(table)
+    return rows
+
+
+@contextmanager
+def open_sink(target) -> Iterator[io.IOBase]:
+    """The open target; a path gets a file that is put in place only when it is complete."""
+    if hasattr(target, "write"):
+        yield target
+        return
+    path = Path(os.path.realpath(target))  # a link stays, and what it names is replaced
+    if path.exists() and not path.is_file():  # a pipe or a device is written to as it is
+        try:
+            with path.open("wb") as sink:
+                yield sink
+        except OSError as error:
+            raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+        return
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as sink:
+            yield sink
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except OSError as error:
+        raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:
+    return csv.CSVWriter(sink, schema, write_options=csv.WriteOptions(quoting_style="needed"))
+
+
+def parquet_writer(sink: io.IOBase, schema: pa.Schema) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(sink, schema)
+
+
+class jsonl_writer:  # noqa: N801 (stands beside the two library writers)
+    def __init__(self, sink: io.IOBase, schema: pa.Schema) -> None:
+        self._sink = sink
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        return None
+
+    def write_table(self, table: pa.Table) -> None:
+        text = table.to_pandas().to_json(orient="records", lines=True, force_ascii=False)
+        self._sink.write(text.encode())
