@@ -14,10 +14,10 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample",
     "TrainConfig", "View", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "inject_noise", "list_changes",
-    "list_datasets", "load_arrays", "load_dataset", "load_model", "make_queue",
-    "pending_decisions", "predict", "restore_noise", "resume_audit", "resume_training",
-    "return_to", "suspects", "train", "write_labels", "write_suspects",
+    "estimate_wrong", "evaluate", "find_duplicates", "first_look", "import_predictions",
+    "inject_noise", "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_model",
+    "make_queue", "pending_decisions", "predict", "predict_with", "restore_noise", "resume_audit",
+    "resume_training", "return_to", "suspects", "train", "write_labels", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -39,6 +39,7 @@ _HOMES = {
     "evaluate": "rank",
     "find_duplicates": "duplicates",
     "first_look": "learn.first_look",
+    "import_predictions": "predictions",
     "inject_noise": "noise:inject",
     "list_changes": "history",
     "list_datasets": "dataset",
@@ -48,6 +49,7 @@ _HOMES = {
     "make_queue": "review",
     "pending_decisions": "decisions",
     "predict": "learn.predict",
+    "predict_with": "learn.own",
     "restore_noise": "noise:restore",
     "resume_audit": "auditing:resume_audit",
     "resume_training": "learn.train:resume",

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from . import dynamics, embeddings, home, schema
 from .dynamics import Dynamics
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
+from .frame import BEGUN, BROUGHT, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
@@ -61,6 +61,11 @@ class Run:
     def is_first_look(self) -> bool:
         """Whether it was made without training, and has no model."""
         return FIRST_LOOK in self.info
+
+    @property
+    def is_brought(self) -> bool:
+        """Whether its predictions were brought from elsewhere: it has no model here."""
+        return BROUGHT in self.info
 
     def weights(self) -> bytes:
         """The model's weights in the safetensors format."""
@@ -157,12 +162,15 @@ class Run:
 
     # --- predictions ---
 
-    def write_predictions(self, batches: Iterable[tuple[np.ndarray, ...]]) -> int:
+    def write_predictions(
+        self, batches: Iterable[tuple[np.ndarray, ...]], classes: int | None = None
+    ) -> int:
         """Store (ids, logits float32 (n, C)) or (ids, logits, embeddings float (n, D)) as they
         come; ids predicted before are replaced.
 
         One commit: an error on the way, or a number that is not finite, leaves what was there.
-        Embeddings are kept in half precision. Returns how many were written.
+        Embeddings are kept in half precision. classes: how many, for a run that is not finished
+        yet. Returns how many were written.
         """
         table = self._table("predictions")
         # Without the dataset's lock, which would be held as long as the model takes: only this
@@ -171,7 +179,7 @@ class Run:
         batches = iter(batches)
         first = next(batches, None)
         width = self._embedding_width(first)
-        columns = schema.predictions(len(self.classes), width)
+        columns = schema.predictions(classes or len(self.classes), width)
         written = 0
 
         def rows() -> Iterator[pa.RecordBatch]:
@@ -188,7 +196,8 @@ class Run:
             self._store.overwrite(table, rows(), columns)
         try:
             self._check_dataset()
-            _ = self.info
+            if classes is None:
+                _ = self.info
         except LabelAuditError:  # replaced while the model predicted: nobody would read these
             self._store.drop(table)
             raise

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from .errors import LabelAuditError, StoppedError
+from .frame import BROUGHT
 from .progress import Progress, ProgressCallback, StopCheck
 
 NICENESS = 5  # the app that shows the job comes first
@@ -71,6 +72,25 @@ def _predict(
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
 
 
+def _bring(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, source, run, remove=False, **options
+) -> dict:
+    """remove: the file lies alone in a folder made for this, and both go when it is read."""
+    from .dataset import Dataset
+    from .predictions import import_predictions
+    from .rank import compute_scores, suspects
+
+    data = Dataset(dataset)
+    kept = import_predictions(data, source, run, progress=progress, stop=stop, **options)
+    scores = compute_scores(data, run, progress=progress, stop=stop)
+    if remove:
+        Path(source).unlink(missing_ok=True)
+        Path(source).parent.rmdir()
+    predicted = kept.info[BROUGHT]["rows"]
+    return {"run": run, "predicted": predicted, "scores": scores,
+            "suspects": len(suspects(data, run))}  # fmt: skip
+
+
 def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run) -> dict:
     from .dataset import Dataset
     from .rank import compute_scores
@@ -121,6 +141,7 @@ KINDS: dict[str, Callable[..., dict]] = {
     "look": _look,
     "train": _train,
     "predict": _predict,
+    "bring": _bring,
     "score": _score,
     "audit": _audit,
     "compare": _compare,

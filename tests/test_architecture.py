@@ -21,7 +21,7 @@ FLOORS = [
     ["sample", "intake", "neighbours"],
     ["view"],
     ["dataset", "export"],
-    ["duplicates"],
+    ["duplicates", "predictions"],
     ["sources", "noise", "learn"],
     ["rank", "history", "insights"],
     ["evidence", "review"],

@@ -1,6 +1,6 @@
 """The command line: thin commands over the library. Data goes to stdout, progress to stderr."""
 
-from . import data, model, suspects
+from . import brought, data, model, suspects
 from .base import main
 
-__all__ = ["data", "main", "model", "suspects"]
+__all__ = ["brought", "data", "main", "model", "suspects"]
