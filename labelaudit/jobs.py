@@ -129,7 +129,7 @@ class Job:
             "train": "{run}: {epochs} of {of} epochs",
             "look": "{run}: {suspects:,} suspects",
             "predict": "{run}: {predicted:,} samples predicted",
-            "bring": "{run}: {predicted:,} predictions, {suspects:,} suspects",
+            "import": "{run}: {predicted:,} predictions, {suspects:,} suspects",
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",
             "compare": "{samples:,} of {searched:,} samples have a duplicate",

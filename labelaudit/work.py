@@ -72,16 +72,21 @@ def _predict(
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
 
 
-def _bring(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, source, run, remove=False, **options
-) -> dict:
-    """remove: the file lies alone in a folder made for this, and both go when it is read."""
+def _import(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, source, run, numbers=None, by=None,
+    out_of_sample=False, remove=False,
+) -> dict:  # fmt: skip
+    """numbers: logits or probabilities, where that is said. remove: the file lies alone in a
+    folder made for this, and both go when it is read."""
     from .dataset import Dataset
     from .predictions import import_predictions
     from .rank import compute_scores, suspects
 
     data = Dataset(dataset)
-    kept = import_predictions(data, source, run, progress=progress, stop=stop, **options)
+    kept = import_predictions(
+        data, source, run, kind=numbers, by=by, out_of_sample=out_of_sample, progress=progress,
+        stop=stop,
+    )  # fmt: skip
     scores = compute_scores(data, run, progress=progress, stop=stop)
     if remove:
         Path(source).unlink(missing_ok=True)
@@ -141,7 +146,7 @@ KINDS: dict[str, Callable[..., dict]] = {
     "look": _look,
     "train": _train,
     "predict": _predict,
-    "bring": _bring,
+    "import": _import,
     "score": _score,
     "audit": _audit,
     "compare": _compare,

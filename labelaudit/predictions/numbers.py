@@ -90,10 +90,10 @@ class Logits:
             f"sums to {_plain(sums[row])}, and the probabilities of a row must sum to 1"
         )  # fmt: skip
         looks = "" if self.told else " (its numbers look like probabilities)"
-        hint = "or name all its classes (classes=)" if self.unused else "or mend the row"
+        hint = "name all its classes (classes=)" if self.unused else "mend the row"
         raise LabelAuditError(
-            f"{self._row(row, ids)} {what}{looks}: say kind='logits' if they are scores of another "
-            f"kind, {hint}; nothing was stored."
+            f"{self._row(row, ids)} {what}{looks}: {hint}, or say that they are logits "
+            "(kind='logits') if they are scores of another kind; nothing was stored."
         )
 
     def _row(self, row: int, ids: np.ndarray) -> str:

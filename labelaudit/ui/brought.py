@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import streamlit as st
@@ -14,6 +15,7 @@ from . import jobs
 UPLOAD, HERE = "Upload", "File on this machine"
 LARGEST_MB = 2048  # of an upload; a larger file is better read where it lies
 TOLD = "told by the file"
+NUMBER, KEPT = "brought-number", "brought-kept"  # of the uploader; the file that it gave
 TYPES = ["npy", "npz", "csv", "tsv", "parquet"]
 
 
@@ -52,16 +54,24 @@ def show(dataset: Dataset, open_: bool = False) -> None:
             if refused := _refused(dataset, run):
                 st.error(refused)
                 return
-            jobs.begin("bring", dataset.name, source=str(source), run=run,
-                       out_of_sample=out_of_sample, remove=where == UPLOAD, **asked)  # fmt: skip
+            number, kept = st.session_state.get(NUMBER, 0), st.session_state.pop(KEPT, None)
+            st.session_state[NUMBER] = number + 1  # the uploader is empty when it is drawn again
+            jobs.begin("import", dataset.name, source=str(source), run=run,
+                       numbers=asked["kind"], by=asked["by"], out_of_sample=out_of_sample,
+                       remove=where == UPLOAD)  # fmt: skip
+            st.session_state[NUMBER], st.session_state[KEPT] = number, kept  # it did not begin
 
 
 def _uploaded() -> Path | None:
     """The uploaded file, on disk: alone in a folder of its own."""
     file = st.file_uploader(
-        "Predictions", TYPES, key="brought-file", max_upload_size=LARGEST_MB,
-        label_visibility="collapsed",
+        "Predictions", TYPES, key=f"brought-file-{st.session_state.get(NUMBER, 0)}",
+        max_upload_size=LARGEST_MB, label_visibility="collapsed",
     )  # fmt: skip
+    kept = st.session_state.get(KEPT)
+    if kept and (file is None or file.file_id not in kept):
+        shutil.rmtree(Path(kept).parent, ignore_errors=True)
+        del st.session_state[KEPT]
     if file is None:
         return None
     folder = local_home() / "uploads" / file.file_id
@@ -71,6 +81,7 @@ def _uploaded() -> Path | None:
         partial = path.with_name("partial")
         partial.write_bytes(file.getbuffer())
         partial.rename(path)
+    st.session_state[KEPT] = str(path)
     return path
 
 
@@ -99,7 +110,7 @@ def _read(source: str, changed: int, stamp: tuple, _dataset: Dataset, **asked) -
     try:
         return understand(_dataset, source, **asked).sentences(), None
     except LabelAuditError as error:
-        return [], jobs.sentence(str(error))
+        return [], str(error)
 
 
 def _refused(dataset: Dataset, run: str) -> str | None:

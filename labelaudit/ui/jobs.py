@@ -223,7 +223,7 @@ def show_in_sidebar(jobs: list[Job]) -> None:
 def title(job: Job) -> str:
     """What it does to what: "Train digits, run-1"."""
     run = job.run_name
-    kind = {"look": "first look at", "bring": "import predictions of"}.get(job.kind, job.kind)
+    kind = {"look": "first look at", "import": "import predictions of"}.get(job.kind, job.kind)
     return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
 
 

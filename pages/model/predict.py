@@ -41,13 +41,13 @@ def predicted(job: Job) -> None:
 
 
 def scored(job: Job) -> None:
-    if job.kind in ("predict", "bring"):
+    if job.kind in ("predict", "import"):
         return predicted(job)
     st.success(f"The scores of {job.result['run']} are computed again.")
     st.page_link("pages/suspects/results.py", label="Results", icon=":material/fact_check:")
 
 
-active = jobs.show(dataset.name, ["predict", "score", "bring"], scored) == jobs.ACTIVE
+active = jobs.show(dataset.name, ["predict", "score", "import"], scored) == jobs.ACTIVE
 if kept.is_brought:
     st.caption(" ".join([f"{run} is a model of your own.", *kept.info["notes"]]))
 if not active:
