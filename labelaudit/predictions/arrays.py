@@ -144,7 +144,7 @@ def _load(path: Path, mmap_mode: str | None):
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+    if any(words in str(error) for words in ("allow_pickle", "bject arrays", "Python objects")):
         return (
             f"{path.name} holds pickled objects, which are not read: save plain arrays of numbers."
         )

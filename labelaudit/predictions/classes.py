@@ -78,9 +78,8 @@ def _check_names(names: list[str], width: int, what: str) -> None:
         raise LabelAuditError(
             f"{len(names):,} classes are named and {what} has {width:,} columns: name each column."
         )
-    twice = next((name for name in names if names.count(name) > 1), None) if (
-        len(set(names)) < len(names)) else None  # fmt: skip
-    if twice is not None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
         raise LabelAuditError(f"class {twice!r} stands for two columns of {what}: leave one.")
 
 

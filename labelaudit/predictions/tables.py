@@ -117,6 +117,7 @@ def of_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | None
                 raise LabelAuditError(f"the frame: {_line(error)}.") from error
             yield from made.to_batches()
 
+    _check_unique("the frame", list(frame.columns))
     head = next(read(list(frame.columns), PROBED_ROWS), None)
     types = {} if head is None else dict(zip(head.schema.names, head.schema.types, strict=True))
     return _table("the frame", list(frame.columns), types, read, classes, named)
@@ -127,9 +128,7 @@ def _table(
     classes: Sequence[str], named: Sequence | None,
 ) -> Table:  # fmt: skip
     """The table, once it is clear what its columns are. named: classes that the caller gave."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise LabelAuditError(f"{what} has the column {twice!r} twice: leave one of them.")
+    _check_unique(what, names)
     lists = [name for name in names if name in NUMBERS and _is_list(types.get(name))]
     if lists:
         columns, names_of = lists[:1], named
@@ -149,6 +148,12 @@ def _table(
     if vectors:
         table.embedded = _length(read, vectors)
     return table
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LabelAuditError(f"{what} has the column {twice!r} twice: leave one of them.")
 
 
 def _class_columns(
