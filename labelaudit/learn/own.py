@@ -17,8 +17,9 @@ from ..predictions.numbers import Logits, check_kind
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run
 from ..view import View
+from .asked import Outside
 from .images import Images
-from .outside import Outside, open_model
+from .outside import open_model
 from .plan import usual_size
 from .predict import ROWS
 
