@@ -15,11 +15,11 @@ __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
     "View", "apply_patch", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
     "estimate_wrong", "evaluate", "export_dataset", "find_duplicates", "first_look",
-    "import_issues", "inject_noise", "list_changes", "list_datasets", "load_arrays",
-    "load_dataset", "load_huggingface", "load_model", "make_queue", "merge_patches",
-    "pending_decisions", "plan_patch", "predict", "read_patch", "restore_noise", "resume_audit",
-    "resume_training", "return_to", "suspects", "train", "write_labels", "write_patch",
-    "write_report", "write_suspects",
+    "import_issues", "import_predictions", "inject_noise", "list_changes", "list_datasets",
+    "load_arrays", "load_dataset", "load_huggingface", "load_model", "make_queue",
+    "merge_patches", "pending_decisions", "plan_patch", "predict", "predict_with", "read_patch",
+    "restore_noise", "resume_audit", "resume_training", "return_to", "suspects", "train",
+    "write_labels", "write_patch", "write_report", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -44,6 +44,7 @@ _HOMES = {
     "find_duplicates": "duplicates",
     "first_look": "learn.first_look",
     "import_issues": "issues",
+    "import_predictions": "predictions",
     "inject_noise": "noise:inject",
     "list_changes": "history",
     "list_datasets": "dataset",
@@ -56,6 +57,7 @@ _HOMES = {
     "pending_decisions": "decisions",
     "plan_patch": "patch",
     "predict": "learn.predict",
+    "predict_with": "learn.own",
     "read_patch": "patch",
     "restore_noise": "noise:restore",
     "resume_audit": "auditing:resume_audit",

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from . import changelog, edits, home, schema
 from .errors import LabelAuditError
-from .frame import FIRST_LOOK, Frame
+from .frame import BROUGHT, FIRST_LOOK, Frame
 from .intake import Intake
 from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
@@ -97,8 +97,9 @@ class Dataset:
 
     @property
     def trained_runs(self) -> list[str]:
-        """Names of the runs that are no first looks, oldest first."""
-        return [run["name"] for run in self._frame.runs if FIRST_LOOK not in run]
+        """Names of the runs that were trained here, oldest first: no first looks, and none of a
+        model that was trained elsewhere."""
+        return [run["name"] for run in self._frame.runs if not {FIRST_LOOK, BROUGHT} & run.keys()]
 
     @property
     def unfinished_runs(self) -> list[str]:

@@ -129,6 +129,7 @@ class Job:
             "train": "{run}: {epochs} of {of} epochs",
             "look": "{run}: {suspects:,} suspects",
             "predict": "{run}: {predicted:,} samples predicted",
+            "import": "{run}: {predicted:,} predictions, {suspects:,} suspects",
             "score": "{run}: scored",
             "audit": "{run}: {suspects:,} suspects",
             "compare": "{samples:,} of {searched:,} samples have a duplicate",

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from . import dynamics, embeddings, home, schema
 from .dynamics import Dynamics
 from .errors import LabelAuditError
-from .frame import BEGUN, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
+from .frame import BEGUN, BROUGHT, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
@@ -66,6 +66,11 @@ class Run:
     def is_first_look(self) -> bool:
         """Whether it was made without training, and has no model."""
         return FIRST_LOOK in self.info
+
+    @property
+    def is_brought(self) -> bool:
+        """Whether its predictions were brought from elsewhere: it has no model here."""
+        return BROUGHT in self.info
 
     def weights(self) -> bytes:
         """The model's weights in the safetensors format. Raises LabelAuditError for a run without a

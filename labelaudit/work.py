@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from .errors import LabelAuditError, StoppedError
+from .frame import BROUGHT
 from .progress import Progress, ProgressCallback, StopCheck
 
 NICENESS = 5  # the app that shows the job comes first
@@ -69,6 +70,30 @@ def _predict(
     count = predict(target, run, progress=progress, stop=stop, augment=augment)
     scores = compute_scores(data, run, progress=progress, stop=stop)
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
+
+
+def _import(
+    dataset: str, progress: ProgressCallback, stop: StopCheck, source, run, numbers=None, by=None,
+    out_of_sample=False, remove=False,
+) -> dict:  # fmt: skip
+    """numbers: logits or probabilities, where that is said. remove: the file lies alone in a
+    folder made for this, and both go when it is read."""
+    from .dataset import Dataset
+    from .predictions import import_predictions
+    from .rank import compute_scores, suspects
+
+    data = Dataset(dataset)
+    kept = import_predictions(
+        data, source, run, kind=numbers, by=by, out_of_sample=out_of_sample, progress=progress,
+        stop=stop,
+    )  # fmt: skip
+    scores = compute_scores(data, run, progress=progress, stop=stop)
+    if remove:
+        Path(source).unlink(missing_ok=True)
+        Path(source).parent.rmdir()
+    predicted = kept.info[BROUGHT]["rows"]
+    return {"run": run, "predicted": predicted, "scores": scores,
+            "suspects": len(suspects(data, run))}  # fmt: skip
 
 
 def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run) -> dict:
@@ -134,6 +159,7 @@ KINDS: dict[str, Callable[..., dict]] = {
     "look": _look,
     "train": _train,
     "predict": _predict,
+    "import": _import,
     "score": _score,
     "audit": _audit,
     "compare": _compare,

@@ -22,7 +22,7 @@ FLOORS = [
     ["gallery"],
     ["view"],
     ["dataset", "export"],
-    ["duplicates"],
+    ["duplicates", "predictions"],
     ["sources", "noise", "learn"],
     ["logit_scores"],
     ["rank", "history", "insights", "issues"],

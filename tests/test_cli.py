@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 
 import labelaudit
@@ -80,6 +81,31 @@ def test_load_of_own_data_says_what_was_left_out(tmp_path, picture):
     assert "pets: 3 samples, 2 classes" in text
     assert "1 images were left out" in text
     assert "bad.jpg: cannot identify" in text
+
+
+def test_predictions_and_models_of_ones_own_are_scored_at_once(tmp_path, digits):
+    view = digits.view()
+    p = np.full((1797, 10), 0.01)
+    p[np.arange(1797), view.frame.label] = 0.91
+    p[0] = np.roll(p[0], 3)
+    (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in digits.classes))
+    np.savez(tmp_path / "p.npz", probabilities=p[:1000], ids=view.ids[:1000])
+    text = cli("import-predictions", "digits", tmp_path / "p.npz", "--classes",
+               tmp_path / "names.txt", "--out-of-sample").stdout  # fmt: skip
+    for part in ("imported: 1,000 samples have probabilities, out of sample",
+                 "1,000 rows of probabilities, matched by id", "797 of 1,797 samples have no",
+                 "1 suspects; `labelaudit suspects digits --run imported`"):  # fmt: skip
+        assert part in text, part
+    failed = cli("import-predictions", "digits", tmp_path / "p.npz", "--by", "order", code=1)
+    assert "p.npz has 1,000 rows and dataset 'digits' 1,797 samples" in failed.stderr
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10)).eval()
+    exported = torch.export.export(model, (torch.zeros(500, 3, 8, 8),))
+    torch.export.save(exported, tmp_path / "m.pt2")
+    made = cli("predict", "digits", "--model", tmp_path / "m.pt2", "--split", "test", "--json")
+    data = json.loads(made.stdout)
+    assert (data["run"], data["rows"], data["kind"]) == ("own", 360, "logits")
+    assert "suspicion" in data["scores"]
+    assert "--kind goes with --model" in cli("predict", "digits", "--kind", "logits", code=2).stderr
 
 
 def test_noise_by_matrix_and_by_pair(tmp_path, home):

@@ -103,7 +103,7 @@ def test_it_does_not_stand_in_the_way_of_a_resume(noisy):
 
 
 def test_without_a_trained_run_there_is_nothing_to_predict_with(looked):
-    with pytest.raises(LabelAuditError, match="no run yet: train first"):
+    with pytest.raises(LabelAuditError, match="no trained run yet: train first"):
         labelaudit.predict(looked)
 
 

@@ -591,6 +591,56 @@ def test_results_say_how_many_labels_are_wrong(audited):
     assert "Before any review: " in texts(app)
 
 
+def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
+    view = digits.view()
+    p = np.full((1797, 10), 0.01)
+    p[np.arange(1797), view.frame.label] = 0.91
+    p[:40] = np.roll(p[:40], 3, axis=1)
+    file = tmp_path / "p.npz"
+    np.savez(file, predictions=p[:1700] * 1.1, ids=view.ids[:1700])
+    app = open_page("model/predict")
+    (where,) = [g for g in app.get("button_group") if "Upload" in g.options]
+    where.set_value("File on this machine").run()
+    (path,) = [t for t in app.text_input if t.label == "Path"]
+    path.set_value(str(file)).run()
+    assert ["p.npz, row 1 (id 1) sums to 1.1" in error.value for error in app.error] == [True]
+    np.savez(file, predictions=p[:1700], ids=view.ids[:1700])
+    app.run()
+    assert "1,700 rows of probabilities, matched by id." in texts(no_error(app))
+    assert digits.runs == []  # understood, not stored
+    button(app, "Import and score").click().run()
+    app = no_error(finish_job(app))
+    assert "1,700 samples are predicted and scored" in texts(app)
+    assert digits.run("imported").info["brought"]["by"] == "id"
+    assert box(app, "Run").options == ["imported"]
+    assert "Score again" in [b.label for b in app.button]
+    assert not [b for b in app.button if b.label.startswith("Predict with")]
+    shown = texts(open_page("suspects/results"))
+    assert "imported is a model of your own, from p.npz" in shown
+    assert f"{len(suspects(digits)):,} suspects" in shown
+    open_page("suspects/review")
+    open_page("model/train")  # which lists the runs that were trained here
+    app = open_page("suspects/insights")
+    app.get("button_group")[0].set_value("Training map").run()
+    assert "imported was not watched while it learned" in texts(no_error(app))
+    app.get("button_group")[0].set_value("Look-alike map").run()
+    assert "imported has no embeddings" in texts(no_error(app))
+    digits.set_labels([1], "9")
+    assert "Labels changed since imported was scored: 1" in texts(open_page("suspects/results"))
+
+
+def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
+    from labelaudit import jobs as room
+
+    file = tmp_path / "upload" / "p.npy"
+    file.parent.mkdir()
+    np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
+    job = room.start("import", "digits", source=str(file), run="mine", remove=True).wait(90)
+    assert job.status == room.DONE, job.error
+    assert not file.parent.exists()
+    assert job.summary == "mine: 1,797 predictions, 0 suspects"
+
+
 def test_the_methods_page_has_a_section_on_every_score(home):
     shown = texts(no_error(open_page("start/methods")))
     for score in SCORES.values():

@@ -20,6 +20,13 @@ from .base import (
     run_option,
     split_option,
 )
+from .brought import (
+    class_file_option,
+    kind_option,
+    out_of_sample_option,
+    read_classes,
+    score_brought,
+)
 
 DEVICE = "What computes: auto (a GPU where there is one), cpu, cuda, mps …"
 STOP_SECONDS = 30  # to wait for a job to end: two, and time to save
@@ -120,22 +127,47 @@ def train(dataset, run, split, cut_short, as_json, **options) -> None:
 
 
 @main.command(
-    short_help="Store a run's predictions.",
+    short_help="Store a run's predictions, or those of your own model.",
     **example("labelaudit predict digits --run run-1"),
 )
 @click.argument("dataset")
 @run_option
 @split_option
+@click.option("--model", metavar="FILE_OR_NAME",
+              help="Your own: a torch.export (.pt2) or TorchScript file, or a network such as "
+              "timm:resnet18 or torchvision:resnet18. Its run is scored at once. Such a file is a "
+              "program: use none that you do not trust.")  # fmt: skip
+@click.option("--weights", help="Of a network that is named: a .safetensors file, or pretrained.")
+@class_file_option
+@kind_option
+@out_of_sample_option
+@click.option("--image-size", type=click.IntRange(1, 4096), help="Pixels a side that --model gets.")
+@click.option("--preprocess", type=click.Choice(("unit", "imagenet", "uint8")),
+              help="What --model gets: numbers from 0 to 1, ImageNet's normalisation, or bytes."
+              "  [default: 0 to 1; of a network that is named, its own]")  # fmt: skip
 @click.option("--device", default="auto", help=DEVICE)
 @click.option("--augment/--no-augment", default=True,
               help="Average over shifted and mirrored copies of each image: surer, but three to "
               "six times slower.")  # fmt: skip
 @json_option
-def predict(dataset, run, split, device, augment, as_json) -> None:
-    """Store a run's predictions (label, confidence, logits) for the samples of DATASET."""
+def predict(dataset, run, split, model, device, augment, as_json, **own) -> None:
+    """Store a run's predictions (label, confidence, logits) for the samples of DATASET; with
+    --model those of your own model, as a run called own unless you name it."""
     from ..learn.predict import predict as predict_run
 
     target = chosen(load_dataset(dataset), split)
+    if model is not None:
+        from ..learn.own import OWN, predict_with
+
+        own["classes"] = read_classes(own.pop("class_file"))
+        kept = predict_with(
+            target, model, run or OWN, device=device, progress=Bar(), stop=Interrupt(), **own
+        )
+        score_brought(kept, dataset, as_json)
+        return
+    if given := next((name for name, value in own.items() if value), None):
+        option = "classes" if given == "class_file" else given.replace("_", "-")
+        raise click.UsageError(f"--{option} goes with --model.")
     count = predict_run(target, run, device, Bar(), Interrupt(), augment=augment)
     emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
 

@@ -58,7 +58,11 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        lines.append(f"{stale:,} labels changed since this run learned: train again to judge them")
+        brought = opened.run(run).is_brought
+        lines.append(
+            f"{stale:,} labels changed since this run "
+            + ("was scored: score it again" if brought else "learned: train again to judge them")
+        )
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))

@@ -153,7 +153,11 @@ def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
     """Pixels a side that the model gets: as asked, else as most images are, within bounds."""
     if config.image_size:
         return config.image_size
-    low, high = SMALL_SIZES if config.model == SMALL else (32, 224)
+    return usual_size(frame, ids, *(SMALL_SIZES if config.model == SMALL else (32, 224)))
+
+
+def usual_size(frame: Frame, ids: np.ndarray, low: int, high: int) -> int:
+    """Pixels of the longer side of most images, within bounds."""
     positions = frame.positions(ids)
     width = frame.number("samples", "width", MISSING)[positions]
     height = frame.number("samples", "height", MISSING)[positions]

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..dataset import Dataset
-from ..edits import tag
 from ..errors import StoppedError
+from ..predictions.keeping import keep
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..schema import PROCESSED
 from ..view import View
 from .compute import Copy, augmented_copies, choose_device, forward_with_embeddings
 from .images import Images
@@ -62,11 +61,7 @@ def predict(
             places = np.arange(start, min(start + ROWS, len(ids)))
             yield ids[places], *looked.at(places, watch)
 
-    written = kept.write_predictions(batches())
-    Meter("preparing the search for similar images", None, progress).report()
-    kept.index_embeddings()
-    tag(view.frame, ids, PROCESSED)
-    return written
+    return keep(kept, view.frame, ids, batches(), progress)
 
 
 class _Looked:

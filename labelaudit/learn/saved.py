@@ -36,7 +36,7 @@ def newest_run(dataset: Dataset, name: str | None = None) -> Run:
     if name is None:
         names = dataset.trained_runs
         if not names:
-            raise LabelAuditError(f"dataset {dataset.name!r} has no run yet: train first.")
+            raise LabelAuditError(f"dataset {dataset.name!r} has no trained run yet: train first.")
         name = names[-1]
     return dataset.run(name)
 

@@ -85,9 +85,9 @@ def show(
 def scored_runs(dataset: Dataset, title: str) -> list[str]:
     """Names of the runs that have scores, latest first, and a first look last. Where there is none
     the page ends here, and says what to do."""
-    trained = dataset.trained_runs
-    looks = [name for name in dataset.runs if name not in trained]
-    runs = [name for name in [*trained[::-1], *looks] if dataset.run(name).score_names()]
+    looks = [name for name in dataset.runs if dataset.run(name).is_first_look]
+    others = [name for name in dataset.runs[::-1] if name not in looks]
+    runs = [name for name in [*others, *looks] if dataset.run(name).score_names()]
     if not runs:
         st.title(title)
         show_running(dataset.name)
@@ -223,7 +223,7 @@ def show_in_sidebar(jobs: list[Job]) -> None:
 def title(job: Job) -> str:
     """What it does to what: "Train digits, run-1"."""
     run = job.run_name
-    kind = "first look at" if job.kind == "look" else job.kind
+    kind = {"look": "first look at", "import": "import predictions of"}.get(job.kind, job.kind)
     return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
 
 

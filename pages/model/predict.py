@@ -1,11 +1,11 @@
-"""Run a trained model over the samples; store predictions and scores."""
+"""Run a trained model over the samples, or import predictions; store them and scores."""
 
 import pandas as pd
 import streamlit as st
 
 from labelaudit.jobs import Job
 from labelaudit.scores import SCORES
-from labelaudit.ui import jobs, state
+from labelaudit.ui import brought, jobs, state
 
 dataset = state.current()
 st.title("Predict and score")
@@ -13,22 +13,26 @@ st.write(
     "The chosen run looks at every image: its label, confidence and logits are stored. Then every "
     "image gets its scores; higher always means more suspicious."
 )
-if not dataset.trained_runs:
+runs = [name for name in dataset.runs[::-1] if not dataset.run(name).is_first_look]
+if not runs:
     jobs.show_running(dataset.name)
-    st.info("There is no trained model yet.")
+    st.info("There is no trained model yet: train one, or bring predictions of your own.")
     st.page_link("pages/model/train.py", label="Train one", icon=":material/model_training:")
+    brought.show(dataset, open_=True)
     st.stop()
 
 with st.sidebar:
     st.markdown("**Predictions**")
-    run = st.selectbox("Run", dataset.trained_runs[::-1], key="predict-run")
-    splits = list(dataset.info["splits"])
-    split = st.selectbox("Of", ["all samples", *splits]) if splits else "all samples"
-    augment = st.checkbox(
-        "Look at shifted copies too", value=True,
-        help="Averages over copies of each image, shifted and mirrored as in training: a little "
-        "surer, and three to six times slower.",
-    )  # fmt: skip
+    run = st.selectbox("Run", runs, key="predict-run")
+    kept = dataset.run(run)
+    if not kept.is_brought:
+        splits = list(dataset.info["splits"])
+        split = st.selectbox("Of", ["all samples", *splits]) if splits else "all samples"
+        augment = st.checkbox(
+            "Look at shifted copies too", value=True,
+            help="Averages over copies of each image, shifted and mirrored as in training: a "
+            "little surer, and three to six times slower.",
+        )  # fmt: skip
 
 
 def predicted(job: Job) -> None:
@@ -37,20 +41,24 @@ def predicted(job: Job) -> None:
 
 
 def scored(job: Job) -> None:
-    if job.kind == "predict":
+    if job.kind in ("predict", "import"):
         return predicted(job)
     st.success(f"The scores of {job.result['run']} are computed again.")
     st.page_link("pages/suspects/results.py", label="Results", icon=":material/fact_check:")
 
 
-kept = dataset.run(run)
-if jobs.show(dataset.name, ["predict", "score"], scored) != jobs.ACTIVE:
+active = jobs.show(dataset.name, ["predict", "score", "import"], scored) == jobs.ACTIVE
+if kept.is_brought:
+    st.caption(" ".join([f"{run} is a model of your own.", *kept.info["notes"]]))
+if not active:
     with st.container(horizontal=True):
-        if st.button(f"Predict with {run}", type="primary", icon=":material/play_arrow:"):
+        if not kept.is_brought and st.button(
+            f"Predict with {run}", type="primary", icon=":material/play_arrow:"
+        ):
             chosen = None if split == "all samples" else split
             jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment)
         if kept.has_predictions() and st.button(
-            "Only score again", icon=":material/calculate:",
+            "Score again" if kept.is_brought else "Only score again", icon=":material/calculate:",
             help="Computes the scores from the predictions that are there, for labels that were "
             "changed since.",
         ):  # fmt: skip
@@ -71,6 +79,8 @@ if kept.has_predictions():
 else:
     st.info(f"{run} has no predictions yet.")
 
+if not active:
+    brought.show(dataset)
 with st.expander("What the scores mean"):
     st.dataframe(
         pd.DataFrame(

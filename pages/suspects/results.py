@@ -5,6 +5,7 @@ import streamlit as st
 from labelaudit.controls import answers
 from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
+from labelaudit.frame import BROUGHT
 from labelaudit.noise import MISTAKE
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
 from labelaudit.report import report_html
@@ -174,6 +175,10 @@ if accuracy is not None:
         f"{run} agrees with {accuracy:.0%} of the labels of images that it did not learn: the "
         "lower, the more of these suspects are its own mistakes."
     )
+elif (brought := dataset.run(run).info.get(BROUGHT)) is not None:
+    learned = "did not learn" if brought["out_of_sample"] else "is taken to have learned"
+    said.append(f"{run} is a model of your own, from {brought['source']}; it {learned} these "
+                "labels.")  # fmt: skip
 elif run not in dataset.trained_runs:
     said.append(
         f"{run} predicted each image by all the others, without training: a trained model ranks "
@@ -185,7 +190,10 @@ if "confident_learning" in names:
 if said:
     st.caption(" ".join(said))
 stale = outdated(dataset.view(run))
-if stale:
+if stale and dataset.run(run).is_brought:
+    st.warning(f"Labels changed since {run} was scored: {stale:,}. These have no score by now.")
+    st.page_link("pages/model/predict.py", label="Score it again", icon=":material/calculate:")
+elif stale:
     st.warning(
         f"Labels changed since {run} learned: {stale:,}. Its scores of these say little. Train "
         "again, for a model judges the labels that it learned from."

@@ -1,0 +1,354 @@
+"""Predictions of a model that was not trained here, read from files and arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import labelaudit
+from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.predictions import arrays, import_predictions, understand
+from labelaudit.predictions.numbers import FLOOR
+from labelaudit.scores.probability import probabilities
+
+N, CLASSES = 60, ["c0", "c1", "c2", "c3"]
+IDS = np.arange(1, N + 1)
+LOGITS = np.random.default_rng(0).normal(0, 3, (N, 4)).astype(np.float32)
+PATHS = [f"/nowhere/{i}.png" for i in range(N)]
+
+
+@pytest.fixture
+def plain(make_dataset):
+    return make_dataset(N, 4)
+
+
+def stored(dataset, run: str = "imported") -> tuple[np.ndarray, np.ndarray]:
+    """Ids, sorted, and logits of a run."""
+    ids, logits = map(np.concatenate, zip(*dataset.run(run).logits(), strict=True))
+    order = np.argsort(ids)
+    return ids[order], logits[order]
+
+
+def frame_of(values: np.ndarray, **columns) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=CLASSES).assign(**columns)
+
+
+def as_npy(path):
+    np.save(path / "p.npy", LOGITS)
+    return path / "p.npy"
+
+
+def as_npz(path):
+    mixed = np.random.default_rng(1).permutation(N)
+    np.savez(path / "p.npz", logits=LOGITS[mixed][:, ::-1], ids=IDS[mixed], classes=CLASSES[::-1])
+    return path / "p.npz"
+
+
+def as_csv(path):
+    frame_of(LOGITS, id=IDS)[["c2", "c0", "id", "c1", "c3"]][::-1].to_csv(path / "p.csv")
+    return path / "p.csv"
+
+
+def as_tsv(path):
+    frame_of(LOGITS, filepath=PATHS).to_csv(path / "p.tsv", sep="\t", index=False)
+    return path / "p.tsv"
+
+
+def as_parquet(path):
+    frame_of(LOGITS, filename=[f"{i}.png" for i in range(N)]).to_parquet(path / "p.parquet")
+    return path / "p.parquet"
+
+
+def as_lists(path):
+    table = pa.table({"id": IDS, "logits": pa.array(LOGITS.tolist(), pa.list_(pa.float32())),
+                      "label": ["x"] * N})  # fmt: skip
+    parquet.write_table(table, path / "lists.parquet", row_group_size=7)
+    return path / "lists.parquet"
+
+
+def as_frame(_):
+    return frame_of(LOGITS, id=IDS, note="x")
+
+
+def as_array(_):
+    return LOGITS.astype(np.float64)
+
+
+FORMS = [as_npy, as_npz, as_csv, as_tsv, as_parquet, as_lists, as_frame, as_array]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("batch_bytes", [arrays.BATCH_BYTES, 8 * 4 * 7, 1])
+def test_every_form_keeps_the_same_logits_however_it_is_cut(
+    plain, tmp_path, monkeypatch, form, batch_bytes
+):
+    monkeypatch.setattr(arrays, "BATCH_BYTES", batch_bytes)  # 7 rows at a time; one
+    run = import_predictions(plain, form(tmp_path))
+    ids, logits = stored(plain)
+    assert np.array_equal(ids, IDS)
+    assert np.array_equal(logits, LOGITS)
+    brought = run.info["brought"]
+    assert (brought["kind"], brought["rows"], brought["samples"]) == ("logits", N, N)
+    assert brought["out_of_sample"] is False
+    assert len(plain.view().match_tag("processed")) == N
+    assert (plain.runs, plain.trained_runs, run.is_brought) == (["imported"], [], True)
+
+
+def test_exported_logits_of_a_trained_run_have_its_scores(audited, tmp_path):
+    ids, logits = stored(audited, "run-1")
+    np.savez(tmp_path / "a.npz", ids=ids, logits=logits)
+    np.save(tmp_path / "b.npy", probabilities(logits))
+    import_predictions("digits", tmp_path / "a.npz", "a")
+    import_predictions("digits", tmp_path / "b.npy", "b", out_of_sample=True)
+    labelaudit.compute_scores(audited, "a")
+    computed = labelaudit.compute_scores(audited, "b")
+    assert computed == ["suspicion", "self_confidence", "normalized_margin", "mistakenness",
+                        "confident_learning", "hardness"]  # fmt: skip
+    names = ["self_confidence", "normalized_margin", "mistakenness", "confident_learning",
+             "hardness"]  # fmt: skip
+    for name in names:
+        trained, same, close = (
+            audited.view(run).values(name) for run in ("run-1", "a", "b")
+        )  # fmt: skip
+        assert np.array_equal(trained, same), name
+        assert np.allclose(trained, close, atol=1e-5), name
+    # sharpness and all is fitted: the model is not taken for one of ours
+    mistakes = audited.view().frame.tags["mistake"]
+    wrong = audited.view("b").values("suspicion")
+    assert 0.9 < wrong.sum() / mistakes.sum() < 1.1
+    assert audited.run("b").info["brought"]["out_of_sample"] is True
+    table = labelaudit.evaluate(audited.view("b")).set_index("score")
+    assert table.average_precision["suspicion"] > 0.97
+    assert labelaudit.estimate_wrong(audited, "b").wrong == pytest.approx(wrong.sum(), rel=0.1)
+
+
+def test_probabilities_are_kept_as_their_logarithms(plain):
+    p = probabilities(LOGITS)
+    p[0] = [1, 0, 0, 0]
+    p[1] = [0.504, 0.5, 0, 0]  # rounded: within the tolerance
+    run = import_predictions(plain, p.astype(np.float16))
+    assert run.info["brought"]["kind"] == "probabilities"
+    _, logits = stored(plain)
+    assert logits[0].tolist() == pytest.approx([0, *[np.log(FLOOR)] * 3])
+    assert np.allclose(probabilities(logits)[2:], p[2:], atol=2e-3)
+    import_predictions(plain, p, kind="logits")
+    assert stored(plain)[1][0].tolist() == [1, 0, 0, 0]
+    assert plain.runs == ["imported"]  # the earlier one was replaced
+
+
+def test_samples_that_no_row_is_about_have_no_prediction(plain):
+    run = import_predictions(plain, LOGITS[5:], ids=IDS[5:])
+    assert "5 of 60 samples have no prediction." in run.info["notes"]
+    labelaudit.compute_scores(plain)
+    assert np.isnan(plain.view().values("self_confidence")[:5]).all()
+    assert np.isfinite(plain.view().values("self_confidence")[5:]).all()
+    assert plain[1].prediction is None
+    assert plain[6].prediction.label == CLASSES[LOGITS[5].argmax()]
+    assert len(plain.view().match_tag("processed")) == 55
+    from labelaudit.evidence import gather
+
+    (evidence,) = gather(plain, "imported", [6])
+    assert (evidence.p_given, evidence.neighbours) == (None, [])
+    assert "epochs" not in evidence.why
+
+
+def test_embeddings_give_neighbours(plain, tmp_path):
+    vectors = np.random.default_rng(3).normal(size=(N, 6))
+    vectors[1] = vectors[0] * 2
+    np.save(tmp_path / "e.npy", vectors)
+    import_predictions(plain, LOGITS, "parameter", embeddings=tmp_path / "e.npy")
+    np.savez(tmp_path / "p.npz", predictions=LOGITS, embeddings=vectors)
+    import_predictions(plain, tmp_path / "p.npz", "array")
+    table = pa.table({"logits": LOGITS.tolist(), "embedding": vectors.tolist(), "id": IDS})
+    parquet.write_table(table, tmp_path / "p.parquet")
+    import_predictions(plain, tmp_path / "p.parquet", "column")
+    for run in plain.runs:
+        near, cosine = plain.run(run).neighbours([1], 1)
+        assert (near[0, 0], cosine[0, 0]) == (2, pytest.approx(1, abs=1e-3)), run
+        assert "neighbours" in labelaudit.compute_scores(plain, run)
+
+
+def test_classes_by_name_whatever_their_order_and_whatever_else_there_is(plain):
+    more = np.hstack([LOGITS[:, ::-1], np.full((N, 1), 9, np.float32)])
+    run = import_predictions(plain, more, classes=[*CLASSES[::-1], "moon"])
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    assert run.info["brought"]["extra"] == ["moon"]
+    p = probabilities(more)
+    table = pd.DataFrame(p, columns=[*CLASSES[::-1], "moon"])
+    with pytest.raises(LabelAuditError, match=r"row 1 \(id 1\) sums to .*name all its classes"):
+        import_predictions(plain, table)
+    import_predictions(plain, table, classes=[*CLASSES[::-1], "moon"])
+    assert np.allclose(probabilities(stored(plain)[1]), probabilities(LOGITS), atol=1e-5)
+
+
+def test_places_stand_for_classes_where_the_names_are_numbers(plain):
+    table = pd.DataFrame(LOGITS, columns=[0, 1, 2, 3])
+    import_predictions(plain, table)
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    import_predictions(plain, LOGITS, classes=[0, 1, 2, 3])
+    assert np.array_equal(stored(plain)[1], LOGITS)
+
+
+def test_a_class_without_column_may_lack_where_no_sample_has_it(plain):
+    with pytest.raises(LabelAuditError, match=r"no column for class 'c3', with which 15 samples"):
+        import_predictions(plain, LOGITS[:, :3], classes=CLASSES[:3])
+    plain.set_labels(plain.view().match(label="c3").ids, "c0")
+    run = import_predictions(plain, LOGITS[:, :3], classes=CLASSES[:3])
+    assert run.info["brought"]["missing"] == ["c3"]
+    p = probabilities(stored(plain)[1])
+    assert p[:, 3] == pytest.approx(FLOOR, rel=1e-2)
+    assert np.allclose(p[:, :3], probabilities(LOGITS[:, :3]), atol=1e-6)
+
+
+BAD = [
+    (LOGITS[:59], {}, "has 59 rows and dataset 'plain' 60 samples"),
+    (LOGITS[:, :3], {}, "has 3 columns and dataset 'plain' 4 classes"),
+    (LOGITS[0], {}, r"an array of float32 \(4,\)"),
+    (LOGITS[:0], {}, "has no rows"),
+    (LOGITS.astype(str), {}, "must be numbers"),
+    (LOGITS, {"ids": [*IDS[:-1], 1]}, "rows 1 and 60 are both of id 1"),
+    (LOGITS, {"ids": [*IDS[:-1], 99]}, "row 60: dataset 'plain' has no sample with id 99:"),
+    (LOGITS, {"ids": IDS + 58}, r"row 3: .* id 61 \(58 rows are of none\)"),
+    (LOGITS, {"ids": IDS[:4]}, r"the ids have the shape \(4,\), and there are 60 rows"),
+    (LOGITS, {"ids": IDS / 2}, "must be whole numbers"),
+    (LOGITS, {"by": "id"}, "has no id of its rows"),
+    (LOGITS, {"by": "name"}, "by='name': match rows by id, filepath, order"),
+    (LOGITS, {"kind": "odds"}, "kind='odds': say logits or probabilities"),
+    (LOGITS, {"classes": CLASSES[:3]}, "3 classes are named and the array has 4 columns"),
+    (LOGITS, {"classes": ["c0", *CLASSES[:3]]}, "class 'c0' stands for two columns"),
+    (LOGITS, {"classes": list("abcd")}, r"none of the classes of the array \(a, b, c, d\)"),
+    (LOGITS, {"kind": "probabilities"}, r"row 1 \(id 1\) holds -.*no probability"),
+    (LOGITS, {"embeddings": LOGITS[:4]}, "the embeddings have the shape"),
+    (probabilities(LOGITS) * 100, {}, r"row 1 \(id 1\) sums to 100,"),
+    (1 / (1 + np.exp(-LOGITS)), {}, r"row 1 \(id 1\) sums to .*look like probabilities"),
+    (frame_of(LOGITS, id=[*IDS[:-1], None]), {}, "row 60: the id is empty"),
+    (frame_of(LOGITS, filepath=[*PATHS[:-1], "other/59.png"]), {},
+     "row 60: no sample .* filepath other/59.png; its first is /nowhere/0.png"),
+    (frame_of(LOGITS, filepath=[*PATHS[:-1], None]), {}, "row 60: the filepath is empty"),
+    (frame_of(LOGITS, c1="x"), {}, "column 'c1' holds .*string"),
+    (pd.DataFrame({"a": [1.0]}), {}, "no column that is called like a class"),
+    (pd.DataFrame(LOGITS, columns=["c0", "c0", "c1", "c2"]), {}, "the column 'c0' twice"),
+    (frame_of(LOGITS), {"classes": ["c0", "cat"]}, "has no column 'cat'"),
+    ("/nowhere/p.npy", {}, "there is no file /nowhere/p.npy"),
+    ([1, 2], {}, "predictions of type list"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "options", "says"), BAD, ids=[says for *_, says in BAD])
+def test_what_cannot_be_understood_is_one_sentence_and_stores_nothing(plain, source, options, says):
+    with pytest.raises(LabelAuditError, match=says) as raised:
+        import_predictions(plain, source, **options)
+    assert "\n" not in str(raised.value)
+    assert plain.runs == []
+    assert not plain.view().frame.tags
+    assert not [t for t in plain.view().store.tables() if t.startswith("predictions")]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_named_late_in_the_file_too(plain, monkeypatch, value):
+    monkeypatch.setattr(arrays, "BATCH_BYTES", 8 * 4 * 7)
+    import_predictions(plain, LOGITS)
+    bad = LOGITS.copy()
+    bad[50, 2] = value
+    with pytest.raises(LabelAuditError, match=rf"row 51 \(id 51\): .*column 3 is {value}"):
+        import_predictions(plain, bad[:, [0, 1, 2, 3]], classes=CLASSES)
+    assert np.array_equal(stored(plain)[1], LOGITS)  # the earlier import is whole
+    p = probabilities(LOGITS)
+    p[40] *= 1.1
+    with pytest.raises(LabelAuditError, match=r"row 41 \(id 41\) sums to 1.1,"):
+        import_predictions(plain, p)
+    assert plain.runs == ["imported"]
+
+
+def test_files_that_are_broken_or_hold_pickles_are_not_read(plain, tmp_path):
+    np.save(tmp_path / "pickle.npy", np.array([[{}]]), allow_pickle=True)
+    np.savez(tmp_path / "pickle.npz", logits=np.array([[{}]]))
+    (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "text.npz").write_text("no zip")
+    (tmp_path / "text.parquet").write_text("no parquet")
+    (tmp_path / "words.csv").write_text("id,c0,c1,c2,c3\n1,0.5,x,0,0\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "holes.csv").write_text("id,c0,c1,c2,c3\n7,0.5,,0,0\n")
+    (tmp_path / "p.pkl").write_text("")
+    np.savez(tmp_path / "two.npz", logits=LOGITS, probabilities=LOGITS)
+    for name, says in [
+        ("pickle.npy", "holds pickled objects"), ("pickle.npz", "holds pickled objects"),
+        ("text.npy", "text.npy"), ("text.npz", "text.npz"),
+        ("text.parquet", "cannot be read as Parquet"), ("words.csv", "csv.*invalid value 'x'"),
+        ("empty.csv", "empty.csv cannot be read"), ("p.pkl", "ends in '.pkl'"),
+        ("holes.csv", r"row 1 \(id 7\): the number in column 2 is nan"),
+        ("two.npz", "one must be called logits, probabilities or predictions"),
+    ]:  # fmt: skip
+        with pytest.raises(LabelAuditError, match=says):
+            import_predictions(plain, tmp_path / name)
+    assert plain.runs == []
+
+
+def test_paths_match_by_their_last_parts_where_these_name_one_sample(make_dataset):
+    paths = ["/data/train/cat/1.png", "/data/train/dog/1.png", "/data/test/cat/2.png"]
+    dataset = make_dataset(3, 2, "pets", filepath=paths)
+    values = np.eye(3, 2)
+    table = pd.DataFrame(values, columns=["c0", "c1"])
+    given = ["2.png", "./train/dog/1.png", "cat\\1.png"]
+    import_predictions(dataset, table.assign(filepath=given), kind="logits")
+    assert np.array_equal(stored(dataset)[1], values[[2, 1, 0]])
+    with pytest.raises(LabelAuditError, match=r"the paths of 2 samples end in 1\.png"):
+        import_predictions(dataset, table.assign(filepath=["2.png", "1.png", "cat/1.png"]))
+    with pytest.raises(LabelAuditError, match=r"rows 1 and 3 are both of filepath cat/2\.png"):
+        import_predictions(dataset, table.assign(filepath=["2.png", "dog/1.png", "cat/2.png"]))
+    both = table.assign(filepath=given, id=[1, 2, 3])
+    assert understand(dataset, both, kind="logits").by == "id"
+    assert understand(dataset, both, kind="logits", by="filepath").by == "filepath"
+
+
+def test_a_run_that_was_made_here_is_not_replaced(audited):
+    logits = stored(audited, "run-1")[1]
+    with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
+        import_predictions(audited, logits, "run-1")
+    assert not audited.run("run-1").is_brought
+    import_predictions(audited, logits)
+    with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
+        labelaudit.predict(audited, "imported")
+    assert audited.run().name == "imported"  # the latest
+    assert labelaudit.load_model(audited)[1]["name"] == "run-1"  # the latest that has a model
+
+
+def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
+    import_predictions(plain, LOGITS)
+    with pytest.raises(StoppedError):
+        import_predictions(plain, -LOGITS, stop=lambda: True)
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    # killed when all was written and nothing counted yet
+    left = plain.new_run("imported")
+    left.write_predictions([(IDS, LOGITS)], classes=4)
+    assert plain.runs == ["imported"]
+    import_predictions(plain, -LOGITS)
+    assert not left.has_predictions()
+    assert left.state == "gone"
+    assert np.array_equal(stored(plain)[1], -LOGITS)
+
+
+def test_labels_changed_since_are_judged_again_by_scoring_again(plain):
+    import_predictions(plain, LOGITS)
+    labelaudit.compute_scores(plain)
+    plain.set_labels([1], "c2")
+    from labelaudit.rank import outdated
+
+    assert outdated(plain.view()) == 1
+    assert np.isnan(plain.view().values("self_confidence")[0])
+    labelaudit.compute_scores(plain)
+    assert outdated(plain.view()) == 0  # it learned nothing here that would be of another label
+    expected = 1 - probabilities(LOGITS[:1])[0, 2]
+    assert plain.view().values("self_confidence")[0] == pytest.approx(expected)
+
+
+def test_understanding_stores_nothing(plain):
+    said = understand(plain, frame_of(LOGITS[:9], id=IDS[:9], note=1)).sentences()
+    assert said == [
+        "9 rows of logits, matched by id.", "51 of 60 samples have no prediction.",
+        "Not read: note.",
+    ]  # fmt: skip
+    assert plain.runs == []
