@@ -27,19 +27,24 @@ WIDTH = 96  # of a signature on one line
 
 # Each public name once. A dotted one is told of here without being a name of `labelaudit`.
 GROUPS = {
-    "Load": ["load_dataset", "load_arrays", "list_datasets", "delete_dataset"],
+    "Load": [
+        "load_dataset", "load_arrays", "load_huggingface", "import_issues", "list_datasets",
+        "delete_dataset",
+    ],
     "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
     "Audit in one call": ["audit", "resume_audit", "AuditResult"],
     "Train and predict": [
         "train", "TrainConfig", "resume_training", "predict", "first_look", "load_model",
     ],
+    "Your own predictions, your own model": ["import_predictions", "predict_with"],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
     "Review and apply": [
         "make_queue", "QueueFilter", "Review", "pending_decisions", "apply_verdicts",
         "list_changes", "return_to",
     ],
-    "Export": ["write_suspects", "write_labels"],
+    "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
+    "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
     "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
 }  # fmt: skip
 RETURNED = "What they return"  # classes that no user makes: found by annotations

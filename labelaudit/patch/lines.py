@@ -21,7 +21,7 @@ from datetime import datetime
 
 from .. import __version__
 from ..errors import LabelAuditError
-from ..export import whole_file
+from ..export.tables import open_sink
 from ..intake import natural_order
 from ..verdicts import REVIEWER_LENGTH
 
@@ -136,7 +136,7 @@ class Patch:
     def write(self, path: str | os.PathLike) -> None:
         """Write the file; it appears whole or not at all."""
         lines = list(self.to_lines())  # what is wrong is found before the file is there
-        with whole_file(path) as sink:
+        with open_sink(path) as sink:
             sink.writelines(line.encode() for line in lines)
 
 
