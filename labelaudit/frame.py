@@ -27,6 +27,7 @@ BLOCK_ROWS = 1_000_000  # read at once of the ids of a table of blocks
 SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
 FIRST_LOOK = "first_look"  # in what a run says of itself: it was made without training
+RECORDED = "recorded"  # … the user's own loop trained its model, and LabelAudit watched
 
 
 def steadily(method: Callable):

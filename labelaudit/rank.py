@@ -12,7 +12,7 @@ from . import neighbours
 from .dataset import Dataset
 from .dynamics import MEASURES, OUT_OF_SAMPLE
 from .errors import LabelAuditError, StoppedError
-from .frame import MISSING, find
+from .frame import MISSING, RECORDED, find
 from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
@@ -56,14 +56,20 @@ def compute_scores(
     of_logits = [score for score in wanted if score.reads == "logits"]
     of_dynamics = [score for score in wanted if score.reads in MEASURES]
     computed = _from_logits(kept, of_logits, ids, labels, progress, stop)
-    in_folds = kept.info.get("config", {}).get("folds", 1) > 1
+    info = kept.info
+    recorded = info.get(
+        RECORDED
+    )  # by whom the labels may have been learned, unlike imported logits
+    in_folds = info.get("config", {}).get("folds", 1) > 1
+    in_folds = recorded["out_of_sample"] if recorded else in_folds
     batches = partial(_batches, kept, ids, progress, stop)
     suggestions = None
     for score in wanted:
         if score.reads == "all_logits":
             computed[score.name] = score.function(labels, batches)
         elif score.reads == "posterior":
-            out_of_sample = in_folds or "config" not in kept.info  # not trained here
+            imported = "config" not in info and not recorded
+            out_of_sample = in_folds or imported
             computed[score.name], *suggestions = score.function(labels, batches, out_of_sample)
         elif score.reads == "neighbours":
             k = neighbours.how_many(labels)

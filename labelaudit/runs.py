@@ -125,6 +125,11 @@ class Run:
         return home.checkpoints(self._store.name) / f"{made}-{self.id}.safetensors"
 
     @property
+    def recording(self) -> Path:
+        """Where a Recorder keeps what it has while the run is not finished, on this machine."""
+        return self.checkpoint.with_suffix(".recording")
+
+    @property
     def marks(self) -> dict:
         """What tells this run from every other, as JSON values: id, name, checkpoint."""
         return {"id": self.id, "name": self.name, "checkpoint": str(self.checkpoint)}
@@ -279,6 +284,11 @@ class Run:
         """Delete what was recorded of the epochs after this one."""
         with self._writing():
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
+
+    def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
+        """Bring epochs of different samples to blocks of the same ones: see `dynamics.settle`."""
+        with self._writing():
+            dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
 
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
         """What was recorded of these sorted ids; None for a run without dynamics.

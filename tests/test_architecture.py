@@ -23,6 +23,7 @@ FLOORS = [
     ["dataset", "export"],
     ["duplicates"],
     ["sources", "noise", "learn"],
+    ["callbacks"],
     ["rank", "history", "insights"],
     ["evidence", "review"],
     ["controls", "estimate"],
