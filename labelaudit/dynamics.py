@@ -34,12 +34,12 @@ class Dynamics:
 
 
 def append(
-    store: Store, table: str, epoch: int, ids: np.ndarray, labels: np.ndarray,
+    store: Store, table: str, epoch: int | np.ndarray, ids: np.ndarray, labels: np.ndarray,
     measures: Sequence[np.ndarray], fold: np.ndarray | None,
 ) -> None:  # fmt: skip
-    """Store one epoch. measures: float32 (n,) each, in the order of MEASURES, trailing ones may be
-    left out. fold: int (n,), None for a run without folds. Samples without a finite margin and
-    p(label), in-sample or out of it, are left out."""
+    """Store one epoch, or several: then epoch is int (n,). measures: float32 (n,) each, in the
+    order of MEASURES, trailing ones may be left out. fold: int (n,), None for a run without folds.
+    Samples without a finite margin and p(label), in-sample or out of it, are left out."""
     finite = np.isfinite(np.stack(measures))
     known = (finite[0::2] & finite[1::2]).any(axis=0)
     count = int(known.sum())
@@ -47,7 +47,7 @@ def append(
     some += [pa.nulls(count, pa.float32())] * (len(MEASURES) - len(some))
     columns = [
         pa.array(ids[known], pa.int64()),
-        pa.array(np.full(count, epoch, np.int32)),
+        pa.array(np.broadcast_to(epoch, len(ids))[known], pa.int32()),
         pa.array(labels[known], pa.int32()),
         *some,
         pa.nulls(count, pa.int8()) if fold is None else pa.array(fold[known], pa.int8()),

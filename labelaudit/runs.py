@@ -263,11 +263,12 @@ class Run:
     # --- training dynamics ---
 
     def append_dynamics(
-        self, epoch: int, ids: np.ndarray, labels: np.ndarray, *measures: np.ndarray,
+        self, epoch: int | np.ndarray, ids: np.ndarray, labels: np.ndarray, *measures: np.ndarray,
         fold: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        """Store one epoch of these samples, float32 (n,) each: margin and p(label) of a model that
-        learned the sample, and where there is one of a model that did not. NaN is left out.
+        """Store one epoch of these samples, or several in one commit: then epoch is int (n,), never
+        falling. float32 (n,) each: margin and p(label) of a model that learned the sample, and
+        where there is one of a model that did not. NaN is left out.
 
         labels: int (n,), the given classes that they are about. fold: int (n,), whose model did not
         learn the sample.

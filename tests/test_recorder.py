@@ -16,10 +16,10 @@ import torch
 
 from labelaudit import Dataset, Recorder, Review, compute_scores, dynamics, evaluate, suspects
 from labelaudit.errors import LabelAuditError
-from labelaudit.learn import buffer
+from labelaudit.learn import buffer, recording
 from labelaudit.learn.recordings import recordings
 from labelaudit.noise import inject
-from labelaudit.runs import begin_run
+from labelaudit.runs import Run, begin_run
 from labelaudit.scores.probability import best_other, of_label, probabilities
 
 REPO = Path(__file__).resolve().parents[1]
@@ -338,17 +338,22 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
     recorder = Recorder(plain)
 
     def full(*_):
-        raise LabelAuditError("no space left on the disk")
+        raise LabelAuditError("no space left on the disk.")
 
     with monkeypatch.context() as patch:
         patch.setattr("labelaudit.runs.Run.append_dynamics", full)
         recorder.update([1], random_logits(0, 1))
         recorder.end_epoch()
-    assert "no space left" in messages(caplog)[0]
+        with pytest.raises(LabelAuditError, match="no space left"):
+            recorder.finish()
+    assert len(messages(caplog)) == 1
+    assert "no space left on the disk. It is tried again" in messages(caplog)[0]
     recorder.update([2], random_logits(0, 1))
     run = recorder.finish()
-    assert run.info["epochs"] == 1
-    assert run.info["notes"] == ["1 epochs that could not be stored were left out"]
+    assert (run.info["epochs"], run.info["notes"]) == (2, [])
+    assert np.isfinite(run.dynamics(np.array([1, 2])).margin).tolist() == [
+        [True, False], [False, True],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -410,6 +415,8 @@ def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
 def test_whole_epochs_of_a_killed_process_make_a_run(plain):
     code = """
 import os, signal, numpy as np, labelaudit
+from labelaudit.learn import recording
+recording.WRITE_SECONDS = 0
 recorder = labelaudit.Recorder(labelaudit.Dataset("plain"), run="mine")
 for _ in range(2):
     recorder.update(recorder.ids, np.eye(4, dtype="f")[recorder.ids % 4])
@@ -431,7 +438,8 @@ def test_resuming_where_there_is_nothing_begins(plain):
     assert recorder.finish().info["epochs"] == 1
 
 
-def test_a_notebook_may_begin_again_while_the_old_recorder_is_there(plain):
+def test_a_notebook_may_begin_again_while_the_old_recorder_is_there(plain, monkeypatch):
+    monkeypatch.setattr(recording, "WRITE_SECONDS", 0)
     old = Recorder(plain, run="mine")
     record(old, range(1))
     new = Recorder(plain, run="mine")
@@ -461,6 +469,35 @@ def test_later_epochs_are_forgotten_where_training_goes_back(plain):
     expected = [by_hand(random_logits(seed), labels)[0] for seed in (0, 7)]
     np.testing.assert_allclose(run.dynamics(ids).margin, expected, rtol=1e-5)
     assert [row["epoch"] for row in run.info["curves"]] == [1, 2]
+
+
+def test_what_begins_anew_knows_nothing_of_before(plain):
+    recorder = Recorder(plain)
+    record(recorder, range(2))
+    recorder.forget_after(0)
+    recorder.update([1], random_logits(3, 1), learned=False)
+    run = recorder.finish()
+    assert (run.info["epochs"], run.info["learned"], run.info["held_out"]) == (1, 0, 1)
+    assert next(run.logits())[0].tolist() == [1]
+    assert np.isfinite(run.dynamics(np.array([1, 2])).margin).tolist() == [[True, False]]
+
+
+def test_short_epochs_are_written_several_at_a_time(plain, monkeypatch):
+    table = []
+    append = Run.append_dynamics
+    monkeypatch.setattr(
+        Run, "append_dynamics", lambda self, *a: (table.append(sorted(set(a[0]))), append(self, *a))
+    )
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(recording.time, "monotonic", lambda: next(clock))  # 2 s from look to look
+    monkeypatch.setattr(recording, "WRITE_SECONDS", 9)
+    recorder = Recorder(plain)
+    record(recorder, range(6))
+    run = recorder.finish()
+    assert [epoch for some in table for epoch in some] == [1, 2, 3, 4, 5, 6]
+    assert table[0] == [1]  # what cannot be written shows at once
+    assert 2 < len(table) < 6
+    assert run.dynamics(plain.view().ids).margin.shape == (6, 40)
 
 
 def test_an_earlier_run_of_the_name_is_replaced_at_the_end(plain):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class Recorder:
         self._columns = _columns(self._frame, classes)
         self._told: Counter[str] = Counter()
         self._texts: dict[str, str] = {}
-        self._buffer, self._closed = Buffer(), False
+        self._buffer, self._closed, self._write_failed = Buffer(), False, False
         cut_short = recordings(self._frame, run) if resume else []
         if cut_short:
             self._recording = Recording.resumed(self._frame, cut_short[-1])
@@ -121,7 +122,10 @@ class Recorder:
             self._leave_out("batch", 1, "batches that could not be read", repr(error))
 
     def end_epoch(self) -> None:
-        """Store what came since the last call, as one epoch. Nothing came: no epoch."""
+        """Close an epoch of what came since the last call. Nothing came: no epoch.
+
+        It is on disk at once, or a few seconds later where epochs are shorter than that.
+        """
         if self._closed:
             return
         try:
@@ -131,11 +135,13 @@ class Recorder:
         if not self._gather():
             self._recording.forget_epoch()
             return
+        self._recording.end_epoch()
         try:
-            self._recording.end_epoch()
+            self._recording.write()
         except LabelAuditError as error:
-            self._leave_out("epoch", 1, "epochs that could not be stored", str(error))
-            self._recording.forget_epoch()
+            if not self._write_failed:
+                log.warning("recording: %s It is tried again after each epoch.", error)
+            self._write_failed = True
 
     def forget_after(self, epoch: int) -> None:
         """Forget the epochs after this one: for a training that goes on from an earlier checkpoint
@@ -143,33 +149,30 @@ class Recorder:
         self._buffer.empty()
         if self._rank == 0:
             self._recording.forget_after(epoch)
+        else:
+            self._recording.forget_epoch()
 
     def finish(self) -> Run | None:
         """Make a run of what was recorded, and return it; what came since `end_epoch` is an epoch.
 
         None, with a warning, where nothing was recorded, and on other ranks than 0. Raises
-        LabelAuditError where the run cannot be written; then `Recorder(..., resume=True).finish()`
-        does it, once that is mended.
+        LabelAuditError where the run cannot be written: mend that, and call it again.
         """
         if self._closed:
             return self._recording.run
         self.end_epoch()
-        self._closed = True
         recording = self._recording
-        try:
-            if self._rank != 0:
-                return None
-            if recording.run is None:
-                log.warning(
-                    "nothing was recorded of dataset %r, so there is no run: call "
-                    "recorder.update(ids, logits) in the training loop.", self._frame.store.name,
-                )  # fmt: skip
-                return None
-            run = recording.finish([f"{n:,} {self._texts[key]}" for key, n in self._told.items()])
+        if self._rank == 0 and recording.is_empty:
+            log.warning(
+                "nothing was recorded of dataset %r, so there is no run: call "
+                "recorder.update(ids, logits) in the training loop.", self._frame.store.name,
+            )  # fmt: skip
+        elif self._rank == 0:
+            recording.finish([f"{n:,} {self._texts[key]}" for key, n in self._told.items()])
             tag(self._frame, recording.predicted, PROCESSED)
-            return run
-        finally:
-            recording.close()
+        self._closed = True
+        recording.close()
+        return recording.run
 
     def __enter__(self) -> Recorder:
         return self
@@ -177,8 +180,10 @@ class Recorder:
     def __exit__(self, kind, *_) -> None:
         if kind is None:
             self.finish()
-        else:  # its whole epochs stay, for resume=True
+        elif not self._closed:  # its whole epochs stay, for resume=True
             self._closed = True
+            with suppress(LabelAuditError):  # what ended the block counts
+                self._recording.write(at_once=True)
             self._recording.close()
 
     # --- inside ---

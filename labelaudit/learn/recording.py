@@ -23,6 +23,9 @@ LEARNED, NOT_LEARNED = (
     2,
 )  # flags: there are logits of a model that learned the sample, or did not
 MARGIN, P_LABEL, OUT_MARGIN, OUT_P_LABEL = range(4)  # rows of the measures, as dynamics.MEASURES
+# A commit takes some 8 ms of a processor, a few per cent of the shortest epochs: these are written
+# several at a time. So a kill loses whole epochs of the last seconds at most.
+WRITE_SECONDS = 5
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -41,7 +44,8 @@ class Recording:
         self.medians: list[list[float | None]] = []
         self.run: Run | None = None  # begun when the first epoch ends
         self._lock, self._held = ExitStack(), False
-        self._started = time.monotonic()
+        self._started, self._written = time.monotonic(), -np.inf  # the first epoch at once
+        self._waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
         self._new_epoch()
 
     @property
@@ -107,36 +111,48 @@ class Recording:
         self.flags |= self.now
         self._new_epoch()
 
-    def end_epoch(self) -> bool:
-        """Store the epoch under way. False where nothing was recorded in it."""
+    def end_epoch(self) -> None:
+        """Close the epoch under way, if something was recorded in it."""
         if not self.now.any():
-            return False
-        self.begin()
+            return
         margin, p_label, out_margin, out_p_label = self.measures
         rows = np.flatnonzero(np.isfinite(margin) | np.isfinite(out_margin))
-        epoch = self.epochs + 1
-        some = (values[rows] for values in self.measures)
-        if len(rows):  # else all that came have no label
-            self.run.append_dynamics(epoch, self.ids[rows], self.labels[rows], *some)
         either = np.where(np.isnan(p_label), out_p_label, p_label)[rows]
         self.medians.append(class_medians(either, self.labels[rows], len(self.classes)))
         self.curves.append(
             {
-                "epoch": epoch,
+                "epoch": self.epochs + 1,
                 "loss": None,
                 "train_accuracy": _share_right(margin),
                 "validation_accuracy": _share_right(np.where(np.isnan(margin), out_margin, np.nan)),
                 "seconds": time.monotonic() - self._started,
             }
         )
+        self._waiting.append((self.epochs, rows, self.measures[:, rows]))
         self.forget_epoch()
+
+    def write(self, at_once: bool = False) -> None:
+        """Put on disk what waits, if it is time. Where that fails it goes on waiting."""
+        due = at_once or time.monotonic() - self._written >= WRITE_SECONDS
+        if not due or not self._waiting:
+            return
+        self.begin()
+        epoch = np.concatenate([np.full(len(rows), epoch) for epoch, rows, _ in self._waiting])
+        rows = np.concatenate([rows for _, rows, _ in self._waiting])
+        measures = np.concatenate([values for *_, values in self._waiting], axis=1)
+        if len(rows):  # else nothing that came has a label
+            self.run.append_dynamics(epoch, self.ids[rows], self.labels[rows], *measures)
+        self._waiting = []
         self._save()
-        return True
+        self._written = time.monotonic()
 
     def forget_after(self, epoch: int) -> None:
-        """Forget the epochs after this one; the last logits of each sample stay."""
+        """Forget the epochs after this one; the last logits of each sample stay, unless it is 0."""
+        self.write(at_once=True)
         del self.curves[epoch:], self.medians[epoch:]
         self._new_epoch()
+        if epoch == 0:
+            self.flags[:] = 0
         if self.run:
             self.begin()
             self.run.forget_dynamics_after(epoch)
@@ -148,7 +164,8 @@ class Recording:
             self.run = begin_run(self.frame, self.name)
         if not self._held:
             self._hold()
-            self.run.forget_dynamics_after(self.epochs)  # recorded, but killed before the file
+            written = self.epochs - len(self._waiting)
+            self.run.forget_dynamics_after(written)  # of a kill between table and file
 
     def _hold(self) -> None:
         try:
@@ -221,6 +238,7 @@ class Recording:
     def finish(self, notes: list[str]) -> Run:
         """Make it a run that counts. Each step can be done again: a kill between them loses
         nothing."""
+        self.write(at_once=True)
         self.begin()
         recorded = (self.flags > 0) & (self.labels != MISSING)
         learned = (self.flags & LEARNED) > 0
@@ -234,6 +252,10 @@ class Recording:
             other.abandon()
             other.recording.unlink(missing_ok=True)
         return self.run
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.flags.any()
 
     @property
     def predicted(self) -> np.ndarray:

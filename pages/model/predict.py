@@ -44,9 +44,15 @@ def scored(job: Job) -> None:
 
 
 kept = dataset.run(run)
+has_model = "config" in kept.info  # else it was a loop of one's own that LabelAudit watched
+if not has_model:
+    st.caption("This run was recorded in a training loop of your own. It has no model here.")
 if jobs.show(dataset.name, ["predict", "score"], scored) != jobs.ACTIVE:
     with st.container(horizontal=True):
-        if st.button(f"Predict with {run}", type="primary", icon=":material/play_arrow:"):
+        predict = has_model and st.button(
+            f"Predict with {run}", type="primary", icon=":material/play_arrow:"
+        )
+        if predict:
             chosen = None if split == "all samples" else split
             jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment)
         if kept.has_predictions() and st.button(
