@@ -21,6 +21,7 @@ bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/walkthrough.py
 	$(BIN)/python benchmarks/data_steps.py
 	$(BIN)/python benchmarks/review.py
+	$(BIN)/python benchmarks/recorder.py
 
 docs: .venv/.dev-installed
 	$(BIN)/python docs/api.py

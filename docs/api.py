@@ -37,7 +37,9 @@ GROUPS = {
     "Train and predict": [
         "train", "TrainConfig", "resume_training", "predict", "first_look", "load_model",
     ],
-    "Your own predictions, your own model": ["import_predictions", "predict_with"],
+    "Your own predictions, model or loop": [
+        "import_predictions", "predict_with", "Recorder", "TorchImageDataset",
+    ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
     "Review and apply": [
         "make_queue", "QueueFilter", "Review", "pending_decisions", "apply_verdicts",

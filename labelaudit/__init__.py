@@ -12,14 +12,14 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 __all__ = [
-    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Review", "Sample", "TrainConfig",
-    "View", "apply_patch", "apply_verdicts", "audit", "compute_scores", "delete_dataset",
-    "estimate_wrong", "evaluate", "export_dataset", "find_duplicates", "first_look",
-    "import_issues", "import_predictions", "inject_noise", "list_changes", "list_datasets",
-    "load_arrays", "load_dataset", "load_huggingface", "load_model", "make_queue",
-    "merge_patches", "pending_decisions", "plan_patch", "predict", "predict_with", "read_patch",
-    "restore_noise", "resume_audit", "resume_training", "return_to", "suspects", "train",
-    "write_labels", "write_patch", "write_report", "write_suspects",
+    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Recorder", "Review", "Sample",
+    "TorchImageDataset", "TrainConfig", "View", "apply_patch", "apply_verdicts", "audit",
+    "compute_scores", "delete_dataset", "estimate_wrong", "evaluate", "export_dataset",
+    "find_duplicates", "first_look", "import_issues", "import_predictions", "inject_noise",
+    "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_huggingface",
+    "load_model", "make_queue", "merge_patches", "pending_decisions", "plan_patch", "predict",
+    "predict_with", "read_patch", "restore_noise", "resume_audit", "resume_training", "return_to",
+    "suspects", "train", "write_labels", "write_patch", "write_report", "write_suspects",
 ]  # fmt: skip
 
 # Where each public name lives: "room" or "room:name there". They are imported when first used, so
@@ -29,8 +29,10 @@ _HOMES = {
     "Dataset": "dataset",
     "LabelAuditError": "errors",
     "QueueFilter": "review",
+    "Recorder": "learn.recorder",
     "Review": "review",
     "Sample": "sample",
+    "TorchImageDataset": "learn.torch_images",
     "TrainConfig": "learn.config",
     "View": "view",
     "apply_patch": "patch",

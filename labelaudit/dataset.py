@@ -97,8 +97,8 @@ class Dataset:
 
     @property
     def trained_runs(self) -> list[str]:
-        """Names of the runs that were trained here, oldest first: no first looks, and none of a
-        model that was trained elsewhere."""
+        """Names of the runs whose model was watched while it was trained, here or in a loop of the
+        user's own (see `Recorder`), oldest first: no first looks, no imported predictions."""
         return [run["name"] for run in self._frame.runs if not {FIRST_LOOK, BROUGHT} & run.keys()]
 
     @property

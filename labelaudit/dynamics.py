@@ -3,8 +3,9 @@ each epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ OUT_OF_SAMPLE = "out_"
 MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
 HELD_OUT = -1  # fold of a sample that no model learns
 EVERYONES = -2  # … of one that all models learn
+SETTLED_ROWS = 200_000  # read at once
 
 
 @dataclass(frozen=True)
@@ -33,24 +35,73 @@ class Dynamics:
 
 
 def append(
-    store: Store, table: str, epoch: int, ids: np.ndarray, labels: np.ndarray,
+    store: Store, table: str, epoch: int | np.ndarray, ids: np.ndarray, labels: np.ndarray,
     measures: Sequence[np.ndarray], fold: np.ndarray | None,
 ) -> None:  # fmt: skip
-    """Store one epoch. measures: float32 (n,) each, in the order of MEASURES, trailing ones may be
-    left out. fold: int (n,), None for a run without folds. Samples without a finite margin and
-    p(label) are left out."""
-    known = np.isfinite(measures[0]) & np.isfinite(measures[1])
+    """Store one epoch, or several: then epoch is int (n,). measures: float32 (n,) each, in the
+    order of MEASURES, trailing ones may be left out. fold: int (n,), None for a run without folds.
+    Samples without a finite margin and p(label), in-sample or out of it, are left out."""
+    finite = np.isfinite(np.stack(measures))
+    known = (finite[0::2] & finite[1::2]).any(axis=0)
     count = int(known.sum())
     some = [pa.array(values[known], pa.float32(), from_pandas=True) for values in measures]
     some += [pa.nulls(count, pa.float32())] * (len(MEASURES) - len(some))
     columns = [
         pa.array(ids[known], pa.int64()),
-        pa.array(np.full(count, epoch, np.int32)),
+        pa.array(np.broadcast_to(epoch, len(ids))[known], pa.int32()),
         pa.array(labels[known], pa.int32()),
         *some,
         pa.nulls(count, pa.int8()) if fold is None else pa.array(fold[known], pa.int8()),
     ]
     store.append(table, pa.table(columns, schema=schema.DYNAMICS), schema.DYNAMICS)
+
+
+def settle(
+    store: Store, table: str, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray
+) -> None:
+    """Bring epochs of different samples to blocks of the same ones, null where not recorded, so
+    that `read_some` finds a sample by its place. One commit.
+
+    ids, labels: int (n,), all samples that were recorded, sorted, and their given classes. learned:
+    bool (n,); a sample that no epoch learned has its margin and p(label) out of sample.
+    """
+    if not store.exists(table):
+        return
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        for epoch, rows in _epochs(store, table):
+            some = _arranged(ids, rows, np.zeros(len(rows), np.int64), 1)
+            inside = np.where(
+                learned,
+                (some.margin[0], some.p_label[0]),
+                (some.out_margin[0], some.out_p_label[0]),
+            )
+            measures = [*inside, some.out_margin[0], some.out_p_label[0]]
+            columns = [
+                pa.array(ids, pa.int64()),
+                pa.array(np.full(len(ids), epoch, np.int32)),
+                pa.array(labels, pa.int32()),
+                *(pa.array(values, pa.float32(), from_pandas=True) for values in measures),
+                pa.nulls(len(ids), pa.int8()),
+            ]
+            yield pa.record_batch(columns, schema=schema.DYNAMICS)
+
+    store.overwrite(table, blocks(), schema.DYNAMICS)
+
+
+def _epochs(store: Store, table: str) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each epoch, streamed: they were appended one epoch after the other."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in store.batches(table, ["id", "epoch", "label", *MEASURES], SETTLED_ROWS):
+        epoch = batch["epoch"].to_numpy()
+        edges = [0, *(np.flatnonzero(np.diff(epoch)) + 1).tolist(), len(batch)]
+        for start, end in pairwise(edges):
+            if waiting and waiting[-1]["epoch"][0].as_py() != epoch[start]:
+                yield waiting[0]["epoch"][0].as_py(), pa.Table.from_batches(waiting)
+                waiting = []
+            waiting.append(batch.slice(start, end - start))
+    if waiting:
+        yield waiting[0]["epoch"][0].as_py(), pa.Table.from_batches(waiting)
 
 
 def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ SHOWN_CLASSES = 20  # in an error's text
 BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
 FIRST_LOOK = "first_look"  # in what a run says of itself: it was made without training
 BROUGHT = "brought"  # … its predictions are those of a model that was not trained here
+RECORDED = "recorded"  # … the user's own loop trained its model, and LabelAudit watched
 
 
 def steadily(method: Callable):

@@ -11,7 +11,7 @@ from . import neighbours
 from .dataset import Dataset
 from .dynamics import MEASURES, OUT_OF_SAMPLE
 from .errors import LabelAuditError, StoppedError
-from .frame import MISSING
+from .frame import MISSING, RECORDED
 from .logit_scores import from_logits
 from .progress import ProgressCallback, StopCheck, ignore, never
 from .runs import Run
@@ -57,12 +57,12 @@ def compute_scores(
         # the model says nothing of a class that it had no sample of, only that this is another one
         told = np.where(_taught(kept, len(frame.classes))[labels], labels, MISSING)
     of_dynamics = [score for score in wanted if score.reads in MEASURES]
-    in_folds = kept.info.get("config", {}).get("folds", 1) > 1
+    in_folds = _judged_out_of_sample(kept)
     # How sure of itself a model is that was not trained here can only be fitted, whether it learned
     # these labels or not. (Digits with 20 and 5 % mistakes, linear model, forest and small net that
     # learned them: the suspicions add up to 0.95 to 1.03 times the wrong labels; treated as
     # in-sample runs of our own, to 0.00 to 0.55 times.)
-    out_of_sample = in_folds or "config" not in kept.info
+    out_of_sample = in_folds or not kept.has_model
     computed, suggestions = from_logits(kept, wanted, ids, told, out_of_sample, progress, stop)
     for score in wanted:
         if score.reads == "neighbours":
@@ -244,6 +244,13 @@ def _rankings(view: View) -> Iterator[tuple[str, np.ndarray]]:
         return
     for name in view.score_names():
         yield name, mistakes[predicted.sort_by(name, reverse=True).positions()]
+
+
+def _judged_out_of_sample(run: Run) -> bool:
+    """Whether each sample was also watched by a model that did not learn it."""
+    recorded = run.info.get(RECORDED)
+    folds = run.info.get("config", {}).get("folds", 1)
+    return recorded["out_of_sample"] if recorded else folds > 1
 
 
 def _taught(run: Run, classes: int) -> np.ndarray:

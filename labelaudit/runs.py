@@ -72,6 +72,11 @@ class Run:
         """Whether its predictions were brought from elsewhere: it has no model here."""
         return BROUGHT in self.info
 
+    @property
+    def has_model(self) -> bool:
+        """Whether it was trained here, so that its model can predict."""
+        return "config" in self.info
+
     def weights(self) -> bytes:
         """The model's weights in the safetensors format. Raises LabelAuditError for a run without a
         model."""
@@ -134,6 +139,11 @@ class Run:
         """
         made = re.sub(r"\D", "", self._made)
         return home.checkpoints(self._store.name) / f"{made}-{self.id}.safetensors"
+
+    @property
+    def recording(self) -> Path:
+        """Where a Recorder keeps what it has while the run is not finished, on this machine."""
+        return self.checkpoint.with_suffix(".recording")
 
     @property
     def marks(self) -> dict:
@@ -276,11 +286,12 @@ class Run:
     # --- training dynamics ---
 
     def append_dynamics(
-        self, epoch: int, ids: np.ndarray, labels: np.ndarray, *measures: np.ndarray,
+        self, epoch: int | np.ndarray, ids: np.ndarray, labels: np.ndarray, *measures: np.ndarray,
         fold: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        """Store one epoch of these samples, float32 (n,) each: margin and p(label) of a model that
-        learned the sample, and where there is one of a model that did not. NaN is left out.
+        """Store one epoch of these samples, or several in one commit: then epoch is int (n,), never
+        falling. float32 (n,) each: margin and p(label) of a model that learned the sample, and
+        where there is one of a model that did not. NaN is left out.
 
         labels: int (n,), the given classes that they are about. fold: int (n,), whose model did not
         learn the sample.
@@ -298,6 +309,11 @@ class Run:
         """Delete what was recorded of the epochs after this one."""
         with self._writing():
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
+
+    def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
+        """Bring epochs of different samples to blocks of the same ones: see `dynamics.settle`."""
+        with self._writing():
+            dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
 
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
         """What was recorded of these sorted ids, int64 (n,); None for a run without dynamics.

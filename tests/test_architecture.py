@@ -24,7 +24,7 @@ FLOORS = [
     ["dataset", "export"],
     ["duplicates", "predictions"],
     ["sources", "noise", "learn"],
-    ["logit_scores"],
+    ["callbacks", "logit_scores"],
     ["rank", "history", "insights", "issues"],
     ["evidence", "review"],
     ["controls", "estimate"],

@@ -45,6 +45,19 @@ def test_the_readme_names_every_command_and_room():
             assert room.name in readme, room.name
 
 
+def test_the_training_loop_of_the_docs_makes_a_run(home):
+    """Those of the frameworks are run in tests/extras."""
+    text = (REPO / "docs" / "training-loops.md").read_text()
+    begin, loop, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(begin + loop, {"__name__": "example"})
+    dataset = labelaudit.Dataset("digits")
+    info = dataset.run("mine").info
+    assert (info["epochs"], info["learned"], info["held_out"]) == (2, 1437, 360)
+    assert info["notes"] == []
+    labelaudit.compute_scores(dataset, names=["aum"])
+    assert len(labelaudit.suspects(dataset)) > 0
+
+
 def test_every_public_name_is_there_and_documented():
     for name in labelaudit.__all__:
         value = getattr(labelaudit, name)

@@ -97,8 +97,7 @@ def test_a_manifest_with_images_brings_everything_back(odd, tmp_path, suffix):
        st.sampled_from([".csv", ".jsonl", ".parquet"]))  # fmt: skip
 def test_any_label_comes_back(tmp_path_factory, names, suffix):
     from labelaudit.export.content import Content
-    from labelaudit.sources.class_list import parse_class_list
-    from labelaudit.sources.manifest import read_manifest
+    from labelaudit.sources.kinds import open_listing
 
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("any")
@@ -106,11 +105,9 @@ def test_any_label_comes_back(tmp_path_factory, names, suffix):
         rows = {"filepath": [f"/n/{i}.png" for i in range(len(names))], "label": names}
         dataset = create_dataset("any", rows, classes=sorted(set(names), reverse=True))
         write_labels(dataset.view(), folder / f"m{suffix}")
-        beside = folder / "m.classes.json"
-        known = parse_class_list(beside.read_bytes()) if beside.exists() else None
-        table = read_manifest((folder / f"m{suffix}").read_bytes(), f"m{suffix}", known is not None)
-        assert table["label"].to_pylist() == names
-        assert Content(dataset.view()).classes == (known or {"classes": sorted(names)})["classes"]
+        source = open_listing(folder / f"m{suffix}", None, None)
+        assert [row["label"] for row in source.rows()] == names
+        assert Content(dataset.view()).classes == source.classes
 
 
 def test_a_manifest_alone_says_that_images_are_missing(odd, tmp_path):

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from labelaudit import Dataset, Review, estimate_wrong, jobs, list_datasets, suspects
+from labelaudit import (
+    Dataset,
+    Recorder,
+    Review,
+    estimate_wrong,
+    jobs,
+    list_datasets,
+    suspects,
+)
 from labelaudit.auditing import take_first_look
 from labelaudit.scores import SCORES
 
@@ -175,6 +183,23 @@ def test_results_filter_and_page_through_all(audited):
     hardest = audited.view().sort_by("hardness", reverse=True).head(1)[0]
     assert f'title="id {hardest.id}\n' in html(no_error(app))
     assert len(app.dataframe[-1].value) == len(audited.run().score_names())  # the rehearsal
+
+
+def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
+    recorder = Recorder(digits, run="mine")
+    for _ in range(2):
+        recorder.update(digits.view().ids, np.random.default_rng(0).normal(size=(1797, 10)))
+        recorder.end_epoch()
+    recorder.finish()
+    app = no_error(open_page("model/train"))
+    assert app.dataframe[0].value[["run", "model", "epochs"]].values.tolist() == [
+        ["mine", "your own", 2]
+    ]
+    assert "Loss" not in texts(app)
+    app = no_error(open_page("model/predict"))
+    assert "recorded in a training loop of your own" in texts(app)
+    assert not [b for b in app.button if b.label.startswith("Predict with")]
+    assert button(app, "Only score again")
 
 
 def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(audited):

@@ -65,6 +65,13 @@ class Interrupt:
         return self.asked
 
 
+# What the commands of each module are for, in the order in which they are needed.
+SECTIONS = {
+    "data": "Data", "model": "Models", "brought": "Models", "suspects": "Suspects",
+    "patches": "Ways out", "export": "Ways out",
+}  # fmt: skip
+
+
 class Group(click.Group):
     """Turns LabelAudit's own errors into one line on stderr and exit code 1."""
 
@@ -75,11 +82,11 @@ class Group(click.Group):
             raise click.ClickException(str(error)) from error
 
     def sections(self) -> dict[str, list[str]]:
-        """Names of the commands by the module that has them, in the order of the source."""
-        found: dict[str, list[str]] = {}
+        """Names of the commands by what they are for, in the order of the source."""
+        found: dict[str, list[str]] = {section: [] for section in SECTIONS.values()}
         for name, command in self.commands.items():
             module = command.callback.__module__.rpartition(".")[2]
-            found.setdefault(f"{module.capitalize()} commands", []).append(name)
+            found[SECTIONS[module]].append(name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,7 +94,7 @@ class Group(click.Group):
         for section, names in self.sections().items():
             rows = [(name, self.commands[name].get_short_help_str(limit=100)) for name in names]
             with formatter.section(section):
-                formatter.write_dl(rows, col_max=14)
+                formatter.write_dl(rows, col_max=20)
 
 
 def example(text: str) -> dict:

@@ -34,7 +34,7 @@ def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Modul
 def newest_run(dataset: Dataset, name: str | None = None) -> Run:
     """The run of this name; without one, the one that was trained last."""
     if name is None:
-        names = dataset.trained_runs
+        names = [name for name in dataset.trained_runs if dataset.run(name).has_model]
         if not names:
             raise LabelAuditError(f"dataset {dataset.name!r} has no trained run yet: train first.")
         name = names[-1]

@@ -29,17 +29,21 @@ SHOWN_TIMES = 3  # precision is drawn up to so many times the number of mistakes
 
 
 def learning_curves(rows: list[dict]) -> None:
-    """Loss, and accuracy on learned and held-out samples, by epoch."""
+    """Loss, where it is known, and accuracy on learned and held-out samples, by epoch."""
     table = pd.DataFrame(rows)
     accuracy = table.melt(
         "epoch", ["train_accuracy", "validation_accuracy"], "samples", "accuracy"
     ).replace({"train_accuracy": "learned", "validation_accuracy": "held out"})
+    accuracy = accuracy.dropna(subset="accuracy")
     left, right = st.columns(2)
     epoch = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
-    with left:
-        st.markdown("**Loss**")
-        chart = alt.Chart(table).mark_line(point={"color": ACCENT}, color=ACCENT)
-        _draw(chart.encode(epoch, alt.Y("loss:Q", title=None), tooltip=["epoch", "loss"]))
+    if table["loss"].notna().any():
+        with left:
+            st.markdown("**Loss**")
+            chart = alt.Chart(table).mark_line(point={"color": ACCENT}, color=ACCENT)
+            _draw(chart.encode(epoch, alt.Y("loss:Q", title=None), tooltip=["epoch", "loss"]))
+    else:
+        right = left
     with right:
         st.markdown("**Accuracy against the given labels**")
         chart = alt.Chart(accuracy)

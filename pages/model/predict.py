@@ -25,7 +25,7 @@ with st.sidebar:
     st.markdown("**Predictions**")
     run = st.selectbox("Run", runs, key="predict-run")
     kept = dataset.run(run)
-    if not kept.is_brought:
+    if kept.has_model:
         splits = list(dataset.info["splits"])
         split = st.selectbox("Of", ["all samples", *splits]) if splits else "all samples"
         augment = st.checkbox(
@@ -48,17 +48,18 @@ def scored(job: Job) -> None:
 
 
 active = jobs.show(dataset.name, ["predict", "score", "import"], scored) == jobs.ACTIVE
-if kept.is_brought:
-    st.caption(" ".join([f"{run} is a model of your own.", *kept.info["notes"]]))
+if not kept.has_model:
+    whose = "a model of your own" if kept.is_brought else "recorded in a training loop of your own"
+    st.caption(" ".join([f"{run} is {whose}.", *kept.info["notes"]]))
 if not active:
     with st.container(horizontal=True):
-        if not kept.is_brought and st.button(
+        if kept.has_model and st.button(
             f"Predict with {run}", type="primary", icon=":material/play_arrow:"
         ):
             chosen = None if split == "all samples" else split
             jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment)
         if kept.has_predictions() and st.button(
-            "Score again" if kept.is_brought else "Only score again", icon=":material/calculate:",
+            "Only score again" if kept.has_model else "Score again", icon=":material/calculate:",
             help="Computes the scores from the predictions that are there, for labels that were "
             "changed since.",
         ):  # fmt: skip

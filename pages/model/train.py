@@ -96,8 +96,8 @@ st.dataframe(
     pd.DataFrame(
         {
             "run": info["name"],
-            "model": info["config"]["model"],
-            "image size": info["image_size"],
+            "model": info["config"]["model"] if "config" in info else "your own",
+            "image size": info.get("image_size"),
             "epochs": info["epochs"],
             "learned from": info["learned"],
             "validation accuracy": info["validation_accuracy"],
@@ -119,6 +119,7 @@ for note in curves["notes"]:
     st.caption(note)
 if curves["curves"]:
     charts.learning_curves(curves["curves"])
+if "config" in curves:
     half = curves["config"]["leave_out_after"] * curves["config"]["epochs"]
     if curves["epochs"] > half + 1:
         st.caption(

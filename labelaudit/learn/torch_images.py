@@ -1,0 +1,133 @@
+"""A dataset's images for torch's DataLoader, each with its label and its id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..dataset import Dataset
+from ..errors import LabelAuditError
+from ..frame import Frame
+from ..pictures import UnreadableImageError, decode, to_rgb
+from ..store import Store
+from ..view import View
+
+READ_ROWS = 256  # images read at once where all are gone through
+
+
+class TorchImageDataset(torch.utils.data.Dataset):
+    """The samples of a dataset or view, in its order: `(image, label, id)` of each.
+
+    image: a PIL image, RGB, upright; what `transform` makes of it, if one is given. label: int, an
+    index into `classes`; -1 for a sample without a label (leave these out with
+    `view.match(label=dataset.classes)`). id: int, for `Recorder.update`.
+
+    `ids`, int64 (n,), `labels`, int64 (n,), and `classes` are as they were when it was made.
+
+    It can be pickled, and works in DataLoader workers, forked or spawned: each process opens the
+    dataset for itself. Batches are read at once (`__getitems__`). LanceDB calls forking
+    experimental, and warns of it: `multiprocessing_context="forkserver"` or "spawn" is the safer
+    choice, with `persistent_workers=True`.
+    """
+
+    def __init__(
+        self,
+        target: Dataset | View,
+        transform: Callable[[Image.Image], object] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> None:
+        """image_size: pixels (height and width, or both) that images are resized to before
+        `transform`; None leaves them as they are.
+        keys: names for image, label and id, such as ("pixel_values", "labels", "id"), where a
+        training wants a dict of each sample and not a tuple.
+        Raises LabelAuditError for an image size or keys that are none; reading, for an image that
+        is not there any more.
+        """
+        view = target.view() if isinstance(target, Dataset) else target
+        with view.store.steady():
+            at = view.positions()
+            self.ids = view.frame.ids[at]
+            self.labels = view.frame.label[at].astype(np.int64)
+            self.classes = list(view.frame.classes)
+        self.transform, self.keys = transform, _keys(keys)
+        self._size = _size(image_size)
+        self._name, self._uri = view.store.name, view.store.uri
+        self._opened: tuple[int, Frame] | None = (os.getpid(), view.frame)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"TorchImageDataset({self._name!r}: {len(self):,} samples)"
+
+    def __iter__(self) -> Iterator:
+        for start in range(0, len(self), READ_ROWS):  # one by one would take ten times as long
+            yield from self.__getitems__(range(start, min(start + READ_ROWS, len(self))))
+
+    def __getitem__(self, index: int):
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list:
+        """Several samples by their places, which torch's DataLoader asks for batch by batch."""
+        at = np.asarray(indices, np.int64)
+        bad = at[(at < -len(self)) | (at >= len(self))]
+        if len(bad):  # an IndexError is what ends a plain `for`
+            raise IndexError(f"sample {bad[0]} of {len(self)}")
+        frame, ids, labels = self._frame(), self.ids[at], self.labels[at]
+        rows = frame.take("samples", frame.positions(ids), ["filepath", "image"])
+        told = zip(*(rows[name].to_pylist() for name in ("filepath", "image")), strict=True)
+        return [
+            self._sample(self._image(path, data), label, sample_id)
+            for (path, data), label, sample_id in zip(
+                told, labels.tolist(), ids.tolist(), strict=True
+            )
+        ]
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_opened": None}
+
+    def _frame(self) -> Frame:
+        """The dataset, opened by this process: LanceDB's connections do not outlive a fork."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), Frame(Store(self._name, self._uri))
+        return self._opened[1]
+
+    def _image(self, path: str, data: bytes | None):
+        try:
+            image = to_rgb(decode(path, data, draft=self._size and max(self._size)))
+        except UnreadableImageError as error:
+            raise LabelAuditError(
+                f"image {path} cannot be read any more ({error}): put it back, or load the dataset "
+                "again without it."
+            ) from error
+        if self._size and image.size != self._size:
+            image = image.resize(self._size, Image.Resampling.BILINEAR)
+        return image if self.transform is None else self.transform(image)
+
+    def _sample(self, *values):
+        return dict(zip(self.keys, values, strict=True)) if self.keys else values
+
+
+def _keys(keys: Sequence[str] | None) -> tuple[str, ...] | None:
+    if keys is None:
+        return None
+    if isinstance(keys, str) or len(set(keys)) != 3 or len(keys) != 3:
+        raise LabelAuditError(
+            f'keys={keys!r}: give three names, as in ("pixel_values", "labels", "id").'
+        )
+    return tuple(keys)
+
+
+def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """As Pillow has it: width and height."""
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
+        raise LabelAuditError(f"image_size={size!r}: give pixels, such as 224 or (224, 320).")
+    return width, height
