@@ -311,7 +311,8 @@ class Run:
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
 
     def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
-        """Bring epochs of different samples to blocks of the same ones: see `dynamics.settle`."""
+        """Bring epochs of different samples to blocks of the same ones, int (n,) each: see
+        `dynamics.settle`."""
         with self._writing():
             dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
 

@@ -39,6 +39,7 @@ class Exported:
     dry_run: bool = False
 
     def to_dict(self) -> dict:
+        """Plain values, for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -48,6 +48,8 @@ def write_labels(
     paths: "auto" makes those relative that lie below the manifest's folder, "relative" and
     "absolute" all. images: images that are kept inside the dataset have no file; write them into
     `<name>-images` beside the manifest, which without them cannot be loaded back.
+    A stop raises StoppedError, and LabelAuditError whatever `export_dataset` refuses; then nothing
+    is written.
     """
     from . import export_dataset  # which has this module in its list
 

@@ -73,7 +73,9 @@ def predict_with(
     or "uint8" (as it is).
     device: of a torch model; "auto" leaves a module where it is.
 
-    The images are streamed; one commit. A stop raises StoppedError, and nothing changes.
+    The images are streamed; one commit. A stop raises StoppedError, and nothing changes. Raises
+    LabelAuditError for a model that cannot be asked, classes that do not fit, and answers that are
+    neither logits nor probabilities of them.
     """
     started = time.monotonic()
     check_kind(kind)

@@ -53,7 +53,7 @@ class Unfit:
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """What a patch would do to a dataset. Ids are sorted, int64."""
+    """What a patch would do to a dataset. Arrays (n,); ids are sorted, int64."""
 
     relabel: np.ndarray
     before: np.ndarray  # int32, class indices of `relabel` now
@@ -92,6 +92,7 @@ def plan_patch(
     the same pixels; else by its pixels, anywhere. trust: "path", where images were resized or
     compressed anew, so that their path must be enough; "id", where neither is found. read: how many
     images may be opened for it at most; None: all that are needed, once, for they are remembered.
+    A stop raises StoppedError; a patch that is malformed LabelAuditError.
     """
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     for word in trust:
@@ -125,7 +126,8 @@ def apply_patch(
     Applying again changes nothing. `labelaudit.return_to` takes it back. add_classes: add to the
     dataset the classes that it lacks; else such a patch is refused. who: goes into the history; by
     default the names in the patch. shown: what somebody agreed to; where it is not that any more,
-    nothing is done: LabelAuditError.
+    nothing is done: LabelAuditError. A stop while images are read raises StoppedError; what it
+    does then is done whole.
     """
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     plan = shown or plan_patch(dataset, patch, trust, progress=progress, stop=stop)

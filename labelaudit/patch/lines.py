@@ -77,6 +77,7 @@ class Change:
         return (self.file is None, self.file or "", self.pixels or "", self.id or 0)
 
     def to_line(self) -> str:
+        """As it stands in a patch file, without the line's end."""
         values = {name: getattr(self, name) for name in ("file", "before", "change", "after")}
         if self.file is None:
             del values["file"]

@@ -34,7 +34,7 @@ def write_patch(
 ) -> Patch:
     """Write what `make_patch` gives to a file, by convention `….labels.jsonl`. Returns the patch.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all: also where a stop raises StoppedError.
     """
     patch = make_patch(dataset, source=source, reviewer=reviewer, progress=progress, stop=stop)
     patch.write(path)

@@ -35,6 +35,7 @@ def merge_patches(
     A sample is the same where file and pixels are, or only the pixels where no patch has two such
     samples: copies of a dataset may lie in other folders. Wanting the same of other labels before
     is a conflict: the patches are then of different datasets, or one is older.
+    Raises LabelAuditError for fewer than two patches, one given twice, or one that is malformed.
     """
     names = [path.name if isinstance(path, Patch) else str(path) for path in paths]
     if len(paths) < 2 or len(set(names)) < len(names):

@@ -130,7 +130,8 @@ def load_huggingface(
     image, label: its columns; where there are none of these names, the only Image and ClassLabel
     columns are taken. The names of a ClassLabel are the classes, in their order; -1 and None are no
     label. Keys of a DatasetDict become splits. Images that lie in files are referenced there, all
-    others copied as they are encoded; the rows are read one by one. Raises LabelAuditError.
+    others copied as they are encoded; the rows are read one by one. A stop
+    raises StoppedError; then, and where it raises LabelAuditError, nothing is made.
     """
     source = huggingface.open_object(data, image, label)
     return _make(name, source, overwrite, progress, stop)
