@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit import load_arrays, load_dataset
+from labelaudit import home, list_datasets, load_arrays, load_dataset, pictures
 from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.sources import source as source_room
 from labelaudit.sources.tree import read_tree
 
 
@@ -346,3 +348,45 @@ def test_manifests_of_the_wrong_shape_are_said(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(LabelAuditError, match=says):
         load_dataset("m", path)
+
+
+def test_a_load_that_was_stopped_goes_on_where_it_was(tmp_path, picture, monkeypatch):
+    for i in range(40):
+        picture(tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png", seed=i)
+    (tmp_path / "pets/a/99.png").write_bytes(b"no image")
+    monkeypatch.setattr(source_room, "CHECK_ROWS", 10)
+    opened = []
+
+    def decode(path, *more, **options):
+        opened.append(Path(path).name)
+        return pictures.decode(path, *more, **options)
+
+    monkeypatch.setattr(source_room, "decode", decode)
+    asked = iter([False, False, True])
+    with pytest.raises(StoppedError, match="need not be checked again"):
+        load_dataset("pets", tmp_path / "pets", stop=lambda: next(asked))
+    assert len(opened) == 20
+    assert list_datasets() == []
+    picture(tmp_path / "pets/a/00.png", seed=77, size=(30, 20))  # changed since
+    opened.clear()
+    dataset = load_dataset("pets", tmp_path / "pets")
+    assert len(opened) == 41 - 20 + 1
+    assert dataset.info["skipped"]["count"] == 1
+    table = dataset.view().to_pandas()
+    widths = dataset.view().frame.number("samples", "width", -1)
+    assert len(table) == 40
+    assert sorted(widths)[-1] == 30
+    assert sorted(widths)[:-1] == [12] * 39
+    assert not list((home.local_home() / "checks").glob("*"))  # done: nothing is left
+
+
+def test_a_damaged_memory_of_a_load_is_no_obstacle(tmp_path, picture, monkeypatch):
+    for i in range(4):
+        picture(tmp_path / "pets" / "ab"[i % 2] / f"{i}.png", seed=i)
+    monkeypatch.setattr(source_room, "CHECK_ROWS", 2)
+    asked = iter([False, True])
+    with pytest.raises(StoppedError):
+        load_dataset("pets", tmp_path / "pets", stop=lambda: next(asked))
+    (kept,) = (home.local_home() / "checks").glob("*")
+    kept.write_bytes(b"rubbish" * 1000)
+    assert len(load_dataset("pets", tmp_path / "pets")) == 4

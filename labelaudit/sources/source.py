@@ -14,6 +14,7 @@ from ..errors import StoppedError
 from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
+from .checked import Checked, Finding, Stat
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
@@ -57,23 +58,47 @@ class Source:
 
     def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
         """Batches of intake.INPUT."""
-        rows = iter(self.rows())
+        rows, seen = iter(self.rows()), Checked(self.description)
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
             while True:
                 count, group = self._next(rows)
                 if not count:
-                    return
+                    break
                 if stop():
-                    raise StoppedError(f"reading {self.description} was stopped: nothing is kept.")
+                    seen.write()
+                    raise StoppedError(
+                        f"reading {self.description} was stopped: there is no new dataset, but "
+                        "what was checked need not be checked again."
+                    )
                 if self.check:
-                    faults = list(pool.map(inspect_image, group))
-                    for row, why in zip(group, faults, strict=True):
-                        if why:
-                            self.skipped.add(row["filepath"], why)
-                    group = [row for row, why in zip(group, faults, strict=True) if not why]
+                    group = self._whole(group, seen, pool)
                 meter.advance(count)
                 if group:
                     yield pa.RecordBatch.from_pylist(group, schema=INPUT)
+        seen.forget()
+
+    def _whole(self, group: list[Row], seen: Checked, pool: ThreadPoolExecutor) -> list[Row]:
+        """Those of these rows whose image is whole, with its size."""
+        on_disk = [row for row in group if row.get("image") is None]
+        stats = list(pool.map(_stat, on_disk))
+        known = seen.known([row["filepath"] for row in on_disk], stats)
+        findings: dict[int, Finding] = {
+            id(row): finding for row, finding in zip(on_disk, known, strict=True) if finding
+        }
+        new = [row for row in group if id(row) not in findings]
+        findings |= zip(map(id, new), pool.map(inspect_image, new), strict=True)
+        for row, stat, before in zip(on_disk, stats, known, strict=True):
+            if stat is not None and before is None:
+                seen.add(row["filepath"], stat, findings[id(row)])
+        seen.keep()
+        whole = []
+        for row in group:
+            row["width"], row["height"], why = findings[id(row)]
+            if why:
+                self.skipped.add(row["filepath"], why)
+            else:
+                whole.append(row)
+        return whole
 
     def _next(self, rows: Iterator[Row]) -> tuple[int, list[Row]]:
         """How many rows were taken, and those of them that could be; limited in rows and bytes."""
@@ -96,14 +121,21 @@ class Source:
         return True
 
 
-def inspect_image(row: Row) -> str | None:
-    """Decode a row's image to see that it is whole; set its size, or return what is wrong."""
+def inspect_image(row: Row) -> Finding:
+    """Decode a row's image to see that it is whole: its width and height, or what is wrong."""
     try:
         image = decode(row["filepath"], row.get("image"), draft=CHECK_SIZE)
     except UnreadableImageError as error:
-        return str(error)
-    row["width"], row["height"] = image.info["full_size"]
-    return None
+        return None, None, str(error)
+    return *image.info["full_size"], None
+
+
+def _stat(row: Row) -> Stat | None:
+    try:
+        found = os.stat(row["filepath"])
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def is_image_name(path: str) -> bool:
