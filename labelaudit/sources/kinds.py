@@ -103,23 +103,25 @@ FOLDERS: list[FolderKind] = [
     ),
 ]  # fmt: skip
 
-# How a path is recognised: a test, and what opens it with (path, root, label). First match wins.
+# How a path is recognised: a test, and what opens it with (path, root, label, within). First match
+# wins.
 KINDS: list[tuple[Callable[[Path], bool], Callable[..., Source]]] = [
-    (Path.is_dir, lambda path, root, label: open_folder(Folder(path), label)),
+    (Path.is_dir, lambda path, root, label, within: open_folder(Folder(path, within), label)),
     (
         lambda path: path.suffix.lower() == ".zip",
-        lambda path, root, label: open_folder(Archive(path), label),
+        lambda path, root, label, within: open_folder(Archive(path), label),
     ),
     (
         lambda path: path.suffix.lower() in manifest.SUFFIXES,
-        lambda path, root, label: open_listing(path, root, label),
+        lambda path, root, label, within: open_listing(path, root, label),
     ),
 ]
 
 
 def open_listing(path: Path, root: Path | None, label: str | None) -> Source:
     """A file that lists images. root: what its paths are relative to, by default its folder."""
-    listing = Listing(str(path), path.read_bytes, Folder(root or path.parent))
+    folder = Folder(path.parent)
+    listing = Listing(str(path), lambda: folder.open(path.name), Folder(root or path.parent))
     kind = _kind(listing)
     if kind is None:
         raise LabelAuditError(_unknown(listing))
@@ -205,7 +207,7 @@ def _levels(files: Files) -> list[list[Listing]]:
 def _listing(files: Files, name: str, split: str | None) -> Listing:
     base = str(PurePosixPath(name).parent)
     return Listing(
-        files.called(name), lambda: files.read(name), files, "" if base == "." else base, split
+        files.called(name), lambda: files.open(name), files, "" if base == "." else base, split
     )
 
 

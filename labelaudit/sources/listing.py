@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import IO, Protocol
 
 import pyarrow as pa
 
@@ -16,6 +17,10 @@ from .files import Files
 from .source import Row, Source
 
 SAY_LABEL = "label=… in Python, --label on the command line, Label column in the app"
+
+# A file that is no table is held in memory, at ten times its size.
+MAX_BYTES = 256 << 20
+HEAD_BYTES = 1 << 20  # what is looked at to see what a file is
 
 COLUMNS = pa.schema(
     [
@@ -28,12 +33,20 @@ COLUMNS = pa.schema(
 )
 
 
+class Rows(Protocol):
+    """Rows as COLUMNS, that can be gone through more than once: a table, or a file's."""
+
+    def __len__(self) -> int: ...
+
+    def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]: ...
+
+
 @dataclass
 class Listing:
     """A file that may list images. Its paths are relative to the folder `base` of `files`."""
 
     name: str  # what errors call it
-    data: Callable[[], bytes]
+    open: Callable[[], IO[bytes]]
     files: Files
     base: str = ""
     split: str | None = None  # of the split's folder that it lies in
@@ -43,8 +56,28 @@ class Listing:
         return PurePosixPath(self.name).suffix.lower()
 
     @cached_property
+    def head(self) -> bytes:
+        """Its first bytes."""
+        with self.open() as file:
+            return self._read(file, HEAD_BYTES)
+
+    @cached_property
     def content(self) -> bytes:
-        return self.data()
+        """All of it. Raises LabelAuditError where that is more than fits into memory."""
+        with self.open() as file:
+            data = self._read(file, MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise LabelAuditError(
+                f"{self.name} is larger than {MAX_BYTES >> 20} MiB: write it as CSV or Parquet "
+                "with filepath and label, which are read piece by piece."
+            )
+        return data
+
+    def _read(self, file: IO[bytes], size: int) -> bytes:
+        try:
+            return file.read(size)
+        except Exception as error:  # zip readers raise many kinds on broken members
+            raise LabelAuditError(f"{self.name} cannot be read: {error}.") from error
 
     @cached_property
     def json(self):
@@ -69,6 +102,7 @@ class Listing:
 
     def forget(self) -> None:
         """What was read of it: it may be large, and is needed once."""
+        self.__dict__.pop("head", None)
         self.__dict__.pop("content", None)
         self.__dict__.pop("json", None)
 
@@ -81,7 +115,7 @@ class Listing:
 class Listed:
     """What a listing says. `places`: where a file that it names may lie, likeliest first."""
 
-    table: pa.Table  # as COLUMNS
+    table: Rows
     classes: list[str]  # in the order of their indices
     left_out: Sequence[tuple[str, str]] = ()  # (image, why)
     places: Callable[[str], Sequence[str]] = lambda name: (name,)
@@ -105,7 +139,9 @@ def listing_source(title: str, listings: Sequence[tuple[Listing, Listed]]) -> So
                 for row in batch.to_pylist():
                     row["filepath"] = path = _find(listing, content, row["filepath"])
                     row["split"] = row["split"] or listing.split
-                    if not content.repeats and path in content._seen:
+                    if content.repeats:
+                        yield row
+                    elif path in content._seen:
                         source.skipped.add(path, "is listed twice: its first label is taken")
                     else:
                         content._seen.add(path)

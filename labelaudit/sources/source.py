@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +14,7 @@ from ..errors import StoppedError
 from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
+from ..roots import is_inside
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
@@ -45,6 +46,7 @@ class Source:
 
     rows() yields samples as mappings; where `check` is set their images are opened, sized, and
     left out if broken. `load`, where there is one, fetches the bytes of an image by its row.
+    `within`: resolved folders that files must lie in, links followed; by default any.
     """
 
     description: str
@@ -54,6 +56,7 @@ class Source:
     check: bool = True
     load: Callable[[Row], bytes] | None = None
     skipped: Skipped = field(default_factory=Skipped)
+    within: Sequence[str] | None = None
 
     def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
         """Batches of intake.INPUT."""
@@ -80,12 +83,24 @@ class Source:
         count, size, group = 0, 0, []
         for row in islice(rows, CHECK_ROWS):
             count += 1
-            if self.load is None or self._loaded(row):
+            if self._may_be_read(row) and (self.load is None or self._loaded(row)):
                 group.append(row)
                 size += len(row.get("image") or b"")
             if size > CHECK_BYTES:
                 break
         return count, group
+
+    def _may_be_read(self, row: Row) -> bool:
+        """Files of an archive or of memory may; others where they lie within the folders."""
+        if self.within is None or self.load is not None:
+            return True
+        path = row.get("filepath") or ""
+        if row.get("image") is not None and "://" not in path:
+            return True
+        if is_inside(path, self.within):
+            return True
+        self.skipped.add(path, "lies outside of the folders that may be used here")
+        return False
 
     def _loaded(self, row: Row) -> bool:
         try:
