@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -26,6 +28,11 @@ MAX_PIXELS = 160_000_000
 LARGE_PIXELS = 25_000_000  # of larger ones, two are decoded at once, however many ask
 MAX_PROFILE = 1 << 20  # bytes of a colour profile that is kept; real ones have a few thousand
 _few_large = BoundedSemaphore(2)
+_EMPTY = "the file is empty"
+
+# Said to a terminal where nobody can do anything about it: size is checked here, EXIF is optional.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 _KEPT = ("transparency", "icc_profile", "dpi")  # of what a file says beside its pixels
 _TURNS = {
@@ -35,7 +42,7 @@ _TURNS = {
 }  # fmt: skip
 # What Pillow says of hostile files, in words that help whoever has the file.
 _WORDS = (
-    (r"MAX_TEXT_(CHUNK|MEMORY)", "its text metadata is too large: save it without"),
+    (r"MAX_TEXT_(CHUNK|MEMORY)", "its metadata is too large: save it without"),
     (r"truncated|unexpected end|EOF|not enough|unpack requires|buffer overrun", "it is truncated"),
 )
 
@@ -51,6 +58,8 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
     `info["full_size"]` has the width and height of the whole image, upright. Of an animation it is
     the first frame.
     """
+    if data == b"":
+        raise UnreadableImageError(_EMPTY)
     try:
         with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
             full_size = image.size
@@ -74,7 +83,8 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
     except MemoryError as error:
         raise UnreadableImageError("it takes more memory than there is") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
-        raise UnreadableImageError(_reason(error)) from error
+        empty = data is None and os.path.exists(path) and not os.path.getsize(path)
+        raise UnreadableImageError(_EMPTY if empty else _reason(error)) from error
 
 
 def _check_size(width: int, height: int) -> None:
@@ -107,7 +117,7 @@ def _turned(image: Image.Image, turn: int) -> Image.Image:
 def _reason(error: Exception) -> str:
     words = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error)).strip()
     if isinstance(error, UnidentifiedImageError):
-        return "cannot identify image file"
+        return "cannot identify image: it is none, or its header is broken"
     return next(
         (said for pattern, said in _WORDS if re.search(pattern, words)),
         words or f"it is broken ({type(error).__name__})",

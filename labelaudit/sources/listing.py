@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,27 @@ COLUMNS = pa.schema(
         ("tags", pa.list_(pa.string())),
     ]
 )
+
+
+ERROR_LENGTH = 300  # characters of a reader's own words, which may hold the whole row
+_WORDS = (  # what readers say, and what it means to whoever has the file
+    (r"straddling object", "a row is too long, or a quote is never closed"),
+    (r"Row #(\d+): Expected (\d+) columns, got (\d+)", r"line \1 has \3 cells, and the header \2; "
+     "mend the line, or close a quote"),
+    (r"invalid UTF8|codec can't decode|invalid start byte", "it is not UTF-8; save it as UTF-8"),
+    (r"surrogates not allowed", "it holds half a character (a lone surrogate); write it again"),
+    (r"recursion depth", "it is nested too deeply"),
+    (r"integer string conversion", "a number has thousands of digits"),
+)  # fmt: skip
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    text = " ".join(str(error).split())
+    for pattern, words in _WORDS:
+        if match := re.search(pattern, text):
+            return match.expand(words)
+    return text[:ERROR_LENGTH].rstrip(". ") or type(error).__name__
 
 
 class Rows(Protocol):
@@ -97,7 +119,7 @@ class Listing:
             return [json.loads(line) for line in text.split("\n") if line.strip()]
         except (ValueError, RecursionError) as error:
             raise LabelAuditError(
-                f"{self.name} cannot be read as {self.suffix[1:]}: {error}."
+                f"{self.name} cannot be read as {self.suffix[1:]}: {reason(error)}."
             ) from error
 
     def forget(self) -> None:

@@ -18,7 +18,7 @@ from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
-from .listing import COLUMNS, SAY_LABEL, Listed, Listing
+from .listing import COLUMNS, ERROR_LENGTH, SAY_LABEL, Listed, Listing, reason
 from .source import classes_of
 
 SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
@@ -29,8 +29,8 @@ TABLES = (".csv", ".tsv", ".parquet")  # are read piece by piece
 BATCH_ROWS = 50_000
 ROW_BYTES = 4 << 20  # a CSV is read in blocks of so many, and none of its rows is longer
 MAX_ROWS = 50_000_000  # a Parquet file of a few bytes may say that it has any number
+_WHOLE = r"^-?\d{1,18}(\.0*)?$"
 MAX_CLASSES = 1_000_000  # more are no labels but, say, the ids
-ERROR_LENGTH = 300  # characters of a reader's own words, which may hold the whole row
 
 
 def is_manifest(listing: Listing) -> bool:
@@ -83,6 +83,9 @@ class _Table:
     def check(self) -> list[str]:
         """Read all of it. Returns the classes; raises LabelAuditError that names the row."""
         self._check_names(self._names())
+        if self._listing.suffix == ".parquet":  # as it says; what it holds is counted, too
+            with _told(self._listing), _parquet(self._listing) as file:
+                self._check_rows(file.metadata.num_rows)
         labels: set[str | None] = set()
         ids: list[np.ndarray] = []
         for batch in self.to_batches(BATCH_ROWS):
@@ -95,15 +98,18 @@ class _Table:
             if batch["id"].null_count < len(batch):
                 ids.append(batch["id"].to_numpy())
             self._rows += len(batch)
-            if self._rows > MAX_ROWS:
-                raise LabelAuditError(
-                    f"{self.name} has more than {MAX_ROWS:,} rows: split it into several."
-                )
+            self._check_rows(self._rows)
         if not self._rows:
             raise LabelAuditError(f"{self.name} has no rows: give one a line for each image.")
         if ids:
             _check_unique(np.concatenate(ids), self.name)
         return classes_of(labels)
+
+    def _check_rows(self, rows: int) -> None:
+        if rows > MAX_ROWS:
+            raise LabelAuditError(
+                f"{self.name} has more than {MAX_ROWS:,} rows: split it into several."
+            )
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         first = 0
@@ -200,12 +206,8 @@ def _told(listing: Listing) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, ValueError, OSError, EOFError, zlib.error) as error:
-        words = " ".join(str(error).split())
-        if "straddling object" in words:
-            words = f"a row is longer than {ROW_BYTES >> 20} MiB, or a quote is never closed"
         raise LabelAuditError(
-            f"{listing.name} cannot be read as {listing.suffix[1:]}: "
-            f"{words[:ERROR_LENGTH].rstrip('.')}."
+            f"{listing.name} cannot be read as {listing.suffix[1:]}: {reason(error)}."
         ) from error
 
 
@@ -220,7 +222,8 @@ def _csv(listing: Listing, file: IO[bytes], types: dict | None = None) -> csv.CS
     encoding, delimiter = _dialect(listing.head)
     return csv.open_csv(
         file,
-        read_options=csv.ReadOptions(block_size=ROW_BYTES, encoding=encoding),
+        # in threads it could not tell the line of an error
+        read_options=csv.ReadOptions(use_threads=False, block_size=ROW_BYTES, encoding=encoding),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=types, strings_can_be_null=True, null_values=[""]
@@ -248,6 +251,10 @@ def _parse_json(rows) -> pa.Table:
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in columns.keys() & {PATH, METADATA_PATH, LABEL, "split"}:
+        odd = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
+        if odd is not None:
+            raise ValueError(f"{name} of row {odd + 1} must be text, not a list or an object")
     for name in columns.keys() - {"id", "tags"}:
         columns[name] = [None if v is None else str(v) for v in columns[name]]
     return pa.table(columns)
@@ -274,7 +281,15 @@ def _ids(table: pa.Table, name: str, column: str | None, first: int) -> pa.Chunk
     try:
         ids = _whole(given)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise LabelAuditError(f"{name}: the ids must be whole numbers: {error}.") from error
+        where, what = name, str(given.type)
+        if pa.types.is_string(given.type):
+            odd = pc.invert(pc.match_substring_regex(pc.fill_null(given, "0"), _WHOLE))
+            at = _first(odd) if pc.any(odd).as_py() else 1
+            where, what = f"{name}, row {first + at}", repr(given[at - 1].as_py())[:ERROR_LENGTH]
+        raise LabelAuditError(
+            f"{where}: ids must be whole numbers below 2^63, not {what}; mend it, or drop the "
+            "column."
+        ) from error
     if ids.null_count:
         row = first + _first(pc.is_null(ids))
         raise LabelAuditError(f"{name}, row {row}: the id is empty; fill it or drop the column.")

@@ -21,6 +21,7 @@ IMAGE_SUFFIXES = {
     ".pgm", ".pbm",
 }  # fmt: skip
 SKIPPED_LISTED = 1000  # further ones are counted only
+SHOWN = 500  # characters of a file's name, and of what is wrong with it
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
 CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
 CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
@@ -37,7 +38,8 @@ class Skipped:
     def add(self, file: str, why: str) -> None:
         self.report["count"] += 1
         if len(self.report["files"]) < SKIPPED_LISTED:
-            self.report["files"].append({"file": str(file), "why": why})
+            name = file if len(file) <= SHOWN else f"…{file[1 - SHOWN :]}"
+            self.report["files"].append({"file": name, "why": why[:SHOWN]})
 
 
 @dataclass
