@@ -25,7 +25,8 @@ MAX_TOTAL_BYTES = 100 << 30  # all that is in it
 # Deflate makes a thousandth of zeros; of the bitmaps of a scanner, which compress best of all that
 # is an image, a twentieth. Small archives may: what they expand to does no harm.
 MAX_RATIO, RATIO_FROM = 200, 1 << 30
-# The list of what is in it is held in memory, at twelve times its size: 2 million names take 2 GB and a minute.
+# The list of what is in it is held in memory, at twelve times its size: 2 million names take 2 GB
+# and a minute.
 MAX_DIRECTORY_BYTES = 160 << 20
 _TAIL = 22 + 65_535  # bytes at the end in which a zip says where that list is
 
