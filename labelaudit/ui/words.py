@@ -12,10 +12,14 @@ import streamlit as st
 
 
 def plain(text: str) -> str:
-    """The text with every mark escaped that Streamlit's Markdown knows, on one line."""
+    """The text on one line, with every mark escaped that Streamlit's Markdown knows.
+
+    An address in it may become a link, which says where it leads; never an image, or other words.
+    """
     text = " ".join(str(text).split())
-    # an address stands as it is: without its colon and dots it is no link
-    return re.sub(r"([\\`*_\[\]{}()#+.!:$~<>|&@/^=-])", r"\\\1", text)
+    text = re.sub(r"([\\`*_\[\]$:~<>|&@])", r"\\\1", text)
+    text = re.sub(r"^([#+=-])", r"\\\1", text)  # a heading, a rule, a list
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", text)
 
 
 def sentence(text: str) -> str:
