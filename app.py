@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labelaudit.ui import collector, sidebar
+from labelaudit.ui import collector, sidebar, signin
 
 st.set_page_config(
     page_title="LabelAudit", page_icon=":material/rule:", layout="wide",
@@ -38,6 +38,8 @@ page = st.navigation(
     },
     expanded=True,  # else the last ones would hide behind "View more"
 )  # fmt: skip
+signin.ask()
 sidebar.pick_dataset()
+signin.show()
 collector.spare()
 page.run()

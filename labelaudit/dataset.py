@@ -13,7 +13,7 @@ import pyarrow as pa
 from . import changelog, edits, home, schema
 from .errors import LabelAuditError
 from .frame import BROUGHT, FIRST_LOOK, Frame
-from .intake import Intake
+from .intake import Intake, check_class
 from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
 from .store import Store
@@ -216,7 +216,7 @@ def create_dataset(
 
 
 def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) -> None:
-    intake = Intake(list(dict.fromkeys(classes)), 1, np.empty(0, np.int64))
+    intake = Intake([check_class(c) for c in dict.fromkeys(classes)], 1, np.empty(0, np.int64))
     store.overwrite("samples", intake.read(samples), schema.SAMPLES)
     if not len(intake.ids):
         first = next(iter((skipped or {}).get("files", ())), None)

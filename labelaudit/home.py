@@ -33,7 +33,8 @@ def local_home() -> Path:
     root = home()
     folder = Path(DEFAULT_HOME).expanduser() if "://" in root else Path(root)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # a home that it makes is its user's alone; one that others share is made by them
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LabelAuditError(
             f"{folder} cannot be used to keep datasets ({error.strerror}): "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 
@@ -29,6 +30,9 @@ INPUT = pa.schema(
         ("height", pa.int32()),
     ]
 )
+CLASS_LENGTH = 500  # characters
+# Control characters, line ends, those that turn the text around, and halves of characters.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 INPUT_ROWS = 10_000  # rows turned into Arrow at once where they come one by one
 
 
@@ -100,12 +104,32 @@ class Intake:
         names = labels.dictionary_encode()
         known = names.dictionary.to_pylist()
         for name in natural_order(set(known) - self._index.keys()):
-            if not name.strip():
-                raise LabelAuditError("a label is empty: leave it out (null), or name the class.")
+            check_class(name)
             self._index[name] = len(self.classes)
             self.classes.append(name)
         codes = pa.array([self._index[name] for name in known], pa.int32())
         return codes.take(names.indices)
+
+
+def check_class(name: str) -> str:
+    """Return the name of a class if a person can tell it from others, else say what is wrong.
+
+    Signs of other scripts, blanks and quotes are all right; control characters, and those that turn
+    the text around, are not: a name must look like what it is, and no patch can hold them.
+    """
+    if all(char.isspace() or unicodedata.category(char) in ("Cf", "Cc") for char in name):
+        raise LabelAuditError("a label is empty: leave it out (null), or name the class.")
+    shown = ascii(name[:40]) + ("…" if len(name) > 40 else "")
+    if len(name) > CLASS_LENGTH:
+        raise LabelAuditError(
+            f"class {shown} has a name of {len(name):,} characters, over {CLASS_LENGTH}: shorten "
+            "it, or choose the column with the labels."
+        )
+    if UNPRINTABLE.search(name):
+        raise LabelAuditError(
+            f"class {shown} has characters that cannot be printed: rename the class."
+        )
+    return name
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -191,7 +191,7 @@ def _looked_up(names: list[str], wanted) -> np.ndarray:
 
 def _numbers(values: pd.Series, name: str, column: str) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
-    odd = np.flatnonzero(~(numbers == np.floor(numbers)))
+    odd = np.flatnonzero(~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)))
     if len(odd):
         raise LabelAuditError(
             f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, no whole number."

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import LabelAuditError
 
@@ -17,6 +21,30 @@ CRISP = 80  # pixels; images up to this size are sent as they are, and scaled up
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _PAPER = (255, 255, 255)  # what shows through where an image is transparent
+
+# A file of some hundred bytes may say that it is 50,000 pixels a side, which would take 7.5 GB. The
+# largest cameras have 151 million pixels, which take 450 MB.
+MAX_PIXELS = 160_000_000
+LARGE_PIXELS = 25_000_000  # of larger ones, two are decoded at once, however many ask
+MAX_PROFILE = 1 << 20  # bytes of a colour profile that is kept; real ones have a few thousand
+_few_large = BoundedSemaphore(2)
+_EMPTY = "the file is empty"
+
+# Said to a terminal where nobody can do anything about it: size is checked here, EXIF is optional.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+
+_KEPT = ("transparency", "icc_profile", "dpi")  # of what a file says beside its pixels
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+# What Pillow says of hostile files, in words that help whoever has the file.
+_WORDS = (
+    (r"MAX_TEXT_(CHUNK|MEMORY)", "its metadata is too large: save it without"),
+    (r"truncated|unexpected end|EOF|not enough|unpack requires|buffer overrun", "it is truncated"),
+)
 
 
 class UnreadableImageError(LabelAuditError):
@@ -30,21 +58,70 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
     `info["full_size"]` has the width and height of the whole image, upright. Of an animation it is
     the first frame.
     """
+    if data == b"":
+        raise UnreadableImageError(_EMPTY)
     try:
         with Image.open(io.BytesIO(data) if data is not None else Path(path)) as image:
             full_size = image.size
+            _check_size(*full_size)
             if draft:
                 image.draft(None, (draft, draft))
-            image.load()
-            turned = image.getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
-            upright = ImageOps.exif_transpose(image)
-            upright.info["full_size"] = full_size[::-1] if turned else full_size
+            large = image.width * image.height > LARGE_PIXELS
+            with _few_large if large else nullcontext():
+                image.load()
+                turn = _orientation(image)
+                upright = _turned(image, turn)
+            upright.info["full_size"] = full_size[::-1] if turn in _ON_ITS_SIDE else full_size
             return upright
+    except UnreadableImageError:
+        raise
     except FileNotFoundError as error:
         raise UnreadableImageError("there is no such file") from error
+    except Image.DecompressionBombError as error:
+        size = re.search(r"\d+", str(error))
+        raise UnreadableImageError(_too_large(f"{int(size[0]):,}" if size else "more")) from error
+    except MemoryError as error:
+        raise UnreadableImageError("it takes more memory than there is") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
-        words = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error))
-        raise UnreadableImageError(words or type(error).__name__) from error
+        empty = data is None and os.path.exists(path) and not os.path.getsize(path)
+        raise UnreadableImageError(_EMPTY if empty else _reason(error)) from error
+
+
+def _check_size(width: int, height: int) -> None:
+    """By the header alone, before anything is decoded."""
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(_too_large(f"{width:,} x {height:,}"))
+
+
+def _too_large(size: str) -> str:
+    return f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million: make it smaller"
+
+
+def _orientation(image: Image.Image) -> int:
+    """As the EXIF data says; 1, upright, where there is none, or none that can be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) or 1
+    except Exception:  # a block that a stranger filled: anything may be raised
+        return 1
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    """A copy that is upright, without the metadata that nobody here reads."""
+    upright = image.transpose(_TURNS[turn]) if turn in _TURNS else image.copy()
+    upright.info = {name: image.info[name] for name in _KEPT if name in image.info}
+    if len(upright.info.get("icc_profile") or b"") > MAX_PROFILE:
+        del upright.info["icc_profile"]
+    return upright
+
+
+def _reason(error: Exception) -> str:
+    words = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error)).strip()
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot identify image: it is none, or its header is broken"
+    return next(
+        (said for pattern, said in _WORDS if re.search(pattern, words)),
+        words or f"it is broken ({type(error).__name__})",
+    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ LIBRARY = REPO / "labelaudit"
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
     ["errors", "progress", "schema", "cells", "scores", "ahead"],
-    ["home", "pictures", "likeness"],
+    ["home", "pictures", "likeness", "roots"],
     ["store"],
     ["frame"],
     ["changelog", "fields", "dynamics", "embeddings"],

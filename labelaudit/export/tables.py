@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,18 +75,19 @@ def open_sink(target) -> Iterator[io.IOBase]:
             raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
         return
     try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # not mkstemp and chmod: who may read it is for the umask to say
+        partial = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}")
+        opened = partial.open("xb")
     except OSError as error:
         raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
     try:
-        with os.fdopen(handle, "wb") as sink:
+        with opened as sink:
             yield sink
-        os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
         raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:

@@ -22,7 +22,7 @@ from datetime import datetime
 from .. import __version__
 from ..errors import LabelAuditError
 from ..export.tables import open_sink
-from ..intake import natural_order
+from ..intake import UNPRINTABLE, natural_order
 from ..verdicts import REVIEWER_LENGTH
 
 FORMAT, VERSION = "labelaudit-patch", 1
@@ -31,7 +31,6 @@ RELABEL, REMOVE, KEEP = WORDS = ("relabel", "remove", "keep")
 LINE_BYTES = 1 << 20  # a header with 10,000 class names takes a fifth of it
 TEXT_LENGTH = 4096
 SHOWN = 60  # characters of a wrong value in an error's text
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PIXELS = re.compile(r"[0-9a-f]{16}")
 
 
@@ -116,7 +115,7 @@ class Patch:
     def to_lines(self) -> Iterator[str]:
         """The file's lines. Raises LabelAuditError for a class that no line can hold."""
         for name in self.classes:
-            if _UNPRINTABLE.search(name) or len(name) > TEXT_LENGTH:
+            if UNPRINTABLE.search(name) or len(name) > TEXT_LENGTH:
                 raise LabelAuditError(
                     f"class {_shown(name)} cannot stand in a patch: it has characters that cannot "
                     f"be printed, or more than {TEXT_LENGTH:,}; rename the class."
@@ -304,14 +303,14 @@ def is_clean_path(path: str) -> bool:
     """Whether it can stand in a patch: it leads nowhere outside, and can be printed."""
     parts = path.split("/")
     return len(path) <= TEXT_LENGTH and not (
-        _UNPRINTABLE.search(path) or {"", ".", ".."} & set(parts) or "\\" in path
+        UNPRINTABLE.search(path) or {"", ".", ".."} & set(parts) or "\\" in path
     )
 
 
 def _text(value, what: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
         _bad(f"{what} is {_shown(value)}; it must be a text of 1 to {TEXT_LENGTH:,} characters")
-    if _UNPRINTABLE.search(value):
+    if UNPRINTABLE.search(value):
         _bad(f"{what} is {_shown(value)}; characters that cannot be printed must go")
     return value
 

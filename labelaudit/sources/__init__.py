@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..dataset import Dataset, create_dataset, list_datasets
@@ -27,6 +28,7 @@ def load_dataset(
     split: str | None = None,
     root: str | os.PathLike | None = None,
     label: str | None = None,
+    within: Sequence[str] | None = None,
     overwrite: bool = False,
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
@@ -43,7 +45,8 @@ def load_dataset(
     root: the folder that the paths of a manifest, or other file that lists images, are relative to,
     by default its own. label: the column, field or control with the labels, where it has another
     name than usual, or there are several. split: of a zoo dataset only this split, kept as
-    `<name>-<split>`; of one of the hub also only this one.
+    `<name>-<split>`; of one of the hub also only this one. within: folders that all files must lie
+    in, links followed, where somebody else says what to load; other images are left out.
 
     Images that cannot be read are left out; `dataset.info["skipped"]` says which and why.
     Raises LabelAuditError where the source cannot be used at all, and StoppedError after a stop,
@@ -65,7 +68,9 @@ def load_dataset(
         check_name(name)  # before a long look at the source
         if _is_hub(source):
             Meter(f"fetching {source}, if it is not here yet", None, progress).report()
-        return _make(name, _open(source, root, label, split), overwrite, progress, stop)
+        opened = _open(source, root, label, split, within)
+        opened.within = within if within is None else tuple(map(os.path.realpath, within))
+        return _make(name, opened, overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
         if full_name in list_datasets() and not overwrite:
@@ -152,16 +157,24 @@ def _is_hub(source: str | os.PathLike) -> bool:
     return str(source).startswith(huggingface.SCHEME)
 
 
+def _is_on_hub(source: str) -> bool:
+    path = source.removeprefix(huggingface.SCHEME).split("@")[0]
+    return bool(re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", path)) and not os.path.exists(path)
+
+
 def _open(
-    source: str | os.PathLike, root: str | os.PathLike | None, label: str | None, split: str | None
-) -> Source:
+    source: str | os.PathLike, root: str | os.PathLike | None, label: str | None,
+    split: str | None, within: Sequence[str] | None,
+) -> Source:  # fmt: skip
     if _is_hub(source):
         if root is not None:
             raise LabelAuditError(f"root={str(root)!r} goes with a file that lists images, not hf:")
+        if within is not None and not _is_on_hub(str(source)):  # a folder of this machine would do
+            raise LabelAuditError(f"{str(source)!r} is no dataset of the hub: write hf:owner/name.")
         return huggingface.open_hub(str(source), split, label)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise LabelAuditError(f"{path} does not exist: check the path.")
+    if not _exists(path):
+        raise LabelAuditError(f"{_shown(path)} does not exist: check the path.")
     folder = None if root is None else Path(root).expanduser().absolute()
     if folder and (path.suffix.lower() not in manifest.SUFFIXES or not folder.is_dir()):
         raise LabelAuditError(
@@ -170,11 +183,24 @@ def _open(
         )
     for matches, opener in KINDS:
         if matches(path):
-            return opener(path.absolute(), folder, label)
+            return opener(path.absolute(), folder, label, within)
     raise LabelAuditError(
         f"{path} is no folder, zip or list of images ({', '.join(sorted(manifest.SUFFIXES))}): "
         "give one of these."
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (ValueError, OSError):  # a NUL byte, or a name longer than any can be
+        return False
+
+
+def _shown(path: Path) -> str:
+    """As it is, where it can be printed on one line."""
+    text = str(path)
+    return text if text.isprintable() and len(text) < 300 else f"{ascii(text)[:300]}"
 
 
 def _make(

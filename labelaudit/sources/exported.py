@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..errors import LabelAuditError
 from ..schema import CLASS_LIST_SUFFIX
-from .class_list import parse_class_list
+from .class_list import parse_class_list, read_beside
 from .files import Files
 from .folder import describe
 from .listing import Listing
@@ -14,6 +14,7 @@ from .manifest import read_manifest
 from .source import Row, Source, is_image_name
 
 CLASS_LIST, LISTING = f"labels{CLASS_LIST_SUFFIX}", "labels.csv"
+LISTED_ROWS = 50_000  # read at once
 _MAPS = ("class_folders", "split_folders")
 
 
@@ -61,7 +62,8 @@ def open_exported(files: Files, label: str | None) -> Source:
 
 
 def _told(files: Files) -> dict | None:
-    return parse_class_list(files.read(CLASS_LIST)) if files.holds(CLASS_LIST) else None
+    content = read_beside(files, CLASS_LIST)
+    return None if content is None else parse_class_list(content)
 
 
 def _listed(files: Files) -> dict[str, Row]:
@@ -69,11 +71,12 @@ def _listed(files: Files) -> dict[str, Row]:
     if not files.holds(LISTING):
         return {}
     listing = Listing(
-        files.called(LISTING), lambda: files.read(LISTING), files,
-        beside=lambda name: files.read(name) if files.holds(name) else None,
+        files.called(LISTING), lambda: files.open(LISTING), files,
+        beside=lambda name: read_beside(files, name),
     )  # fmt: skip
-    table = read_manifest(listing).table
-    return {} if table["id"].null_count else {row["filepath"]: row for row in table.to_pylist()}
+    batches = read_manifest(listing).table.to_batches(LISTED_ROWS)
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    return {row["filepath"]: row for row in rows if row["id"] is not None}
 
 
 def _place(name: str, told: dict) -> tuple[str | None, str | None, bool]:

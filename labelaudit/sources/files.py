@@ -7,16 +7,28 @@ machine (`/far/1.png`, `../1.png`): it is the user's own disk. In a zip nothing 
 from __future__ import annotations
 
 import os
+import re
+import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ..errors import LabelAuditError
+from ..roots import check_inside
 from .source import Row
 
 MAX_MEMBER_BYTES = 256 << 20  # one image of a zip, expanded
 MAX_TOTAL_BYTES = 100 << 30  # all that is in it
+# Deflate makes a thousandth of zeros; of the bitmaps of a scanner, which compress best of all that
+# is an image, a twentieth. Small archives may: what they expand to does no harm.
+MAX_RATIO, RATIO_FROM = 200, 1 << 30
+# The list of what is in it is held in memory, at twelve times its size: 2 million names take 2 GB
+# and a minute.
+MAX_DIRECTORY_BYTES = 160 << 20
+_TAIL = 22 + 65_535  # bytes at the end in which a zip says where that list is
 
 
 class Folder:
@@ -25,8 +37,9 @@ class Folder:
     what = "folder"
     load: Callable[[Row], bytes] | None = None
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, within: Sequence[str] | None = None) -> None:
+        """within: folders that a list of images must lie in, links followed; by default any."""
+        self.path, self.within = path, within
 
     @cached_property
     def names(self) -> list[str]:
@@ -57,10 +70,12 @@ class Folder:
     def leads_out(self, name: str) -> bool:
         return False
 
-    def read(self, name: str) -> bytes:
+    def open(self, name: str) -> IO[bytes]:
         path = self.path / name
+        if self.within is not None:
+            check_inside(path, self.within)
         try:
-            return path.read_bytes()
+            return path.open("rb")
         except OSError as error:
             raise LabelAuditError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -73,16 +88,28 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         try:
+            _check_directory(path)
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise LabelAuditError(f"{path} is not a whole zip archive: {error}.") from error
         self.path = path
-        self._members = {info.filename: info for info in self._zip.infolist() if _wanted(info)}
-        total = sum(info.file_size for info in self._members.values())
+        wanted = [info for info in self._zip.infolist() if _wanted(info)]
+        self._members = {info.filename: info for info in wanted}
+        self._twice = {n for n, k in Counter(i.filename for i in wanted).items() if k > 1}
+        self._check_expanded(sum(info.file_size for info in wanted))
+
+    def _check_expanded(self, total: int) -> None:
+        """By what the archive says of itself; a member that holds more is not read beyond that."""
+        packed = max(self.path.stat().st_size, 1)
         if total > MAX_TOTAL_BYTES:
             raise LabelAuditError(
-                f"{path} would expand to {total / 2**30:.0f} GiB, over the limit of "
+                f"{self.path} would expand to {total / 2**30:,.0f} GiB, over the limit of "
                 f"{MAX_TOTAL_BYTES / 2**30:.0f} GiB: unpack it and load the folder."
+            )
+        if total > RATIO_FROM and total > MAX_RATIO * packed:
+            raise LabelAuditError(
+                f"{self.path} would expand to {total // packed:,} times its size, over the limit "
+                f"of {MAX_RATIO}, as images never do: unpack it and load the folder."
             )
 
     @cached_property
@@ -106,24 +133,33 @@ class Archive:
         return self.locate(name) in self._members
 
     def leads_out(self, name: str) -> bool:
-        return ".." in PurePosixPath(name).parts or name.startswith("/")
+        """Where it is unpacked by a careless program: `../1.png`, `/1.png`, `C:\\1.png`."""
+        return ".." in re.split(r"[/\\]", name) or bool(re.match(r"[/\\]|[A-Za-z]:", name))
 
-    def read(self, name: str) -> bytes:
+    def open(self, name: str) -> IO[bytes]:
         try:
-            return self._zip.read(self._members[name])
+            return self._zip.open(self._members[name])
         except Exception as error:  # zip readers raise many kinds on broken members
-            raise LabelAuditError(f"{self.path}: {name} cannot be read: {error}.") from error
+            raise LabelAuditError(f"{self.path}: {name} cannot be read: {_why(error)}.") from error
 
     def load(self, row: Row) -> bytes:
         """The bytes of a row's image."""
-        info = self._members.get(row["filepath"])
+        name = row["filepath"]
+        info = self._members.get(name)
         if info is None:
             raise LookupError("there is no such file in the archive")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise ValueError("is a link: put the image itself into the archive")
+        if name in self._twice:
+            raise ValueError("is there several times: leave one of them")
         if info.file_size > MAX_MEMBER_BYTES:
             raise ValueError(
-                f"expands to {info.file_size >> 20} MiB, over {MAX_MEMBER_BYTES >> 20}"
+                f"expands to {info.file_size >> 20:,} MiB, over {MAX_MEMBER_BYTES >> 20}"
             )
-        return self._zip.read(info)
+        try:
+            return self._zip.read(info)
+        except Exception as error:
+            raise ValueError(_why(error)) from error
 
 
 Files = Folder | Archive
@@ -152,3 +188,31 @@ def _wanted(info: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(info.filename).parts
     hidden = any(p.startswith("__MACOSX") or (p.startswith(".") and p != "..") for p in parts)
     return not info.is_dir() and not hidden
+
+
+def _why(error: Exception) -> str:
+    """What zipfile says of a member, in words."""
+    text = str(error)
+    if "encrypted" in text:
+        return "is encrypted: unpack the archive, or make one without a password"
+    return text or f"it is broken ({type(error).__name__})"
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse an archive of more names than fit into memory, before they are read."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - _TAIL, 0))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) < at + 16:
+        return  # no zip: zipfile will say so
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    large = tail.rfind(b"PK\6\6", 0, at)
+    if size == 0xFFFFFFFF and large >= 0:
+        size = int.from_bytes(tail[large + 40 : large + 48], "little")
+    if size > MAX_DIRECTORY_BYTES:
+        raise LabelAuditError(
+            f"{path} holds more files than can be listed in memory (their names take "
+            f"{size >> 20:,} MiB, over {MAX_DIRECTORY_BYTES >> 20}): unpack it and load the folder."
+        )

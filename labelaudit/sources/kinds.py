@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import LabelAuditError
 from ..schema import CLASS_LIST_SUFFIX
 from . import coco, exported, fiftyone, folder, huggingface, label_studio, manifest
+from .class_list import read_beside
 from .files import Archive, Files, Folder
 from .listing import Listed, Listing, listing_source
 from .source import Source
@@ -109,24 +110,28 @@ FOLDERS: list[FolderKind] = [
     ),
 ]  # fmt: skip
 
-# How a path is recognised: a test, and what opens it with (path, root, label). First match wins.
+# How a path is recognised: a test, and what opens it with (path, root, label, within). First match
+# wins.
 KINDS: list[tuple[Callable[[Path], bool], Callable[..., Source]]] = [
-    (Path.is_dir, lambda path, root, label: open_folder(Folder(path), label)),
+    (Path.is_dir, lambda path, root, label, within: open_folder(Folder(path, within), label)),
     (
         lambda path: path.suffix.lower() == ".zip",
-        lambda path, root, label: open_folder(Archive(path), label),
+        lambda path, root, label, within: open_folder(Archive(path), label),
     ),
     (
         lambda path: path.suffix.lower() in manifest.SUFFIXES,
-        lambda path, root, label: open_listing(path, root, label),
+        lambda path, root, label, within: open_listing(path, root, label),
     ),
 ]
 
 
 def open_listing(path: Path, root: Path | None, label: str | None) -> Source:
     """A file that lists images. root: what its paths are relative to, by default its folder."""
-    beside = _reader(Folder(path.parent), "")
-    listing = Listing(str(path), path.read_bytes, Folder(root or path.parent), beside=beside)
+    folder = Folder(path.parent)
+    listing = Listing(
+        str(path), lambda: folder.open(path.name), Folder(root or path.parent),
+        beside=_reader(folder, ""),
+    )  # fmt: skip
     kind = _kind(listing)
     if kind is None:
         raise LabelAuditError(_unknown(listing))
@@ -214,14 +219,14 @@ def _listing(files: Files, name: str, split: str | None) -> Listing:
     base = str(PurePosixPath(name).parent)
     base = "" if base == "." else base
     return Listing(
-        files.called(name), lambda: files.read(name), files, base, split, _reader(files, base)
+        files.called(name), lambda: files.open(name), files, base, split, _reader(files, base)
     )
 
 
 def _reader(files: Files, base: str) -> Callable[[str], bytes | None]:
     def beside(name: str) -> bytes | None:
         path = posixpath.join(base, name)
-        return files.read(path) if files.holds(path) else None
+        return read_beside(files, path)
 
     return beside
 

@@ -3,8 +3,14 @@ Face's ImageFolder has it, `file_name` and a column with the labels."""
 
 from __future__ import annotations
 
+import codecs
 import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import PurePosixPath
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +20,19 @@ from pyarrow import csv, parquet
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
 from .class_list import class_list_of, parse_class_list
-from .listing import COLUMNS, SAY_LABEL, Listed, Listing
+from .listing import COLUMNS, ERROR_LENGTH, SAY_LABEL, Listed, Listing, reason
 from .source import classes_of
 
 SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
 PATH, METADATA_PATH = "filepath", "file_name"
 LABEL = "label"
+
+TABLES = (".csv", ".tsv", ".parquet")  # are read piece by piece
+BATCH_ROWS = 50_000
+ROW_BYTES = 4 << 20  # a CSV is read in blocks of so many, and none of its rows is longer
+MAX_ROWS = 50_000_000  # a Parquet file of a few bytes may say that it has any number
+_WHOLE = r"^-?\d{1,18}(\.0*)?$"
+MAX_CLASSES = 1_000_000  # more are no labels but, say, the ids
 
 
 def is_manifest(listing: Listing) -> bool:
@@ -38,16 +51,15 @@ def read_manifest(listing: Listing, label: str | None = None) -> Listed:
     company = listing.beside(class_list_of(PurePosixPath(listing.name).name))
     known = None if company is None else parse_class_list(company)
     called = {"filepath": PATH, "label": label or LABEL}
-    table = _checked(_parse(listing), listing, called, exact=known is not None)
-    found = classes_of(pc.unique(table["label"]).to_pylist())
-    classes = dict.fromkeys([*(known or {}).get("classes", ()), *found])
-    return Listed(table, list(classes), repeats=True)
+    found = _listed(_Table(listing, called, exact=known is not None), repeats=True)
+    found.classes = list(dict.fromkeys([*(known or {}).get("classes", ()), *found.classes]))
+    return found
 
 
 def read_metadata(listing: Listing, label: str | None = None) -> Listed:
     """Its `id`, if it has one, is not taken for ours: nothing is known of it."""
-    table = _parse(listing)
-    others = [c for c in table.column_names if c not in (METADATA_PATH, "split", "tags", "id")]
+    names = _column_names(listing)
+    others = [c for c in names if c not in (METADATA_PATH, "split", "tags", "id")]
     if label is None and LABEL not in others:
         if len(others) != 1:
             raise LabelAuditError(
@@ -55,93 +67,193 @@ def read_metadata(listing: Listing, label: str | None = None) -> Listed:
                 f"file_name: name the one with the labels ({SAY_LABEL})."
             )
         label = others[0]
-    table = table.drop_columns([c for c in ["id"] if c in table.column_names])
-    table = _checked(table, listing, {"filepath": METADATA_PATH, "label": label or LABEL})
-    return Listed(table, classes_of(pc.unique(table["label"]).to_pylist()))
+    called = {"filepath": METADATA_PATH, "label": label or LABEL, "id": None}
+    return _listed(_Table(listing, called), repeats=False)
 
 
-def _checked(
-    table: pa.Table, listing: Listing, called: dict[str, str], exact: bool = False
-) -> pa.Table:
-    """The table with exactly COLUMNS. called: what the columns are called in it. exact: blanks at
-    the ends of a name belong to it."""
-    name = listing.name
-    guarded = listing.suffix in (".csv", ".tsv")  # what a spreadsheet opens
-    called = {column: called.get(column, column) for column in COLUMNS.names}
-    twice = [c for c in called.values() if table.column_names.count(c) > 1]
-    if twice:
-        raise LabelAuditError(f"{name} has the column {twice[0]!r} twice: leave one of them.")
-    missing = [called[c] for c in ("filepath", "label") if called[c] not in table.column_names]
-    if missing:
-        raise LabelAuditError(
-            f"{name} has no column {missing[0]!r}: it has {', '.join(table.column_names)}; "
-            f"it needs {called['filepath']} and {called['label']}, and may have split, id and tags."
-        )
-    if not len(table):
-        raise LabelAuditError(f"{name} has no rows: give one a line for each image.")
-    try:
-        columns = {
-            c: _text(table, called[c], guarded, exact) for c in ("filepath", "label", "split")
-        }
-        columns["tags"] = _tags(table, guarded)
-    except pa.ArrowException as error:
-        raise LabelAuditError(
-            f"{name}: {called['filepath']}, {called['label']} and split must be text, tags text or "
-            f"lists of it: {error}."
-        ) from error
-    columns["id"] = _ids(table, name)
-    empty = pc.is_null(columns["filepath"])
-    if pc.any(empty).as_py():
-        raise LabelAuditError(
-            f"{name}, row {_first(empty)}: the {called['filepath']} is empty; "
-            "fill it or drop the row."
-        )
-    return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+def _listed(table: _Table, repeats: bool) -> Listed:
+    return Listed(table, table.check(), repeats=repeats)
+
+
+class _Table:
+    """The rows of a table, as COLUMNS: read once to check them, and again for their images, both
+    times piece by piece."""
+
+    def __init__(
+        self, listing: Listing, called: dict[str, str | None], exact: bool = False
+    ) -> None:
+        """called: what the columns are called in it; None for one that is not to be read. exact:
+        blanks at the ends of a name belong to it."""
+        self.name, self._listing, self._exact = listing.name, listing, exact
+        self._guarded = listing.suffix in (".csv", ".tsv")  # what a spreadsheet opens
+        self._called = {column: called.get(column, column) for column in COLUMNS.names}
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def check(self) -> list[str]:
+        """Read all of it. Returns the classes; raises LabelAuditError that names the row."""
+        self._check_names(self._names())
+        if self._listing.suffix == ".parquet":  # as it says; what it holds is counted, too
+            with _told(self._listing), _parquet(self._listing) as file:
+                self._check_rows(file.metadata.num_rows)
+        labels: set[str | None] = set()
+        ids: list[np.ndarray] = []
+        for batch in self.to_batches(BATCH_ROWS):
+            labels.update(pc.unique(batch["label"]).to_pylist())
+            if len(labels) > MAX_CLASSES:
+                raise LabelAuditError(
+                    f"{self.name} has more than {MAX_CLASSES:,} different labels in the column "
+                    f"{self._called['label']!r}: name the one with the labels ({SAY_LABEL})."
+                )
+            if batch["id"].null_count < len(batch):
+                ids.append(batch["id"].to_numpy())
+            self._rows += len(batch)
+            self._check_rows(self._rows)
+        if not self._rows:
+            raise LabelAuditError(f"{self.name} has no rows: give one a line for each image.")
+        if ids:
+            _check_unique(np.concatenate(ids), self.name)
+        return classes_of(labels)
+
+    def _check_rows(self, rows: int) -> None:
+        if rows > MAX_ROWS:
+            raise LabelAuditError(
+                f"{self.name} has more than {MAX_ROWS:,} rows: split it into several."
+            )
+
+    def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        first = 0
+        whole = self._json
+        for batch in _raw_batches(self._listing, rows) if whole is None else [whole]:
+            yield from self._as_columns(batch, first).to_batches(rows)
+            first += len(batch)
+
+    @cached_property
+    def _json(self) -> pa.Table | None:
+        """JSON is parsed whole, and once."""
+        if self._listing.suffix in TABLES:
+            return None
+        with _told(self._listing):
+            return _parse_json(self._listing.json)
+
+    def _names(self) -> list[str]:
+        return _column_names(self._listing) if self._json is None else self._json.column_names
+
+    def _check_names(self, names: list[str]) -> None:
+        called = {column: name for column, name in self._called.items() if name}
+        twice = [c for c in called.values() if names.count(c) > 1]
+        if twice:
+            raise LabelAuditError(
+                f"{self.name} has the column {twice[0]!r} twice: leave one of them."
+            )
+        missing = [called[c] for c in ("filepath", "label") if called[c] not in names]
+        if missing:
+            raise LabelAuditError(
+                f"{self.name} has no column {missing[0]!r}: it has {_some(names)}; it needs "
+                f"{called['filepath']} and {called['label']}, and may have split, id and tags."
+            )
+
+    def _as_columns(self, batch: pa.Table, first: int) -> pa.Table:
+        """first: how many rows are before it."""
+        called = self._called
+        try:
+            how = self._guarded, self._exact
+            columns = {c: _text(batch, called[c], *how) for c in ("filepath", "label", "split")}
+            columns["tags"] = _tags(batch, self._guarded)
+        except pa.ArrowException as error:
+            raise LabelAuditError(
+                f"{self.name}: {called['filepath']}, {called['label']} and split must be text, "
+                f"tags text or lists of it: {error}."
+            ) from error
+        columns["id"] = _ids(batch, self.name, called["id"], first)
+        empty = pc.is_null(columns["filepath"])
+        if pc.any(empty).as_py():
+            raise LabelAuditError(
+                f"{self.name}, row {first + _first(empty)}: the {called['filepath']} is empty; "
+                "fill it or drop the row."
+            )
+        nul = pc.match_substring(columns["filepath"], "\0")
+        if pc.any(nul).as_py():
+            raise LabelAuditError(
+                f"{self.name}, row {first + _first(nul)}: the {called['filepath']} holds a NUL "
+                "byte, which no path has; write it again."
+            )
+        return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+
+
+# --- what stands in the file, piece by piece ---
 
 
 def _column_names(listing: Listing) -> list[str]:
-    """Without reading a large file whole. Raises LabelAuditError where it cannot be read."""
-    if listing.suffix == ".parquet":
-        return _parse(listing, lambda data: parquet.read_schema(io.BytesIO(data)).names)
-    if listing.suffix in (".csv", ".tsv"):
-        header, delimiter = _header(listing.content)
-        return [name.strip().strip('"') for name in header.split(delimiter)]
+    """Without reading a large table whole. Raises LabelAuditError where it cannot be read."""
+    with _told(listing):
+        if listing.suffix == ".parquet":
+            with _parquet(listing) as file:
+                return file.schema_arrow.names
+        if listing.suffix in (".csv", ".tsv"):
+            with listing.open() as file:
+                return _csv(listing, file).schema.names
     rows = [listing.json] if isinstance(listing.json, dict) else listing.json
     return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
 
 
-def _parse(listing: Listing, read_parquet=lambda data: parquet.read_table(io.BytesIO(data))):
-    try:
+def _raw_batches(listing: Listing, rows: int) -> Iterator[pa.Table]:
+    with _told(listing):
         if listing.suffix == ".parquet":
-            return read_parquet(listing.content)
-        if listing.suffix in (".csv", ".tsv"):
-            return _parse_csv(listing.content)
-        return _parse_json(listing.json)
-    except (pa.ArrowException, ValueError, OSError) as error:
+            with _parquet(listing) as file:
+                for batch in file.iter_batches(rows):
+                    yield pa.Table.from_batches([batch])
+            return
+        with listing.open() as file:
+            names = _csv(listing, file).schema.names
+        with listing.open() as file:  # all is text: a label may look like a number, or a date
+            for batch in _csv(listing, file, dict.fromkeys(names, pa.string())):
+                yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def _told(listing: Listing) -> Iterator[None]:
+    """What goes wrong in reading, in one sentence."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OSError, EOFError, zlib.error) as error:
         raise LabelAuditError(
-            f"{listing.name} cannot be read as {listing.suffix[1:]}: {error}."
+            f"{listing.name} cannot be read as {listing.suffix[1:]}: {reason(error)}."
         ) from error
 
 
-def _header(data: bytes) -> tuple[str, str]:
-    """The first line of a CSV, and what parts its cells."""
-    header = data.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").strip("\r")
-    return header, max(",;\t", key=header.count)
+def _parquet(listing: Listing) -> parquet.ParquetFile:
+    """Of a file on disk only what is asked for is read; of one in an archive all."""
+    file = listing.open()
+    file = file if isinstance(file, io.BufferedReader) else io.BytesIO(listing.content)
+    return parquet.ParquetFile(file)
 
 
-def _parse_csv(data: bytes) -> pa.Table:
-    header, delimiter = _header(data)
-    numbers = {"id"}  # all else is text: a label may look like a number, or a date
-    names = [name.strip('"') for name in header.split(delimiter)]
-    return csv.read_csv(
-        io.BytesIO(data),
+def _csv(listing: Listing, file: IO[bytes], types: dict | None = None) -> csv.CSVStreamingReader:
+    encoding, delimiter = _dialect(listing.head)
+    return csv.open_csv(
+        file,
+        # in threads it could not tell the line of an error
+        read_options=csv.ReadOptions(use_threads=False, block_size=ROW_BYTES, encoding=encoding),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(
-            column_types={name: pa.string() for name in names if name not in numbers},
-            strings_can_be_null=True,
-            null_values=[""],
+            column_types=types, strings_can_be_null=True, null_values=[""]
         ),
     )
+
+
+def _dialect(head: bytes) -> tuple[str, str]:
+    """A CSV's encoding, by the mark at its beginning, and what parts its cells."""
+    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf8"
+    header = head.decode(encoding, errors="replace").split("\n", 1)[0]
+    return encoding, max(",;\t", key=header.count)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:12])[:ERROR_LENGTH]
+    return shown + (" …" if len(shown) < len(", ".join(names)) else "")
 
 
 def _parse_json(rows) -> pa.Table:
@@ -152,9 +264,16 @@ def _parse_json(rows) -> pa.Table:
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in columns.keys() & {PATH, METADATA_PATH, LABEL, "split"}:
+        odd = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
+        if odd is not None:
+            raise ValueError(f"{name} of row {odd + 1} must be text, not a list or an object")
     for name in columns.keys() - {"id", "tags"}:
         columns[name] = [None if v is None else str(v) for v in columns[name]]
     return pa.table(columns)
+
+
+# --- its columns ---
 
 
 def _text(table: pa.Table, column: str, guarded: bool, exact: bool) -> pa.ChunkedArray:
@@ -166,26 +285,47 @@ def _text(table: pa.Table, column: str, guarded: bool, exact: bool) -> pa.Chunke
     return unguard(values) if guarded else values
 
 
-def _ids(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if "id" not in table.column_names:
+def _ids(table: pa.Table, name: str, column: str | None, first: int) -> pa.ChunkedArray:
+    """first: how many rows are before these."""
+    if column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.int64())])
+    given = table[column]
+    if pa.types.is_string(given.type):
+        given = pc.utf8_trim_whitespace(given)
     try:
-        ids = table["id"].cast(pa.int64())
+        ids = _whole(given)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise LabelAuditError(f"{name}: the ids must be whole numbers: {error}.") from error
+        where, what = name, str(given.type)
+        if pa.types.is_string(given.type):
+            odd = pc.invert(pc.match_substring_regex(pc.fill_null(given, "0"), _WHOLE))
+            at = _first(odd) if pc.any(odd).as_py() else 1
+            where, what = f"{name}, row {first + at}", repr(given[at - 1].as_py())[:ERROR_LENGTH]
+        raise LabelAuditError(
+            f"{where}: ids must be whole numbers below 2^63, not {what}; mend it, or drop the "
+            "column."
+        ) from error
     if ids.null_count:
-        row = _first(pc.is_null(ids))
+        row = first + _first(pc.is_null(ids))
         raise LabelAuditError(f"{name}, row {row}: the id is empty; fill it or drop the column.")
-    values = ids.to_numpy()
-    order = np.argsort(values, kind="stable")
-    repeats = np.flatnonzero(np.diff(values[order]) == 0)
+    return ids
+
+
+def _whole(given: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return given.cast(pa.int64())
+    except pa.ArrowInvalid:  # pandas writes 7 as 7.0 where a row had none
+        return given.cast(pa.float64()).cast(pa.int64())
+
+
+def _check_unique(ids: np.ndarray, name: str) -> None:
+    order = np.argsort(ids, kind="stable")
+    repeats = np.flatnonzero(np.diff(ids[order]) == 0)
     if len(repeats):
         first, second = sorted(order[repeats[0] : repeats[0] + 2] + 1)
         raise LabelAuditError(
-            f"{name}: id {values[first - 1]} stands in row {first} and in row {second}; "
+            f"{name}: id {ids[first - 1]} stands in row {first} and in row {second}; "
             "make the ids unique, or drop the column."
         )
-    return ids
 
 
 def _tags(table: pa.Table, guarded: bool) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +14,7 @@ from ..errors import StoppedError
 from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
+from ..roots import is_inside
 from .checked import Checked, Finding, Stat
 
 IMAGE_SUFFIXES = {
@@ -21,6 +22,7 @@ IMAGE_SUFFIXES = {
     ".pgm", ".pbm",
 }  # fmt: skip
 SKIPPED_LISTED = 1000  # further ones are counted only
+SHOWN = 500  # characters of a file's name, and of what is wrong with it
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
 CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
 CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
@@ -37,7 +39,8 @@ class Skipped:
     def add(self, file: str, why: str) -> None:
         self.report["count"] += 1
         if len(self.report["files"]) < SKIPPED_LISTED:
-            self.report["files"].append({"file": str(file), "why": why})
+            name = file if len(file) <= SHOWN else f"…{file[1 - SHOWN :]}"
+            self.report["files"].append({"file": name, "why": why[:SHOWN]})
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Source:
 
     rows() yields samples as mappings; where `check` is set their images are opened, sized, and
     left out if broken. `load`, where there is one, fetches the bytes of an image by its row.
+    `within`: resolved folders that files must lie in, links followed; by default any.
     """
 
     description: str
@@ -55,6 +59,7 @@ class Source:
     check: bool = True
     load: Callable[[Row], bytes] | None = None
     skipped: Skipped = field(default_factory=Skipped)
+    within: Sequence[str] | None = None
 
     def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
         """Batches of intake.INPUT."""
@@ -105,12 +110,24 @@ class Source:
         count, size, group = 0, 0, []
         for row in islice(rows, CHECK_ROWS):
             count += 1
-            if self.load is None or self._loaded(row):
+            if self._may_be_read(row) and (self.load is None or self._loaded(row)):
                 group.append(row)
                 size += len(row.get("image") or b"")
             if size > CHECK_BYTES:
                 break
         return count, group
+
+    def _may_be_read(self, row: Row) -> bool:
+        """Files of an archive or of memory may; others where they lie within the folders."""
+        if self.within is None or self.load is not None:
+            return True
+        path = row.get("filepath") or ""
+        if row.get("image") is not None and "://" not in path:
+            return True
+        if is_inside(path, self.within):
+            return True
+        self.skipped.add(path, "lies outside of the folders that may be used here")
+        return False
 
     def _loaded(self, row: Row) -> bool:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ from ..duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
 from ..errors import LabelAuditError
 from ..review import Review, Verdict
 from . import grid
-from .jobs import sentence
+from .words import fail, plain
 
 PAGE = 12  # groups
 SHOWN_IMAGES = 8  # of a group
@@ -32,7 +31,7 @@ NOTHING = {
 def show(dataset: Dataset, which: str, reviewer: str) -> None:
     """Draw one list of groups (see `list_groups`). Only this part runs again for a verdict."""
     if failure := st.session_state.pop(FAILED, None):
-        st.error(failure)
+        fail(failure)
     groups = list_groups(dataset, which)
     if not len(groups):
         st.success(NOTHING[which])
@@ -73,7 +72,7 @@ def _pager(total: int, key: str, review: Review) -> int:
                       disabled=st.session_state[key] >= pages)  # fmt: skip
         st.button("Undo", icon=":material/undo:", key=UNDO, on_click=review.undo,
                   disabled=not review.can()[0],
-                  help=f"Takes back the last verdict of {review.reviewer}.")  # fmt: skip
+                  help=f"Takes back the last verdict of {plain(review.reviewer)}.")  # fmt: skip
         st.caption(f"{start + 1:,} to {min(start + PAGE, total):,} of {total:,} groups",
                    width="content")  # fmt: skip
     return start
@@ -127,7 +126,7 @@ def _decide(
     try:
         review.decide(ids, verdict, label, seen=seen)
     except LabelAuditError as error:
-        st.session_state[FAILED] = sentence(str(error))
+        st.session_state[FAILED] = str(error)
 
 
 def _own(said: list[Verdict], reviewer: str) -> Verdict | None:
@@ -142,8 +141,3 @@ def _decided(own: list[Verdict | None], labels: list[str | None]) -> str:
         for verdict, label in zip(own, labels, strict=True) if verdict
     )  # fmt: skip
     return ", ".join(f"{count:,} {word}" for word, count in words.items())
-
-
-def plain(text: str) -> str:
-    """Text from the data, for where Streamlit would read it as Markdown."""
-    return re.sub(r"([\\`*_\[\]{}()#+.!:$~<>|&-])", r"\\\1", text)

@@ -25,6 +25,7 @@ from ..jobs import (
     start,
 )  # fmt: skip
 from . import charts, state
+from .words import fail, plain, said, sentence
 
 REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
@@ -43,7 +44,7 @@ def _watch_new(make: Callable[..., Job], *arguments, **options) -> None:
     try:
         st.session_state[state.WATCHED_JOB] = make(*arguments, **options).id
     except LabelAuditError as error:
-        st.error(sentence(str(error)))
+        fail(error)
         return
     st.rerun()
 
@@ -119,7 +120,7 @@ def busy(dataset: str) -> bool:
     try:
         check_idle(dataset)
     except LabelAuditError as error:
-        st.info(sentence(str(error)))
+        st.info(said(error))
         return True
     return False
 
@@ -137,10 +138,10 @@ def _progress(job: Job, with_log: bool = False) -> None:
     progress = job.progress
     with st.container(border=True):
         if with_log:
-            st.markdown(f"**{title(job)}**")
+            st.markdown(f"**{plain(title(job))}**")
         with st.container(horizontal=True, vertical_alignment="center"):
             share, words = describe(job.kind, progress)
-            st.progress(share, words)
+            st.progress(share, plain(words))
             asked = job.stop_asked
             st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
                       disabled=asked, on_click=job.stop)  # fmt: skip
@@ -178,9 +179,9 @@ def show_unfinished(job: Job) -> None:
     """How a job ended that did not finish, and what can be done about it."""
     with st.container(border=True):
         if job.status == STOPPED:
-            st.info(sentence(job.error))
+            st.info(said(job.error))
         else:
-            st.error(f"The job to {job.kind} {job.dataset} did not finish: {job.error}")
+            fail(f"the job to {job.kind} {job.dataset} did not finish: {job.error}")
         left = job.left
         if left == TRAINING:
             st.caption(f"{_kept(job)} kept: Resume goes on from there.")
@@ -215,7 +216,7 @@ def show_in_sidebar(jobs: list[Job]) -> None:
     for job in jobs:
         done = job.status != RUNNING
         share, _ = describe(job.kind, job.progress)
-        label = f"{title(job)}: {'ended' if done else f'{share:.0%}'}"
+        label = f"{plain(title(job))}: {'ended' if done else f'{share:.0%}'}"
         icon = ":material/check:" if done else ":material/progress_activity:"
         st.page_link("pages/model/jobs.py", label=label, icon=icon)
 
@@ -225,11 +226,6 @@ def title(job: Job) -> str:
     run = job.run_name
     kind = {"look": "first look at", "import": "import predictions of"}.get(job.kind, job.kind)
     return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
-
-
-def sentence(text: str) -> str:
-    """An error's words, as a sentence of their own."""
-    return text[:1].upper() + text[1:]
 
 
 def describe(kind: str, progress: dict | None) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from ..patch.applying import ID, PATH
 from ..patch.lines import SUFFIX
 from . import jobs
 from .differences import differences
-from .groups import plain
+from .words import fail, plain
 
 SHOWN = "patch-shown"  # what was on the screen when the button was clicked
 READ_AT_ONCE = 300  # images that the page opens itself; more are a job's
@@ -68,7 +68,7 @@ def show_upload(dataset: Dataset, attempt: Callable, take_back: Callable) -> Non
     try:
         patch, wanted = _looked_at(_stamp(dataset), file.getvalue(), file.name, trust, dataset)
     except LabelAuditError as error:
-        st.error(plain(str(error)))
+        fail(error)
         return
     _figures(wanted)
     if wanted.unread:

@@ -9,6 +9,7 @@ import streamlit as st
 from ..errors import LabelAuditError
 from ..schema import MISTAKE, REMOVED
 from . import jobs, state
+from .words import fail
 
 
 def pick_dataset() -> None:
@@ -16,7 +17,7 @@ def pick_dataset() -> None:
     try:
         names = state.dataset_names()
     except LabelAuditError as error:
-        st.error(str(error))
+        fail(error)
         st.stop()
     wanted = st.session_state.pop(state.NEXT_DATASET, None)
     if wanted in names:

@@ -9,6 +9,8 @@ import streamlit as st
 from ..changelog import user
 from ..dataset import Dataset, list_datasets
 from ..errors import LabelAuditError
+from . import signin
+from .words import fail
 
 DATASET = "dataset"  # name of the chosen dataset
 NEXT_DATASET = "next_dataset"  # name that the picker is to show from the next run on
@@ -40,7 +42,7 @@ def current() -> Dataset:
         # not info["uri"]: that counts every split and tag, a fifth of a second at a million samples
         return _opened(fresh.view().store.uri, fresh.created, fresh)
     except LabelAuditError as error:
-        st.error(str(error))
+        fail(error)
         st.stop()
 
 
@@ -51,9 +53,19 @@ def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
 
 
 def reviewer() -> str:
-    """Who sits here: the name given on the review page, else who reviewed last in this browser,
-    else the user of this machine. (Not in the address: whoever opens a link is somebody else.)"""
-    return (st.session_state.get(NAME) or "").strip() or usual_reviewer()
+    """Who sits here: who signed in; where nobody has to, the name given on the review page, else
+    who reviewed last in this browser, else the user of this machine. (Not in the address: whoever
+    opens a link is somebody else.)"""
+    return signin.name() or (st.session_state.get(NAME) or "").strip() or usual_reviewer()
+
+
+def name_field(label: str, value: str, key: str, help: str, **options) -> str:
+    """Ask for a name; of who is signed in it is shown, and cannot be another."""
+    if name := signin.name():
+        st.text_input(label, name, disabled=True, key=f"{key}-signed-in",
+                      help="The name that you signed in with.")  # fmt: skip
+        return name
+    return st.text_input(label, value, key=key, max_chars=64, help=help, **options).strip()
 
 
 def usual_reviewer() -> str:

@@ -5,11 +5,11 @@ import streamlit as st
 
 from labelaudit.dataset import delete_dataset, list_datasets
 from labelaudit.errors import LabelAuditError
-from labelaudit.home import local_home
 from labelaudit.issues import import_issues
 from labelaudit.jobs import Job
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
-from labelaudit.ui import charts, grid, jobs, state
+from labelaudit.ui import charts, grid, jobs, paths, state, uploads
+from labelaudit.ui.words import fail, plain
 
 ANY = "any"
 ROWS = "\n".join(f"| {kind} | {looks} |" for kind, looks in help_lines())
@@ -24,14 +24,6 @@ def loaded(job: Job) -> None:
     if dataset.name != name and name in list_datasets():
         state.choose(name)
         st.rerun()
-
-
-def keep_upload(upload) -> str:
-    folder = local_home() / "uploads"
-    folder.mkdir(exist_ok=True)
-    path = folder / upload.name.replace("/", "_").replace("\\", "_")
-    path.write_bytes(upload.getbuffer())
-    return str(path)
 
 
 def named(key: str, source: str) -> str:
@@ -51,6 +43,20 @@ def options(key: str, with_root: bool) -> tuple[str | None, str | None]:
         help="For a list of images: what the paths in it are relative to.",
     ).strip()  # fmt: skip
     return label or None, root or None
+
+
+def load(name: str, source, label: str | None, root: str | None = None) -> None:
+    """source: a path that was typed, an address of the hub, or an upload."""
+    try:
+        if not isinstance(source, str):
+            source = uploads.keep(source)
+        elif not source.startswith("hf:"):
+            source = paths.typed(source)
+        root = root and paths.typed(root)
+    except LabelAuditError as error:
+        fail(error)
+        return
+    jobs.begin("load", name, source=source, label=label, root=root, within=paths.allowed())
 
 
 @st.dialog("Load a dataset", width="medium")
@@ -75,7 +81,7 @@ def load_form() -> None:
         name = named("path", path)
         label, root = options("path", with_root=True)
         if st.button("Load", key="load-path", type="primary", disabled=not path):
-            jobs.begin("load", name, source=path, label=label, root=root)
+            load(name, path, label, root)
     with hub:
         owner = st.text_input(
             "Dataset of the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
@@ -85,7 +91,7 @@ def load_form() -> None:
         name = named("hub", source if owner else "")
         label, _ = options("hub", with_root=False)
         if st.button("Load", key="load-hub", type="primary", disabled=not owner):
-            jobs.begin("load", name, source=source, label=label)
+            load(name, source, label)
     with upload:
         file = st.file_uploader(
             "A zip of a folder, or a list of images that lie on this machine", key="upload",
@@ -94,7 +100,7 @@ def load_form() -> None:
         name = named("upload", file.name if file else "")
         label, root = options("upload", with_root=bool(file and not file.name.endswith(".zip")))
         if st.button("Load", key="load-upload", type="primary", disabled=not file):
-            jobs.begin("load", name, source=keep_upload(file), label=label, root=root)
+            load(name, file, label, root)
 
 
 def issues_button(dataset) -> None:
@@ -110,11 +116,11 @@ def issues_button(dataset) -> None:
         if not st.button("Tag the samples", type="primary", disabled=not file):
             return
         try:
-            report = import_issues(dataset, keep_upload(file))
+            report = import_issues(dataset, uploads.keep(file))
         except LabelAuditError as error:
-            st.error(jobs.sentence(str(error)))
+            fail(error)
             return
-        found = ", ".join(f"{count:,} have {tag}" for tag, count in report["tags"].items())
+        found = ", ".join(f"{count:,} have {plain(tag)}" for tag, count in report["tags"].items())
         st.success(f"{found}. Choose the tag in the sidebar, or on Review.")
         if report["outdated"]:
             st.caption(f"{report['outdated']:,} have another label by now: left as they are.")
@@ -127,7 +133,7 @@ def account(dataset) -> None:
     info = dataset.info
     splits = info["splits"] or {}
     figures = [("Samples", info["samples"]), ("Classes", len(info["classes"]))]
-    figures += [(f"In {name}", count) for name, count in list(splits.items())[:3]]
+    figures += [(f"In {plain(name)}", count) for name, count in list(splits.items())[:3]]
     if info["samples"] - info["labelled"]:
         figures.append(("Without a label", info["samples"] - info["labelled"]))
     if info["tags"].get("mistake"):
@@ -181,7 +187,7 @@ def delete_button(dataset) -> None:
             try:
                 delete_dataset(dataset.name)
             except LabelAuditError as error:
-                st.error(str(error))
+                fail(error)
             else:
                 st.rerun()
 
@@ -194,7 +200,7 @@ with actions, st.container(horizontal=True, horizontal_alignment="right"):
     delete_button(dataset)
     if st.button("Load a dataset", type="primary", icon=":material/add:"):
         load_form()
-st.caption(f"From {dataset.info['source']}, loaded {dataset.created[:16].replace('T', ' ')}")
+st.caption(f"From {plain(dataset.info['source'])}, loaded {dataset.created[:16].replace('T', ' ')}")
 jobs.show(None, ["load"], loaded)
 account(dataset)
 if not dataset.runs:

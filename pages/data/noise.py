@@ -7,6 +7,7 @@ import streamlit as st
 from labelaudit.errors import LabelAuditError
 from labelaudit.noise import MISTAKE, inject, restore
 from labelaudit.ui import grid, jobs, state
+from labelaudit.ui.words import fail, plain
 
 KINDS = {
     "uniform": "Any wrong class",
@@ -39,7 +40,7 @@ with st.sidebar:
             try:
                 matrix = np.loadtxt(file, delimiter=",", ndmin=2)
             except ValueError as error:
-                st.error(f"{file.name} is no matrix of numbers: {error}")
+                fail(f"{file.name} is no matrix of numbers: {error}")
     splits = list(dataset.info["splits"])
     split = st.selectbox("In", ["all samples", *splits]) if splits else "all samples"
     seed = st.number_input("Seed", 0, value=0, help="The same seed makes the same mistakes.")
@@ -58,7 +59,7 @@ if plant or take_back:
     try:
         inject(target, rate, kind, int(seed), pair, matrix) if plant else restore(dataset)
     except LabelAuditError as error:
-        st.error(jobs.sentence(str(error)))
+        fail(error)
     else:
         st.rerun()
 
@@ -68,7 +69,11 @@ if not len(mistakes):
 
 report = dataset.info["noise"]
 if report:
-    how = f"{' and '.join(report['pair'])} mixed up" if report["pair"] else KINDS[report["kind"]]
+    how = (
+        plain(f"{' and '.join(report['pair'])} mixed up")
+        if report["pair"]
+        else KINDS[report["kind"]]
+    )
     how = f"{how[0].lower()}{how[1:]}, seed {report['seed']}"
     st.markdown(
         f"**{report['changed']:,} of {report['eligible']:,} labels are wrong now** ({how}). "

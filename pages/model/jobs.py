@@ -5,6 +5,7 @@ import streamlit as st
 
 from labelaudit.jobs import DIED, DONE, FAILED, RUNNING, STOPPED, Job, list_jobs
 from labelaudit.ui import jobs
+from labelaudit.ui.words import plain, said
 
 SHOWN = 50
 MARKS = {DONE: "✓ done", STOPPED: "■ stopped", FAILED: "✕ failed", DIED: "✕ died"}
@@ -40,12 +41,12 @@ def choose(past: list[Job]) -> Job:
 
 
 def show_details(job: Job, followed: bool) -> None:
-    st.subheader(jobs.title(job))
+    st.subheader(plain(jobs.title(job)))
     if job.status == DONE:
         st.success(f"{job.summary}, in {jobs.duration(job.seconds)}.")
         jobs.show_log(job)
     elif followed:
-        st.info(f"{jobs.sentence(job.error)} A later job went on with it, or did it again.")
+        st.info(f"{said(job.error)} A later job went on with it, or did it again.")
         jobs.show_log(job)
     else:
         jobs.show_unfinished(job)

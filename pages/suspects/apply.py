@@ -10,6 +10,7 @@ from labelaudit.review import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
 from labelaudit.ui.sitting import STATUS, STATUS_WORDS
+from labelaudit.ui.words import fail
 
 SHOWN = "apply-shown"  # the changes that were on the screen when a button was clicked
 
@@ -22,9 +23,10 @@ with st.sidebar:
     if names:
         whose = st.multiselect("Verdicts of", names, key="apply-whose",
                                placeholder="everybody") or None  # fmt: skip
-    who = st.text_input("Applied by", state.reviewer(), key="apply-who", max_chars=64,
-                        help="Goes into the history. A patch brings names of its own.")  # fmt: skip
-    who = who.strip() or None
+    who = state.name_field(
+        "Applied by", state.reviewer(), "apply-who",
+        "Goes into the history. A patch brings names of its own.",
+    ) or None  # fmt: skip
 
 
 def figures(wanted) -> None:
@@ -67,7 +69,7 @@ def attempt(action) -> None:
     try:
         action()
     except LabelAuditError as error:
-        st.error(jobs.sentence(str(error)))
+        fail(error)
     else:
         st.rerun()
 

@@ -7,6 +7,7 @@ from labelaudit.decisions import sittings, take_back_sitting
 from labelaudit.errors import LabelAuditError
 from labelaudit.history import START, describe, list_changes, return_to
 from labelaudit.ui import jobs, state
+from labelaudit.ui.words import fail
 
 dataset = state.current()
 st.title("History")
@@ -20,7 +21,7 @@ def attempt(action, done: str) -> None:
     try:
         count = action()
     except LabelAuditError as error:
-        st.error(jobs.sentence(str(error)))
+        fail(error)
     else:
         st.toast(done.format(count=count))
         st.rerun()

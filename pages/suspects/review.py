@@ -57,10 +57,10 @@ with st.sidebar:
             "these would give them away. Among all suspects, one by one.",
         )  # fmt: skip
         told = st.container()
-    reviewer = st.text_input(
-        "Reviewer", state.usual_reviewer(), key=state.NAME, persist_state="session", max_chars=64,
-        help="Your verdicts are kept under this name; others keep theirs.",
-    ).strip() or state.usual_reviewer()  # fmt: skip
+    reviewer = state.name_field(
+        "Reviewer", state.usual_reviewer(), state.NAME,
+        "Your verdicts are kept under this name; others keep theirs.", persist_state="session",
+    ) or state.usual_reviewer()  # fmt: skip
 
 if (answered := answers(dataset, reviewer)).total >= TOLD_FROM:
     told.caption(answered.sentence())
