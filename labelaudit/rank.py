@@ -79,8 +79,12 @@ def compute_scores(
                 computed[score.name] = score.function(labels, others, near[1])
             elif names:
                 raise LabelAuditError(
-                    f"{score.name} needs embeddings, and run {kept.name!r} has none: predict with "
-                    "it again, which stores them."
+                    f"{score.name} needs embeddings, and run {kept.name!r} has none: "
+                    + (
+                        "predict with it again, which stores them."
+                        if kept.has_model
+                        else "give them with its predictions."
+                    )
                 )
     dynamics = kept.dynamics(ids) if of_dynamics else None
     if dynamics is None and names and of_dynamics:
