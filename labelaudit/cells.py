@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 TAG_SEPARATOR = ";"
+SNIFFED_BYTES = 1 << 20  # of a CSV's head, to see what separates its columns
 
 # A spreadsheet runs a cell that begins with one of these. Plain numbers ("-1") are safe and stay.
 _FORMULA = r"^('*[=+\-@\t\r])"
 _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?$"
 _GUARDED = r"^'('*[=+\-@\t\r])"
+
+
+def separator(path: Path) -> str:
+    """What separates the columns of a CSV or TSV: spreadsheets write `;` in many countries."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    with path.open("rb") as file:
+        header = file.read(SNIFFED_BYTES).split(b"\n", 1)[0]
+    return max(",;\t", key=lambda mark: header.count(mark.encode()))
 
 
 def guard(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from . import changelog, edits
+from .cells import separator
 from .changelog import Cause
 from .dataset import Dataset
 from .errors import LabelAuditError
 from .frame import MISSING, Frame, find
+from .predictions.matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
 
 _ISSUE = re.compile(r"is_(\w+_issue)")
 GIVEN = "given_label"
-PATHS = ("filepath", "file_name", "filename", "image_path", "path")
-_INDEX = ("", "Unnamed: 0", "index", "__index_level_0__")  # what pandas calls it in a file
 _TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
 _OTHER = -2  # no class index
 LISTED = 20  # rows of a file that are named; further ones are counted only
@@ -53,8 +54,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
         )
     frame = dataset.view().frame
     with frame.store.steady():
-        folder = Path(source).absolute().parent if isinstance(source, (str, os.PathLike)) else None
-        at, in_order = _places(frame, table, name, folder)
+        at, in_order = _places(frame, table, name, folder_of(source))
         masks = {tag: _flags(table[column], name, column) for tag, column in issues.items()}
         rows = np.flatnonzero(at != MISSING)
         if not len(rows):
@@ -88,21 +88,21 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
 def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
     """The table, and what errors call it."""
     if isinstance(source, pd.DataFrame):
-        return _with_index(source), "the frame"
+        return with_keys(source), "the frame"
     if not isinstance(source, (str, os.PathLike)):
         return _from_array(np.asarray(source), len(dataset)), "the array"
     path = Path(source).expanduser()
     try:
         match path.suffix.lower():
             case ".csv" | ".tsv":
-                sep = "\t" if path.suffix.lower() == ".tsv" else ","
                 table = pd.read_csv(
-                    path, sep=sep, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-                )
+                    path, sep=separator(path), dtype=str, keep_default_na=False,
+                    encoding="utf-8-sig",
+                )  # fmt: skip
             case ".jsonl" | ".ndjson":
                 table = pd.read_json(path, lines=True, dtype=False)
             case ".parquet":
-                table = _with_index(pd.read_parquet(path))
+                table = with_keys(pd.read_parquet(path))
             case suffix:
                 raise LabelAuditError(
                     f"{path} ends in {suffix or 'nothing'!r}: give a .csv, .jsonl or .parquet file."
@@ -113,13 +113,6 @@ def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
         words = " ".join(str(error).split())
         raise LabelAuditError(f"{path} cannot be read ({words}): write it again.") from error
     return table, path.name
-
-
-def _with_index(table: pd.DataFrame) -> pd.DataFrame:
-    """Its index as a column, where it says more than the order does."""
-    if table.index.equals(pd.RangeIndex(len(table))) or "index" in table:
-        return table
-    return table.rename_axis("index").reset_index()
 
 
 def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:
@@ -140,10 +133,10 @@ def _places(
 ) -> tuple[np.ndarray, bool]:
     """The position in the frame of each row's sample, int64 (n,), MISSING where there is none; and
     whether nothing but the order tells."""
-    if "id" in table:
-        return _known(frame, _numbers(table["id"], name, "id")), False
-    column = next((c for c in PATHS if c in table), None)
-    index = next((c for c in _INDEX if c in table), None)
+    key, column, index = (next((c for c in names if c in table), None)
+                          for names in (IDS, PATHS, INDEX))  # fmt: skip
+    if key is not None:
+        return _known(frame, _numbers(table[key], name, key)), False
     if column is None and index is not None:
         values = pd.to_numeric(table[index], errors="coerce")
         if values.isna().any():
@@ -152,7 +145,8 @@ def _places(
             at = _numbers(table[index], name, "index")
             return np.where((at >= 0) & (at < len(frame.ids)), at, MISSING), True
     if column is not None:
-        return _by_path(frame, table[column].astype(str).to_numpy(object), folder), False
+        paths = pa.array(table[column].astype(str), pa.string())
+        return _known(frame, find_paths(frame, paths, folder)[0]), False
     if len(table) != len(frame.ids):
         raise LabelAuditError(
             f"{name} has {len(table):,} rows and the dataset {len(frame.ids):,} samples: give it a "
@@ -164,29 +158,6 @@ def _places(
 def _known(frame: Frame, ids: np.ndarray) -> np.ndarray:
     at, known = find(frame.ids, ids)
     return np.where(known, at, MISSING)
-
-
-def _by_path(frame: Frame, paths: np.ndarray, folder: Path | None) -> np.ndarray:
-    """A path as it is, or from the file's folder, else the one sample whose path ends in it."""
-    everything = np.arange(len(frame.ids))
-    stored = frame.take("samples", everything, ["filepath"])["filepath"].to_pylist()
-    at = _looked_up(stored, paths)
-    if folder is not None:
-        rest = np.flatnonzero(at == MISSING)
-        at[rest] = _looked_up(stored, [os.path.normpath(folder / p) for p in paths[rest]])
-    depths = np.array([path.count("/") for path in paths])
-    for depth in np.unique(depths[at == MISSING]):
-        rest = np.flatnonzero((at == MISSING) & (depths == depth))
-        ends = ["/".join(path.split("/")[-depth - 1 :]) for path in stored]
-        at[rest] = _looked_up(ends, paths[rest])
-    return at
-
-
-def _looked_up(names: list[str], wanted) -> np.ndarray:
-    """Where each wanted name stands; MISSING where it stands nowhere, or more than once."""
-    where = pd.Series(np.arange(len(names)), index=names)
-    where = where[~where.index.duplicated(keep=False)]
-    return where.reindex(wanted).fillna(MISSING).to_numpy(np.int64)
 
 
 def _numbers(values: pd.Series, name: str, column: str) -> np.ndarray:

@@ -34,7 +34,8 @@ def from_logits(
     stop: StopCheck,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """Those scores of a run that read its logits, float64 (n,), by name, NaN for samples without a
-    prediction; and, where suspicion is wanted, the labels that it suggests.
+    prediction; and, where suspicion is wanted, the labels that it suggests. None of them where
+    nothing is predicted.
 
     ids: int64 (n,), sorted. labels: int (n,), negative for none. out_of_sample: whether the logits
     are of a model that did not learn these labels.
@@ -46,7 +47,7 @@ def from_logits(
             models[score.name] = ConfidentLearning(len(run.classes))
         elif score.reads == POSTERIOR:
             models[score.name] = Suspicion(int((labels >= 0).sum()), out_of_sample)
-    if not direct and not models:
+    if not run.has_predictions() or not (direct or models):
         return {}, None
     source = _Source(run, ids, progress, stop, times=2 if models else 1)
     if models:

@@ -64,6 +64,12 @@ def compute_scores(
     # in-sample runs of our own, to 0.00 to 0.55 times.)
     out_of_sample = in_folds or not kept.has_model
     computed, suggestions = from_logits(kept, wanted, ids, told, out_of_sample, progress, stop)
+    if names and not kept.has_predictions():
+        lacking = next((s.name for s in wanted if s.reads not in MEASURES), None)
+        if lacking:
+            raise LabelAuditError(
+                f"{lacking} needs predictions, and run {kept.name!r} has none yet: predict first."
+            )
     for score in wanted:
         if score.reads == "neighbours":
             k = neighbours.how_many(labels)
@@ -73,8 +79,12 @@ def compute_scores(
                 computed[score.name] = score.function(labels, others, near[1])
             elif names:
                 raise LabelAuditError(
-                    f"{score.name} needs embeddings, and run {kept.name!r} has none: predict with "
-                    "it again, which stores them."
+                    f"{score.name} needs embeddings, and run {kept.name!r} has none: "
+                    + (
+                        "predict with it again, which stores them."
+                        if kept.has_model
+                        else "give them with its predictions."
+                    )
                 )
     dynamics = kept.dynamics(ids) if of_dynamics else None
     if dynamics is None and names and of_dynamics:

@@ -260,6 +260,29 @@ def test_hard_links_share_the_file_and_fall_back_to_copies(pets, tmp_path, monke
     assert shape(tmp_path / "mixed") == shape(tmp_path / "linked")
 
 
+# --- the formats of others (tests/extras has what their own packages read) ---
+
+
+@pytest.mark.parametrize("format", ["fiftyone", "label-studio"])
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_what_others_are_to_open_can_be_loaded_here_too(odd, tmp_path, format, suffix):
+    export_dataset(odd, tmp_path / f"out{suffix}", format)
+    again = load_dataset("again", tmp_path / f"out{suffix}")
+    assert len(again) == len(odd)
+    for a, b in zip(odd.view(), again.view(), strict=True):
+        assert a.image.tobytes() == b.image.tobytes()
+        assert (a.ground_truth, a.split) == (b.ground_truth, b.split)
+    if format == "fiftyone":
+        assert again.classes == odd.classes
+        assert again.view().values("tags").tolist() == odd.view().values("tags").tolist()
+
+
+def test_a_zip_of_hugging_faces_parquet_is_to_be_unpacked(odd, tmp_path):
+    export_dataset(odd, tmp_path / "out.zip", "huggingface")
+    with pytest.raises(LabelAuditError, match=r"holds a Hugging Face dataset: unpack it"):
+        load_dataset("again", tmp_path / "out.zip")
+
+
 # --- names ---
 
 

@@ -169,6 +169,18 @@ def test_a_class_of_one_sample_is_not_held_against_it(noisy):
     assert np.isfinite(values[:-1]).all()
 
 
+def test_a_class_without_samples_is_not_held_against_one_that_gets_it_later(colours):
+    images, labels = colours
+    codes = np.array([int(name[1]) for name in labels])
+    dataset = labelaudit.load_arrays("stripes", images, codes, classes=["c0", "c1", "never"])
+    assert labelaudit.first_look(dataset).info["untaught"] == ["never"]
+    dataset.set_labels(dataset.view().ids[:1], "never")
+    labelaudit.compute_scores(dataset)
+    values = dataset.view().values("self_confidence")
+    assert np.isnan(values[0])
+    assert np.isfinite(values[1:]).all()
+
+
 def test_photographs_are_told_by_their_patches(colours):
     images, labels = colours
     dataset = labelaudit.load_arrays("stripes", images, labels)

@@ -90,6 +90,23 @@ def test_a_path_that_several_samples_end_in_belongs_to_none(make_dataset):
     assert tagged(dataset) == [1]
 
 
+def test_an_index_that_is_called_id_holds_ids(dataset):
+    by_id = table(issues=(0,)).set_index(pd.Index([6, 5, 4, 3, 2, 1], name="id"))
+    import_issues(dataset, by_id.drop(columns="given_label"))
+    assert tagged(dataset) == [6]
+
+
+def test_paths_may_be_relative_to_the_file_and_columns_parted_by_semicolons(make_dataset, tmp_path):
+    dataset = make_dataset(2, 2, filepath=[f"{tmp_path}/a/x.png", "/b/x.png"])
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    for place, name in (("a", "x.png"), ("a/deep", "../x.png"), ("", "a\\x.png")):
+        import_issues(dataset, np.zeros(2, bool))
+        path = tmp_path / place / "issues.csv"
+        path.write_text(f"file_name;is_label_issue\n{name};True\n")
+        import_issues(dataset, path)
+        assert tagged(dataset) == [1], name
+
+
 def test_the_given_labels_are_checked(dataset):
     wrong = table(given_label=["c1", *["c0"] * 5])
     with pytest.raises(LabelAuditError, match="row 1: given_label is 'c1', but sample 1 is 'c0'"):

@@ -559,10 +559,10 @@ def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
     images[1::2, :, ::2] += 180
     labels, splits = np.arange(40) % 2, ["train"] * 30 + ["test"] * 10
     labels[39] = 2
-    names = ["flat", "tall", "new"]
+    names = ["flat", "tall", "new", "never"]
     dataset = load_arrays("stripes", images, labels, classes=names, splits=splits)
     run = train(dataset, config=QUICK)
-    assert run.info["untaught"] == ["new"]
+    assert run.info["untaught"] == ["new", "never"]
     assert run.info["notes"] == [
         "no sample of class 'new' was learned, so those that have it get no score"
     ]
@@ -571,3 +571,8 @@ def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
         values = dataset.view().values(name)
         assert np.isfinite(values[:39]).all(), name
         assert np.isnan(values[39]) == (name not in ("hardness", "neighbours")), name
+    dataset.set_labels([dataset.view().ids[0]], "never")  # since it learned
+    labelaudit.compute_scores(dataset)
+    values = dataset.view().values("self_confidence")
+    assert np.isnan(values[[0, 39]]).all()
+    assert np.isfinite(values[1:39]).all()

@@ -13,6 +13,7 @@ from labelaudit import (
     Dataset,
     Recorder,
     Review,
+    compute_scores,
     estimate_wrong,
     jobs,
     list_datasets,
@@ -205,7 +206,11 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
     app = no_error(open_page("model/predict"))
     assert "recorded in a training loop of your own" in texts(app)
     assert not [b for b in app.button if b.label.startswith("Predict with")]
-    assert button(app, "Only score again")
+    assert button(app, "Score again")
+    compute_scores(digits)
+    app = no_error(open_page("suspects/insights"))
+    app.get("button_group")[0].set_value("Look-alike map").run()
+    assert "mine has no embeddings: give them to Recorder.update" in texts(no_error(app))
 
 
 def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(audited):

@@ -97,6 +97,22 @@ def test_every_form_keeps_the_same_logits_however_it_is_cut(
     assert (plain.runs, plain.trained_runs, run.is_brought) == (["imported"], [], True)
 
 
+def test_rows_out_of_order_are_not_taken_for_rows_in_order(plain, tmp_path):
+    mixed = np.random.default_rng(1).permutation(N)
+    by_id = pd.DataFrame(LOGITS, pd.Index(IDS, name="id"), CLASSES).iloc[mixed]
+    import_predictions(plain, by_id)
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    unnamed = frame_of(LOGITS).iloc[mixed]
+    unnamed.to_csv(tmp_path / "p.csv")
+    unnamed.to_parquet(tmp_path / "p.parquet")
+    for source in (unnamed, tmp_path / "p.csv", tmp_path / "p.parquet"):
+        with pytest.raises(LabelAuditError, match="an index that is not 0, 1, 2 …"):
+            import_predictions(plain, source)
+    assert understand(plain, unnamed, by="order").by == "order"
+    frame_of(LOGITS).to_csv(tmp_path / "p.csv")
+    assert understand(plain, tmp_path / "p.csv").by == "order"
+
+
 def test_exported_logits_of_a_trained_run_have_its_scores(audited, tmp_path):
     ids, logits = stored(audited, "run-1")
     np.savez(tmp_path / "a.npz", ids=ids, logits=logits)

@@ -84,6 +84,16 @@ def test_samples_without_label_or_prediction_have_no_score(scored):
     assert dataset[5].scores["self_confidence"] is None
 
 
+def test_a_run_without_predictions_has_the_scores_of_its_training_only(make_dataset):
+    dataset = make_dataset(8)
+    run = dataset.new_run("short").finish({"classes": dataset.classes})
+    half, labels = np.full(8, 0.5, np.float32), np.arange(8) % 4
+    run.append_dynamics(1, dataset.view().ids, labels, half, half)
+    assert compute_scores(dataset, "short") == ["aum", "cartography"]
+    with pytest.raises(LabelAuditError, match="self_confidence needs predictions, and run 'short'"):
+        compute_scores(dataset, "short", ["aum", "self_confidence"])
+
+
 def test_suspects_are_those_above_the_boundary_worst_first(scored):
     dataset, _ = scored
     compute_scores(dataset)

@@ -384,6 +384,17 @@ def record(recorder: Recorder, epochs) -> None:
         recorder.end_epoch()
 
 
+def test_a_class_that_is_added_meanwhile_is_none_of_the_models(plain):
+    with suppress(KeyboardInterrupt), Recorder(plain, run="mine") as recorder:
+        record(recorder, range(1))
+        raise KeyboardInterrupt
+    plain.add_samples([{"filepath": "/nowhere/new.png", "label": "new"}])
+    again = Recorder(plain, run="mine", resume=True)
+    record(again, range(1, 2))  # with four columns, as before
+    run = again.finish()
+    assert (run.classes, run.info["epochs"], run.info["notes"]) == (plain.classes[:4], 2, [])
+
+
 def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
     with suppress(KeyboardInterrupt), Recorder(plain, run="mine") as recorder:
         record(recorder, range(2))

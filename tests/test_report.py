@@ -168,6 +168,39 @@ def test_a_run_without_suspicion_and_a_dataset_without_images(make_dataset):
     assert "Model trained elsewhere" in text
 
 
+def test_it_says_whose_model_it_was(make_dataset):
+    dataset = make_dataset(20)
+    labels = dataset.view().frame.label
+    p = np.full((20, 4), 0.05)
+    p[np.arange(20), labels] = 0.85
+    labelaudit.import_predictions(dataset, p, "brought", out_of_sample=True)
+    recorder = labelaudit.Recorder(dataset, "watched")
+    recorder.update(dataset.view().ids, np.log(p))
+    recorder.finish()
+    for run, says in (
+        ("brought", "Model from elsewhere (the array); it did not learn these labels Predictions "
+         "20 rows of probabilities, matched by order. Report by"),
+        ("watched", "Model trained in a loop of its own, and watched there Training 1 epochs "
+         "Learned 20 samples, 0 held out Time 0 s of training"),
+    ):  # fmt: skip
+        compute_scores(dataset, run, ["self_confidence"])
+        assert says in " ".join(page_of(dataset, run=run).text.split())
+
+
+def test_a_duplicate_that_is_removed_is_no_wrong_label(home):
+    images = np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3), np.uint8)
+    images[1] = images[0]
+    dataset = load_arrays("twice", images, np.arange(12) % 3)
+    labelaudit.find_duplicates(dataset)
+    labelaudit.import_predictions(dataset, np.eye(3)[np.arange(12) % 3])
+    compute_scores(dataset)
+    ids = dataset.view().ids
+    Review(dataset, "ann").decide(ids[:1], "remove")
+    Review(dataset, "ann").decide(ids[2:3], "remove")
+    assert estimate_wrong(dataset).found == 1
+    assert "reviewers found 1 of them" in report_html(dataset)
+
+
 @pytest.mark.parametrize("top", [-1, 2001, 1.5, True, None])
 def test_the_number_of_suspects_is_bounded(audited, top):
     with pytest.raises(LabelAuditError, match="a whole number between 0 and 2,000"):

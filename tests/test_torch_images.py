@@ -42,6 +42,12 @@ def test_image_label_and_id_of_each_sample(arrays):
         images[30]
 
 
+def test_what_was_removed_is_not_trained_on_unless_a_view_holds_it(arrays):
+    arrays.tag([4, 5], "removed")
+    assert TorchImageDataset(arrays).ids.tolist() == [1, 2, 3, *range(6, 31)]
+    assert len(TorchImageDataset(arrays.view())) == 30
+
+
 def test_a_batch_is_read_at_once_in_the_order_asked_for(arrays, monkeypatch):
     images = TorchImageDataset(arrays, transform=as_tensor)
     taken = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import LabelAuditError
 from ..learn.recorder import Recorder
+from ..predictions.numbers import FLOOR, TOLERANCE
 from .batches import Complaint, ids_of
 
 try:
@@ -17,9 +18,6 @@ except ImportError as error:  # also where its backend is not there
         f"Keras cannot be used ({error}): pip install keras, and set KERAS_BACKEND=torch before "
         "it is imported, or install another backend."
     ) from error
-
-SMALLEST = 1e-12  # of a probability, before its logarithm is taken
-SUM_ERROR = 1e-2  # of probabilities in half precision
 
 
 class LabelAuditCallback(Callback):
@@ -81,6 +79,6 @@ class LabelAuditCallback(Callback):
 def _as_logits(output: np.ndarray) -> np.ndarray:
     """The output itself, or its logarithm where every row is a distribution."""
     output = np.asarray(output, np.float32)
-    if (output >= 0).all() and (np.abs(output.sum(axis=-1) - 1) < SUM_ERROR).all():
-        return np.log(np.maximum(output, SMALLEST))
+    if (output >= 0).all() and (np.abs(output.sum(axis=-1) - 1) < TOLERANCE).all():
+        return np.log(np.maximum(output, FLOOR))
     return output

@@ -7,14 +7,13 @@ from functools import partial
 
 from ..errors import LabelAuditError
 from ..learn.recorder import Recorder
+from ..predictions.numbers import FLOOR
 from .batches import Complaint, ids_of, logits_of, without
 
 try:
     from skorch.callbacks import Callback
 except ImportError as error:
     raise LabelAuditError("skorch is not installed: pip install skorch.") from error
-
-SMALLEST = 1e-12  # of a probability, before its logarithm is taken
 
 
 class LabelAuditCallback(Callback):
@@ -56,7 +55,7 @@ class LabelAuditCallback(Callback):
         logits = logits_of(y_pred)
         if self.complaint_.about(ids, logits):
             if type(net.criterion_).__name__ == "NLLLoss":
-                logits = logits.detach().float().clamp(min=SMALLEST).log()
+                logits = logits.detach().float().clamp(min=FLOOR).log()
             self.recorder.update(ids, logits, learned=training)
 
     def on_epoch_end(self, net, **_) -> None:

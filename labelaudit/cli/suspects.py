@@ -215,6 +215,8 @@ def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_j
             raise click.UsageError("--by chooses verdicts, and --patch has none: give one of them")
         put_patch(opened, patch_file, who, trust, add_classes, dry_run, as_json)
         return
+    if trust or add_classes:
+        raise click.UsageError(f"{'--trust' if trust else '--add-classes'} goes with --patch.")
     if dry_run:
         wanted = pending_decisions(opened, reviewers or None)
     else:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from .. import __version__, changelog, verdicts
-from ..frame import FIRST_LOOK, MISSING
+from ..frame import BROUGHT, FIRST_LOOK, MISSING
 from .content import Content
 
 SHOWN_CLASSES = 50  # further ones are counted only
@@ -81,6 +81,9 @@ def _run(content: Content) -> str:
         return "## Model\n\nNo model has judged these labels.\n"
     if FIRST_LOOK in run:
         told = [f"Run `{run['name']}`: each image predicted by all the others, without training."]
+    elif BROUGHT in run:
+        told = [f"Run `{run['name']}` of {run['created'][:10]}: predictions of a model from "
+                f"elsewhere ({_cell(run[BROUGHT]['source'])})."]  # fmt: skip
     else:
         config = run.get("config") or {}
         facts = [f"{key} {config[key]}" for key in ("model", "seed", "folds") if key in config]

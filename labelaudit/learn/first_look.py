@@ -65,7 +65,7 @@ def first_look(
     learned = np.sort(rng.permutation(usable)[:LEARNED])
     looker = _Looker(Images(frame, ids, size), learned, progress, stop)
     fit = leave_one_out(looker.learned_features(), labels[learned], len(classes))
-    alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) == 1)
+    alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) <= 1)
     begun = begin_run(frame, run)
     try:
         batches = chain(_blocks(ids[learned], fit), looker.others(fit))

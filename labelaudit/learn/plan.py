@@ -45,9 +45,9 @@ class Plan:
 
     @cached_property
     def untaught(self) -> list[str]:
-        """Classes of samples that take part, of which no sample is learned: no model knows them."""
-        taught = np.unique(self.labels[self.learned])
-        return [self.classes[code] for code in np.setdiff1d(self.labels, taught)]
+        """Classes of which no sample is learned: no model knows them."""
+        taught = np.isin(np.arange(len(self.classes)), self.labels[self.learned])
+        return [name for name, known in zip(self.classes, taught, strict=True) if not known]
 
     def learned_by(self, fold: int) -> np.ndarray:
         """Places that this fold's model learns: all but its own fold; without folds, all."""

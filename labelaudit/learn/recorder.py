@@ -77,7 +77,6 @@ class Recorder:
         if run is not None:
             home.check_name(run, "run")
             refuse_second_recording(self._frame, run)
-        self._columns = _columns(self._frame, classes)
         self._told: Counter[str] = Counter()
         self._texts: dict[str, str] = {}
         self._buffer, self._closed, self._write_failed = Buffer(), False, False
@@ -86,6 +85,8 @@ class Recorder:
             self._recording = Recording.resumed(self._frame, cut_short[-1])
         else:
             self._recording = Recording(self._frame, run, *_labels(view))
+        # those of a recording that goes on: classes may have been added to the dataset since
+        self._columns = _columns(self._frame, self._recording.classes, classes)
 
     @property
     def epochs(self) -> int:
@@ -267,9 +268,8 @@ def _labels(view: View) -> tuple[np.ndarray, np.ndarray]:
         return frame.ids[at], labels.astype(np.int32)
 
 
-def _columns(frame: Frame, classes: Sequence[str] | None) -> list[int]:
-    """Which of the model's outputs stands for each of the dataset's classes."""
-    own = frame.classes
+def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> list[int]:
+    """Which of the model's outputs stands for each of the dataset's own classes."""
     name = frame.store.name
     if len(own) < 2:
         raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")

@@ -14,19 +14,15 @@ from filelock import Timeout
 
 from ..errors import LabelAuditError
 from ..frame import MISSING, RECORDED, Frame, find
-from ..runs import Run, begin_run
+from ..runs import LARGEST_HALF, Run, begin_run
 from .recordings import lock_of, recordings, taken_elsewhere
 from .watched import class_medians
 
-LEARNED, NOT_LEARNED = (
-    1,
-    2,
-)  # flags: there are logits of a model that learned the sample, or did not
+LEARNED, NOT_LEARNED = 1, 2  # flags: there are logits of a model that learned it, or did not
 MARGIN, P_LABEL, OUT_MARGIN, OUT_P_LABEL = range(4)  # rows of the measures, as dynamics.MEASURES
 # A commit takes some 8 ms of a processor, a few per cent of the shortest epochs: these are written
 # several at a time. So a kill loses whole epochs of the last seconds at most.
 WRITE_SECONDS = 5
-LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class Recording:

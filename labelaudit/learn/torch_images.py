@@ -13,6 +13,7 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..frame import Frame
 from ..pictures import UnreadableImageError, decode, to_rgb
+from ..schema import REMOVED
 from ..store import Store
 from ..view import View
 
@@ -20,7 +21,8 @@ READ_ROWS = 256  # images read at once where all are gone through
 
 
 class TorchImageDataset(torch.utils.data.Dataset):
-    """The samples of a dataset or view, in its order: `(image, label, id)` of each.
+    """The samples of a view in its order, or those of a dataset that are not removed:
+    `(image, label, id)` of each.
 
     image: a PIL image, RGB, upright; what `transform` makes of it, if one is given. label: int, an
     index into `classes`; -1 for a sample without a label (leave these out with
@@ -48,7 +50,8 @@ class TorchImageDataset(torch.utils.data.Dataset):
         Raises LabelAuditError for an image size or keys that are none; reading, for an image that
         is not there any more.
         """
-        view = target.view() if isinstance(target, Dataset) else target
+        whole = isinstance(target, Dataset)  # what was removed is not trained on
+        view = target.view().exclude_tag(REMOVED) if whole else target
         with view.store.steady():
             at = view.positions()
             self.ids = view.frame.ids[at]

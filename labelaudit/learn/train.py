@@ -23,7 +23,7 @@ from .config import SMALL, TrainConfig
 from .images import Images
 from .learner import Learner
 from .models import build_model, load_pretrained
-from .plan import image_size, make_plan
+from .plan import Plan, image_size, make_plan
 from .saved import save_models
 from .watched import Watched, class_medians
 
@@ -310,7 +310,7 @@ class _Training:
             "curves": self._plain_curves(),
             "class_curves": [row[MEDIANS] for row in self.curves],
             "untaught": self.plan.untaught,
-            "notes": self.notes + _about_untaught(self.plan.untaught),
+            "notes": self.notes + _about_untaught(self.plan),
         }
         save_models(self.run, [learner.average for learner in self.learners], info)
 
@@ -319,7 +319,10 @@ def _share(right: np.ndarray) -> float | None:
     return float(right.mean()) if len(right) else None
 
 
-def _about_untaught(classes: list[str]) -> list[str]:
+def _about_untaught(plan: Plan) -> list[str]:
+    """Of those classes that some sample has."""
+    had = {plan.classes[code] for code in np.unique(plan.labels)}
+    classes = [name for name in plan.untaught if name in had]
     if not classes:
         return []
     names = ", ".join(map(repr, classes[:10])) + (" …" if len(classes) > 10 else "")

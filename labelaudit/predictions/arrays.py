@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import LabelAuditError
+from .matching import IDS, PATHS
 from .numbers import LOGITS, PROBABILITIES
 
 BATCH_BYTES = 64 << 20
@@ -19,8 +20,6 @@ NUMBERS = {
     "logits": LOGITS, "probabilities": PROBABILITIES, "probs": PROBABILITIES,
     "pred_probs": PROBABILITIES, "predictions": None,
 }  # fmt: skip
-IDS = ("id", "ids")
-PATHS = ("filepath", "filepaths", "filename", "filenames", "path", "paths")
 CLASSES = ("classes", "class_names")
 EMBEDDINGS = ("embeddings", "embedding")
 
@@ -38,6 +37,7 @@ class Brought:
     paths: pa.Array | None = None  # (rows,)
     unused: list[str] = field(default_factory=list)  # columns or arrays that are not read
     embedded: int | None = None  # numbers of each embedding
+    in_order: bool = True  # False: an index stands there that is not 0, 1, 2 …
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Rows in order: numbers, float (n, width), and embeddings, float (n, embedded)."""

@@ -19,7 +19,7 @@ from ..runs import Run
 from .arrays import Arrays, Brought, add_embeddings, of_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
 from .keeping import bring, info_of, refuse_to_replace
-from .matching import BY, FILEPATH, ID, ORDER, match_rows
+from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
 from .numbers import Logits, check_kind
 from .tables import of_frame, open_csv, open_parquet
 
@@ -89,9 +89,10 @@ def import_predictions(
       Parquet also one column of lists, `logits` or `probabilities`. They are streamed.
 
     by: how rows are matched to samples: "id"; "filepath" (as stored, or the last parts of it where
-    only one sample's path ends so); "order" (as many rows as samples, by id). By default the first
-    of these that the source has. ids: of an array's rows. Samples that no row is about have no
-    prediction.
+    only one sample's path ends so, or relative to the source's folder); "order" (as many rows as
+    samples, by id). By default the first of these that the source has; the index of a frame counts
+    where it is called like one of them, and forbids "order" where it is not 0, 1, 2 …. ids: of an
+    array's rows. Samples that no row is about have no prediction.
     classes: names of the columns, by default the dataset's in its order. Classes that the dataset
     does not have are left out; one that it has may lack only where no sample is labelled so.
     kind: "logits" or "probabilities"; by default told by the numbers (see `numbers.tell_kind`).
@@ -150,8 +151,9 @@ class _Plan:
             self._add(embeddings)
         self.by = self._matched_by(by)
         self.ids = match_rows(
-            self.frame, self.source.rows, self.source.ids, self.source.paths, self.by, what
-        )
+            self.frame, self.source.rows, self.source.ids, self.source.paths, self.by, what,
+            folder_of(source),
+        )  # fmt: skip
         names = self.source.names if classes is None else classes
         self.columns: Columns = match_classes(self.frame, names, self.source.width, what)
         self.kind = kind or self.source.kind
@@ -186,6 +188,12 @@ class _Plan:
     def _matched_by(self, by: str | None) -> str:
         there = [ID] * (self.source.ids is not None) + [FILEPATH] * (self.source.paths is not None)
         if by is None:
+            if not there and not self.source.in_order:
+                raise LabelAuditError(
+                    f"{self.source.what} has neither id nor filepath, and an index that is not 0, "
+                    "1, 2 …: call the index id if it holds ids, or say that the rows are in the "
+                    "order of the ids (by='order')."
+                )
             return [*there, ORDER][0]
         if by not in BY:
             raise LabelAuditError(f"by={by!r}: match rows by {', '.join(BY)}.")

@@ -1,25 +1,34 @@
-"""Which sample each row of somebody else's table is about."""
+"""Which sample each row of somebody else's table is about: by its id, its file, or its place."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import LabelAuditError
-from ..frame import Frame, find
+from ..frame import MISSING, Frame, find
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
+# What such columns are called, here and elsewhere.
+IDS = ("id", "ids")
+PATHS = ("filepath", "filepaths", "file_name", "filename", "filenames", "image_path", "path",
+         "paths")  # fmt: skip
+INDEX = ("", "Unnamed: 0", "index", "__index_level_0__")  # of pandas' index, in a file
 DEEPEST = 32  # folders of a relative path
 
 
 def match_rows(
-    frame: Frame, rows: int, ids: np.ndarray | None, paths: pa.Array | None, by: str, what: str
-) -> np.ndarray:
+    frame: Frame, rows: int, ids: np.ndarray | None, paths: pa.Array | None, by: str, what: str,
+    folder: Path | None = None,
+) -> np.ndarray:  # fmt: skip
     """Ids, int64 (rows,), of the samples that rows are about: by `ids`, by `paths`, or in order.
 
-    A path is that of a sample as it is stored, or its last parts ("cat/1.jpg", "1.jpg") where only
-    one sample's path ends so. Raises LabelAuditError for a row of no sample, and for two of one.
+    Paths: see `find_paths`. Raises LabelAuditError for a row of no sample, and for two of one.
     """
     with frame.store.steady():
         if by == ORDER:
@@ -29,7 +38,7 @@ def match_rows(
                     "samples: give each row an id or a filepath."
                 )
             return frame.ids
-        found = ids if by == ID else _of_paths(frame, paths, what)
+        found = ids if by == ID else _of_paths(frame, paths, what, folder)
         _, known = find(frame.ids, found)
         if not known.all():
             row = int(np.flatnonzero(~known)[0])
@@ -39,6 +48,57 @@ def match_rows(
             )
     _check_once(found, what, paths if by == FILEPATH else None)
     return found
+
+
+def find_paths(
+    frame: Frame, wanted: pa.Array, folder: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids, int64 (n,), of the samples at these paths, MISSING where not one alone fits; and how
+    many fit, int (n,).
+
+    A path is that of a sample as it is stored; or its last parts ("cat/1.jpg", "1.jpg") where only
+    one sample's path ends so; or relative to `folder`, where the table lies.
+    """
+    table = frame.store.read("samples", ["id", "filepath"])
+    ids = table["id"].to_numpy()
+    exists = find(frame.ids, ids)[1]  # a load that was killed leaves rows
+    ids, stored = ids[exists], table["filepath"].combine_chunks().filter(pa.array(exists))
+    at, fits = _looked_up(wanted, stored)
+    left = np.flatnonzero(fits == 0)
+    if len(left):
+        ends, tails = _plain(stored), _plain(wanted.take(pa.array(left)))
+        depth = pc.fill_null(pc.count_substring(tails, "/"), DEEPEST)
+        depth = depth.to_numpy(zero_copy_only=False)
+        for parts in np.unique(depth[depth < DEEPEST]).tolist():
+            some = np.flatnonzero(depth == parts)
+            last = pc.replace_substring_regex(ends, rf"^.*/((?:[^/]*/){{{parts}}}[^/]*)$", r"\1")
+            at[left[some]], fits[left[some]] = _looked_up(tails.take(pa.array(some)), last)
+    left = np.flatnonzero(fits != 1)
+    if folder is not None and len(left):
+        named = wanted.take(pa.array(left)).to_pylist()
+        whole = [name and os.path.normpath(folder / name) for name in named]
+        places, several = _looked_up(pa.array(whole, pa.string()), stored)
+        better = several == 1
+        at[left[better]], fits[left[better]] = places[better], 1
+    return np.where(fits == 1, ids[at] if len(ids) else MISSING, MISSING), fits
+
+
+def folder_of(source) -> Path | None:
+    """The folder that a table lies in; None for one that lies in no file."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    return Path(source).expanduser().absolute().parent
+
+
+def with_keys(table: pd.DataFrame) -> pd.DataFrame:
+    """A frame with its index as columns, where that says more than the order does: under its own
+    name where that is one of a key, else as "index"."""
+    keys = [name for name in table.index.names if name in (*IDS, *PATHS) and name not in table]
+    if keys:
+        return table.reset_index(level=keys)
+    if table.index.equals(pd.RangeIndex(len(table))) or "index" in table:
+        return table
+    return table.rename_axis("index").reset_index()
 
 
 def _check_once(ids: np.ndarray, what: str, paths: pa.Array | None) -> None:
@@ -52,50 +112,38 @@ def _check_once(ids: np.ndarray, what: str, paths: pa.Array | None) -> None:
         )
 
 
-def _of_paths(frame: Frame, wanted: pa.Array, what: str) -> np.ndarray:
+def _of_paths(frame: Frame, wanted: pa.Array, what: str, folder: Path | None) -> np.ndarray:
     """Ids of these paths, int64 (n,)."""
-    table = frame.store.read("samples", ["id", "filepath"])
-    stored_ids = table["id"].to_numpy()
-    _, exists = find(frame.ids, stored_ids)
-    stored = table["filepath"].combine_chunks().filter(pa.array(exists))
-    stored_ids = stored_ids[exists]
     if wanted.null_count:
         row = int(np.flatnonzero(pc.is_null(wanted).to_numpy(zero_copy_only=False))[0])
         raise LabelAuditError(f"{what}, row {row + 1:,}: the filepath is empty.")
-    at = _places(wanted, stored, what)
-    left = np.flatnonzero(at < 0)
-    if len(left):
-        ends, tails = _plain(stored), _plain(wanted.take(pa.array(left)))
-        depth = pc.count_substring(tails, "/").to_numpy(zero_copy_only=False)
-        for parts in np.unique(depth[depth < DEEPEST]).tolist():
-            some = np.flatnonzero(depth == parts)
-            last = pc.replace_substring_regex(ends, rf"^.*/((?:[^/]*/){{{parts}}}[^/]*)$", r"\1")
-            at[left[some]] = _places(tails.take(pa.array(some)), last, what)
-    if (at < 0).any():
-        row = int(np.flatnonzero(at < 0)[0])
+    found, fits = find_paths(frame, wanted, folder)
+    unclear, lost = np.flatnonzero(fits > 1), np.flatnonzero(fits == 0)
+    if len(unclear):
+        raise LabelAuditError(
+            f"{what}: the paths of {fits[unclear[0]]:,} samples end in "
+            f"{wanted[int(unclear[0])].as_py()}: give more of the path, or ids."
+        )
+    if len(lost):
+        row = int(lost[0])
+        first = frame.take("samples", np.array([0]), ["filepath"])["filepath"][0].as_py()
         raise LabelAuditError(
             f"{what}, row {row + 1:,}: no sample of dataset {frame.store.name!r} has the filepath "
-            f"{wanted[row].as_py()}{_others(at < 0)}; its first is {stored[0].as_py()}."
+            f"{wanted[row].as_py()}{_others(fits == 0)}; its first is {first}."
         )
-    return stored_ids[at]
+    return found
 
 
-def _places(wanted: pa.Array, known: pa.Array, what: str) -> np.ndarray:
-    """Place in `known` of each, int (n,), -1 for none; an error for one that is there twice."""
+def _looked_up(wanted: pa.Array, known: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """A place in `known` of each, int (n,), 0 for none; and at how many places it is, int (n,)."""
     coded = known.dictionary_encode()
     codes = coded.indices.to_numpy()
-    count = np.bincount(codes, minlength=len(coded.dictionary))
-    at = np.full(len(coded.dictionary) + 1, -1)
+    count = np.append(np.bincount(codes, minlength=len(coded.dictionary)), 0)
+    at = np.zeros(len(count), np.int64)
     at[codes] = np.arange(len(known))
-    code = pc.fill_null(pc.index_in(wanted, coded.dictionary), -1).to_numpy()
-    unclear = np.flatnonzero((code >= 0) & (count[code] > 1))
-    if len(unclear):
-        name = wanted[int(unclear[0])].as_py()
-        raise LabelAuditError(
-            f"{what}: the paths of {count[code[unclear[0]]]:,} samples end in {name}: give more of "
-            "the path, or ids."
-        )
-    return at[code]
+    code = pc.index_in(wanted, coded.dictionary)
+    code = pc.fill_null(code, len(coded.dictionary)).to_numpy(zero_copy_only=False)
+    return at[code], count[code]
 
 
 def _plain(paths: pa.Array) -> pa.Array:

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from ..cells import unguard
+from ..cells import separator, unguard
 from ..errors import LabelAuditError
-from .arrays import EMBEDDINGS, IDS, NUMBERS, PATHS, Brought, whole_numbers
+from .arrays import EMBEDDINGS, NUMBERS, Brought, whole_numbers
 from .classes import shown, text
+from .matching import IDS, INDEX, PATHS, with_keys
 
-SNIFFED_BYTES = 1 << 20  # of a CSV's head, to see what separates its columns
 PROBED_ROWS = 1  # of a column of lists, to see how long they are
 
 # Gives record batches of some columns, at most so many rows each.
@@ -61,9 +61,7 @@ class Table(Brought):
 
 
 def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Table:
-    with path.open("rb") as file:
-        header = file.read(SNIFFED_BYTES).split(b"\n", 1)[0]
-    mark = "\t" if path.suffix == ".tsv" else max(",;\t", key=lambda m: header.count(m.encode()))
+    mark = separator(path)
 
     def open_it(convert: csv.ConvertOptions, block: int = 1 << 24):
         try:
@@ -75,7 +73,8 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
 
     names = open_it(csv.ConvertOptions()).schema.names
     kinds = dict.fromkeys(names, pa.float64())
-    kinds |= {name: pa.string() for name in names if name in PATHS}
+    kinds |= {name: pa.string() for name in names if name in (*PATHS, *INDEX)}
+    kinds |= {name: pa.float64() for name in classes if name in INDEX}
     kinds |= {name: pa.int64() for name in names if name in IDS}
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
@@ -106,7 +105,7 @@ def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> 
 
 
 def of_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | None) -> Table:
-    frame = frame.rename(columns=str)
+    frame = with_keys(frame).rename(columns=str)
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(frame), rows):
@@ -135,13 +134,15 @@ def _table(
     else:
         columns = names_of = _class_columns(what, names, classes, named)
     keys = [next((name for name in names if name in some and name not in columns), None)
-            for some in (IDS, PATHS)]  # fmt: skip
+            for some in (IDS, PATHS, INDEX)]  # fmt: skip
+    if keys[:2] != [None, None]:
+        keys[2] = None  # the row is named otherwise
     vectors = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
-    ids, paths, rows = _read_keys(what, read, *keys, columns[0])
+    ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
     table = Table(
         what, rows, len(columns), names_of, NUMBERS[columns[0]] if lists else None, ids, paths,
         [name for name in names if name not in (*columns, *keys, vectors)],
-        read=read, columns=columns, of_lists=bool(lists), vectors=vectors,
+        in_order=in_order, read=read, columns=columns, of_lists=bool(lists), vectors=vectors,
     )  # fmt: skip
     if lists:
         table.width = _length(read, columns[0])
@@ -182,10 +183,12 @@ def _class_columns(
 
 
 def _read_keys(
-    what: str, read: Reader, id_column: str | None, path_column: str | None, any_column: str
-) -> tuple[np.ndarray | None, pa.Array | None, int]:
-    """Ids, filepaths, and how many rows there are: in one pass over narrow columns."""
-    columns = [name for name in (id_column, path_column) if name]
+    what: str, read: Reader, id_column: str | None, path_column: str | None,
+    index_column: str | None, any_column: str,
+) -> tuple[np.ndarray | None, pa.Array | None, bool, int]:  # fmt: skip
+    """Ids, filepaths, whether the index is 0, 1, 2 …, and how many rows there are: in one pass over
+    narrow columns."""
+    columns = [name for name in (id_column, path_column, index_column) if name is not None]
     found: dict[str, list[pa.Array]] = {name: [] for name in columns}
     rows = 0
     for batch in read(columns or [any_column], 1 << 18):
@@ -193,16 +196,25 @@ def _read_keys(
         for name in columns:
             found[name].append(batch[name])
     ids = paths = None
-    if id_column:
+    if id_column is not None:
         values = pa.chunked_array(found[id_column] or [pa.array([], pa.int64())])
         if values.null_count:
             row = int(np.flatnonzero(pc.is_null(values).to_numpy())[0])
             raise LabelAuditError(f"{what}, row {row + 1:,}: the id is empty.")
         ids = whole_numbers(values.to_numpy(), rows, what)
-    if path_column:
+    if path_column is not None:
         texts = pa.chunked_array(found[path_column] or [pa.array([], pa.string())])
         paths = unguard(texts.cast(pa.string())).combine_chunks()
-    return ids, paths, rows
+    in_order = index_column is None or _counts_up(pa.chunked_array(found[index_column]))
+    return ids, paths, in_order, rows
+
+
+def _counts_up(values: pa.ChunkedArray) -> bool:
+    try:
+        numbers = values.cast(pa.int64())
+    except pa.ArrowException:
+        return False
+    return not numbers.null_count and np.array_equal(numbers.to_numpy(), np.arange(len(numbers)))
 
 
 def _is_list(kind: pa.DataType | None) -> bool:

@@ -8,15 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import pandas as pd
 
-from .. import __version__, changelog
+from .. import __version__, changelog, verdicts
 from ..controls import all_answers
 from ..dataset import Dataset
 from ..decisions import pending_decisions, verdict_counts
+from ..duplicates import has_copy
 from ..estimate import Estimate, estimate_wrong, has_suspicion
+from ..frame import BROUGHT, RECORDED
 from ..history import describe, list_changes
 from ..insights import class_suspects
 from ..insights import confusion as count_confusion
 from ..rank import check_score, evaluate, outdated, precision_curves, suspects
+from ..review import OUT, opinions
 from ..schema import MISTAKE, REMOVED
 from ..scores import SCORES
 from . import charts
@@ -120,13 +123,27 @@ def _how(run) -> list[tuple[str, str]]:
             ("Training", f"{info['epochs']} epochs{cut}, {models}, seed {config['seed']}"),
             ("Learned", f"{info['learned']:,} samples, {info['held_out']:,} held out"),
         ]  # fmt: skip
+    elif BROUGHT in info:
+        brought = info[BROUGHT]
+        learned = "did not learn" if brought["out_of_sample"] else "is taken to have learned"
+        rows += [
+            ("Model", f"from elsewhere ({brought['source']}); it {learned} these labels"),
+            ("Predictions", " ".join(info["notes"])),
+        ]
+    elif RECORDED in info:
+        rows += [
+            ("Model", "trained in a loop of its own, and watched there"),
+            ("Training", f"{info['epochs']:,} epochs"),
+            ("Learned", f"{info['learned']:,} samples, {info['held_out']:,} held out"),
+        ]
     else:
         rows.append(("Model", "trained elsewhere"))
     if info.get("validation_accuracy") is not None:
         rows.append(("Accuracy", f"{info['validation_accuracy']:.1%} of the labels of images that "
                                  "it did not learn"))  # fmt: skip
-    if info.get("seconds") is not None:
-        rows.append(("Time", f"{info['seconds']:,.0f} s of training"))
+    if info.get("seconds") is not None and BROUGHT not in info:
+        what = "" if run.is_first_look else " of training"
+        rows.append(("Time", f"{info['seconds']:,.0f} s{what}"))
     packages = ", ".join(f"{name} {_version(name)}" for name in ("torch", "cleanlab", "numpy"))
     rows.append(("Report by", f"LabelAudit {__version__}, Python {platform.python_version()}, "
                               f"{packages}"))  # fmt: skip
@@ -215,12 +232,10 @@ def _review(dataset: Dataset) -> dict:
 
 
 def _found(dataset: Dataset) -> int:
-    """Samples that all who are sure of them say are wrong."""
-    from .. import verdicts
-    from ..review import opinions
-
+    """Samples that all who are sure of them say are wrong; a duplicate that is removed is not."""
     log = verdicts.read(dataset.view().frame)
     said = opinions(log)
     wrong = np.isin(log.verdict[said.rows], (verdicts.RELABEL, verdicts.REMOVE))
     any_wrong = np.bincount(said.at[wrong], minlength=len(said.samples)) > 0
-    return int((any_wrong & said.agreed).sum())
+    copies = (said.target == OUT) & has_copy(dataset, said.samples)
+    return int((any_wrong & said.agreed & ~copies).sum())

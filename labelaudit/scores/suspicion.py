@@ -35,8 +35,8 @@ class Suspicion:
         self._logits.append(beliefs.logits[drawn])
 
     def fit(self) -> None:
-        labels, logits = map(np.concatenate, (self._labels, self._logits))
-        if len(labels):
+        if any(map(len, self._labels)):
+            labels, logits = map(np.concatenate, (self._labels, self._logits))
             self._model = fit_noise_model(labels, logits, self._out_of_sample)
 
     def score(

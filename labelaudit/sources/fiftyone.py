@@ -3,6 +3,7 @@ the package."""
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -55,8 +56,9 @@ def read_classification(listing: Listing, label: str | None = None) -> Listed:
 
 
 def read_samples(listing: Listing, label: str | None = None) -> Listed:
-    """label: the field, where there are several of Classification beside `ground_truth`. The tag
-    that is a split's name, where there is one, becomes the split."""
+    """label: the field, where there are several of Classification beside `ground_truth`. The split
+    is what a field of that name says, or the one tag that is a split's name. Classes that
+    `metadata.json` lists keep their order."""
     samples, rows = listing.json["samples"], []
     fields = dict.fromkeys(name for sample in samples for name in _classifications(sample))
     field = _chosen(list(fields), label, listing.name)
@@ -68,10 +70,22 @@ def read_samples(listing: Listing, label: str | None = None) -> Listed:
         tags = [str(tag) for tag in sample.get("tags") or ()]
         splits = [tag for tag in tags if tag.lower() in SPLITS]
         split = splits[0] if len(splits) == 1 else None
+        split = sample["split"] if isinstance(sample.get("split"), str) else split
         tags = [tag for tag in tags if tag != split]
         rows.append({"filepath": path, "label": names[0] if names else None, "split": split,
                      "tags": tags})  # fmt: skip
-    return listed(rows, classes_of([row["label"] for row in rows]))
+    found = classes_of([row["label"] for row in rows])
+    return listed(rows, list(dict.fromkeys([*_ordered(listing), *found])))
+
+
+def _ordered(listing: Listing) -> list[str]:
+    """The dataset's class names, where the export says them beside the samples."""
+    try:
+        names = json.loads(listing.beside("metadata.json") or b"{}")["default_classes"]
+    except (ValueError, LookupError, TypeError):
+        return []
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if known else []
 
 
 def _files(listing: Listing) -> dict[str, list[str]]:

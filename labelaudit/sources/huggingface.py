@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SCHEME = "hf:"
 IMAGE, LABEL = "image", "label"
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.parquet$")
 _HUB_NAME = re.compile(r"(?P<path>[^@]+)(@(?P<config>[^@]+))?")
 
 
@@ -58,8 +59,10 @@ def is_saved(files: Files) -> bool:
 def is_parquet(files: Files) -> bool:
     """Whether it has no images but Parquet files with a column of them, as the hub does."""
     first = next((name for name in files.names if name.lower().endswith(".parquet")), None)
-    if first is None or files.load is not None or any(map(is_image_name, files.names)):
+    if first is None or any(map(is_image_name, files.names)):
         return False
+    if files.load is not None:  # by its name: to look inside means to unpack it
+        return _SHARD.search(first) is not None
     try:
         fields = parquet.read_schema(files.locate(first))
     except (pa.ArrowException, OSError):
@@ -72,6 +75,7 @@ def is_parquet(files: Files) -> bool:
 
 def open_parquet(files: Files, label: str | None = None) -> Source:
     """Streamed: nothing of it is copied into the package's cache."""
+    _refuse_zip(files)
     datasets = _package()
     try:
         found = datasets.load_dataset(str(files.path), streaming=True)
@@ -84,11 +88,8 @@ def open_parquet(files: Files, label: str | None = None) -> Source:
 
 
 def open_saved(files: Files, label: str | None = None) -> Source:
+    _refuse_zip(files)
     datasets = _package()
-    if files.load is not None:
-        raise LabelAuditError(
-            f"{files.path} holds a Hugging Face dataset: unpack it and load the folder."
-        )
     try:
         found = datasets.load_from_disk(str(files.path))
     except Exception as error:
@@ -98,6 +99,13 @@ def open_saved(files: Files, label: str | None = None) -> Source:
             "save it again with save_to_disk."
         ) from error
     return open_object(found, IMAGE, label or LABEL, f"Hugging Face folder {files.path}")
+
+
+def _refuse_zip(files: Files) -> None:
+    if files.load is not None:
+        raise LabelAuditError(
+            f"{files.path} holds a Hugging Face dataset: unpack it and load the folder."
+        )
 
 
 def open_object(

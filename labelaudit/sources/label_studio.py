@@ -28,7 +28,8 @@ def is_tasks_min(listing: Listing) -> bool:
 
 
 def read_tasks(listing: Listing, label: str | None = None) -> Listed:
-    """label: the name of the Choices control, where there are several."""
+    """label: the name of the Choices control, where there are several. A `split` among the task's
+    data is kept."""
     tasks = _tasks(listing)
     made = [_result(task) for task in tasks]
     names = dict.fromkeys(
@@ -37,11 +38,11 @@ def read_tasks(listing: Listing, label: str | None = None) -> Listed:
     control = _chosen(list(names), label, listing.name)
     rows, left_out = [], []
     for i, (task, results) in enumerate(zip(tasks, made, strict=True)):
-        data = task.get("data")
+        data = task["data"] if isinstance(task.get("data"), dict) else {}
         aims = [r.get("to_name") for r in results if r.get("from_name") == control]
-        image = _image(data if isinstance(data, dict) else {}, aims)
         value = next((r.get("value") for r in results if r.get("from_name") == control), None)
-        _add(rows, left_out, f"{listing.name}, task {task.get('id', i + 1)}", image, _names(value))
+        place = f"{listing.name}, task {task.get('id', i + 1)}"
+        _add(rows, left_out, place, _image(data, aims), _names(value), data.get("split"))
     return _listed(rows, left_out)
 
 
@@ -68,7 +69,9 @@ def _listed(rows: list[Row], left_out: list[tuple[str, str]]) -> Listed:
     )
 
 
-def _add(rows: list[Row], left_out: list, place: str, image: str | None, names: list[str]) -> None:
+def _add(
+    rows: list[Row], left_out: list, place: str, image: str | None, names: list[str], split=None
+) -> None:
     if image is None:
         left_out.append((place, "has no image among its data"))
     elif _ELSEWHERE.match(image):
@@ -76,23 +79,26 @@ def _add(rows: list[Row], left_out: list, place: str, image: str | None, names: 
     elif len(names) > 1:
         left_out.append((image, f"has {len(names)} choices ({', '.join(names)}): one only"))
     else:
-        rows.append({"filepath": image, "label": names[0] if names else None})
+        rows.append({"filepath": image, "label": names[0] if names else None,
+                     "split": split if isinstance(split, str) else None})  # fmt: skip
 
 
 def _places(address: str) -> Sequence[str]:
     """Where the image of an address may lie, below the root: in Label Studio's own folders, or
-    beside the export, also under the name that it had before it was uploaded."""
-    parts = urlsplit(address) if address.startswith(("/", "file:")) else None
-    query = parse_qs(parts.query) if parts else {}
-    if parts and parts.path.rstrip("/").endswith(LOCAL) and "d" in query:
-        path = query["d"][0].lstrip("/")
-        return [path, f"/{path}", path.rsplit("/", 1)[-1]]
-    if parts and parts.path.rstrip("/").endswith(STORED) and "filepath" in query:
+    beside the export, by the last parts of its path or the name that it had before it was
+    uploaded."""
+    url = urlsplit(address) if address.startswith(("/", "file:")) else None
+    query = parse_qs(url.query) if url else {}
+    if url and url.path.rstrip("/").endswith(LOCAL) and "d" in query:
+        parts = query["d"][0].lstrip("/").split("/")
+        return ["/".join(parts), f"/{'/'.join(parts)}",
+                *("/".join(parts[i:]) for i in range(1, len(parts)))]  # fmt: skip
+    if url and url.path.rstrip("/").endswith(STORED) and "filepath" in query:
         upload = query["filepath"][0].removeprefix("upload/")
-    elif parts and UPLOADS in parts.path:
-        upload = unquote(parts.path.split(UPLOADS, 1)[1])
+    elif url and UPLOADS in url.path:
+        upload = unquote(url.path.split(UPLOADS, 1)[1])
     else:
-        return [unquote(parts.path) if parts and parts.scheme else address]
+        return [unquote(url.path) if url and url.scheme else address]
     file = upload.rsplit("/", 1)[-1]
     names = dict.fromkeys([file, _PREFIX.sub("", file)])
     beside = [f"{folder}{name}" for name in names for folder in ("", "images/")]

@@ -153,8 +153,10 @@ def show_looks() -> None:
     )  # fmt: skip
     found = look_points(view.fields.stamp(), umap, view, marked, dataset.run(run))
     if found is None:
-        if dataset.run(run).is_brought:
-            st.info(f"{run} has no embeddings: import them with its predictions to see this map.")
+        if not dataset.run(run).has_model:
+            how = "import them with its predictions" if dataset.run(run).is_brought else (
+                "give them to Recorder.update")  # fmt: skip
+            st.info(f"{run} has no embeddings: {how} to see this map.")
             return
         st.info(f"{run} has not kept what the images look like to it: predict again.")
         st.page_link("pages/model/predict.py", label="Predict", icon=":material/psychology:")

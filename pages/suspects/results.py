@@ -5,7 +5,7 @@ import streamlit as st
 from labelaudit.controls import answers
 from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
-from labelaudit.frame import BROUGHT
+from labelaudit.frame import BROUGHT, RECORDED
 from labelaudit.noise import MISTAKE
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
 from labelaudit.report import report_html
@@ -86,9 +86,11 @@ def show_rehearsal(table, curves) -> None:
 def show_rehearsal_or_not() -> None:
     if outdated(dataset.view(run).match_tag(MISTAKE)):
         st.info(
+            f"These mistakes were planted after {run} was scored: score it again to rehearse."
+            if dataset.run(run).is_brought else
             f"These mistakes were planted after {run} had learned the right labels: how well "
             "it finds them says nothing. Train again to rehearse."
-        )
+        )  # fmt: skip
     else:
         show_rehearsal(table, curves)
 
@@ -198,7 +200,8 @@ elif stale:
         f"Labels changed since {run} learned: {stale:,}. Its scores of these say little. Train "
         "again, for a model judges the labels that it learned from."
     )
-    st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+    if not dataset.run(run).info.get(RECORDED):  # that is trained elsewhere
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
 if has_suspicion(dataset, run):
