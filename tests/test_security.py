@@ -243,6 +243,8 @@ def test_every_path_that_pages_take_is_asked_for():
     assert 'jobs.begin("load"' in text
     for call in re.findall(r'jobs\.begin\("load".*?\)\n', text):
         assert "within=paths.allowed()" in call or call == 'jobs.begin("load", name)\n'
+    for page in ("labelaudit/ui/brought.py", "pages/suspects/export.py"):
+        assert "paths.typed(" in (REPO / page).read_text()
     for path in CODE:
         if "pages" in path.parts or "ui" in path.parts:
             names = [name for name, _ in calls(path)]

@@ -9,8 +9,7 @@ import streamlit as st
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError
-from ..home import local_home
-from . import jobs
+from . import jobs, paths, uploads, words
 
 UPLOAD, HERE = "Upload", "File on this machine"
 LARGEST_MB = 2048  # of an upload; a larger file is better read where it lies
@@ -52,7 +51,7 @@ def show(dataset: Dataset, open_: bool = False) -> None:
         if st.button("Import and score", type="primary", icon=":material/play_arrow:",
                      disabled=not run):  # fmt: skip
             if refused := _refused(dataset, run):
-                st.error(refused)
+                words.fail(refused)
                 return
             number, kept = st.session_state.get(NUMBER, 0), st.session_state.pop(KEPT, None)
             st.session_state[NUMBER] = number + 1  # the uploader is empty when it is drawn again
@@ -72,22 +71,28 @@ def _uploaded() -> Path | None:
     if kept and (file is None or file.file_id not in kept):
         shutil.rmtree(Path(kept).parent, ignore_errors=True)
         del st.session_state[KEPT]
+        kept = None
     if file is None:
         return None
-    folder = local_home() / "uploads" / file.file_id
-    path = folder / file.name.replace("/", "_").replace("\\", "_")
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name("partial")
-        partial.write_bytes(file.getbuffer())
-        partial.rename(path)
-    st.session_state[KEPT] = str(path)
-    return path
+    if kept is None:
+        try:
+            kept = uploads.keep(file, file.file_id)
+        except LabelAuditError as error:
+            words.fail(error)
+            return None
+        st.session_state[KEPT] = kept
+    return Path(kept)
 
 
 def _named() -> Path | None:
     path = st.text_input("Path", key="brought-path", placeholder="/data/probabilities.parquet")
-    return Path(path.strip()) if path.strip() else None
+    if not path.strip():
+        return None
+    try:
+        return Path(paths.typed(path.strip()))
+    except LabelAuditError as error:
+        words.fail(error)
+        return None
 
 
 def _understood(dataset: Dataset, source: Path, asked: dict) -> bool:
@@ -96,9 +101,9 @@ def _understood(dataset: Dataset, source: Path, asked: dict) -> bool:
     stamp = dataset.name, dataset.created, dataset.view().store.stamp("annotations")
     sentences, error = _read(str(source), changed, stamp, dataset, **asked)
     if error:
-        st.error(error)
+        words.fail(error)
         return False
-    st.success("  \n".join(sentences), icon=":material/check:")
+    st.success("  \n".join(map(words.plain, sentences)), icon=":material/check:")
     return True
 
 
@@ -119,5 +124,5 @@ def _refused(dataset: Dataset, run: str) -> str | None:
     try:
         refuse_to_replace(dataset, run)
     except LabelAuditError as error:
-        return jobs.sentence(str(error))
+        return str(error)
     return None

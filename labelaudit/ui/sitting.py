@@ -19,7 +19,7 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..estimate import AHEAD, estimate_wrong, has_suspicion
 from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, Verdict, make_queue
-from .jobs import sentence
+from .words import sentence
 
 log = logging.getLogger(__name__)
 

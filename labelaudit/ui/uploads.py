@@ -14,8 +14,10 @@ KEPT_SECONDS = 24 * 3600  # a job that failed may be run again meanwhile
 NAME_LENGTH = 120
 
 
-def keep(upload) -> str:
+def keep(upload, folder: str | None = None) -> str:
     """Write an upload into a folder of its own, so that no other takes its place. Returns the path.
+
+    folder: its name, where the same upload may come again; else a new one.
 
     Of its name only what is harmless stays: it names a file here. Raises LabelAuditError where it
     cannot be written.
@@ -24,9 +26,9 @@ def keep(upload) -> str:
     try:
         root.mkdir(mode=0o700, exist_ok=True)
         _remove_old(root)
-        folder = root / uuid.uuid4().hex
-        folder.mkdir(mode=0o700)
-        path = folder / safe_name(upload.name)
+        place = root / (folder or uuid.uuid4().hex)
+        place.mkdir(mode=0o700, exist_ok=folder is not None)
+        path = place / safe_name(upload.name)
         path.write_bytes(upload.getbuffer())
     except OSError as error:
         raise LabelAuditError(

@@ -17,7 +17,7 @@ from labelaudit.export import (
 )
 from labelaudit.jobs import Job
 from labelaudit.rank import selection
-from labelaudit.ui import jobs, state
+from labelaudit.ui import jobs, paths, state, words
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # that a browser is given at once
 SUFFIXES = {".csv": "CSV", ".jsonl": "JSON lines", ".parquet": "Parquet"}
@@ -47,7 +47,7 @@ def surveyed(stamp: tuple, chosen: dict, _view):
 
 def written(job: Job) -> None:
     lines = job.result["told"].splitlines()
-    st.success("  \n".join([jobs.sentence(lines[0]), *map(jobs.sentence, lines[1:])]))
+    st.success("  \n".join(map(words.said, lines)))
 
 
 def figures(found) -> None:
@@ -102,10 +102,10 @@ def write_here(name: str, suffix: str, images: bool, found) -> None:
     if st.button("Write", icon=":material/save:", key="export-write", disabled=busy):
         options = {"format": format, "link": bool(link), "images": images}
         try:
-            path = absolute(target)
+            path = absolute(paths.typed(target))
             check_export(path, **options)
         except LabelAuditError as error:
-            st.error(jobs.sentence(str(error)))
+            words.fail(error)
         else:
             jobs.begin("export", dataset.name, target=str(path), **chosen, **options)
     st.caption("On the command line:")
@@ -128,7 +128,7 @@ view = selection(dataset, **chosen)
 try:
     found = surveyed(view.fields.stamp(), {"dataset": dataset.name, **chosen}, view)
 except LabelAuditError as error:
-    st.warning(jobs.sentence(str(error)))
+    st.warning(words.said(error))
     st.stop()
 figures(found)
 if not found.relabelled and not found.removed:
