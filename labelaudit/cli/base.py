@@ -67,7 +67,7 @@ class Interrupt:
 
 # What the commands of each module are for, in the order in which they are needed.
 SECTIONS = {
-    "data": "Data", "model": "Models", "brought": "Models", "suspects": "Suspects",
+    "data": "Data", "model": "Models", "brought": "Models", "suspects": "Suspects and verdicts",
     "patches": "Ways out", "export": "Ways out",
 }  # fmt: skip
 

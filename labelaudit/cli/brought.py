@@ -11,6 +11,7 @@ from ..dataset import Dataset
 from ..errors import LabelAuditError
 from ..frame import BROUGHT
 from ..runs import Run
+from ..sources import load_dataset
 from .base import Bar, Interrupt, emit, example, json_option, main
 
 class_file_option = click.option(
@@ -81,7 +82,7 @@ def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, 
     from ..predictions import import_predictions as read
 
     kept = read(
-        dataset, file, run, kind=kind, by=by, classes=read_classes(class_file),
+        load_dataset(dataset), file, run, kind=kind, by=by, classes=read_classes(class_file),
         out_of_sample=out_of_sample, progress=Bar(), stop=Interrupt(),
     )  # fmt: skip
     score_brought(kept, dataset, as_json)
