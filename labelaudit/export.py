@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,13 @@ from pyarrow import csv, parquet
 
 from .cells import TAG_SEPARATOR, guard
 from .errors import LabelAuditError
+from .holding import hold, left_behind
 from .schema import REMOVED
 from .view import View
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
 SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # of a run with suspicion
+PARTIAL = ".partial"  # suffix of a file that is being written
 LABEL_COLUMNS = ["id", "filepath", "label", "split", "tags"]
 
 
@@ -134,19 +137,24 @@ def whole_file(target) -> Iterator[io.IOBase]:
         except OSError as error:
             raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
         return
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        for other in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
+            with left_behind(other):  # by a process that was killed: it goes
+                pass
+        held = hold(partial)
     except OSError as error:
         raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
     try:
-        with os.fdopen(handle, "wb") as sink:
+        with os.fdopen(os.dup(held), "wb") as sink:
             yield sink
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
         raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+        os.close(held)
 
 
 def _csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:

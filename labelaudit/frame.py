@@ -29,6 +29,11 @@ BEGUN, FINISHED, GONE = "begun", "finished", "gone"  # states of a run
 FIRST_LOOK = "first_look"  # in what a run says of itself: it was made without training
 
 
+# Keys of `meta` while there are two tables to write: classes and what has them (`edits.growing`),
+# predictions and their tag (`edits.announce_predictions`).
+ADDING, PREDICTING = "adding", "predicting"
+
+
 def steadily(method: Callable):
     """A method of something with a `store`, run as one steady reading of it."""
 
@@ -75,9 +80,14 @@ class Frame:
             rows = self.store.read("meta", ["info"])
             if rows is None:
                 raise LabelAuditError(f"dataset {self.store.name!r} has been deleted.")
-            return json.loads(rows["info"][0].as_py())
+            return check_format(self.store.name, json.loads(rows["info"][0].as_py()))
 
-        return self.cached("meta", self.store.stamp("meta"), load)
+        meta = self.cached("meta", self.store.stamp("meta"), load)
+        adding = meta.get(ADDING)
+        if adding and adding["before"] == json.dumps(self.store.stamp("annotations")):
+            # the samples that need these classes are not there yet, or never will be
+            return {**meta, "classes": meta["classes"][: adding["known"]]}
+        return meta
 
     @property
     def classes(self) -> list[str]:
@@ -334,6 +344,16 @@ class Frame:
         known = places >= 0
         aligned[places[known]] = values[known]
         return aligned
+
+
+def check_format(dataset: str, meta: dict) -> dict:
+    """`meta`, if this LabelAudit can read what goes with it."""
+    if meta.get("format", 1) > schema.FORMAT:
+        raise LabelAuditError(
+            f"dataset {dataset!r} was written by a newer LabelAudit (format {meta['format']}, this "
+            f"one reads up to {schema.FORMAT}): update LabelAudit, or open it with the newer one."
+        )
+    return meta
 
 
 def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -90,6 +91,38 @@ def remove(uri: str) -> None:
         filesystem.delete_dir(path)
 
 
+def take_away(name: str) -> None:
+    """Delete a dataset, of which nothing is left to see from the first moment on.
+
+    On a local disk by renaming it first: a kill leaves what `leftover_names` tells.
+    """
+    filesystem, path = _filesystem(dataset_uri(name))
+    if isinstance(filesystem, fs.LocalFileSystem):
+        remove(unfinished_uri(name))
+        os.rename(path, _filesystem(unfinished_uri(name))[1])
+        remove(unfinished_uri(name))
+    remove(dataset_uri(name))
+
+
+def leftover_names() -> list[str]:
+    """Datasets that were being built, replaced or deleted when that was killed, or are now. None in
+    object storage: there is no telling which of the two, nor on which machine."""
+    if "://" in home():
+        return []
+    folders = Path(home(), "datasets").glob(".*-*")
+    names = {
+        path.name.partition("-")[2] for path in folders if path.name.startswith((".new-", ".old-"))
+    }
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def clear_away(name: str) -> None:
+    """Under the dataset's lock: remove what is left of a load, a replacement or a deletion."""
+    put_back(name)
+    remove(unfinished_uri(name))
+    remove(_aside_uri(name))
+
+
 def put_in_place(name: str) -> None:
     """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
 
@@ -135,8 +168,14 @@ def _aside_uri(name: str) -> str:
 def lock_path(name: str) -> Path:
     """The lock file of a dataset's writers: by URI, so that two homes never share one."""
     folder = local_home() / "locks"
-    folder.mkdir(exist_ok=True)
+    with suppress(OSError):  # where nothing may be written one may still read
+        folder.mkdir(exist_ok=True)
     return folder / f"{_unmistakable(name)}.lock"
+
+
+def marks(name: str) -> Path:
+    """The folder of the files that are held while a dataset's tables are written."""
+    return lock_path(name).with_suffix("")
 
 
 def checkpoints(name: str) -> Path:
@@ -153,8 +192,11 @@ def _unmistakable(name: str) -> str:
     return f"{name}-{digest}"
 
 
-def is_held(lock: Path) -> bool:
-    """Whether a process holds this lock; asked so that askers do not see each other."""
+def is_held(lock: Path, shared: bool = False) -> bool:
+    """Whether a process holds this lock; asked so that askers do not see each other.
+
+    shared: of one that several may hold (`holding.py`), where askers do.
+    """
     if not lock.exists():
         return False
     if fcntl is None:
@@ -165,7 +207,7 @@ def is_held(lock: Path) -> bool:
             return True
     try:
         with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except FileNotFoundError:  # removed since
         return False
     except BlockingIOError:

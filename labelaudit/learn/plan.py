@@ -46,8 +46,12 @@ class Plan:
     @cached_property
     def untaught(self) -> list[str]:
         """Classes of samples that take part, of which no sample is learned: no model knows them."""
-        taught = np.unique(self.labels[self.learned])
-        return [self.classes[code] for code in np.setdiff1d(self.labels, taught)]
+        return self.untaught_by(self.learned)
+
+    def untaught_by(self, learned: np.ndarray) -> list[str]:
+        """The same, where only these places are learned."""
+        codes = np.setdiff1d(self.labels, self.labels[learned])
+        return [self.classes[code] for code in codes]
 
     def learned_by(self, fold: int) -> np.ndarray:
         """Places that this fold's model learns: all but its own fold; without folds, all."""
@@ -159,6 +163,21 @@ def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
     height = frame.number("samples", "height", MISSING)[positions]
     sides = np.maximum(width, height)[width != MISSING]
     if not len(sides):
-        probe = View(frame).select(ids[:SIZE_PROBE])
-        sides = np.array([max(sample.image.size) for sample in probe])
+        sides = _some_sides(frame, ids)
     return int(np.clip(np.median(sides), low, high))
+
+
+def _some_sides(frame: Frame, ids: np.ndarray) -> list[int]:
+    """The larger side, in pixels, of the first images that can be read."""
+    start, count = 0, SIZE_PROBE
+    while start < len(ids):
+        sides = []
+        for sample in View(frame).select(ids[start : start + count]):
+            try:
+                sides.append(max(sample.image.size))
+            except LabelAuditError as error:
+                unread = error
+        if sides:
+            return sides
+        start, count = start + count, 2 * count
+    raise LabelAuditError(f"none of the {len(ids):,} images can be read; the first: {unread}")
