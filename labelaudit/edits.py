@@ -62,15 +62,12 @@ def set_labels(
 
 @contextmanager
 def growing(frame: Frame, meta: dict) -> Iterator[None]:
-    """Under the dataset's lock and settled: `meta` with further classes, and in the body the one
-    write of annotations that needs them. A kill between leaves neither to be seen."""
-    known = len(frame.classes)
-    if len(meta["classes"]) == known:
-        write_meta(frame.store, meta)
-        yield
-        return
-    before = json.dumps(frame.store.stamp("annotations"))
-    write_meta(frame.store, {**meta, ADDING: {"known": known, "before": before}})
+    """Under the dataset's lock and settled: `meta` with further classes or another next id, and in
+    the body the one write of annotations that needs them. A kill between leaves neither to be seen.
+    """
+    now, before = frame.meta, json.dumps(frame.store.stamp("annotations"))
+    adding = {"known": len(now["classes"]), "next_id": now["next_id"], "before": before}
+    write_meta(frame.store, {**meta, ADDING: adding})
     yield
     write_meta(frame.store, meta)
 

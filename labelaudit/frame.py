@@ -86,7 +86,8 @@ class Frame:
         adding = meta.get(ADDING)
         if adding and adding["before"] == json.dumps(self.store.stamp("annotations")):
             # the samples that need these classes are not there yet, or never will be
-            return {**meta, "classes": meta["classes"][: adding["known"]]}
+            classes = meta["classes"][: adding["known"]]
+            return {**meta, "classes": classes, "next_id": adding["next_id"]}
         return meta
 
     @property

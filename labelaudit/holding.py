@@ -44,12 +44,14 @@ def let_go(path: Path, held: int) -> None:
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """`hold` it while the body runs."""
+    """`hold` it while the body runs; where that fails the file is left behind."""
     held = hold(path)
     try:
         yield
-    finally:
-        let_go(path, held)
+    except BaseException:
+        os.close(held)
+        raise
+    let_go(path, held)
 
 
 @contextmanager

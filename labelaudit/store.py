@@ -94,7 +94,8 @@ class Store:
             self._lock.release()
 
     def clear(self, table: str) -> None:
-        """Under the dataset's lock: remove what a writer of this table that was killed left."""
+        """Under the dataset's lock: remove what a write of this table that was killed, or failed,
+        left."""
         if self._marks is None:
             return
         with left_behind(self._marks / f"{table}{WRITING}") as dead:

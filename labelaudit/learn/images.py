@@ -29,7 +29,7 @@ class Images:
         self.frame, self.ids, self.size = frame, ids, size
         self._held: torch.Tensor | None = None
         self.unreadable = np.zeros(len(ids), bool)
-        self._first = ""  # of these: path and reason
+        self._example = ""  # one of these: path and reason
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,13 +48,13 @@ class Images:
         count = int(self.unreadable.sum())
         if not count:
             return None
-        first = f"(the first, {self._first})"
-        return f"{count:,} of {len(self):,} images could not be read, and are left out {first}"
+        what = f"{count:,} of {len(self):,} images could not be read, and are left out"
+        return f"{what} (such as {self._example})"
 
     def nothing_readable(self) -> LabelAuditError:
         """What to raise where no image is left to work on."""
         return LabelAuditError(
-            f"none of the {len(self):,} images can be read (the first, {self._first}): put them "
+            f"none of the {len(self):,} images can be read (such as {self._example}): put them "
             "back, or load the dataset again from where they are now."
         )
 
@@ -101,7 +101,7 @@ class Images:
                 out[i] = _pixels(path, data, self.size)
             except UnreadableImageError as error:
                 bad[i] = True
-                self._first = self._first or f"{path}: {error}"
+                self._example = self._example or f"{path}: {error}"
         self.unreadable[places] = bad
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
 

@@ -180,4 +180,4 @@ def _some_sides(frame: Frame, ids: np.ndarray) -> list[int]:
         if sides:
             return sides
         start, count = start + count, 2 * count
-    raise LabelAuditError(f"none of the {len(ids):,} images can be read; the first: {unread}")
+    raise LabelAuditError(f"none of the {len(ids):,} images can be read: {unread}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import time
@@ -51,11 +52,14 @@ class Outcome:
     error: str | None = None
 
 
-def run(folder: Path, name: str, at: int | None = None, after: float | None = None) -> Outcome:
+def run(
+    folder: Path, name: str, at: int | None = None, after: float | None = None,
+    limit: int | None = None,
+) -> Outcome:  # fmt: skip
     """Do this operation on a home, in another process. at: the point at which it is killed (1 is
-    the first). after: seconds after which it is."""
+    the first). after: seconds after which it is. limit: bytes that no file may be larger than."""
     here, there = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_work, args=(str(folder), name, at, there))
+    process = CONTEXT.Process(target=_work, args=(str(folder), name, at, limit, there))
     process.start()
     there.close()
     outcome = Outcome(killed=False)
@@ -82,7 +86,7 @@ def run(folder: Path, name: str, at: int | None = None, after: float | None = No
     return outcome
 
 
-def _work(folder: str, name: str, at: int | None, pipe) -> None:
+def _work(folder: str, name: str, at: int | None, limit: int | None, pipe) -> None:
     os.environ["LABELAUDIT_HOME"] = folder
     torch.set_num_threads(1)
     if name in ("prepare", "tidy"):
@@ -91,6 +95,8 @@ def _work(folder: str, name: str, at: int | None, pipe) -> None:
     dataset = Dataset(operations.NAME) if operations.NAME in labelaudit.list_datasets() else None
     points = _Points(at)
     points.install()
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     pipe.send(("begins", None))
     begin = time.monotonic()
     try:

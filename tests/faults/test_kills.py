@@ -8,7 +8,6 @@ import os
 import random
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import killing
 import operations
@@ -31,15 +30,6 @@ class Reference:
     after: dict
     seconds: float
     points: int
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("faults") / "prepared"
-    folder.mkdir()
-    killing.warm_up()
-    killing.run(folder, "prepare")
-    return folder
 
 
 @pytest.fixture(scope="module")
