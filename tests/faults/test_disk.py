@@ -15,7 +15,7 @@ from operations import OPERATIONS
 import labelaudit
 
 KILLS = int(os.environ.get("LABELAUDIT_FAULTS", 0))
-SHORT = ["load", "noise", "train", "predict", "verdicts", "add samples", "export"]
+SHORT = ["noise", "train", "predict", "verdicts", "add samples"]
 NAMES = [name for name in OPERATIONS if name != "delete"] if KILLS else SHORT
 
 
@@ -66,7 +66,7 @@ def test_a_full_disk_loses_nothing(name, prepared, small_disk, tmp_path, monkeyp
         assert operations.orphans() == []
 
 
-@pytest.mark.parametrize("name", ["load", "train", "export"])
+@pytest.mark.parametrize("name", ["load", "export"])
 def test_a_limit_on_files_is_said_as_clearly(name, prepared, tmp_path, monkeypatch):
     folder = tmp_path / "home"
     monkeypatch.setenv("LABELAUDIT_HOME", str(folder))

@@ -72,9 +72,9 @@ def _moments(reference: Reference, rng: random.Random):
     points = [(n, None) for n in range(1, reference.points + 1)]
     if not KILLS:
         return [rng.choice(points), (None, rng.random() * reference.seconds)]
-    share = -(-KILLS // len(OPERATIONS))
-    random_ones = max(share - len(points), share // 2)
-    return points + [(None, rng.random() * reference.seconds) for _ in range(random_ones)]
+    share = -(-KILLS // len(OPERATIONS)) + 2  # a random one may come too late
+    some = rng.sample(points, min(len(points), 2 * share // 3))
+    return some + [(None, rng.random() * reference.seconds) for _ in range(share - len(some))]
 
 
 def _check(folder, name, before, reference, killed, row) -> None:
