@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +70,11 @@ def growing(frame: Frame, meta: dict) -> Iterator[None]:
     write_meta(frame.store, {**meta, ADDING: adding})
     yield
     write_meta(frame.store, meta)
+
+
+def _growing_by(frame: Frame, classes: Sequence[str]) -> AbstractContextManager:
+    meta = frame.meta
+    return growing(frame, {**meta, "classes": [*meta["classes"], *classes]})
 
 
 def announce_predictions(frame: Frame, table: str) -> None:
@@ -193,14 +198,8 @@ def change(
                 changelog.record(frame, cause, rows.differences(), tag_lists)
             else:
                 changelog.settle(frame)
-            table = rows.to_table()
-            meta = frame.meta
-            with (
-                growing(frame, {**meta, "classes": [*meta["classes"], *new_classes]})
-                if new_classes
-                else nullcontext()
-            ):
-                frame.store.upsert("annotations", table, schema.ANNOTATIONS)
+            with _growing_by(frame, new_classes) if new_classes else nullcontext():
+                frame.store.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
     return count
 
 

@@ -109,10 +109,11 @@ def leftover_names() -> list[str]:
     object storage: there is no telling which of the two, nor on which machine."""
     if "://" in home():
         return []
-    folders = Path(home(), "datasets").glob(".*-*")
-    names = {
-        path.name.partition("-")[2] for path in folders if path.name.startswith((".new-", ".old-"))
-    }
+    names = {path.name[len(".new-") :] for path in Path(home(), "datasets").glob(".[no][el][wd]-*")}
+    for folder in (local_home() / "checkpoints").glob("*-*"):
+        name = folder.name.rpartition("-")[0]
+        if _NAME.fullmatch(name) and folder == checkpoints(name) and is_missing(dataset_uri(name)):
+            names.add(name)
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
@@ -121,6 +122,8 @@ def clear_away(name: str) -> None:
     put_back(name)
     remove(unfinished_uri(name))
     remove(_aside_uri(name))
+    if is_missing(dataset_uri(name)):
+        remove_checkpoints(name)
 
 
 def put_in_place(name: str) -> None:

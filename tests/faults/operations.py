@@ -273,6 +273,8 @@ def orphans() -> list[str]:
     root = Path(os.environ["LABELAUDIT_HOME"])
     found = [*root.glob("locks/*/*"), *root.glob("datasets/.*"), *root.glob(".*.partial")]
     found += root.glob("checkpoints/*/*.partial")
+    there = {home.checkpoints(name) for name in labelaudit.list_datasets()}
+    found += [folder for folder in root.glob("checkpoints/*") if folder not in there]
     for name in labelaudit.list_datasets():
         frame = Dataset(name).view().frame
         rows = frame.store.read("runs", ["id", "state"])

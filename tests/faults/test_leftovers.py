@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -262,6 +263,17 @@ def test_a_load_that_was_killed_is_cleared_by_any_other_but_not_one_under_way(ma
     make_dataset(2, name="fourth")
     assert not folder.exists()
     assert labelaudit.list_datasets() == ["fourth", "plain", "third"]
+
+
+def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_load(
+    make_dataset, home
+):
+    make_dataset(2).new_run("x")
+    make_dataset(2, name="other").new_run("x")
+    folders = home / "checkpoints"
+    shutil.rmtree(home / "datasets" / "plain")
+    make_dataset(2, name="third")
+    assert [path.name.rpartition("-")[0] for path in folders.iterdir()] == ["other"]
 
 
 def test_a_dataset_set_aside_comes_back_before_its_rest_is_cleared(make_dataset, home):
