@@ -1,10 +1,11 @@
 # make run: the app on its embedded dataset.  make test: lint and tests.
 # Both set up .venv first; after that no network is needed.
+# make test-faults: kills each operation at every point where it writes, and at random moments.
 # make test-extras: tests against the packages that LabelAudit works with but does not need.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-extras bench docs notebook screenshots audit-packages clean
+.PHONY: run test test-faults test-extras bench docs notebook screenshots audit-packages clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -13,6 +14,9 @@ test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests --ignore tests/extras -n 2 --dist loadfile  # much of it waits: for a browser, for a job
+
+test-faults: .venv/.dev-installed
+	LABELAUDIT_FAULTS=200 $(BIN)/python -m pytest tests/faults -s
 
 test-extras: .venv-extras/.installed
 	.venv-extras/bin/python -m pytest tests/extras

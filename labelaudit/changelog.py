@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from . import schema
-from .frame import MISSING, Frame
+from .frame import ADDING, MISSING, Frame
+from .store import Store
 
 NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
     "noise", "restore", "relabel", "tag", "untag", "verdicts", "return", "patch",
@@ -90,13 +91,22 @@ def last_noise(lines: list[Entry], otherwise: dict | None) -> dict | None:
     return told[-1] if told else otherwise
 
 
+def write_meta(store: Store, meta: dict) -> None:
+    info = json.dumps({**meta, "format": schema.FORMAT})
+    store.overwrite("meta", pa.table([[0], [info]], schema=schema.META), schema.META)
+
+
 def settle(frame: Frame) -> None:
     """Under the dataset's lock, before annotations are written: forget a change that was cut short,
     while it can still be told that it was."""
+    meta = frame.meta
+    if ADDING in meta:  # without the classes that were not used yet
+        write_meta(frame.store, {key: value for key, value in meta.items() if key != ADDING})
     last = _last(frame)
     if last and last["before"] == _stamp(frame):
         frame.store.delete("changes", f"change = {last['id']}")
         frame.store.delete("history", f"id = {last['id']}")
+    frame.store.clear("annotations")
 
 
 def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:

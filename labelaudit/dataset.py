@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from . import changelog, edits, home, schema
+from . import changelog, edits, home, leftovers, schema
 from .errors import LabelAuditError
 from .frame import BROUGHT, FIRST_LOOK, Frame
 from .intake import Intake, check_class
@@ -38,6 +38,11 @@ class Dataset:
                 if list_datasets()
                 else f"there is no dataset {name!r}, nor any other: load one first."
             )
+        _ = self._frame.meta  # one of a newer version says so
+        try:
+            edits.settle_predictions(self._frame)
+        except LabelAuditError as error:  # nothing may be written here, but all can be read
+            log.warning("%s", error)
 
     @property
     def name(self) -> str:
@@ -167,6 +172,7 @@ class Dataset:
         """
         with self._store.writing():
             changelog.settle(self._frame)
+            leftovers.clear_samples(self._frame)
             meta = self._frame.meta
             intake = Intake(meta["classes"], meta["next_id"], self._frame.ids)
             rows = intake.read(samples)
@@ -174,11 +180,10 @@ class Dataset:
                 self._store.append("samples", rows, schema.SAMPLES)
             else:
                 self._store.overwrite("samples", rows, schema.SAMPLES)
-            edits.write_meta(
-                self._store, {**meta, "classes": intake.classes, "next_id": intake.next_id}
-            )
+            meta = {**meta, "classes": intake.classes, "next_id": intake.next_id}
             # last: a sample exists once it is here, so a kill before this line adds nothing
-            self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
+            with edits.growing(self._frame, meta):
+                self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
         return intake.ids.tolist()
 
 
@@ -198,6 +203,7 @@ def create_dataset(
     `overwrite`, and stays as it is until the new one is whole.
     """
     old = Store(name)
+    leftovers.clear_folders()
     with old.writing():
         home.put_back(name)
         if old.exists("meta") and not overwrite:
@@ -230,7 +236,7 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) 
         "next_id": intake.next_id,
         "skipped": dict(skipped or {"count": 0, "files": []}),
     }
-    edits.write_meta(store, meta)
+    changelog.write_meta(store, meta)
 
 
 def list_datasets() -> list[str]:
@@ -262,6 +268,7 @@ def delete_dataset(name: str) -> None:
     """
     dataset = Dataset(name)
     with dataset._store.writing():
-        dataset._store.drop("meta")  # from here on it does not exist
-        home.remove(home.dataset_uri(name))
+        if "://" in home.home():
+            dataset._store.drop("meta")  # from here on it does not exist
+        home.take_away(name)
         home.remove_checkpoints(name)

@@ -169,7 +169,8 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
         verdicts=("batch", "size"), wrong=("wrong", "sum"), standing=("standing", "sum"),
         from_batch=("batch", "min"), to_batch=("batch", "max"),
     )  # fmt: skip
-    return rows.sort_values("last", ascending=False).reset_index(drop=True)
+    # by id, not by time: a clock may have been set back
+    return rows.sort_values("to_batch", ascending=False).reset_index(drop=True)
 
 
 def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:

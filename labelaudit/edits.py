@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import pyarrow as pa
 
 from . import changelog, schema
-from .changelog import Cause, Differences, nullable
+from .changelog import Cause, Differences, nullable, write_meta
 from .errors import LabelAuditError
-from .frame import MISSING, Frame, as_ids
-from .store import Store
+from .frame import ADDING, FINISHED, GONE, MISSING, PREDICTING, Frame, as_ids, find
 
 _TAG = re.compile(r"[^\s;]([^;\n\r]{0,62}[^\s;])?")  # ';' parts the tags of a CSV cell
 
@@ -60,9 +60,63 @@ def set_labels(
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(changelog.RELABEL))
 
 
-def write_meta(store: Store, meta: dict) -> None:
-    row = pa.table([[0], [json.dumps(meta)]], schema=schema.META)
-    store.overwrite("meta", row, schema.META)
+@contextmanager
+def growing(frame: Frame, meta: dict) -> Iterator[None]:
+    """Under the dataset's lock and settled: `meta` with further classes or another next id, and in
+    the body the one write of annotations that needs them. A kill between leaves neither to be seen.
+    """
+    now, before = frame.meta, json.dumps(frame.store.stamp("annotations"))
+    adding = {"known": len(now["classes"]), "next_id": now["next_id"], "before": before}
+    write_meta(frame.store, {**meta, ADDING: adding})
+    yield
+    write_meta(frame.store, meta)
+
+
+def _growing_by(frame: Frame, classes: Sequence[str]) -> AbstractContextManager:
+    meta = frame.meta
+    return growing(frame, {**meta, "classes": [*meta["classes"], *classes]})
+
+
+def announce_predictions(frame: Frame, table: str) -> None:
+    """Write down that predictions are about to be written, with the table's stamp as it is."""
+    with frame.store.writing():
+        meta = frame.meta
+        stamp = json.dumps(frame.store.stamp(table))
+        announced = {table: stamp, **meta.get(PREDICTING, {})}  # an earlier stamp stays
+        if announced != meta.get(PREDICTING):
+            write_meta(frame.store, {**meta, PREDICTING: announced})
+
+
+def settle_predictions(frame: Frame) -> None:
+    """Tag what was predicted by finished runs since it was announced, also by a process that was
+    killed in between."""
+    with frame.store.steady():
+        done, over = _predicted(frame)
+    if not over:
+        return
+    with frame.store.writing():
+        for table in done:
+            ids = frame.store.read(table, ["id"])["id"].to_numpy()
+            tag(frame, ids[find(frame.ids, ids)[1]], schema.PROCESSED)
+        meta = frame.meta
+        rest = {key: stamp for key, stamp in meta[PREDICTING].items() if key not in over}
+        meta = {key: value for key, value in meta.items() if key != PREDICTING}
+        write_meta(frame.store, {**meta, PREDICTING: rest} if rest else meta)
+
+
+def _predicted(frame: Frame) -> tuple[list[str], list[str]]:
+    """Tables of predictions that were announced and are there now; and those, with those that are
+    of a run that is gone."""
+    announced = frame.meta.get(PREDICTING, {})
+    if not announced:
+        return [], []
+    rows = frame.store.read("runs", ["id", "state"])
+    state = {schema.table("predictions", row["id"]): row["state"] for row in rows.to_pylist()}
+    done = [
+        table for table, stamp in announced.items()
+        if state.get(table) == FINISHED and json.dumps(frame.store.stamp(table)) != stamp
+    ]  # fmt: skip
+    return done, done + [table for table in announced if state.get(table, GONE) == GONE]
 
 
 class Rows:
@@ -125,10 +179,12 @@ def change(
     ids: Sequence[int] | np.ndarray,
     edit: Callable[[Rows], None],
     cause: Cause | None = None,
+    new_classes: Sequence[str] = (),
 ) -> int:
     """Apply `edit` to the rows of these ids in one commit. Returns how many rows changed.
 
     cause: what the history says of it; None for what is no change of the dataset's content.
+    new_classes: come after the dataset's, and may be given to these rows.
     """
     ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
@@ -142,7 +198,8 @@ def change(
                 changelog.record(frame, cause, rows.differences(), tag_lists)
             else:
                 changelog.settle(frame)
-            frame.store.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
+            with _growing_by(frame, new_classes) if new_classes else nullcontext():
+                frame.store.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
     return count
 
 

@@ -31,6 +31,11 @@ BROUGHT = "brought"  # … its predictions are those of a model that was not tra
 RECORDED = "recorded"  # … the user's own loop trained its model, and LabelAudit watched
 
 
+# Keys of `meta` while there are two tables to write: classes and what has them (`edits.growing`),
+# predictions and their tag (`edits.announce_predictions`).
+ADDING, PREDICTING = "adding", "predicting"
+
+
 def steadily(method: Callable):
     """A method of something with a `store`, run as one steady reading of it."""
 
@@ -77,9 +82,15 @@ class Frame:
             rows = self.store.read("meta", ["info"])
             if rows is None:
                 raise LabelAuditError(f"dataset {self.store.name!r} has been deleted.")
-            return json.loads(rows["info"][0].as_py())
+            return check_format(self.store.name, json.loads(rows["info"][0].as_py()))
 
-        return self.cached("meta", self.store.stamp("meta"), load)
+        meta = self.cached("meta", self.store.stamp("meta"), load)
+        adding = meta.get(ADDING)
+        if adding and adding["before"] == json.dumps(self.store.stamp("annotations")):
+            # the samples that need these classes are not there yet, or never will be
+            classes = meta["classes"][: adding["known"]]
+            return {**meta, "classes": classes, "next_id": adding["next_id"]}
+        return meta
 
     @property
     def classes(self) -> list[str]:
@@ -336,6 +347,16 @@ class Frame:
         known = places >= 0
         aligned[places[known]] = values[known]
         return aligned
+
+
+def check_format(dataset: str, meta: dict) -> dict:
+    """`meta`, if this LabelAudit can read what goes with it."""
+    if meta.get("format", 1) > schema.FORMAT:
+        raise LabelAuditError(
+            f"dataset {dataset!r} was written by a newer LabelAudit (format {meta['format']}, this "
+            f"one reads up to {schema.FORMAT}): update LabelAudit, or open it with the newer one."
+        )
+    return meta
 
 
 def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -91,6 +92,41 @@ def remove(uri: str) -> None:
         filesystem.delete_dir(path)
 
 
+def take_away(name: str) -> None:
+    """Delete a dataset, of which nothing is left to see from the first moment on.
+
+    On a local disk by renaming it first: a kill leaves what `leftover_names` tells.
+    """
+    filesystem, path = _filesystem(dataset_uri(name))
+    if isinstance(filesystem, fs.LocalFileSystem):
+        remove(unfinished_uri(name))
+        os.rename(path, _filesystem(unfinished_uri(name))[1])
+        remove(unfinished_uri(name))
+    remove(dataset_uri(name))
+
+
+def leftover_names() -> list[str]:
+    """Datasets that were being built, replaced or deleted when that was killed, or are now. None in
+    object storage: there is no telling which of the two, nor on which machine."""
+    if "://" in home():
+        return []
+    names = {path.name[len(".new-") :] for path in Path(home(), "datasets").glob(".[no][el][wd]-*")}
+    for folder in (local_home() / "checkpoints").glob("*-*"):
+        name = folder.name.rpartition("-")[0]
+        if _NAME.fullmatch(name) and folder == checkpoints(name) and is_missing(dataset_uri(name)):
+            names.add(name)
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def clear_away(name: str) -> None:
+    """Under the dataset's lock: remove what is left of a load, a replacement or a deletion."""
+    put_back(name)
+    remove(unfinished_uri(name))
+    remove(_aside_uri(name))
+    if is_missing(dataset_uri(name)):
+        remove_checkpoints(name)
+
+
 def put_in_place(name: str) -> None:
     """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
 
@@ -136,8 +172,14 @@ def _aside_uri(name: str) -> str:
 def lock_path(name: str) -> Path:
     """The lock file of a dataset's writers: by URI, so that two homes never share one."""
     folder = local_home() / "locks"
-    folder.mkdir(exist_ok=True)
+    with suppress(OSError):  # where nothing may be written one may still read
+        folder.mkdir(exist_ok=True)
     return folder / f"{_unmistakable(name)}.lock"
+
+
+def marks(name: str) -> Path:
+    """The folder of the files that are held while a dataset's tables are written."""
+    return lock_path(name).with_suffix("")
 
 
 def checkpoints(name: str) -> Path:
@@ -154,8 +196,11 @@ def _unmistakable(name: str) -> str:
     return f"{name}-{digest}"
 
 
-def is_held(lock: Path) -> bool:
-    """Whether a process holds this lock; asked so that askers do not see each other."""
+def is_held(lock: Path, shared: bool = False) -> bool:
+    """Whether a process holds this lock; asked so that askers do not see each other.
+
+    shared: of one that several may hold (`holding.py`), where askers do.
+    """
     if not lock.exists():
         return False
     if fcntl is None:
@@ -166,7 +211,7 @@ def is_held(lock: Path) -> bool:
             return True
     try:
         with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except FileNotFoundError:  # removed since
         return False
     except BlockingIOError:

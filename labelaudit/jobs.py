@@ -10,6 +10,7 @@ ended by its stop, or has died. What the process does is in `work.py`.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -210,11 +211,11 @@ class Job:
             child = _children.get(self.folder)
             if child and child.poll() is not None:
                 return False
-            return time.time() - self.folder.stat().st_mtime < STARTING_SECONDS
+            return abs(time.time() - self.folder.stat().st_mtime) < STARTING_SECONDS
         if home.is_held(lock):
             return True
         with suppress(FileNotFoundError):  # it is made a moment before it is held
-            return time.time() - lock.stat().st_mtime < LOCKING_SECONDS
+            return abs(time.time() - lock.stat().st_mtime) < LOCKING_SECONDS
         return False
 
     def _has_begun(self) -> bool:
@@ -337,7 +338,7 @@ def _spawn(
     kind: str, dataset: str, options: dict, follows: Job | None = None, resumes: dict | None = None
 ) -> Job:
     now = datetime.now(UTC)
-    folder = _root() / f"{now:%Y%m%d-%H%M%S-%f}-{kind}"
+    folder = _root() / f"{_later(now)}-{kind}"
     folder.mkdir(parents=True)
     if resumes:
         write(folder / "run.json", resumes)
@@ -361,6 +362,16 @@ def _spawn(
         )
     _children[folder] = process
     return Job(folder)
+
+
+def _later(now: datetime) -> str:
+    """A time for the name of a folder: after those of all jobs, though the clock was set back."""
+    form = "%Y%m%d-%H%M%S-%f"
+    names = [folder.name.rpartition("-")[0] for folder in _folders()]
+    latest = next((name for name in names if re.fullmatch(r"\d{8}-\d{6}-\d{6}", name)), "")
+    if f"{now:{form}}" > latest:
+        return f"{now:{form}}"
+    return f"{datetime.strptime(latest, form) + timedelta(microseconds=1):{form}}"
 
 
 def _is_trained(job: Job) -> bool:

@@ -14,15 +14,19 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from . import dynamics, embeddings, home, schema
+from . import dynamics, edits, embeddings, home, leftovers, schema
 from .dynamics import Dynamics
 from .errors import LabelAuditError
 from .frame import BEGUN, BROUGHT, FINISHED, FIRST_LOOK, GONE, MISSING, Frame, as_ids, find
+from .holding import hold, left_behind, let_go
+from .leftovers import gone_run
 from .scores.probability import probabilities
 
 LOGIT_BATCH_BYTES = 64 << 20
 LARGEST_HALF = float(np.finfo(np.float16).max)
 ASKING_SECONDS = 0.5  # who asks whether a lock is held has hold of it for less
+
+_held: dict[Path, int] = {}  # runs that this process has begun and not finished
 
 
 class Run:
@@ -100,25 +104,41 @@ class Run:
                 for run in unfinished_runs(self._frame)
                 if run.name == row["name"] and run.id != self.id
             ]
-            gone = [_gone(run["id"], run["name"], run["created"]) for run in others]
+            gone = [gone_run(run) for run in others]
             table = pa.Table.from_pylist([row, *gone], schema=schema.RUNS)
             self._store.upsert("runs", table, schema.RUNS)  # one commit: the name has one run
             for run in others:
                 self._drop_tables(run["id"])
                 Run(self._frame, run["id"]).checkpoint.unlink(missing_ok=True)
         self.checkpoint.unlink(missing_ok=True)
+        self._let_go()
+        edits.settle_predictions(self._frame)
         return self
 
     def abandon(self) -> None:
         """Take back a run that was begun and will not be finished. Its id is not used again."""
         self.checkpoint.unlink(missing_ok=True)
         with self._writing():
-            row = self._row(["name", "created"])
-            gone = pa.Table.from_pylist(
-                [_gone(self.id, row["name"], row["created"])], schema=schema.RUNS
-            )
+            row = gone_run(self._row(["name", "created"]))
+            gone = pa.Table.from_pylist([row], schema=schema.RUNS)
             self._store.upsert("runs", gone, schema.RUNS)
             self._drop_tables(self.id)
+        self._let_go()
+
+    def _hold(self) -> None:
+        """As long as this process lives, nobody takes the run for left behind."""
+        self._begun.parent.mkdir(parents=True, exist_ok=True)
+        _held[self._begun] = hold(self._begun)
+
+    def _let_go(self) -> None:
+        if self._begun in _held:
+            let_go(self._begun, _held.pop(self._begun))
+        with left_behind(self._begun):  # by the process that began it, where another finished it
+            pass
+
+    @property
+    def _begun(self) -> Path:
+        return self.checkpoint.with_suffix(".begun")
 
     def _drop_tables(self, run_id: int) -> None:
         for kind in ("predictions", "dynamics", "scores"):
@@ -137,8 +157,7 @@ class Run:
 
         Neither another home, nor a dataset made anew under the name, nor another run has this path.
         """
-        made = re.sub(r"\D", "", self._made)
-        return home.checkpoints(self._store.name) / f"{made}-{self.id}.safetensors"
+        return home.checkpoints(self._store.name) / f"{_prefix(self._made)}{self.id}.safetensors"
 
     @property
     def recording(self) -> Path:
@@ -185,7 +204,8 @@ class Run:
         come; ids predicted before are replaced.
 
         classes: C, of a run that is not finished yet and has not said it.
-        One commit: an error on the way leaves what was there. Embeddings are kept in half
+        One commit: an error on the way leaves what was there. Once the run is finished, the samples
+        get the tag `processed`. Embeddings are kept in half
         precision. Returns how many were written.
         Raises LabelAuditError for shapes that do not fit the classes or the embeddings stored, and
         for a number that is not finite.
@@ -196,6 +216,7 @@ class Run:
         self._check_dataset()
         batches = iter(batches)
         first = next(batches, None)
+        edits.announce_predictions(self._frame, table)
         width = self._embedding_width(first)
         columns = schema.predictions(classes or len(self.classes), width)
         written = 0
@@ -219,6 +240,7 @@ class Run:
         except LabelAuditError:  # replaced while the model predicted: nobody would read these
             self._store.drop(table)
             raise
+        edits.settle_predictions(self._frame)
         return written
 
     def _embedding_width(self, batch: tuple[np.ndarray, ...] | None) -> int | None:
@@ -424,6 +446,7 @@ def begin_run(frame: Frame, name: str | None = None) -> Run:
     if name is not None:
         home.check_name(name, "run")
     with frame.store.writing():
+        leftovers.clear_runs(frame, _prefix(frame.meta["created"]))
         rows = frame.store.read("runs", ["id", "name", "state"])
         known = [] if rows is None else rows.to_pylist()
         taken = {row["name"] for row in known if row["state"] != GONE}
@@ -437,9 +460,11 @@ def begin_run(frame: Frame, name: str | None = None) -> Run:
             "info": "{}",
             "weights": None,
         }
+        run = Run(frame, row["id"])
+        run._hold()  # first: a run that is not held may be cleared away
         table = pa.Table.from_pylist([row], schema=schema.RUNS)
         frame.store.upsert("runs", table, schema.RUNS)
-    return Run(frame, row["id"])
+    return run
 
 
 def unfinished_runs(frame: Frame) -> list[Run]:
@@ -468,10 +493,9 @@ def refuse_second_training(frame: Frame, name: str) -> None:
             )
 
 
-def _gone(run_id: int, name: str, created: str) -> dict:
-    """The row that stays of a run: it keeps its id from being used again."""
-    return {"id": run_id, "name": name, "created": created, "state": GONE, "info": "{}",
-            "weights": None}  # fmt: skip
+def _prefix(made: str) -> str:
+    """What the names of files beside a dataset that was made then begin with."""
+    return re.sub(r"\D", "", made) + "-"
 
 
 def _prediction_batch(

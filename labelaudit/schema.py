@@ -35,6 +35,10 @@ ID = pa.field(
     metadata={"lance-schema:unenforced-primary-key:position": "1"},
 )
 
+# Goes up by one when an earlier LabelAudit would misread what this one writes. It stands in `meta`;
+# datasets without it are of the time before, and are read as 1.
+FORMAT = 1
+
 THUMBNAIL_SIDE = 16  # pixels
 
 META = pa.schema([ID, ("info", pa.string())])

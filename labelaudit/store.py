@@ -21,6 +21,7 @@ from lancedb.index import IvfFlat
 
 from . import home
 from .errors import LabelAuditError
+from .holding import holding, left_behind
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
 # grows by a row a second would else leave a file for each in a folder that is listed at each read.
 KEPT_VERSIONS = timedelta(hours=1)
 LOCK_SECONDS = 120
+WRITING = ".writing"  # suffix of the file that is held while a table is written
+# The one table whose version says whether a change happened (`changelog`): to clear it up makes
+# another version, so that waits until that was read.
+VERSIONED = "annotations"
 
 OFFSET = "_rowoffset"  # a column that `take` can give: a row's place in stored order
 
@@ -53,6 +58,7 @@ class Store:
         """uri: where the tables lie, if not where a dataset of this name does."""
         self.name = name
         self.uri = uri or home.dataset_uri(name)
+        self._marks = None if uri else home.marks(name)  # what is built elsewhere is removed whole
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
         self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
@@ -62,15 +68,56 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the dataset's one writer lock. Re-entrant within a thread."""
+        """Hold the dataset's one writer lock. Re-entrant within a thread.
+
+        Whoever gets it clears away what killed writers left half-written.
+        """
         try:
-            with self._lock:
-                yield
+            self._lock.acquire()
         except Timeout as error:
             raise LabelAuditError(
                 f"dataset {self.name!r} has been written to by another process for over "
                 f"{LOCK_SECONDS} s: wait for it to finish, or end it, and try again."
             ) from error
+        except OSError as error:
+            raise LabelAuditError(
+                f"dataset {self.name!r} cannot be changed, as {self._lock.lock_file} cannot be "
+                f"written ({error.strerror}): free some space, or get the right to write there."
+            ) from error
+        try:
+            if self._lock.lock_counter == 1:
+                for table in self._marked_tables():
+                    if table != VERSIONED:
+                        self.clear(table)
+            yield
+        finally:
+            self._lock.release()
+
+    def clear(self, table: str) -> None:
+        """Under the dataset's lock: remove what a write of this table that was killed, or failed,
+        left."""
+        if self._marks is None:
+            return
+        with left_behind(self._marks / f"{table}{WRITING}") as dead:
+            if not dead:
+                return
+            try:
+                handle = self._open(table)
+                if handle is None:
+                    home.remove(self._folder(table))
+                else:
+                    handle.optimize(cleanup_older_than=KEPT_VERSIONS, delete_unverified=True)
+            except (OSError, RuntimeError, LabelAuditError) as error:  # it costs space, no more
+                log.warning("could not clear up %s: %s", table, error)
+
+    def is_being_written(self, table: str) -> bool:
+        """Whether a process on this machine writes to it now."""
+        return self._marks is not None and home.is_held(self._marks / f"{table}{WRITING}", True)
+
+    def _marked_tables(self) -> list[str]:
+        if self._marks is None or not self._marks.is_dir():
+            return []
+        return sorted(path.stem for path in self._marks.glob(f"*{WRITING}"))
 
     # --- reading ---
 
@@ -205,11 +252,13 @@ class Store:
         """Delete the rows that meet a condition of the library's own; no table, nothing to do."""
         handle = self._open(table)
         if handle is not None:
-            handle.delete(where)
+            with self._clearly(table):
+                handle.delete(where)
 
     def add_column(self, table: str, field: pa.Field) -> None:
         """Give a table another column, null in every row that there is."""
-        self._open(table).add_columns(field)
+        with self._clearly(table):
+            self._open(table).add_columns(field)
 
     def index_vectors(self, table: str, column: str) -> bool:
         """Make `nearest` fast, where there are many rows that no index covers yet.
@@ -227,11 +276,17 @@ class Store:
             distance_type="cosine", num_partitions=rows // ROWS_A_PARTITION, max_iterations=10,
             sample_rate=64,
         )  # fmt: skip
-        handle.create_index(column, config=config, replace=True)
+        with self._clearly(table):
+            handle.create_index(column, config=config, replace=True)
         return True
 
     def drop(self, table: str) -> None:
-        if self._open(table) is not None:
+        """Delete a table that nobody reads any more; a kill may leave a part of it."""
+        try:
+            there = self._open(table) is not None
+        except LabelAuditError:  # such a part
+            there = False
+        if there:
             self._db.drop_table(table)
         elif table in self.tables():
             home.remove(self._folder(table))
@@ -290,18 +345,42 @@ class Store:
         if self._steady_tables is not None:
             raise RuntimeError("a steady reading would not see what is written within it")
         feed = _Feed(data, schema)
-        try:
+        with self._clearly(table, feed):
             yield feed.source
+
+    @contextmanager
+    def _clearly(self, table: str, feed: _Feed | None = None) -> Iterator[None]:
+        """Mark a table as being written meanwhile; what goes wrong then, in clear words."""
+        try:
+            with self._marking(table):
+                yield
         except Exception as error:
-            if feed.error:  # raised while the rows were made: LanceDB would wrap it in its own
+            if feed and feed.error:  # while the rows were made: LanceDB would wrap it in its own
                 raise feed.error from None
             reason = str(error)
-            if "No space left" in reason or "os error 28" in reason:
+            if any(words in reason for words in _FULL):
                 reason = "no space left on the disk; free some and try again"
+            elif any(words in reason for words in _NOT_OURS):
+                reason = "the folder may not be written to; get the right to, or copy it elsewhere"
             raise LabelAuditError(
                 f"could not write table {table!r} of dataset {self.name!r} under {self.uri}: "
                 f"{reason}. What was there before is unchanged."
             ) from error
+
+    @contextmanager
+    def _marking(self, table: str) -> Iterator[None]:
+        if self._marks is None:
+            yield
+            return
+        self._marks.mkdir(parents=True, exist_ok=True)
+        with holding(self._marks / f"{table}{WRITING}"):
+            yield
+
+
+# What operating systems say, as LanceDB passes it on.
+_FULL = ("No space left", "os error 28", "Disk quota exceeded", "os error 122", "File too large",
+         "os error 27")  # fmt: skip
+_NOT_OURS = ("Read-only file system", "os error 30", "Permission denied", "os error 13")
 
 
 def _marked(schema: pa.Schema) -> pa.Schema:

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -189,8 +190,17 @@ def work(folder: Path) -> int:
             if guard:
                 os.kill(guard, signal.SIGKILL)
                 os.waitpid(guard, 0)
-        write(folder / "error.json", ending)
+        _write_ending(folder, ending)
         return 1
+
+
+def _write_ending(folder: Path, ending: dict) -> None:
+    try:
+        write(folder / "error.json", ending)
+    except OSError:  # the disk is full: the last report makes room for why it ended
+        for name in ("error.partial", "progress.partial", "progress.json"):
+            (folder / name).unlink(missing_ok=True)
+        write(folder / "error.json", ending)
 
 
 def _do(folder: Path) -> dict:
@@ -213,7 +223,8 @@ class _Reporter:
         if report.run not in (None, self.run):
             write(self.folder / "run.json", report.run)
             self.run = report.run
-        write(self.folder / "progress.json", report.to_dict())
+        with suppress(OSError):  # a full disk ends the work where something of it cannot be kept
+            write(self.folder / "progress.json", report.to_dict())
         words = report.stage
         if report.epoch:
             words += f", epoch {report.epoch} of {report.epochs}"

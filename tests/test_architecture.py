@@ -12,12 +12,13 @@ LIBRARY = REPO / "labelaudit"
 
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
-    ["errors", "progress", "schema", "cells", "scores", "ahead"],
+    ["errors", "progress", "schema", "cells", "scores", "ahead", "holding"],
     ["home", "pictures", "likeness", "roots"],
     ["store"],
     ["frame"],
-    ["changelog", "fields", "dynamics", "embeddings"],
-    ["edits", "verdicts", "runs", "fingerprints"],
+    ["changelog", "fields", "dynamics", "embeddings", "leftovers"],
+    ["edits", "verdicts", "fingerprints"],
+    ["runs"],
     ["sample", "intake", "neighbours"],
     ["gallery"],
     ["view"],

@@ -28,7 +28,7 @@ from labelaudit.export.names import Places, distinct_names, key, safe_name
 from labelaudit.intake import check_class
 
 HOSTILE = ["a, b", "two  lines", "=1+1", "'=z", "'tis", "-1", "007", " ends ", "日本 \U0001f431",
-           "NA", "null", '"q"', "a;b", "\tt", "cr\rlf", "\x00nul"]  # fmt: skip
+           "NA", "null", '"q"', "a;b", "t\u3000t", "<b>"]  # fmt: skip
 COLUMNS = ["id", "split", "ground_truth", "tags"]
 
 

@@ -242,15 +242,6 @@ def test_images_come_in_the_order_asked_for(stripes):
                 np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), expected)
 
 
-def test_an_image_that_vanished_is_named(tmp_path, picture):
-    for i in range(6):
-        picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
-    dataset = labelaudit.load_dataset("p", tmp_path / "p")
-    (tmp_path / "p/c1/3.png").unlink()
-    with pytest.raises(LabelAuditError, match=r"c1/3\.png cannot be read any more"):
-        train(dataset, config=QUICK)
-
-
 def test_image_size_follows_the_images(digits, tmp_path, picture):
     everything = digits.view().ids
     frame = digits.view().frame

@@ -19,7 +19,8 @@ import labelaudit
 from labelaudit import load_dataset
 from labelaudit.cells import guard, unguard
 from labelaudit.errors import LabelAuditError
-from labelaudit.export import suspects_csv, whole_file
+from labelaudit.export import suspects_csv
+from labelaudit.export.tables import open_sink
 from labelaudit.roots import check_inside, configured_roots, is_inside
 from labelaudit.ui import paths, signin, uploads, words
 
@@ -285,7 +286,7 @@ def test_a_new_home_is_its_users_alone_and_files_obey_the_umask(home, tmp_path):
     assert home.stat().st_mode & 0o777 == 0o700
     before = os.umask(0o027)
     try:
-        with whole_file(tmp_path / "labels.csv") as sink:
+        with open_sink(tmp_path / "labels.csv") as sink:
             sink.write(b"x")
     finally:
         os.umask(before)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
-import uuid
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,10 @@ from pyarrow import csv, parquet
 
 from ..cells import TAG_SEPARATOR, guard
 from ..errors import LabelAuditError
+from ..holding import hold, left_behind
 from ..view import View
+
+PARTIAL = ".partial"  # suffix of a file that is being written
 
 
 def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
@@ -74,20 +78,23 @@ def open_sink(target) -> Iterator[io.IOBase]:
         except OSError as error:
             raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
         return
+    partial = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
-        # not mkstemp and chmod: who may read it is for the umask to say
-        partial = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}")
-        opened = partial.open("xb")
+        for other in path.parent.glob(f".{glob.escape(path.name[:80])}.????????{PARTIAL}"):
+            with left_behind(other):  # by a process that was killed: it goes
+                pass
+        held = hold(partial)  # who may read it is for the umask to say
     except OSError as error:
         raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
     try:
-        with opened as sink:
+        with os.fdopen(os.dup(held), "wb") as sink:
             yield sink
         os.replace(partial, path)
     except OSError as error:
         raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
+        os.close(held)
 
 
 def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:

@@ -10,12 +10,11 @@ from itertools import chain
 import numpy as np
 
 from ..dataset import Dataset
-from ..edits import tag
 from ..errors import LabelAuditError, StoppedError
 from ..frame import FIRST_LOOK, MISSING
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run
-from ..schema import PROCESSED, REMOVED
+from ..schema import REMOVED
 from ..scores.ridge import Fit, leave_one_out
 from ..view import View
 from .config import FIRST_LOOK_RUN, TrainConfig
@@ -42,6 +41,7 @@ def first_look(
     only until another run has predictions. An earlier run of its name is replaced. All labelled
     samples that are not removed are learned from, whatever their split, up to 50,000 of them (a
     random choice); each is predicted by the others (see `scores.ridge.leave_one_out`).
+    Images that cannot be read are left out, and counted in the run's notes.
     10,000 CIFAR-10 images take 18 CPU-seconds, 1,797 digits one. A stop raises StoppedError, and
     nothing changes.
     Raises LabelAuditError for fewer than two classes, and for the name of a trained run.
@@ -64,7 +64,10 @@ def first_look(
     rng = np.random.default_rng(0)
     learned = np.sort(rng.permutation(usable)[:LEARNED])
     looker = _Looker(Images(frame, ids, size), learned, progress, stop)
-    fit = leave_one_out(looker.learned_features(), labels[learned], len(classes))
+    features = looker.learned_features()
+    learned = looker.learned  # those whose image can be read
+    _check(frame.store.name, labels[learned])
+    fit = leave_one_out(features, labels[learned], len(classes))
     alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) <= 1)
     begun = begin_run(frame, run)
     try:
@@ -79,13 +82,12 @@ def first_look(
             "agreement": float((fit.logits.argmax(axis=1) == labels[learned]).mean()),
             "untaught": [classes[code] for code in alone],  # the others do not know their class
             "seconds": time.monotonic() - started,
-            "notes": [],
+            "notes": [looker.images.note] if looker.images.note else [],
         })  # fmt: skip
     except BaseException:
         with suppress(Exception):  # the dataset may be gone; what went wrong first counts
             begun.abandon()
         raise
-    tag(frame, ids, PROCESSED)
     return kept
 
 
@@ -111,7 +113,9 @@ class _Looker:
         self.images, self.learned, self.stop = images, learned, stop
         self.meter = Meter("first look", len(images), progress)
         some = np.random.default_rng(1).permutation(learned)[:PROBE]
-        _, pictures = next(images.batches(np.sort(some), len(some)))
+        _, pictures = next(images.batches(np.sort(some), len(some)), (None, None))
+        if pictures is None:
+            raise images.nothing_readable()
         self.features: Patches | Pixels = fit_features(pictures)
         probed = self.features.of(pictures)
         self.mean = probed.mean(axis=0)
@@ -120,17 +124,21 @@ class _Looker:
         self.scale = 1 / np.maximum(deviation, least)
 
     def learned_features(self) -> np.ndarray:
-        """float16 (learned, d)."""
+        """float16 (learned, d); those whose image cannot be read are `learned` no more."""
         held = np.empty((len(self.learned), len(self.mean)), np.float16)
-        start = 0
-        for _, features in self._of(self.learned):
+        seen, start = [], 0
+        for at, features in self._of(self.learned):
             held[start : start + len(features)] = features
             start += len(features)
-        return held
+            seen.append(at)
+        everyone, self.learned = self.learned, np.concatenate(seen)
+        self.unread = np.setdiff1d(everyone, self.learned)
+        return held[:start]
 
     def others(self, fit: Fit) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Ids, logits and embeddings of the samples that the fit did not learn."""
         others = np.setdiff1d(np.arange(len(self.images)), self.learned)
+        others = np.setdiff1d(others, self.unread)
         for places, features in self._of(others):
             yield self.images.ids[places], *fit.predict(features)
 

@@ -18,12 +18,18 @@ DECODE_ROWS = 512  # images decoded by one thread at a time
 
 
 class Images:
-    """Some samples' images, by their place in `ids`. All are brought to one square size."""
+    """Some samples' images, by their place in `ids`. All are brought to one square size.
+
+    Those that cannot be read are left out of every batch: `unreadable`, bool (n,), says which they
+    are, once they were looked for.
+    """
 
     def __init__(self, frame: Frame, ids: np.ndarray, size: int) -> None:
         # ids, not positions: samples may be added while a model learns
         self.frame, self.ids, self.size = frame, ids, size
         self._held: torch.Tensor | None = None
+        self.unreadable = np.zeros(len(ids), bool)
+        self._example = ""  # one of these: path and reason
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,6 +37,26 @@ class Images:
     @property
     def nbytes(self) -> int:
         return len(self) * 3 * self.size * self.size
+
+    def readable(self, places: np.ndarray) -> np.ndarray:
+        """Of these places, int64 (m,), those that are not known to be unreadable."""
+        return places[~self.unreadable[places]] if self.unreadable.any() else places
+
+    @property
+    def note(self) -> str | None:
+        """How many could not be read, in a sentence; None where all could."""
+        count = int(self.unreadable.sum())
+        if not count:
+            return None
+        what = f"{count:,} of {len(self):,} images could not be read, and are left out"
+        return f"{what} (such as {self._example})"
+
+    def nothing_readable(self) -> LabelAuditError:
+        """What to raise where no image is left to work on."""
+        return LabelAuditError(
+            f"none of the {len(self):,} images can be read (such as {self._example}): put them "
+            "back, or load the dataset again from where they are now."
+        )
 
     def hold(self, device: torch.device, progress: ProgressCallback, stop: StopCheck) -> None:
         """Decode all of them now, into one tensor on `device`."""
@@ -47,11 +73,18 @@ class Images:
         self._held = held.to(device)
 
     def batches(self, order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """(places, uint8 (n, 3, size, size)) in this order, some `rows` at a time."""
+        """(places, uint8 (n, 3, size, size)) in this order, some `rows` at a time, or fewer where
+        images cannot be read."""
         if self._held is None:
             groups = _groups(order, rows)
-            yield from zip(groups, made_ahead(self._decode, groups), strict=True)
+            for places, pixels in zip(groups, made_ahead(self._decode, groups), strict=True):
+                bad = self.unreadable[places]
+                if bad.any():
+                    places, pixels = places[~bad], pixels[torch.from_numpy(~bad)]
+                if len(places):
+                    yield places, pixels
             return
+        order = self.readable(order)
         for start in range(0, len(order), rows):
             places = order[start : start + rows]
             yield places, self._held[torch.from_numpy(places).to(self._held.device)]
@@ -59,11 +92,17 @@ class Images:
     def _decode(self, places: np.ndarray) -> torch.Tensor:
         positions = self.frame.positions(self.ids[places])
         rows = self.frame.take("samples", positions, ["filepath", "image"])
-        out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        out = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
+        bad = np.zeros(len(rows), bool)
         for i, (path, data) in enumerate(
             zip(rows["filepath"].to_pylist(), rows["image"].to_pylist(), strict=True)
         ):
-            out[i] = _pixels(path, data, self.size)
+            try:
+                out[i] = _pixels(path, data, self.size)
+            except UnreadableImageError as error:
+                bad[i] = True
+                self._example = self._example or f"{path}: {error}"
+        self.unreadable[places] = bad
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
 
 
@@ -73,13 +112,7 @@ def _groups(order: np.ndarray, rows: int) -> list[np.ndarray]:
 
 def _pixels(path: str, data: bytes | None, size: int) -> np.ndarray:
     """One image as uint8 (size, size, 3)."""
-    try:
-        image = to_rgb(decode(path, data, draft=size))
-    except UnreadableImageError as error:
-        raise LabelAuditError(
-            f"image {path} cannot be read any more ({error}): put it back, or load the dataset "
-            "again without it."
-        ) from error
+    image = to_rgb(decode(path, data, draft=size))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)

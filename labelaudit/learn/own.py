@@ -100,7 +100,7 @@ def predict_with(
     if brought["extra"]:
         notes.append(f"No class of the dataset, left out: {shown(brought['extra'])}.")
     info = info_of(frame, brought, time.monotonic() - started, notes)
-    return bring(frame, run, info, ids, asked.batches(progress, stop), progress)
+    return bring(frame, run, info, asked.batches(progress, stop), progress)
 
 
 class _Asked:
@@ -115,7 +115,10 @@ class _Asked:
 
     def learn(self) -> dict:
         """Ask about the first images, to see what kind of numbers they are, of which classes."""
-        at, values, vectors = next(self._answers())
+        first = next(self._answers(), None)
+        if first is None:
+            raise self.images.nothing_readable()
+        at, values, vectors = first
         self.columns = match_classes(
             self.images.frame, self.names, values.shape[1], self.model.what
         )

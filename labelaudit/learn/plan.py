@@ -46,7 +46,11 @@ class Plan:
     @cached_property
     def untaught(self) -> list[str]:
         """Classes of which no sample is learned: no model knows them."""
-        taught = np.isin(np.arange(len(self.classes)), self.labels[self.learned])
+        return self.untaught_by(self.learned)
+
+    def untaught_by(self, learned: np.ndarray) -> list[str]:
+        """The same, where only these places are learned."""
+        taught = np.isin(np.arange(len(self.classes)), self.labels[learned])
         return [name for name, known in zip(self.classes, taught, strict=True) if not known]
 
     def learned_by(self, fold: int) -> np.ndarray:
@@ -163,6 +167,21 @@ def usual_size(frame: Frame, ids: np.ndarray, low: int, high: int) -> int:
     height = frame.number("samples", "height", MISSING)[positions]
     sides = np.maximum(width, height)[width != MISSING]
     if not len(sides):
-        probe = View(frame).select(ids[:SIZE_PROBE])
-        sides = np.array([max(sample.image.size) for sample in probe])
+        sides = _some_sides(frame, ids)
     return int(np.clip(np.median(sides), low, high))
+
+
+def _some_sides(frame: Frame, ids: np.ndarray) -> list[int]:
+    """The larger side, in pixels, of the first images that can be read."""
+    start, count = 0, SIZE_PROBE
+    while start < len(ids):
+        sides = []
+        for sample in View(frame).select(ids[start : start + count]):
+            try:
+                sides.append(max(sample.image.size))
+            except LabelAuditError as error:
+                unread = error
+        if sides:
+            return sides
+        start, count = start + count, 2 * count
+    raise LabelAuditError(f"none of the {len(ids):,} images can be read: {unread}")

@@ -12,11 +12,10 @@ import torch
 
 from .. import home
 from ..dataset import Dataset
-from ..edits import tag
 from ..errors import LabelAuditError
 from ..frame import MISSING, Frame, find
 from ..runs import Run
-from ..schema import PROCESSED, REMOVED
+from ..schema import REMOVED
 from ..view import View
 from .buffer import Buffer, about_labels, as_batch
 from .recording import Recording
@@ -170,7 +169,6 @@ class Recorder:
             )  # fmt: skip
         elif self._rank == 0:
             recording.finish([f"{n:,} {self._texts[key]}" for key, n in self._told.items()])
-            tag(self._frame, recording.predicted, PROCESSED)
         self._closed = True
         recording.close()
         return recording.run

@@ -54,7 +54,9 @@ def train(
     stop: asked after every batch; a stopped run keeps its model and its finished epochs. Before
     the first of them ends it raises StoppedError, and nothing changes.
     What ends it otherwise (a kill, a full disk) leaves the epochs finished till then: see `resume`.
-    Raises LabelAuditError for fewer than two classes or samples, or a loss that is not finite.
+    Images that cannot be read are left out, and counted in the run's notes.
+    Raises LabelAuditError for fewer than two classes or samples, for images of which none can be
+    read, and for a loss that is not finite.
     """
     config = config or TrainConfig()
     plan = make_plan(target, config)
@@ -122,6 +124,14 @@ def _images(plan, size: int, config: TrainConfig, device, progress, stop) -> Ima
     images = Images(plan.frame, plan.ids, size)
     if images.nbytes <= config.memory_gb * 2**30:
         images.hold(device, progress, stop)
+    learned = images.readable(plan.learned)
+    if not len(learned):
+        raise images.nothing_readable()
+    if len(np.unique(plan.labels[learned])) < 2:
+        raise LabelAuditError(
+            f"the {len(learned):,} samples to learn from whose images can be read are all of one "
+            f"class, and training needs two at least: {images.note}."
+        )
     return images
 
 
@@ -160,7 +170,7 @@ class _Training:
         if saved:
             self.mirror, self.shift = saved.state["mirror"], saved.state["shift"]
         self.learners = [self._learner(k, fresh=saved is None) for k in range(config.folds)]
-        self.looked_at = [plan.looked_at_by(k) for k in range(config.folds)]
+        self.looked_at = [images.readable(plan.looked_at_by(k)) for k in range(config.folds)]
         self.steps = sum(learner.steps for learner in self.learners)
         if saved:
             checkpoint.restore(self, saved)
@@ -195,10 +205,12 @@ class _Training:
     def _learner(self, fold: int, fresh: bool) -> Learner:
         model = build_model(self.config, len(self.plan.classes))
         rng = np.random.default_rng([self.config.seed, fold] if fold else self.config.seed)
-        places = self.plan.learned_by(fold)
+        places = self.images.readable(self.plan.learned_by(fold))
         if fresh:  # else it will be filled from a checkpoint
             some = rng.permutation(places)[:FIT_INPUT_IMAGES]
-            _, sample = next(self.images.batches(some, len(some)))
+            _, sample = next(self.images.batches(some, len(some)), (None, None))
+            if sample is None:
+                raise self.images.nothing_readable()
             if self.mirror is None:  # grey images have three equal channels
                 self.mirror = bool((sample[:, 0] != sample[:, 1]).any())
             self._fill(model, sample)
@@ -229,6 +241,8 @@ class _Training:
                 losses.append(self.loss)
             spared = learner.steps * size - len(order)
             self.meter.advance(BACKWARD_COST * max(spared, 0), **self._details(epoch, step))
+        if not losses:  # their disk is gone
+            raise self.images.nothing_readable()
         self.loss = float(np.mean(losses))
         return True
 
@@ -269,14 +283,15 @@ class _Training:
             epoch, plan.ids, plan.labels, watched.margin, watched.p_label, watched.out_margin,
             watched.out_p_label, fold=plan.fold if plan.folds > 1 else None,
         )  # fmt: skip
+        seen = np.isfinite(watched.margin)
         self.curves.append(
             {
                 "epoch": epoch,
                 "loss": self.loss,
-                "train_accuracy": float(watched.right[plan.learned].mean()),
-                "validation_accuracy": _share(watched.right[plan.held_out]),
+                "train_accuracy": _share(watched.right[plan.learned][seen[plan.learned]]),
+                "validation_accuracy": _share(watched.right[plan.held_out][seen[plan.held_out]]),
                 "seconds": seconds,
-                MEDIANS: class_medians(watched.p_label, plan.labels, len(plan.classes)),
+                MEDIANS: class_medians(watched.p_label[seen], plan.labels[seen], len(plan.classes)),
             }
         )
         return True
@@ -295,6 +310,9 @@ class _Training:
 
     def _save(self, stopped: bool) -> None:
         last = self.curves[-1] if self.curves else {}
+        learned = self.images.readable(self.plan.learned)
+        untaught = self.plan.untaught_by(learned)
+        left_out = [self.images.note] if self.images.note else []
         info = {
             "classes": self.plan.classes,
             "config": self.config.to_dict(),
@@ -303,14 +321,15 @@ class _Training:
             "mirror": self.mirror,
             "epochs": len(self.curves),
             "stopped": stopped,
-            "learned": len(self.plan.learned),
-            "held_out": len(self.plan.held_out),
+            "learned": len(learned),
+            "held_out": len(self.images.readable(self.plan.held_out)),
+            "unreadable": int(self.images.unreadable.sum()),
             "validation_accuracy": last.get("validation_accuracy"),
             "seconds": last.get("seconds"),
             "curves": self._plain_curves(),
             "class_curves": [row[MEDIANS] for row in self.curves],
-            "untaught": self.plan.untaught,
-            "notes": self.notes + _about_untaught(self.plan),
+            "untaught": untaught,
+            "notes": self.notes + left_out + _about_untaught(self.plan, untaught),
         }
         save_models(self.run, [learner.average for learner in self.learners], info)
 
@@ -319,10 +338,10 @@ def _share(right: np.ndarray) -> float | None:
     return float(right.mean()) if len(right) else None
 
 
-def _about_untaught(plan: Plan) -> list[str]:
+def _about_untaught(plan: Plan, untaught: list[str]) -> list[str]:
     """Of those classes that some sample has."""
     had = {plan.classes[code] for code in np.unique(plan.labels)}
-    classes = [name for name in plan.untaught if name in had]
+    classes = [name for name in untaught if name in had]
     if not classes:
         return []
     names = ", ".join(map(repr, classes[:10])) + (" …" if len(classes) > 10 else "")

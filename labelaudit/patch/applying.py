@@ -139,17 +139,12 @@ def apply_patch(
                 "labels changed since you looked at what the patch would do: look again, then "
                 "apply it."
             )
-        if wanted.new_classes:
-            if not add_classes:
-                raise LabelAuditError(
-                    f"{patch.name} gives labels of {len(wanted.new_classes)} classes that dataset "
-                    f"{dataset.name!r} does not have ({_some(wanted.new_classes)}): add them with "
-                    "--add-classes, or take these lines out."
-                )
-            changelog.settle(frame)
-            meta = frame.meta
-            classes = [*meta["classes"], *wanted.new_classes]
-            edits.write_meta(frame.store, {**meta, "classes": classes})
+        if wanted.new_classes and not add_classes:
+            raise LabelAuditError(
+                f"{patch.name} gives labels of {len(wanted.new_classes)} classes that dataset "
+                f"{dataset.name!r} does not have ({_some(wanted.new_classes)}): add them with "
+                "--add-classes, or take these lines out."
+            )
         _change(frame, wanted, patch.name, who)
     return wanted
 
@@ -168,7 +163,8 @@ def _change(frame: Frame, wanted: PatchPlan, file: str, who: str | None) -> None
             "by": wanted.by, "applied_by": changelog.user()}  # fmt: skip
     names = ", ".join(wanted.by)
     names = names if len(names) <= WHO_LENGTH else names[: WHO_LENGTH - 1] + "…"
-    edits.change(frame, ids, edit, Cause(changelog.PATCH, who or names, info))
+    cause = Cause(changelog.PATCH, who or names, info)
+    edits.change(frame, ids, edit, cause, wanted.new_classes)
 
 
 def _some(names: list[str]) -> str:

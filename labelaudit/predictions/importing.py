@@ -114,7 +114,7 @@ def import_predictions(
     understood = plan.understood
     brought = {**asdict(understood), "out_of_sample": bool(out_of_sample)}
     info = info_of(plan.frame, brought, time.monotonic() - started, understood.sentences())
-    return bring(plan.frame, run, info, plan.ids, plan.batches(progress, stop), progress)
+    return bring(plan.frame, run, info, plan.batches(progress, stop), progress)
 
 
 def understand(

@@ -44,12 +44,14 @@ def _cached(key: tuple, sample: Sample) -> Picture:
             _cache.move_to_end(key)
             return _cache[key]
     picture = _read(sample, key[-1])
+    if picture.uri is None:  # the file may be put back
+        return picture
     with _lock:
         if key not in _cache:
             _cache[key] = picture
-            _held += len(picture.uri or "")
+            _held += len(picture.uri)
         while _held > CACHED_BYTES:
-            _held -= len(_cache.popitem(last=False)[1].uri or "")
+            _held -= len(_cache.popitem(last=False)[1].uri)
     return picture
 
 

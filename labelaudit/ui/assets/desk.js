@@ -33,6 +33,7 @@ class Desk extends Part {
 
   preload(item) {
     item.picture = new Image()
+    if (!item.image) return
     item.picture.src = item.image
     item.picture.decode?.().catch(() => {})
   }
@@ -240,9 +241,11 @@ class Desk extends Part {
 
   neighbour(item, near) {
     const card = element("div", "near-card")
-    const picture = element("img", near.small ? "crisp" : "")
-    picture.src = near.image
-    picture.alt = ""
+    const picture = near.image
+      ? element("img", near.small ? "crisp" : "")
+      : element("div", "unread", "image cannot be read")
+    if (near.image) picture.src = near.image
+    if (near.image) picture.alt = ""
     const label = element("span", near.label === item.given ? "" : "other", near.label ?? "none")
     label.style.setProperty("--dot", this.data.colors[near.label] ?? "transparent")
     card.append(picture, label)

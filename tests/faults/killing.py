@@ -1,0 +1,141 @@
+"""Runs operations in processes of their own, and kills these: at a random moment, or at the n-th
+time that something is about to be written, renamed or removed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from pathlib import Path
+
+import operations
+import pytest
+import torch
+
+import labelaudit.auditing  # all that operations import: a fork of this has it
+import labelaudit.decisions
+import labelaudit.learn.first_look
+import labelaudit.learn.predict
+import labelaudit.learn.train
+import labelaudit.report
+from labelaudit import Dataset, home
+from labelaudit.store import Store
+
+WAIT = 120  # seconds, for a machine that is busy with other things
+
+CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def warm_up() -> None:
+    """Start the process that has all imported, and of which each other is a fork."""
+    CONTEXT.set_forkserver_preload(["killing"])
+    with pytest.MonkeyPatch.context() as patch:  # it finds what it preloads by this only
+        folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(folders))
+        patch.setenv("PYTHONWARNINGS", "ignore:lancedb fork:RuntimeWarning")
+        forkserver.ensure_running()
+
+
+@dataclass
+class Outcome:
+    """What became of a process."""
+
+    killed: bool
+    said: list = field(default_factory=list)  # what it was told is done
+    seconds: float = 0.0  # of the operation
+    points: int = 0  # places where it could have been killed
+    error: str | None = None
+
+
+def run(
+    folder: Path, name: str, at: int | None = None, after: float | None = None,
+    limit: int | None = None,
+) -> Outcome:  # fmt: skip
+    """Do this operation on a home, in another process. at: the point at which it is killed (1 is
+    the first). after: seconds after which it is. limit: bytes that no file may be larger than."""
+    here, there = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_work, args=(str(folder), name, at, limit, there))
+    process.start()
+    there.close()
+    outcome = Outcome(killed=False)
+    try:
+        while True:
+            if not here.poll(WAIT):
+                process.kill()
+                raise TimeoutError(f"{name} has not ended after {WAIT} s")
+            word, value = here.recv()
+            if word == "begins" and after is not None:
+                time.sleep(after)
+                process.kill()
+            elif word == "said":
+                outcome.said.append(value)
+            elif word == "done":
+                outcome.seconds, outcome.points = value
+            elif word == "failed":
+                outcome.error = value
+    except EOFError:
+        pass
+    process.join(WAIT)
+    outcome.killed = process.exitcode == -signal.SIGKILL
+    assert outcome.killed or process.exitcode == 0, f"{name} ended with {process.exitcode}"
+    return outcome
+
+
+def _work(folder: str, name: str, at: int | None, limit: int | None, pipe) -> None:
+    os.environ["LABELAUDIT_HOME"] = folder
+    torch.set_num_threads(1)
+    if name in ("prepare", "tidy"):
+        getattr(operations, name)()
+        return
+    dataset = Dataset(operations.NAME) if operations.NAME in labelaudit.list_datasets() else None
+    points = _Points(at)
+    points.install()
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    pipe.send(("begins", None))
+    begin = time.monotonic()
+    try:
+        operations.OPERATIONS[name].do(dataset, lambda value: pipe.send(("said", value)))
+        pipe.send(("done", (time.monotonic() - begin, points.count)))
+    except labelaudit.LabelAuditError as error:
+        pipe.send(("failed", str(error)))
+
+
+class _Points:
+    """Counts what writes; the process dies of it at one of these, with nothing done of it."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.count = at, 0
+
+    def install(self) -> None:
+        for owner, names in (
+            (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_tidy")),
+            (os, ("replace", "rename", "unlink")),
+            (home, ("remove",)),
+        ):
+            for name in names:
+                setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, function):
+        def counted(*arguments, **options):
+            self.count += 1
+            if self.count == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return counted
+
+
+def copy(prepared: Path, folder: Path) -> Path:
+    """A home like the prepared one, in place of what was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copytree(prepared / "datasets", folder / "datasets")
+    for path in prepared.glob("*.jsonl"):
+        shutil.copy(path, folder)
+    return folder

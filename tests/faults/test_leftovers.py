@@ -1,0 +1,364 @@
+"""What is cleared away, and what is not, because another process is at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import labelaudit
+from labelaudit import Dataset, LabelAuditError, edits, home, schema
+from labelaudit.changelog import write_meta
+from labelaudit.dataset import create_dataset
+from labelaudit.holding import hold, holding, left_behind
+
+# A process that does something, says "ready" and waits for its input to end, or to be killed.
+WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
+
+
+@contextmanager
+def another(code: str):
+    """Another process that has done this and lives."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING.format(code)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+HOLD = "from labelaudit.holding import hold; from pathlib import Path; hold(Path({!r}))"
+
+
+def mark(dataset: Dataset, table: str) -> Path:
+    folder = home.marks(dataset.name)
+    folder.mkdir(exist_ok=True)
+    return folder / f"{table}.writing"
+
+
+def half_written(dataset: Dataset, table: str) -> Path:
+    """A data file that no version of the table knows."""
+    path = Path(home.dataset_uri(dataset.name), f"{table}.lance", "data", "half.lance")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half")
+    return path
+
+
+# --- tables ---
+
+
+@pytest.mark.parametrize("table", ["verdicts", "samples", "annotations", "predictions-9"])
+def test_a_half_written_table_is_cleared_by_the_next_change_once_its_writer_is_dead(
+    make_dataset, table
+):
+    dataset = make_dataset(6)
+    rest, path = half_written(dataset, table), mark(dataset, table)
+    with another(HOLD.format(str(path))):
+        dataset.tag([1], "x")
+        assert rest.exists()  # its writer lives
+        assert path.exists()
+        assert dataset.view().store.is_being_written(table)
+    dataset.tag([2], "x")
+    assert not rest.exists()
+    assert not path.exists()
+    assert Dataset("plain").info["tags"] == {"x": 2}
+    assert table in ("samples", "annotations") or not rest.parents[1].exists()
+
+
+def test_files_without_a_mark_are_nobody_s_business(make_dataset):
+    dataset = make_dataset(6)
+    rest = half_written(dataset, "annotations")
+    dataset.tag([1], "x")
+    assert rest.exists()
+
+
+def test_what_is_cleared_from_annotations_makes_no_cut_short_change_look_done(
+    make_dataset, monkeypatch
+):
+    """Clearing makes another version, and by the version it is told whether a change happened."""
+    dataset = make_dataset(6)
+    store = dataset.view().store
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "upsert", dies)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.set_labels([1, 2], "c3")
+    half_written(dataset, "annotations")
+    mark(dataset, "annotations").touch()
+    Dataset("plain").add_samples([{"filepath": "/nowhere/new.png", "label": "c1"}])
+    assert labelaudit.list_changes(Dataset("plain")) == []
+    Dataset("plain").set_labels([3], "c0")
+    assert [change.count for change in labelaudit.list_changes(Dataset("plain"))] == [1]
+
+
+def test_a_write_that_failed_is_cleared_too(make_dataset):
+    dataset = make_dataset(6)
+    run = dataset.new_run().finish({"classes": dataset.classes})
+    logits = np.zeros((2, 4), np.float32)
+    run.write_predictions([(np.array([1, 2]), logits)])
+    with pytest.raises(LabelAuditError, match="not finite"):
+        run.write_predictions([(np.array([1, 2]), logits), (np.array([3, 4]), logits * np.nan)])
+    assert mark(dataset, f"predictions-{run.id}").exists()
+    dataset.tag([1], "x")
+    assert not mark(dataset, f"predictions-{run.id}").exists()
+    assert len(next(run.logits())[0]) == 2
+
+
+# --- runs ---
+
+BEGIN = """
+from labelaudit import Dataset
+import numpy as np
+run = Dataset("plain").new_run("other")
+run.append_dynamics(1, np.array([1]), np.array([0]), np.zeros(1, "f"), np.zeros(1, "f"))
+"""
+
+
+def states(dataset: Dataset) -> dict:
+    rows = dataset.view().store.read("runs", ["id", "name", "state"]).to_pylist()
+    return {row["name"]: row["state"] for row in rows}
+
+
+def test_a_run_that_was_begun_is_taken_back_once_its_process_is_dead(make_dataset):
+    dataset = make_dataset(6)
+    with another(BEGIN):
+        dataset.new_run("mine")
+        assert states(dataset) == {"other": "begun", "mine": "begun"}
+        assert "dynamics-1" in dataset.view().store.tables()
+    dataset.new_run("next").finish({"classes": dataset.classes})
+    assert states(dataset) == {"other": "gone", "mine": "begun", "next": "finished"}
+    assert "dynamics-1" not in dataset.view().store.tables()
+    names = {path.name.rpartition("-")[2] for path in home.checkpoints("plain").glob("*")}
+    assert names == {"2.begun"}
+
+
+def test_a_run_that_can_be_resumed_is_kept_and_what_belongs_to_none_is_not(make_dataset):
+    dataset = make_dataset(6)
+    with another(BEGIN):
+        pass
+    begun = next(home.checkpoints("plain").glob("*.begun"))
+    checkpoint = begun.with_suffix(".safetensors")
+    checkpoint.touch()
+    stray = checkpoint.with_name(checkpoint.name.replace("-1.", "-7."))
+    stray.touch()
+    dataset.new_run("next")
+    assert dataset.unfinished_runs == ["other"]
+    assert checkpoint.exists()
+    assert not stray.exists()
+    dataset.new_run("other").finish({"classes": dataset.classes})  # takes its place
+    assert dataset.runs == ["other"]
+    dataset.new_run("more")
+    assert not checkpoint.exists()
+    assert not begun.exists()
+
+
+def test_runs_begun_on_another_machine_are_left_alone(make_dataset):
+    dataset = make_dataset(6)
+    with another(BEGIN):
+        pass
+    next(home.checkpoints("plain").glob("*.begun")).unlink()  # no sign of it here
+    dataset.new_run("mine")
+    assert states(dataset) == {"other": "begun", "mine": "begun"}
+
+
+# --- samples, classes and tags that another table was to follow ---
+
+
+def test_samples_that_were_about_to_be_added_leave_no_rows(make_dataset, monkeypatch):
+    dataset = make_dataset(6)
+    store = dataset.view().store
+    rows = [{"filepath": f"/new/{i}.png", "label": "fresh"} for i in range(3)]
+
+    def dies(table, *rows, append=store.append):
+        if table == "annotations":
+            raise KeyboardInterrupt
+        append(table, *rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.add_samples(rows)
+    again = Dataset("plain")
+    assert (len(again), again.classes) == (6, ["c0", "c1", "c2", "c3"])
+    again.tag([1], "x")  # a change of annotations: what was cut short stays undone
+    assert Dataset("plain").classes == ["c0", "c1", "c2", "c3"]
+    assert again.add_samples(rows) == [7, 8, 9]
+    assert store.count("samples") == len(again) == 9
+    assert again.classes == ["c0", "c1", "c2", "c3", "fresh"]
+    assert again[8].filepath == "/new/1.png"
+    assert "adding" not in again.view().frame.meta
+
+
+def test_rows_without_a_sample_are_deleted_wherever_they_lie(make_dataset):
+    dataset = make_dataset(6)
+    ids = [10, 11, 12, 20, 30, 31]
+    dataset.add_samples({"id": ids, "filepath": [f"/{i}" for i in ids]})
+    store = dataset.view().store
+    store.delete("annotations", "id in (11, 20, 31, 2)")
+    Dataset("plain").add_samples([{"filepath": "/last"}])
+    stored = sorted(store.read("samples", ["id"])["id"].to_pylist())
+    assert stored == sorted(Dataset("plain").view().ids.tolist()) == [1, 3, 4, 5, 6, 10, 12, 30, 32]
+
+
+def test_predictions_whose_tag_was_cut_short_are_tagged_when_the_dataset_is_opened(
+    make_dataset, monkeypatch
+):
+    dataset = make_dataset(6)
+    run = dataset.new_run().finish({"classes": dataset.classes})
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(edits, "tag", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run.write_predictions([(np.array([1, 4, 99]), np.zeros((3, 4), np.float32))])
+    assert Dataset("plain").info["tags"] == {"processed": 2}
+    assert "predicting" not in dataset.view().frame.meta
+    dataset.untag([1], "processed")  # by hand: nothing puts it back
+    assert Dataset("plain").info["tags"] == {"processed": 1}
+
+
+def test_predictions_that_were_announced_and_never_written_tag_nothing(make_dataset):
+    dataset = make_dataset(6)
+    run = dataset.new_run().finish({"classes": dataset.classes})
+    edits.announce_predictions(dataset.view().frame, schema.table("predictions", run.id))
+    assert Dataset("plain").info["tags"] == {}
+    dataset.new_run("run-1").finish({"classes": dataset.classes})  # in its place
+    Dataset("plain")
+    assert "predicting" not in dataset.view().frame.meta
+
+
+# --- folders and files ---
+
+LOCKED = """
+from labelaudit.store import Store
+import contextlib
+stack = contextlib.ExitStack()
+stack.enter_context(Store("other").writing())
+"""
+
+
+def test_a_load_that_was_killed_is_cleared_by_any_other_but_not_one_under_way(make_dataset, home):
+    folder = home / "datasets" / ".new-other"
+    make_dataset(2)
+    with another(LOCKED):
+        folder.mkdir()
+        make_dataset(2, name="third")
+        assert folder.exists()
+    make_dataset(2, name="fourth")
+    assert not folder.exists()
+    assert labelaudit.list_datasets() == ["fourth", "plain", "third"]
+
+
+def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_load(
+    make_dataset, home
+):
+    make_dataset(2).new_run("x")
+    make_dataset(2, name="other").new_run("x")
+    folders = home / "checkpoints"
+    shutil.rmtree(home / "datasets" / "plain")
+    make_dataset(2, name="third")
+    assert [path.name.rpartition("-")[0] for path in folders.iterdir()] == ["other"]
+
+
+def test_a_dataset_set_aside_comes_back_before_its_rest_is_cleared(make_dataset, home):
+    make_dataset(2)
+    os.rename(home / "datasets" / "plain", home / "datasets" / ".old-plain")
+    create_dataset("other", [{"filepath": "/a"}])
+    assert (home / "datasets" / "plain").exists()
+    assert len(Dataset("plain")) == 2
+    (home / "datasets" / ".old-plain").mkdir()  # the new one was in its place already
+    create_dataset("third", [{"filepath": "/a"}])
+    assert not (home / "datasets" / ".old-plain").exists()
+
+
+def test_an_export_clears_what_a_killed_one_left_of_the_same_file(make_dataset, tmp_path):
+    dataset, path = make_dataset(4), tmp_path / "a[1].csv"
+    dead, alive = (tmp_path / f".a[1].csv.{tail}.partial" for tail in ("00000000", "11111111"))
+    others = [tmp_path / name for name in (".a[1].csv.backup", ".b.csv.00000000.partial")]
+    for file in (dead, *others):
+        file.touch()
+    with another(HOLD.format(str(alive))):
+        labelaudit.write_labels(dataset.view(), path)
+        assert sorted(tmp_path.glob("*.*")) == sorted([alive, *others, path])
+    labelaudit.write_labels(dataset.view(), path)
+    assert sorted(tmp_path.glob("*.*")) == sorted([*others, path])
+    assert oct(path.stat().st_mode & 0o777) == "0o644"
+
+
+# --- holding ---
+
+
+def test_a_file_is_left_behind_only_when_nobody_holds_it(tmp_path):
+    path = tmp_path / "held"
+    with left_behind(path) as dead:
+        assert not dead  # it is not there
+    with holding(path), holding(path), left_behind(path) as dead:  # several may
+        assert not dead
+    assert not path.exists()
+    os.close(hold(path))
+    with pytest.raises(ZeroDivisionError), left_behind(path):
+        _ = 1 / 0
+    assert path.exists()  # clearing failed: it is to be tried again
+    with left_behind(path) as dead:
+        assert dead
+    assert not path.exists()
+
+
+def test_a_file_that_was_cleared_while_it_was_being_taken_is_made_anew(tmp_path, monkeypatch):
+    path, stat, calls = tmp_path / "held", os.stat, []
+
+    def cleared(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 1:
+            path.unlink()
+        return stat(*arguments, **options)
+
+    monkeypatch.setattr("labelaudit.holding.os.stat", cleared)
+    held = hold(path)
+    monkeypatch.undo()
+    assert os.path.samestat(os.stat(path), os.fstat(held))
+    with left_behind(path) as dead:
+        assert not dead
+    os.close(held)
+
+
+# --- versions ---
+
+
+def test_a_dataset_of_a_newer_version_is_refused_and_takes_no_other_down(make_dataset):
+    dataset = make_dataset(3)
+    make_dataset(3, name="other")
+    meta = dataset.view().frame.meta
+    assert meta["format"] == schema.FORMAT
+    store = dataset.view().store
+    older = json.dumps({key: value for key, value in meta.items() if key != "format"})
+    row = store.read("meta", ["id", "info"]).set_column(1, "info", [[older]])
+    store.overwrite("meta", row, schema.META)
+    assert len(Dataset("plain")) == 3  # of the time before
+    Dataset("plain").add_samples([{"filepath": "/a"}])
+    assert Dataset("plain").view().frame.meta["format"] == schema.FORMAT
+    newer = json.dumps({**meta, "format": schema.FORMAT + 1})
+    store.overwrite("meta", row.set_column(1, "info", [[newer]]), schema.META)
+    for step in (lambda: Dataset("plain"), lambda: len(dataset.classes)):
+        with pytest.raises(LabelAuditError, match=r"by a newer LabelAudit \(format 2, .* 1\)"):
+            step()
+    assert labelaudit.list_datasets() == ["other", "plain"]
+    assert len(Dataset("other")) == 3
+    write_meta(store, meta)
+    assert len(Dataset("plain")) == 4
