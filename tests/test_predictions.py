@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 import labelaudit
+from labelaudit import runs
 from labelaudit.errors import LabelAuditError, StoppedError
 from labelaudit.predictions import arrays, import_predictions, understand
 from labelaudit.predictions.numbers import FLOOR
@@ -340,6 +343,7 @@ def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
     # killed when all was written and nothing counted yet
     left = plain.new_run("imported")
     left.write_predictions([(IDS, LOGITS)], classes=4)
+    os.close(runs._held.pop(left._begun))  # as the system does when a process dies
     assert plain.runs == ["imported"]
     import_predictions(plain, -LOGITS)
     assert not left.has_predictions()

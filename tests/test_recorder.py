@@ -527,7 +527,7 @@ def test_an_earlier_run_of_the_name_is_replaced_at_the_end(plain):
 def test_a_run_that_another_process_records_is_left_alone(plain):
     run = begin_run(plain.view().frame, "mine")
     lock = run.checkpoint.with_suffix(".lock")
-    lock.parent.mkdir(parents=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
     code = f"""
 from filelock import FileLock
 with FileLock({str(lock)!r}):
