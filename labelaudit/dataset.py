@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from . import changelog, edits, home, leftovers, schema
 from .errors import LabelAuditError
-from .frame import BROUGHT, FIRST_LOOK, Frame
+from .frame import BROUGHT, FIRST_LOOK, PREDICTING, Frame
 from .intake import Intake, check_class
 from .runs import Run, begin_run, find_run, unfinished_runs
 from .sample import Sample
@@ -38,11 +38,13 @@ class Dataset:
                 if list_datasets()
                 else f"there is no dataset {name!r}, nor any other: load one first."
             )
-        _ = self._frame.meta  # one of a newer version says so
-        try:
-            edits.settle_predictions(self._frame)
-        except LabelAuditError as error:  # nothing may be written here, but all can be read
-            log.warning("%s", error)
+        meta = self._frame.meta  # one of a newer version says so
+        # who writes now will do it, and may take long
+        if PREDICTING in meta and not home.is_held(home.lock_path(name)):
+            try:
+                edits.settle_predictions(self._frame)
+            except LabelAuditError as error:  # nothing may be written here, but all can be read
+                log.warning("%s", error)
 
     @property
     def name(self) -> str:

@@ -127,6 +127,15 @@ def clear_away(name: str) -> None:
         remove_checkpoints(name)
 
 
+def remove_temporary(uri: str) -> None:
+    """Delete the files below a local folder that LanceDB was writing to when it was killed: until
+    they are whole they are called `.tmp…`, and it never looks at them again."""
+    filesystem, path = _filesystem(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        for file in Path(path).rglob(".tmp*"):
+            file.unlink(missing_ok=True)
+
+
 def put_in_place(name: str) -> None:
     """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
 

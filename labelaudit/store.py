@@ -107,6 +107,7 @@ class Store:
                     home.remove(self._folder(table))
                 else:
                     handle.optimize(cleanup_older_than=KEPT_VERSIONS, delete_unverified=True)
+                    home.remove_temporary(self._folder(table))
             except (OSError, RuntimeError, LabelAuditError) as error:  # it costs space, no more
                 log.warning("could not clear up %s: %s", table, error)
 

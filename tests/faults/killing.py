@@ -3,6 +3,7 @@ time that something is about to be written, renamed or removed."""
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -29,6 +30,7 @@ from labelaudit.store import Store
 WAIT = 120  # seconds, for a machine that is busy with other things
 
 CONTEXT = multiprocessing.get_context("forkserver")
+importlib.import_module("torch._dynamo")  # else each fork does at its first optimizer, in 2 s
 
 
 def warm_up() -> None:

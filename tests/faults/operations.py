@@ -39,12 +39,11 @@ def load() -> Dataset:
 
 
 def prepare() -> None:
-    """The dataset that operations begin with: noise, two runs, scores, verdicts, duplicates."""
+    """The dataset that operations begin with: noise, two runs, scores, verdicts, and a patch."""
     dataset = load()
     labelaudit.inject_noise(dataset, 0.1, seed=1)
     labelaudit.first_look(dataset)
     labelaudit.compute_scores(dataset)
-    labelaudit.find_duplicates(dataset)
     labelaudit.train(dataset, "run-1", config=QUICK)
     labelaudit.predict(dataset, "run-1", "cpu")
     labelaudit.compute_scores(dataset, "run-1")

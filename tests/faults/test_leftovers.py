@@ -20,6 +20,7 @@ from labelaudit.changelog import write_meta
 from labelaudit.dataset import create_dataset
 from labelaudit.export.tables import write_table
 from labelaudit.holding import hold, holding, left_behind
+from labelaudit.store import Store
 
 # A process that does something, says "ready" and waits for its input to end, or to be killed.
 WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
@@ -54,6 +55,7 @@ def half_written(dataset: Dataset, table: str) -> Path:
     path = Path(home.dataset_uri(dataset.name), f"{table}.lance", "data", "half.lance")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")
+    path.with_name(".tmp1A2b3C").write_bytes(b"less than half")  # as LanceDB begins a file
     return path
 
 
@@ -73,6 +75,7 @@ def test_a_half_written_table_is_cleared_by_the_next_change_once_its_writer_is_d
         assert dataset.view().store.is_being_written(table)
     dataset.tag([2], "x")
     assert not rest.exists()
+    assert not rest.with_name(".tmp1A2b3C").exists()
     assert not path.exists()
     assert Dataset("plain").info["tags"] == {"x": 2}
     assert table in ("samples", "annotations") or not rest.parents[1].exists()
@@ -233,6 +236,19 @@ def test_predictions_whose_tag_was_cut_short_are_tagged_when_the_dataset_is_open
     assert Dataset("plain").info["tags"] == {"processed": 2}
     assert "predicting" not in dataset.view().frame.meta
     dataset.untag([1], "processed")  # by hand: nothing puts it back
+    assert Dataset("plain").info["tags"] == {"processed": 1}
+
+
+def test_opening_waits_for_no_writer(make_dataset, monkeypatch):
+    monkeypatch.setattr("labelaudit.store.LOCK_SECONDS", 0.1)
+    dataset = make_dataset(6)
+    run = dataset.new_run().finish({"classes": dataset.classes})
+    table = schema.table("predictions", run.id)
+    edits.announce_predictions(dataset.view().frame, table)
+    rows = pa.table([[3], [0]], schema=pa.schema([schema.ID, ("label", pa.int32())]))
+    dataset.view().store.overwrite(table, rows, rows.schema)
+    with Store("plain").writing():
+        assert Dataset("plain").info["tags"] == {}
     assert Dataset("plain").info["tags"] == {"processed": 1}
 
 
