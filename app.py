@@ -1,11 +1,17 @@
 """LabelAudit in the browser: the page list and the sidebar that every page shares."""
 
+from pathlib import Path
+
 import streamlit as st
 
+from labelaudit import ui
 from labelaudit.ui import collector, sidebar, signin
 
+# A file of ours: Streamlit would have the browser fetch a Material icon from Google.
+ICON = Path(ui.__file__).with_name("icon.svg")
+
 st.set_page_config(
-    page_title="LabelAudit", page_icon=":material/rule:", layout="wide",
+    page_title="LabelAudit", page_icon=ICON, layout="wide",
     initial_sidebar_state="expanded",
 )  # fmt: skip
 

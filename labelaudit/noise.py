@@ -90,6 +90,12 @@ def restore(dataset: Dataset) -> int:
     return count
 
 
+def still_wrong(dataset: Dataset) -> int:
+    """How many planted mistakes are still there: their label is not what it was before."""
+    frame = dataset.view().frame
+    return int((frame.label != labels_before_noise(frame)).sum())
+
+
 def corrupt(
     labels: np.ndarray,
     classes: int,

@@ -19,10 +19,16 @@ pytestmark = [
 
 
 def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(server)
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_role("button", name="Review the suspects").click(timeout=120_000)
     page.locator(".stage img").wait_for()  # the first suspect, at the second click
+    outside = [url for url in asked if not url.startswith((server, "data:", "blob:", "ws:"))]
+    assert outside == []  # no network is needed, not even for the tab's icon
+    icon = page.locator("link[rel*=icon]").get_attribute("href")
+    assert icon.startswith("data:image/svg+xml")
     first = suspects(Dataset("digits")).head(1)[0]
     assert f"id {first.id} ·" in page.locator(".facts").inner_text()
     page.get_by_role("link", name="Results").click()
@@ -113,6 +119,18 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     info = Dataset("digits").run("run-1").info
     assert info["stopped"]
     assert 1 <= info["epochs"] < 60
+
+
+def test_a_button_to_another_page_keeps_the_dataset(page, server, audited, make_dataset):
+    make_dataset(20, 2, name="aaa")  # the first of the list: what a lost choice would fall back on
+    page.goto(f"{server}/?dataset=digits")
+    page.get_by_role("button", name="Go on reviewing digits").click()
+    page.locator(".stage img").wait_for()
+    assert "dataset=digits" in page.url
+    page.goto(f"{server}/results?dataset=digits")
+    page.get_by_role("button", name="Review them").click()
+    page.locator(".stage img").wait_for()
+    assert "dataset=digits" in page.url
 
 
 def test_duplicates_are_looked_for_decided_and_opened_on_the_desk(page, server, audited):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from labelaudit.dataset import Dataset
 from labelaudit.errors import LabelAuditError
-from labelaudit.noise import MISTAKE, corrupt, inject, restore
+from labelaudit.noise import MISTAKE, corrupt, inject, restore, still_wrong
 
 
 @st.composite
@@ -152,3 +152,21 @@ def test_samples_without_a_label_stay_without(make_dataset):
     report = inject(dataset, 1.0)
     assert report.eligible == 17
     assert [dataset[i].ground_truth for i in (1, 2, 3)] == [None] * 3
+
+
+def test_mistakes_that_were_corrected_are_not_wrong_any_more(make_dataset):
+    dataset = make_dataset(40, 4)
+    for sample in dataset.view().limit(20):
+        dataset.set_labels([sample.id], "c3")
+    assert still_wrong(dataset) == 0  # relabelled, but no planted mistakes
+    before = dict(zip(dataset.view().ids, dataset.view().values("ground_truth"), strict=True))
+    inject(dataset, 0.5)
+    assert still_wrong(dataset) == 20
+    first, second = dataset.view().match_tag(MISTAKE).limit(2)
+    dataset.set_labels([first.id], before[first.id])
+    assert still_wrong(dataset) == 19
+    other = set(dataset.classes) - {before[second.id], second.ground_truth}
+    dataset.set_labels([second.id], min(other))
+    assert still_wrong(dataset) == 19  # relabelled, and wrong again
+    restore(dataset)
+    assert still_wrong(dataset) == 0

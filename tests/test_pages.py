@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import labelaudit
 from labelaudit import (
     Dataset,
     Recorder,
@@ -230,7 +231,7 @@ def test_the_dataset_page_filters(audited):
     app = open_page("data/dataset")
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Samples"] == "1,797"
-    assert metrics["Planted"] == "359"
+    assert metrics["Planted mistakes"] == "359"
     box(app, "Class").set_value("7")
     box(app, "Split").set_value("test").run()
     view = audited.view().match(label="7", split="test")
@@ -356,6 +357,51 @@ def test_mistakes_planted_after_training_are_no_rehearsal(digits):
     assert "planted after run-1 had learned the right labels" in texts(app)
     # no figures that flatter
     assert not any("average_precision" in table.value for table in app.dataframe)
+
+
+def test_a_corrected_rehearsal_is_told_from_one_planted_late_and_export_warns(audited):
+    wrong = audited.view().match_tag("mistake").limit(20)
+    for sample in wrong:
+        audited.set_labels([sample.id], sample.original_label)
+    shown = texts(open_page("suspects/results"))
+    assert "corrected after run-1 had learned them" in shown
+    assert "planted after run-1" not in shown
+    assert "20 of 359 are corrected by now" in texts(open_page("data/noise"))
+    assert "339 of these labels are wrong on purpose" in texts(open_page("suspects/export"))
+    labelaudit.restore_noise(audited)
+    assert "wrong on purpose" not in texts(open_page("suspects/export"))
+
+
+def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, tmp_path):
+    p = np.full((1797, 10), 0.01)
+    p[np.arange(1797), (digits.view().frame.label + 1) % 10] = 0.91
+    file = tmp_path / "turned.npy"
+    np.save(file, p)
+    app = open_page("model/predict")
+    (where,) = [g for g in app.get("button_group") if "Upload" in g.options]
+    where.set_value("File on this machine").run()
+    (path,) = [t for t in app.text_input if t.label == "Path"]
+    path.set_value(str(file)).run()
+    assert "taken in this order: 0, 1, 2" in app.warning[0].value
+    assert "It agrees with 0% of the labels" in app.warning[0].value
+    labelaudit.import_predictions(digits, file)
+    labelaudit.compute_scores(digits)
+    assert "in another order?" in open_page("suspects/results").warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("the queue changed: look again.", "The queue changed: look again."),
+        ("issues.csv has no column like is_label_issue.", "issues.csv has no column like"),
+        ("/data/pets: no such folder", "/data/pets: no"),
+        ("run_1, row 2 is empty", "run_1, row"),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_but_for_names_of_files(error, shown):
+    from labelaudit.ui.words import sentence
+
+    assert sentence(error).startswith(shown)
 
 
 def test_another_ranking_begins_at_its_first_page(audited):

@@ -372,3 +372,24 @@ def test_understanding_stores_nothing(plain):
         "Not read: note.",
     ]  # fmt: skip
     assert plain.runs == []
+
+
+def test_columns_without_names_say_what_they_were_taken_for(plain):
+    assert understand(plain, frame_of(LOGITS, id=IDS)).placed == []
+    said = understand(plain, LOGITS).sentences()
+    assert "The columns have no names; taken in this order: c0, c1, c2, c3." in said
+
+
+def test_a_model_that_fits_no_better_than_by_chance_is_doubted(plain):
+    right = np.where(np.arange(4) == plain.view().frame.label[:, None], 5.0, 0.0)
+    assert understand(plain, right).doubt is None
+    half = np.where(np.arange(N)[:, None] % 2, right, right[:, [1, 2, 3, 0]])  # kappa 1/3
+    assert understand(plain, half).doubt is None
+    turned = understand(plain, right[:, [1, 2, 3, 0]])
+    assert turned.doubt.startswith("It agrees with 0% of the labels, and guessing would with 25%")
+    assert turned.sentences()[-1] == turned.doubt
+    few = IDS[:19]
+    assert understand(plain, right[:19, [1, 2, 3, 0]], ids=few).doubt is None
+    assert understand(plain, np.roll(right, 1, 1)[:20], ids=IDS[:20]).doubt is not None
+    plain.set_labels(IDS.tolist(), "c0")  # all say c0: so does chance
+    assert understand(plain, np.tile([5.0, 0, 0, 0], (N, 1))).doubt is None

@@ -49,7 +49,8 @@ def score_brought(run: Run, dataset: str, as_json: bool) -> None:
     found = len(suspects(opened, run.name))
     brought = run.info[BROUGHT]
     data = {"run": run.name, **brought, "scores": scores, "suspects": found}
-    how = "out of sample" if brought["out_of_sample"] else "taken to be in-sample"
+    how = "out of sample" if brought["out_of_sample"] else (
+        "of a model that is taken to have learned these labels")  # fmt: skip
     lines = [f"{run.name}: {brought['rows']:,} samples have {brought['kind']}, {how}"]
     lines += [*run.info["notes"], f"{found:,} suspects; `labelaudit suspects {dataset} --run "
               f"{run.name}` lists them"]  # fmt: skip

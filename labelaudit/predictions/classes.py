@@ -22,6 +22,7 @@ class Columns:
     classes: int
     missing: list[str]  # classes of the dataset without a column; no sample has them
     extra: list[str]  # columns that are no class of the dataset: left out
+    placed: bool = False  # they have no names: taken to be in the dataset's order
 
     @property
     def as_they_are(self) -> bool:
@@ -49,7 +50,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
                 "classes: say which class each column is (classes=)."
             )
         places = np.arange(width)
-        return Columns(places, places, width, width, [], [])
+        return Columns(places, places, width, width, [], [], placed=True)
     index = {name: code for code, name in enumerate(known)}
     source = np.array([i for i, name in enumerate(names) if name in index], np.int64)
     target = np.array([index[names[i]] for i in source], np.int64)

@@ -14,13 +14,14 @@ import pandas as pd
 
 from ..dataset import Dataset
 from ..errors import LabelAuditError, StoppedError
+from ..frame import SHOWN_CLASSES
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run
 from .arrays import Arrays, Brought, add_embeddings, of_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
 from .keeping import bring, info_of, refuse_to_replace
 from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
-from .numbers import Logits, check_kind
+from .numbers import Logits, check_kind, doubt
 from .tables import of_frame, open_csv, open_parquet
 
 IMPORTED = "imported"  # what such a run is called, unless it is named
@@ -42,6 +43,8 @@ class Understood:
     extra: list[str]  # classes that the dataset does not have: left out
     unused: list[str]  # columns that were not read
     embeddings: int | None  # numbers of each embedding
+    placed: list[str]  # classes that columns without names were taken for, the first ones
+    doubt: str | None  # why rows or columns may be in another order, in a sentence
 
     @property
     def uncovered(self) -> int:
@@ -53,6 +56,8 @@ class Understood:
         said = [f"{self.rows:,} rows of {self.kind}, matched by {self.by}."]
         if self.uncovered:
             said.append(f"{self.uncovered:,} of {self.samples:,} samples have no prediction.")
+        if self.placed:
+            said.append(f"The columns have no names; taken in this order: {shown(self.placed)}.")
         if self.missing:
             said.append(f"No column, and no sample: {shown(self.missing)}.")
         if self.extra:
@@ -61,7 +66,7 @@ class Understood:
             said.append(f"Not read: {shown(self.unused)}.")
         if self.embeddings:
             said.append(f"Embeddings of {self.embeddings:,} numbers: similar images can be shown.")
-        return said
+        return said + [self.doubt] * bool(self.doubt)
 
 
 def import_predictions(
@@ -162,11 +167,15 @@ class _Plan:
     def understood(self) -> Understood:
         logits = self._logits()
         values, _ = next(self.source.batches())
-        logits(values, self.ids)
+        predicted = logits(values, self.ids).argmax(axis=1)
+        ids, labels = self.ids[: len(predicted)], self.frame.label
         self.kind = logits.kind
+        said = doubt(predicted, labels[self.frame.positions(ids)], labels, self.columns.classes)
+        placed = self.frame.classes[: SHOWN_CLASSES + 1] if self.columns.placed else []
         return Understood(
             self.source.what, self.source.rows, len(self.frame.ids), self.by, self.kind,
             self.columns.missing, self.columns.extra, self.source.unused, self.source.embedded,
+            placed, said,
         )  # fmt: skip
 
     def batches(self, progress: ProgressCallback, stop: StopCheck) -> Iterator[tuple]:

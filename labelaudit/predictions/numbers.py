@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import LabelAuditError
+from ..frame import MISSING
 from ..scores.probability import log_softmax
 from .classes import Columns
 
@@ -12,6 +13,9 @@ LOGITS, PROBABILITIES = KINDS = ("logits", "probabilities")
 # Of a row's sum from 1. Thousand probabilities in half precision, or in three digits, are within.
 TOLERANCE = 0.01
 FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - p can still tell it from 0
+
+FEWEST_ROWS = 20  # that tell whether a model fits the labels
+LEAST_KAPPA = 0.1  # of its agreement with them; Landis and Koch (1977) call up to 0.2 slight
 
 
 def check_kind(kind: str | None) -> None:
@@ -30,6 +34,27 @@ def tell_kind(values: np.ndarray) -> str:
         percent = (abs(sums - 100) <= 100 * TOLERANCE).all()
         return PROBABILITIES if values.max() <= 1 + TOLERANCE or percent else LOGITS
     return LOGITS
+
+
+def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
+    """A sentence where a model agrees with the labels hardly better than by chance, as it does
+    where its rows or columns are in another order; else None.
+
+    predicted, given: int codes (n,) of some rows. labels: those of the whole dataset, of which
+    chance is made: rows may come class by class. MISSING is none. By Cohen's kappa (1960).
+    """
+    known, labels = given != MISSING, labels[labels != MISSING]
+    if known.sum() < FEWEST_ROWS:
+        return None
+    agree = np.mean(predicted[known] == given[known])
+    shares = [np.bincount(codes, minlength=classes) / len(codes) for codes in (predicted, labels)]
+    chance = shares[0] @ shares[1]
+    if agree > 0.5 or agree - chance >= LEAST_KAPPA * (1 - chance):
+        return None
+    return (
+        f"It agrees with {agree:.0%} of the labels, and guessing would with {chance:.0%}: are the "
+        "columns, or the rows, in another order?"
+    )
 
 
 class Logits:

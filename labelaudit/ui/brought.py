@@ -22,9 +22,9 @@ def show(dataset: Dataset, open_: bool = False) -> None:
     """Draw the form. Nothing is stored before it has said what it understood, and is told to."""
     with st.expander("Predictions of your own", open_, icon=":material/upload_file:"):
         st.caption(
-            "Logits or probabilities of any model, for the suspects that it sees: nothing is "
-            "trained. A table with a column for each class, called like it, and `id` or "
-            "`filepath`; or arrays (.npz: logits or probabilities, ids, classes, embeddings)."
+            "Have a model already? Its logits or probabilities are enough, nothing is trained. A "
+            "table with a column for each class, called like it, and `id` or `filepath`; or arrays "
+            "(.npz: `probabilities` or `logits`, and best also `classes`, the columns' names)."
         )
         where = st.segmented_control(
             "Where it lies", [UPLOAD, HERE], default=UPLOAD, required=True, key="brought-where",
@@ -99,23 +99,27 @@ def _understood(dataset: Dataset, source: Path, asked: dict) -> bool:
     """Say what the file was taken for, or why it cannot be understood."""
     changed = source.stat().st_mtime_ns if source.is_file() else 0
     stamp = dataset.name, dataset.created, dataset.view().store.stamp("annotations")
-    sentences, error = _read(str(source), changed, stamp, dataset, **asked)
+    understood, error = _read(str(source), changed, stamp, dataset, **asked)
     if error:
         words.fail(error)
         return False
-    st.success("  \n".join(map(words.plain, sentences)), icon=":material/check:")
+    said = "  \n".join(map(words.plain, understood.sentences()))
+    if understood.doubt:
+        st.warning(said, icon=":material/warning:")
+    else:
+        st.success(said, icon=":material/check:")
     return True
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the file …")
 def _read(source: str, changed: int, stamp: tuple, _dataset: Dataset, **asked) -> tuple:
-    """Its sentences, and None; or none, and the error. Cached as long as the file is the same."""
+    """What it is taken for, or None; and an error, or None. Cached while the file is the same."""
     from ..predictions import understand
 
     try:
-        return understand(_dataset, source, **asked).sentences(), None
+        return understand(_dataset, source, **asked), None
     except LabelAuditError as error:
-        return [], str(error)
+        return None, str(error)
 
 
 def _refused(dataset: Dataset, run: str) -> str | None:

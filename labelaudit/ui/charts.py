@@ -79,7 +79,7 @@ def precision_curves(curves: pd.DataFrame, mistakes: int, chosen: str) -> None:
         score=curves["score"].map(lambda name: titles.get(name, name)),
     )
     names = [title for title in titles.values() if title in set(curves["score"])]
-    colors = alt.Scale(domain=[*names, RANDOM], range=[*PALETTE[: len(names)], BASELINE])
+    colors = alt.Scale(domain=[*names, RANDOM], range=[*CLASS_PALETTE[: len(names)], BASELINE])
     lines = alt.Chart(curves).mark_line(interpolate="monotone").encode(
         alt.X("reviewed:Q", title="suspects reviewed", scale=alt.Scale(nice=False)),
         alt.Y("precision:Q", title="of which were mistakes", axis=alt.Axis(format="%"),

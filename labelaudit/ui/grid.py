@@ -48,7 +48,8 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
         st.selectbox("Images a page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
     samples = list(view.skip(first).limit(size).iter_samples())
-    st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}")
+    legend = f" · given label → what the model says; below, {SCORES[score].title}" if score else ""
+    st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}{legend}")
     draw(samples, view, score)
 
 

@@ -92,8 +92,13 @@ def scored_runs(dataset: Dataset, title: str) -> list[str]:
     if not runs:
         st.title(title)
         show_running(dataset.name)
-        st.info("Nothing is scored yet: train a model, then predict.")
-        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        st.info("Nothing is scored yet. Audit it in one go, or, if you have a model, bring its "
+                "predictions.")  # fmt: skip
+        st.page_link(
+            "pages/start/home.py", label=f"Audit {dataset.name}", icon=":material/play_arrow:"
+        )
+        st.page_link("pages/model/predict.py", label="Bring predictions of your own",
+                     icon=":material/upload_file:")  # fmt: skip
         st.stop()
     return runs
 
@@ -224,7 +229,11 @@ def show_in_sidebar(jobs: list[Job]) -> None:
 def title(job: Job) -> str:
     """What it does to what: "Train digits, run-1"."""
     run = job.run_name
-    kind = {"look": "first look at", "import": "import predictions of"}.get(job.kind, job.kind)
+    kind = {
+        "look": "first look at",
+        "import": "import predictions of",
+        "compare": "look for duplicates in",
+    }.get(job.kind, job.kind)
     return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
 
 

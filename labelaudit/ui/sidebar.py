@@ -11,6 +11,8 @@ from ..schema import MISTAKE, REMOVED
 from . import jobs, state
 from .words import fail
 
+KEPT = "dataset-kept"  # in the session: the one that the last page was of
+
 
 def pick_dataset() -> None:
     """Draw the dataset picker. The choice is `state.current()`."""
@@ -26,8 +28,10 @@ def pick_dataset() -> None:
     if chosen not in names:
         if chosen:
             st.toast(f"Dataset {chosen} is deleted.")
-        asked = st.query_params.get(state.DATASET)
-        st.session_state[state.DATASET] = asked if asked in names else names[0]
+        # a switch of pages by the app drops both the widget's value and the address
+        known = (st.query_params.get(state.DATASET), st.session_state.get(KEPT), names[0])
+        st.session_state[state.DATASET] = next(name for name in known if name in names)
+    st.session_state[KEPT] = st.session_state[state.DATASET]
     # a reload, a bookmark and a new tab open the same dataset
     st.query_params[state.DATASET] = st.session_state[state.DATASET]
     st.html(Path(__file__).with_name("style.css"))

@@ -165,6 +165,8 @@ class Sitting:
             "empty": _empty_words(self.wanted),
             "reviewer": self.reviewer,
             "total": len(self.queue),
+            # beside controls they are not counted: the easy ones pass for checks
+            "checks": 0 if self.queue.controls else len(self.queue.checks),
             "progress": vars(self.review.progress(self.queue)),
             "estimate": self.estimate(),
             "can_undo": can_undo or self.answers.can_undo(),

@@ -23,8 +23,9 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """An error's words, as a sentence of their own."""
-    return text[:1].upper() + text[1:]
+    """An error's words, as a sentence of their own. A name of a file stays as it is."""
+    first = text.partition(" ")[0].rstrip(".:,")
+    return text if set("._/") & set(first) else text[:1].upper() + text[1:]
 
 
 def said(error: Exception | str) -> str:

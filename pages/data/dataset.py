@@ -137,7 +137,7 @@ def account(dataset) -> None:
     if info["samples"] - info["labelled"]:
         figures.append(("Without a label", info["samples"] - info["labelled"]))
     if info["tags"].get("mistake"):
-        figures.append(("Planted", info["tags"]["mistake"]))
+        figures.append(("Planted mistakes", info["tags"]["mistake"]))
     with st.container(horizontal=True, gap="medium"):
         for title, value in figures:
             st.metric(title, f"{value:,}", width="content")

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.errors import LabelAuditError
-from labelaudit.noise import MISTAKE, inject, restore
+from labelaudit.noise import MISTAKE, inject, restore, still_wrong
 from labelaudit.ui import grid, jobs, state
 from labelaudit.ui.words import fail, plain
 
@@ -68,6 +68,8 @@ if not len(mistakes):
     st.stop()
 
 report = dataset.info["noise"]
+left = still_wrong(dataset)
+fixed = len(mistakes) - left
 if report:
     how = (
         plain(f"{' and '.join(report['pair'])} mixed up")
@@ -76,8 +78,9 @@ if report:
     )
     how = f"{how[0].lower()}{how[1:]}, seed {report['seed']}"
     st.markdown(
-        f"**{report['changed']:,} of {report['eligible']:,} labels are wrong now** ({how}). "
-        "Next: train a model."
+        f"**{left:,} of {report['eligible']:,} labels are wrong now** ({how})."
+        + (f" {fixed:,} of {len(mistakes):,} are corrected by now." if fixed else "")
+        + ("" if dataset.trained_runs else " Next: train a model.")
     )
 st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 given, original = mistakes.values("ground_truth"), mistakes.values("original_label")

@@ -37,7 +37,7 @@ def show_result(job: Job) -> None:
         with st.container(horizontal=True):
             st.button("Review the suspects", type="primary", icon=":material/rate_review:",
                       on_click=go, args=("pages/suspects/review.py", name))  # fmt: skip
-            st.button("See the suspects", icon=":material/fact_check:",
+            st.button("Results", icon=":material/fact_check:",
                       on_click=go, args=("pages/suspects/results.py", name))  # fmt: skip
             st.button("Load your own images", icon=":material/photo_library:", on_click=go,
                       args=("pages/data/dataset.py",))  # fmt: skip
@@ -47,7 +47,7 @@ def show_rehearsal(found: dict) -> None:
     st.metric("Labels made wrong", f"{found['mistakes']:,}", width="content")
     st.metric(f"Found in the first {found['k']:,}", f"{found['found']:,}", width="content")
     by_luck = found["k"] * found["mistakes"] / found["samples"]
-    st.metric("Found at random", f"{by_luck:.0f}", width="content",
+    st.metric("By luck it would be", f"{by_luck:.0f}", width="content",
               help=f"Expected among {found['k']:,} images picked blindly.")  # fmt: skip
 
 
@@ -70,7 +70,8 @@ def invite_to_go_on(name: str) -> None:
 def invite_to_own(name: str) -> None:
     st.subheader("Audit your own images")
     if name == state.SAMPLE:
-        st.write("A folder, a table of file paths and labels, or a zip of either.")
+        st.write("A folder, a list of files with labels, COCO, Hugging Face, FiftyOne, Label "
+                 "Studio, or a zip. With predictions of your own, nothing is trained.")  # fmt: skip
     else:
         st.write(f"Train on {name}, score every image and rank the suspects, in one go.")
         if st.button(f"Audit {name}", type="primary", icon=":material/play_arrow:"):

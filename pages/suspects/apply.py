@@ -48,7 +48,7 @@ def figures(wanted) -> None:
 
 
 def buttons(wanted) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         busy = len(wanted) and jobs.busy(dataset.name)
         # a key: the words may be others by the time of the click
         clicked = st.button(

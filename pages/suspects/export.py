@@ -16,6 +16,7 @@ from labelaudit.export import (
     survey,
 )
 from labelaudit.jobs import Job
+from labelaudit.noise import still_wrong
 from labelaudit.rank import selection
 from labelaudit.ui import jobs, paths, state, words
 
@@ -135,6 +136,10 @@ if not found.relabelled and not found.removed:
     st.info("No label has changed since the images were loaded: what goes out is what came in. "
             "Verdicts change labels where they are applied.")  # fmt: skip
     st.page_link("pages/suspects/apply.py", label="Apply", icon=":material/task_alt:")
+if wrong := still_wrong(dataset):
+    st.warning(f"{wrong:,} of these labels are wrong on purpose: planted for a rehearsal. Take "
+               "them back before you use what you export.")  # fmt: skip
+    st.page_link("pages/data/noise.py", label="Take them back", icon=":material/shuffle:")
 left, right = st.columns([2, 3], gap="large")
 with left:
     format = pick_format()

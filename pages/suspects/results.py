@@ -6,7 +6,7 @@ from labelaudit.controls import answers
 from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
 from labelaudit.frame import BROUGHT, RECORDED
-from labelaudit.noise import MISTAKE
+from labelaudit.noise import MISTAKE, still_wrong
 from labelaudit.rank import evaluate, outdated, precision_curves, suspects
 from labelaudit.report import report_html
 from labelaudit.scores import SCORES, default_score
@@ -84,7 +84,13 @@ def show_rehearsal(table, curves) -> None:
 
 
 def show_rehearsal_or_not() -> None:
-    if outdated(dataset.view(run).match_tag(MISTAKE)):
+    mistakes = dataset.view(run).match_tag(MISTAKE)
+    if outdated(mistakes) and still_wrong(dataset) < len(mistakes):
+        st.info(
+            f"Some of these mistakes were corrected after {run} had learned them: how well it "
+            "finds the others says little. Look at a rehearsal before verdicts are applied."
+        )
+    elif outdated(mistakes):
         st.info(
             f"These mistakes were planted after {run} was scored: score it again to rehearse."
             if dataset.run(run).is_brought else
@@ -147,7 +153,7 @@ def to_desk() -> dict[str, str]:
     """These filters, as the address of the review page says them."""
     filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
     address = {name: value for name, value in filters.items() if value != ANY}
-    address |= {"run": run, "score": SCORES[score].title}
+    address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
     return address | ({"everything": "true"} if everything else {})
 
 
@@ -157,8 +163,8 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
     buttons = st.container(horizontal=True, vertical_alignment="bottom", width="content")
 with buttons:
-    st.page_link("pages/suspects/review.py", label="Review them", icon=":material/rate_review:",
-                 query_params=to_desk())  # fmt: skip
+    if st.button("Review them", type="primary", icon=":material/rate_review:"):
+        st.switch_page("pages/suspects/review.py", query_params=to_desk())
     st.download_button(
         "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-{kind}.csv",
         "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
@@ -171,13 +177,14 @@ with buttons:
         "and the first 100 suspects. It takes some seconds to make.",
     )  # fmt: skip
 accuracy = dataset.run(run).info.get("validation_accuracy")
+brought = dataset.run(run).info.get(BROUGHT)
 said = []
 if accuracy is not None:
     said.append(
-        f"{run} agrees with {accuracy:.0%} of the labels of images that it did not learn: the "
-        "lower, the more of these suspects are its own mistakes."
+        f"Of images that it did not learn, {run} names the given label of {accuracy:.0%}. The rest "
+        "are wrong labels and its own errors: your eyes decide."
     )
-elif (brought := dataset.run(run).info.get(BROUGHT)) is not None:
+elif brought is not None:
     learned = "did not learn" if brought["out_of_sample"] else "is taken to have learned"
     said.append(f"{run} is a model of your own, from {brought['source']}; it {learned} these "
                 "labels.")  # fmt: skip
@@ -188,9 +195,11 @@ elif run not in dataset.trained_runs:
     )
 if "confident_learning" in names:
     counted = len(suspects(dataset, run, "confident_learning"))
-    said.append(f"cleanlab counts {counted:,} wrong labels.")
+    said.append(f"By its own rule cleanlab counts {counted:,} wrong labels.")
 if said:
     st.caption(" ".join(said))
+if brought and brought.get("doubt"):
+    st.warning(brought["doubt"])
 stale = outdated(dataset.view(run))
 if stale and dataset.run(run).is_brought:
     st.warning(f"Labels changed since {run} was scored: {stale:,}. These have no score by now.")

@@ -174,6 +174,7 @@ class Part {
     const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
     const number = (n) => n.toLocaleString("en")
     const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
+    if (data.checks) figures[0] += ` (${number(data.checks)} are random checks)`
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
     parts.figures.textContent = data.note || figures.join(" · ") // a note, until the next answer
     parts.figures.classList.toggle("noted", Boolean(data.note))
