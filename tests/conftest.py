@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker a core, 
 
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -43,6 +44,8 @@ def end_jobs(home: Path) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Iterator[Path]:
     """An empty LABELAUDIT_HOME."""
+    # AppTest leaves its script in the place of __main__, which new processes would then begin with
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     folder = tmp_path / "home"
     monkeypatch.setenv("LABELAUDIT_HOME", str(folder))
     yield folder

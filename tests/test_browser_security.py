@@ -106,7 +106,7 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     assert page.locator(".cards img[onerror]").count() == 0
     visit("insights", lambda: page.get_by_text("Given label against prediction"))
     visit("duplicates", lambda: page.get_by_text("2 images"))
-    visit("apply", lambda: page.get_by_role("button", name="Download labels"))
+    visit("apply", lambda: page.get_by_role("link", name="Export the labels"))
     visit("history", lambda: page.get_by_text("Changes of labels and tags"))
 
     visit("dataset", lambda: page.locator(".la-card img"))  # an error says what was typed

@@ -81,7 +81,9 @@ def _raised(entry) -> set[str]:
     names = {
         node.exc.func.id
         for node in ast.walk(tree)
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
     }
     return {name for name in names if hasattr(errors, name)}
 

@@ -277,7 +277,7 @@ def test_a_stopped_load_leaves_nothing(tmp_path, picture, home):
     job.stop()  # it is there before the process is
     job.wait(60)
     assert job.status == jobs.STOPPED
-    assert "there is no new dataset" in job.error
+    assert "nothing is kept" in job.error
 
 
 def test_an_audit_and_a_prediction_as_jobs(digits):

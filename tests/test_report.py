@@ -179,7 +179,7 @@ def test_it_says_whose_model_it_was(make_dataset):
     recorder.finish()
     for run, says in (
         ("brought", "Model from elsewhere (the array); it did not learn these labels Predictions "
-         "20 rows of probabilities, matched by order. Report by"),
+         "20 rows of probabilities, matched by order. The columns have no names"),
         ("watched", "Model trained in a loop of its own, and watched there Training 1 epochs "
          "Learned 20 samples, 0 held out Time 0 s of training"),
     ):  # fmt: skip

@@ -187,7 +187,7 @@ def _is_text(name: str) -> bool:
 def _wanted(info: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(info.filename).parts
     hidden = any(p.startswith("__MACOSX") or (p.startswith(".") and p != "..") for p in parts)
-    return not info.is_dir() and not hidden
+    return bool(info.filename) and not info.is_dir() and not hidden
 
 
 def _why(error: Exception) -> str:

@@ -185,6 +185,7 @@ class _Table:
 
 
 def _some(names: list[str]) -> str:
+    names = [" ".join(name.split()) for name in names]
     shown = ", ".join(names[:12])[:ERROR_LENGTH]
     return shown + (" …" if len(shown) < len(", ".join(names)) else "")
 
