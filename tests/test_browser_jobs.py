@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
 
-EPOCHS = 80
+EPOCHS = 40
 
 
 def start_training(epochs: int = EPOCHS) -> jobs.Job:
