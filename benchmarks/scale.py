@@ -95,8 +95,9 @@ def memory(what: str) -> int:
 
 
 def measure(samples: int, classes: int) -> None:
-    import lancedb  # noqa: F401  (imports are no step)
     import torch  # noqa: F401
+
+    import labelaudit.store  # noqa: F401  (imports are no step)
 
     with fresh_home() as home:
         warm = Clock()

@@ -9,11 +9,9 @@ ended by its stop, or has died. What the process does is in `work.py`.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +26,7 @@ from . import home
 from .dataset import Dataset
 from .errors import LabelAuditError
 from .frame import BEGUN, FINISHED
+from .processes import command, environment
 from .work import KINDS, read, write
 
 STARTING_SECONDS = 60  # how long a new process may take to get hold of its lock
@@ -353,12 +352,12 @@ def _spawn(
     write(folder / "job.json", asked)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "labelaudit.work", str(folder)],
+            command("work", str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # outlives the server that started it
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([_library(), *_python_path()])},
+            env=environment(),
         )
     _children[folder] = process
     return Job(folder)
@@ -398,11 +397,3 @@ def _folders() -> list[Path]:
 
 def _root() -> Path:
     return home.local_home() / "jobs"
-
-
-def _library() -> str:
-    return str(Path(__file__).resolve().parents[1])
-
-
-def _python_path() -> list[str]:
-    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

@@ -15,6 +15,7 @@ from labelaudit import (
     list_changes,
     make_queue,
     pending_decisions,
+    suspects,
     verdicts,
 )
 from labelaudit.changelog import user
@@ -184,7 +185,7 @@ def test_a_link_opens_the_same_view(page, server, audited):
 
 
 def test_many_at_once_is_one_step(page, server, audited):
-    pair = audited.view().match(wrong=True).class_pairs().iloc[0]
+    pair = suspects(audited).class_pairs().iloc[0]
     given, predicted = pair["ground_truth"], pair["predicted"]
     ids = make_queue(audited, QueueFilter(given=given, predicted=predicted), "x").ids.tolist()
     assert len(ids) > 3

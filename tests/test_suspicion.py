@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from labelaudit.scores.noise_model import NoiseModel, fit_noise_model, most_rows
+from labelaudit.scores.noise_fit import fit_noise_model, most_rows
+from labelaudit.scores.noise_model import NoiseModel
 from labelaudit.scores.self_confidence import self_confidence
 from labelaudit.scores.suspicion import findings, suspicion
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from labelaudit import TorchImageDataset, load_arrays, load_dataset
 from labelaudit.errors import LabelAuditError
+from labelaudit.learn.forked import ForkedReader
 
 
 def as_tensor(image: Image.Image) -> torch.Tensor:
@@ -80,6 +81,19 @@ def test_a_dict_with_names_of_ones_own(arrays):
     batch = next(iter(DataLoader(images, batch_size=2)))
     assert list(batch) == ["pixel_values", "labels", "id"]
     assert batch["id"].tolist() == [1, 2]
+
+
+def test_what_reads_for_a_forked_worker_says_what_is_wrong_and_when_it_has_ended(arrays):
+    store = arrays.view().store
+    reader = ForkedReader(store.name, store.uri)
+    assert reader(np.array([3, 1]))["filepath"].to_pylist() == ["3.png", "1.png"]
+    with pytest.raises(LabelAuditError, match="has no sample with id 99"):
+        reader(np.array([1, 99]))
+    assert len(reader(np.array([], np.int64))) == 0
+    assert len(reader(np.array([2]))) == 1  # it goes on
+    reader._process.kill()
+    with pytest.raises(LabelAuditError, match=r"has ended \(exit status -9\): begin"):
+        reader(np.array([1]))
 
 
 def test_files_are_read_where_they_lie(home, tmp_path, picture):

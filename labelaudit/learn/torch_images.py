@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 
@@ -16,6 +17,7 @@ from ..pictures import UnreadableImageError, decode, to_rgb
 from ..schema import REMOVED
 from ..store import Store
 from ..view import View
+from .forked import ForkedReader, read_images
 
 READ_ROWS = 256  # images read at once where all are gone through
 
@@ -31,9 +33,9 @@ class TorchImageDataset(torch.utils.data.Dataset):
     `ids`, int64 (n,), `labels`, int64 (n,), and `classes` are as they were when it was made.
 
     It can be pickled, and works in DataLoader workers, forked or spawned: each process opens the
-    dataset for itself. Batches are read at once (`__getitems__`). LanceDB calls forking
-    experimental, and warns of it: `multiprocessing_context="forkserver"` or "spawn" is the safer
-    choice, with `persistent_workers=True`.
+    dataset for itself. Batches are read at once (`__getitems__`). LanceDB does not survive a fork
+    (it warns of it), so a forked worker reads through a process that it starts, which takes a
+    second: use `persistent_workers=True`, or `multiprocessing_context="forkserver"`.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class TorchImageDataset(torch.utils.data.Dataset):
         self.transform, self.keys = transform, _keys(keys)
         self._size = _size(image_size)
         self._name, self._uri = view.store.name, view.store.uri
-        self._opened: tuple[int, Frame] | None = (os.getpid(), view.frame)
+        self._made_by, self._frame = os.getpid(), view.frame
+        self._forked: tuple[int, ForkedReader] | None = None  # and the process that it reads for
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,9 +84,8 @@ class TorchImageDataset(torch.utils.data.Dataset):
         bad = at[(at < -len(self)) | (at >= len(self))]
         if len(bad):  # an IndexError is what ends a plain `for`
             raise IndexError(f"sample {bad[0]} of {len(self)}")
-        frame, ids, labels = self._frame(), self.ids[at], self.labels[at]
-        rows = frame.take("samples", frame.positions(ids), ["filepath", "image"])
-        told = zip(*(rows[name].to_pylist() for name in ("filepath", "image")), strict=True)
+        ids, labels = self.ids[at], self.labels[at]
+        told = zip(*(column.to_pylist() for column in self._read(ids).columns), strict=True)
         return [
             self._sample(self._image(path, data), label, sample_id)
             for (path, data), label, sample_id in zip(
@@ -92,13 +94,20 @@ class TorchImageDataset(torch.utils.data.Dataset):
         ]
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_frame": None, "_forked": None}
 
-    def _frame(self) -> Frame:
-        """The dataset, opened by this process: LanceDB's connections do not outlive a fork."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), Frame(Store(self._name, self._uri))
-        return self._opened[1]
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state, _made_by=os.getpid())
+
+    def _read(self, ids: np.ndarray) -> pa.Table:
+        here = os.getpid()
+        if self._made_by == here:
+            if self._frame is None:
+                self._frame = Frame(Store(self._name, self._uri))
+            return read_images(self._frame, ids)
+        if self._forked is None or self._forked[0] != here:
+            self._forked = here, ForkedReader(self._name, self._uri)
+        return self._forked[1](ids)
 
     def _image(self, path: str, data: bytes | None):
         try:

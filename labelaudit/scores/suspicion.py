@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from .beliefs import Beliefs
-from .noise_model import NoiseModel, fit_noise_model, most_rows
+from .noise_fit import fit_noise_model, most_rows
+from .noise_model import NoiseModel
 from .probability import Batches, known_labels
 
 SUSPICION = "suspicion"

@@ -165,9 +165,9 @@ def show_looks() -> None:
 
 
 if pair := st.session_state.pop(OPEN, None):
-    st.switch_page(
-        REVIEW, query_params={state.DATASET: dataset.name, "run": run, MODE: MANY, **pair}
-    )
+    # all that the cell counts: also what suspicion thinks right
+    asked = {state.DATASET: dataset.name, "run": run, MODE: MANY, "everything": "true", **pair}
+    st.switch_page(REVIEW, query_params=asked)
 part = st.segmented_control("Show", [CONFUSION, TRAINING, LOOKS], default=CONFUSION, required=True,
                             key="insights-part", label_visibility="collapsed")  # fmt: skip
 {CONFUSION: show_mix_ups, TRAINING: show_training, LOOKS: show_looks}[part]()
