@@ -38,9 +38,12 @@ def fit_noise_model(labels: np.ndarray, logits: np.ndarray, out_of_sample: bool)
     Time grows with n C, with n C^2 up to PAIR_CLASSES: take no more than `most_rows(C)` samples.
     """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     likelihood = _Likelihood(labels, logits, out_of_sample)
-    with np.errstate(over="ignore"):  # a step that went much too far is taken back
+    # the products are small: two threads of a BLAS that wait for each other take ten times as long;
+    # and a step that went much too far, where numbers overflow, is taken back
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore"):
         found = minimize(
             likelihood, likelihood.layout.start, jac=True, method="L-BFGS-B",
             options={"maxiter": STEPS, "maxcor": CURVATURES, "ftol": 1e-8, "gtol": 1e-5},
