@@ -19,7 +19,15 @@ from .learn.config import FIRST_LOOK_RUN as LOOK
 from .learn.config import TrainConfig
 from .learn.plan import Plan, make_plan
 from .progress import ProgressCallback, StopCheck, ignore, never
-from .rank import check_k, check_score, check_score_name, compute_scores, evaluate, suspects
+from .rank import (
+    check_k,
+    check_score,
+    check_score_name,
+    compute_scores,
+    evaluate,
+    suspects,
+    weakness,
+)
 from .runs import Run
 from .scores import SCORES
 from .sources import load_dataset
@@ -43,6 +51,7 @@ class AuditResult:
     true_accuracy: float | None  # held-out accuracy against the labels before noise, if injected
     stopped: bool
     seconds: dict[str, float]  # by step
+    weakness: str | None = None  # a sentence, where the model learned next to nothing
 
     def to_csv(self, path) -> int:
         """Write the suspects as `write_suspects` does, most suspicious first. Returns how many."""
@@ -65,6 +74,7 @@ class AuditResult:
             "validation_accuracy": self.validation_accuracy,
             "true_accuracy": self.true_accuracy,
             "stopped": self.stopped,
+            "weakness": self.weakness,
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -84,6 +94,8 @@ class AuditResult:
             if self.true_accuracy is not None:
                 text += f", {self.true_accuracy:.3f} against those before the mistakes"
             lines.append(text + ".")
+        if self.weakness:
+            lines.append(self.weakness)
         title = SCORES[self.score].title
         count = len(self.suspects)
         lines += [
@@ -262,6 +274,7 @@ class _Walk:
             true_accuracy=_true_accuracy(dataset.view(run), held_out),
             stopped=info["stopped"],
             seconds=self.clock.laps,
+            weakness=weakness(dataset.view(run)),
         )
 
 

@@ -13,6 +13,7 @@ from .dynamics import MEASURES, OUT_OF_SAMPLE
 from .errors import LabelAuditError, StoppedError
 from .frame import MISSING, RECORDED
 from .logit_scores import from_logits
+from .predictions.numbers import no_better_than_chance
 from .progress import ProgressCallback, StopCheck, ignore, never
 from .runs import Run
 from .schema import MISTAKE, REMOVED
@@ -174,6 +175,21 @@ def outdated(view: View) -> int:
             return 0
         changed = view.fields.outdated() | view.fields.unlearned()
         return int(changed[view.positions()].sum())
+
+
+def weakness(view: View) -> str | None:
+    """A sentence where the view's run learned next to nothing: what it suspects then means nothing,
+    nor that it suspects nobody. Else None."""
+    with view.store.steady():
+        labels = view.frame.label
+        found = no_better_than_chance(
+            view.fields.predictions(), labels, labels, len(view.frame.classes)
+        )
+    return found and (
+        f"The model agrees with {found[0]:.0%} of the labels, and guessing would with "
+        f"{found[1]:.0%}: it learned next to nothing, so neither its suspects nor their absence "
+        "mean anything. Train more epochs, or another model."
+    )
 
 
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:

@@ -50,7 +50,9 @@ def test_the_walk_step_by_step(tmp_path, home):
     assert len(table) == data["suspects"]
     assert set(table.ground_truth) == {3}
     assert [row["id"] for row in data["top"]] == table.id.tolist()[:20]
-    assert "1,797 labels" in cli("export", "digits", tmp_path / "labels.csv").stdout
+    exported = cli("export", "digits", tmp_path / "labels.csv")
+    assert "1,797 labels" in exported.stdout
+    assert "359 of these labels are wrong on purpose" in exported.stderr
     assert len(pd.read_csv(tmp_path / "labels.csv")) == 1797
     assert "359 labels are as they were" in cli("noise", "digits", "--restore").stdout
     listed = json.loads(cli("datasets", "--json").stdout)
@@ -70,6 +72,7 @@ def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, home):
     assert len(pd.read_csv(tmp_path / "s.csv")) == written
     data = json.loads(cli("audit", "digits", "--epochs", 1, "--no-first-look", "--json").stdout)
     assert data["run"] == "run-2"
+    assert "weakness" in data
     assert {row["score"] for row in data["evaluation"]} >= {"aum", "hardness"}
 
 

@@ -67,8 +67,21 @@ def test_sharpness_is_fitted_out_of_sample_only():
 
 
 @pytest.mark.filterwarnings("error")
-def test_logits_of_any_size_are_fitted():
-    labels, logits = given(4, 300)
+@pytest.mark.parametrize("classes", [2, 4, 120])
+def test_logits_of_any_size_are_fitted(classes):
+    labels, logits = given(classes, 300)
     for scale in (0.0, 1e-3, 1e3):
         model = fit_noise_model(labels, scale * logits, True)
         assert np.isfinite([model.sharpness, model.ambiguity, *model.rate, *model.bias]).all()
+
+
+@pytest.mark.parametrize("size", [30, 1000])
+@pytest.mark.parametrize("classes", [2, 5, 120])
+def test_a_step_that_went_much_too_far_has_a_value(classes, size):
+    likelihood = _Likelihood(*given(classes), True)
+    with np.errstate(over="ignore", divide="raise", invalid="raise"):
+        for seed in range(5):
+            x = np.random.default_rng(seed).normal(0, size, len(likelihood.layout.start))
+            value, slope = likelihood(x)
+            assert np.isfinite(value)
+            assert np.isfinite(slope).all()

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, precision_score
 
 from labelaudit import neighbours
 from labelaudit.errors import LabelAuditError
-from labelaudit.rank import compute_scores, evaluate, outdated, precision_curves, suspects
+from labelaudit.rank import compute_scores, evaluate, outdated, precision_curves, suspects, weakness
 from labelaudit.scores import SCORES
 
 
@@ -154,6 +154,19 @@ def test_curves_end_at_the_share_of_mistakes(audited):
     aum = curves[curves.score == "aum"].set_index("reviewed").precision
     at_k = aum.iloc[np.abs(aum.index - 359).argmin()]
     assert at_k == pytest.approx(table.precision_at_k["aum"], abs=0.03)
+
+
+def test_a_model_that_learned_next_to_nothing_is_told(make_dataset, audited):
+    assert weakness(audited.view()) is None
+    dataset = make_dataset(40)
+    run = dataset.new_run("hand").finish({"classes": dataset.classes})
+    right = 4 * np.eye(4, dtype=np.float32)[dataset.view().frame.label]
+    run.write_predictions([(dataset.view().ids, right)])
+    assert weakness(dataset.view()) is None
+    run.write_predictions([(dataset.view().ids, np.tile(right[0], (40, 1)))])
+    assert weakness(dataset.view()).startswith(
+        "The model agrees with 25% of the labels, and guessing would with 25%: it learned next to"
+    )
 
 
 def test_without_mistakes_there_is_nothing_to_evaluate(scored):

@@ -23,7 +23,6 @@ from .base import (
     example,
     json_option,
     main,
-    run_option,
     split_option,
 )
 
@@ -173,25 +172,6 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, take_back, as_json)
             raise LabelAuditError(f"{confusion} is no matrix of numbers: {error}.") from error
     report = inject(chosen(data, split), rate, kind, seed, pair, matrix)
     emit(as_json, report.__dict__, str(report))
-
-
-@main.command(
-    short_help="Write what was found as one HTML file, to send or print.",
-    **example("labelaudit report digits -o report.html"),
-)
-@click.argument("dataset")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False),
-              help="File to write.")  # fmt: skip
-@run_option
-@click.option("--top", default=100, help="How many suspects to show, with their images.")
-@json_option
-def report(dataset, output, run, top, as_json) -> None:
-    """Write what was audited in DATASET, how, what was found and decided, as one HTML file. It
-    stands alone: images are in it, and nothing is fetched."""
-    from ..report import write_report
-
-    size = write_report(Dataset(dataset), output, run, top)
-    emit(as_json, {"file": output, "bytes": size}, f"{output} written, {size / 1000:,.0f} kB")
 
 
 @main.command(short_help="Delete a dataset.", **example("labelaudit delete digits --yes"))

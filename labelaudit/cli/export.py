@@ -1,9 +1,11 @@
-"""The command that writes labels, and images with them, for others to read."""
+"""Commands that write something for others to read: labels, and images with them; a report."""
 
 from __future__ import annotations
 
 import click
 
+from ..dataset import Dataset
+from ..noise import still_wrong
 from ..sources import load_dataset
 from .base import Bar, Interrupt, emit, example, json_option, main, run_option, split_option
 
@@ -48,9 +50,34 @@ def export(
     from ..export import export_dataset
     from ..rank import selection
 
-    view = selection(load_dataset(dataset), run, only_suspects, split, tag)
+    data = load_dataset(dataset)
+    view = selection(data, run, only_suspects, split, tag)
     done = export_dataset(
         view, target, fmt, link=link, images=images, paths=paths, into_source=into_source,
         dry_run=dry_run, progress=Bar(), stop=Interrupt(),
     )  # fmt: skip
+    if wrong := still_wrong(data):
+        click.echo(
+            f"{wrong:,} of these labels are wrong on purpose, planted for a rehearsal: take them "
+            f"back with `labelaudit noise {data.name} --restore`.", err=True,
+        )  # fmt: skip
     emit(as_json, done.to_dict(), str(done))
+
+
+@main.command(
+    short_help="Write what was found as one HTML file, to send or print.",
+    **example("labelaudit report digits -o report.html"),
+)
+@click.argument("dataset")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False),
+              help="File to write.")  # fmt: skip
+@run_option
+@click.option("--top", default=100, help="How many suspects to show, with their images.")
+@json_option
+def report(dataset, output, run, top, as_json) -> None:
+    """Write what was audited in DATASET, how, what was found and decided, as one HTML file. It
+    stands alone: images are in it, and nothing is fetched."""
+    from ..report import write_report
+
+    size = write_report(Dataset(dataset), output, run, top)
+    emit(as_json, {"file": output, "bytes": size}, f"{output} written, {size / 1000:,.0f} kB")

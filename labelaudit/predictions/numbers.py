@@ -36,24 +36,33 @@ def tell_kind(values: np.ndarray) -> str:
     return LOGITS
 
 
-def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
-    """A sentence where a model agrees with the labels hardly better than by chance, as it does
-    where its rows or columns are in another order; else None.
+def no_better_than_chance(
+    predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int
+) -> tuple[float, float] | None:
+    """Share of the labels that a model agrees with, and share that chance would, where the one is
+    hardly more than the other; else None.
 
     predicted, given: int codes (n,) of some rows. labels: those of the whole dataset, of which
     chance is made: rows may come class by class. MISSING is none. By Cohen's kappa (1960).
     """
-    known, labels = given != MISSING, labels[labels != MISSING]
+    known, labels = (given != MISSING) & (predicted != MISSING), labels[labels != MISSING]
     if known.sum() < FEWEST_ROWS:
         return None
-    agree = np.mean(predicted[known] == given[known])
+    predicted, given = predicted[known], given[known]
+    agree = float(np.mean(predicted == given))
     shares = [np.bincount(codes, minlength=classes) / len(codes) for codes in (predicted, labels)]
-    chance = shares[0] @ shares[1]
+    chance = float(shares[0] @ shares[1])
     if agree > 0.5 or agree - chance >= LEAST_KAPPA * (1 - chance):
         return None
-    return (
-        f"It agrees with {agree:.0%} of the labels, and guessing would with {chance:.0%}: are the "
-        "columns, or the rows, in another order?"
+    return agree, chance
+
+
+def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
+    """A sentence where predictions may have come in another order; see `no_better_than_chance`."""
+    found = no_better_than_chance(predicted, given, labels, classes)
+    return found and (
+        f"It agrees with {found[0]:.0%} of the labels, and guessing would with {found[1]:.0%}: are "
+        "the columns, or the rows, in another order?"
     )
 
 

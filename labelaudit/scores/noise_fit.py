@@ -124,7 +124,8 @@ class _Likelihood:
         value, slope = self.layout.penalty(x)
         at, to = self.layout.split(x), self.layout.split(slope)
         if self.layout.pairs:
-            weight = np.exp(at["pair"])
+            # by the largest of the row, which changes no share of it
+            weight = np.exp(at["pair"] - at["pair"].max(axis=1, keepdims=True))
             np.fill_diagonal(weight, 0)
         else:
             weight = None
@@ -148,7 +149,9 @@ class _Likelihood:
         wrong = at["ambiguity"] * doubt
         wrong += at["overall"] + at["rate"]
         chance = 1 / (1 + np.exp(-wrong))  # that the label is wrong, if a is true
-        like = np.exp(at["likeness"] * log_p)
+        like = at["likeness"] * log_p
+        like -= like.max(axis=1, keepdims=True)  # changes no share of a row either
+        np.exp(like, out=like)
         every = like.sum(axis=1, keepdims=True) - like if weight is None else like @ weight.T
         every += TINY
         # P(a and the given label), each over like_g, which is no less than of the right order
@@ -158,7 +161,7 @@ class _Likelihood:
             joint *= weight.T[labels]
         joint *= like[rows, labels][:, None]
         joint[rows, labels] = p[rows, labels] * (1 - chance[rows, labels])
-        sums = joint.sum(axis=1, keepdims=True)
+        sums = joint.sum(axis=1, keepdims=True) + TINY
         joint /= sums  # P(a | image, given label)
         of_p = joint.copy()  # from here on slopes: of the sum of log(sums), by what the name says
         own = joint[rows, labels]

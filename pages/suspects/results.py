@@ -7,7 +7,7 @@ from labelaudit.estimate import estimate_wrong, has_suspicion
 from labelaudit.export import suspects_csv
 from labelaudit.frame import BROUGHT, RECORDED
 from labelaudit.noise import MISTAKE, still_wrong
-from labelaudit.rank import evaluate, outdated, precision_curves, suspects
+from labelaudit.rank import evaluate, outdated, precision_curves, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
@@ -200,6 +200,8 @@ if said:
     st.caption(" ".join(said))
 if brought and brought.get("doubt"):
     st.warning(brought["doubt"])
+elif weak := weakness(dataset.view(run)):
+    st.warning(weak)
 stale = outdated(dataset.view(run))
 if stale and dataset.run(run).is_brought:
     st.warning(f"Labels changed since {run} was scored: {stale:,}. These have no score by now.")
