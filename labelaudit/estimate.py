@@ -172,8 +172,15 @@ class Estimate:
             text = f"An estimated {numbers} of {len(self._scored):,} labels are wrong"
         return f"{text}; {_hold(n, ahead)}." if n else f"{text}."
 
-    def advice(self, ahead: float | None = None, n: int = AHEAD, least: float = LEAST_YIELD):
-        """Whether to stop, and a sentence that says why, or how many more to look at."""
+    def advice(
+        self, ahead: float | None = None, n: int = AHEAD, least: float = LEAST_YIELD,
+        queued: int | None = None,
+    ) -> tuple[bool, str]:  # fmt: skip
+        """Whether to stop, and a sentence that says why, or how many more to look at.
+
+        ahead, n: as in `sentence`. least: fewer wrong ones expected among those are not worth it.
+        queued: how many are still to come in the queue that is gone through.
+        """
         n = min(n, self.open)
         ahead = self.next(n) if ahead is None else ahead
         more, rest = self.until(), f"about {self.left:,.0f} are left among {self.open:,} samples"
@@ -186,7 +193,10 @@ class Estimate:
             return True, f"You can stop: {_hold(n, ahead)}; {rest}."
         if more > self.open / 3:  # the rest hides where no suspicion tells of it
             return False, f"Go on; to find 95 % takes {more:,} of the {self.open:,} samples left."
-        return False, f"Go on: about {more:,} more until {100 * ENOUGH:.0f} % are found."
+        text = f"Go on: about {more:,} more until {100 * ENOUGH:.0f} % are found"
+        if queued is not None and queued < more:  # suspects end where suspicion does
+            return False, f"{text}, {queued:,} of them in this queue, the rest by “All samples”."
+        return False, f"{text}."
 
     # --- by class ---
 

@@ -163,6 +163,9 @@ def test_words():
     assert found.advice(0.7)[0]  # not worth looking at 50
     stop, words = found.advice(20)
     assert (stop, words.split(":")[0]) == (False, "Go on")
+    assert found.advice(20, queued=found.until()) == (stop, words)
+    few = found.advice(20, queued=3)[1]
+    assert few.endswith("95 % are found, 3 of them in this queue, the rest by “All samples”.")
     found.wrong = 195
     assert found.advice(20) == (
         True,

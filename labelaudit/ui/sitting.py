@@ -184,7 +184,7 @@ class Sitting:
         ids = self.upcoming(AHEAD)
         ahead, n = found.expected_in(ids), len(ids)
         who = "You have" if len(self.review.reviewers()) < 2 else "Together you have"
-        stop, advice = found.advice(ahead, n)
+        stop, advice = found.advice(ahead, n, queued=int(self._open[self.place :].sum()))
         return {"text": found.sentence(ahead, n, who), "advice": advice, "stop": stop}
 
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
