@@ -19,9 +19,10 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 from lancedb.index import IvfFlat
 
-from . import home
+from . import home, storage
 from .errors import LabelAuditError
 from .holding import holding, left_behind
+from .lease import HeldError
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ ROWS_A_PARTITION = 8_000
 PROBES = 20  # partitions looked at in a search; with 10 the recall was 0.98
 
 Stamp = tuple[int, str]
+_PLACE = "/"  # no table's name: in a steady reading, that it was asked where the tables lie
 _MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
 
 
@@ -57,14 +59,36 @@ class Store:
     def __init__(self, name: str, uri: str | None = None) -> None:
         """uri: where the tables lie, if not where a dataset of this name does."""
         self.name = name
-        self.uri = uri or home.dataset_uri(name)
+        self._built_at = uri
+        self._lease = None if uri else home.lease(name)
         self._marks = None if uri else home.marks(name)  # what is built elsewhere is removed whole
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
         self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
     @cached_property
+    def uri(self) -> str:
+        """Where the tables lie."""
+        return self._built_at or home.tables_uri(self.name)
+
+    @cached_property
     def _db(self) -> lancedb.DBConnection:
-        return lancedb.connect(self.uri, read_consistency_interval=timedelta(0))
+        # A table is opened afresh for each reading, and then stays at the version it had. (To have
+        # it look for a later one at each step takes 10 requests instead of 4 to append a row.)
+        return lancedb.connect(self.uri)
+
+    def _has_moved(self) -> bool:
+        """Whether the tables lie elsewhere by now: in object storage a dataset that takes another's
+        place does. Asked once in a steady reading."""
+        seen = self._steady_tables
+        if self._lease is None or (seen is not None and _PLACE in seen):
+            return False
+        if seen is not None:
+            seen[_PLACE] = None, None
+        before, self.uri = self.__dict__.get("uri"), home.tables_uri(self.name)
+        if before == self.uri:
+            return False
+        self.__dict__.pop("_db", None)
+        return True
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -75,10 +99,7 @@ class Store:
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise LabelAuditError(
-                f"dataset {self.name!r} has been written to by another process for over "
-                f"{LOCK_SECONDS} s: wait for it to finish, or end it, and try again."
-            ) from error
+            raise LabelAuditError(_busy(self.name, "another process")) from error
         except OSError as error:
             raise LabelAuditError(
                 f"dataset {self.name!r} cannot be changed, as {self._lock.lock_file} cannot be "
@@ -86,12 +107,34 @@ class Store:
             ) from error
         try:
             if self._lock.lock_counter == 1:
+                self._take_lease()
                 for table in self._marked_tables():
                     if table != VERSIONED:
                         self.clear(table)
             yield
         finally:
+            if self._lease and self._lock.lock_counter == 1:
+                self._lease.release()
             self._lock.release()
+
+    def _take_lease(self) -> None:
+        if self._lease is None:
+            return
+        try:
+            self._lease.acquire(LOCK_SECONDS)
+        except HeldError as error:
+            raise LabelAuditError(_busy(self.name, str(error))) from error
+        self._has_moved()
+
+    def check_lease(self) -> None:
+        """Raises LabelAuditError where this process was cut off for so long that another one may
+        have begun to write."""
+        if self._lease and self._lock.is_locked and not self._lease.is_sure:
+            raise LabelAuditError(
+                f"the storage of dataset {self.name!r} could not be reached for too long, and "
+                "others may write to it by now: see whether the change is there, else make it "
+                "again."
+            )
 
     def clear(self, table: str) -> None:
         """Under the dataset's lock: remove what a write of this table that was killed, or failed,
@@ -308,8 +351,6 @@ class Store:
         if handle is not None:
             stamp = (handle.version, handle.schema.metadata[_MADE].decode())
         if seen is not None:
-            if stamp is not None:
-                handle.checkout(stamp[0])
             seen[table] = handle, stamp
         return handle, stamp
 
@@ -319,6 +360,12 @@ class Store:
         try:
             return self._db.open_table(table)
         except (ValueError, RuntimeError) as error:
+            if self._has_moved():
+                return self._open(table)
+            if storage.is_remote(self.uri):
+                if "was not found" in str(error):
+                    return None
+                storage.has_below(self.uri)  # says so where it is the storage that fails
             if table not in self.tables() or not self._was_committed(table):
                 return None
             raise LabelAuditError(
@@ -352,6 +399,7 @@ class Store:
     @contextmanager
     def _clearly(self, table: str, feed: _Feed | None = None) -> Iterator[None]:
         """Mark a table as being written meanwhile; what goes wrong then, in clear words."""
+        self.check_lease()
         try:
             with self._marking(table):
                 yield
@@ -363,10 +411,13 @@ class Store:
                 reason = "no space left on the disk; free some and try again"
             elif any(words in reason for words in _NOT_OURS):
                 reason = "the folder may not be written to; get the right to, or copy it elsewhere"
+            elif storage.is_remote(self.uri):
+                reason = storage.explain(error, self.uri).rstrip(".")
             raise LabelAuditError(
                 f"could not write table {table!r} of dataset {self.name!r} under {self.uri}: "
                 f"{reason}. What was there before is unchanged."
             ) from error
+        self.check_lease()
 
     @contextmanager
     def _marking(self, table: str) -> Iterator[None]:
@@ -382,6 +433,13 @@ class Store:
 _FULL = ("No space left", "os error 28", "Disk quota exceeded", "os error 122", "File too large",
          "os error 27")  # fmt: skip
 _NOT_OURS = ("Read-only file system", "os error 30", "Permission denied", "os error 13")
+
+
+def _busy(name: str, who: str) -> str:
+    return (
+        f"dataset {name!r} has been written to by {who} for over {LOCK_SECONDS} s: wait for it to "
+        "finish, or end it, and try again."
+    )
 
 
 def _marked(schema: pa.Schema) -> pa.Schema:

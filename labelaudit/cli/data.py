@@ -180,8 +180,7 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, take_back, as_json)
 @json_option
 def delete(dataset, yes, as_json) -> None:
     """Delete DATASET with its runs. The images that it was made of are not touched."""
-    opened = Dataset(dataset)
     if not yes:
-        click.confirm(f"delete {opened!r}?", abort=True, err=True)
+        click.confirm(f"delete {Dataset(dataset)!r}?", abort=True, err=True)
     delete_dataset(dataset)
     emit(as_json, {"deleted": dataset}, f"{dataset} is deleted")
