@@ -218,7 +218,8 @@ def explain(error: Exception, uri: str) -> str:
 
 _MEANS = (
     (r"NoSuchBucket", "does not exist: check the bucket's name, or make it first"),
-    (r"InstanceCredentials|169\.254\.169\.254|NoCredentials|no credentials|CredentialsNotLoaded",
+    (r"latest/api/token|latest/meta-data|169\.254\.169\.254|InstanceCredentials|"
+     r"no ?credentials|CredentialsNotLoaded",
      "was not asked, as there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|InvalidClientTokenId|"
      r"401 Unauthorized|Unauthenticated",
