@@ -9,14 +9,16 @@ import json
 import logging
 import sys
 import threading
+import time
 import urllib.request
 from collections import Counter
 from dataclasses import asdict, dataclass
+from urllib.parse import parse_qs
 
 from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
-COUNTS = "/counts"  # a path that tells, and forgets, what was counted
+COUNTS = "/counts"  # tells, and forgets, what was counted; ?latency=20 sets the latency
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class S3Server:
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.requests: list[Request] = []
+        self.latency = 0.0  # milliseconds that each request waits for its answer
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()
@@ -66,8 +69,11 @@ class S3Server:
         if environ["PATH_INFO"] == COUNTS:
             with self._lock:
                 found, self.requests = self.requests, []
+            if environ["QUERY_STRING"]:
+                self.latency = float(parse_qs(environ["QUERY_STRING"])["latency"][0])
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps([asdict(request) for request in found]).encode()]
+        time.sleep(self.latency / 1000)
         size = 0
 
         def start(status, headers, *more):
@@ -86,6 +92,6 @@ class S3Server:
 
 if __name__ == "__main__":
     server = S3Server()
-    print(server.address, flush=True)
+    print(json.dumps(server.environment), flush=True)
     sys.stdin.read()
     server.close()
