@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +23,7 @@ from lancedb.index import IvfFlat
 
 from . import home, storage
 from .errors import LabelAuditError
+from .feed import Feed
 from .holding import holding, left_behind
 from .lease import HeldError
 
@@ -32,6 +35,11 @@ COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
 # grows by a row a second would else leave a file for each in a folder that is listed at each read.
 KEPT_VERSIONS = timedelta(hours=1)
 LOCK_SECONDS = 120
+# In object storage to see whether a table has changed is a request, and a page of the app asks two
+# hundred times. So what another process wrote may be seen so many seconds later there, but for who
+# holds the lock; what this process wrote is seen at once.
+FRESH_SECONDS = 2.0
+_writes: Counter[str] = Counter()  # of this process, by dataset
 WRITING = ".writing"  # suffix of the file that is held while a table is written
 # The one table whose version says whether a change happened (`changelog`): to clear it up makes
 # another version, so that waits until that was read.
@@ -49,12 +57,14 @@ ROWS_A_PARTITION = 8_000
 PROBES = 20  # partitions looked at in a search; with 10 the recall was 0.98
 
 Stamp = tuple[int, str]
-_PLACE = "/"  # no table's name: in a steady reading, that it was asked where the tables lie
+_PLACE = "/"  # no table's name: that it was asked where the tables lie
+_NOTHING = (float("-inf"), 0, (None, None))  # what was seen of a table that was not looked at
 _MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
 
 
 class Store:
-    """The tables of one dataset. Reads always see the latest commit, also another process's."""
+    """The tables of one dataset. Reads always see the latest commit, also another process's (in
+    object storage within FRESH_SECONDS)."""
 
     def __init__(self, name: str, uri: str | None = None) -> None:
         """uri: where the tables lie, if not where a dataset of this name does."""
@@ -63,6 +73,9 @@ class Store:
         self._lease = None if uri else home.lease(name)
         self._marks = None if uri else home.marks(name)  # what is built elsewhere is removed whole
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
+        self._recent: dict[
+            str, tuple
+        ] = {}  # tables of object storage: when, _writes, what was seen
         self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
     @cached_property
@@ -76,15 +89,14 @@ class Store:
         # it look for a later one at each step takes 10 requests instead of 4 to append a row.)
         return lancedb.connect(self.uri)
 
-    def _has_moved(self) -> bool:
+    def _has_moved(self, for_sure: bool) -> bool:
         """Whether the tables lie elsewhere by now: in object storage a dataset that takes another's
-        place does. Asked once in a steady reading."""
-        seen = self._steady_tables
-        if self._lease is None or (seen is not None and _PLACE in seen):
+        place does. Not asked again within FRESH_SECONDS, unless for_sure."""
+        if self._lease is None or (not for_sure and self._recently(_PLACE)):
             return False
-        if seen is not None:
-            seen[_PLACE] = None, None
-        before, self.uri = self.__dict__.get("uri"), home.tables_uri(self.name)
+        before = self.__dict__.get("uri")
+        self._recent[_PLACE] = time.monotonic(), _writes[self.name], (None, None)
+        self.uri = home.tables_uri(self.name)
         if before == self.uri:
             return False
         self.__dict__.pop("_db", None)
@@ -114,6 +126,7 @@ class Store:
             yield
         finally:
             if self._lease and self._lock.lock_counter == 1:
+                _writes[self.name] += 1
                 self._lease.release()
             self._lock.release()
 
@@ -124,7 +137,7 @@ class Store:
             self._lease.acquire(LOCK_SECONDS)
         except HeldError as error:
             raise LabelAuditError(_busy(self.name, str(error))) from error
-        self._has_moved()
+        self._has_moved(for_sure=True)
 
     def check_lease(self) -> None:
         """Raises LabelAuditError where this process was cut off for so long that another one may
@@ -342,17 +355,33 @@ class Store:
     def _folder(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"
 
+    def look_again(self) -> None:
+        """See what other processes wrote from now on, however recently it was looked at."""
+        self._recent.clear()
+
     def _look(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
         """A table and its stamp, for reading; within a steady reading held at that version."""
         seen = self._steady_tables
         if seen is not None and table in seen:
             return seen[table]
-        handle, stamp = self._open(table), None
-        if handle is not None:
-            stamp = (handle.version, handle.schema.metadata[_MADE].decode())
+        handle, stamp = self._recently(table) or self._look_now(table)
         if seen is not None:
             seen[table] = handle, stamp
         return handle, stamp
+
+    def _look_now(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
+        began, writes = time.monotonic(), _writes[self.name]
+        handle, stamp = self._open(table), None
+        if handle is not None:
+            stamp = (handle.version, handle.schema.metadata[_MADE].decode())
+        self._recent[table] = began, writes, (handle, stamp)
+        return handle, stamp
+
+    def _recently(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None] | None:
+        """What was seen of a table in object storage, if that was a moment ago."""
+        began, writes, found = self._recent.get(table, _NOTHING)
+        fresh = time.monotonic() - began < FRESH_SECONDS and writes == _writes[self.name]
+        return found if fresh and self._lease and not self._lock.is_locked else None
 
     def _open(self, table: str) -> lancedb.table.Table | None:
         if home.is_missing(self.uri):  # connecting would make the folder
@@ -360,7 +389,8 @@ class Store:
         try:
             return self._db.open_table(table)
         except (ValueError, RuntimeError) as error:
-            if self._has_moved():
+            was_there = table == "meta" or self._recent.get(table, _NOTHING)[2][0] is not None
+            if self._has_moved(for_sure=was_there):
                 return self._open(table)
             if storage.is_remote(self.uri):
                 if "was not found" in str(error):
@@ -392,12 +422,12 @@ class Store:
         """`data` as LanceDB takes it; what goes wrong in making or writing it, in clear words."""
         if self._steady_tables is not None:
             raise RuntimeError("a steady reading would not see what is written within it")
-        feed = _Feed(data, schema)
+        feed = Feed(data, schema)
         with self._clearly(table, feed):
             yield feed.source
 
     @contextmanager
-    def _clearly(self, table: str, feed: _Feed | None = None) -> Iterator[None]:
+    def _clearly(self, table: str, feed: Feed | None = None) -> Iterator[None]:
         """Mark a table as being written meanwhile; what goes wrong then, in clear words."""
         self.check_lease()
         try:
@@ -417,6 +447,8 @@ class Store:
                 f"could not write table {table!r} of dataset {self.name!r} under {self.uri}: "
                 f"{reason}. What was there before is unchanged."
             ) from error
+        finally:
+            _writes[self.name] += 1
         self.check_lease()
 
     @contextmanager
@@ -444,24 +476,3 @@ def _busy(name: str, who: str) -> str:
 
 def _marked(schema: pa.Schema) -> pa.Schema:
     return schema.with_metadata({_MADE: uuid.uuid4().hex})
-
-
-class _Feed:
-    """Rows on their way into LanceDB, keeping the error of the one who makes them."""
-
-    def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-        self.error: BaseException | None = None
-        if isinstance(data, pa.Table):
-            self.source = data.cast(schema)
-        else:
-            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data, schema))
-
-    def _watched(
-        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in batches:
-                yield batch.replace_schema_metadata(schema.metadata)
-        except BaseException as error:
-            self.error = error
-            raise

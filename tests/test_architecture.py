@@ -12,7 +12,9 @@ LIBRARY = REPO / "labelaudit"
 
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
-    ["errors", "progress", "schema", "cells", "scores", "ahead", "holding", "processes"],
+    [
+        "errors", "progress", "schema", "cells", "scores", "ahead", "holding", "feed", "processes",
+    ],  # fmt: skip
     ["storage"],
     ["lease", "placing"],
     ["home", "pictures", "likeness", "roots"],

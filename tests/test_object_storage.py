@@ -136,7 +136,14 @@ def test_the_walk_through_the_library(s3, server, tmp_path):
 def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
     for i in range(60):
         storage.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
-    assert "60 samples, 2 classes" in cli("load", f"{s3}/pets").stdout
+    audited = json.loads(
+        cli("audit", f"{s3}/pets", "--epochs", 1, "--no-first-look", "--json").stdout
+    )
+    assert audited["dataset"] == "pets"
+    assert Dataset("pets").runs[-1] == "run-1"
+    assert "labelaudit audit pets" in cli("audit", f"{s3}/pets", code=1).output
+    loaded = cli("load", f"{s3}/pets", "--overwrite")
+    assert "60 samples, 2 classes" in loaded.stdout
     assert "12 of 60" in cli("noise", "pets", "--rate", 0.2).stdout
     cli("train", "pets", "--epochs", 2)
     cli("predict", "pets")
@@ -648,3 +655,28 @@ def test_file_uris_are_folders(home, monkeypatch):
     monkeypatch.setenv("LABELAUDIT_HOME", f"file://{home}/else%20where")
     assert homes.home() == f"{home}/else where"
     assert not homes.is_remote()
+
+
+def test_what_another_process_writes_is_seen_within_seconds(small):
+    assert small.info["tags"] == {"processed": 200}
+    program = "import labelaudit; labelaudit.Dataset('small').tag([1], 'x')"
+    assert process(program).wait() == 0
+    small.view().store.look_again()  # as a page of the app begins
+    assert small.info["tags"] == {"processed": 200, "x": 1}
+    assert process(program.replace("'x'", "'y'")).wait() == 0
+    time.sleep(max(store.FRESH_SECONDS - 1, 0))  # the process took longer than the rest
+    assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1}
+    Dataset("small").tag([1], "z")  # of this process at once
+    assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1, "z": 1}
+
+
+def test_a_page_of_the_app_asks_for_little(small, server):
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app.switch_page(str(REPO / "pages/suspects/results.py")).run()
+    server.counts()
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert sum(server.counts().values()) < 60

@@ -91,7 +91,11 @@ load.help = (
         for line in wrap(f"{title}: {looks.replace('`', '')}", 92, subsequent_indent="  ")
     )
 )
-load.help += "\n\nFolders may be zipped."
+load.help += (
+    "\n\nFolders may be zipped. s3://bucket/pets is such a folder, list or zip in object storage "
+    "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT say how it is reached): "
+    "its images are copied into the dataset. Of other folders they are read where they lie."
+)
 
 
 def _unlabelled(info: dict) -> list[str]:
