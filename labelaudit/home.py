@@ -64,6 +64,13 @@ def local_home() -> Path:
     return folder
 
 
+def jobs_folder() -> Path:
+    """Where this machine's jobs on the datasets of this home are."""
+    if not is_remote():
+        return local_home() / "jobs"
+    return local_home() / "remote" / hashlib.sha256(home().encode()).hexdigest()[:12] / "jobs"
+
+
 def check_name(name: str, what: str = "dataset") -> str:
     """Return `name` if it is safe as a folder and table name, else say what is wrong with it."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import uuid
 
 from . import storage
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CURRENT = "current"
 GONE = "none"  # what `current` names while a dataset is being deleted
+_BUILT = re.compile("[0-9a-f]{12}")  # names of folders that `new_uri` gives
 
 
 def tables_uri(folder: str) -> str:
@@ -50,40 +52,26 @@ def take_away(folder: str) -> None:
 
 def clear(folder: str) -> None:
     """Under the dataset's lock: delete what does not count."""
-    named = _named(folder)
-    if named == GONE:
-        named = None
-    elif named is None and _has_tables(folder):
-        return _clear_built(folder)
-    folders, objects = storage.level_below(folder)
+    folders, objects = _left(folder)
     for name in folders:
-        if name != named:
-            storage.delete_below(f"{folder}/{name}")
+        storage.delete_below(f"{folder}/{name}")
     for name in objects:
-        if name != CURRENT:
-            storage.delete(f"{folder}/{name}")
-    return None
+        storage.delete(f"{folder}/{name}")
 
 
 def has_leftovers(folder: str) -> bool:
     """Whether something lies there that does not count, or that is being built now."""
+    return any(_left(folder))
+
+
+def _left(folder: str) -> tuple[list[str], list[str]]:
+    """Names of folders and objects that do not count. Where nothing says what counts these are only
+    the folders that were built here: the rest may be a copy that is not yet whole."""
     named = _named(folder)
-    folders, _ = storage.level_below(folder)
+    folders, objects = storage.level_below(folder)
     if named is None:
-        plain = any(name == "meta.lance" for name in folders)
-        return any(not (plain and name.endswith(".lance")) for name in folders)
-    return any(name != named for name in folders)
-
-
-def _clear_built(folder: str) -> None:
-    """Beside tables that lie in the folder itself."""
-    for name in storage.level_below(folder)[0]:
-        if not name.endswith(".lance"):
-            storage.delete_below(f"{folder}/{name}")
-
-
-def _has_tables(folder: str) -> bool:
-    return storage.has_below(f"{folder}/meta.lance/_versions")
+        return [name for name in folders if _BUILT.fullmatch(name)], []
+    return [name for name in folders if name != named], [n for n in objects if n != CURRENT]
 
 
 def _named(folder: str) -> str | None:

@@ -225,7 +225,8 @@ class Store:
 
     def count(self, table: str) -> int:
         handle = self._look(table)[0]
-        return 0 if handle is None else handle.count_rows()
+        with self._reading():
+            return 0 if handle is None else handle.count_rows()
 
     def vector_width(self, table: str, column: str) -> int | None:
         """How many numbers each vector of this column has; None where there is no such column."""
@@ -244,18 +245,21 @@ class Store:
             return None
         query = handle.search().select(list(columns))
         query = query.where(where) if where else query
-        return query.to_batches(BATCH_ROWS).read_all()
+        with self._reading():
+            return query.to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """These columns, streamed some `rows` at a time, in stored order."""
         handle = self._look(table)[0]
         if handle is not None:
-            yield from handle.search().select(list(columns)).to_batches(rows)
+            with self._reading():
+                yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their place in stored order. The order of the answer is not promised."""
         handle = self._look(table)[0]
-        return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
+        with self._reading():
+            return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
     def nearest(
         self, table: str, column: str, vectors: np.ndarray, k: int
@@ -269,11 +273,23 @@ class Store:
         answers = []
         for vector in np.asarray(vectors, np.float32):  # a few; all at once would take as long
             query = handle.search(vector, vector_column_name=column).distance_type("cosine")
-            answers.append(query.nprobes(PROBES).select(["id", "_distance"]).limit(k).to_arrow())
+            query = query.nprobes(PROBES).select(["id", "_distance"]).limit(k)
+            with self._reading():
+                answers.append(query.to_arrow())
         of = np.repeat(np.arange(len(answers)), [len(answer) for answer in answers])
         found = pa.concat_tables(answers)
         distance = found["_distance"].to_numpy()
         return of, found["id"].to_numpy(), np.clip(1 - distance, -1, 1).astype(np.float32)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Where object storage fails meanwhile, it is said in a sentence."""
+        try:
+            yield
+        except (RuntimeError, ValueError, OSError) as error:
+            if self._lease is None:
+                raise
+            raise LabelAuditError(storage.explain(error, self.uri)) from error
 
     # --- writing: every call is one commit; a kill leaves the one before ---
 
@@ -374,7 +390,8 @@ class Store:
         handle, stamp = self._open(table), None
         if handle is not None:
             stamp = (handle.version, handle.schema.metadata[_MADE].decode())
-        self._recent[table] = began, writes, (handle, stamp)
+        if self._lease:
+            self._recent[table] = began, writes, (handle, stamp)
         return handle, stamp
 
     def _recently(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None] | None:

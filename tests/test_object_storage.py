@@ -626,8 +626,21 @@ def test_a_home_in_an_empty_prefix_is_empty(s3):
         Dataset("pets")
 
 
+def raising(error: Exception):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
 def test_storage_that_goes_down_meanwhile_is_one_sentence(small, monkeypatch):
+    (sample,) = small.view().head(1)
+    small.view().store.look_again()
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    broken = RuntimeError("lance error: HttpError: error sending request for url")
+    monkeypatch.setattr(store.lancedb.table.LanceTable, "take_offsets", raising(broken))
+    with pytest.raises(LabelAuditError, match="cannot be reached"):
+        sample.image  # noqa: B018
     for act in (lambda: labelaudit.Dataset("small"),
                 lambda: labelaudit.Review(small, "me").decide(1, "keep")):  # fmt: skip
         with pytest.raises(LabelAuditError, match="cannot be reached"):
@@ -680,3 +693,17 @@ def test_a_page_of_the_app_asks_for_little(small, server):
     assert not app.exception
     assert not app.error
     assert sum(server.counts().values()) < 60
+
+
+def test_a_copy_that_is_not_yet_whole_is_left_alone(s3):
+    storage.write(f"{s3}/home/datasets/pets/samples.lance/data/1.lance", b"half")
+    make(n=20)
+    assert labelaudit.list_datasets() == ["small"]
+    assert storage.size(f"{s3}/home/datasets/pets/samples.lance/data/1.lance") == 4
+
+
+def test_jobs_of_two_homes_do_not_meet(s3, monkeypatch):
+    here = homes.jobs_folder()
+    monkeypatch.setenv("LABELAUDIT_HOME", f"{s3}/other")
+    assert homes.jobs_folder() != here
+    assert homes.jobs_folder().is_relative_to(homes.local_home())

@@ -224,9 +224,9 @@ def audit(
 ) -> None:
     """The whole walk over DATASET: load it, train, predict, score, and rank the suspects.
 
-    DATASET may be a path with a '/', or s3://bucket/prefix: then it is loaded first, under the name
-    that `labelaudit load` would give it. With --noise it is a rehearsal: labels are made wrong
-    first, and it says how many were found.
+    DATASET may be a path with a '/', hf:owner/name or s3://bucket/prefix: then it is loaded first,
+    under the name that `labelaudit load` would give it. With --noise it is a rehearsal: labels are
+    made wrong first, and it says how many were found.
     """
     from ..auditing import audit as run_audit
 
