@@ -102,9 +102,10 @@ def read_up_to(uri: str, limit: int) -> bytes:
         except FileNotFoundError as error:
             _raise_for_bucket(error, uri)
             raise LookupError("there is no such file") from error
-        if found.meta["size"] > limit:
-            raise ValueError(f"has {found.meta['size'] >> 20:,} MiB, over {limit >> 20}")
-        return found.bytes().to_bytes()
+        size = found.meta["size"]
+        if size <= limit:
+            return found.bytes().to_bytes()
+    raise ValueError(f"has {size >> 20:,} MiB, over {limit >> 20}")
 
 
 def names_below(uri: str) -> Iterator[str]:
@@ -197,8 +198,6 @@ def _told(uri: str):
     except obstore.exceptions.BaseError as error:
         raise LabelAuditError(explain(error, uri)) from error
     except (OSError, ValueError) as error:
-        if type(error) is ValueError and "obstore" not in type(error).__module__:
-            raise  # read_up_to's own
         raise LabelAuditError(explain(error, uri)) from error
 
 
@@ -207,9 +206,10 @@ def explain(error: Exception, uri: str) -> str:
     text = str(error)
     bucket = _parts(uri)[0]
     endpoint = os.environ.get("AWS_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL")
-    where = f"{bucket} at {endpoint}" if endpoint and uri.startswith("s3:") else bucket
+    is_s3 = uri.startswith("s3:")
+    where = f"{bucket} at {endpoint}" if endpoint and is_s3 else bucket
     for pattern, words in _MEANS:
-        if re.search(pattern, text, re.IGNORECASE):
+        if (is_s3 or "AWS_" not in words) and re.search(pattern, text, re.IGNORECASE):
             return f"{where} {words}."
     said = re.search(r"<Message>(.*?)</Message>", text)
     said = said[1] if said else " ".join(text.split("Debug source")[0].split())

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -39,7 +38,7 @@ LOCK_SECONDS = 120
 # hundred times. So what another process wrote may be seen so many seconds later there, but for who
 # holds the lock; what this process wrote is seen at once.
 FRESH_SECONDS = 2.0
-_writes: Counter[str] = Counter()  # of this process, by dataset
+_writes: dict[str, object] = {}  # by dataset: another object after each write of this process
 WRITING = ".writing"  # suffix of the file that is held while a table is written
 # The one table whose version says whether a change happened (`changelog`): to clear it up makes
 # another version, so that waits until that was read.
@@ -58,7 +57,7 @@ PROBES = 20  # partitions looked at in a search; with 10 the recall was 0.98
 
 Stamp = tuple[int, str]
 _PLACE = "/"  # no table's name: that it was asked where the tables lie
-_NOTHING = (float("-inf"), 0, (None, None))  # what was seen of a table that was not looked at
+_NOTHING = (float("-inf"), None, (None, None))  # what was seen of a table that was not looked at
 _MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
 
 
@@ -73,9 +72,8 @@ class Store:
         self._lease = None if uri else home.lease(name)
         self._marks = None if uri else home.marks(name)  # what is built elsewhere is removed whole
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
-        self._recent: dict[
-            str, tuple
-        ] = {}  # tables of object storage: when, _writes, what was seen
+        # Tables of object storage: when they were looked at, `_writes` then, what was seen.
+        self._recent: dict[str, tuple] = {}
         self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
     @cached_property
@@ -95,7 +93,7 @@ class Store:
         if self._lease is None or (not for_sure and self._recently(_PLACE)):
             return False
         before = self.__dict__.get("uri")
-        self._recent[_PLACE] = time.monotonic(), _writes[self.name], (None, None)
+        self._recent[_PLACE] = time.monotonic(), _writes.get(self.name), (None, None)
         self.uri = home.tables_uri(self.name)
         if before == self.uri:
             return False
@@ -126,7 +124,7 @@ class Store:
             yield
         finally:
             if self._lease and self._lock.lock_counter == 1:
-                _writes[self.name] += 1
+                _writes[self.name] = object()
                 self._lease.release()
             self._lock.release()
 
@@ -386,7 +384,7 @@ class Store:
         return handle, stamp
 
     def _look_now(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
-        began, writes = time.monotonic(), _writes[self.name]
+        began, writes = time.monotonic(), _writes.get(self.name)
         handle, stamp = self._open(table), None
         if handle is not None:
             stamp = (handle.version, handle.schema.metadata[_MADE].decode())
@@ -397,7 +395,7 @@ class Store:
     def _recently(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None] | None:
         """What was seen of a table in object storage, if that was a moment ago."""
         began, writes, found = self._recent.get(table, _NOTHING)
-        fresh = time.monotonic() - began < FRESH_SECONDS and writes == _writes[self.name]
+        fresh = time.monotonic() - began < FRESH_SECONDS and writes is _writes.get(self.name)
         return found if fresh and self._lease and not self._lock.is_locked else None
 
     def _open(self, table: str) -> lancedb.table.Table | None:
@@ -465,7 +463,7 @@ class Store:
                 f"{reason}. What was there before is unchanged."
             ) from error
         finally:
-            _writes[self.name] += 1
+            _writes[self.name] = object()
         self.check_lease()
 
     @contextmanager

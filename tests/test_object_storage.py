@@ -92,7 +92,7 @@ def process(program: str, *arguments, **environment) -> subprocess.Popen:
     """A Python process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], text=True,
-                            env=environment, stdout=subprocess.PIPE)  # fmt: skip
+                            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
 
 
 # --- the whole walk ---
@@ -203,7 +203,7 @@ for i in ids:
 
 
 def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
-    ids = {"one": range(1, 9), "two": range(1, 9)}
+    ids = {"one": range(1, 7), "two": range(1, 7)}
     writers = {who: process(WRITER, who, *of, HOME=str(tmp_path / who)) for who, of in ids.items()}
     told = {who: writer.communicate()[0].split() for who, writer in writers.items()}
     assert all(writer.returncode == 0 for writer in writers.values())
@@ -211,10 +211,10 @@ def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
         assert told[who] == [str(i) for i in of]
         assert sorted(labelaudit.Review(small, who).judged().tolist()) == list(of)
         assert small.view().match_tag(who).ids.tolist() == list(of)
-        assert set(small.view().values(who)) == {8.0}
+        assert set(small.view().values(who)) == {4.0}
     log = small.view().store.read("verdicts", ["id"])["id"].to_numpy()
-    assert len(log) == 16
-    assert len(np.unique(log)) == 16
+    assert len(log) == 12
+    assert len(np.unique(log)) == 12
     rows = small.view().store.read("annotations", ["id"])["id"].to_numpy()
     assert len(np.unique(rows)) == len(rows) == 200
     assert all((tmp_path / who / ".labelaudit").is_dir() for who in ids)
@@ -223,7 +223,7 @@ def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
 HOLDER = """
 import labelaudit, time
 from labelaudit import lease
-lease.EXPIRY = 1.0
+lease.EXPIRY = 2.0
 with labelaudit.Dataset("small")._store.writing():
     print("held", flush=True)
     time.sleep(100)
@@ -234,33 +234,34 @@ def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path
     dataset = make()
     holder = process(HOLDER, HOME=str(tmp_path / "other"))
     assert holder.stdout.readline() == "held\n"
-    monkeypatch.setattr(store, "LOCK_SECONDS", 2.5)  # longer than it takes to expire
+    monkeypatch.setattr(store, "LOCK_SECONDS", 4.0)  # longer than it takes to expire
     with pytest.raises(LabelAuditError) as caught:
         dataset.tag([1], "x")
     words = str(caught.value)
     assert f"'small' has been written to by process {holder.pid} on " in words
-    assert "for over 2.5 s: wait for it to finish" in words
+    assert "for over 4.0 s: wait for it to finish" in words
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     began = time.monotonic()
     assert dataset.tag([1], "x") == 1
-    assert 0.7 < time.monotonic() - began < 2.5
+    assert 1.4 < time.monotonic() - began < 4
     assert Dataset("small").info["tags"] == {"x": 1}
 
 
 def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
     dataset = make()
-    monkeypatch.setattr(lease, "EXPIRY", 0.5)
+    monkeypatch.setattr(lease, "EXPIRY", 1.0)
     monkeypatch.setattr(lease.Lease, "_renew", lambda self, over: None)  # cut off
     uri = f"{s3}/home/locks/small.json"
     with dataset._store.writing():
         other = lease.Lease(uri)
         other.acquire(5)
+        assert other.is_sure
         with pytest.raises(LabelAuditError, match="others may write to it by now"):
             dataset.tag([1], "x")
     assert lease.is_held(uri)  # the other's: it was not given back for it
-    assert other.is_sure
     other.release()
+    monkeypatch.setattr(lease, "EXPIRY", 60.0)
     assert dataset.tag([1], "x") == 1
     assert Dataset("small").info["tags"] == {"x": 1}
 
@@ -332,7 +333,6 @@ def kill_at(monkeypatch, step: int) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("copied", [False, True], ids=["", "copied here from a disk"])
 def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatch, copied):
-    monkeypatch.setattr(lease, "EXPIRY", 0.2)
     folder, sizes = f"{s3}/home/datasets/small", [0]
     for step in range(20):
         if sizes[-1] != 20:
@@ -346,6 +346,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
                 over = True
             except Killed:
                 over = False
+        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
         found = Dataset("small")
         sizes.append(len(found))
         assert found.view().head(1)[0].image.size == (8, 8)
@@ -371,7 +372,6 @@ def copy_out(folder: str, tables: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_killed_anywhere_in_a_deletion_it_is_there_or_gone(s3, monkeypatch):
-    monkeypatch.setattr(lease, "EXPIRY", 0.2)
     for step in range(20):
         make(n=20, overwrite=True)
         with monkeypatch.context() as patch:
@@ -381,6 +381,7 @@ def test_killed_anywhere_in_a_deletion_it_is_there_or_gone(s3, monkeypatch):
                 over = True
             except Killed:
                 over = False
+        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
         if labelaudit.list_datasets():
             assert len(Dataset("small").view().head(20)) == 20
         else:
@@ -672,12 +673,22 @@ def test_file_uris_are_folders(home, monkeypatch):
 
 def test_what_another_process_writes_is_seen_within_seconds(small):
     assert small.info["tags"] == {"processed": 200}
-    program = "import labelaudit; labelaudit.Dataset('small').tag([1], 'x')"
-    assert process(program).wait() == 0
+    other = process(
+        "import labelaudit; d = labelaudit.Dataset('small')\n"
+        "for tag in 'xy': input(); print(d.tag([1], tag), flush=True)"
+    )
+
+    def let_it_tag() -> None:
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "1\n"
+
+    let_it_tag()
     small.view().store.look_again()  # as a page of the app begins
     assert small.info["tags"] == {"processed": 200, "x": 1}
-    assert process(program.replace("'x'", "'y'")).wait() == 0
-    time.sleep(max(store.FRESH_SECONDS - 1, 0))  # the process took longer than the rest
+    let_it_tag()
+    assert other.wait() == 0
+    time.sleep(store.FRESH_SECONDS)
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1}
     Dataset("small").tag([1], "z")  # of this process at once
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1, "z": 1}

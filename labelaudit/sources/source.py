@@ -78,9 +78,9 @@ class Source:
                     break
                 if stop():
                     seen.write()
+                    kept = "" if self.load else ", but what was checked need not be checked again"
                     raise StoppedError(
-                        f"reading {self.description} was stopped: there is no new dataset, but "
-                        "what was checked need not be checked again."
+                        f"reading {self.description} was stopped: there is no new dataset{kept}."
                     )
                 if self.check:
                     group = self._whole(group, seen, pool)
