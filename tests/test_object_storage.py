@@ -91,8 +91,9 @@ def cli(*arguments, code: int = 0):
 def process(program: str, *arguments, **environment) -> subprocess.Popen:
     """A Python process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], text=True,
-                            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, env=environment, **pipes)
 
 
 # --- the whole walk ---
