@@ -29,7 +29,7 @@ from common import save
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 PAGE, CARDS = 48, 3
-SIDE = 16  # pixels of an image, which is noise: 0.9 kB
+SHAPE = (16, 16, 3)  # of an image, which is noise: 0.9 kB
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def asked(latency: float | None = None) -> list[dict]:
 def measure(samples: int, latency: float) -> list[dict]:
     from review import synthetic
 
-    synthetic(samples, SIDE)
+    synthetic(samples, SHAPE)
     asked(latency)
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     command = [sys.executable, __file__, "--walk", "synthetic"]
