@@ -224,7 +224,7 @@ def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
 HOLDER = """
 import labelaudit, time
 from labelaudit import lease
-lease.EXPIRY = 2.0
+lease.EXPIRY = 3.0
 with labelaudit.Dataset("small")._store.writing():
     print("held", flush=True)
     time.sleep(100)
@@ -235,17 +235,18 @@ def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path
     dataset = make()
     holder = process(HOLDER, HOME=str(tmp_path / "other"))
     assert holder.stdout.readline() == "held\n"
-    monkeypatch.setattr(store, "LOCK_SECONDS", 4.0)  # longer than it takes to expire
+    monkeypatch.setattr(store, "LOCK_SECONDS", 5.0)  # longer than it takes to expire
     with pytest.raises(LabelAuditError) as caught:
         dataset.tag([1], "x")
     words = str(caught.value)
     assert f"'small' has been written to by process {holder.pid} on " in words
-    assert "for over 4.0 s: wait for it to finish" in words
+    assert "for over 5.0 s: wait for it to finish" in words
     holder.send_signal(signal.SIGKILL)
     holder.wait()
+    monkeypatch.setattr(store, "LOCK_SECONDS", 60.0)
     began = time.monotonic()
     assert dataset.tag([1], "x") == 1
-    assert 1.4 < time.monotonic() - began < 4
+    assert 2.5 < time.monotonic() - began < 30
     assert Dataset("small").info["tags"] == {"x": 1}
 
 
