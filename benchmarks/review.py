@@ -42,7 +42,7 @@ CLOCK = """(area) => {
 }"""
 
 
-def synthetic(samples: int) -> None:
+def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> None:
     """A dataset of so many small images, with noise, predictions, dynamics and scores."""
     import labelaudit
     from labelaudit.dataset import create_dataset
@@ -50,7 +50,7 @@ def synthetic(samples: int) -> None:
 
     rng = np.random.default_rng(0)
     names = [f"class {i}" for i in range(CLASSES)]
-    pngs = [encode(rng.integers(0, 255, (8, 8), np.uint8)) for _ in range(IMAGES)]
+    pngs = [encode(rng.integers(0, 255, shape, np.uint8)) for _ in range(IMAGES)]
     labels = rng.integers(0, CLASSES, samples)
 
     def rows():

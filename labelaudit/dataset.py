@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -40,7 +41,7 @@ class Dataset:
             )
         meta = self._frame.meta  # one of a newer version says so
         # who writes now will do it, and may take long
-        if PREDICTING in meta and not home.is_held(home.lock_path(name)):
+        if PREDICTING in meta and not home.is_locked(name):
             try:
                 edits.settle_predictions(self._frame)
             except LabelAuditError as error:  # nothing may be written here, but all can be read
@@ -213,13 +214,17 @@ def create_dataset(
                 f"there is a dataset {name!r} already: pick another name, or delete it first "
                 f"(labelaudit delete {name})."
             )
-        home.remove(home.unfinished_uri(name))  # of a load that was killed
+        home.clear_away(name)  # of a load that was killed
+        place = home.unfinished_uri(name)
         try:
-            _build(Store(name, home.unfinished_uri(name)), samples, classes, source, skipped)
-            home.put_in_place(name)
-            home.remove_checkpoints(name)  # of the dataset that was there before
-        finally:
-            home.remove(home.unfinished_uri(name))
+            _build(Store(name, place), samples, classes, source, skipped)
+            old.check_lease()
+        except BaseException:
+            with suppress(LabelAuditError):  # where the storage fails, the next load clears it
+                home.remove(place)
+            raise
+        home.put_in_place(name, place)
+        home.remove_checkpoints(name)  # of the dataset that was there before
     return Dataset(name)
 
 
@@ -264,13 +269,18 @@ def _is_whole(name: str) -> bool:
 
 
 def delete_dataset(name: str) -> None:
-    """Delete a dataset with its runs. Source images are not touched.
+    """Delete a dataset with its runs, or what a load or a deletion that was killed left of it.
+    Source images are not touched.
 
     Raises LabelAuditError for a name that no dataset has.
     """
+    _mend(name)
+    store = Store(name)
+    if not store.exists("meta") and home.has_leftovers(name):
+        with store.writing():
+            home.clear_away(name)
+        return
     dataset = Dataset(name)
     with dataset._store.writing():
-        if "://" in home.home():
-            dataset._store.drop("meta")  # from here on it does not exist
         home.take_away(name)
         home.remove_checkpoints(name)

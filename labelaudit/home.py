@@ -6,33 +6,53 @@ import hashlib
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
-from pyarrow import fs
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
+from . import placing, storage
 from .errors import LabelAuditError
+from .lease import HeldError, Lease
+from .lease import is_held as is_leased
 
 DEFAULT_HOME = "~/.labelaudit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def home() -> str:
-    """The root under which datasets are kept: a folder, or any URI that LanceDB takes."""
+    """The root under which datasets are kept: a folder, or a URI of object storage.
+
+    Raises LabelAuditError for any other URI.
+    """
     value = os.environ.get("LABELAUDIT_HOME") or DEFAULT_HOME
-    return value.rstrip("/") if "://" in value else str(Path(value).expanduser().absolute())
+    if storage.is_remote(value):
+        return storage.clean(value)
+    if value.startswith("file://"):
+        value = unquote(urlsplit(value).path)
+    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", value):
+        raise LabelAuditError(
+            f"LABELAUDIT_HOME={value!r} cannot be used: give a folder, or "
+            f"{', '.join(f'{scheme}://bucket/prefix' for scheme in storage.SCHEMES)}."
+        )
+    return str(Path(value).expanduser().absolute())
+
+
+def is_remote() -> bool:
+    """Whether datasets are kept in object storage."""
+    return storage.is_remote(home())
 
 
 def local_home() -> Path:
     """A folder on this machine for locks, downloads and jobs, also when `home` is a remote URI."""
-    root = home()
-    folder = Path(DEFAULT_HOME).expanduser() if "://" in root else Path(root)
+    folder = Path(DEFAULT_HOME).expanduser() if is_remote() else Path(home())
     try:
         # a home that it makes is its user's alone; one that others share is made by them
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,6 +62,13 @@ def local_home() -> Path:
             "set LABELAUDIT_HOME to a folder that you may write to."
         ) from error
     return folder
+
+
+def jobs_folder() -> Path:
+    """Where this machine's jobs on the datasets of this home are."""
+    if not is_remote():
+        return local_home() / "jobs"
+    return local_home() / "remote" / hashlib.sha256(home().encode()).hexdigest()[:12] / "jobs"
 
 
 def check_name(name: str, what: str = "dataset") -> str:
@@ -55,41 +82,52 @@ def check_name(name: str, what: str = "dataset") -> str:
 
 
 def dataset_uri(name: str) -> str:
+    """Its folder. In object storage the tables lie in it, or in a folder of it: `tables_uri`."""
     return f"{home()}/datasets/{check_name(name)}"
+
+
+def tables_uri(name: str) -> str:
+    """Where a dataset's tables lie now."""
+    uri = dataset_uri(name)
+    return placing.tables_uri(uri) if storage.is_remote(uri) else uri
 
 
 def dataset_names() -> list[str]:
     """Names of the folders under `home`, finished or not, sorted."""
-    filesystem, root = _filesystem(f"{home()}/datasets")
-    entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    names = {entry.base_name for entry in entries if entry.type == fs.FileType.Directory}
-    aside = {name.removeprefix(".old-") for name in names if name.startswith(".old-")}
-    return sorted(name for name in names | aside if _NAME.fullmatch(name))
+    root = f"{home()}/datasets"
+    if storage.is_remote(root):
+        names = set(storage.level_below(root)[0])
+    else:
+        names = set(_folders(root))
+        names |= {name.removeprefix(".old-") for name in names if name.startswith(".old-")}
+    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def unfinished_uri(name: str) -> str:
-    """Where a dataset is built before it takes its place; its name is no dataset's."""
+    """Where a dataset is built before it takes its place. In object storage another each time."""
+    if is_remote():
+        return placing.new_uri(dataset_uri(name))
     return f"{home()}/datasets/.new-{check_name(name)}"
 
 
 def is_missing(uri: str) -> bool:
     """Whether a local folder is not there. Object storage is not asked: it has no folders."""
-    filesystem, path = _filesystem(uri)
-    local = isinstance(filesystem, fs.LocalFileSystem)
-    return local and not os.path.isdir(path)
+    return not storage.is_remote(uri) and not os.path.isdir(uri)
 
 
 def has_files(uri: str) -> bool:
     """Whether there is anything in this folder; False where it is not there."""
-    filesystem, path = _filesystem(uri)
-    return bool(filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)))
+    if storage.is_remote(uri):
+        return storage.has_below(uri)
+    return os.path.isdir(uri) and any(os.scandir(uri))
 
 
 def remove(uri: str) -> None:
     """Delete a folder with all that is in it, if it is there."""
-    filesystem, path = _filesystem(uri)
-    if filesystem.get_file_info(path).type != fs.FileType.NotFound:
-        filesystem.delete_dir(path)
+    if storage.is_remote(uri):
+        storage.delete_below(uri)
+    elif os.path.isdir(uri):
+        shutil.rmtree(uri)
 
 
 def take_away(name: str) -> None:
@@ -97,19 +135,18 @@ def take_away(name: str) -> None:
 
     On a local disk by renaming it first: a kill leaves what `leftover_names` tells.
     """
-    filesystem, path = _filesystem(dataset_uri(name))
-    if isinstance(filesystem, fs.LocalFileSystem):
-        remove(unfinished_uri(name))
-        os.rename(path, _filesystem(unfinished_uri(name))[1])
-        remove(unfinished_uri(name))
-    remove(dataset_uri(name))
+    if is_remote():
+        placing.take_away(dataset_uri(name))
+        return
+    remove(unfinished_uri(name))
+    os.rename(dataset_uri(name), unfinished_uri(name))
+    remove(unfinished_uri(name))
 
 
 def leftover_names() -> list[str]:
-    """Datasets that were being built, replaced or deleted when that was killed, or are now. None in
-    object storage: there is no telling which of the two, nor on which machine."""
-    if "://" in home():
-        return []
+    """Datasets that were being built, replaced or deleted when that was killed, or are now."""
+    if is_remote():
+        return [name for name in dataset_names() if has_leftovers(name)]
     names = {path.name[len(".new-") :] for path in Path(home(), "datasets").glob(".[no][el][wd]-*")}
     for folder in (local_home() / "checkpoints").glob("*-*"):
         name = folder.name.rpartition("-")[0]
@@ -118,8 +155,18 @@ def leftover_names() -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
+def has_leftovers(name: str) -> bool:
+    """Whether `leftover_names` has this one."""
+    if is_remote():
+        return placing.has_leftovers(dataset_uri(name))
+    return name in leftover_names()
+
+
 def clear_away(name: str) -> None:
     """Under the dataset's lock: remove what is left of a load, a replacement or a deletion."""
+    if is_remote():
+        placing.clear(dataset_uri(name))
+        return
     put_back(name)
     remove(unfinished_uri(name))
     remove(_aside_uri(name))
@@ -130,33 +177,29 @@ def clear_away(name: str) -> None:
 def remove_temporary(uri: str) -> None:
     """Delete the files below a local folder that LanceDB was writing to when it was killed: until
     they are whole they are called `.tmp…`, and it never looks at them again."""
-    filesystem, path = _filesystem(uri)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        for file in Path(path).rglob(".tmp*"):
+    if not storage.is_remote(uri):
+        for file in Path(uri).rglob(".tmp*"):
             file.unlink(missing_ok=True)
 
 
-def put_in_place(name: str) -> None:
-    """Let the dataset that was built at `unfinished_uri` take the place of the one there is.
+def put_in_place(name: str, source: str) -> None:
+    """Let the dataset that was built at this `unfinished_uri` take the place of the one there is.
 
     On a local disk by renaming, and a kill between the two leaves what `put_back` mends; in object
-    storage, which cannot rename, by copying.
+    storage by one write.
     """
-    source, target, aside = unfinished_uri(name), dataset_uri(name), _aside_uri(name)
-    filesystem, source_path = _filesystem(source)
-    target_path = _filesystem(target)[1]
-    if not isinstance(filesystem, fs.LocalFileSystem):
-        remove(target)
-        fs.copy_files(source, target)
-        remove(source)
+    if is_remote():
+        placing.put_in_place(dataset_uri(name), source)
         return
+    target, aside = dataset_uri(name), _aside_uri(name)
     remove(aside)
-    if os.path.isdir(target_path):
-        os.rename(target_path, _filesystem(aside)[1])
+    if os.path.isdir(target):
+        os.rename(target, aside)
     try:
-        os.rename(source_path, target_path)
+        os.rename(source, target)
     except OSError:
         put_back(name)
+        remove(source)
         raise
     remove(aside)
 
@@ -169,7 +212,7 @@ def put_back(name: str) -> None:
 
 def is_set_aside(name: str) -> bool:
     """Whether a replacement is under way, or was killed, between its two renames."""
-    if "://" in home():
+    if is_remote():
         return False
     return os.path.isdir(_aside_uri(name)) and not os.path.isdir(dataset_uri(name))
 
@@ -184,6 +227,37 @@ def lock_path(name: str) -> Path:
     with suppress(OSError):  # where nothing may be written one may still read
         folder.mkdir(exist_ok=True)
     return folder / f"{_unmistakable(name)}.lock"
+
+
+def lease(name: str) -> Lease | None:
+    """What keeps other machines' writers away from a dataset in object storage; None elsewhere."""
+    return Lease(_lease_uri(name)) if is_remote() else None
+
+
+@contextmanager
+def locked(name: str, seconds: float) -> Iterator[None]:
+    """Hold the lock of a dataset's writers. Raises TimeoutError where others hold it for longer."""
+    beyond = lease(name)
+    with FileLock(lock_path(name), timeout=seconds):  # its Timeout is a TimeoutError
+        try:
+            if beyond:
+                beyond.acquire(seconds)
+        except HeldError as error:
+            raise TimeoutError(str(error)) from error
+        try:
+            yield
+        finally:
+            if beyond:
+                beyond.release()
+
+
+def is_locked(name: str) -> bool:
+    """Whether somebody writes to this dataset now, or died doing so in object storage."""
+    return is_held(lock_path(name)) or (is_remote() and is_leased(_lease_uri(name)))
+
+
+def _lease_uri(name: str) -> str:
+    return f"{home()}/locks/{check_name(name)}.json"
 
 
 def marks(name: str) -> Path:
@@ -228,7 +302,8 @@ def is_held(lock: Path, shared: bool = False) -> bool:
     return False
 
 
-def _filesystem(uri: str) -> tuple[fs.FileSystem, str]:
-    if "://" in uri:
-        return fs.FileSystem.from_uri(uri)
-    return fs.LocalFileSystem(), uri
+def _folders(path: str) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(path) if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -396,4 +396,4 @@ def _folders() -> list[Path]:
 
 
 def _root() -> Path:
-    return home.local_home() / "jobs"
+    return home.jobs_folder()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from . import home, schema
 from .frame import BEGUN, GONE, Frame
@@ -25,9 +24,9 @@ def clear_folders() -> None:
     """Remove what is left of loads, replacements and deletions that were killed, of any dataset."""
     for name in home.leftover_names():
         try:
-            with FileLock(home.lock_path(name), timeout=0):
+            with home.locked(name, seconds=0):
                 home.clear_away(name)
-        except (Timeout, OSError):  # a process is at it, or nothing may be changed here
+        except OSError:  # a process is at it, or nothing may be changed here
             continue
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 from lancedb.index import IvfFlat
 
-from . import home
+from . import home, storage
 from .errors import LabelAuditError
+from .feed import Feed
 from .holding import holding, left_behind
+from .lease import HeldError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,11 @@ COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
 # grows by a row a second would else leave a file for each in a folder that is listed at each read.
 KEPT_VERSIONS = timedelta(hours=1)
 LOCK_SECONDS = 120
+# In object storage to see whether a table has changed is a request, and a page of the app asks two
+# hundred times. So what another process wrote may be seen so many seconds later there, but for who
+# holds the lock; what this process wrote is seen at once.
+FRESH_SECONDS = 2.0
+_writes: dict[str, object] = {}  # by dataset: another object after each write of this process
 WRITING = ".writing"  # suffix of the file that is held while a table is written
 # The one table whose version says whether a change happened (`changelog`): to clear it up makes
 # another version, so that waits until that was read.
@@ -48,23 +56,49 @@ ROWS_A_PARTITION = 8_000
 PROBES = 20  # partitions looked at in a search; with 10 the recall was 0.98
 
 Stamp = tuple[int, str]
+_PLACE = "/"  # no table's name: that it was asked where the tables lie
+_NOTHING = (float("-inf"), None, (None, None))  # what was seen of a table that was not looked at
 _MADE = b"labelaudit:made"  # metadata of a table: a mark of its own, new at each overwrite
 
 
 class Store:
-    """The tables of one dataset. Reads always see the latest commit, also another process's."""
+    """The tables of one dataset. Reads always see the latest commit, also another process's (in
+    object storage within FRESH_SECONDS)."""
 
     def __init__(self, name: str, uri: str | None = None) -> None:
         """uri: where the tables lie, if not where a dataset of this name does."""
         self.name = name
-        self.uri = uri or home.dataset_uri(name)
+        self._built_at = uri
+        self._lease = None if uri else home.lease(name)
         self._marks = None if uri else home.marks(name)  # what is built elsewhere is removed whole
         self._lock = FileLock(home.lock_path(name), timeout=LOCK_SECONDS)
+        # Tables of object storage: when they were looked at, `_writes` then, what was seen.
+        self._recent: dict[str, tuple] = {}
         self._seen = threading.local()  # `tables`: what a steady reading has opened so far
 
     @cached_property
+    def uri(self) -> str:
+        """Where the tables lie."""
+        return self._built_at or home.tables_uri(self.name)
+
+    @cached_property
     def _db(self) -> lancedb.DBConnection:
-        return lancedb.connect(self.uri, read_consistency_interval=timedelta(0))
+        # A table is opened afresh for each reading, and then stays at the version it had. (To have
+        # it look for a later one at each step takes 10 requests instead of 4 to append a row.)
+        return lancedb.connect(self.uri)
+
+    def _has_moved(self, for_sure: bool) -> bool:
+        """Whether the tables lie elsewhere by now: in object storage a dataset that takes another's
+        place does. Not asked again within FRESH_SECONDS, unless for_sure."""
+        if self._lease is None or (not for_sure and self._recently(_PLACE)):
+            return False
+        before = self.__dict__.get("uri")
+        self._recent[_PLACE] = time.monotonic(), _writes.get(self.name), (None, None)
+        self.uri = home.tables_uri(self.name)
+        if before == self.uri:
+            return False
+        self.__dict__.pop("_db", None)
+        return True
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -75,10 +109,7 @@ class Store:
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise LabelAuditError(
-                f"dataset {self.name!r} has been written to by another process for over "
-                f"{LOCK_SECONDS} s: wait for it to finish, or end it, and try again."
-            ) from error
+            raise LabelAuditError(_busy(self.name, "another process")) from error
         except OSError as error:
             raise LabelAuditError(
                 f"dataset {self.name!r} cannot be changed, as {self._lock.lock_file} cannot be "
@@ -86,12 +117,35 @@ class Store:
             ) from error
         try:
             if self._lock.lock_counter == 1:
+                self._take_lease()
                 for table in self._marked_tables():
                     if table != VERSIONED:
                         self.clear(table)
             yield
         finally:
+            if self._lease and self._lock.lock_counter == 1:
+                _writes[self.name] = object()
+                self._lease.release()
             self._lock.release()
+
+    def _take_lease(self) -> None:
+        if self._lease is None:
+            return
+        try:
+            self._lease.acquire(LOCK_SECONDS)
+        except HeldError as error:
+            raise LabelAuditError(_busy(self.name, str(error))) from error
+        self._has_moved(for_sure=True)
+
+    def check_lease(self) -> None:
+        """Raises LabelAuditError where this process was cut off for so long that another one may
+        have begun to write."""
+        if self._lease and self._lock.is_locked and not self._lease.is_sure:
+            raise LabelAuditError(
+                f"the storage of dataset {self.name!r} could not be reached for too long, and "
+                "others may write to it by now: see whether the change is there, else make it "
+                "again."
+            )
 
     def clear(self, table: str) -> None:
         """Under the dataset's lock: remove what a write of this table that was killed, or failed,
@@ -169,7 +223,8 @@ class Store:
 
     def count(self, table: str) -> int:
         handle = self._look(table)[0]
-        return 0 if handle is None else handle.count_rows()
+        with self._reading():
+            return 0 if handle is None else handle.count_rows()
 
     def vector_width(self, table: str, column: str) -> int | None:
         """How many numbers each vector of this column has; None where there is no such column."""
@@ -188,18 +243,21 @@ class Store:
             return None
         query = handle.search().select(list(columns))
         query = query.where(where) if where else query
-        return query.to_batches(BATCH_ROWS).read_all()
+        with self._reading():
+            return query.to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """These columns, streamed some `rows` at a time, in stored order."""
         handle = self._look(table)[0]
         if handle is not None:
-            yield from handle.search().select(list(columns)).to_batches(rows)
+            with self._reading():
+                yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their place in stored order. The order of the answer is not promised."""
         handle = self._look(table)[0]
-        return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
+        with self._reading():
+            return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
     def nearest(
         self, table: str, column: str, vectors: np.ndarray, k: int
@@ -213,11 +271,23 @@ class Store:
         answers = []
         for vector in np.asarray(vectors, np.float32):  # a few; all at once would take as long
             query = handle.search(vector, vector_column_name=column).distance_type("cosine")
-            answers.append(query.nprobes(PROBES).select(["id", "_distance"]).limit(k).to_arrow())
+            query = query.nprobes(PROBES).select(["id", "_distance"]).limit(k)
+            with self._reading():
+                answers.append(query.to_arrow())
         of = np.repeat(np.arange(len(answers)), [len(answer) for answer in answers])
         found = pa.concat_tables(answers)
         distance = found["_distance"].to_numpy()
         return of, found["id"].to_numpy(), np.clip(1 - distance, -1, 1).astype(np.float32)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Where object storage fails meanwhile, it is said in a sentence."""
+        try:
+            yield
+        except (RuntimeError, ValueError, OSError) as error:
+            if self._lease is None:
+                raise
+            raise LabelAuditError(storage.explain(error, self.uri)) from error
 
     # --- writing: every call is one commit; a kill leaves the one before ---
 
@@ -299,19 +369,34 @@ class Store:
     def _folder(self, table: str) -> str:
         return f"{self.uri}/{table}.lance"
 
+    def look_again(self) -> None:
+        """See what other processes wrote from now on, however recently it was looked at."""
+        self._recent.clear()
+
     def _look(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
         """A table and its stamp, for reading; within a steady reading held at that version."""
         seen = self._steady_tables
         if seen is not None and table in seen:
             return seen[table]
+        handle, stamp = self._recently(table) or self._look_now(table)
+        if seen is not None:
+            seen[table] = handle, stamp
+        return handle, stamp
+
+    def _look_now(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None]:
+        began, writes = time.monotonic(), _writes.get(self.name)
         handle, stamp = self._open(table), None
         if handle is not None:
             stamp = (handle.version, handle.schema.metadata[_MADE].decode())
-        if seen is not None:
-            if stamp is not None:
-                handle.checkout(stamp[0])
-            seen[table] = handle, stamp
+        if self._lease:
+            self._recent[table] = began, writes, (handle, stamp)
         return handle, stamp
+
+    def _recently(self, table: str) -> tuple[lancedb.table.Table | None, Stamp | None] | None:
+        """What was seen of a table in object storage, if that was a moment ago."""
+        began, writes, found = self._recent.get(table, _NOTHING)
+        fresh = time.monotonic() - began < FRESH_SECONDS and writes is _writes.get(self.name)
+        return found if fresh and self._lease and not self._lock.is_locked else None
 
     def _open(self, table: str) -> lancedb.table.Table | None:
         if home.is_missing(self.uri):  # connecting would make the folder
@@ -319,6 +404,13 @@ class Store:
         try:
             return self._db.open_table(table)
         except (ValueError, RuntimeError) as error:
+            was_there = table == "meta" or self._recent.get(table, _NOTHING)[2][0] is not None
+            if self._has_moved(for_sure=was_there):
+                return self._open(table)
+            if storage.is_remote(self.uri):
+                if "was not found" in str(error):
+                    return None
+                storage.has_below(self.uri)  # says so where it is the storage that fails
             if table not in self.tables() or not self._was_committed(table):
                 return None
             raise LabelAuditError(
@@ -345,13 +437,14 @@ class Store:
         """`data` as LanceDB takes it; what goes wrong in making or writing it, in clear words."""
         if self._steady_tables is not None:
             raise RuntimeError("a steady reading would not see what is written within it")
-        feed = _Feed(data, schema)
+        feed = Feed(data, schema)
         with self._clearly(table, feed):
             yield feed.source
 
     @contextmanager
-    def _clearly(self, table: str, feed: _Feed | None = None) -> Iterator[None]:
+    def _clearly(self, table: str, feed: Feed | None = None) -> Iterator[None]:
         """Mark a table as being written meanwhile; what goes wrong then, in clear words."""
+        self.check_lease()
         try:
             with self._marking(table):
                 yield
@@ -363,10 +456,15 @@ class Store:
                 reason = "no space left on the disk; free some and try again"
             elif any(words in reason for words in _NOT_OURS):
                 reason = "the folder may not be written to; get the right to, or copy it elsewhere"
+            elif storage.is_remote(self.uri):
+                reason = storage.explain(error, self.uri).rstrip(".")
             raise LabelAuditError(
                 f"could not write table {table!r} of dataset {self.name!r} under {self.uri}: "
                 f"{reason}. What was there before is unchanged."
             ) from error
+        finally:
+            _writes[self.name] = object()
+        self.check_lease()
 
     @contextmanager
     def _marking(self, table: str) -> Iterator[None]:
@@ -384,26 +482,12 @@ _FULL = ("No space left", "os error 28", "Disk quota exceeded", "os error 122", 
 _NOT_OURS = ("Read-only file system", "os error 30", "Permission denied", "os error 13")
 
 
+def _busy(name: str, who: str) -> str:
+    return (
+        f"dataset {name!r} has been written to by {who} for over {LOCK_SECONDS} s: wait for it to "
+        "finish, or end it, and try again."
+    )
+
+
 def _marked(schema: pa.Schema) -> pa.Schema:
     return schema.with_metadata({_MADE: uuid.uuid4().hex})
-
-
-class _Feed:
-    """Rows on their way into LanceDB, keeping the error of the one who makes them."""
-
-    def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-        self.error: BaseException | None = None
-        if isinstance(data, pa.Table):
-            self.source = data.cast(schema)
-        else:
-            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data, schema))
-
-    def _watched(
-        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in batches:
-                yield batch.replace_schema_metadata(schema.metadata)
-        except BaseException as error:
-            self.error = error
-            raise

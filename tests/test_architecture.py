@@ -13,6 +13,8 @@ LIBRARY = REPO / "labelaudit"
 # From the ground up. A room imports only rooms below it (or of its own folder).
 FLOORS = [
     ["errors", "progress", "schema", "cells", "scores", "ahead", "holding", "processes"],
+    ["storage", "feed"],
+    ["lease", "placing"],
     ["home", "pictures", "likeness", "roots"],
     ["store"],
     ["frame"],

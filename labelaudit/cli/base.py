@@ -120,7 +120,7 @@ def _plain(value):
         "max_content_width": 100,
     },
     epilog="DATASET is a name that `labelaudit datasets` lists; one of the zoo is loaded when it "
-    "is first used. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit).\n\n"
+    "is first used. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit, or s3://bucket/prefix).\n\n"
     "Exit codes: 0 done, 1 it could not be done (stderr says why and how to mend it), "
     "2 the command was not understood.",
 )

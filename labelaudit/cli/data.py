@@ -91,7 +91,11 @@ load.help = (
         for line in wrap(f"{title}: {looks.replace('`', '')}", 92, subsequent_indent="  ")
     )
 )
-load.help += "\n\nFolders may be zipped."
+load.help += (
+    "\n\nFolders may be zipped. s3://bucket/pets is such a folder, list or zip in object storage "
+    "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT say how it is reached): "
+    "its images are copied into the dataset. Of other folders they are read where they lie."
+)
 
 
 def _unlabelled(info: dict) -> list[str]:
@@ -180,8 +184,7 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, take_back, as_json)
 @json_option
 def delete(dataset, yes, as_json) -> None:
     """Delete DATASET with its runs. The images that it was made of are not touched."""
-    opened = Dataset(dataset)
     if not yes:
-        click.confirm(f"delete {opened!r}?", abort=True, err=True)
+        click.confirm(f"delete {Dataset(dataset)!r}?", abort=True, err=True)
     delete_dataset(dataset)
     emit(as_json, {"deleted": dataset}, f"{dataset} is deleted")

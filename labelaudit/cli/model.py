@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..dataset import Dataset
+from ..dataset import Dataset, list_datasets
 from ..errors import LabelAuditError
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
-from ..sources import load_dataset
+from ..sources import default_name, load_dataset
 from .base import (
     Bar,
     Interrupt,
@@ -224,19 +224,33 @@ def audit(
 ) -> None:
     """The whole walk over DATASET: load it, train, predict, score, and rank the suspects.
 
-    With --noise it is a rehearsal: labels are made wrong first, and it says how many were found.
+    DATASET may be a path with a '/', hf:owner/name or s3://bucket/prefix: then it is loaded first,
+    under the name that `labelaudit load` would give it. With --noise it is a rehearsal: labels are
+    made wrong first, and it says how many were found.
     """
     from ..auditing import audit as run_audit
 
-    bar = Bar()
+    bar, stop = Bar(), Interrupt()
     result = run_audit(
-        dataset, noise=rate, noise_kind=noise_kind, seed=seed, run=run, config=_config(**options),
-        score=by, k=k, first_look=first_look, progress=bar, stop=Interrupt(),
+        _loaded(dataset, bar, stop) if "/" in dataset else dataset, noise=rate,
+        noise_kind=noise_kind, seed=seed, run=run, config=_config(**options), score=by, k=k,
+        first_look=first_look, progress=bar, stop=stop,
     )  # fmt: skip
     bar.close()
     emit(as_json, result.to_dict(), str(result))
     if csv_file:
         click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
+
+
+def _loaded(source: str, bar: Bar, stop: Interrupt) -> Dataset:
+    """A new dataset of a path or URI."""
+    name = default_name(source)
+    if name in list_datasets():
+        raise LabelAuditError(
+            f"there is a dataset {name!r} already: audit that (labelaudit audit {name}), or load "
+            f"{source} under another name (labelaudit load {source} --name …)."
+        )
+    return load_dataset(name, source, progress=bar, stop=stop)
 
 
 @main.command(

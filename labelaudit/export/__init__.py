@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import LabelAuditError
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..storage import is_remote
 from ..view import View
 from . import labels
 from .content import Content
@@ -138,7 +139,15 @@ def check_export(
 
 
 def absolute(target: str | os.PathLike) -> Path:
-    """A target's path as it is meant: `~` is the home, and a link to a file the file."""
+    """A target's path as it is meant: `~` is the home, and a link to a file the file.
+
+    Raises LabelAuditError for a URI of object storage.
+    """
+    if is_remote(target):
+        raise LabelAuditError(
+            f"{str(target)!r} lies in object storage: write to a folder of this machine, and copy "
+            "it there."
+        )
     path = Path(os.path.abspath(Path(target).expanduser()))
     # a link stays, and what it names is replaced
     return Path(os.path.realpath(path)) if path.is_file() else path

@@ -14,8 +14,10 @@ from ..dataset import Dataset, create_dataset, list_datasets
 from ..errors import LabelAuditError
 from ..home import check_name
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..roots import resolved
+from ..storage import clean, is_remote
 from . import arrays, huggingface, manifest, zoo
-from .kinds import KINDS, WELL_KNOWN, help_lines
+from .kinds import KINDS, WELL_KNOWN, help_lines, open_remote
 from .manifest import SUFFIXES
 from .source import Source
 from .zoo import ZOO
@@ -41,7 +43,8 @@ def load_dataset(
     source: a path, of which it is recognised what it is (`labelaudit/sources/kinds.py` lists all):
     class folders, a manifest (CSV, JSON lines, Parquet), a Hugging Face ImageFolder or dataset
     folder, COCO annotations, an export of FiftyOne or Label Studio, or a zip of one of these; or
-    `hf:owner/name` (`hf:owner/name@config`), a dataset of the Hugging Face hub.
+    `hf:owner/name` (`hf:owner/name@config`), a dataset of the Hugging Face hub. `s3://bucket/pets`
+    is a folder, zip or list in object storage, whose images are copied into the dataset.
     root: the folder that the paths of a manifest, or other file that lists images, are relative to,
     by default its own. label: the column, field or control with the labels, where it has another
     name than usual, or there are several. split: of a zoo dataset only this split, kept as
@@ -68,8 +71,9 @@ def load_dataset(
         check_name(name)  # before a long look at the source
         if _is_hub(source):
             Meter(f"fetching {source}, if it is not here yet", None, progress).report()
+        within = within if within is None else tuple(map(resolved, within))
         opened = _open(source, root, label, split, within)
-        opened.within = within if within is None else tuple(map(os.path.realpath, within))
+        opened.within = within
         return _make(name, opened, overwrite, progress, stop)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
@@ -172,6 +176,13 @@ def _open(
         if within is not None and not _is_on_hub(str(source)):  # a folder of this machine would do
             raise LabelAuditError(f"{str(source)!r} is no dataset of the hub: write hf:owner/name.")
         return huggingface.open_hub(str(source), split, label)
+    if is_remote(source):
+        if root is not None and not is_remote(root):
+            raise LabelAuditError(
+                f"root={str(root)!r} must lie in object storage, as {source} does: write "
+                "s3://bucket/prefix."
+            )
+        return open_remote(clean(str(source)), root and str(root), label, within)
     path = Path(source).expanduser()
     if not _exists(path):
         raise LabelAuditError(f"{_shown(path)} does not exist: check the path.")

@@ -57,7 +57,7 @@ def open_exported(files: Files, label: str | None) -> Source:
 
     labels = {class_ for name in names if (class_ := _place(name, told)[0]) is not None}
     classes = list(dict.fromkeys([*told["classes"], *sorted(labels)]))
-    source = Source(describe(files), classes, len(names), rows, load=files.load)
+    source = Source(describe(files), classes, len(names), rows, load=files.load, fetch=files.fetch)
     return source
 
 

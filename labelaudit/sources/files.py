@@ -1,4 +1,5 @@
 """Where the files of a source lie: a folder on this machine, or a zip, which is never extracted.
+(In object storage: `bucket.py`.)
 
 Names are relative, with '/' between their parts. In a folder a listing may name any file of the
 machine (`/far/1.png`, `../1.png`): it is the user's own disk. In a zip nothing outside it is read.
@@ -12,9 +13,10 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
 from ..errors import LabelAuditError
 from ..roots import check_inside
@@ -36,6 +38,7 @@ class Folder:
 
     what = "folder"
     load: Callable[[Row], bytes] | None = None
+    fetch: Callable[[Row], bytes | None] | None = None
 
     def __init__(self, path: Path, within: Sequence[str] | None = None) -> None:
         """within: folders that a list of images must lie in, links followed; by default any."""
@@ -85,14 +88,17 @@ class Archive:
 
     what = "archive"
     nameless: tuple[str, ...] = ()
+    fetch: Callable[[Row], bytes | None] | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str, file: IO[bytes] | None = None) -> None:
+        """file: what was fetched of a path that is a URI."""
         try:
-            _check_directory(path)
-            self._zip = zipfile.ZipFile(path)
+            with nullcontext(file) if file else open(path, "rb") as opened:
+                self._size = _check_directory(opened, path)
+            self._zip = zipfile.ZipFile(file or path)
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise LabelAuditError(f"{path} is not a whole zip archive: {error}.") from error
-        self.path = path
+        self.path, self.name = path, PurePosixPath(str(path)).name
         wanted = [info for info in self._zip.infolist() if _wanted(info)]
         self._members = {info.filename: info for info in wanted}
         self._twice = {n for n, k in Counter(i.filename for i in wanted).items() if k > 1}
@@ -100,7 +106,7 @@ class Archive:
 
     def _check_expanded(self, total: int) -> None:
         """By what the archive says of itself; a member that holds more is not read beyond that."""
-        packed = max(self.path.stat().st_size, 1)
+        packed = max(self._size, 1)
         if total > MAX_TOTAL_BYTES:
             raise LabelAuditError(
                 f"{self.path} would expand to {total / 2**30:,.0f} GiB, over the limit of "
@@ -117,7 +123,7 @@ class Archive:
         return sorted(self._members)
 
     def called(self, name: str) -> str:
-        return f"{self.path.name}/{name}"
+        return f"{self.name}/{name}"
 
     def locate(self, name: str) -> str:
         """The member that a name means: `a/../b.jpg` is `b.jpg`."""
@@ -162,7 +168,27 @@ class Archive:
             raise ValueError(_why(error)) from error
 
 
-Files = Folder | Archive
+class Files(Protocol):
+    """What all of them have. `path` is as a person writes it, and `what` says of which kind it is.
+
+    load: gives the bytes of an image that is to be kept inside the dataset; None where images are
+    referenced. fetch: the same by several threads ahead of its turn, None for a large one; None
+    where that is of no use.
+    """
+
+    what: str
+    path: Path | str
+    nameless: Sequence[str]
+    load: Callable[[Row], bytes] | None
+    fetch: Callable[[Row], bytes | None] | None
+
+    @property
+    def names(self) -> list[str]: ...
+    def called(self, name: str) -> str: ...
+    def locate(self, name: str) -> str: ...
+    def holds(self, name: str) -> bool: ...
+    def leads_out(self, name: str) -> bool: ...
+    def open(self, name: str) -> IO[bytes]: ...
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -198,15 +224,15 @@ def _why(error: Exception) -> str:
     return text or f"it is broken ({type(error).__name__})"
 
 
-def _check_directory(path: Path) -> None:
-    """Refuse an archive of more names than fit into memory, before they are read."""
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - _TAIL, 0))
-        tail = file.read()
+def _check_directory(file: IO[bytes], path: Path | str) -> int:
+    """Refuse an archive of more names than fit into memory, before they are read. Returns its size
+    in bytes."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - _TAIL, 0))
+    tail = file.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) < at + 16:
-        return  # no zip: zipfile will say so
+        return end  # no zip: zipfile will say so
     size = int.from_bytes(tail[at + 12 : at + 16], "little")
     large = tail.rfind(b"PK\6\6", 0, at)
     if size == 0xFFFFFFFF and large >= 0:
@@ -216,3 +242,4 @@ def _check_directory(path: Path) -> None:
             f"{path} holds more files than can be listed in memory (their names take "
             f"{size >> 20:,} MiB, over {MAX_DIRECTORY_BYTES >> 20}): unpack it and load the folder."
         )
+    return end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from ..errors import LabelAuditError
 from ..schema import FROM_FOLDER
@@ -41,12 +42,14 @@ def open_folder(files: Files) -> Source:
     inside = zip(images, places, strict=True)
     labels = {label for name, (label, _) in inside if not files.leads_out(name)}
     classes = classes_of(labels - {UNLABELLED})
-    source = Source(describe(files), classes, len(images), rows, load=files.load)
+    source = Source(describe(files), classes, len(images), rows, load=files.load, fetch=files.fetch)
     return source
 
 
 def describe(files: Files) -> str:
-    return f"archive {files.path.name}" if files.load else f"{FROM_FOLDER}{files.path}"
+    if files.what == "archive":
+        return f"archive {PurePosixPath(str(files.path)).name}"
+    return f"{FROM_FOLDER}{files.path}" if files.what == "folder" else str(files.path)
 
 
 def has_class_folders(files: Files) -> bool:

@@ -104,7 +104,8 @@ def open_saved(files: Files, label: str | None = None) -> Source:
 def _refuse_zip(files: Files) -> None:
     if files.load is not None:
         raise LabelAuditError(
-            f"{files.path} holds a Hugging Face dataset: unpack it and load the folder."
+            f"{files.path} holds a Hugging Face dataset: "
+            f"{'unpack' if files.what == 'archive' else 'fetch'} it and load the folder."
         )
 
 

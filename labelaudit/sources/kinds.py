@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from .. import storage
 from ..errors import LabelAuditError
+from ..roots import check_inside
 from ..schema import CLASS_LIST_SUFFIX
 from . import coco, exported, fiftyone, folder, huggingface, label_studio, manifest
+from .bucket import Bucket, fetched
 from .class_list import read_beside
 from .files import Archive, Files, Folder
 from .listing import Listed, Listing, listing_source
@@ -127,11 +130,32 @@ KINDS: list[tuple[Callable[[Path], bool], Callable[..., Source]]] = [
 
 def open_listing(path: Path, root: Path | None, label: str | None) -> Source:
     """A file that lists images. root: what its paths are relative to, by default its folder."""
-    folder = Folder(path.parent)
+    return _open_list(Folder(path.parent), path.name, Folder(root or path.parent), label)
+
+
+def open_remote(
+    uri: str, root: str | None, label: str | None, within: Sequence[str] | None
+) -> Source:
+    """What lies at a URI of object storage: a zip, a list of images, or a prefix as a folder."""
+    if within is not None:
+        check_inside(uri, within)
+    suffix, name = PurePosixPath(uri).suffix.lower(), uri.rpartition("/")[2]
+    is_list = suffix in manifest.SUFFIXES
+    if (is_list or suffix == ".zip") and storage.size(uri) is not None:
+        if not is_list:
+            return open_folder(Archive(uri, fetched(uri)), label)
+        folder = Bucket(uri.rpartition("/")[0], within)
+        return _open_list(folder, name, Bucket(root, within) if root else folder, label)
+    files = Bucket(uri, within)
+    if not files.names:
+        raise LabelAuditError(f"there is nothing at {uri}: check the name.")
+    return open_folder(files, label)
+
+
+def _open_list(folder: Files, name: str, images: Files, label: str | None) -> Source:
     listing = Listing(
-        str(path), lambda: folder.open(path.name), Folder(root or path.parent),
-        beside=_reader(folder, ""),
-    )  # fmt: skip
+        folder.called(name), lambda: folder.open(name), images, beside=_reader(folder, "")
+    )
     kind = _kind(listing)
     if kind is None:
         raise LabelAuditError(_unknown(listing))
@@ -176,7 +200,8 @@ def _choose(files: Files) -> list[Listing]:
             return [listing for listing, _ in chosen]
         if certain or not folder.has_class_folders(files):
             names = ", ".join(sorted(listing.name for listing, _ in chosen))
-            way = "leave one in it" if files.load else "load one of them by its own path"
+            inside = files.what == "archive"
+            way = "leave one in it" if inside else "load one of them by its own path"
             raise LabelAuditError(f"{files.path} has several lists of images ({names}): {way}.")
     if folder.has_class_folders(files):
         return []

@@ -177,7 +177,7 @@ def listing_source(title: str, listings: Sequence[tuple[Listing, Listed]]) -> So
     if not total:
         raise LabelAuditError(f"{named} lists no image that can be used{_why(listings)}.")
     classes = list(dict.fromkeys(name for _, content in listings for name in content.classes))
-    source = Source(f"{title} {named}", classes, total, rows, load=files.load)
+    source = Source(f"{title} {named}", classes, total, rows, load=files.load, fetch=files.fetch)
     return source
 
 

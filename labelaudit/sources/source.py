@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 import pyarrow as pa
 
-from ..errors import StoppedError
+from ..errors import LabelAuditError, StoppedError
 from ..intake import INPUT, natural_order
 from ..pictures import UnreadableImageError, decode
 from ..progress import Meter, StopCheck
@@ -26,6 +28,9 @@ SHOWN = 500  # characters of a file's name, and of what is wrong with it
 CHECK_ROWS = 1000  # images checked, and samples handed on, at once
 CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
 CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
+
+FETCHERS = 16  # requests under way for images of object storage
+FETCHED = "fetched"  # of a row: its image, once it is there
 
 Row = dict  # the fields of intake.INPUT, those that are known
 
@@ -48,7 +53,8 @@ class Source:
     """A dataset that can be read once.
 
     rows() yields samples as mappings; where `check` is set their images are opened, sized, and
-    left out if broken. `load`, where there is one, fetches the bytes of an image by its row.
+    left out if broken. `load`, where there is one, fetches the bytes of an image by its row; where
+    there is `fetch`, too, threads call that ahead of their turn, and None leaves it to `load`.
     `within`: resolved folders that files must lie in, links followed; by default any.
     """
 
@@ -58,22 +64,23 @@ class Source:
     rows: Callable[[], Iterable[Row]]
     check: bool = True
     load: Callable[[Row], bytes] | None = None
+    fetch: Callable[[Row], bytes | None] | None = None
     skipped: Skipped = field(default_factory=Skipped)
     within: Sequence[str] | None = None
 
     def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
         """Batches of intake.INPUT."""
-        rows, seen = iter(self.rows()), Checked(self.description)
-        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+        seen = Checked(self.description)
+        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._ahead() as rows:
             while True:
                 count, group = self._next(rows)
                 if not count:
                     break
                 if stop():
                     seen.write()
+                    kept = "" if self.load else ", but what was checked need not be checked again"
                     raise StoppedError(
-                        f"reading {self.description} was stopped: there is no new dataset, but "
-                        "what was checked need not be checked again."
+                        f"reading {self.description} was stopped: there is no new dataset{kept}."
                     )
                 if self.check:
                     group = self._whole(group, seen, pool)
@@ -81,6 +88,26 @@ class Source:
                 if group:
                     yield pa.RecordBatch.from_pylist(group, schema=INPUT)
         seen.forget()
+
+    @contextmanager
+    def _ahead(self) -> Iterator[Iterator[Row]]:
+        """The rows; with `fetch` their images are on the way, as FETCHED of each."""
+        if self.fetch is None:
+            yield iter(self.rows())
+            return
+        pool = ThreadPoolExecutor(FETCHERS)
+        try:
+            yield self._fetched(pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _fetched(self, pool: ThreadPoolExecutor) -> Iterator[Row]:
+        waiting: deque[Row] = deque()
+        for row in self.rows():
+            waiting.append({**row, FETCHED: pool.submit(self.fetch, row)})
+            if len(waiting) > 2 * FETCHERS:
+                yield waiting.popleft()
+        yield from waiting
 
     def _whole(self, group: list[Row], seen: Checked, pool: ThreadPoolExecutor) -> list[Row]:
         """Those of these rows whose image is whole, with its size."""
@@ -131,7 +158,10 @@ class Source:
 
     def _loaded(self, row: Row) -> bool:
         try:
-            row["image"] = self.load(row)
+            fetched = row.pop(FETCHED, None)
+            row["image"] = (fetched and fetched.result()) or self.load(row)
+        except LabelAuditError:  # the storage cannot be reached: no image of it is to blame
+            raise
         except Exception as error:  # zip readers raise many kinds on broken members
             self.skipped.add(row["filepath"], str(error) or type(error).__name__)
             return False

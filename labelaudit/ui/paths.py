@@ -13,6 +13,7 @@ import streamlit as st
 
 from ..errors import LabelAuditError
 from ..roots import VARIABLE, check_inside, configured_roots
+from ..storage import is_remote
 from . import signin
 
 
@@ -24,11 +25,14 @@ def allowed() -> tuple[str, ...] | None:
     return ()
 
 
-def typed(text: str) -> str:
+def typed(text: str, remote: bool = False) -> str:
     """The path that a text typed in the browser means, links resolved where folders are set.
 
     Every page that takes one asks here. Raises LabelAuditError for one that may not be used.
+    remote: it may be a URI of object storage.
     """
+    if is_remote(text) and not remote:
+        raise LabelAuditError(f"{text!r} lies in object storage: give a path of this machine.")
     roots = allowed()
     if roots is None:
         return text

@@ -51,8 +51,8 @@ def load(name: str, source, label: str | None, root: str | None = None) -> None:
         if not isinstance(source, str):
             source = uploads.keep(source)
         elif not source.startswith("hf:"):
-            source = paths.typed(source)
-        root = root and paths.typed(root)
+            source = paths.typed(source, remote=True)
+        root = root and paths.typed(root, remote=True)
     except LabelAuditError as error:
         fail(error)
         return
@@ -74,7 +74,8 @@ def load_form() -> None:
         st.caption(
             "Class folders, a list of images (CSV, JSON, Parquet), COCO, or what Hugging Face, "
             "FiftyOne or Label Studio wrote; also zipped. Which of them it is, is recognised. "
-            "Files are read where they lie."
+            "Files are read where they lie; of `s3://bucket/pets`, a folder in object storage, "
+            "images are copied into the dataset."
         )
         with st.expander("How each of them looks"):
             st.markdown(KINDS)

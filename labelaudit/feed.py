@@ -1,0 +1,28 @@
+"""Rows on their way into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+
+class Feed:
+    """Rows on their way into LanceDB, keeping the error of the one who makes them."""
+
+    def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        self.error: BaseException | None = None
+        if isinstance(data, pa.Table):
+            self.source = data.cast(schema)
+        else:
+            self.source = pa.RecordBatchReader.from_batches(schema, self._watched(data, schema))
+
+    def _watched(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                yield batch.replace_schema_metadata(schema.metadata)
+        except BaseException as error:
+            self.error = error
+            raise

@@ -1,0 +1,722 @@
+"""Datasets and sources in object storage, on an S3 server of this machine."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from s3_server import BUCKET, S3Server
+
+import labelaudit
+from labelaudit import Dataset, LabelAuditError, jobs, lease, leftovers, placing, storage, store
+from labelaudit import dataset as datasets
+from labelaudit import home as homes
+from labelaudit.cli import main
+from labelaudit.roots import check_inside, configured_roots, is_inside
+from labelaudit.ui import paths
+
+REPO = Path(__file__).resolve().parents[1]
+CONFIG = labelaudit.TrainConfig(epochs=2, threads=1)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = S3Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(server, tmp_path, monkeypatch):
+    """A home in object storage, of this test alone; what stays local is in a folder of its own."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path / "local"))
+    uri = f"s3://{BUCKET}/{tmp_path.name}"
+    monkeypatch.setenv("LABELAUDIT_HOME", f"{uri}/home")
+    server.counts()
+    return uri
+
+
+@pytest.fixture
+def small(s3):
+    """200 digits with one scored run."""
+    dataset = make()
+    labelaudit.first_look(dataset)
+    labelaudit.compute_scores(dataset)
+    return dataset
+
+
+@cache
+def digits():
+    from sklearn.datasets import load_digits
+
+    return load_digits()
+
+
+def make(name: str = "small", n: int = 200, **options) -> Dataset:
+    images = (digits().images[:n] * 15).astype(np.uint8)
+    labels = [str(label) for label in digits().target[:n]]
+    splits = ["train" if i % 5 else "test" for i in range(n)]
+    return labelaudit.load_arrays(name, images, labels, splits=splits, **options)
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (10, 12, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def cli(*arguments, code: int = 0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def process(program: str, *arguments, **environment) -> subprocess.Popen:
+    """A Python process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, env=environment, **pipes)
+
+
+# --- the whole walk ---
+
+
+def test_the_walk_through_the_library(s3, server, tmp_path):
+    dataset = make()
+    assert labelaudit.inject_noise(dataset, rate=0.2, seed=1).changed == 40
+    run = labelaudit.train(dataset, config=CONFIG)
+    assert run.info["epochs"] == 2
+    labelaudit.predict(dataset)
+    labelaudit.compute_scores(dataset)
+    found = dataset.view().sort_by("suspicion", reverse=True).limit(50)
+    first, second = found.head(2)
+    assert first.image.size == (8, 8)
+    review = labelaudit.Review(dataset, "me")
+    review.decide(first.id, "relabel", first.prediction.label)
+    review.decide(second.id, "remove")
+    review.undo()
+    review.decide(second.id, "remove")
+    assert labelaudit.apply_verdicts(dataset).ids.tolist() == sorted([first.id, second.id])
+    again = Dataset("small")
+    assert again[first.id].ground_truth == first.prediction.label
+    assert again.info["tags"]["removed"] == 1
+    assert labelaudit.write_suspects(found, tmp_path / "s.csv") == len(
+        pd.read_csv(tmp_path / "s.csv")
+    )
+    labelaudit.export_dataset(dataset, tmp_path / "labels.csv")
+    assert len(pd.read_csv(tmp_path / "labels.csv")) == 199
+    labelaudit.export_dataset(dataset, tmp_path / "out", format="folders")
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 199
+    assert labelaudit.list_datasets() == ["small"]
+    assert not list((tmp_path / "local").rglob("*.lance"))
+    labelaudit.delete_dataset("small")
+    assert labelaudit.list_datasets() == []
+    left = list(storage.names_below(f"{s3}/home"))
+    assert left == ["locks/small.json"]
+    assert not lease.is_held(f"{s3}/home/locks/small.json")
+
+
+def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
+    for i in range(60):
+        storage.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
+    audited = json.loads(
+        cli("audit", f"{s3}/pets", "--epochs", 1, "--no-first-look", "--json").stdout
+    )
+    assert audited["dataset"] == "pets"
+    assert Dataset("pets").runs[-1] == "run-1"
+    assert "labelaudit audit pets" in cli("audit", f"{s3}/pets", code=1).output
+    loaded = cli("load", f"{s3}/pets", "--overwrite")
+    assert "60 samples, 2 classes" in loaded.stdout
+    assert "12 of 60" in cli("noise", "pets", "--rate", 0.2).stdout
+    cli("train", "pets", "--epochs", 2)
+    cli("predict", "pets")
+    cli("score", "pets")
+    listed = json.loads(cli("suspects", "pets", "--csv", tmp_path / "s.csv", "--json").stdout)
+    assert len(pd.read_csv(tmp_path / "s.csv")) == listed["suspects"]
+    ids = Dataset("pets").view().ids[:3]
+    other = process(
+        "import sys, labelaudit\n"
+        "d = labelaudit.load_dataset('pets')\n"
+        "labelaudit.Review(d, 'other').decide(list(map(int, sys.argv[1:])), 'keep')\n"
+        "print(len(d), d.runs, d.view().head(1)[0].image.size)",
+        *ids,
+    )
+    assert other.communicate()[0] == "60 ['run-1'] (12, 10)\n"
+    assert other.returncode == 0
+    (counted,) = json.loads(cli("verdicts", "pets", "--json").stdout)["reviewers"]
+    assert (counted["reviewer"], counted["keep"]) == ("other", 3)
+    cli("apply", "pets")
+    cli("export", "pets", tmp_path / "labels.csv")
+    assert len(pd.read_csv(tmp_path / "labels.csv")) == 60
+    refused = cli("export", "pets", f"{s3}/labels.csv", code=1).output
+    assert "lies in object storage: write to a folder of this machine" in refused
+    assert "60 samples" in cli("load", f"{s3}/pets", "--overwrite").stdout
+    assert Dataset("pets").runs == []
+    assert "pets" in cli("datasets").stdout
+    cli("delete", "pets", "--yes")
+    assert labelaudit.list_datasets() == []
+
+
+def test_jobs_work_on_it_and_stay_local(s3, tmp_path):
+    for i in range(6):
+        storage.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
+    job = jobs.start("load", "pets", source=f"{s3}/pets", within=[f"{s3}/pets"]).wait(60)
+    assert job.summary == "6 samples"
+    assert job.folder.is_relative_to(tmp_path / "local")
+    assert len(Dataset("pets")) == 6
+
+
+# --- two writers ---
+
+WRITER = """
+import sys, numpy as np, labelaudit
+from labelaudit.lease import Lease
+who, ids = sys.argv[1], [int(i) for i in sys.argv[2:]]
+dataset = labelaudit.Dataset("small")
+run = dataset.run()
+review = labelaudit.Review(dataset, who)
+for i in ids:
+    review.decide(i, "keep")
+    print(i, flush=True)
+    dataset.tag([i], who)
+    if i % 4 == 0:
+        everyone = dataset.view().ids
+        run.write_scores(everyone, dataset._frame.label, {who: np.full(len(everyone), float(i))})
+"""
+
+
+def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
+    ids = {"one": range(1, 7), "two": range(1, 7)}
+    writers = {who: process(WRITER, who, *of, HOME=str(tmp_path / who)) for who, of in ids.items()}
+    told = {who: writer.communicate()[0].split() for who, writer in writers.items()}
+    assert all(writer.returncode == 0 for writer in writers.values())
+    for who, of in ids.items():
+        assert told[who] == [str(i) for i in of]
+        assert sorted(labelaudit.Review(small, who).judged().tolist()) == list(of)
+        assert small.view().match_tag(who).ids.tolist() == list(of)
+        assert set(small.view().values(who)) == {4.0}
+    log = small.view().store.read("verdicts", ["id"])["id"].to_numpy()
+    assert len(log) == 12
+    assert len(np.unique(log)) == 12
+    rows = small.view().store.read("annotations", ["id"])["id"].to_numpy()
+    assert len(np.unique(rows)) == len(rows) == 200
+    assert all((tmp_path / who / ".labelaudit").is_dir() for who in ids)
+
+
+HOLDER = """
+import labelaudit, time
+from labelaudit import lease
+lease.EXPIRY = 3.0
+with labelaudit.Dataset("small")._store.writing():
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path, monkeypatch):
+    dataset = make()
+    holder = process(HOLDER, HOME=str(tmp_path / "other"))
+    assert holder.stdout.readline() == "held\n"
+    monkeypatch.setattr(store, "LOCK_SECONDS", 5.0)  # longer than it takes to expire
+    with pytest.raises(LabelAuditError) as caught:
+        dataset.tag([1], "x")
+    words = str(caught.value)
+    assert f"'small' has been written to by process {holder.pid} on " in words
+    assert "for over 5.0 s: wait for it to finish" in words
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    monkeypatch.setattr(store, "LOCK_SECONDS", 60.0)
+    began = time.monotonic()
+    assert dataset.tag([1], "x") == 1
+    assert 2.5 < time.monotonic() - began < 30
+    assert Dataset("small").info["tags"] == {"x": 1}
+
+
+def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
+    dataset = make()
+    monkeypatch.setattr(lease, "EXPIRY", 1.0)
+    monkeypatch.setattr(lease.Lease, "_renew", lambda self, over: None)  # cut off
+    uri = f"{s3}/home/locks/small.json"
+    with dataset._store.writing():
+        other = lease.Lease(uri)
+        other.acquire(5)
+        assert other.is_sure
+        with pytest.raises(LabelAuditError, match="others may write to it by now"):
+            dataset.tag([1], "x")
+    assert lease.is_held(uri)  # the other's: it was not given back for it
+    other.release()
+    monkeypatch.setattr(lease, "EXPIRY", 60.0)
+    assert dataset.tag([1], "x") == 1
+    assert Dataset("small").info["tags"] == {"x": 1}
+
+
+def test_of_many_who_want_a_lease_one_gets_it(s3):
+    from concurrent.futures import ThreadPoolExecutor
+
+    uri, inside, most = f"{s3}/lease.json", Counter(), []
+
+    def work(i: int) -> None:
+        own = lease.Lease(uri)
+        for _ in range(3):
+            own.acquire(60)
+            inside["n"] += 1
+            most.append(inside["n"])
+            time.sleep(0.002)
+            inside["n"] -= 1
+            own.release()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert most == [1] * 18
+
+
+def test_a_lease_whose_answer_was_lost_is_still_ones_own(s3, monkeypatch):
+    monkeypatch.setattr(lease, "EXPIRY", 60.0)  # it does not just expire
+    own, write_if = lease.Lease(f"{s3}/lease.json"), storage.write_if
+    lost = iter([True])
+
+    def loses(uri, data, etag):
+        found = write_if(uri, data, etag)
+        return None if next(lost, False) else found  # as when a write is tried again
+
+    monkeypatch.setattr(storage, "write_if", loses)
+    own.acquire(1)
+    assert own.is_sure
+    own.release()
+    assert not lease.is_held(own.uri)
+
+
+# --- replaced, deleted, killed ---
+
+
+class Killed(BaseException):
+    """As when the process ends: nothing of it is done any more."""
+
+
+CHANGES = ("write", "write_if", "delete", "delete_below")
+
+
+def kill_at(monkeypatch, step: int) -> None:
+    """The process dies as it is about to make its change number `step` to the storage."""
+    made = 0
+
+    def dying(change):
+        def call(*arguments):
+            nonlocal made
+            made += 1
+            if made > step:
+                raise Killed
+            return change(*arguments)
+
+        return call
+
+    for name in CHANGES:
+        monkeypatch.setattr(storage, name, dying(getattr(storage, name)))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("copied", [False, True], ids=["", "copied here from a disk"])
+def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatch, copied):
+    folder, sizes = f"{s3}/home/datasets/small", [0]
+    for step in range(20):
+        if sizes[-1] != 20:
+            old = make(n=20, overwrite=True)
+            if copied:
+                copy_out(folder, old._store.uri)
+        with monkeypatch.context() as patch:
+            kill_at(patch, step)
+            try:
+                make(n=30, overwrite=True)
+                over = True
+            except Killed:
+                over = False
+        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
+        found = Dataset("small")
+        sizes.append(len(found))
+        assert found.view().head(1)[0].image.size == (8, 8)
+        assert "small" in labelaudit.list_datasets()
+        assert found.tag([1], f"killed at {step}") == 1
+        leftovers.clear_folders()
+        assert not placing.has_leftovers(folder)
+        assert len(Dataset("small")) == sizes[-1]
+        if over:
+            break
+    assert over
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {0, 20, 30}
+
+
+def copy_out(folder: str, tables: str) -> None:
+    """As `aws s3 cp --recursive` of a local dataset: tables right in the folder."""
+    for name in storage.names_below(tables):
+        storage.write(f"{folder}/{name}", storage.read(f"{tables}/{name}")[0])
+    storage.delete(f"{folder}/current")
+    storage.delete_below(tables)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_killed_anywhere_in_a_deletion_it_is_there_or_gone(s3, monkeypatch):
+    for step in range(20):
+        make(n=20, overwrite=True)
+        with monkeypatch.context() as patch:
+            kill_at(patch, step)
+            try:
+                labelaudit.delete_dataset("small")
+                over = True
+            except Killed:
+                over = False
+        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
+        if labelaudit.list_datasets():
+            assert len(Dataset("small").view().head(20)) == 20
+        else:
+            with pytest.raises(LabelAuditError, match="no dataset 'small'"):
+                Dataset("small")
+        if labelaudit.list_datasets() or placing.has_leftovers(f"{s3}/home/datasets/small"):
+            labelaudit.delete_dataset("small")
+        names = [n for n in storage.names_below(f"{s3}/home/datasets") if n != "small/current"]
+        assert names == []
+        if over:
+            break
+    assert over
+
+
+def test_a_load_that_fails_or_was_killed_leaves_nothing(s3, monkeypatch):
+    def rows():
+        yield {"image": png(0), "label": "x"}
+        raise LabelAuditError("the source broke")
+
+    with pytest.raises(LabelAuditError, match="the source broke"):
+        datasets.create_dataset("small", rows())
+    assert list(storage.names_below(f"{s3}/home/datasets")) == []
+
+    killed = process(
+        "import os\nfrom labelaudit import lease\nfrom labelaudit.dataset import create_dataset\n"
+        "lease.EXPIRY = 0.5\n"
+        "def rows():\n"
+        "    for i in range(100_000):\n"
+        "        if i == 50_000: print('begun', flush=True); os.kill(os.getpid(), 9)\n"
+        "        yield {'filepath': f'/{i}', 'label': 'x'}\n"
+        "create_dataset('small', rows())"
+    )
+    assert killed.communicate()[0] == "begun\n"
+    storage.write(f"{s3}/home/datasets/small/0123456789ab/samples.lance/data/1.lance", b"half")
+    assert labelaudit.list_datasets() == []
+    assert "small is deleted" in cli("delete", "small", "--yes").output
+    assert list(storage.names_below(f"{s3}/home/datasets")) == []
+    assert "no dataset 'small'" in cli("delete", "small", "--yes", code=1).output
+
+
+def test_a_reader_follows_a_replacement(s3):
+    reader = make(n=20)
+    view = reader.view()
+    assert len(view) == 20
+    make(n=30, overwrite=True)
+    assert len(view) == len(reader) == 30
+    assert reader.tag([30], "x") == 1
+    assert view.head(1)[0].image.size == (8, 8)
+    labelaudit.delete_dataset("small")
+    with pytest.raises(LabelAuditError, match="'small' has been deleted"):
+        reader.info  # noqa: B018
+
+
+# --- sources ---
+
+
+@pytest.fixture
+def pets(s3):
+    """Class folders in splits, the same as a zip, and lists of them, in a bucket."""
+    archive, lines = io.BytesIO(), []
+    with zipfile.ZipFile(archive, "w") as file:
+        for i in range(40):
+            name = f"{('train', 'val')[i % 2]}/{('cat', 'dog')[i // 2 % 2]}/{i} ü%.png"
+            storage.write(f"{s3}/pets/{name}", png(i))
+            file.writestr(name, png(i))
+            lines.append(f"../pets/{name},{'ab'[i % 2]}")
+    storage.write(f"{s3}/pets/train/cat/broken.png", b"none")
+    storage.write(f"{s3}/pets/.trash/cat/x.png", png(0))
+    storage.write(f"{s3}/pets/README.txt", b"about")
+    storage.write(f"{s3}/zips/pets.zip", archive.getvalue())
+    lines += [f"{s3}/pets/train/cat/0 ü%.png,c", "nowhere.png,c"]
+    storage.write(f"{s3}/lists/pets.csv", "\n".join(["filepath,label", *lines]).encode())
+    table = pd.DataFrame({"filepath": [line.split(",")[0][8:] for line in lines[:40]],
+                          "label": ["a", "b"] * 20})  # fmt: skip
+    buffer = io.BytesIO()
+    table.to_parquet(buffer)
+    storage.write(f"{s3}/lists/pets.parquet", buffer.getvalue())
+    return s3
+
+
+def test_a_folder_in_object_storage_is_a_source(pets, home, monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_HOME", str(home))  # source and home need not lie together
+    dataset = labelaudit.load_dataset("pets", f"{pets}/pets/")
+    assert dataset.info["splits"] == {"train": 20, "val": 20}
+    assert dataset.classes == ["cat", "dog"]
+    (skipped,) = dataset.info["skipped"]["files"]
+    assert skipped["file"] == "train/cat/broken.png"
+    first = dataset.view().head(1)[0]
+    assert first.filepath == "train/cat/0 ü%.png"
+    assert dataset.info["source"] == f"{pets}/pets"
+    storage.delete_below(f"{pets}/pets")  # it was copied
+    images = {np.asarray(sample.image).tobytes() for sample in dataset.view()}
+    assert images == {np.asarray(Image.open(io.BytesIO(png(i)))).tobytes() for i in range(40)}
+
+
+def test_zips_and_lists_in_object_storage_are_sources(pets):
+    zipped = labelaudit.load_dataset("a", f"{pets}/zips/pets.zip")
+    assert zipped.info["splits"] == {"train": 20, "val": 20}
+    listed = labelaudit.load_dataset("b", f"{pets}/lists/pets.csv")
+    assert listed.view().count_values("ground_truth") == {"a": 20, "b": 20, "c": 1}
+    assert [f["why"] for f in listed.info["skipped"]["files"]] == ["there is no such file"]
+    rooted = labelaudit.load_dataset("c", f"{pets}/lists/pets.parquet", root=f"{pets}/pets")
+    assert rooted.view().head(1)[0].filepath == "train/cat/0 ü%.png"
+    assert rooted.view().head(1)[0].image.size == (12, 10)
+    with pytest.raises(LabelAuditError, match="must lie in object storage, as"):
+        labelaudit.load_dataset("d", f"{pets}/lists/pets.csv", root="/tmp")
+
+
+def test_a_large_image_waits_for_its_turn(pets, monkeypatch):
+    from labelaudit.sources import bucket
+
+    monkeypatch.setattr(bucket, "AHEAD_BYTES", 100)
+    monkeypatch.setattr(bucket, "MAX_MEMBER_BYTES", len(png(3)))
+    dataset = labelaudit.load_dataset("pets", f"{pets}/pets")
+    assert len(dataset) + dataset.info["skipped"]["count"] == 41
+    assert len(dataset) > 0
+
+
+def test_storage_that_fails_on_the_way_is_no_fault_of_the_images(pets, monkeypatch):
+    read, asked = storage.read_up_to, []
+
+    def fails(uri, limit):
+        asked.append(uri)
+        if len(asked) > 10:
+            raise LabelAuditError("s3://x cannot be reached")
+        return read(uri, limit)
+
+    monkeypatch.setattr(storage, "read_up_to", fails)
+    with pytest.raises(LabelAuditError, match="cannot be reached"):
+        labelaudit.load_dataset("pets", f"{pets}/pets")
+    assert labelaudit.list_datasets() == []
+
+
+def test_within_roots_no_other_bucket_can_be_named(pets, monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_ROOTS", f"/data:{pets}/pets/:/mnt")
+    roots = configured_roots()
+    assert roots == ("/data", f"{pets}/pets", "/mnt")
+    for inside in ("pets", "pets/", "pets/train/../val", "pets//train"):
+        assert is_inside(f"{pets}/{inside}", roots)
+        assert paths.typed(f"{pets}/{inside}", remote=True).startswith(f"{pets}/pets")
+    for outside in (f"{pets}/petsx", f"{pets}/pets/../lists", pets, "s3://other/pets", "s3://",
+                    f"gs{pets[2:]}/pets", f"{pets[:5]}other/../{pets[5:]}/pets"):  # fmt: skip
+        assert not is_inside(outside, roots)
+        with pytest.raises(LabelAuditError, match="lies outside"):
+            paths.typed(outside, remote=True)
+    with pytest.raises(LabelAuditError, match="give a path of this machine"):
+        paths.typed(f"{pets}/pets")  # where a model or an export is meant
+    assert not is_inside(f"{pets}/pets", ("/",))
+    assert check_inside(f"{pets}/pets/./train", roots) == f"{pets}/pets/train"
+    with pytest.raises(LabelAuditError, match="lies outside"):
+        labelaudit.load_dataset("x", f"{pets}/zips/pets.zip", within=roots)
+    with pytest.raises(LabelAuditError, match="lies outside of the folders"):
+        labelaudit.load_dataset("x", f"{pets}/lists/pets.csv", within=[f"{pets}/lists"])
+    assert len(labelaudit.load_dataset("x", f"{pets}/pets", within=roots)) == 40
+
+
+# --- what can go wrong ---
+
+
+def wrong_bucket(patch, server):
+    patch.setenv("LABELAUDIT_HOME", "s3://nowhere-at-all/home")
+
+
+def wrong_credentials(patch, server):
+    server.put("/moto-api/reset-auth", b"0", "POST")  # from now on it looks at them
+    patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+
+
+def no_credentials(patch, server):
+    patch.delenv("AWS_ACCESS_KEY_ID")
+    patch.delenv("AWS_SECRET_ACCESS_KEY")
+    patch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+
+
+def endpoint_down(patch, server):
+    patch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+
+
+def no_http(patch, server):
+    patch.delenv("AWS_ALLOW_HTTP")
+
+
+def no_package(patch, server):
+    patch.setitem(sys.modules, "obstore", None)
+
+
+def no_bucket_named(patch, server):
+    patch.setenv("LABELAUDIT_HOME", "s3://")
+
+
+def unknown_scheme(patch, server):
+    patch.setenv("LABELAUDIT_HOME", "https://example.org/home")
+
+
+def one_slash(patch, server):
+    patch.setenv("LABELAUDIT_HOME", "s3:/bucket/home")
+
+
+@pytest.mark.parametrize(("break_it", "said"), [
+    (wrong_bucket, "s3://nowhere-at-all at http://127.0.0.1:.* does not exist: check the bucket's"),
+    (wrong_credentials, "refuses the credentials: check AWS_ACCESS_KEY_ID"),
+    (no_credentials, "there are no credentials: set AWS_ACCESS_KEY_ID"),
+    (endpoint_down, "s3://bucket at http://127.0.0.1:9 cannot be reached: check the network"),
+    (no_http, "is spoken to by http: set AWS_ALLOW_HTTP=true"),
+    (no_package, "needs the package obstore: pip install obstore"),
+    (no_bucket_named, "names no bucket: write s3://bucket/prefix"),
+    (unknown_scheme, "cannot be used: give a folder, or s3://bucket/prefix"),
+    (one_slash, "cannot be used: give a folder, or s3://bucket/prefix"),
+])  # fmt: skip
+def test_what_is_wrong_is_one_sentence(s3, server, monkeypatch, break_it, said):
+    import re
+
+    break_it(monkeypatch, server)
+    try:
+        for command in (["datasets"], ["load", "digits"], ["suspects", "pets"]):
+            output = cli(*command, code=1).output.strip()
+            assert re.search(said, output), output
+            assert output.startswith("Error: ")
+            assert "\n" not in output
+            assert len(output) < 300
+    finally:
+        if break_it is wrong_credentials:
+            server.put("/moto-api/reset-auth", b"inf", "POST")
+
+
+@pytest.mark.parametrize(("source", "said"), [
+    ("s3://bucket/nothing-here", "there is nothing at s3://bucket/nothing-here: check the name"),
+    ("s3://bucket/nothing.zip", "there is nothing at s3://bucket/nothing.zip: check the name"),
+    ("s3://nowhere-at-all/pets", "s3://nowhere-at-all at .* does not exist"),
+    ("{pets}/pets/train/dog", "lie in no class folders"),
+    ("{pets}/lists/../pets/README.txt", "there is nothing at"),
+])  # fmt: skip
+def test_sources_that_are_none_are_one_sentence(pets, source, said):
+    with pytest.raises(LabelAuditError, match=said):
+        labelaudit.load_dataset("x", source.format(pets=pets))
+    assert labelaudit.list_datasets() == []
+
+
+def test_a_home_in_an_empty_prefix_is_empty(s3):
+    assert labelaudit.list_datasets() == []
+    assert "no datasets yet" in cli("datasets").stdout
+    with pytest.raises(LabelAuditError, match="nor any other: load one first"):
+        Dataset("pets")
+
+
+def raising(error: Exception):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+def test_storage_that_goes_down_meanwhile_is_one_sentence(small, monkeypatch):
+    (sample,) = small.view().head(1)
+    small.view().store.look_again()
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    broken = RuntimeError("lance error: HttpError: error sending request for url")
+    monkeypatch.setattr(store.lancedb.table.LanceTable, "take_offsets", raising(broken))
+    with pytest.raises(LabelAuditError, match="cannot be reached"):
+        sample.image  # noqa: B018
+    for act in (lambda: labelaudit.Dataset("small"),
+                lambda: labelaudit.Review(small, "me").decide(1, "keep")):  # fmt: skip
+        with pytest.raises(LabelAuditError, match="cannot be reached"):
+            act()
+
+
+def test_what_a_page_and_a_verdict_ask_for_is_bounded(small, server):
+    dataset = Dataset("small")
+    view = labelaudit.suspects(dataset)
+    view.head(12)
+    server.counts()
+    for sample in view.skip(3).head(12):
+        assert sample.image.size == (8, 8)
+    assert sum(server.counts().values()) < 40
+    review = labelaudit.Review(dataset, "me")
+    review.decide(1, "keep")
+    server.counts()
+    review.decide(2, "keep")
+    asked = server.counts()
+    assert sum(asked.values()) < 20
+    assert asked["PUT"] == 5  # the lease twice; rows, transaction and version
+
+
+def test_file_uris_are_folders(home, monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_HOME", f"file://{home}/else%20where")
+    assert homes.home() == f"{home}/else where"
+    assert not homes.is_remote()
+
+
+def test_what_another_process_writes_is_seen_within_seconds(small):
+    assert small.info["tags"] == {"processed": 200}
+    other = process(
+        "import labelaudit; d = labelaudit.Dataset('small')\n"
+        "for tag in 'xy': input(); print(d.tag([1], tag), flush=True)"
+    )
+
+    def let_it_tag() -> None:
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "1\n"
+
+    let_it_tag()
+    small.view().store.look_again()  # as a page of the app begins
+    assert small.info["tags"] == {"processed": 200, "x": 1}
+    let_it_tag()
+    assert other.wait() == 0
+    time.sleep(store.FRESH_SECONDS)
+    assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1}
+    Dataset("small").tag([1], "z")  # of this process at once
+    assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1, "z": 1}
+
+
+def test_a_page_of_the_app_asks_for_little(small, server):
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app.switch_page(str(REPO / "pages/suspects/results.py")).run()
+    server.counts()
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert sum(server.counts().values()) < 60
+
+
+def test_a_copy_that_is_not_yet_whole_is_left_alone(s3):
+    storage.write(f"{s3}/home/datasets/pets/samples.lance/data/1.lance", b"half")
+    make(n=20)
+    assert labelaudit.list_datasets() == ["small"]
+    assert storage.size(f"{s3}/home/datasets/pets/samples.lance/data/1.lance") == 4
+
+
+def test_jobs_of_two_homes_do_not_meet(s3, monkeypatch):
+    here = homes.jobs_folder()
+    monkeypatch.setenv("LABELAUDIT_HOME", f"{s3}/other")
+    assert homes.jobs_folder() != here
+    assert homes.jobs_folder().is_relative_to(homes.local_home())
