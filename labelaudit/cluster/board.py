@@ -1,0 +1,122 @@
+"""What workers and driver tell each other while they work: how far they are, and to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from ..errors import LabelAuditError, StoppedError
+from ..progress import StopCheck
+
+TELL_SECONDS = 0.25  # a worker tells at most this often …
+LOOK_SECONDS = 0.1  # … and the driver looks
+CAUSES = 20  # an error within an error, at most
+
+
+class Board:
+    """An actor on the driver's node: what the workers have done, and whether they are to stop."""
+
+    def __init__(self) -> None:
+        self.done, self.example, self.report, self.stopped = 0, "", None, False
+
+    def tell(self, done: int = 0, example: str = "", report: dict | None = None) -> bool:
+        """Add to what is done. Returns whether to stop. report: the latest, as Progress.to_dict."""
+        self.done += done
+        self.example = self.example or example
+        self.report = report or self.report
+        return self.stopped
+
+    def look(self) -> tuple[int, str, dict | None]:
+        return self.done, self.example, self.report
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Teller:
+    """A worker's end of the board."""
+
+    def __init__(self, board) -> None:
+        self._board, self._waiting, self._told = board, 0, 0.0
+
+    def __call__(self, count: int, example: str = "") -> None:
+        """Add to what is done. Raises StoppedError where a stop was asked for."""
+        self._waiting += count
+        if example or time.monotonic() - self._told >= TELL_SECONDS:
+            self.now(example)
+
+    def now(self, example: str = "") -> None:
+        import ray
+
+        count, self._waiting = self._waiting, 0
+        stop = ray.get(self._board.tell.remote(count, example))
+        self._told = time.monotonic()
+        if stop:
+            raise StoppedError("the driver asked to stop.")
+
+
+def new_board():
+    """On the driver's node: the loss of another one does not matter to it."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+@contextmanager
+def watching(
+    board, heard: Callable[[int, dict | None], None], stop: StopCheck, stopped: StoppedError
+) -> Iterator[None]:
+    """While the body waits for the workers, a thread calls `heard` with what is done and the latest
+    report, and passes a stop on to the board. The body's errors come out in the words of ours that
+    caused them; after a stop as `stopped`."""
+    import ray
+
+    over, asked = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        known = None
+        while not over.wait(LOOK_SECONDS):
+            if not asked.is_set() and stop():
+                asked.set()
+                board.stop.remote()
+            done, _, report = ray.get(board.look.remote())
+            if (done, report) != known:
+                known = done, report
+                heard(done, report)
+
+    def watch_quietly() -> None:
+        with suppress(Exception):  # the cluster is gone: the body says so
+            watch()
+
+    thread = threading.Thread(target=watch_quietly, daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if asked.is_set():
+            raise stopped from None
+        raise (ours(error) or error) from None
+    finally:
+        over.set()
+        thread.join()
+    if asked.is_set():
+        raise stopped
+
+
+def ours(error: BaseException) -> LabelAuditError | None:
+    """The error in our own words that is at the bottom of one of Ray's."""
+    waiting, seen = [error], set()
+    while waiting and len(seen) < CAUSES:
+        one = waiting.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, LabelAuditError):
+            return LabelAuditError(*one.args) if type(one).__module__ == "ray.exceptions" else one
+        waiting += [getattr(one, "cause", None), one.__cause__, one.__context__]
+        waiting += list(getattr(one, "worker_failures", {}).values())
+    return None
