@@ -20,6 +20,7 @@ class Board:
 
     def __init__(self) -> None:
         self.done, self.example, self.report, self.stopped = 0, "", None, False
+        self.failure: LabelAuditError | None = None
 
     def tell(self, done: int = 0, example: str = "", report: dict | None = None) -> bool:
         """Add to what is done. Returns whether to stop. report: the latest, as Progress.to_dict."""
@@ -33,6 +34,29 @@ class Board:
 
     def stop(self) -> None:
         self.stopped = True
+
+    def fail(self, failure: LabelAuditError) -> None:
+        """Say why the work cannot be done, by whoever does it."""
+        self.failure = self.failure or failure
+
+    def failed(self) -> LabelAuditError | None:
+        return self.failure
+
+
+class Asker:
+    """A worker's end of the board, for a work that ends by itself after a stop."""
+
+    def __init__(self, board) -> None:
+        self._board, self._asked, self._stop = board, 0.0, False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        import ray
+
+        if not self._stop and time.monotonic() - self._asked >= TELL_SECONDS:
+            self._stop = ray.get(self._board.tell.remote())
+            self._asked = time.monotonic()
+        return self._stop
 
 
 class Teller:
@@ -68,11 +92,12 @@ def new_board():
 
 @contextmanager
 def watching(
-    board, heard: Callable[[int, dict | None], None], stop: StopCheck, stopped: StoppedError
-) -> Iterator[None]:
+    board, heard: Callable[[int, dict | None], None], stop: StopCheck,
+    stopped: StoppedError | None,
+) -> Iterator[None]:  # fmt: skip
     """While the body waits for the workers, a thread calls `heard` with what is done and the latest
     report, and passes a stop on to the board. The body's errors come out in the words of ours that
-    caused them; after a stop as `stopped`."""
+    caused them; after a stop as `stopped`, or as they are where that is None."""
     import ray
 
     over, asked = threading.Event(), threading.Event()
@@ -97,13 +122,13 @@ def watching(
     try:
         yield
     except Exception as error:
-        if asked.is_set():
+        if asked.is_set() and stopped:
             raise stopped from None
         raise (ours(error) or error) from None
     finally:
         over.set()
         thread.join()
-    if asked.is_set():
+    if asked.is_set() and stopped:
         raise stopped
 
 
