@@ -13,6 +13,7 @@ from ..errors import LabelAuditError
 from . import RAY, check_place
 
 LOCAL = "127.0.0.1"
+LOOPBACK = "127."
 DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -31,8 +32,7 @@ def connected() -> Iterator[None]:
     Raises LabelAuditError where Ray is missing or the cluster does not answer.
     """
     check_place(RAY)
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    prepare()
     import ray
 
     if ray.is_initialized():
@@ -62,6 +62,12 @@ def connected() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def prepare() -> None:
+    """Before Ray is imported: what it says and sends by default."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def workers() -> int:

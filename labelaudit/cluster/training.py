@@ -37,7 +37,7 @@ from ..store import Store
 from ..view import View
 from .board import Asker, new_board, watching
 from .rows import Rows
-from .start import LOCAL, begin_worker, check_seen, connected, needs, workers
+from .start import LOOPBACK, begin_worker, check_seen, connected, needs, workers
 
 LEAST_SHARE = 16  # samples of each step that a worker learns, at least
 LOST = 5  # times that workers may be lost before it is given up
@@ -55,8 +55,8 @@ def train(
     """`labelaudit.train` by the workers of a Ray cluster: a run like any other.
 
     As many workers take part as the cluster has GPUs, or else cores, but no more than leave
-    LEAST_SHARE samples of each batch to each. When some are lost the others begin again with the
-    last whole epoch, as soon as the cluster has room for as many.
+    LEAST_SHARE samples of each batch to each. When some are lost, those that the cluster then has
+    room for go on from the last whole epoch; the samples are shared out anew among them.
     Raises LabelAuditError for config.folds > 1; the rest as in `train`.
     """
     config = config or TrainConfig()
@@ -127,13 +127,14 @@ class _Trainer:
             ray.put((plan.ids, plan.labels, plan.fold, offsets)),
         )  # fmt: skip
         most = min(self.config.batch_size // LEAST_SHARE, len(plan.learned) // LEAST_SHARE)
+        most = max(min(workers(), most), 1)
         on_gpu = "num_gpus" in asked
         return TorchTrainer(
             _learn,
             train_loop_config={"given": given},
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo"),
             scaling_config=ScalingConfig(
-                num_workers=max(min(workers(), most), 1), use_gpu=on_gpu,
+                num_workers=(1, most) if most > 1 else 1, use_gpu=on_gpu,
                 resources_per_worker={"CPU": 1, **({"GPU": 1} if on_gpu else {})},
             ),
             run_config=RunConfig(
@@ -250,7 +251,7 @@ def _environment() -> dict[str, str]:
     import ray
 
     # on a machine alone: what its name resolves to may be no address that it listens on
-    alone = ray.util.get_node_ip_address() == LOCAL
+    alone = ray.util.get_node_ip_address().startswith(LOOPBACK)
     return {"GLOO_SOCKET_IFNAME": "lo"} if alone else {}
 
 
