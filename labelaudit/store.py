@@ -459,6 +459,8 @@ class Store:
         try:
             with self._marking(table):
                 yield
+        except LabelAuditError:
+            raise
         except Exception as error:
             if feed and feed.error:  # while the rows were made: LanceDB would wrap it in its own
                 raise feed.error from None

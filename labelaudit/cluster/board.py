@@ -119,17 +119,19 @@ def watching(
 
     thread = threading.Thread(target=watch_quietly, daemon=True)
     thread.start()
+    failure: Exception | None = None
     try:
         yield
     except Exception as error:
-        if asked.is_set() and stopped:
-            raise stopped from None
-        raise (ours(error) or error) from None
+        failure = ours(error) or error
     finally:
         over.set()
         thread.join()
     if asked.is_set() and stopped:
-        raise stopped
+        failure = stopped
+    if failure:  # not within `except`: what Ray's own error refers to keeps workers alive
+        failure.__cause__ = failure.__context__ = None
+        raise failure
 
 
 def ours(error: BaseException) -> LabelAuditError | None:
