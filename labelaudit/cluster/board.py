@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from ..errors import LabelAuditError, StoppedError
 from ..progress import StopCheck
@@ -90,14 +91,13 @@ def new_board():
     return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-@contextmanager
-def watching(
-    board, heard: Callable[[int, dict | None], None], stop: StopCheck,
+def watched(
+    work: Callable, board, heard: Callable[[int, dict | None], None], stop: StopCheck,
     stopped: StoppedError | None,
-) -> Iterator[None]:  # fmt: skip
-    """While the body waits for the workers, a thread calls `heard` with what is done and the latest
-    report, and passes a stop on to the board. The body's errors come out in the words of ours that
-    caused them; after a stop as `stopped`, or as they are where that is None."""
+):  # fmt: skip
+    """What `work` returns, which waits for the workers. Meanwhile a thread calls `heard` with what
+    is done and the latest report, and passes a stop on to the board. An error comes out in the
+    words of ours that caused it; after a stop `stopped` is raised, unless that is None."""
     import ray
 
     over, asked = threading.Event(), threading.Event()
@@ -114,36 +114,38 @@ def watching(
                 heard(done, report)
 
     def watch_quietly() -> None:
-        with suppress(Exception):  # the cluster is gone: the body says so
+        with suppress(Exception):  # the cluster is gone: `work` says so
             watch()
 
     thread = threading.Thread(target=watch_quietly, daemon=True)
     thread.start()
-    failure: Exception | None = None
+    result, failure = None, None
     try:
-        yield
+        result = work()
     except Exception as error:
-        failure = ours(error) or error
+        failure = plainly(error)
     finally:
         over.set()
         thread.join()
     if asked.is_set() and stopped:
         failure = stopped
-    if failure:  # not within `except`: what Ray's own error refers to keeps workers alive
-        failure.__cause__ = failure.__context__ = None
+    if failure:  # out of reach of Ray's own error, which holds on to the workers
+        gc.collect()
         raise failure
+    return result
 
 
-def ours(error: BaseException) -> LabelAuditError | None:
-    """The error in our own words that is at the bottom of one of Ray's."""
+def plainly(error: Exception) -> Exception:
+    """The error in our own words that is at the bottom of one of Ray's; itself if there is none."""
     waiting, seen = [error], set()
     while waiting and len(seen) < CAUSES:
         one = waiting.pop(0)
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, LabelAuditError):
-            return LabelAuditError(*one.args) if type(one).__module__ == "ray.exceptions" else one
-        waiting += [getattr(one, "cause", None), one.__cause__, one.__context__]
+        inner = getattr(one, "cause", None)
+        if isinstance(one, LabelAuditError) and inner is None:
+            return type(one)(*one.args)
+        waiting += [inner, one.__cause__, one.__context__]
         waiting += list(getattr(one, "worker_failures", {}).values())
-    return None
+    return error

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import StoppedError
 from ..neighbours import Part, answer, blocks
 from ..progress import StopCheck
-from .board import ours
+from .board import plainly
 from .start import workers
 
 AHEAD = 4  # tasks a worker that are under way at once
@@ -35,7 +35,7 @@ def answered_by_workers(
         while waiting:
             yield from _finished(waiting, stop)
     except ray.exceptions.RayError as error:
-        raise (ours(error) or error) from None
+        raise plainly(error) from None
     finally:
         for left in waiting:
             ray.cancel(left)

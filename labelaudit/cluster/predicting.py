@@ -8,7 +8,7 @@ streamed to the driver instead, which puts them into effect as a process alone d
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import prediction_batch
 from ..store import Store
 from ..view import View
-from .board import Teller, new_board, watching
+from .board import Teller, new_board, watched
 from .rows import Rows
 from .start import begin_worker, check_seen, connected, needs, workers
 
@@ -139,13 +139,14 @@ class _Pipeline:
         store, table = self.asked.frame.store, schema.table("predictions", self.kept.id)
         like = lance.dataset(store.location("samples")[0]).data_storage_version
         rows = max(FRAGMENT_BYTES // (4 * (len(self.info["classes"]) + self.width)), ROWS)
-        with self.kept.predicted_elsewhere(self.width) as (uri, columns), self._watched():
+        with self.kept.predicted_elsewhere(self.width) as (uri, columns):
             sink = LanceDatasink(
                 uri, schema=columns, mode="create", min_rows_per_file=rows,
                 data_storage_version=like,
             )  # fmt: skip
             # no cores of their own: the predicting workers have them all
-            self._predicted().write_datasink(sink, ray_remote_args={"num_cpus": 0})
+            wanting = {"num_cpus": 0}
+            self._watched(lambda: self._predicted().write_datasink(sink, ray_remote_args=wanting))
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()
@@ -154,8 +155,7 @@ class _Pipeline:
         return store.count(table)
 
     def _streamed(self) -> int:
-        with self._watched():
-            return keep(self.kept, self._batches(), self.progress)
+        return self._watched(lambda: keep(self.kept, self._batches(), self.progress))
 
     def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         classes, some = len(self.info["classes"]), False
@@ -196,12 +196,12 @@ class _Pipeline:
             **self.needs,
         )
 
-    def _watched(self):
+    def _watched(self, work: Callable):
         def heard(done: int, _) -> None:
             self.meter.done = min(done, len(self.asked.ids))  # what was lost is done twice
             self.meter.advance(0)
 
-        return watching(self.board, heard, self.stop, stopped())
+        return watched(work, self.board, heard, self.stop, stopped())
 
 
 def _numbers(table: pa.Table, column: str, width: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..rank import Means, compute_scores_by
 from ..runs import LOGIT_BATCH_BYTES, Run
 from ..scores import Score
 from ..scores.beliefs import Beliefs
-from .board import new_board, watching
+from .board import new_board, watched
 from .nearest import answered_by_workers
 from .start import connected, needs, workers
 
@@ -128,17 +128,19 @@ class _Scoring:
         self.board = new_board()
 
     def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-        with watching(self.board, lambda *_: None, self.stop, stopped()):
-            if self.judge.looks_first:
-                for seen in self._over_blocks(look):
-                    for one in seen["seen"]:
-                        self.judge.merge(pickle.loads(one.as_py()))
-                    self._done(sum(seen["rows"].to_pylist()))
-            self.judge.fit()
-            scored = Scored(self.judge, self.samples)
-            for block in self._over_blocks(score):
-                _put(scored, block)
-                self._done(len(block))
+        return watched(self._work, self.board, lambda *_: None, self.stop, stopped())
+
+    def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+        if self.judge.looks_first:
+            for seen in self._over_blocks(look):
+                for one in seen["seen"]:
+                    self.judge.merge(pickle.loads(one.as_py()))
+                self._done(sum(seen["rows"].to_pylist()))
+        self.judge.fit()
+        scored = Scored(self.judge, self.samples)
+        for block in self._over_blocks(score):
+            _put(scored, block)
+            self._done(len(block))
         return scored.scores, scored.suggestions
 
     def _done(self, rows: int) -> None:

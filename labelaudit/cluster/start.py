@@ -68,6 +68,9 @@ def prepare() -> None:
     """Before Ray is imported: what it says and sends by default."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if not os.environ.get("RAY_ADDRESS"):
+        # a cluster of this machine alone: nobody else is to reach it
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def workers() -> int:
@@ -119,7 +122,7 @@ def _quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are said by us
 
 
 def _first_line(error: BaseException) -> str:

@@ -35,7 +35,7 @@ from ..progress import Progress, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run, refuse_second_training
 from ..store import Store
 from ..view import View
-from .board import Asker, new_board, watching
+from .board import Asker, new_board, watched
 from .rows import Rows
 from .start import LOOPBACK, begin_worker, check_seen, connected, needs, workers
 
@@ -99,8 +99,9 @@ class _Trainer:
     def run(self) -> Run:
         try:
             board = new_board()
-            with watching(board, self._heard, self.stop, None):
-                self._finish(_apart(self._trainer(board).fit), board)
+            fit = self._trainer(board).fit
+            result = watched(lambda: _apart(fit), board, self._heard, self.stop, None)
+            self._finish(result, board)
         except BaseException:
             with suppress(Exception):  # the dataset may be gone; what went wrong first counts
                 if self.kept.state == BEGUN and not self.kept.checkpoint.exists():
