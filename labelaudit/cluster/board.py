@@ -14,6 +14,7 @@ from ..progress import StopCheck
 TELL_SECONDS = 0.25  # a worker tells at most this often …
 LOOK_SECONDS = 0.1  # … and the driver looks
 CAUSES = 20  # an error within an error, at most
+SAID = 300  # characters of what Ray says
 
 
 class Board:
@@ -136,8 +137,9 @@ def watched(
 
 
 def plainly(error: Exception) -> Exception:
-    """The error in our own words that is at the bottom of one of Ray's; itself if there is none."""
-    waiting, seen = [error], set()
+    """The error in our own words that is at the bottom of one of Ray's, or what is there instead;
+    one that is not Ray's is returned as it is."""
+    waiting, seen, bottom = [error], set(), error
     while waiting and len(seen) < CAUSES:
         one = waiting.pop(0)
         if one is None or id(one) in seen:
@@ -146,6 +148,13 @@ def plainly(error: Exception) -> Exception:
         inner = getattr(one, "cause", None)
         if isinstance(one, LabelAuditError) and inner is None:
             return type(one)(*one.args)
+        bottom = inner or bottom
         waiting += [inner, one.__cause__, one.__context__]
         waiting += list(getattr(one, "worker_failures", {}).values())
-    return error
+    if not type(error).__module__.startswith("ray."):
+        return error
+    said = (str(bottom).strip().splitlines() or [""])[0][:SAID]
+    return LabelAuditError(
+        f"the Ray cluster could not do it ({type(bottom).__name__}: {said}): the logs under /tmp/ray "
+        "on its nodes tell more."
+    )
