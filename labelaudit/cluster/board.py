@@ -155,6 +155,6 @@ def plainly(error: Exception) -> Exception:
         return error
     said = (str(bottom).strip().splitlines() or [""])[0][:SAID]
     return LabelAuditError(
-        f"the Ray cluster could not do it ({type(bottom).__name__}: {said}): the logs under /tmp/ray "
-        "on its nodes tell more."
+        f"the Ray cluster could not do it ({type(bottom).__name__}: {said}): its logs under "
+        "/tmp/ray tell more."
     )

@@ -193,6 +193,8 @@ def _share(given: Given) -> None:
     device, stop = choose_device(config.device), Asker(given.board)
     if images.nbytes <= config.memory_gb * 2**30:
         images.hold(device, ignore, stop)
+        if not len(images.readable(plan.learned)):
+            raise images.nothing_readable()
     run = Run(frame, given.run)
     if team.rank == 0:
         run.forget_dynamics_after(saved.epoch if saved else 0)
