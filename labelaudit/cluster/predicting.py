@@ -29,7 +29,7 @@ from ..store import Store
 from ..view import View
 from .board import Teller, new_board, watched
 from .rows import Rows
-from .start import begin_worker, check_seen, connected, needs, workers
+from .start import begin_worker, check_seen, connected, needs, settings, workers
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,9 @@ class _Pipeline:
                 data_storage_version=like,
             )  # fmt: skip
             # no cores of their own: the predicting workers have them all
-            wanting = {"num_cpus": 0}
+            wanting = {"num_cpus": 0, **settings()}
             self._watched(lambda: self._predicted().write_datasink(sink, ray_remote_args=wanting))
+            store.look_again()
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()

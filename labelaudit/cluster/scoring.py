@@ -168,7 +168,7 @@ class _Scoring:
             return
         done = ray.data.from_arrow(blocks).map_batches(
             work, fn_args=(self.reader, self.judge), batch_format="pyarrow", batch_size=None,
-            num_cpus=needs("cpu")["num_cpus"],
+            **needs("cpu"),
         )  # fmt: skip
         yield from done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
 

@@ -14,6 +14,7 @@ from . import RAY, check_place
 
 LOCAL = "127.0.0.1"
 LOOPBACK = "127."
+STORAGE = ("AWS_", "GOOGLE_", "AZURE_")  # variables that a connection to storage depends on
 DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -86,7 +87,16 @@ def needs(device: str = "auto") -> dict:
     import ray
 
     on_gpu = ray.cluster_resources().get("GPU", 0) and device in ("auto", "cuda")
-    return {"num_cpus": 1, "num_gpus": 1} if on_gpu else {"num_cpus": 1}
+    return {"num_cpus": 1, **({"num_gpus": 1} if on_gpu else {}), **settings()}
+
+
+def settings() -> dict:
+    """What a process of the cluster must know to read object storage, as Ray's options: the
+    driver's credentials and endpoint. Nothing where datasets lie in a folder."""
+    if not home.is_remote():
+        return {}
+    known = {name: value for name, value in os.environ.items() if name.startswith(STORAGE)}
+    return {"runtime_env": {"env_vars": {"LABELAUDIT_HOME": home.home(), **known}}}
 
 
 def begin_worker(home_uri: str, threads: int = 1) -> None:

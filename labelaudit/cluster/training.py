@@ -8,6 +8,7 @@ each epoch Ray keeps a checkpoint, the same file as a training of one process le
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -17,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.fs
 import torch
 
 from .. import home
@@ -37,7 +40,7 @@ from ..store import Store
 from ..view import View
 from .board import Asker, new_board, watched
 from .rows import Rows
-from .start import LOOPBACK, begin_worker, check_seen, connected, needs, workers
+from .start import LOOPBACK, begin_worker, check_seen, connected, needs, settings, workers
 
 LEAST_SHARE = 16  # samples of each step that a worker learns, at least
 LOST = 5  # times that workers may be lost before it is given up
@@ -139,7 +142,7 @@ class _Trainer:
                 resources_per_worker={"CPU": 1, **({"GPU": 1} if on_gpu else {})},
             ),
             run_config=RunConfig(
-                name="training", storage_path=self.place,
+                name="training", **_kept_at(self.place),
                 failure_config=FailureConfig(max_failures=LOST),
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
                 worker_runtime_env={"env_vars": _environment()},
@@ -246,8 +249,19 @@ class Share(Training):
 
 def _storage(kept: Run) -> str:
     """Where Ray keeps the checkpoints of a run, for all nodes."""
-    root = home.home() if "://" in home.home() else str(home.local_home())
+    root = home.home() if home.is_remote() else str(home.local_home())
     return f"{root}/ray/{kept.checkpoint.stem}"
+
+
+def _kept_at(place: str) -> dict:
+    """The same as Ray takes it: pyarrow does not know the variable for an endpoint that is not
+    Amazon's."""
+    endpoint = os.environ.get("AWS_ENDPOINT", "")
+    if not (place.startswith("s3://") and endpoint):
+        return {"storage_path": place}
+    scheme, _, host = endpoint.partition("://")
+    filesystem = pa.fs.S3FileSystem(endpoint_override=host, scheme=scheme)
+    return {"storage_path": place.removeprefix("s3://"), "storage_filesystem": filesystem}
 
 
 def _environment() -> dict[str, str]:
@@ -255,7 +269,8 @@ def _environment() -> dict[str, str]:
 
     # on a machine alone: what its name resolves to may be no address that it listens on
     alone = ray.util.get_node_ip_address().startswith(LOOPBACK)
-    return {"GLOO_SOCKET_IFNAME": "lo"} if alone else {}
+    known = settings().get("runtime_env", {}).get("env_vars", {})
+    return {**known, **({"GLOO_SOCKET_IFNAME": "lo"} if alone else {})}
 
 
 def _apart(work: Callable):

@@ -396,6 +396,34 @@ def test_the_command_line_says_where(workers, home, monkeypatch, capsys):
     assert "1,797 samples predicted" in capsys.readouterr().out
 
 
+def test_a_home_in_object_storage(workers, tmp_path, monkeypatch):
+    pytest.importorskip("moto")
+    from s3_server import BUCKET, S3Server
+
+    server = S3Server()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LABELAUDIT_HOME", f"s3://{BUCKET}/home")
+    try:
+        images = np.random.default_rng(0).integers(0, 256, (200, 16, 16, 3), np.uint8)
+        images[::2, :8] //= 4
+        dataset = labelaudit.load_arrays("stored", images, ["dark", "light"] * 100)
+        run = cluster.train(dataset, "mine", labelaudit.TrainConfig(epochs=2, batch_size=64))
+        assert run.info["workers"] == 3
+        assert cluster.predict(dataset, "mine") == 200
+        names = cluster.compute_scores(dataset, "mine")
+        theirs = _logits(dataset)[1], dataset.view().to_pandas()
+        labelaudit.predict(dataset, "mine")
+        assert labelaudit.compute_scores(dataset, "mine") == names
+        mine = _logits(dataset)[1], dataset.view().to_pandas()
+        np.testing.assert_allclose(mine[0], theirs[0], atol=1e-4)
+        for name in names:
+            np.testing.assert_allclose(mine[1][name], theirs[1][name], atol=1e-4, err_msg=name)
+    finally:
+        server.close()
+
+
 def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, monkeypatch):
     _, by_ray = twins
     real = predicting.home.home()
