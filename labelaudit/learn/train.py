@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from itertools import islice
 
 import numpy as np
 import torch
@@ -259,9 +258,8 @@ class Training:
         step = 0
         for learner in self.learners:
             order, size = learner.order(epoch, self.recent_margin), learner.batch_size
-            for i, (places, batch) in enumerate(self._batches(order, size)):
+            for share, places, batch in self._batches(order, size):
                 step += 1
-                share = min((i + 0.5) * size / len(order), 1)
                 if not self._step(learner, places, batch, epoch, step, share):
                     return False
                 losses.append(self.loss)
@@ -273,18 +271,19 @@ class Training:
         return True
 
     def _batches(self, order: np.ndarray, size: int):
-        """Batches to learn; of a team as many for each: they wait for each other at each step."""
+        """Yield (share of the epoch, places, images) to learn; of a team as many for each, with the
+        same share: they wait for each other at each step, and their weights stay equal."""
         if self.team.size == 1:
-            yield from self.images.batches(order, size)
+            for i, batch in enumerate(self.images.batches(order, size)):
+                yield min((i + 0.5) * size / len(order), 1), *batch
             return
-        steps, last = self.team.least(-(-len(order) // size)), None
-        for last in islice(self.images.batches(order, size), steps):
-            steps -= 1
-            yield last
-        for _ in range(steps):  # of some no image could be read
+        steps = self.team.least(-(-len(order) // size))
+        batches, last = self.images.batches(order, size), None
+        for i in range(steps):
+            last = next(batches, last)  # of some no image could be read
             if last is None:
                 raise self.images.nothing_readable()
-            yield last
+            yield (i + 0.5) / steps, *last
 
     def _step(self, learner: Learner, places, batch, epoch: int, step: int, share: float) -> bool:
         self.threads.step_begins()

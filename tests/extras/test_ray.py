@@ -257,6 +257,7 @@ def test_training_by_workers_finds_as_much_as_by_one(workers, twins):
     assert reports[-1].epochs == 6
     assert reports[-1].run["name"] == "long"
     assert np.isfinite(_dynamics(by_ray, "long")).all()
+    assert by_ray.run("long").info["curves"][-1]["train_accuracy"] > 0.7
     assert _dynamics(by_ray, "long").shape == (6, 1_797)
     assert not by_ray.unfinished_runs
     assert not list((Path(os.environ["LABELAUDIT_HOME"]) / "ray").glob("*"))
