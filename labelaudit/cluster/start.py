@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from . import RAY, check_place
 
 LOCAL = "127.0.0.1"
 LOOPBACK = "127."
+KNOCK_SECONDS = 10
 STORAGE = ("AWS_", "GOOGLE_", "AZURE_")  # variables that a connection to storage depends on
 DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,6 +45,7 @@ def connected() -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
+            _knock(address)
             ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
         else:
             from ..learn.compute import available_cores
@@ -52,7 +55,7 @@ def connected() -> Iterator[None]:
                 "local", num_cpus=available_cores(), include_dashboard=False,
                 _node_ip_address=LOCAL, log_to_driver=False, logging_level=logging.WARNING,
             )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
         raise LabelAuditError(
             f"no Ray cluster could be reached {where} ({_first_line(error)}): see that it runs "
@@ -112,12 +115,17 @@ def check_seen(name: str) -> None:
     """In a process of the cluster. Raises LabelAuditError where it does not see a dataset."""
     uri = home.dataset_uri(name)
     if home.is_missing(uri):
-        import socket
-
         raise LabelAuditError(
             f"{socket.gethostname()}, a node of the Ray cluster, has no {uri}: set LABELAUDIT_HOME "
             "to a folder that all nodes share, or to an s3:// address."
         )
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens: Ray would try for ten minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():  # else "auto"
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def _warn_of_no_forks() -> None:

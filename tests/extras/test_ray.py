@@ -8,6 +8,7 @@ import shutil
 import signal
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +88,13 @@ def _processes(word: str) -> list[psutil.Process]:
 
 def _node_of(nodes, process: psutil.Process):
     """The node that a process belongs to, unless it is the first one or the driver's."""
-    import ray
+    from ray._private.worker import global_worker
 
-    driver = ray.get_runtime_context().get_node_id()
     parents = {parent.pid for parent in process.parents()}
     for node in nodes.list_all_nodes():
         raylet = node.all_processes["raylet"][0].process.pid
-        if raylet in parents and not node.head and node.node_id != driver:
+        own = node.raylet_socket_name == global_worker.node.raylet_socket_name
+        if raylet in parents and not node.head and not own:
             return node
     return None
 
@@ -330,8 +331,10 @@ def test_a_loss_while_predicting_changes_nothing(workers, slow, lost):
 
 
 def test_a_worker_lost_while_training_changes_nothing(workers, twins):
+    """Of two workers: the sum of more depends on their order in its last digits."""
     alone, by_ray = twins
-    cluster.train(alone, "whole", _config())
+    two = _config(batch_size=40)
+    cluster.train(alone, "whole", two)
     killed = []
 
     def kill(report) -> None:
@@ -339,8 +342,9 @@ def test_a_worker_lost_while_training_changes_nothing(workers, twins):
             killed.append(_processes("RayTrainWorker")[0].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    run = cluster.train(by_ray, "whole", _config(), progress=kill)
+    run = cluster.train(by_ray, "whole", two, progress=kill)
     assert killed
+    assert run.info["workers"] == 2
     assert run.info["epochs"] == 6
     np.testing.assert_allclose(_dynamics(by_ray, "whole"), _dynamics(alone, "whole"), atol=1e-3)
 
@@ -372,7 +376,7 @@ def test_an_audit_on_ray_and_its_job(workers, home, monkeypatch):
     result = labelaudit.audit("digits", noise=0.2, config=_config(), on="ray", first_look=False)
     table = result.evaluation.set_index("score")
     assert table.loc["suspicion", "average_precision"] > 0.95
-    assert result.dataset.run(result.run).info["workers"] == 3
+    assert result.dataset.run(result.run).info["workers"] >= 2
 
     job = jobs.start("predict", "digits", run=result.run, split=None, on="ray").wait(240)
     assert job.status == jobs.DONE, job.log
@@ -425,13 +429,14 @@ def test_a_home_in_object_storage(workers, tmp_path, monkeypatch):
         server.close()
 
 
-def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, monkeypatch):
+def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, tmp_path):
     _, by_ray = twins
-    real = predicting.home.home()
-    monkeypatch.setattr(predicting.home, "home", lambda: f"{real}-elsewhere")
-    asked = predicting.ask(by_ray, None)
+    pipeline = predicting._Pipeline(
+        predicting.ask(by_ray, None), "cpu", False, lambda _: None, lambda: False
+    )
+    pipeline.given = replace(pipeline.given, home=str(tmp_path / "elsewhere"))
     with pytest.raises(LabelAuditError, match="a node of the Ray cluster, has no /"):
-        predicting._Pipeline(asked, "cpu", False, print, lambda: False).run()
+        pipeline.run()
 
 
 def test_a_cluster_that_does_not_answer_is_named(home):
