@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from . import cluster
 from . import noise as noise_room
 from .dataset import Dataset
 from .duplicates import ensure_duplicates
@@ -126,6 +127,7 @@ def audit(
     score: str | None = None,
     k: int | None = None,
     first_look: bool = True,
+    on: str = "here",
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
     keep_going: bool = True,
@@ -138,19 +140,21 @@ def audit(
     run has. first_look: make the run `first-look` before training, so that its suspects can be
     reviewed meanwhile (up to LOOKED_AT samples).
     k: suspects counted in the evaluation, by default as many as there are mistakes.
+    on: "here", or "ray" to train, predict and score on a Ray cluster: the one that RAY_ADDRESS
+    names, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     A stop during training audits with the epochs that are finished; without keep_going it raises
     StoppedError, and `resume_audit` does that later.
     """
-    from .learn.compute import choose_device
-    from .learn.train import train  # torch takes seconds to import
+    from .learn.compute import choose_device  # torch takes seconds to import
 
-    clock = _Clock()
+    clock, steps = _Clock(), cluster.steps(on)
     if isinstance(dataset, str):
         dataset = load_dataset(dataset, progress=progress, stop=stop)
     clock.lap("load")
     # what can be refused is refused before anything is changed
     config = config or TrainConfig()
-    choose_device(config.device)
+    if on == cluster.HERE:
+        choose_device(config.device)
     if run is not None:
         check_name(run, "run")
     if score is not None:
@@ -167,10 +171,12 @@ def audit(
         look = take_first_look(dataset, progress=progress, stop=stop)
         progress = _with_look(progress, look)
         clock.lap("first look")
-    trained = train(dataset, run, config, progress, stop)
-    clock.lap("train")
-    stop = _heard(trained, stop, keep_going)
-    return _Walk(dataset, trained, plan, report, clock, progress, stop).finish(score, k)
+    with steps.session():
+        trained = steps.train(dataset, run, config, progress, stop)
+        clock.lap("train")
+        stop = _heard(trained, stop, keep_going)
+        walk = _Walk(dataset, trained, plan, report, steps, clock, progress, stop)
+        return walk.finish(score, k)
 
 
 def resume_audit(
@@ -179,6 +185,7 @@ def resume_audit(
     *,
     score: str | None = None,
     k: int | None = None,
+    on: str = "here",
     progress: ProgressCallback = ignore,
     stop: StopCheck = never,
     keep_going: bool = True,
@@ -186,11 +193,12 @@ def resume_audit(
     """Go on with an audit that was cut short: train from its last whole epoch, predict, score.
 
     run: by default the training cut short last. One whose training had ended is only predicted and
-    scored. Labels are left as they are: noise is not injected again. The rest as in `audit`.
+    scored. Labels are left as they are: noise is not injected again. on: where it is predicted and
+    scored; what is left of the training is done here. The rest as in `audit`.
     """
     from .learn.train import resume
 
-    clock = _Clock()
+    clock, steps = _Clock(), cluster.steps(on)
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
     if score is not None:
         check_score_name(score)
@@ -204,7 +212,9 @@ def resume_audit(
     clock.lap("train")
     stop = stop if is_trained else _heard(trained, stop, keep_going)
     plan = make_plan(dataset, TrainConfig.from_dict(trained.info["config"]))
-    return _Walk(dataset, trained, plan, None, clock, progress, stop).finish(score, k)
+    with steps.session():
+        walk = _Walk(dataset, trained, plan, None, steps, clock, progress, stop)
+        return walk.finish(score, k)
 
 
 def take_first_look(
@@ -246,17 +256,16 @@ class _Walk:
     trained: Run
     plan: Plan
     noise: noise_room.NoiseReport | None
+    steps: cluster.Steps
     clock: _Clock
     progress: ProgressCallback
     stop: StopCheck
 
     def finish(self, score: str | None, k: int | None) -> AuditResult:
-        from .learn.predict import predict
-
         dataset, run, info = self.dataset, self.trained.name, self.trained.info
-        predict(dataset, run, info["config"]["device"], self.progress, self.stop)
+        self.steps.predict(dataset, run, info["config"]["device"], self.progress, self.stop)
         self.clock.lap("predict")
-        compute_scores(dataset, run, progress=self.progress, stop=self.stop)
+        self.steps.compute_scores(dataset, run, progress=self.progress, stop=self.stop)
         self.clock.lap("score")
         chosen = check_score(self.trained, score)
         evaluation = evaluate(dataset.view(run), k)

@@ -219,6 +219,12 @@ class Frame:
         return rows.take(order[np.searchsorted(found[order], wanted)])
 
     @steadily
+    def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:
+        """Place in stored order of the row of each of these positions, int64; MISSING where the
+        table has none."""
+        return self._offsets(table)[positions]
+
+    @steadily
     def epoch_blocks(self, table: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Ids of one block, and the epoch of each block, of a table that holds one block an epoch,
         always of the same ids in the same order. None where it is not of this kind."""

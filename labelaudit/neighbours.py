@@ -5,6 +5,8 @@ LanceDB's index answers one sample in 20 ms and more, which for a million would 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from .errors import StoppedError
@@ -25,16 +27,20 @@ PROBES = 12  # cells looked at for the samples of each cell
 ROUNDS = 6  # of k-means
 FITTED = 32  # samples a cell that the cells' centres are learned from
 
+Part = tuple[np.ndarray, np.ndarray]  # rows whose neighbours are looked for, and among which
+Answers = Callable[[np.ndarray, Iterable[Part], int, StopCheck], Iterable[tuple]]
+
 
 def of_run(
     run: Run, ids: np.ndarray, counted: np.ndarray, k: int,
-    progress: ProgressCallback = ignore, stop: StopCheck = never,
+    progress: ProgressCallback = ignore, stop: StopCheck = never, answers: Answers | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
     """The k nearest samples to each by the run's embeddings, among those that count.
 
     ids: sorted, int64 (n,). counted: bool (n,), of which samples may be neighbours (with a label,
     not removed). Returns places in ids, int64 (n, k), -1 for none, and cosines, float32 (n, k), NaN
     for none, best first; a sample without an embedding has none. None for a run without embeddings.
+    answers: who compares; see `answered_here`.
     Holds all embeddings in memory: 4 bytes a number.
     """
     kept = run.all_embeddings()
@@ -44,7 +50,7 @@ def of_run(
     places, vectors = places[known], kept[1][known].astype(np.float32)
     near = np.full((len(ids), k), -1, np.int64)
     cosine = np.full((len(ids), k), np.nan, np.float32)
-    found, value = all_nearest(vectors, counted[places], k, progress, stop)
+    found, value = all_nearest(vectors, counted[places], k, progress, stop, answers=answers)
     near[places] = np.where(found >= 0, places[found], -1)
     cosine[places] = value
     return near, cosine
@@ -62,6 +68,7 @@ def how_many(labels: np.ndarray) -> int:
 def all_nearest(
     vectors: np.ndarray, counted: np.ndarray, k: int,
     progress: ProgressCallback = ignore, stop: StopCheck = never, exact: int = EXACT,
+    answers: Answers | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The k nearest others of each vector by cosine, among those that count.
 
@@ -77,17 +84,35 @@ def all_nearest(
     unit = vectors[there].astype(np.float32) / length[there, None]
     rows, others = np.flatnonzero(there), np.flatnonzero(counted[there])
     meter = Meter("comparing images", len(rows), progress)
-    for asked, among in _parts(unit, others, exact):
-        block = max(BLOCK_BYTES // (4 * max(len(among), 1)), 1)
-        for start in range(0, len(asked), block):
+    parts = _parts(unit, others, exact)
+    for some, found, value in (answers or answered_here)(unit, parts, k, stop):
+        near[rows[some]] = np.where(found >= 0, rows[found], -1)
+        cosine[rows[some]] = value
+        meter.advance(len(some))
+    return near, cosine
+
+
+def answered_here(unit: np.ndarray, parts: Iterable[Part], k: int, stop: StopCheck):
+    """Yield (rows, the k nearest of each, int64 (m, k), their cosines) until all parts are
+    answered. unit: vectors of length 1, float32 (n, d). A stop raises StoppedError."""
+    for asked, among in parts:
+        for some in blocks(asked, among):
             if stop():
                 raise StoppedError("scoring was stopped: nothing of it is kept.")
-            some = asked[start : start + block]
-            found, value = _best(unit[some], unit[among], some, among, k)
-            near[rows[some]] = np.where(found >= 0, rows[found], -1)
-            cosine[rows[some]] = value
-            meter.advance(len(some))
-    return near, cosine
+            yield some, *answer(unit, some, among, k)
+
+
+def blocks(asked: np.ndarray, among: np.ndarray) -> list[np.ndarray]:
+    """The rows asked for, as many at a time as BLOCK_BYTES hold similarities of."""
+    block = max(BLOCK_BYTES // (4 * max(len(among), 1)), 1)
+    return [asked[start : start + block] for start in range(0, len(asked), block)]
+
+
+def answer(
+    unit: np.ndarray, some: np.ndarray, among: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of some rows among others: rows, int64 (m, k), -1 for none, and cosines."""
+    return _best(unit[some], unit[among], some, among, k)
 
 
 def _parts(unit: np.ndarray, others: np.ndarray, exact: int):

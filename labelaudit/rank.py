@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,14 @@ RANDOM = "random order"
 MOST = 0.9  # of the mistakes
 
 
+@dataclass(frozen=True)
+class Means:
+    """Who does what takes long in scoring. By default this process."""
+
+    from_logits: Callable = from_logits
+    answers: neighbours.Answers = neighbours.answered_here
+
+
 def compute_scores(
     dataset: Dataset,
     run: str | None = None,
@@ -40,6 +49,14 @@ def compute_scores(
     the scores that were there, and raises StoppedError.
     Raises LabelAuditError for a score that does not exist, or that this run has no data for.
     """
+    return compute_scores_by(Means(), dataset, run, names, progress, stop)
+
+
+def compute_scores_by(
+    means: Means, dataset: Dataset, run: str | None, names: Sequence[str] | None,
+    progress: ProgressCallback, stop: StopCheck,
+) -> list[str]:  # fmt: skip
+    """`compute_scores`, where others may do the work."""
     kept = dataset.run(run)
     for name in names or ():
         check_score_name(name)
@@ -64,7 +81,9 @@ def compute_scores(
     # learned them: the suspicions add up to 0.95 to 1.03 times the wrong labels; treated as
     # in-sample runs of our own, to 0.00 to 0.55 times.)
     out_of_sample = in_folds or not kept.has_model
-    computed, suggestions = from_logits(kept, wanted, ids, told, out_of_sample, progress, stop)
+    computed, suggestions = means.from_logits(
+        kept, wanted, ids, told, out_of_sample, progress, stop
+    )
     if names and not kept.has_predictions():
         lacking = next((s.name for s in wanted if s.reads not in MEASURES), None)
         if lacking:
@@ -74,7 +93,7 @@ def compute_scores(
     for score in wanted:
         if score.reads == "neighbours":
             k = neighbours.how_many(labels)
-            near = neighbours.of_run(kept, ids, counted, k, progress, stop)
+            near = neighbours.of_run(kept, ids, counted, k, progress, stop, means.answers)
             if near is not None:
                 others = np.where(near[0] >= 0, labels[near[0]], MISSING)
                 computed[score.name] = score.function(labels, others, near[1])

@@ -225,7 +225,7 @@ class Run:
             nonlocal written
             for ids, logits, *rest in chain([] if first is None else [first], batches):
                 written += len(ids)
-                yield _prediction_batch(ids, logits, rest[0] if rest else None, columns)
+                yield prediction_batch(ids, logits, rest[0] if rest else None, columns)
 
         if self._store.exists(table):
             if width and self._store.vector_width(table, embeddings.COLUMN) is None:
@@ -233,6 +233,21 @@ class Run:
             self._store.upsert(table, rows(), columns)
         else:
             self._store.overwrite(table, rows(), columns)
+        self._settle_predictions(table)
+        return written
+
+    @contextmanager
+    def predicted_elsewhere(self, width: int) -> Iterator[tuple[str, pa.Schema]]:
+        """For a finished run without predictions: within it others write all of them, as files of a
+        table at this URI with this schema, and commit them once. width: of the embeddings."""
+        table = self._table("predictions")
+        self._check_dataset()
+        edits.announce_predictions(self._frame, table)
+        with self._store.made_elsewhere(table, schema.predictions(len(self.classes), width)) as it:
+            yield it
+        self._settle_predictions(table)
+
+    def _settle_predictions(self, table: str) -> None:
         try:
             self._check_dataset()
             if self.state == GONE:
@@ -241,7 +256,6 @@ class Run:
             self._store.drop(table)
             raise
         edits.settle_predictions(self._frame)
-        return written
 
     def _embedding_width(self, batch: tuple[np.ndarray, ...] | None) -> int | None:
         """Of what is written from now on: that of the stored embeddings, or of the first batch."""
@@ -259,6 +273,15 @@ class Run:
     def has_predictions(self) -> bool:
         """Whether something was predicted by it."""
         return self._store.exists(self._table("predictions"))
+
+    def logits_location(self) -> tuple[str, int]:
+        """Where its predictions lie: a URI, and the version now."""
+        return self._store.location(self._table("predictions"))
+
+    def predicted_ids(self) -> np.ndarray:
+        """Ids of the stored predictions, int64 (n,), in stored order; empty where there is none."""
+        rows = self._store.read(self._table("predictions"), ["id"])
+        return np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
 
     def logits(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All stored predictions as (ids, logits float32 (n, C)), streamed."""
@@ -498,9 +521,10 @@ def _prefix(made: str) -> str:
     return re.sub(r"\D", "", made) + "-"
 
 
-def _prediction_batch(
+def prediction_batch(
     ids: np.ndarray, logits: np.ndarray, vectors: np.ndarray | None, columns: pa.Schema
 ) -> pa.RecordBatch:
+    """Rows of a predictions table, see `Run.write_predictions`. columns: its schema."""
     classes = columns.field("logits").type.list_size
     logits = _checked(ids, logits, classes, "logits", "classes")
     p = probabilities(logits)

@@ -289,7 +289,18 @@ class Store:
                 raise
             raise LabelAuditError(storage.explain(error, self.uri)) from error
 
+    def location(self, table: str) -> tuple[str, int]:
+        """Where a table lies, a URI, and its version now: for those who read it without LanceDB."""
+        return self._folder(table), self._look(table)[0].version
+
     # --- writing: every call is one commit; a kill leaves the one before ---
+
+    @contextmanager
+    def made_elsewhere(self, table: str, schema: pa.Schema) -> Iterator[tuple[str, pa.Schema]]:
+        """For a table that is not there yet: within it others write its files at this URI, and
+        commit them once, with this schema."""
+        with self._clearly(table):
+            yield self._folder(table), _marked(schema)
 
     def overwrite(
         self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
@@ -448,6 +459,8 @@ class Store:
         try:
             with self._marking(table):
                 yield
+        except LabelAuditError:
+            raise
         except Exception as error:
             if feed and feed.error:  # while the rows were made: LanceDB would wrap it in its own
                 raise feed.error from None

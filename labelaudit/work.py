@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from .cluster import HERE, RAY, steps
 from .errors import LabelAuditError, StoppedError
 from .frame import BROUGHT
 from .progress import Progress, ProgressCallback, StopCheck
@@ -24,6 +25,7 @@ from .progress import Progress, ProgressCallback, StopCheck
 NICENESS = 5  # the app that shows the job comes first
 STOP_SECONDS = 1.5  # work that has not ended so long after a stop was asked for is ended
 SAVING_SECONDS = 10.0  # … unless it is saving what it has learned
+CLUSTER_SECONDS = 30.0  # … or has a cluster's workers to end
 LOOK_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
@@ -37,18 +39,20 @@ def _load(dataset: str, progress: ProgressCallback, stop: StopCheck, **options) 
 
 
 def _train(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, config, resumed=None
-) -> dict:
+    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, config, resumed=None,
+    on=HERE,
+) -> dict:  # fmt: skip
     from .dataset import Dataset
     from .learn.config import TrainConfig
-    from .learn.train import resume, train
+    from .learn.train import resume
 
     data = Dataset(dataset)
     if resumed is not None:
         info = resume(data, _run(data, resumed), progress, stop).info
     else:
         target = data if split is None else data.view().match(split=split)
-        info = train(target, run, TrainConfig.from_dict(config), progress, stop).info
+        config = TrainConfig.from_dict(config)
+        info = steps(on).train(target, run, config, progress, stop).info
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
@@ -60,16 +64,15 @@ def _look(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
 
 
 def _predict(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True
+    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True, on=HERE
 ) -> dict:
     from .dataset import Dataset
-    from .learn.predict import predict
-    from .rank import compute_scores
 
-    data = Dataset(dataset)
+    data, by = Dataset(dataset), steps(on)
     target = data if split is None else data.view().match(split=split)
-    count = predict(target, run, progress=progress, stop=stop, augment=augment)
-    scores = compute_scores(data, run, progress=progress, stop=stop)
+    with by.session():
+        count = by.predict(target, run, progress=progress, stop=stop, augment=augment)
+        scores = by.compute_scores(data, run, progress=progress, stop=stop)
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
 
 
@@ -97,12 +100,11 @@ def _import(
             "suspects": len(suspects(data, run))}  # fmt: skip
 
 
-def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run) -> dict:
+def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run, on=HERE) -> dict:
     from .dataset import Dataset
-    from .rank import compute_scores
 
     data = Dataset(dataset)
-    scores = compute_scores(data, run, progress=progress, stop=stop)
+    scores = steps(on).compute_scores(data, run, progress=progress, stop=stop)
     return {"run": data.run(run).name, "scores": scores}
 
 
@@ -118,7 +120,7 @@ def _audit(
     if resumed is None:
         return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
     data = Dataset(dataset)
-    ranking = {name: options[name] for name in ("score", "k") if name in options}
+    ranking = {name: options[name] for name in ("score", "k", "on") if name in options}
     return resume_audit(data, _run(data, resumed), **hooks, **ranking).to_dict()
 
 
@@ -268,6 +270,8 @@ def _guard(folder: Path, lives: Callable[[], bool], end: Callable[[], None]) -> 
 
 
 def _patience(folder: Path) -> float:
+    if (read(folder / "job.json") or {}).get("options", {}).get("on") == RAY:
+        return CLUSTER_SECONDS
     saving = (read(folder / "progress.json") or {}).get("stage") == "saving"
     return SAVING_SECONDS if saving else STOP_SECONDS
 

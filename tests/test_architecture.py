@@ -31,7 +31,8 @@ FLOORS = [
     ["rank", "history", "insights", "issues"],
     ["evidence", "review"],
     ["controls", "estimate"],
-    ["auditing", "decisions"],
+    ["cluster", "decisions"],
+    ["auditing"],
     ["patch", "report"],
     ["work"],
     ["jobs"],
@@ -90,6 +91,18 @@ def test_only_ui_knows_streamlit_and_only_store_knows_lancedb(path):
             assert room_of(path) == "ui", f"{path}:{line}"
         if top == "lancedb":
             assert room_of(path) == "store", f"{path}:{line}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_only_cluster_knows_ray_and_only_where_it_is_used(path):
+    """It is an extra that takes seconds to import: no module imports it at its top."""
+    extra = {"ray", "lance_ray", "lance"}
+    known = [line for module, line in imports(path) if module.split(".")[0] in extra]
+    assert not known or room_of(path) == "cluster", f"{path}:{known}"
+    for node in ast.parse(path.read_text()).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not extra & {name.split(".")[0] for name in names if name}, f"{path}:{node.lineno}"
 
 
 def test_scores_import_numpy_and_nothing_else_of_ours():

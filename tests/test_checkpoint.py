@@ -20,7 +20,7 @@ from labelaudit.errors import LabelAuditError, StoppedError
 from labelaudit.learn import checkpoint
 from labelaudit.learn import train as training_room
 from labelaudit.learn.checkpoint import Checkpoint
-from labelaudit.learn.train import _Training
+from labelaudit.learn.train import Training
 from labelaudit.progress import Meter
 from labelaudit.runs import unfinished_runs
 
@@ -153,11 +153,11 @@ def test_a_training_ended_by_kill_9_is_resumed(stripes):
 
 def test_one_killed_after_its_last_epoch_is_only_saved(stripes, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(_Training, "_save", lambda self, stopped: 1 / 0)
+        patch.setattr(Training, "_save", lambda self, stopped: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(stripes, "cut", CONFIG)
     steps = []
-    monkeypatch.setattr(_Training, "_step", lambda *_: steps.append(1))
+    monkeypatch.setattr(Training, "_step", lambda *_: steps.append(1))
     assert resume_training(stripes, "cut").info["epochs"] == 5
     assert steps == []
 

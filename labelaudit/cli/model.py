@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..cluster import PLACES, steps
 from ..dataset import Dataset, list_datasets
 from ..errors import LabelAuditError
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
@@ -29,6 +30,11 @@ from .brought import (
 )
 
 DEVICE = "What computes: auto (a GPU where there is one), cpu, cuda, mps …"
+on_option = click.option(
+    "--on", type=click.Choice(PLACES), default="here",
+    help="ray: by the workers of a Ray cluster, the one that RAY_ADDRESS names or this machine's "
+    "cores; needs labelaudit[cluster].",
+)  # fmt: skip
 STOP_SECONDS = 30  # to wait for a job to end: two, and time to save
 
 
@@ -97,22 +103,23 @@ def first_look(dataset, run, as_json) -> None:
     "--resume",
     "cut_short",
     metavar="RUN",
-    help="Go on with this run, which was cut short, with its own settings.",
+    help="Go on with this run, which was cut short, with its own settings, on this machine.",
 )
+@on_option
 @json_option
-def train(dataset, run, split, cut_short, as_json, **options) -> None:
+def train(dataset, run, split, cut_short, on, as_json, **options) -> None:
     """Train a model on DATASET, recording how each sample behaves; Ctrl-C keeps what is there.
 
     A training that was killed is kept up to its last whole epoch: --resume goes on from there.
     """
     from ..learn.train import resume
-    from ..learn.train import train as train_run
 
+    by = steps(on)
     if cut_short:
         trained = resume(Dataset(dataset), cut_short, Bar(), Interrupt())
     else:
         target = chosen(load_dataset(dataset), split)
-        trained = train_run(target, run, _config(**options), Bar(), Interrupt())
+        trained = by.train(target, run, _config(**options), Bar(), Interrupt())
     info = trained.info
     text = (
         f"{trained.name}: {info['epochs']} epochs on {info['learned']:,} samples"
@@ -149,13 +156,14 @@ def train(dataset, run, split, cut_short, as_json, **options) -> None:
 @click.option("--augment/--no-augment", default=True,
               help="Average over shifted and mirrored copies of each image: surer, but three to "
               "six times slower.")  # fmt: skip
+@on_option
 @json_option
-def predict(dataset, run, split, model, device, augment, as_json, **own) -> None:
+def predict(dataset, run, split, model, device, augment, on, as_json, **own) -> None:
     """Store a run's predictions (label, confidence, logits) for the samples of DATASET; with
     --model those of your own model, as a run called own unless you name it."""
-    from ..learn.predict import predict as predict_run
-
-    target = chosen(load_dataset(dataset), split)
+    if model is not None and on != "here":
+        raise click.UsageError("--model predicts on this machine: leave --on out.")
+    by, target = steps(on), chosen(load_dataset(dataset), split)
     if model is not None:
         from ..learn.own import OWN, predict_with
 
@@ -168,7 +176,7 @@ def predict(dataset, run, split, model, device, augment, as_json, **own) -> None
     if given := next((name for name, value in own.items() if value), None):
         option = "classes" if given == "class_file" else given.replace("_", "-")
         raise click.UsageError(f"--{option} goes with --model.")
-    count = predict_run(target, run, device, Bar(), Interrupt(), augment=augment)
+    count = by.predict(target, run, device, Bar(), Interrupt(), augment=augment)
     emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
 
 
@@ -181,13 +189,13 @@ def predict(dataset, run, split, model, device, augment, as_json, **own) -> None
 @click.option("--score", "names", multiple=True, type=click.Choice(list(SCORES)),
               help="Only this score; may be given again.  [default: all that the run has the data "
               "for]")  # fmt: skip
+@on_option
 @json_option
-def score(dataset, run, names, as_json) -> None:
+def score(dataset, run, names, on, as_json) -> None:
     """Compute the scores of a run of DATASET, from its predictions and how samples behaved in
     training, and store them."""
-    from ..rank import compute_scores
-
-    computed = compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
+    by = steps(on)
+    computed = by.compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
     meanings = [f"{name:18} {SCORES[name].meaning}" for name in computed]
     emit(as_json, {"scores": computed}, "\n".join(meanings))
 
@@ -218,9 +226,10 @@ def score(dataset, run, names, as_json) -> None:
 )
 @click.option("--first-look/--no-first-look", default=True,
               help="First find suspects without training, to be reviewed meanwhile.")  # fmt: skip
+@on_option
 @json_option
 def audit(
-    dataset, rate, noise_kind, seed, run, by, k, csv_file, first_look, as_json, **options
+    dataset, rate, noise_kind, seed, run, by, k, csv_file, first_look, on, as_json, **options
 ) -> None:
     """The whole walk over DATASET: load it, train, predict, score, and rank the suspects.
 
@@ -234,7 +243,7 @@ def audit(
     result = run_audit(
         _loaded(dataset, bar, stop) if "/" in dataset else dataset, noise=rate,
         noise_kind=noise_kind, seed=seed, run=run, config=_config(**options), score=by, k=k,
-        first_look=first_look, progress=bar, stop=stop,
+        first_look=first_look, on=on, progress=bar, stop=stop,
     )  # fmt: skip
     bar.close()
     emit(as_json, result.to_dict(), str(result))

@@ -84,12 +84,12 @@ class Checkpoint:
 
 def write(training) -> None:
     """Keep a training (train.py's) as it is now, in place of its epoch before."""
-    plan = training.plan
+    plan = training.whole
     tensors = {
         "ids": torch.from_numpy(plan.ids),
         "labels": torch.from_numpy(plan.labels),
         "fold": torch.from_numpy(plan.fold),
-        "recent_margin": torch.from_numpy(training.recent_margin),
+        "recent_margin": torch.from_numpy(training.recent_margins),
         "torch_rng": torch.get_rng_state(),
     }
     for k, learner in enumerate(training.learners):
@@ -140,7 +140,7 @@ def restore(training, saved: Checkpoint) -> None:
                 learner.optimizer.state[weight][_BUFFER] = buffer
         learner.updates = state["updates"][k]
         learner.rng.bit_generator.state = state["numpy_rng"][k]
-    training.recent_margin = saved.tensors["recent_margin"].numpy().copy()
+    training.recent_margin = saved.tensors["recent_margin"].numpy()[training.own]
     for name in ("curves", "loss", "notes"):
         setattr(training, name, state[name])
     torch.set_rng_state(saved.tensors["torch_rng"])

@@ -135,6 +135,15 @@ def forward(
         yield at, logits.cpu().numpy()
 
 
+def embedding_width(model: torch.nn.Module) -> int:
+    """How many numbers the embeddings of `forward_with_embeddings` have."""
+    return _last_layer(model).in_features
+
+
+def _last_layer(model: torch.nn.Module) -> torch.nn.Linear:
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+
+
 def forward_with_embeddings(
     model: torch.nn.Module,
     images: Images,
@@ -145,7 +154,7 @@ def forward_with_embeddings(
     """Yield (places, logits float32 (n, C), embeddings float32 (n, D)): as `forward`, and what the
     model's last linear layer got, the mean over the copies too."""
     inputs: list[torch.Tensor] = []
-    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    last = _last_layer(model)
     hook = last.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].float()))
     try:
         for at, logits in forward(model, images, places, device, copies):

@@ -29,7 +29,7 @@ class Images:
         self.frame, self.ids, self.size = frame, ids, size
         self._held: torch.Tensor | None = None
         self.unreadable = np.zeros(len(ids), bool)
-        self._example = ""  # one of these: path and reason
+        self.example = ""  # one of these: path and reason
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,17 +46,11 @@ class Images:
     def note(self) -> str | None:
         """How many could not be read, in a sentence; None where all could."""
         count = int(self.unreadable.sum())
-        if not count:
-            return None
-        what = f"{count:,} of {len(self):,} images could not be read, and are left out"
-        return f"{what} (such as {self._example})"
+        return left_out(count, len(self), self.example) if count else None
 
     def nothing_readable(self) -> LabelAuditError:
         """What to raise where no image is left to work on."""
-        return LabelAuditError(
-            f"none of the {len(self):,} images can be read (such as {self._example}): put them "
-            "back, or load the dataset again from where they are now."
-        )
+        return nothing_readable(len(self), self.example)
 
     def hold(self, device: torch.device, progress: ProgressCallback, stop: StopCheck) -> None:
         """Decode all of them now, into one tensor on `device`."""
@@ -101,9 +95,21 @@ class Images:
                 out[i] = _pixels(path, data, self.size)
             except UnreadableImageError as error:
                 bad[i] = True
-                self._example = self._example or f"{path}: {error}"
+                self.example = self.example or f"{path}: {error}"
         self.unreadable[places] = bad
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
+
+
+def left_out(count: int, of: int, example: str) -> str:
+    """That so many images could not be read, in a sentence."""
+    return f"{count:,} of {of:,} images could not be read, and are left out (such as {example})"
+
+
+def nothing_readable(count: int, example: str) -> LabelAuditError:
+    return LabelAuditError(
+        f"none of the {count:,} images can be read (such as {example}): put them back, or load the "
+        "dataset again from where they are now."
+    )
 
 
 def _groups(order: np.ndarray, rows: int) -> list[np.ndarray]:

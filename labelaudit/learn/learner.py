@@ -10,24 +10,29 @@ import torch.nn.functional as F
 
 from .compute import Copy, autocast
 from .config import SMALL, TrainConfig
+from .team import Alone
 
 
 class Learner:
     """A model, its optimizer and its random numbers, learning some places of a plan.
 
     model: on its device. places: int64, what it learns. labels: int64 (n,) of the whole plan, as
-    they are taught. shift, mirror: augmentation.
+    they are taught. shift, mirror: augmentation. team: who learns it together, of which each takes
+    its share of a batch.
     """
 
     def __init__(
         self, model: torch.nn.Module, places: np.ndarray, labels: np.ndarray, config: TrainConfig,
         device: torch.device, rng: np.random.Generator, shift: int, mirror: bool,
+        team: Alone | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.average = model, copy.deepcopy(model)
+        team = team or Alone()
+        self.model, self._taught = model, team.spread(model)
+        self.average = copy.deepcopy(model)  # after the team has agreed where to begin
         self.places, self.config, self.device, self.rng = places, config, device, rng
         self.labels, self._labels = labels, torch.from_numpy(labels).to(device)
         self.shift, self.mirror = shift, mirror
-        self.batch_size = min(config.batch_size, len(places))
+        self.batch_size = min(-(-config.batch_size // team.size), len(places))
         self.steps = max(len(places) // self.batch_size, 1)  # an epoch, at most
         self.updates = 0
         self.rate = config.learning_rate or (0.1 if config.model == SMALL else 0.01)
@@ -57,9 +62,9 @@ class Learner:
         """One step on uint8 images (n, 3, S, S). done: share of the training, for the learning
         rate. Returns the loss."""
         self._set_rate(done)
-        self.model.train()
+        self._taught.train()
         with autocast(self.device):
-            logits = self.model(self._augmented(batch))
+            logits = self._taught(self._augmented(batch))
         labels = self._labels[torch.from_numpy(places).to(self.device)]
         loss = F.cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad(set_to_none=True)

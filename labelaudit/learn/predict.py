@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..dataset import Dataset
 from ..errors import StoppedError
+from ..frame import Frame
 from ..predictions.keeping import keep
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..runs import Run
 from ..view import View
 from .compute import Copy, augmented_copies, choose_device, forward_with_embeddings
 from .images import Images
@@ -42,22 +45,19 @@ def predict(
     is logged. A stop (StoppedError), or an error on the way, leaves the predictions as they were.
     Raises LabelAuditError where no image can be read.
     """
-    view = target.view() if isinstance(target, Dataset) else target
-    dataset = Dataset(view.frame.store.name)
-    kept = newest_run(dataset, run)
+    asked = ask(target, run)
+    kept, ids = asked.run, asked.ids
     where = choose_device(device)
-    model, info = load_weights(kept).to(where), kept.info
-    ids = np.sort(view.ids)
+    model = load_weights(kept).to(where)
     if not len(ids):
         return 0
-    images = Images(view.frame, ids, info["image_size"])
-    copies = augmented_copies(info["shift"], info["mirror"]) if augment else [Copy()]
-    looked = _Looked(model, kept.folds(ids), images, where, copies)
+    images = Images(asked.frame, ids, kept.info["image_size"])
+    looked = Looked(model, kept.info, kept.folds(ids), images, where, augment)
     meter = Meter("predicting", len(images), progress)
 
     def watch(count: int) -> None:
         if stop():
-            raise StoppedError("predicting was stopped: nothing of it is kept.")
+            raise stopped()
         meter.advance(count)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -75,13 +75,41 @@ def predict(
     return written
 
 
-class _Looked:
+@dataclass(frozen=True)
+class Asked:
+    """Of which samples a run is to say what it sees. ids: int64 (n,), sorted."""
+
+    run: Run
+    frame: Frame
+    ids: np.ndarray
+
+
+def ask(target: Dataset | View, run: str | None) -> Asked:
+    """The samples of a dataset or view, and the run of this name, or that trained last."""
+    view = target.view() if isinstance(target, Dataset) else target
+    kept = newest_run(Dataset(view.frame.store.name), run)
+    return Asked(kept, view.frame, np.sort(view.ids))
+
+
+def stopped() -> StoppedError:
+    return StoppedError("predicting was stopped: nothing of it is kept.")
+
+
+class Looked:
     """What a run's models say of images: of a sample that was learned in folds the one that did
     not learn it, of any other the mean of all. Embeddings are always the first model's: those of
-    two models could not be compared."""
+    two models could not be compared.
 
-    def __init__(self, model, fold: np.ndarray, images: Images, device, copies: list[Copy]) -> None:
-        self.model, self.images, self.device, self.copies = model, images, device, copies
+    info: what the run says of itself. fold: int8 (n,), of each of the images, see `Run.folds`.
+    augment: whether it looks at shifted and mirrored copies too.
+    """
+
+    def __init__(
+        self, model, info: dict, fold: np.ndarray, images: Images, device, augment: bool
+    ) -> None:
+        self.model, self.images, self.device = model, images, device
+        copies = augmented_copies(info["shift"], info["mirror"])
+        self.copies = copies if augment else [Copy()]
         self.members = list(model.members) if isinstance(model, Ensemble) else [model]
         self.fold = fold if len(self.members) > 1 else np.zeros(len(images), np.int8)
 

@@ -15,9 +15,14 @@ from .models import Ensemble, build_model
 def save_models(run: Run, models: list[torch.nn.Module], info: dict) -> None:
     """Keep a run's model, or those of its folds. `info` must hold `config`, `classes` and
     `image_size`."""
+    run.finish(info, weights_of(models))
+
+
+def weights_of(models: list[torch.nn.Module]) -> bytes:
+    """A model, or those of the folds, in the safetensors format."""
     model = models[0] if len(models) == 1 else Ensemble(models)
     state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    run.finish(info, safetensors.torch.save(state))
+    return safetensors.torch.save(state)
 
 
 def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Module, dict]:
@@ -44,8 +49,13 @@ def newest_run(dataset: Dataset, name: str | None = None) -> Run:
 def load_weights(kept: Run) -> torch.nn.Module:
     """A run's model, or the Ensemble of those of its folds, on the CPU in evaluation mode."""
     weights = kept.weights()  # first: a run without a model has no config either
-    config = TrainConfig.from_dict(kept.info["config"])
-    models = [build_model(config, len(kept.classes)) for _ in range(config.folds)]
+    return model_of(weights, kept.info)
+
+
+def model_of(weights: bytes, info: dict) -> torch.nn.Module:
+    """The same, of the bytes that are kept and what the run says of itself."""
+    config = TrainConfig.from_dict(info["config"])
+    models = [build_model(config, len(info["classes"])) for _ in range(config.folds)]
     model = models[0] if config.folds == 1 else Ensemble(models)
     model.load_state_dict(safetensors.torch.load(weights))
     return model.eval()

@@ -20,12 +20,13 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .compute import ThreadTuner, choose_device, forward
 from .config import SMALL, TrainConfig
-from .images import Images
+from .images import Images, left_out
 from .learner import Learner
 from .models import build_model, load_pretrained
 from .plan import Plan, image_size, make_plan
 from .saved import save_models
-from .watched import Watched, class_medians
+from .team import Alone
+from .watched import Watched, class_medians, joined
 
 FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones
@@ -138,7 +139,7 @@ def _images(plan, size: int, config: TrainConfig, device, progress, stop) -> Ima
 def _finished(plan, images, kept: Run, *arguments) -> Run:
     """Train to the end. Where that fails, the run stays to be resumed if it can be."""
     try:
-        return _Training(plan, images, kept, *arguments).execute()
+        return Training(plan, images, kept, *arguments).execute()
     except BaseException as error:
         if isinstance(error, DivergedError) or not kept.checkpoint.exists():
             with suppress(Exception):  # the dataset may be gone; what went wrong first counts
@@ -150,16 +151,25 @@ class DivergedError(LabelAuditError):
     """The loss is not finite; resumed, it would come to the same."""
 
 
-class _Training:
+class Training:
     """One training: its learners, and where it is.
 
     Without folds one model learns all; with K folds K models learn, each all folds but its own.
     They go through the epochs side by side, so that any whole epoch is a place to stop.
+
+    team: the processes that train together. Each has a share of the samples: `whole` is the plan of
+    all, `own` the places in it of this one's, which `plan` and `images` are about. The first of
+    them writes.
     """
 
-    def __init__(self, plan, images, run, config, device, progress, stop, saved=None) -> None:
+    def __init__(
+        self, plan, images, run, config, device, progress, stop, saved=None, *, team=None,
+        whole=None, own=None,
+    ) -> None:  # fmt: skip
         self.plan, self.images, self.run, self.config = plan, images, run, config
         self.device, self.stop = device, stop
+        self.team, self.whole = team or Alone(), whole or plan
+        self.own = np.arange(len(plan.ids)) if own is None else own
         self.marks = run.marks
         self.notes: list[str] = []
         self.curves: list[dict] = []
@@ -195,12 +205,27 @@ class _Training:
                     )
                 stopped = True
                 break
-            checkpoint.write(self)
+            self.keep_epoch()
             self.meter.report(**self._details(epoch, self.steps))
         self.meter.stage = "saving"
         self.meter.report(**self._details(len(self.curves), self.steps))
         self._save(stopped)
         return self.run
+
+    def keep_epoch(self) -> None:
+        """Leave what it takes to go on from the end of this epoch."""
+        parts = self.team.gathered((self.own, self.recent_margin))
+        if parts is not None:
+            self.recent_margins = joined(parts, len(self.whole.ids))[0]
+            checkpoint.write(self)
+
+    def keep_model(self, models: list[torch.nn.Module], info: dict | None) -> None:
+        """The end. info: None for all but the first of the team."""
+        save_models(self.run, models, info)
+
+    def epoch_begins(self, epoch: int) -> None:
+        """Before anything of it."""
+        self.threads.epoch_begins()
 
     def _learner(self, fold: int, fresh: bool) -> Learner:
         model = build_model(self.config, len(self.plan.classes))
@@ -213,9 +238,10 @@ class _Training:
                 raise self.images.nothing_readable()
             if self.mirror is None:  # grey images have three equal channels
                 self.mirror = bool((sample[:, 0] != sample[:, 1]).any())
+            self.mirror = self.team.first(self.mirror)
             self._fill(model, sample)
         return Learner(model.to(self.device), places, self.plan.labels, self.config, self.device,
-                       rng, self.shift, self.mirror)  # fmt: skip
+                       rng, self.shift, self.mirror, self.team)  # fmt: skip
 
     def _fill(self, model: torch.nn.Module, sample: torch.Tensor) -> None:
         if self.config.model == SMALL:
@@ -227,15 +253,13 @@ class _Training:
 
     def _learn(self, epoch: int) -> bool:
         """One pass of every learner over its samples. False if a stop was asked for."""
-        self.threads.epoch_begins()
+        self.epoch_begins(epoch)
         losses: list[float] = []
         step = 0
         for learner in self.learners:
-            order = learner.order(epoch, self.recent_margin)
-            size = learner.batch_size
-            for i, (places, batch) in enumerate(self.images.batches(order, size)):
+            order, size = learner.order(epoch, self.recent_margin), learner.batch_size
+            for share, places, batch in self._batches(order, size):
                 step += 1
-                share = min((i + 0.5) * size / len(order), 1)
                 if not self._step(learner, places, batch, epoch, step, share):
                     return False
                 losses.append(self.loss)
@@ -246,10 +270,25 @@ class _Training:
         self.loss = float(np.mean(losses))
         return True
 
+    def _batches(self, order: np.ndarray, size: int):
+        """Yield (share of the epoch, places, images) to learn; of a team as many for each, with the
+        same share: they wait for each other at each step, and their weights stay equal."""
+        if self.team.size == 1:
+            for i, batch in enumerate(self.images.batches(order, size)):
+                yield min((i + 0.5) * size / len(order), 1), *batch
+            return
+        steps = self.team.least(-(-len(order) // size))
+        batches, last = self.images.batches(order, size), None
+        for i in range(steps):
+            last = next(batches, last)  # of some no image could be read
+            if last is None:
+                raise self.images.nothing_readable()
+            yield (i + 0.5) / steps, *last
+
     def _step(self, learner: Learner, places, batch, epoch: int, step: int, share: float) -> bool:
         self.threads.step_begins()
         done = (epoch - 1 + share) / self.config.epochs
-        self.loss = learner.learn(places, batch.to(self.device), done)
+        self.loss = self.team.mean(learner.learn(places, batch.to(self.device), done))
         self.threads.step_ends()
         if not math.isfinite(self.loss):
             raise DivergedError(
@@ -257,7 +296,7 @@ class _Training:
                 f"train again with a lower learning rate."
             )
         self.meter.advance(BACKWARD_COST * len(places), **self._details(epoch, step))
-        return not self.stop()
+        return not self.team.any(self.stop())
 
     # --- after each epoch ---
 
@@ -266,35 +305,44 @@ class _Training:
 
         False, with nothing stored, if a stop was asked for.
         """
-        plan, watched = self.plan, Watched(self.plan)
+        watched, alone = Watched(self.plan), self.team.size == 1
         for fold, learner in enumerate(self.learners):
+            self.team.same(learner.average)
             for at, logits in forward(
                 learner.average, self.images, self.looked_at[fold], self.device
             ):
                 watched.add(fold, at, logits)
                 self.meter.advance(len(at), **self._details(epoch, self.steps))
-                if self.stop():
+                if alone and self.stop():
                     return False
+        if not alone and self.team.any(self.stop()):
+            return False
         outside = np.isfinite(watched.out_margin)
         margin = np.where(outside, watched.out_margin, watched.margin)
         before = np.where(np.isnan(self.recent_margin), margin, self.recent_margin)
         self.recent_margin = (before + margin) / 2
-        self.run.append_dynamics(
-            epoch, plan.ids, plan.labels, watched.margin, watched.p_label, watched.out_margin,
-            watched.out_p_label, fold=plan.fold if plan.folds > 1 else None,
-        )  # fmt: skip
-        seen = np.isfinite(watched.margin)
-        self.curves.append(
-            {
-                "epoch": epoch,
-                "loss": self.loss,
-                "train_accuracy": _share(watched.right[plan.learned][seen[plan.learned]]),
-                "validation_accuracy": _share(watched.right[plan.held_out][seen[plan.held_out]]),
-                "seconds": seconds,
-                MEDIANS: class_medians(watched.p_label[seen], plan.labels[seen], len(plan.classes)),
-            }
-        )
+        parts = self.team.gathered((self.own, *watched.measures, watched.right))
+        row = None if parts is None else self._write_epoch(epoch, parts, seconds)
+        self.curves.append(self.team.first(row))
         return True
+
+    def _write_epoch(self, epoch: int, parts: list, seconds: float) -> dict:
+        """What the team saw of all samples, into the run. Returns the epoch's row of the curves."""
+        plan = self.whole
+        *measures, right = joined(parts, len(plan.ids))
+        self.run.append_dynamics(
+            epoch, plan.ids, plan.labels, *measures, fold=plan.fold if plan.folds > 1 else None
+        )
+        margin, p_label = measures[:2]
+        seen = np.isfinite(margin)
+        return {
+            "epoch": epoch,
+            "loss": self.loss,
+            "train_accuracy": _share(right[plan.learned][seen[plan.learned]]),
+            "validation_accuracy": _share(right[plan.held_out][seen[plan.held_out]]),
+            "seconds": seconds,
+            MEDIANS: class_medians(p_label[seen], plan.labels[seen], len(plan.classes)),
+        }
 
     def _details(self, epoch: int, step: int) -> dict:
         last = self.curves[-1]["validation_accuracy"] if self.curves else None
@@ -309,12 +357,20 @@ class _Training:
         return [{k: v for k, v in row.items() if k != MEDIANS} for row in self.curves]
 
     def _save(self, stopped: bool) -> None:
-        last = self.curves[-1] if self.curves else {}
-        learned = self.images.readable(self.plan.learned)
-        untaught = self.plan.untaught_by(learned)
-        left_out = [self.images.note] if self.images.note else []
-        info = {
-            "classes": self.plan.classes,
+        parts = self.team.gathered((self.own, self.images.unreadable, self.images.example))
+        models = [learner.average for learner in self.learners]
+        self.keep_model(models, None if parts is None else self._info(stopped, parts))
+
+    def _info(self, stopped: bool, parts: list) -> dict:
+        """What the run says of itself."""
+        last, plan = self.curves[-1] if self.curves else {}, self.whole
+        (unread,) = joined([part[:2] for part in parts], len(plan.ids))
+        learned = plan.learned[~unread[plan.learned]]
+        untaught = plan.untaught_by(learned)
+        example = next((part[2] for part in parts if part[2]), "")
+        notes = [left_out(int(unread.sum()), len(plan.ids), example)] if unread.any() else []
+        return {
+            "classes": plan.classes,
             "config": self.config.to_dict(),
             "image_size": self.images.size,
             "shift": self.shift,
@@ -322,16 +378,15 @@ class _Training:
             "epochs": len(self.curves),
             "stopped": stopped,
             "learned": len(learned),
-            "held_out": len(self.images.readable(self.plan.held_out)),
-            "unreadable": int(self.images.unreadable.sum()),
+            "held_out": int((~unread[plan.held_out]).sum()),
+            "unreadable": int(unread.sum()),
             "validation_accuracy": last.get("validation_accuracy"),
             "seconds": last.get("seconds"),
             "curves": self._plain_curves(),
             "class_curves": [row[MEDIANS] for row in self.curves],
             "untaught": untaught,
-            "notes": self.notes + left_out + _about_untaught(self.plan, untaught),
+            "notes": self.notes + notes + _about_untaught(plan, untaught),
         }
-        save_models(self.run, [learner.average for learner in self.learners], info)
 
 
 def _share(right: np.ndarray) -> float | None:

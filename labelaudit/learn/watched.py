@@ -26,6 +26,11 @@ class Watched:
         # what several models look at is averaged: logits are kept until the last of them has
         self._sum = np.zeros((len(plan.held_out), len(plan.classes)), np.float32)
 
+    @property
+    def measures(self) -> tuple[np.ndarray, ...]:
+        """As the training dynamics have them, float32 (n,) each."""
+        return self.margin, self.p_label, self.out_margin, self.out_p_label
+
     def add(self, fold: int, at: np.ndarray, logits: np.ndarray) -> None:
         """Logits float32 (m, C) that the model of this fold gives of these places, int64 (m,)."""
         plan = self._plan
@@ -54,6 +59,17 @@ class Watched:
 def _about(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     margin = of_label(logits, labels) - best_other(logits, labels)
     return margin, of_label(probabilities(logits), labels)
+
+
+def joined(parts: list[tuple[np.ndarray, ...]], count: int) -> list[np.ndarray]:
+    """Arrays of all samples, (count,), of parts that each have the places and values of some."""
+    if len(parts) == 1:
+        return list(parts[0][1:])
+    whole = [np.zeros(count, values.dtype) for values in parts[0][1:]]
+    for at, *arrays in parts:
+        for values, some in zip(whole, arrays, strict=True):
+            values[at] = some
+    return whole
 
 
 def class_medians(p_label: np.ndarray, labels: np.ndarray, classes: int) -> list[float | None]:

@@ -22,6 +22,11 @@ class ConfidentLearning:
         self._sum += np.bincount(given, beliefs.of_label(labels)[known], size)
         self._count += np.bincount(given, minlength=size)
 
+    def merge(self, other: ConfidentLearning) -> None:
+        """Take in what another one has seen."""
+        self._sum += other._sum
+        self._count += other._count
+
     @property
     def thresholds(self) -> np.ndarray:
         """Mean probability of each class among the samples given it, (C,); of a class that nobody

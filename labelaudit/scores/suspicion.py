@@ -35,10 +35,21 @@ class Suspicion:
         self._labels.append(labels[drawn])
         self._logits.append(beliefs.logits[drawn])
 
+    def begin_at(self, row: int) -> None:
+        """Before the first `look`: that many samples come before. The same are drawn then as by one
+        that looks at all of them."""
+        self._rng.bit_generator.advance(row)  # one number a sample
+
+    def merge(self, other: Suspicion) -> None:
+        """Take in what another one has seen, of the samples that follow."""
+        self._labels += other._labels
+        self._logits += other._logits
+
     def fit(self) -> None:
         if any(map(len, self._labels)):
             labels, logits = map(np.concatenate, (self._labels, self._logits))
             self._model = fit_noise_model(labels, logits, self._out_of_sample)
+        self._labels, self._logits = [], []
 
     def score(
         self, labels: np.ndarray, beliefs: Beliefs

@@ -5,7 +5,7 @@ import streamlit as st
 
 from labelaudit.jobs import Job
 from labelaudit.scores import SCORES
-from labelaudit.ui import brought, jobs, state
+from labelaudit.ui import brought, jobs, place, state
 
 dataset = state.current()
 st.title("Predict and score")
@@ -33,6 +33,7 @@ with st.sidebar:
             help="Averages over copies of each image, shifted and mirrored as in training: a "
             "little surer, and three to six times slower.",
         )  # fmt: skip
+    where = place.choose_place()
 
 
 def predicted(job: Job) -> None:
@@ -57,13 +58,13 @@ if not active:
             f"Predict with {run}", type="primary", icon=":material/play_arrow:"
         ):
             chosen = None if split == "all samples" else split
-            jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment)
+            jobs.begin("predict", dataset.name, run=run, split=chosen, augment=augment, **where)
         if kept.has_predictions() and st.button(
             "Only score again" if kept.has_model else "Score again", icon=":material/calculate:",
             help="Computes the scores from the predictions that are there, for labels that were "
             "changed since.",
         ):  # fmt: skip
-            jobs.begin("score", dataset.name, run=run)
+            jobs.begin("score", dataset.name, run=run, **where)
 
 if kept.has_predictions():
     view = dataset.view(run)

@@ -5,7 +5,7 @@ import streamlit as st
 
 from labelaudit.jobs import Job
 from labelaudit.learn.config import MODELS, SMALL, TrainConfig
-from labelaudit.ui import charts, jobs, state
+from labelaudit.ui import charts, jobs, place, state
 
 defaults = TrainConfig()
 dataset = state.current()
@@ -38,6 +38,7 @@ with st.sidebar:
         )  # fmt: skip
         seed = st.number_input("Seed", 0, value=defaults.seed)
         device = st.selectbox("Device", ["auto", "cpu", "cuda", "mps"])
+    where = place.choose_place()
     run = st.text_input("Name of the run", placeholder="run-1, run-2 …") or None
     splits = list(dataset.info["splits"])
     usual = "the training split" if len(splits) > 1 else "all samples"
@@ -84,7 +85,7 @@ if begin:
         "learning_rate": rate, "folds": folds, "seed": seed, "device": device,
     }  # fmt: skip
     jobs.begin("train", dataset.name, run=run, split=None if split == usual else split,
-               config=config)  # fmt: skip
+               config=config, **where)  # fmt: skip
 
 runs = [dataset.run(name).info for name in reversed(dataset.trained_runs)]
 if not runs:

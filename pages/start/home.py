@@ -3,7 +3,7 @@
 import streamlit as st
 
 from labelaudit.jobs import Job
-from labelaudit.ui import jobs, state
+from labelaudit.ui import jobs, place, state
 
 NOISE = 0.2
 STEPS = [
@@ -74,8 +74,9 @@ def invite_to_own(name: str) -> None:
                  "Studio, or a zip. With predictions of your own, nothing is trained.")  # fmt: skip
     else:
         st.write(f"Train on {name}, score every image and rank the suspects, in one go.")
+        where = place.choose_place()
         if st.button(f"Audit {name}", type="primary", icon=":material/play_arrow:"):
-            jobs.begin("audit", name, config={})
+            jobs.begin("audit", name, config={}, **where)
     st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
               args=("pages/data/dataset.py",))  # fmt: skip
 

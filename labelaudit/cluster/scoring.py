@@ -1,0 +1,186 @@
+"""Scores by many workers: each reads ranges of the stored predictions, twice.
+
+First each worker lets a copy of the judge look at its blocks; these are merged in the order of the
+rows, so that the outcome is that of one process. Then the judge is fitted, and goes round to score
+the blocks. Labels and scores of all samples are held by the driver, logits by nobody.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ..dataset import Dataset
+from ..errors import StoppedError
+from ..frame import find
+from ..logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
+from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..rank import Means, compute_scores_by
+from ..runs import LOGIT_BATCH_BYTES, Run
+from ..scores import Score
+from ..scores.beliefs import Beliefs
+from .board import new_board, watched
+from .nearest import answered_by_workers
+from .start import connected, needs, workers
+
+LEAST_ROWS = 20_000  # that a worker reads at a time: a few hundredths of a second of work
+BLOCKS_A_WORKER = 4
+SUGGESTED, SUGGESTED_P = "suggested", "suggested_p"
+
+
+def compute_scores(
+    dataset: Dataset,
+    run: str | None = None,
+    names: Sequence[str] | None = None,
+    progress: ProgressCallback = ignore,
+    stop: StopCheck = never,
+) -> list[str]:
+    """`labelaudit.compute_scores` by the workers of a Ray cluster, with the same outcome."""
+    with connected():
+        means = Means(from_logits, answered_by_workers)
+        return compute_scores_by(means, dataset, run, names, progress, stop)
+
+
+def from_logits(
+    run: Run,
+    wanted: Sequence[Score],
+    ids: np.ndarray,
+    labels: np.ndarray,
+    out_of_sample: bool,
+    progress: ProgressCallback,
+    stop: StopCheck,
+) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+    """As `logit_scores.from_logits`."""
+    judge = judge_of(run, wanted, labels, out_of_sample)
+    if judge is None:
+        return {}, None
+    return _Scoring(run, judge, ids, labels, progress, stop).run()
+
+
+class Reader:
+    """Blocks of stored predictions, as some version of the table has them."""
+
+    def __init__(self, uri: str, version: int, classes: int) -> None:
+        self.uri, self.version, self.classes = uri, version, classes
+
+    def parts(self, block: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(places, labels, logits float32 (m, C)) of a block of rows that lie side by side, as much
+        at a time as one process takes. block: `row`, where it is stored, `place` and `label`; place
+        -1 for a sample that is not there any more."""
+        import lance
+
+        first = block["row"][0].as_py()
+        stored = lance.dataset(self.uri, version=self.version).scanner(
+            columns=["logits"], offset=first, limit=len(block)
+        )
+        logits = stored.to_table()["logits"].combine_chunks().flatten().to_numpy()
+        logits = logits.reshape(-1, self.classes)
+        places, labels = (block[name].to_numpy() for name in ("place", "label"))
+        known = places >= 0
+        if not known.all():
+            places, labels, logits = places[known], labels[known], logits[known]
+        rows = max(BLOCK // self.classes, 1)
+        for start in range(0, len(places), rows):
+            at = slice(start, start + rows)
+            yield places[at], labels[at], logits[at]
+
+
+def look(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
+    """What a copy of the judge has seen of a block, as one row."""
+    own = pickle.loads(pickle.dumps(judge))  # the same block may be looked at again
+    own.begin_at(block["before"][0].as_py())
+    for _, labels, logits in reader.parts(block):
+        own.look(labels, Beliefs(logits))
+    return pa.table(
+        {"seen": pa.array([pickle.dumps(own)], pa.large_binary()), "rows": [len(block)]}
+    )
+
+
+def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
+    """The scores of a block: `place`, and a column a score."""
+    parts = []
+    for places, labels, logits in reader.parts(block):
+        found, suggestions = judge.score(labels, logits)
+        columns = {"place": places, **found}
+        if suggestions:
+            columns |= {SUGGESTED: suggestions[0], SUGGESTED_P: suggestions[1]}
+        parts.append(pa.table({name: pa.array(values) for name, values in columns.items()}))
+    return pa.concat_tables(parts) if parts else pa.table({"place": pa.array([], pa.int64())})
+
+
+class _Scoring:
+    def __init__(self, run: Run, judge: Judge, ids, labels, progress, stop: StopCheck) -> None:
+        self.judge, self.samples, self.stop = judge, len(ids), stop
+        self.reader = Reader(*run.logits_location(), len(run.classes))
+        stored = run.predicted_ids()
+        places, known = find(ids, stored)
+        self.rows = {
+            "row": np.arange(len(stored)),
+            "before": np.cumsum(known) - known,
+            "place": np.where(known, places, -1),
+            "label": np.where(known, labels[places], -1).astype(np.int32),
+        }
+        times = 2 if judge.looks_first else 1
+        self.meter = Meter("scoring", times * len(stored), progress)
+        self.board = new_board()
+
+    def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+        return watched(self._work, self.board, lambda *_: None, self.stop, stopped())
+
+    def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+        if self.judge.looks_first:
+            for seen in self._over_blocks(look):
+                for one in seen["seen"]:
+                    self.judge.merge(pickle.loads(one.as_py()))
+                self._done(sum(seen["rows"].to_pylist()))
+        self.judge.fit()
+        scored = Scored(self.judge, self.samples)
+        for block in self._over_blocks(score):
+            _put(scored, block)
+            self._done(len(block))
+        return scored.scores, scored.suggestions
+
+    def _done(self, rows: int) -> None:
+        if self.stop():
+            raise stopped()
+        self.meter.advance(rows)
+
+    def _over_blocks(self, work) -> Iterator[pa.Table]:
+        """What the workers make of the blocks, in their order."""
+        import ray
+        import ray.data
+
+        ray.data.DataContext.get_current().execution_options.preserve_order = True
+        total = len(self.rows["row"])
+        # as many rows as one process takes at a time, or that many times: sums come out the same
+        unit = max(BLOCK // self.reader.classes, 1)
+        most = max(LOGIT_BATCH_BYTES // (4 * self.reader.classes), 1)
+        rows = max(min(total // (BLOCKS_A_WORKER * workers()), most), LEAST_ROWS)
+        rows = max(rows // unit, 1) * unit if rows > unit else rows
+        blocks = [
+            pa.table({name: values[start : start + rows] for name, values in self.rows.items()})
+            for start in range(0, total, rows)
+        ]
+        if not blocks:
+            return
+        done = ray.data.from_arrow(blocks).map_batches(
+            work, fn_args=(self.reader, self.judge), batch_format="pyarrow", batch_size=None,
+            **needs("cpu"),
+        )  # fmt: skip
+        yield from done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+
+
+def stopped() -> StoppedError:
+    return StoppedError("scoring was stopped: nothing of it is kept.")
+
+
+def _put(scored: Scored, block: pa.Table) -> None:
+    columns = {name: block[name].to_numpy() for name in block.column_names}
+    places = columns.pop("place")
+    suggestions = None
+    if SUGGESTED in columns:
+        suggestions = columns.pop(SUGGESTED), columns.pop(SUGGESTED_P)
+    scored.put(places, columns, suggestions)

@@ -1,0 +1,137 @@
+"""What can be told of the room `cluster` without Ray: the rest is in tests/extras/test_ray.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import labelaudit
+from labelaudit import cluster, jobs
+from labelaudit.__main__ import main
+from labelaudit.errors import LabelAuditError
+from labelaudit.logit_scores import Judge
+from labelaudit.neighbours import all_nearest, answer, blocks
+from labelaudit.scores import SCORES
+from labelaudit.scores.beliefs import Beliefs
+
+REPO = Path(__file__).resolve().parents[1]
+MISSING = 'pip install "labelaudit[cluster]"'
+
+
+@pytest.fixture
+def without_ray(monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+
+
+def test_a_local_audit_imports_no_ray(home):
+    code = (
+        "import sys, labelaudit\n"
+        "config = labelaudit.TrainConfig(epochs=1, threads=1)\n"
+        "labelaudit.audit('digits', noise=0.2, config=config, first_look=False)\n"
+        "print(sorted({'ray', 'lance_ray', 'lance'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_without_ray_one_sentence_says_what_to_install(digits, without_ray):
+    with pytest.raises(LabelAuditError) as error:
+        labelaudit.audit(digits, noise=0.2, on="ray")
+    assert MISSING in str(error.value)
+    assert "mistake" not in digits.view().count_values("tags")  # nothing was begun
+    with pytest.raises(LabelAuditError, match="on='mars': choose here"):
+        labelaudit.audit(digits, on="mars")
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "score", "audit"])
+def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "digits", "--on", "ray"])
+    assert ended.value.code == 1
+    assert MISSING in capsys.readouterr().err
+
+
+def test_a_job_says_so_too(audited):
+    if cluster.is_installed():
+        pytest.skip("Ray is installed here")
+    job = jobs.start("score", "digits", run=None, on="ray").wait(60)
+    assert job.status == jobs.FAILED
+    assert MISSING in job.error
+
+
+def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
+    from labelaudit import work
+
+    work.write(tmp_path / "job.json", {"options": {"on": "ray"}})
+    assert work._patience(tmp_path) == work.CLUSTER_SECONDS
+    work.write(tmp_path / "job.json", {"options": {}})
+    assert work._patience(tmp_path) == work.STOP_SECONDS
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_app_offers_it_where_it_is_installed(digits, monkeypatch, installed):
+    begun = []
+    monkeypatch.setattr("labelaudit.ui.place.is_installed", lambda: installed)
+    monkeypatch.setattr("labelaudit.ui.jobs.begin", lambda *a, **options: begun.append(options))
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app.switch_page(str(REPO / "pages/model/train.py")).run()
+    assert not app.exception
+    offered = [box for box in app.selectbox if box.label == "Run on"]
+    assert len(offered) == installed
+    for box in offered:
+        box.set_value("ray").run()
+    next(b for b in app.button if b.label == "Train").click().run()
+    assert begun[0].get("on") == ("ray" if installed else None)
+
+
+# --- what workers share out, put together ---
+
+
+def test_judges_that_looked_at_a_part_each_come_to_the_same():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, 60_000)
+    logits = rng.normal(0, 2, (60_000, 4)).astype(np.float32)
+    wanted = [SCORES[name] for name in ("suspicion", "confident_learning", "hardness")]
+
+    def judge() -> Judge:
+        return Judge(wanted, 4, int((labels >= 0).sum()), out_of_sample=True)
+
+    one = judge()
+    one.look(labels, Beliefs(logits))
+    parts, whole = [], judge()
+    for start in (0, 17_000, 45_000):
+        part, at = judge(), slice(start, {0: 17_000, 17_000: 45_000, 45_000: 60_000}[start])
+        part.begin_at(start)
+        part.look(labels[at], Beliefs(logits[at]))
+        parts.append(part)
+    for part in parts:
+        whole.merge(part)
+    for each in (one, whole):
+        each.fit()
+    expected, suggested = one.score(labels, logits)
+    found, others = whole.score(labels, logits)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-12, err_msg=name)
+    np.testing.assert_array_equal(others[0], suggested[0])
+
+
+@pytest.mark.parametrize("exact", [10_000, 1_000])
+def test_neighbours_are_the_same_in_whatever_order_they_are_found(exact):
+    vectors = np.random.default_rng(0).normal(size=(3_000, 8)).astype(np.float32)
+    counted = np.arange(3_000) % 7 > 0
+
+    def backwards(unit, parts, k, stop):
+        everything = [(some, among) for asked, among in parts for some in blocks(asked, among)]
+        for some, among in reversed(everything):
+            yield some, *answer(unit, some, among, k)
+
+    expected = all_nearest(vectors, counted, 5, exact=exact)
+    found = all_nearest(vectors, counted, 5, exact=exact, answers=backwards)
+    for mine, theirs in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
