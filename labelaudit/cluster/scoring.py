@@ -7,7 +7,7 @@ the blocks. Labels and scores of all samples are held by the driver, logits by n
 
 from __future__ import annotations
 
-import pickle
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -88,15 +88,15 @@ class Reader:
             yield places[at], labels[at], logits[at]
 
 
-def look(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
-    """What a copy of the judge has seen of a block, as one row."""
-    own = pickle.loads(pickle.dumps(judge))  # the same block may be looked at again
+def look(block: pa.Table, reader: Reader, judge: Judge) -> dict[str, np.ndarray]:
+    """A copy of the judge that has seen a block, as one row."""
+    own = copy.deepcopy(judge)  # the same block may be looked at again
     own.begin_at(block["before"][0].as_py())
     for _, labels, logits in reader.parts(block):
         own.look(labels, Beliefs(logits))
-    return pa.table(
-        {"seen": pa.array([pickle.dumps(own)], pa.large_binary()), "rows": [len(block)]}
-    )
+    seen = np.empty(1, object)
+    seen[0] = own
+    return {"seen": seen, "rows": np.array([len(block)])}
 
 
 def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
@@ -132,13 +132,13 @@ class _Scoring:
 
     def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
         if self.judge.looks_first:
-            for seen in self._over_blocks(look):
+            for seen in self._over_blocks(look, "numpy"):
                 for one in seen["seen"]:
-                    self.judge.merge(pickle.loads(one.as_py()))
-                self._done(sum(seen["rows"].to_pylist()))
+                    self.judge.merge(one)
+                self._done(int(seen["rows"].sum()))
         self.judge.fit()
         scored = Scored(self.judge, self.samples)
-        for block in self._over_blocks(score):
+        for block in self._over_blocks(score, "pyarrow"):
             _put(scored, block)
             self._done(len(block))
         return scored.scores, scored.suggestions
@@ -148,8 +148,8 @@ class _Scoring:
             raise stopped()
         self.meter.advance(rows)
 
-    def _over_blocks(self, work) -> Iterator[pa.Table]:
-        """What the workers make of the blocks, in their order."""
+    def _over_blocks(self, work, made: str) -> Iterator:
+        """What the workers make of the blocks, in their order. made: its format, as Ray has it."""
         import ray
         import ray.data
 
@@ -170,7 +170,7 @@ class _Scoring:
             work, fn_args=(self.reader, self.judge), batch_format="pyarrow", batch_size=None,
             **needs("cpu"),
         )  # fmt: skip
-        yield from done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+        yield from done.iter_batches(batch_size=None, batch_format=made, prefetch_batches=1)
 
 
 def stopped() -> StoppedError:
