@@ -6,10 +6,10 @@ what that means for very many samples.
 
 Each number of workers is a cluster of as many cores: more than the machine has only shows what
 they cost. Seconds of work are without the start-up, which is listed apart: predicting is clocked
-from the first samples to the last, the rest when workers have begun. Memory is the largest of any worker and
-of the driver, resident. The plan multiplies rates with numbers of samples: what one process does in
-a processor-second, so that other work on the machine counts little, without what is done once
-however many there are. Of the price of a core-hour it knows nothing (--price).
+from the first samples to the last, the rest when workers have begun. Memory is the largest of any
+worker and of the driver, resident. The plan multiplies rates with numbers of samples: what one
+process does in a processor-second, so that other work on the machine counts little, without what is
+done once however many there are. Of the price of a core-hour it knows nothing (--price).
 """
 
 from __future__ import annotations
