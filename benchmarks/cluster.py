@@ -4,10 +4,12 @@ what that means for very many samples.
     .venv-extras/bin/python benchmarks/cluster.py               # about three minutes on two cores
     .venv-extras/bin/python benchmarks/cluster.py --plan        # from the rates that were measured
 
-Each number of workers is a cluster of as many cores: more than the machine has only shows what they
-cost. Seconds of work are without the start-up, which is listed apart. Memory is the largest of any
-worker and of the driver, resident. The plan multiplies the measured rates of one core with numbers
-of samples; of the price of a core-hour it knows nothing (--price).
+Each number of workers is a cluster of as many cores: more than the machine has only shows what
+they cost. Seconds of work are without the start-up, which is listed apart: predicting is clocked
+from the first samples to the last, the rest when workers have begun. Memory is the largest of any
+worker and of the driver, resident. The plan multiplies rates with numbers of samples: what one
+process does in a processor-second, so that other work on the machine counts little, without what is
+done once however many there are. Of the price of a core-hour it knows nothing (--price).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ NAME = "cluster"
 CLASSES, MANY_CLASSES = 10, 1_000
 EPOCHS, USUAL_EPOCHS = 2, 12
 SIDE = 32
+VECTORS = None  # made by `prepare`
 LOGITS = ["suspicion", "self_confidence", "normalized_margin", "mistakenness",
           "confident_learning", "hardness"]  # fmt: skip
 SIZES = [(10**8, 10), (10**8, 1_000), (10**9, 10), (10**9, 1_000)]
@@ -37,7 +40,7 @@ LOOKS = 6  # at each image of a colour dataset, with augmentation
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--images", type=int, default=2_000, help="learned and predicted")
+    parser.add_argument("--images", type=int, default=3_000, help="learned and predicted")
     parser.add_argument("--logits", type=int, default=200_000, help="rows that are scored")
     parser.add_argument("--vectors", type=int, default=12_000, help="embeddings compared")
     parser.add_argument("--plan", action="store_true", help="only print the plan")
@@ -62,13 +65,15 @@ def measure(home: Path, options) -> None:
 
     torch.set_num_threads(1)
     prepare(options)
-    rows = [one_process()]
+    alone, spent = one_process()
+    rows = [alone]
     for workers in options.workers:
         rows.append(by_workers(workers))
     table = pd.DataFrame(rows)
     print("\nseconds of work; of the start of cluster and workers; resident MB\n")
     print(table.round(2).to_string(index=False))
-    save(NAME, {"options": vars(options), "rows": rows, "rates": rates(rows[0], options),
+    save(NAME, {"options": vars(options), "rows": rows, "processor_seconds": spent,
+                "rates": rates(spent, options),
                 "bytes": stored_bytes(home)})  # fmt: skip
 
 
@@ -91,25 +96,36 @@ def prepare(options) -> None:
     VECTORS = rng.standard_normal((options.vectors, 64)).astype(np.float32)
 
 
-def one_process() -> dict:
+def one_process() -> tuple[dict, dict]:
+    """Seconds, and processor-seconds."""
     import labelaudit
     from labelaudit.neighbours import all_nearest
 
     config = labelaudit.TrainConfig(epochs=EPOCHS, threads=1)
     row: dict = {"by": "one process", "start": 0.0}
+    spent: dict = {}
     data = labelaudit.Dataset("images")
+    ends: dict[int, float] = {}
+
+    def hear(report) -> None:
+        ends.setdefault(len(report.curves), time.process_time())
+
     with watched(row):
-        run = labelaudit.train(data, "mine", config)
+        run = labelaudit.train(data, "mine", config, progress=hear)
         row |= an_epoch(run)
-        with clocked(row, "predict"):
+        spent["epoch"] = ends[EPOCHS] - ends[EPOCHS - 1]
+        with clocked(row, "predict", spent):
             labelaudit.predict(data, "mine", augment=False)
         for classes in (CLASSES, MANY_CLASSES):
-            with clocked(row, f"score x{classes}"):
-                labelaudit.compute_scores(labelaudit.Dataset(f"logits-{classes}"), names=LOGITS)
-        with clocked(row, "k-NN"):
+            scored = labelaudit.Dataset(f"logits-{classes}")
+            labelaudit.compute_scores(scored, names=LOGITS[1:2])  # imports
+            with clocked(row, f"score x{classes}", spent), fitting() as fitted:
+                labelaudit.compute_scores(scored, names=LOGITS)
+            spent[f"fit x{classes}"] = sum(fitted)
+        with clocked(row, "k-NN", spent):
             all_nearest(VECTORS, np.ones(len(VECTORS), bool), 50)
     labelaudit.compute_scores(data, "mine")  # for what they take on disk
-    return row
+    return row, spent
 
 
 def by_workers(workers: int) -> dict:
@@ -143,14 +159,16 @@ def steps_by_workers(row: dict, workers: int) -> None:
     run = cluster.train(data, name, labelaudit.TrainConfig(epochs=EPOCHS, threads=1))
     row |= an_epoch(run)
     row["start of training"] = time.perf_counter() - began - run.info["seconds"]
-    few = data.view().limit(workers)  # an image a worker: the rest is start-up
-    with clocked(row, "start of predicting"):
-        cluster.predict(few, "mine", augment=False)
-    cluster_run = data.run(name)
-    with clocked(row, "predict"):
-        cluster.predict(data, name, augment=False)
-    assert cluster_run.has_predictions()
-    row["predict"] -= row["start of predicting"]
+    began, seen = time.perf_counter(), []
+
+    def hear(report) -> None:
+        if report.stage == "predicting" and report.done:
+            seen.append((time.perf_counter(), report.done))
+
+    cluster.predict(data, name, augment=False, progress=hear)
+    (first, before), (last, done) = seen[0], next(s for s in seen if s[1] == seen[-1][1])
+    row["start of predicting"] = first - began
+    row["predict"] = (last - first) * done / max(done - before, 1)
     for classes in (CLASSES, MANY_CLASSES):
         scored = labelaudit.Dataset(f"logits-{classes}")
         with clocked(row, "first"):
@@ -173,10 +191,32 @@ def an_epoch(run) -> dict:
 
 
 @contextmanager
-def clocked(row: dict, name: str):
-    began = time.perf_counter()
+def clocked(row: dict, name: str, spent: dict | None = None):
+    """Seconds into `row`, processor-seconds of this process into `spent`."""
+    began, cpu = time.perf_counter(), time.process_time()
     yield
     row[name] = time.perf_counter() - began
+    if spent is not None:
+        spent[name] = time.process_time() - cpu
+
+
+@contextmanager
+def fitting():
+    """Processor-seconds of each fit of a noise model."""
+    from labelaudit.scores.suspicion import Suspicion
+
+    fit, taken = Suspicion.fit, []
+
+    def timed(self) -> None:
+        began = time.process_time()
+        fit(self)
+        taken.append(time.process_time() - began)
+
+    Suspicion.fit = timed
+    try:
+        yield taken
+    finally:
+        Suspicion.fit = fit
 
 
 @contextmanager
@@ -208,15 +248,17 @@ def watched(row: dict):
         row |= largest
 
 
-def rates(row: dict, options) -> dict:
+def rates(spent: dict, options) -> dict:
     """What one core does in a second."""
-    few = options.logits // 20
+    scoring = {}
+    for classes, rows in ((CLASSES, options.logits), (MANY_CLASSES, options.logits // 20)):
+        each = spent[f"score x{classes}"] - spent[f"fit x{classes}"]  # the fit is done once
+        scoring[f"samples scored x{classes}"] = rows / each
     return {
-        "images predicted": options.images / row["predict"],
-        "images learned and watched": options.images / row["epoch"],
-        f"samples scored x{CLASSES}": options.logits / row[f"score x{CLASSES}"],
-        f"samples scored x{MANY_CLASSES}": few / row[f"score x{MANY_CLASSES}"],
-        "pairs compared": options.vectors**2 / row["k-NN"],
+        "images predicted": options.images / spent["predict"],
+        "images learned and watched": options.images / spent["epoch"],
+        **scoring,
+        "pairs compared": options.vectors**2 / spent["k-NN"],
         "width of the vectors": VECTORS.shape[1],
     }
 

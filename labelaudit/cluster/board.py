@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from ..errors import LabelAuditError, StoppedError
 from ..progress import StopCheck
@@ -59,6 +59,20 @@ class Asker:
             self._stop = ray.get(self._board.tell.remote())
             self._asked = time.monotonic()
         return self._stop
+
+
+@contextmanager
+def telling(board) -> Iterator[None]:
+    """What goes wrong within it, in our words, is on the board: Ray passes on only a text."""
+    import ray
+
+    try:
+        yield
+    except StoppedError:
+        raise
+    except LabelAuditError as error:
+        ray.get(board.fail.remote(error))
+        raise
 
 
 class Teller:
@@ -124,7 +138,9 @@ def watched(
     try:
         result = work()
     except Exception as error:
-        failure = plainly(error)
+        with suppress(Exception):  # the cluster is gone
+            failure = ray.get(board.failed.remote())
+        failure = failure or plainly(error)
     finally:
         over.set()
         thread.join()

@@ -27,7 +27,7 @@ from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import prediction_batch
 from ..store import Store
 from ..view import View
-from .board import Teller, new_board, watched
+from .board import Teller, new_board, telling, watched
 from .rows import Rows
 from .start import begin_worker, check_seen, connected, needs, settings, workers
 
@@ -76,7 +76,8 @@ class Predictor:
         import ray
 
         begin_worker(given.home)
-        check_seen(given.dataset)
+        with telling(given.board):
+            check_seen(given.dataset)
         self.given, self.teller = given, Teller(given.board)
         self.store = Store(given.dataset)
         self.device = choose_device(given.device)
@@ -86,6 +87,10 @@ class Predictor:
     def __call__(self, block: pa.Table) -> pa.Table:
         """Rows of `id`, `offset` and `fold` to rows of predictions; fewer, where images cannot be
         read."""
+        with telling(self.given.board):
+            return self._predicted(block)
+
+    def _predicted(self, block: pa.Table) -> pa.Table:
         ids, offsets, fold = (block[name].to_numpy() for name in ("id", "offset", "fold"))
         info = self.given.info
         images = Images(Rows(self.store, ids, offsets), ids, info["image_size"])
