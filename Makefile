@@ -13,7 +13,7 @@ run: .venv/.app-installed
 test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest tests --ignore tests/extras -n 3 --dist worksteal  # much of it waits: for a browser, for a job
+	$(BIN)/python -m pytest tests --ignore tests/extras -n 4 --dist worksteal  # much of it waits: for a browser, for a job
 
 test-faults: .venv/.dev-installed
 	LABELAUDIT_FAULTS=200 $(BIN)/python -m pytest tests/faults -s

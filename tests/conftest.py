@@ -20,12 +20,16 @@ import numpy as np
 import pytest
 from app_server import browser, new_page, serve_in_turn
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 import labelaudit
 from labelaudit import jobs
 
 REPO = Path(__file__).resolve().parents[1]
+
+settings.register_profile("busy machine", deadline=None)  # how long an example takes says nothing
+settings.load_profile("busy machine")
 
 
 def end_jobs(home: Path) -> None:
