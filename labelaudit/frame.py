@@ -212,11 +212,7 @@ class Frame:
         ids = self.ids[positions]
         offsets = self._offsets(table)[positions]
         offsets = offsets[offsets >= 0]
-        rows = self.store.take(table, offsets.tolist(), ["id", *columns])
-        found = rows["id"].to_numpy()
-        order = np.argsort(found)
-        wanted = ids[np.isin(ids, found)] if len(found) < len(ids) else ids
-        return rows.take(order[np.searchsorted(found[order], wanted)])
+        return in_order(self.store.take(table, offsets.tolist(), ["id", *columns]), ids)
 
     @steadily
     def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:
@@ -369,6 +365,14 @@ def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places of `wanted` in sorted `ids`, and a mask of those that are there."""
     places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
     return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))
+
+
+def in_order(rows: pa.Table, ids: np.ndarray) -> pa.Table:
+    """Rows that have an `id` column, in the order of these ids; ids without a row are left out."""
+    found = rows["id"].to_numpy()
+    order = np.argsort(found)
+    wanted = ids[np.isin(ids, found)] if len(found) < len(ids) else ids
+    return rows.take(order[np.searchsorted(found[order], wanted)])
 
 
 def as_ids(ids) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .ahead import made_ahead
-from .errors import StoppedError
+from .errors import StoppedError, nothing_kept
 from .frame import find
 from .progress import Meter, ProgressCallback, StopCheck
 from .runs import Run
@@ -165,7 +165,7 @@ class _Source:
         stored = self._held if self._read and self._held is not None else self._stored()
         for places, logits in stored:
             if self._stop():
-                raise StoppedError("scoring was stopped: nothing of it is kept.")
+                raise StoppedError(nothing_kept("scoring"))
             rows = max(BLOCK // logits.shape[1], 1)
             for start in range(0, len(places), rows):
                 yield places[start : start + rows], logits[start : start + rows]

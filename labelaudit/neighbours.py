@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from .errors import StoppedError
+from .errors import StoppedError, nothing_kept
 from .frame import find
 from .progress import Meter, ProgressCallback, StopCheck, ignore, never
 from .runs import Run
@@ -98,7 +98,7 @@ def answered_here(unit: np.ndarray, parts: Iterable[Part], k: int, stop: StopChe
     for asked, among in parts:
         for some in blocks(asked, among):
             if stop():
-                raise StoppedError("scoring was stopped: nothing of it is kept.")
+                raise StoppedError(nothing_kept("scoring"))
             yield some, *answer(unit, some, among, k)
 
 

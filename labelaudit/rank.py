@@ -11,7 +11,7 @@ import pandas as pd
 from . import neighbours
 from .dataset import Dataset
 from .dynamics import MEASURES, OUT_OF_SAMPLE
-from .errors import LabelAuditError, StoppedError
+from .errors import LabelAuditError, StoppedError, nothing_kept
 from .frame import MISSING, RECORDED
 from .logit_scores import from_logits
 from .predictions.numbers import no_better_than_chance
@@ -308,4 +308,4 @@ def _taught(run: Run, classes: int) -> np.ndarray:
 
 def _check(stop: StopCheck) -> None:
     if stop():
-        raise StoppedError("scoring was stopped: nothing of it is kept.")
+        raise StoppedError(nothing_kept("scoring"))

@@ -191,7 +191,7 @@ def _told(uri: str):
             "(or labelaudit[object-storage])."
         ) from error
     try:
-        yield obstore, _connect(bucket, _settings()), key
+        yield obstore, _connect(bucket, settings()), key
     except FileNotFoundError as error:
         _raise_for_bucket(error, uri)
         raise LabelAuditError(f"{uri} is not there: check its name.") from error
@@ -250,7 +250,8 @@ def _parts(uri: str) -> tuple[str, str]:
     return f"{scheme}://{bucket}", key.strip("/")
 
 
-def _settings() -> tuple[tuple[str, str], ...]:
+def settings() -> tuple[tuple[str, str], ...]:
+    """The variables, with their values, that a connection depends on."""
     return tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..cluster import PLACES, steps
+from ..cluster import HERE, PLACES, steps
 from ..dataset import Dataset, list_datasets
 from ..errors import LabelAuditError
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
@@ -31,7 +31,7 @@ from .brought import (
 
 DEVICE = "What computes: auto (a GPU where there is one), cpu, cuda, mps …"
 on_option = click.option(
-    "--on", type=click.Choice(PLACES), default="here",
+    "--on", type=click.Choice(PLACES), default=HERE,
     help="ray: by the workers of a Ray cluster, the one that RAY_ADDRESS names or this machine's "
     "cores; needs labelaudit[cluster].",
 )  # fmt: skip
@@ -161,7 +161,7 @@ def train(dataset, run, split, cut_short, on, as_json, **options) -> None:
 def predict(dataset, run, split, model, device, augment, on, as_json, **own) -> None:
     """Store a run's predictions (label, confidence, logits) for the samples of DATASET; with
     --model those of your own model, as a run called own unless you name it."""
-    if model is not None and on != "here":
+    if model is not None and on != HERE:
         raise click.UsageError("--model predicts on this machine: leave --on out.")
     by, target = steps(on), chosen(load_dataset(dataset), split)
     if model is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..errors import StoppedError
+from ..errors import StoppedError, nothing_kept
 from ..neighbours import Part, answer, blocks
 from ..progress import StopCheck
 from .board import plainly
@@ -67,7 +67,7 @@ def _finished(waiting: dict, stop: StopCheck) -> Iterator[tuple]:
     done: list = []
     while not done:
         if stop():
-            raise StoppedError("scoring was stopped: nothing of it is kept.")
+            raise StoppedError(nothing_kept("scoring"))
         done, _ = ray.wait(list(waiting), num_returns=1, timeout=WAIT_SECONDS)
     for ref in done:
         some = waiting.pop(ref)

@@ -17,10 +17,10 @@ import pyarrow as pa
 from .. import home, schema
 from ..dataset import Dataset
 from ..embeddings import COLUMN
-from ..errors import LabelAuditError
+from ..errors import LabelAuditError, StoppedError, nothing_kept
 from ..learn.compute import choose_device, embedding_width
 from ..learn.images import Images, left_out, nothing_readable
-from ..learn.predict import Asked, Looked, ask, stopped
+from ..learn.predict import Asked, Looked, ask
 from ..learn.saved import model_of
 from ..predictions.keeping import PREPARING, keep
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
@@ -28,7 +28,7 @@ from ..runs import prediction_batch
 from ..store import Store
 from ..view import View
 from .board import Teller, new_board, telling, watched
-from .rows import Rows
+from .rows import Rows, over_blocks
 from .start import begin_worker, check_seen, connected, needs, settings, workers
 
 log = logging.getLogger(__name__)
@@ -183,31 +183,23 @@ class _Pipeline:
         """The pipeline, in the order of ids."""
         import ray.data
 
-        ray.data.DataContext.get_current().execution_options.preserve_order = True
         ids, frame = self.asked.ids, self.asked.frame
         offsets = frame.offsets("samples", frame.positions(ids))
         fold = self.kept.folds(ids)
         rows = len(ids) // (BLOCKS_A_WORKER * workers())
         rows = int(np.clip(rows, LEAST_ROWS, ROWS))
-        blocks = [
-            pa.table({"id": ids[at], "offset": offsets[at], "fold": fold[at]})
-            for at in (slice(start, start + rows) for start in range(0, len(ids), rows))
-        ]
-        return ray.data.from_arrow(blocks).map_batches(
-            Predictor,
-            fn_constructor_args=(self.given,),
-            batch_format="pyarrow",
-            batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=min(workers(), len(blocks))),
-            **self.needs,
-        )
+        pool = ray.data.ActorPoolStrategy(size=min(workers(), -(-len(ids) // rows)))
+        return over_blocks(
+            {"id": ids, "offset": offsets, "fold": fold}, rows, Predictor,
+            fn_constructor_args=(self.given,), compute=pool, **self.needs,
+        )  # fmt: skip
 
     def _watched(self, work: Callable):
         def heard(done: int, _) -> None:
             self.meter.done = min(done, len(self.asked.ids))  # what was lost is done twice
             self.meter.advance(0)
 
-        return watched(work, self.board, heard, self.stop, stopped())
+        return watched(work, self.board, heard, self.stop, StoppedError(nothing_kept("predicting")))
 
 
 def _numbers(table: pa.Table, column: str, width: int) -> np.ndarray:

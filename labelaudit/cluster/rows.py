@@ -1,13 +1,15 @@
-"""Some samples' images, for a worker that does not know all the samples."""
+"""Rows on their way to workers: some samples' images, for one that does not know all the samples,
+and blocks of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import LabelAuditError
+from ..frame import in_order
 from ..store import Store
 
 
@@ -25,10 +27,26 @@ class Rows:
         """Their rows in this order. Raises LabelAuditError where other samples lie there now."""
         wanted = self.ids[positions]
         rows = self.store.take(table, self.offsets[positions].tolist(), ["id", *columns])
-        found = rows["id"].to_numpy()
-        order = np.argsort(found)
-        if not np.array_equal(found[order], np.sort(wanted)):
+        if not np.array_equal(np.sort(rows["id"].to_numpy()), np.sort(wanted)):
             raise LabelAuditError(
                 f"the samples of dataset {self.store.name!r} were replaced meanwhile: run it again."
             )
-        return rows.take(order[np.searchsorted(found[order], wanted)])
+        return in_order(rows, wanted)
+
+
+def over_blocks(columns: Mapping[str, np.ndarray], rows: int, work: Callable | type, **options):
+    """A pipeline of what `work` makes of blocks of so many rows, as pa.Table, in their order.
+
+    options: of Ray's `map_batches`.
+    """
+    import ray.data
+
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    total = len(next(iter(columns.values())))
+    blocks = [
+        pa.table({name: values[start : start + rows] for name, values in columns.items()})
+        for start in range(0, total, rows)
+    ]
+    return ray.data.from_arrow(blocks).map_batches(
+        work, batch_format="pyarrow", batch_size=None, **options
+    )

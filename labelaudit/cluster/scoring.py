@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..dataset import Dataset
-from ..errors import StoppedError
+from ..errors import StoppedError, nothing_kept
 from ..frame import find
 from ..logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
@@ -24,6 +24,7 @@ from ..scores import Score
 from ..scores.beliefs import Beliefs
 from .board import new_board, watched
 from .nearest import answered_by_workers
+from .rows import over_blocks
 from .start import connected, needs, workers
 
 LEAST_ROWS = 20_000  # that a worker reads at a time: a few hundredths of a second of work
@@ -128,7 +129,13 @@ class _Scoring:
         self.board = new_board()
 
     def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-        return watched(self._work, self.board, lambda *_: None, self.stop, stopped())
+        return watched(
+            self._work,
+            self.board,
+            lambda *_: None,
+            self.stop,
+            StoppedError(nothing_kept("scoring")),
+        )
 
     def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
         if self.judge.looks_first:
@@ -145,36 +152,21 @@ class _Scoring:
 
     def _done(self, rows: int) -> None:
         if self.stop():
-            raise stopped()
+            raise StoppedError(nothing_kept("scoring"))
         self.meter.advance(rows)
 
     def _over_blocks(self, work, made: str) -> Iterator:
         """What the workers make of the blocks, in their order. made: its format, as Ray has it."""
-        import ray
-        import ray.data
-
-        ray.data.DataContext.get_current().execution_options.preserve_order = True
         total = len(self.rows["row"])
+        if not total:
+            return
         # as many rows as one process takes at a time, or that many times: sums come out the same
         unit = max(BLOCK // self.reader.classes, 1)
         most = max(LOGIT_BATCH_BYTES // (4 * self.reader.classes), 1)
         rows = max(min(total // (BLOCKS_A_WORKER * workers()), most), LEAST_ROWS)
         rows = max(rows // unit, 1) * unit if rows > unit else rows
-        blocks = [
-            pa.table({name: values[start : start + rows] for name, values in self.rows.items()})
-            for start in range(0, total, rows)
-        ]
-        if not blocks:
-            return
-        done = ray.data.from_arrow(blocks).map_batches(
-            work, fn_args=(self.reader, self.judge), batch_format="pyarrow", batch_size=None,
-            **needs("cpu"),
-        )  # fmt: skip
+        done = over_blocks(self.rows, rows, work, fn_args=(self.reader, self.judge), **needs("cpu"))
         yield from done.iter_batches(batch_size=None, batch_format=made, prefetch_batches=1)
-
-
-def stopped() -> StoppedError:
-    return StoppedError("scoring was stopped: nothing of it is kept.")
 
 
 def _put(scored: Scored, block: pa.Table) -> None:

@@ -9,14 +9,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .. import home
+from .. import home, storage
 from ..errors import LabelAuditError
 from . import RAY, check_place
 
 LOCAL = "127.0.0.1"
 LOOPBACK = "127."
 KNOCK_SECONDS = 10
-STORAGE = ("AWS_", "GOOGLE_", "AZURE_")  # variables that a connection to storage depends on
 DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -98,8 +97,8 @@ def settings() -> dict:
     driver's credentials and endpoint. Nothing where datasets lie in a folder."""
     if not home.is_remote():
         return {}
-    known = {name: value for name, value in os.environ.items() if name.startswith(STORAGE)}
-    return {"runtime_env": {"env_vars": {"LABELAUDIT_HOME": home.home(), **known}}}
+    known = {"LABELAUDIT_HOME": home.home(), **dict(storage.settings())}
+    return {"runtime_env": {"env_vars": known}}
 
 
 def begin_worker(home_uri: str, threads: int = 1) -> None:

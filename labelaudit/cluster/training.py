@@ -36,7 +36,6 @@ from ..learn.team import Ranks
 from ..learn.train import DivergedError, Training
 from ..progress import Progress, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run, refuse_second_training
-from ..store import Store
 from ..view import View
 from .board import Asker, new_board, watched
 from .rows import Rows
@@ -189,10 +188,10 @@ def _share(given: Given) -> None:
     config, team = TrainConfig.from_dict(given.config), Ranks()
     ids, labels, fold, offsets = ray.get(given.samples)
     own = team.share(len(ids))
-    store, frame = Store(given.dataset), Dataset(given.dataset).view().frame
+    frame = Dataset(given.dataset).view().frame
     plan = Plan(frame, given.classes, ids[own], labels[own], fold[own], 1)
     whole = Plan(frame, given.classes, ids, labels, fold, 1)
-    images = Images(Rows(store, plan.ids, offsets[own]), plan.ids, given.size)
+    images = Images(Rows(frame.store, plan.ids, offsets[own]), plan.ids, given.size)
     device, stop = choose_device(config.device), Asker(given.board)
     if images.nbytes <= config.memory_gb * 2**30:
         images.hold(device, ignore, stop)

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError
+from ..errors import LabelAuditError, StoppedError, nothing_kept
 from ..frame import FIRST_LOOK, MISSING
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run, begin_run
@@ -145,7 +145,7 @@ class _Looker:
     def _of(self, places: np.ndarray):
         for at, pictures in self.images.batches(places, ROWS):
             if self.stop():
-                raise StoppedError("the first look was stopped: nothing of it is kept.")
+                raise StoppedError(nothing_kept("the first look"))
             features = (self.features.of(pictures) - self.mean) * self.scale
             self.meter.advance(len(at))
             yield at, np.clip(features, -100, 100)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError
+from ..errors import LabelAuditError, StoppedError, nothing_kept
 from ..predictions.classes import match_classes, shown
 from ..predictions.keeping import bring, info_of, refuse_to_replace
 from ..predictions.numbers import Logits, check_kind
@@ -138,7 +138,7 @@ class _Asked:
         count = 0
         for at, values, vectors in self._answers():
             if stop():
-                raise StoppedError("predicting was stopped: nothing of it is kept.")
+                raise StoppedError(nothing_kept("predicting"))
             ids = self.images.ids[at]
             made = (ids, logits(values, ids))
             held.append(made if vectors is None else (*made, vectors))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset import Dataset
-from ..errors import StoppedError
+from ..errors import StoppedError, nothing_kept
 from ..frame import Frame
 from ..predictions.keeping import keep
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
@@ -57,7 +57,7 @@ def predict(
 
     def watch(count: int) -> None:
         if stop():
-            raise stopped()
+            raise StoppedError(nothing_kept("predicting"))
         meter.advance(count)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -89,10 +89,6 @@ def ask(target: Dataset | View, run: str | None) -> Asked:
     view = target.view() if isinstance(target, Dataset) else target
     kept = newest_run(Dataset(view.frame.store.name), run)
     return Asked(kept, view.frame, np.sort(view.ids))
-
-
-def stopped() -> StoppedError:
-    return StoppedError("predicting was stopped: nothing of it is kept.")
 
 
 class Looked:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError
+from ..errors import LabelAuditError, StoppedError, nothing_kept
 from ..frame import SHOWN_CLASSES
 from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
 from ..runs import Run
@@ -184,7 +184,7 @@ class _Plan:
         start = 0
         for values, vectors in self.source.batches():
             if stop():
-                raise StoppedError("the import was stopped: nothing of it is kept.")
+                raise StoppedError(nothing_kept("the import"))
             ids = self.ids[start : start + len(values)]
             made = logits(values, ids)
             yield (ids, made) if vectors is None else (ids, made, vectors)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .noise_model import FLOOR, NoiseModel
-from .probability import log_softmax
+from .probability import log_softmax, normalise
 
 ROWS = 20_000  # samples that the model is fitted to, at most …
 CELLS = 2_000_000  # … and at most this many sample-class pairs
@@ -111,11 +111,11 @@ class _Likelihood:
     priors, of a vector of parameters, with its gradient."""
 
     def __init__(self, labels: np.ndarray, logits: np.ndarray, out_of_sample: bool) -> None:
-        self.classes = logits.shape[1]
-        self.layout = _Layout(self.classes, out_of_sample)
+        classes = logits.shape[1]
+        self.layout = _Layout(classes, out_of_sample)
         order = np.argsort(labels, kind="stable")  # so that what belongs to a label lies together
         labels, told = labels[order], _floored(logits[order])
-        rows = max(BLOCK // self.classes, 1)
+        rows = max(BLOCK // classes, 1)
         self._blocks = [
             (labels[i : i + rows], told[i : i + rows]) for i in range(0, len(labels), rows)
         ]
@@ -139,11 +139,7 @@ class _Likelihood:
         rows = np.arange(len(labels))
         log_p = at["sharpness"] * told
         log_p += at["bias"]
-        log_p -= log_p.max(axis=1, keepdims=True)
-        p = np.exp(log_p)
-        total = p.sum(axis=1, keepdims=True)
-        p /= total
-        log_p -= np.log(total)
+        p = normalise(log_p)
         rest = np.maximum(1 - p, 1e-9)
         doubt = np.log(rest)
         wrong = at["ambiguity"] * doubt

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .beliefs import Beliefs
-from .probability import known_labels
+from .probability import known_labels, normalise
 
 FLOOR = 1e-4  # added to probabilities: how sure a network may be that a class is impossible
 
@@ -52,11 +52,7 @@ class NoiseModel:
         log_p = np.log(beliefs.p + number(FLOOR))
         log_p *= number(self.sharpness)
         log_p += np.array(self.bias, number)
-        log_p -= log_p.max(axis=1, keepdims=True)
-        p = np.exp(log_p)
-        total = p.sum(axis=1, keepdims=True)
-        p /= total
-        log_p -= np.log(total)
+        p = normalise(log_p)
         if len(at) == len(labels):
             return self._given(p, log_p, given)
         p[at] = self._given(p[at], log_p[at], given)

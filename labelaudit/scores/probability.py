@@ -17,6 +17,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def normalise(logs: np.ndarray) -> np.ndarray:
+    """Make logarithms of weights, float (n, C), those of probabilities, in place. Returns the
+    probabilities."""
+    logs -= logs.max(axis=1, keepdims=True)
+    p = np.exp(logs)
+    total = p.sum(axis=1, keepdims=True)
+    p /= total
+    logs -= np.log(total)
+    return p
+
+
 def only_labelled(labels: np.ndarray, classes: int, scores: np.ndarray) -> np.ndarray:
     """The scores, NaN where a sample has no given class among the model's (0 … classes - 1)."""
     return np.where(known_labels(labels, classes), scores, np.nan)

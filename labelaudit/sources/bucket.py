@@ -66,10 +66,7 @@ class Bucket:
         uri = self._uri(name)
         if self.within is not None:
             check_inside(uri, self.within)
-        size = storage.size(uri)
-        if size is None:
-            raise LabelAuditError(f"{uri} is not there: check its name.")
-        return io.BufferedReader(storage.RangeFile(uri, size), READ_AT_ONCE)
+        return io.BufferedReader(storage.RangeFile(uri, _size(uri)), READ_AT_ONCE)
 
     def load(self, row: Row) -> bytes:
         """The bytes of a row's image."""
@@ -100,9 +97,7 @@ def fetched(uri: str) -> IO[bytes]:
 
     Raises LabelAuditError where it cannot be read, or does not fit on the disk.
     """
-    size = storage.size(uri)
-    if size is None:
-        raise LabelAuditError(f"{uri} is not there: check its name.")
+    size = _size(uri)
     file = tempfile.TemporaryFile(dir=local_home())  # noqa: SIM115 (it outlives this function)
     try:
         for start in range(0, size, FETCH_AT_ONCE):
@@ -116,6 +111,13 @@ def fetched(uri: str) -> IO[bytes]:
         ) from error
     file.seek(0)
     return file
+
+
+def _size(uri: str) -> int:
+    size = storage.size(uri)
+    if size is None:
+        raise LabelAuditError(f"{uri} is not there: check its name.")
+    return size
 
 
 def _is_wanted(name: str) -> bool:
