@@ -13,6 +13,7 @@ run: .venv/.app-installed
 test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests --ignore tests/extras -n 4 --dist worksteal  # much of it waits: for a browser, for a job
 
 test-faults: .venv/.dev-installed

@@ -80,7 +80,7 @@ def measure(home: Path, options) -> None:
 def prepare(options) -> None:
     """Noise as images, logits and embeddings: it is as fast as any."""
     import labelaudit
-    from labelaudit.dataset import create_dataset
+    from labelaudit.dataset.dataset import create_dataset
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (options.images, SIDE, SIDE, 3), np.uint8)
@@ -99,7 +99,7 @@ def prepare(options) -> None:
 def one_process() -> tuple[dict, dict]:
     """Seconds, and processor-seconds."""
     import labelaudit
-    from labelaudit.neighbours import all_nearest
+    from labelaudit.features.neighbours import all_nearest
 
     config = labelaudit.TrainConfig(epochs=EPOCHS, threads=1)
     row: dict = {"by": "one process", "start": 0.0}
@@ -152,7 +152,7 @@ def steps_by_workers(row: dict, workers: int) -> None:
     import labelaudit
     from labelaudit import cluster
     from labelaudit.cluster.nearest import answered_by_workers
-    from labelaudit.neighbours import all_nearest
+    from labelaudit.features.neighbours import all_nearest
 
     data, name = labelaudit.Dataset("images"), f"ray-{workers}"
     began = time.perf_counter()
@@ -282,7 +282,7 @@ def stored_bytes(home: Path) -> dict:
 
 def plan(result: dict, options) -> None:
     from labelaudit.cluster.predicting import FRAGMENT_BYTES
-    from labelaudit.neighbours import CELL, FITTED, PROBES, ROUNDS
+    from labelaudit.features.neighbours import CELL, FITTED, PROBES, ROUNDS
 
     rate, stored = result["rates"], result["bytes"]
     print(f"\nRates of one core, measured on this machine (load {result['machine']['load']:.1f})\n")
@@ -334,7 +334,7 @@ FRAME_BYTES = 8 + 4 + 4 + 3 + 8
 
 def scoring_bytes() -> int:
     """What scoring holds of each sample: rows and places, all scores, and training dynamics."""
-    from labelaudit.dynamics import MEASURES
+    from labelaudit.dataset.dynamics import MEASURES
     from labelaudit.scores import SCORES
 
     return 8 + 8 + 8 + 4 + 8 * len(SCORES) + 4 + 8 + USUAL_EPOCHS * 4 * len(MEASURES)

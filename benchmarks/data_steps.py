@@ -35,7 +35,7 @@ REPEATS = 5  # each on a dataset of its own; the median is shown
 
 def once(home, name: str, samples: int, classes: int, steps: Steps) -> None:
     import labelaudit
-    from labelaudit.dataset import create_dataset
+    from labelaudit.dataset.dataset import create_dataset
 
     rng = np.random.default_rng(0)
     names = [f"class {i}" for i in range(classes)]

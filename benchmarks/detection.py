@@ -80,7 +80,7 @@ def measure(options, noise: str, seed: int) -> dict:
 def load(options, noise: str, seed: int, home: Path):
     """The dataset with wrong labels in it, and the true classes."""
     import labelaudit
-    from labelaudit import noise as noise_room
+    from labelaudit.dataset import noise as noise_room
 
     if options.data == "digits":
         dataset = labelaudit.load_dataset("digits")
@@ -160,11 +160,12 @@ def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
     import torch
     from sklearn.model_selection import StratifiedKFold
 
-    from labelaudit.learn.compute import augmented_copies, choose_device, forward
-    from labelaudit.learn.images import Images
+    from labelaudit.core.progress import ignore, never
+    from labelaudit.features.device import choose_device
+    from labelaudit.features.image_batches import Images
+    from labelaudit.learn.compute import augmented_copies, forward
     from labelaudit.learn.learner import Learner
     from labelaudit.learn.models import build_model
-    from labelaudit.progress import ignore, never
     from labelaudit.scores.probability import probabilities
 
     torch.set_num_threads(1)

@@ -50,7 +50,7 @@ def main() -> None:
     import torch  # noqa: F401  (imports are no step)
 
     import labelaudit
-    from labelaudit.errors import StoppedError
+    from labelaudit.core.errors import StoppedError
     from labelaudit.learn.train import train
 
     steps, rates = Steps(), {}

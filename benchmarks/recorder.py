@@ -127,7 +127,7 @@ def per_image(classes: int) -> dict:
     count = 20_000
     rows = {"filepath": [f"{i}.png" for i in range(count)],
             "label": [f"c{i % classes:04}" for i in range(count)]}  # fmt: skip
-    from labelaudit.dataset import create_dataset
+    from labelaudit.dataset.dataset import create_dataset
 
     recorder = labelaudit.Recorder(create_dataset(f"classes-{classes}", rows))
     logits = torch.randn(BATCH, classes, requires_grad=True)

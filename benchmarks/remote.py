@@ -84,9 +84,9 @@ def measure(samples: int, latency: float) -> list[dict]:
 
 def walk(name: str) -> list[dict]:
     import labelaudit
-    from labelaudit.evidence import gather
-    from labelaudit.review import QueueFilter, Review, make_queue
-    from labelaudit.store import lancedb  # noqa: F401  (imports are no step)
+    from labelaudit.ranking.evidence import gather
+    from labelaudit.review.queue import QueueFilter, Review, make_queue
+    from labelaudit.storage.tables import lancedb  # noqa: F401  (imports are no step)
 
     rows: list[dict] = []
     asked()

@@ -45,8 +45,8 @@ CLOCK = """(area) => {
 def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> None:
     """A dataset of so many small images, with noise, predictions, dynamics and scores."""
     import labelaudit
-    from labelaudit.dataset import create_dataset
-    from labelaudit.pictures import encode
+    from labelaudit.core.images import encode
+    from labelaudit.dataset.dataset import create_dataset
 
     rng = np.random.default_rng(0)
     names = [f"class {i}" for i in range(CLASSES)]

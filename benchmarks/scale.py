@@ -97,7 +97,7 @@ def memory(what: str) -> int:
 def measure(samples: int, classes: int) -> None:
     import torch  # noqa: F401
 
-    import labelaudit.store  # noqa: F401  (imports are no step)
+    import labelaudit.storage.tables  # noqa: F401  (imports are no step)
 
     with fresh_home() as home:
         warm = Clock()
@@ -112,7 +112,7 @@ def measure(samples: int, classes: int) -> None:
 
 def steps(home: Path, name: str, samples: int, classes: int, clock: Clock, compare: bool) -> None:
     import labelaudit
-    from labelaudit.dataset import create_dataset
+    from labelaudit.dataset.dataset import create_dataset
 
     names = [f"class {i:04}" for i in range(classes)]
     labels = np.random.default_rng(0).integers(0, classes, samples).astype(np.int32)

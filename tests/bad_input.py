@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 import labelaudit
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/bad-input.md"
 SIDE = 50_000  # pixels that a header claims

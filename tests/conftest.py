@@ -24,7 +24,7 @@ from hypothesis import settings
 from PIL import Image
 
 import labelaudit
-from labelaudit import jobs
+from labelaudit.jobs import manager
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -35,10 +35,10 @@ settings.load_profile("busy machine")
 def end_jobs(home: Path) -> None:
     """No test leaves a process behind, neither of its own nor of an app that it started: it would
     slow down all that come after it."""
-    for child in jobs._children.values():
+    for child in manager._children.values():
         child.kill()
         child.wait()
-    jobs._children.clear()
+    manager._children.clear()
     for process in Path("/proc").glob("[0-9]*"):  # nothing elsewhere than on Linux
         with suppress(OSError):
             if f"{home}/jobs/" in (process / "cmdline").read_text():
@@ -89,7 +89,7 @@ def make_dataset(home):
     """A dataset of n samples without real images: make_dataset(n, classes, name)."""
 
     def make(n: int = 100, classes: int = 4, name: str = "plain", **columns) -> labelaudit.Dataset:
-        from labelaudit.dataset import create_dataset
+        from labelaudit.dataset.dataset import create_dataset
 
         labels = [f"c{i % classes}" for i in range(n)]
         rows = {"filepath": [f"/nowhere/{i}.png" for i in range(n)], "label": labels, **columns}

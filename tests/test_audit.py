@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import labelaudit
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
 
 QUICK = labelaudit.TrainConfig(epochs=6, threads=1)
 
@@ -104,7 +104,7 @@ def test_bad_input_is_said_before_anything_happens(home):
 
 def test_audit_is_the_function_however_it_is_imported():
     code = (
-        "import labelaudit.auditing; from labelaudit import AuditResult, audit; import labelaudit;"
+        "import labelaudit.pipeline; from labelaudit import AuditResult, audit; import labelaudit;"
         "assert callable(audit) and labelaudit.audit is audit"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

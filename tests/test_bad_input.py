@@ -16,11 +16,11 @@ from PIL import Image
 
 import labelaudit
 from labelaudit import load_dataset
-from labelaudit.errors import LabelAuditError
-from labelaudit.intake import check_class
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.images import MAX_PIXELS, UnreadableImageError, decode
+from labelaudit.core.progress import Meter, ignore, never
+from labelaudit.dataset.ingest import check_class
 from labelaudit.patch import parse_patch
-from labelaudit.pictures import MAX_PIXELS, UnreadableImageError, decode
-from labelaudit.progress import Meter, ignore, never
 from labelaudit.sources import files, manifest, pieces
 from labelaudit.sources.kinds import KINDS
 
@@ -252,11 +252,11 @@ def test_nothing_is_half_written_and_what_was_there_stays(tmp_path):
 
 def test_a_good_image_among_large_ones_is_not_held_up(tmp_path):
     """More large images than may be decoded at once: all come through, none waits forever."""
-    from labelaudit import pictures
+    from labelaudit.core import images
 
     (tmp_path / "in/cat").mkdir(parents=True)
     for i in range(6):
         Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / f"in/cat/{i}.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "LARGE_PIXELS", 10)
+        patch.setattr(images, "LARGE_PIXELS", 10)
         assert len(load_dataset("x", tmp_path / "in")) == 6

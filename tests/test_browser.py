@@ -9,8 +9,9 @@ import pytest
 from app_server import CHROMIUM, new_page, serve
 from playwright import sync_api as playwright
 
-from labelaudit import Dataset, suspects, verdicts
-from labelaudit.duplicates import conflicts
+from labelaudit import Dataset, suspects
+from labelaudit.dataset import verdict_log
+from labelaudit.features.duplicates import conflicts
 
 pytestmark = [
     pytest.mark.browser,
@@ -141,7 +142,7 @@ def test_duplicates_are_looked_for_decided_and_opened_on_the_desk(page, server, 
     assert page.locator(".la-card").count() >= len(first.ids)
     page.get_by_role("button", name="All are").first.click()
     page.get_by_text(f"✓ {len(first.ids)} ").wait_for()
-    log = verdicts.read(audited.view().frame)
+    log = verdict_log.read(audited.view().frame)
     assert sorted(log.sample.tolist()) == first.ids
     page.locator(".la-card a").first.click()
     page.locator(".stage img").wait_for()

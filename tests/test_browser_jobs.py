@@ -11,7 +11,8 @@ import pytest
 from app_server import CHROMIUM, new_page, serve
 from playwright import sync_api as playwright
 
-from labelaudit import jobs, load_dataset
+from labelaudit import load_dataset
+from labelaudit.jobs import manager
 
 pytestmark = [
     pytest.mark.browser,
@@ -21,8 +22,8 @@ pytestmark = [
 EPOCHS = 40
 
 
-def start_training(epochs: int = EPOCHS) -> jobs.Job:
-    job = jobs.start("train", "digits", run="mine", split=None,
+def start_training(epochs: int = EPOCHS) -> manager.Job:
+    job = manager.start("train", "digits", run="mine", split=None,
                      config={"epochs": epochs, "threads": 1})  # fmt: skip
     deadline = time.monotonic() + 60
     while job.epochs_kept < 2:
@@ -52,7 +53,7 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path)
         page.reload()
         page.get_by_text(f"of {EPOCHS}").first.wait_for()
         assert epoch_on(page) > seen
-        os.kill(jobs._children[job.folder].pid, signal.SIGKILL)
+        os.kill(manager._children[job.folder].pid, signal.SIGKILL)
         page.get_by_text("did not finish: the process ended without a word").wait_for()
         page.get_by_text(f"of {EPOCHS} epochs are kept").wait_for()
     kept = job.epochs_kept
@@ -66,7 +67,7 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path)
     run = dataset.run("mine")
     assert run.info["epochs"] == EPOCHS
     assert run.dynamics(dataset.view().ids).margin.shape == (EPOCHS, 1797)
-    resumed = jobs.list_jobs()[0]
+    resumed = manager.list_jobs()[0]
     assert resumed.follows == job.id
     assert f"epoch {kept} of" not in resumed.log  # it went on after the last whole epoch
 
@@ -82,13 +83,13 @@ def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(page, server):
     page.get_by_text("stopped, and kept, in").wait_for()
     assert time.monotonic() - asked < 10  # a bound for a busy machine
     page.get_by_text("Nothing is running").wait_for()
-    assert job.status == jobs.DONE
+    assert job.status == manager.DONE
     assert dataset.run("mine").info["stopped"]
 
 
 def test_the_jobs_page_asks_for_nothing_while_nothing_runs(page, server):
     load_dataset("digits")
-    jobs.start("load", "pets", source="/nowhere").wait(60)
+    manager.start("load", "pets", source="/nowhere").wait(60)
     sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
     page.goto(f"{server}/jobs")

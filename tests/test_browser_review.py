@@ -16,11 +16,11 @@ from labelaudit import (
     make_queue,
     pending_decisions,
     suspects,
-    verdicts,
 )
-from labelaudit.changelog import user
-from labelaudit.controls import answers, with_controls
-from labelaudit.evidence import gather
+from labelaudit.dataset import verdict_log
+from labelaudit.dataset.history_log import user
+from labelaudit.ranking.evidence import gather
+from labelaudit.review.blind_controls import answers, with_controls
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,7 +50,7 @@ def test_ten_suspects_by_keys_only_and_three_undone(page, server, audited):
     for key, following in zip(keys, ids[1:11], strict=True):
         page.keyboard.press(key)
         expect_sample(page, following)  # shown only once the verdict is on disk
-    log = verdicts.read(Dataset("digits").view().frame)
+    log = verdict_log.read(Dataset("digits").view().frame)
     assert log.sample.tolist() == ids[:10]
 
     for back in (ids[9], ids[8], ids[7]):
@@ -80,7 +80,7 @@ def test_presses_without_a_pause_all_count(page, server, audited):
     for _ in range(10):
         page.keyboard.press("k")
     expect_sample(page, ids[10])
-    log = verdicts.read(Dataset("digits").view().frame)
+    log = verdict_log.read(Dataset("digits").view().frame)
     assert log.sample.tolist() == ids[:10]
 
 
@@ -94,7 +94,7 @@ def test_a_key_that_is_held_is_one_verdict(page, server, audited):
     page.keyboard.up("k")
     expect_sample(page, ids[1])
     page.wait_for_timeout(1000)
-    assert verdicts.read(Dataset("digits").view().frame).sample.tolist() == ids[:1]
+    assert verdict_log.read(Dataset("digits").view().frame).sample.tolist() == ids[:1]
 
 
 def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, server, audited):
@@ -159,7 +159,7 @@ def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     page.mouse.click(800, 880)  # out of the field
     page.keyboard.press("k")
     playwright.expect(page.locator(".figures")).to_contain_text("1 of")
-    log = verdicts.read(Dataset("digits").view().frame)
+    log = verdict_log.read(Dataset("digits").view().frame)
     assert log.reviewers == ["kax"]
     page.reload()  # and the name is remembered
     playwright.expect(page.get_by_role("textbox", name="Reviewer")).to_have_value("kax")

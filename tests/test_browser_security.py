@@ -12,8 +12,8 @@ from PIL import Image
 from playwright import sync_api as playwright
 
 from labelaudit import Review, apply_verdicts, load_dataset
-from labelaudit.duplicates import find_duplicates
-from labelaudit.rank import compute_scores
+from labelaudit.features.duplicates import find_duplicates
+from labelaudit.ranking.ranking import compute_scores
 
 pytestmark = [
     pytest.mark.browser,

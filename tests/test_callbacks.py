@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from labelaudit.callbacks.batches import ids_of, logits_of
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 
 
 @pytest.mark.parametrize("name", ["lightning", "transformers", "skorch", "keras"])

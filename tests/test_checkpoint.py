@@ -15,14 +15,15 @@ import torch
 from filelock import FileLock
 
 import labelaudit
-from labelaudit import TrainConfig, home, load_arrays, resume_training, train
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit import TrainConfig, load_arrays, resume_training, train
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Meter
+from labelaudit.dataset.runs import unfinished_runs
 from labelaudit.learn import checkpoint
 from labelaudit.learn import train as training_room
 from labelaudit.learn.checkpoint import Checkpoint
 from labelaudit.learn.train import Training
-from labelaudit.progress import Meter
-from labelaudit.runs import unfinished_runs
+from labelaudit.storage import paths
 
 CONFIG = TrainConfig(epochs=5, batch_size=16, threads=1, device="cpu")
 
@@ -99,7 +100,7 @@ def test_a_resumed_training_equals_one_without_a_break(stripes, epoch):
     assert training[0].done == training[0].total * (epoch - 1) // 5  # not from the start
     assert len(training[0].curves) == epoch - 1
     assert stripes.unfinished_runs == []
-    assert not any(home.checkpoints("stripes").iterdir())
+    assert not any(paths.checkpoints("stripes").iterdir())
 
 
 def test_a_backbone_with_dropout_resumes_exactly(stripes):
@@ -274,7 +275,7 @@ def test_a_run_trained_anew_leaves_nothing_of_the_one_cut_short(stripes):
 
 def test_deleted_and_replaced_datasets_leave_no_checkpoint(stripes):
     cut(stripes)
-    folder = home.checkpoints("stripes")
+    folder = paths.checkpoints("stripes")
     assert list(folder.iterdir())
     labelaudit.delete_dataset("stripes")
     assert not folder.exists()

@@ -140,10 +140,10 @@ def test_a_training_cut_short_is_resumed_by_name(digits):
 
 
 def test_jobs_are_listed_and_stopped(digits):
-    from labelaudit import jobs
+    from labelaudit.jobs import manager
 
     assert "no jobs yet" in cli("jobs").stdout
-    job = jobs.start("train", "digits", run="mine", split=None,
+    job = manager.start("train", "digits", run="mine", split=None,
                      config={"epochs": 5000, "threads": 1})  # fmt: skip
     assert f"{job.id}  running  train digits" in cli("jobs", "digits").stdout
     assert cli("jobs", "pets", "--json").stdout == "[]\n"

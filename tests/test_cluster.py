@@ -11,11 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
-from labelaudit import cluster, jobs
+from labelaudit import cluster
 from labelaudit.__main__ import main
-from labelaudit.errors import LabelAuditError
-from labelaudit.logit_scores import Judge
-from labelaudit.neighbours import all_nearest, answer, blocks
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.features.neighbours import all_nearest, answer, blocks
+from labelaudit.jobs import manager
+from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
 from labelaudit.scores.beliefs import Beliefs
 
@@ -59,18 +60,18 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
 def test_a_job_says_so_too(audited):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = jobs.start("score", "digits", run=None, on="ray").wait(60)
-    assert job.status == jobs.FAILED
+    job = manager.start("score", "digits", run=None, on="ray").wait(60)
+    assert job.status == manager.FAILED
     assert MISSING in job.error
 
 
 def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
-    from labelaudit import work
+    from labelaudit.jobs import worker
 
-    work.write(tmp_path / "job.json", {"options": {"on": "ray"}})
-    assert work._patience(tmp_path) == work.CLUSTER_SECONDS
-    work.write(tmp_path / "job.json", {"options": {}})
-    assert work._patience(tmp_path) == work.STOP_SECONDS
+    worker.write(tmp_path / "job.json", {"options": {"on": "ray"}})
+    assert worker._patience(tmp_path) == worker.CLUSTER_SECONDS
+    worker.write(tmp_path / "job.json", {"options": {}})
+    assert worker._patience(tmp_path) == worker.STOP_SECONDS
 
 
 @pytest.mark.parametrize("installed", [False, True])

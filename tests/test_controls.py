@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelaudit import LabelAuditError, QueueFilter, Review, make_queue, verdicts
-from labelaudit.controls import Answers, Controls, all_answers, answers, with_controls
-from labelaudit.evidence import gather
-from labelaudit.review import CHECKS_EVERY, hashed, least_hashed, mixed
+from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
+from labelaudit.dataset import verdict_log
+from labelaudit.ranking.evidence import gather
+from labelaudit.review.blind_controls import Answers, Controls, all_answers, answers, with_controls
+from labelaudit.review.queue import CHECKS_EVERY, hashed, least_hashed, mixed
 from labelaudit.ui import desk
 from labelaudit.ui.sitting import Sitting
 
@@ -136,7 +137,7 @@ def test_an_answer_is_no_verdict_and_is_counted(audited):
         "You answered 3 of 6 controls right: missed 2 of 4 wrong labels, 1 of 2 false alarms."
     )
     assert all_answers(audited) == {"ann": found}
-    assert len(verdicts.read(audited.view().frame)) == 0
+    assert len(verdict_log.read(audited.view().frame)) == 0
     assert not len(Review(audited, "ann").judged())
     rest = controlled(audited)
     assert not set(rest.controls) & {each.sample for each in [*bad[:5], *good[:2]]}

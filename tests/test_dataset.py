@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.dataset import Dataset, create_dataset, delete_dataset, list_datasets
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import Dataset, create_dataset, delete_dataset, list_datasets
 
 
 def test_ids_count_up_and_are_never_reused(make_dataset):

@@ -15,8 +15,8 @@ import click.testing
 import pytest
 
 import labelaudit
-from labelaudit import errors
 from labelaudit.cli import main
+from labelaudit.core import errors
 
 REPO = Path(__file__).resolve().parents[1]
 DOCS = REPO / "docs"

@@ -11,9 +11,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from labelaudit import LabelAuditError, fingerprints, jobs, likeness
-from labelaudit.dataset import create_dataset
-from labelaudit.duplicates import (
+from labelaudit import LabelAuditError
+from labelaudit.core.errors import StoppedError
+from labelaudit.core.images import pixel_hash
+from labelaudit.dataset.dataset import create_dataset
+from labelaudit.features import fingerprints, similarity
+from labelaudit.features.duplicates import (
     CONFLICTS,
     OTHERS,
     SPLITS,
@@ -24,8 +27,7 @@ from labelaudit.duplicates import (
     list_groups,
     write_duplicates,
 )
-from labelaudit.errors import StoppedError
-from labelaudit.pictures import pixel_hash
+from labelaudit.jobs import manager
 
 
 def photo(seed: int, size: int = 96) -> Image.Image:
@@ -114,7 +116,7 @@ ALTERED = {
 
 def alike(*images: Image.Image) -> list[int]:
     thumbnails = np.stack([fingerprints.thumbnail(image) for image in images])
-    return likeness.group(thumbnails).tolist()
+    return similarity.group(thumbnails).tolist()
 
 
 @pytest.mark.parametrize("how", ALTERED)
@@ -139,8 +141,8 @@ def test_a_frame_makes_no_two_pictures_alike():
         whole.paste(inside, (18, 18))
         return whole
 
-    pair = likeness.vectors(np.stack([fingerprints.thumbnail(framed(s)) for s in (1, 2)]))
-    assert likeness.similarity(pair[:1], pair[1:])[0, 0] > likeness.CLOSE  # by the frame alone
+    pair = similarity.vectors(np.stack([fingerprints.thumbnail(framed(s)) for s in (1, 2)]))
+    assert similarity.similarity(pair[:1], pair[1:])[0, 0] > similarity.CLOSE  # by the frame alone
     assert alike(framed(1), framed(2)) == [0, 1]
     assert alike(framed(1), jpeg(framed(1))) == [0, 0]
 
@@ -161,7 +163,7 @@ def test_joining_finds_the_connected_components():
         pairs = rng.integers(0, n, (count, 2))
         first = np.arange(n)
         for part in np.array_split(pairs, 3):
-            likeness.join(first, part)
+            similarity.join(first, part)
         graph = coo_array((np.ones(count), pairs.T), shape=(n, n))
         of = connected_components(graph, directed=False)[1]
         smallest = np.full(of.max() + 1, n)
@@ -174,15 +176,15 @@ def test_above_the_limit_buckets_find_nearly_all_and_never_more(monkeypatch):
     plain = rng.integers(0, 256, (400, 16, 16), np.uint8)
     noisy = plain.astype(int) + rng.integers(-9, 10, plain.shape)
     thumbnails = np.concatenate([plain, noisy.clip(0, 255).astype(np.uint8)])
-    whole = likeness.group(thumbnails)
+    whole = similarity.group(thumbnails)
     assert (whole[400:] == np.arange(400)).all()
-    monkeypatch.setattr(likeness, "EXACT", 100)
-    monkeypatch.setattr(likeness, "BUCKET", 40)
+    monkeypatch.setattr(similarity, "EXACT", 100)
+    monkeypatch.setattr(similarity, "BUCKET", 40)
     reported = []
-    some = likeness.group(thumbnails, reported.append)
-    assert sum(reported) == likeness.steps(800) == 2400
+    some = similarity.group(thumbnails, reported.append)
+    assert sum(reported) == similarity.steps(800) == 2400
     missed = some != whole
-    assert 0 < len(likeness.buckets(likeness.vectors(thumbnails), 20)[0]) < 800
+    assert 0 < len(similarity.buckets(similarity.vectors(thumbnails), 20)[0]) < 800
     assert missed.mean() < 0.03
     assert (some[missed] == np.flatnonzero(missed)).all()  # alone, not in a wrong group
 
@@ -275,8 +277,8 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
 
 
 def test_as_a_job(twins):
-    job = jobs.start("compare", "twins").wait(60)
-    assert job.status == jobs.DONE, job.log
+    job = manager.start("compare", "twins").wait(60)
+    assert job.status == manager.DONE, job.log
     assert job.summary == "7 of 8 samples have a duplicate"
     assert len(duplicates(twins).ids) == 7
 

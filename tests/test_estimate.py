@@ -14,7 +14,7 @@ from labelaudit import (
     find_duplicates,
     load_arrays,
 )
-from labelaudit.estimate import BINS, SPREAD, Estimate, _binned, _Found, _Scored
+from labelaudit.review.estimate import BINS, SPREAD, Estimate, _binned, _Found, _Scored
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

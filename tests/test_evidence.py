@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelaudit import Dataset, suspects
-from labelaudit.evidence import explain, gather, suggested_labels
+from labelaudit.ranking.evidence import explain, gather, suggested_labels
 
 
 def test_the_evidence_is_what_the_run_knows(audited):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labelaudit import export_dataset, load_dataset
-from labelaudit.cells import guard, unguard
-from labelaudit.dataset import create_dataset
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.csv_cells import guard, unguard
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import create_dataset
 from labelaudit.export import suspects_csv, write_labels, write_suspects
-from labelaudit.rank import suspects
+from labelaudit.ranking.ranking import suspects
 
 
 @given(st.text(max_size=12))

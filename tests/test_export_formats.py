@@ -21,11 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelaudit import Dataset, export_dataset, load_arrays, load_dataset
-from labelaudit.dataset import create_dataset
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.dataset.dataset import create_dataset
+from labelaudit.dataset.ingest import check_class
 from labelaudit.export import FORMATS, export_zip, trees, write_labels
 from labelaudit.export.names import Places, distinct_names, key, safe_name
-from labelaudit.intake import check_class
 
 HOSTILE = ["a, b", "two  lines", "=1+1", "'=z", "'tis", "-1", "007", " ends ", "日本 \U0001f431",
            "NA", "null", '"q"', "a;b", "t\u3000t", "<b>"]  # fmt: skip

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 import labelaudit
-from labelaudit import jobs
-from labelaudit.auditing import take_first_look
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.images import encode
+from labelaudit.features.patches import FILTERS, POOLED, Patches, Pixels, fit_features
+from labelaudit.jobs import manager
 from labelaudit.learn import first_look as room
-from labelaudit.learn.features import FILTERS, POOLED, Patches, Pixels, fit_features
-from labelaudit.pictures import encode
+from labelaudit.pipeline import take_first_look
 
 QUICK = labelaudit.TrainConfig(epochs=1, threads=1)
 
@@ -60,7 +60,7 @@ def test_it_finds_nearly_all_planted_mistakes_and_can_be_reviewed(looked):
     assert table.average_precision["self_confidence"] > 0.997
     assert table.average_precision["neighbours"] > 0.96
     first = labelaudit.suspects(noisy).head(1)[0]
-    from labelaudit.evidence import gather
+    from labelaudit.ranking.evidence import gather
 
     (evidence,) = gather(noisy, "first-look", [first.id])
     assert evidence.suggested == first.prediction.label
@@ -225,7 +225,7 @@ def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits)
 
 
 def test_as_a_job(noisy):
-    job = jobs.start("look", "digits").wait()
-    assert job.status == jobs.DONE, job.error
+    job = manager.start("look", "digits").wait()
+    assert job.status == manager.DONE, job.error
     assert job.summary == f"first-look: {job.result['suspects']:,} suspects"
     assert noisy.run("first-look").score_names()[0] == "self_confidence"

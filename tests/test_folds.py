@@ -16,8 +16,8 @@ from labelaudit import (
     resume_training,
     train,
 )
-from labelaudit.dynamics import EVERYONES
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dynamics import EVERYONES
 from labelaudit.learn.plan import HELD_OUT, make_plan
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, folds=3, threads=1, device="cpu", leave_out_after=1)

@@ -9,13 +9,13 @@ from labelaudit import (
     LabelAuditError,
     Review,
     apply_verdicts,
-    changelog,
     list_changes,
     pending_decisions,
     return_to,
 )
-from labelaudit.decisions import class_pair_counts, sittings, take_back_sitting, verdict_counts
-from labelaudit.noise import labels_before_noise
+from labelaudit.dataset import history_log
+from labelaudit.dataset.noise import labels_before_noise
+from labelaudit.review.apply import class_pair_counts, sittings, take_back_sitting, verdict_counts
 
 
 def state(dataset: Dataset) -> tuple:
@@ -62,7 +62,7 @@ def test_the_history_says_who_what_and_how_many(make_dataset):
     apply_verdicts(dataset, who="Bo")
     return_to(dataset, 0, who="Cy")
     lines = [(c.id, c.kind, c.who, c.count) for c in list_changes(dataset)]
-    me = changelog.user()
+    me = history_log.user()
     assert lines == [(1, "tag", me, 2), (2, "verdicts", "Bo", 2), (3, "return", "Cy", 4)]
     assert list_changes(dataset)[1].info == {"relabelled": 2, "removed": 0, "put_back": 0}
     with pytest.raises(LabelAuditError, match=r"no change 9 in its history.* 1 to 3"):
@@ -138,7 +138,7 @@ def test_who_said_what_and_sittings(make_dataset, monkeypatch):
     dataset = make_dataset(20)
     times = iter(f"2026-05-01T{h:02}:{m:02}:00+00:00" for h, m in
                  [(8, 0), (8, 10), (8, 20), (9, 30), (9, 31)])  # fmt: skip
-    monkeypatch.setattr("labelaudit.verdicts.now", lambda: next(times))
+    monkeypatch.setattr("labelaudit.dataset.verdict_log.now", lambda: next(times))
     ann, bob = Review(dataset, "ann"), Review(dataset, "bob")
     ann.decide(1, "keep")
     bob.decide(1, "remove")

@@ -6,7 +6,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
-from labelaudit import TrainConfig, compute_scores, insights, suspects, train
+from labelaudit import TrainConfig, compute_scores, suspects, train
+from labelaudit.ranking import insights
 from labelaudit.ui import charts
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from labelaudit import import_issues, list_changes, return_to
-from labelaudit.errors import LabelAuditError
-from labelaudit.history import describe
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.history import describe
 
 
 def tagged(dataset, tag="label_issue"):

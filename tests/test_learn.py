@@ -8,20 +8,20 @@ import torch
 
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, predict, train
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.features.device import choose_device
+from labelaudit.features.image_batches import Images
 from labelaudit.learn.compute import (
     EVALUATION_ROWS,
     Copy,
     ThreadTuner,
     augmented_copies,
-    choose_device,
     forward,
     forward_with_embeddings,
 )
 from labelaudit.learn.config import BACKBONES, MODELS
-from labelaudit.learn.images import Images
 from labelaudit.learn.models import Backbone, build_model, load_pretrained
-from labelaudit.learn.saved import load_model
+from labelaudit.learn.saved_models import load_model
 from labelaudit.learn.train import class_medians, image_size, make_plan
 
 QUICK = TrainConfig(epochs=2, threads=1)

@@ -10,7 +10,7 @@ import pytest
 
 import labelaudit
 from labelaudit import load_dataset
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 from labelaudit.sources import default_name
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelaudit import neighbours
-from labelaudit.errors import LabelAuditError, StoppedError
-from labelaudit.neighbours import all_nearest, how_many
-from labelaudit.rank import compute_scores
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.features import neighbours
+from labelaudit.features.neighbours import all_nearest, how_many
+from labelaudit.ranking.ranking import compute_scores
 
 
 def brute(vectors, counted, k):

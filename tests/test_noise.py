@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelaudit.dataset import Dataset
-from labelaudit.errors import LabelAuditError
-from labelaudit.noise import MISTAKE, corrupt, inject, restore, still_wrong
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import Dataset
+from labelaudit.dataset.noise import MISTAKE, corrupt, inject, restore, still_wrong
 
 
 @st.composite
@@ -67,7 +67,7 @@ def test_confusion_follows_the_matrix():
 @settings(max_examples=8, deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 5))
 def test_restored_exactly_whatever_was_done_before(tmp_path_factory, rate, second, seed):
-    from labelaudit.dataset import create_dataset
+    from labelaudit.dataset.dataset import create_dataset
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELAUDIT_HOME", str(tmp_path_factory.mktemp("home")))

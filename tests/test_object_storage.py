@@ -22,11 +22,15 @@ from PIL import Image
 from s3_server import BUCKET, S3Server
 
 import labelaudit
-from labelaudit import Dataset, LabelAuditError, jobs, lease, leftovers, placing, storage, store
-from labelaudit import dataset as datasets
-from labelaudit import home as homes
+from labelaudit import Dataset, LabelAuditError
 from labelaudit.cli import main
-from labelaudit.roots import check_inside, configured_roots, is_inside
+from labelaudit.dataset import dataset as datasets
+from labelaudit.dataset import recovery
+from labelaudit.jobs import manager
+from labelaudit.storage import lease, object_store, snapshot_pointer
+from labelaudit.storage import paths as homes
+from labelaudit.storage import tables as store
+from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
 from labelaudit.ui import paths
 
 REPO = Path(__file__).resolve().parents[1]
@@ -129,14 +133,14 @@ def test_the_walk_through_the_library(s3, server, tmp_path):
     assert not list((tmp_path / "local").rglob("*.lance"))
     labelaudit.delete_dataset("small")
     assert labelaudit.list_datasets() == []
-    left = list(storage.names_below(f"{s3}/home"))
+    left = list(object_store.names_below(f"{s3}/home"))
     assert left == ["locks/small.json"]
     assert not lease.is_held(f"{s3}/home/locks/small.json")
 
 
 def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
     for i in range(60):
-        storage.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
+        object_store.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
     audited = json.loads(
         cli("audit", f"{s3}/pets", "--epochs", 1, "--no-first-look", "--json").stdout
     )
@@ -177,8 +181,8 @@ def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
 
 def test_jobs_work_on_it_and_stay_local(s3, tmp_path):
     for i in range(6):
-        storage.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
-    job = jobs.start("load", "pets", source=f"{s3}/pets", within=[f"{s3}/pets"]).wait(60)
+        object_store.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
+    job = manager.start("load", "pets", source=f"{s3}/pets", within=[f"{s3}/pets"]).wait(60)
     assert job.summary == "6 samples"
     assert job.folder.is_relative_to(tmp_path / "local")
     assert len(Dataset("pets")) == 6
@@ -290,14 +294,14 @@ def test_of_many_who_want_a_lease_one_gets_it(s3):
 
 def test_a_lease_whose_answer_was_lost_is_still_ones_own(s3, monkeypatch):
     monkeypatch.setattr(lease, "EXPIRY", 60.0)  # it does not just expire
-    own, write_if = lease.Lease(f"{s3}/lease.json"), storage.write_if
+    own, write_if = lease.Lease(f"{s3}/lease.json"), object_store.write_if
     lost = iter([True])
 
     def loses(uri, data, etag):
         found = write_if(uri, data, etag)
         return None if next(lost, False) else found  # as when a write is tried again
 
-    monkeypatch.setattr(storage, "write_if", loses)
+    monkeypatch.setattr(object_store, "write_if", loses)
     own.acquire(1)
     assert own.is_sure
     own.release()
@@ -329,7 +333,7 @@ def kill_at(monkeypatch, step: int) -> None:
         return call
 
     for name in CHANGES:
-        monkeypatch.setattr(storage, name, dying(getattr(storage, name)))
+        monkeypatch.setattr(object_store, name, dying(getattr(object_store, name)))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -348,14 +352,14 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
                 over = True
             except Killed:
                 over = False
-        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
+        object_store.delete(f"{s3}/home/locks/small.json")  # as if it had expired
         found = Dataset("small")
         sizes.append(len(found))
         assert found.view().head(1)[0].image.size == (8, 8)
         assert "small" in labelaudit.list_datasets()
         assert found.tag([1], f"killed at {step}") == 1
-        leftovers.clear_folders()
-        assert not placing.has_leftovers(folder)
+        recovery.clear_folders()
+        assert not snapshot_pointer.has_leftovers(folder)
         assert len(Dataset("small")) == sizes[-1]
         if over:
             break
@@ -366,10 +370,10 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
 
 def copy_out(folder: str, tables: str) -> None:
     """As `aws s3 cp --recursive` of a local dataset: tables right in the folder."""
-    for name in storage.names_below(tables):
-        storage.write(f"{folder}/{name}", storage.read(f"{tables}/{name}")[0])
-    storage.delete(f"{folder}/current")
-    storage.delete_below(tables)
+    for name in object_store.names_below(tables):
+        object_store.write(f"{folder}/{name}", object_store.read(f"{tables}/{name}")[0])
+    object_store.delete(f"{folder}/current")
+    object_store.delete_below(tables)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -383,15 +387,17 @@ def test_killed_anywhere_in_a_deletion_it_is_there_or_gone(s3, monkeypatch):
                 over = True
             except Killed:
                 over = False
-        storage.delete(f"{s3}/home/locks/small.json")  # as if it had expired
+        object_store.delete(f"{s3}/home/locks/small.json")  # as if it had expired
         if labelaudit.list_datasets():
             assert len(Dataset("small").view().head(20)) == 20
         else:
             with pytest.raises(LabelAuditError, match="no dataset 'small'"):
                 Dataset("small")
-        if labelaudit.list_datasets() or placing.has_leftovers(f"{s3}/home/datasets/small"):
+        if labelaudit.list_datasets() or snapshot_pointer.has_leftovers(
+            f"{s3}/home/datasets/small"
+        ):
             labelaudit.delete_dataset("small")
-        names = [n for n in storage.names_below(f"{s3}/home/datasets") if n != "small/current"]
+        names = [n for n in object_store.names_below(f"{s3}/home/datasets") if n != "small/current"]
         assert names == []
         if over:
             break
@@ -405,7 +411,7 @@ def test_a_load_that_fails_or_was_killed_leaves_nothing(s3, monkeypatch):
 
     with pytest.raises(LabelAuditError, match="the source broke"):
         datasets.create_dataset("small", rows())
-    assert list(storage.names_below(f"{s3}/home/datasets")) == []
+    assert list(object_store.names_below(f"{s3}/home/datasets")) == []
 
     killed = process(
         "import os\nfrom labelaudit import lease\nfrom labelaudit.dataset import create_dataset\n"
@@ -417,10 +423,10 @@ def test_a_load_that_fails_or_was_killed_leaves_nothing(s3, monkeypatch):
         "create_dataset('small', rows())"
     )
     assert killed.communicate()[0] == "begun\n"
-    storage.write(f"{s3}/home/datasets/small/0123456789ab/samples.lance/data/1.lance", b"half")
+    object_store.write(f"{s3}/home/datasets/small/0123456789ab/samples.lance/data/1.lance", b"half")
     assert labelaudit.list_datasets() == []
     assert "small is deleted" in cli("delete", "small", "--yes").output
-    assert list(storage.names_below(f"{s3}/home/datasets")) == []
+    assert list(object_store.names_below(f"{s3}/home/datasets")) == []
     assert "no dataset 'small'" in cli("delete", "small", "--yes", code=1).output
 
 
@@ -447,20 +453,20 @@ def pets(s3):
     with zipfile.ZipFile(archive, "w") as file:
         for i in range(40):
             name = f"{('train', 'val')[i % 2]}/{('cat', 'dog')[i // 2 % 2]}/{i} ü%.png"
-            storage.write(f"{s3}/pets/{name}", png(i))
+            object_store.write(f"{s3}/pets/{name}", png(i))
             file.writestr(name, png(i))
             lines.append(f"../pets/{name},{'ab'[i % 2]}")
-    storage.write(f"{s3}/pets/train/cat/broken.png", b"none")
-    storage.write(f"{s3}/pets/.trash/cat/x.png", png(0))
-    storage.write(f"{s3}/pets/README.txt", b"about")
-    storage.write(f"{s3}/zips/pets.zip", archive.getvalue())
+    object_store.write(f"{s3}/pets/train/cat/broken.png", b"none")
+    object_store.write(f"{s3}/pets/.trash/cat/x.png", png(0))
+    object_store.write(f"{s3}/pets/README.txt", b"about")
+    object_store.write(f"{s3}/zips/pets.zip", archive.getvalue())
     lines += [f"{s3}/pets/train/cat/0 ü%.png,c", "nowhere.png,c"]
-    storage.write(f"{s3}/lists/pets.csv", "\n".join(["filepath,label", *lines]).encode())
+    object_store.write(f"{s3}/lists/pets.csv", "\n".join(["filepath,label", *lines]).encode())
     table = pd.DataFrame({"filepath": [line.split(",")[0][8:] for line in lines[:40]],
                           "label": ["a", "b"] * 20})  # fmt: skip
     buffer = io.BytesIO()
     table.to_parquet(buffer)
-    storage.write(f"{s3}/lists/pets.parquet", buffer.getvalue())
+    object_store.write(f"{s3}/lists/pets.parquet", buffer.getvalue())
     return s3
 
 
@@ -474,7 +480,7 @@ def test_a_folder_in_object_storage_is_a_source(pets, home, monkeypatch):
     first = dataset.view().head(1)[0]
     assert first.filepath == "train/cat/0 ü%.png"
     assert dataset.info["source"] == f"{pets}/pets"
-    storage.delete_below(f"{pets}/pets")  # it was copied
+    object_store.delete_below(f"{pets}/pets")  # it was copied
     images = {np.asarray(sample.image).tobytes() for sample in dataset.view()}
     assert images == {np.asarray(Image.open(io.BytesIO(png(i)))).tobytes() for i in range(40)}
 
@@ -503,7 +509,7 @@ def test_a_large_image_waits_for_its_turn(pets, monkeypatch):
 
 
 def test_storage_that_fails_on_the_way_is_no_fault_of_the_images(pets, monkeypatch):
-    read, asked = storage.read_up_to, []
+    read, asked = object_store.read_up_to, []
 
     def fails(uri, limit):
         asked.append(uri)
@@ -511,7 +517,7 @@ def test_storage_that_fails_on_the_way_is_no_fault_of_the_images(pets, monkeypat
             raise LabelAuditError("s3://x cannot be reached")
         return read(uri, limit)
 
-    monkeypatch.setattr(storage, "read_up_to", fails)
+    monkeypatch.setattr(object_store, "read_up_to", fails)
     with pytest.raises(LabelAuditError, match="cannot be reached"):
         labelaudit.load_dataset("pets", f"{pets}/pets")
     assert labelaudit.list_datasets() == []
@@ -709,10 +715,10 @@ def test_a_page_of_the_app_asks_for_little(small, server):
 
 
 def test_a_copy_that_is_not_yet_whole_is_left_alone(s3):
-    storage.write(f"{s3}/home/datasets/pets/samples.lance/data/1.lance", b"half")
+    object_store.write(f"{s3}/home/datasets/pets/samples.lance/data/1.lance", b"half")
     make(n=20)
     assert labelaudit.list_datasets() == ["small"]
-    assert storage.size(f"{s3}/home/datasets/pets/samples.lance/data/1.lance") == 4
+    assert object_store.size(f"{s3}/home/datasets/pets/samples.lance/data/1.lance") == 4
 
 
 def test_jobs_of_two_homes_do_not_meet(s3, monkeypatch):

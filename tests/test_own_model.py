@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import labelaudit
-from labelaudit.errors import LabelAuditError, StoppedError
-from labelaudit.learn import own
-from labelaudit.learn.own import predict_with
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.predictions import predict_with as own
+from labelaudit.predictions.predict_with import predict_with
 
 N = 23
 

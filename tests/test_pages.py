@@ -16,11 +16,11 @@ from labelaudit import (
     Review,
     compute_scores,
     estimate_wrong,
-    jobs,
     list_datasets,
     suspects,
 )
-from labelaudit.auditing import take_first_look
+from labelaudit.jobs import manager
+from labelaudit.pipeline import take_first_look
 from labelaudit.scores import SCORES
 from labelaudit.ui.words import plain
 
@@ -89,8 +89,8 @@ def html(app: AppTest) -> str:
 
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page has started; draw the page again."""
-    job = jobs.list_jobs()[0].wait(90)
-    assert job.status == jobs.DONE, (job.error, job.log)
+    job = manager.list_jobs()[0].wait(90)
+    assert job.status == manager.DONE, (job.error, job.log)
     return no_error(app.run())
 
 
@@ -339,7 +339,7 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     app = open_page("model/train")
     box(app, "Dataset").set_value("other").run()
     button(app, "Train").click().run()
-    jobs.list_jobs()[0].wait(60)
+    manager.list_jobs()[0].wait(60)
     app.run()
     assert "none of the 3 images can be read" in said(app.error[0])
     box(app, "Dataset").set_value("digits").run()
@@ -438,11 +438,11 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
     import time
 
     config = {"epochs": 12, "threads": 1}
-    job = jobs.start("train", "digits", run="mine", split=None, config=config)
+    job = manager.start("train", "digits", run="mine", split=None, config=config)
     while job.epochs_kept < 2:
-        assert job.status == jobs.RUNNING, job.log
+        assert job.status == manager.RUNNING, job.log
         time.sleep(0.05)
-    os.kill(jobs._children[job.folder].pid, signal.SIGKILL)
+    os.kill(manager._children[job.folder].pid, signal.SIGKILL)
     job.wait(20)
     for page in ("model/train", "model/jobs"):
         app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
@@ -454,7 +454,7 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
     assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
     button(app, "Resume").click().run()
     assert "**Train digits, mine**" in texts(app)
-    assert jobs.list_jobs()[0].follows == job.id
+    assert manager.list_jobs()[0].follows == job.id
     app = finish_job(app)
     assert digits.run("mine").info["epochs"] == 12
     assert app.dataframe[0].value["result"].tolist()[0] == "mine: 12 of 12 epochs"
@@ -462,13 +462,13 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
 
 
 def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
-    job = jobs.start("load", "pets", source="/nowhere").wait(60)
+    job = manager.start("load", "pets", source="/nowhere").wait(60)
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
     app.switch_page(str(REPO / "pages/model/jobs.py")).run()
     assert "/nowhere does not exist" in said(app.error[0])
     assert "Resume" not in [b.label for b in app.button]
     button(app, "Run again").click().run()
-    again = jobs.list_jobs()[0].wait(60)
+    again = manager.list_jobs()[0].wait(60)
     assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
     app.run()
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
@@ -712,7 +712,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
-    from labelaudit import jobs as room
+    from labelaudit.jobs import manager as room
 
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
@@ -766,7 +766,7 @@ def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
     target.set_value(str(tmp_path)).run()
     button(app, "Write").click().run()
     assert "not empty" in app.error[0].value
-    assert jobs.list_jobs() == []
+    assert manager.list_jobs() == []
     app.text_input[0].set_value(str(tmp_path / "out")).run()
     command = app.code[0].value
     assert command == f"labelaudit export digits {tmp_path}/out --format folders --suspects"

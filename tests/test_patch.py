@@ -15,8 +15,8 @@ from PIL import Image
 import labelaudit
 from labelaudit import LabelAuditError, Review, apply_patch, merge_patches, plan_patch, read_patch
 from labelaudit.cli import main
-from labelaudit.dataset import create_dataset, delete_dataset
-from labelaudit.history import describe, list_changes, return_to
+from labelaudit.dataset.dataset import create_dataset, delete_dataset
+from labelaudit.dataset.history import describe, list_changes, return_to
 from labelaudit.patch import Change, Patch, make_patch, parse_patch, write_patch
 from labelaudit.patch.lines import LINE_BYTES
 
@@ -431,6 +431,6 @@ def test_the_commands(copies, tmp_path):
 
 
 def one_user() -> str:
-    from labelaudit.changelog import user
+    from labelaudit.dataset.history_log import user
 
     return user()

@@ -10,8 +10,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from labelaudit import load_dataset
-from labelaudit.learn.images import _pixels
-from labelaudit.pictures import UnreadableImageError, decode, pixel_hash, to_rgb
+from labelaudit.core.images import UnreadableImageError, decode, pixel_hash, to_rgb
+from labelaudit.features.image_batches import _pixels
 from labelaudit.ui import images
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

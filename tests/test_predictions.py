@@ -11,8 +11,8 @@ import pytest
 from pyarrow import parquet
 
 import labelaudit
-from labelaudit import runs
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.dataset import runs
 from labelaudit.predictions import arrays, import_predictions, understand
 from labelaudit.predictions.numbers import FLOOR
 from labelaudit.scores.probability import probabilities
@@ -167,7 +167,7 @@ def test_samples_that_no_row_is_about_have_no_prediction(plain):
     assert plain[1].prediction is None
     assert plain[6].prediction.label == CLASSES[LOGITS[5].argmax()]
     assert len(plain.view().match_tag("processed")) == 55
-    from labelaudit.evidence import gather
+    from labelaudit.ranking.evidence import gather
 
     (evidence,) = gather(plain, "imported", [6])
     assert (evidence.p_given, evidence.neighbours) == (None, [])
@@ -355,7 +355,7 @@ def test_labels_changed_since_are_judged_again_by_scoring_again(plain):
     import_predictions(plain, LOGITS)
     labelaudit.compute_scores(plain)
     plain.set_labels([1], "c2")
-    from labelaudit.rank import outdated
+    from labelaudit.ranking.ranking import outdated
 
     assert outdated(plain.view()) == 1
     assert np.isnan(plain.view().values("self_confidence")[0])

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
-from labelaudit import neighbours
-from labelaudit.errors import LabelAuditError
-from labelaudit.rank import compute_scores, evaluate, outdated, precision_curves, suspects, weakness
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.features import neighbours
+from labelaudit.ranking.ranking import (
+    compute_scores,
+    evaluate,
+    outdated,
+    precision_curves,
+    suspects,
+    weakness,
+)
 from labelaudit.scores import SCORES
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit import Dataset, Recorder, Review, compute_scores, dynamics, evaluate, suspects
-from labelaudit.errors import LabelAuditError
+from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, suspects
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset import dynamics
+from labelaudit.dataset.noise import inject
+from labelaudit.dataset.runs import Run, begin_run
 from labelaudit.learn import buffer, recording
 from labelaudit.learn.recordings import recordings
-from labelaudit.noise import inject
-from labelaudit.runs import Run, begin_run
 from labelaudit.scores.probability import best_other, of_label, probabilities
 
 REPO = Path(__file__).resolve().parents[1]
@@ -342,7 +343,7 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
         raise LabelAuditError("no space left on the disk.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("labelaudit.runs.Run.append_dynamics", full)
+        patch.setattr("labelaudit.dataset.runs.Run.append_dynamics", full)
         recorder.update([1], random_logits(0, 1))
         recorder.end_epoch()
         with pytest.raises(LabelAuditError, match="no space left"):

@@ -17,11 +17,11 @@ from streamlit.testing.v1 import AppTest
 
 import labelaudit
 from labelaudit import load_dataset
-from labelaudit.cells import guard, unguard
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.csv_cells import guard, unguard
+from labelaudit.core.errors import LabelAuditError
 from labelaudit.export import suspects_csv
 from labelaudit.export.tables import open_sink
-from labelaudit.roots import check_inside, configured_roots, is_inside
+from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
 from labelaudit.ui import paths, signin, uploads, words
 
 REPO = Path(__file__).resolve().parents[1]

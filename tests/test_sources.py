@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit import home, list_datasets, load_arrays, load_dataset, pictures
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit import list_datasets, load_arrays, load_dataset
+from labelaudit.core import images as pictures
+from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.sources import source as source_room
 from labelaudit.sources.tree import read_tree
+from labelaudit.storage import paths as home
 
 
 def zipped(path, folder):

@@ -7,9 +7,9 @@ import sys
 import pyarrow as pa
 import pytest
 
-from labelaudit import schema
-from labelaudit.errors import LabelAuditError
-from labelaudit.store import Store
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.storage import schema
+from labelaudit.storage.tables import Store
 
 NUMBERS = pa.schema([schema.ID, ("value", pa.int32())])
 
@@ -169,7 +169,7 @@ def hold(name: str, held, release) -> None:
 
 
 def test_one_writer_at_a_time(monkeypatch):
-    monkeypatch.setattr("labelaudit.store.LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("labelaudit.storage.tables.LOCK_SECONDS", 0.3)
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
     other = context.Process(target=hold, args=("d", held, release))

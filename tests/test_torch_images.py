@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from labelaudit import TorchImageDataset, load_arrays, load_dataset
-from labelaudit.errors import LabelAuditError
-from labelaudit.learn.forked import ForkedReader
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.learn.forked_reader import ForkedReader
 
 
 def as_tensor(image: Image.Image) -> torch.Tensor:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue, verdicts
-from labelaudit.duplicates import duplicates, find_duplicates
-from labelaudit.review import RECENT
-from labelaudit.verdicts import Log
+from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue
+from labelaudit.dataset import verdict_log
+from labelaudit.dataset.verdict_log import Log
+from labelaudit.features.duplicates import duplicates, find_duplicates
+from labelaudit.review.queue import RECENT
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_log_says_what_two_stacks_of_steps_would(steps):
     """Against the textbook: a stack of what was done and one of what was undone, for each."""
-    log = Log(**verdicts._columns(verdicts.schema.VERDICTS.empty_table(), []), reviewers=[])
+    log = Log(**verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[])
     done = {"ann": [], "bob": []}
     undone = {"ann": [], "bob": []}
 
@@ -99,14 +100,14 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
         nothing = np.full(len(ids), -1)
         batches = np.full(len(ids), ids[0] if batch is None else batch)
         codes = np.full(len(ids), code)
-        return log.plus(verdicts._rows(ids, batches, samples, who, codes, nothing, nothing))
+        return log.plus(verdict_log._rows(ids, batches, samples, who, codes, nothing, nothing))
 
     for kind, who, *rest in steps:
         if kind == "decide":
             samples, verdict = rest
             done[who].append((log.next_id, samples, verdict))
             undone[who].clear()
-            code = verdicts.VERDICTS.index(verdict)
+            code = verdict_log.VERDICTS.index(verdict)
             log = write(log, who, code, np.array(samples), None)
             continue
         stack, other = (done, undone) if kind == "undo" else (undone, done)
@@ -114,8 +115,8 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
         assert batch == (stack[who][-1][0] if stack[who] else None)
         if batch is not None:
             other[who].append(stack[who].pop())
-            code = verdicts.UNDO if kind == "undo" else verdicts.REDO
-            log = write(log, who, code, np.array([verdicts.NO_SAMPLE]), batch)
+            code = verdict_log.UNDO if kind == "undo" else verdict_log.REDO
+            log = write(log, who, code, np.array([verdict_log.NO_SAMPLE]), batch)
     expected = {
         (who, sample): verdict
         for who, steps in done.items()
@@ -124,7 +125,7 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
     }
     current = {
         (log.reviewers[log.reviewer[row]], int(log.sample[row])):
-            verdicts.VERDICTS[log.verdict[row]]
+            verdict_log.VERDICTS[log.verdict[row]]
         for row in log.current
     }  # fmt: skip
     assert current == expected
@@ -143,7 +144,7 @@ def test_a_label_that_changed_meanwhile_is_not_judged(plain):
 def test_redo_gives_again_only_ones_own(plain):
     ann, bob = Review(plain, "ann"), Review(plain, "bob")
     ann.decide(1, "remove")
-    verdicts.append_events(plain.view().frame, "bob", verdicts.UNDO, np.array([1]))
+    verdict_log.append_events(plain.view().frame, "bob", verdict_log.UNDO, np.array([1]))
     assert bob.redo().tolist() == []
     assert ann.redo().tolist() == [1]
 
@@ -179,7 +180,7 @@ for sample in range(1, 21):
 def test_two_processes_lose_no_verdict(plain):
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, name]) for name in ("ann", "bob")]
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    log = verdicts.read(plain.view().frame)
+    log = verdict_log.read(plain.view().frame)
     assert log.id.tolist() == list(range(1, 41))
     for name in ("ann", "bob"):
         assert sorted(Review(plain, name).judged()) == list(range(1, 21))
@@ -265,7 +266,7 @@ def test_removed_samples_are_no_suspects_any_more(audited):
 
 def test_samples_that_were_not_predicted_are_not_reviewed(digits):
     from labelaudit import TrainConfig, compute_scores, predict, train
-    from labelaudit.evidence import gather, suggested_labels
+    from labelaudit.ranking.evidence import gather, suggested_labels
 
     train(digits, config=TrainConfig(epochs=1, threads=1))
     predict(digits.view().match(split="train"))

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 
 
 def test_views_are_lazy_and_see_later_changes(make_dataset):

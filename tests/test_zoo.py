@@ -15,7 +15,7 @@ from torchvision import datasets
 
 import labelaudit
 from labelaudit import load_dataset
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 
 CLASSES = ["plane", "car"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
 from ..predictions.numbers import FLOOR, TOLERANCE
 from .batches import Complaint, ids_of

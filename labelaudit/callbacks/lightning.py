@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
 from .batches import Complaint, IdsOf, ids_of, logits_of
 

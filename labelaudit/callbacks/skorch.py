@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
 from ..predictions.numbers import FLOOR
 from .batches import Complaint, ids_of, logits_of, without

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
 from .batches import Complaint, logits_of, without
 

@@ -10,10 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import __version__
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..progress import Progress
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..core.progress import Progress
+from ..dataset.dataset import Dataset
+from ..dataset.view import View
 
 SHOWN = 20  # lines of a list, unless told otherwise
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..frame import BROUGHT
-from ..runs import Run
+from ..core.errors import LabelAuditError
+from ..dataset.columns import BROUGHT
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
 from ..sources import load_dataset
 from .base import Bar, Interrupt, emit, example, json_option, main
 
@@ -42,7 +42,7 @@ def read_classes(path: str | None) -> list[str] | None:
 
 def score_brought(run: Run, dataset: str, as_json: bool) -> None:
     """Score a run that was brought, and say what was understood and what comes next."""
-    from ..rank import compute_scores, suspects
+    from ..ranking.ranking import compute_scores, suspects
 
     opened = Dataset(dataset)
     scores = compute_scores(opened, run.name, None, Bar(), Interrupt())

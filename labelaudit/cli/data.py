@@ -9,10 +9,10 @@ import click
 import numpy as np
 import pandas as pd
 
-from ..dataset import Dataset, delete_dataset, list_datasets
-from ..errors import LabelAuditError
-from ..issues import LISTED, import_issues
-from ..noise import KINDS, inject, restore
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset, delete_dataset, list_datasets
+from ..dataset.noise import KINDS, inject, restore
+from ..predictions.cleanlab_issues import LISTED, import_issues
 from ..sources import ZOO, default_name, help_lines, load_dataset
 from .base import (
     SHOWN,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..dataset import Dataset
-from ..noise import still_wrong
+from ..dataset.dataset import Dataset
+from ..dataset.noise import still_wrong
 from ..sources import load_dataset
 from .base import Bar, Interrupt, emit, example, json_option, main, run_option, split_option
 
@@ -48,7 +48,7 @@ def export(
     among those that the dataset was made of, unless you say so.
     """
     from ..export import export_dataset
-    from ..rank import selection
+    from ..ranking.ranking import selection
 
     data = load_dataset(dataset)
     view = selection(data, run, only_suspects, split, tag)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ..cluster import HERE, PLACES, steps
-from ..dataset import Dataset, list_datasets
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset, list_datasets
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
@@ -85,7 +85,7 @@ def _config(model, epochs, batch_size, image_size, learning_rate, folds, device,
 def first_look(dataset, run, as_json) -> None:
     """Predict every sample of DATASET by all the others, without training, and score that: some
     suspects to review while a model trains. It ranks less well than a trained model."""
-    from ..auditing import take_first_look
+    from ..pipeline import take_first_look
 
     look = take_first_look(load_dataset(dataset), run, Bar(), Interrupt())
     text = f"{look['run']}: {look['suspects']:,} suspects; `labelaudit suspects {dataset} --run "
@@ -165,7 +165,7 @@ def predict(dataset, run, split, model, device, augment, on, as_json, **own) -> 
         raise click.UsageError("--model predicts on this machine: leave --on out.")
     by, target = steps(on), chosen(load_dataset(dataset), split)
     if model is not None:
-        from ..learn.own import OWN, predict_with
+        from ..predictions.predict_with import OWN, predict_with
 
         own["classes"] = read_classes(own.pop("class_file"))
         kept = predict_with(
@@ -237,7 +237,7 @@ def audit(
     under the name that `labelaudit load` would give it. With --noise it is a rehearsal: labels are
     made wrong first, and it says how many were found.
     """
-    from ..auditing import audit as run_audit
+    from ..pipeline import audit as run_audit
 
     bar, stop = Bar(), Interrupt()
     result = run_audit(
@@ -271,7 +271,7 @@ def _loaded(source: str, bar: Bar, stop: Interrupt) -> Dataset:
 @json_option
 def jobs(dataset, to_stop, as_json) -> None:
     """List the jobs (long work that the app started) on DATASET, or all, the latest first."""
-    from .. import jobs as room
+    from ..jobs import manager as room
 
     if to_stop:
         job = room.find_job(to_stop)

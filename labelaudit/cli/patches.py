@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ..dataset import Dataset
+from ..dataset.dataset import Dataset
 from .base import SHOWN, Bar, Interrupt, emit, example, json_option, main
 
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ..dataset import Dataset
+from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
 from .base import (
@@ -46,8 +46,8 @@ from .patches import patch_options, put_patch
 def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
     """List the samples of DATASET whose label a score speaks against, most suspicious first."""
     from ..export import write_suspects
-    from ..rank import outdated
-    from ..rank import suspects as ranked
+    from ..ranking.ranking import outdated
+    from ..ranking.ranking import suspects as ranked
 
     opened = load_dataset(dataset)
     view = ranked(opened, run, by)
@@ -91,7 +91,7 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
 
     Samples are compared again only where some were added since, or could not be read.
     """
-    from .. import duplicates as room
+    from ..features import duplicates as room
 
     opened = load_dataset(dataset)
     found = room.ensure_duplicates(opened, Bar(), Interrupt())
@@ -137,8 +137,8 @@ def _group(row: dict) -> str:
 def estimate(dataset, run, as_json) -> None:
     """Estimate how many labels of DATASET are wrong, with an interval of 95 %: before any review
     and by now, by class and by class pair; and whether to go on."""
-    from ..controls import all_answers
-    from ..estimate import estimate_wrong
+    from ..review.blind_controls import all_answers
+    from ..review.estimate import estimate_wrong
 
     opened = Dataset(dataset)
     before, found = estimate_wrong(opened, run, reviewed=False), estimate_wrong(opened, run)
@@ -178,7 +178,7 @@ who_option = click.option("--who", help="Who does it, for the history.  [default
 @json_option
 def verdicts(dataset, reviewers, as_json) -> None:
     """List who decided how much on DATASET, and what `apply` would change."""
-    from ..decisions import class_pair_counts, pending_decisions, verdict_counts
+    from ..review.apply import class_pair_counts, pending_decisions, verdict_counts
 
     opened = Dataset(dataset)
     counts = verdict_counts(opened)
@@ -207,7 +207,7 @@ def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_j
 
     --patch: do what a patch says instead, which `labelaudit patch` wrote on another copy. A sample
     that is labelled neither as before nor as after a change is listed and left alone."""
-    from ..decisions import apply_verdicts, pending_decisions
+    from ..review.apply import apply_verdicts, pending_decisions
 
     opened = Dataset(dataset)
     if patch_file:
@@ -236,7 +236,7 @@ def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_j
 @json_option
 def history(dataset, target, who, as_json) -> None:
     """List every change of the labels and tags of DATASET: who, when, what, how many samples."""
-    from ..history import describe, list_changes, return_to
+    from ..dataset.history import describe, list_changes, return_to
 
     opened = Dataset(dataset)
     if target is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 
 HERE, RAY = PLACES = ("here", "ray")  # what `on` can be
 NEEDED = ("ray", "lance_ray", "lance")
@@ -41,7 +41,7 @@ def steps(on: str) -> Steps:
         return Steps(train, predict, compute_scores, connected)
     from ..learn.predict import predict
     from ..learn.train import train
-    from ..rank import compute_scores
+    from ..ranking.ranking import compute_scores
 
     return Steps(train, predict, compute_scores, nullcontext)
 

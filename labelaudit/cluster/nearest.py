@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..errors import StoppedError, nothing_kept
-from ..neighbours import Part, answer, blocks
-from ..progress import StopCheck
-from .board import plainly
+from ..core.errors import StoppedError, nothing_kept
+from ..core.progress import StopCheck
+from ..features.neighbours import Part, answer, blocks
+from .message_board import plainly
 from .start import workers
 
 AHEAD = 4  # tasks a worker that are under way at once

@@ -14,21 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .. import home, schema
-from ..dataset import Dataset
-from ..embeddings import COLUMN
-from ..errors import LabelAuditError, StoppedError, nothing_kept
-from ..learn.compute import choose_device, embedding_width
-from ..learn.images import Images, left_out, nothing_readable
+from ..core.errors import LabelAuditError, StoppedError, nothing_kept
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.dataset import Dataset
+from ..dataset.embeddings import COLUMN
+from ..dataset.runs import prediction_batch
+from ..dataset.stored_predictions import PREPARING, keep
+from ..dataset.view import View
+from ..features.device import choose_device
+from ..features.image_batches import Images, left_out, nothing_readable
+from ..learn.compute import embedding_width
 from ..learn.predict import Asked, Looked, ask
-from ..learn.saved import model_of
-from ..predictions.keeping import PREPARING, keep
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import prediction_batch
-from ..store import Store
-from ..view import View
-from .board import Teller, new_board, telling, watched
-from .rows import Rows, over_blocks
+from ..learn.saved_models import model_of
+from ..storage import paths, schema
+from ..storage.tables import Store
+from .message_board import Teller, new_board, telling, watched
+from .row_blocks import Rows, over_blocks
 from .start import begin_worker, check_seen, connected, needs, settings, workers
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def predict(
 class Given:
     """What a worker is told. weights: a reference to the model's bytes, one copy a node."""
 
-    home: str
+    paths: str
     dataset: str
     info: dict
     weights: object
@@ -115,7 +116,7 @@ class _Pipeline:
         self.width = embedding_width(model_of(weights, self.info))
         self.needs, self.board = needs(device), new_board()
         self.given = Given(
-            home.home(), asked.frame.store.name, self.info, ray.put(weights), self.board, device,
+            paths.home(), asked.frame.store.name, self.info, ray.put(weights), self.board, device,
             augment,
         )  # fmt: skip
         self.meter = Meter("predicting", len(asked.ids), progress)

@@ -13,18 +13,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ..dataset import Dataset
-from ..errors import StoppedError, nothing_kept
-from ..frame import find
-from ..logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..rank import Means, compute_scores_by
-from ..runs import LOGIT_BATCH_BYTES, Run
+from ..core.errors import StoppedError, nothing_kept
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import find
+from ..dataset.dataset import Dataset
+from ..dataset.runs import LOGIT_BATCH_BYTES, Run
+from ..ranking.logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
+from ..ranking.ranking import Means, compute_scores_by
 from ..scores import Score
 from ..scores.beliefs import Beliefs
-from .board import new_board, watched
+from .message_board import new_board, watched
 from .nearest import answered_by_workers
-from .rows import over_blocks
+from .row_blocks import over_blocks
 from .start import connected, needs, workers
 
 LEAST_ROWS = 20_000  # that a worker reads at a time: a few hundredths of a second of work

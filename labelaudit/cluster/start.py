@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .. import home, storage
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..storage import object_store, paths
 from . import RAY, check_place
 
 LOCAL = "127.0.0.1"
@@ -47,7 +47,7 @@ def connected() -> Iterator[None]:
             _knock(address)
             ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
         else:
-            from ..learn.compute import available_cores
+            from ..features.device import available_cores
 
             _warn_of_no_forks()
             ray.init(
@@ -95,9 +95,9 @@ def needs(device: str = "auto") -> dict:
 def settings() -> dict:
     """What a process of the cluster must know to read object storage, as Ray's options: the
     driver's credentials and endpoint. Nothing where datasets lie in a folder."""
-    if not home.is_remote():
+    if not paths.is_remote():
         return {}
-    known = {"LABELAUDIT_HOME": home.home(), **dict(storage.settings())}
+    known = {"LABELAUDIT_HOME": paths.home(), **dict(object_store.settings())}
     return {"runtime_env": {"env_vars": known}}
 
 
@@ -112,8 +112,8 @@ def begin_worker(home_uri: str, threads: int = 1) -> None:
 
 def check_seen(name: str) -> None:
     """In a process of the cluster. Raises LabelAuditError where it does not see a dataset."""
-    uri = home.dataset_uri(name)
-    if home.is_missing(uri):
+    uri = paths.dataset_uri(name)
+    if paths.is_missing(uri):
         raise LabelAuditError(
             f"{socket.gethostname()}, a node of the Ray cluster, has no {uri}: set LABELAUDIT_HOME "
             "to a folder that all nodes share, or to an s3:// address."

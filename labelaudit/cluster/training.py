@@ -22,23 +22,23 @@ import pyarrow as pa
 import pyarrow.fs
 import torch
 
-from .. import home
-from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError
-from ..frame import BEGUN
+from ..core.errors import LabelAuditError, StoppedError
+from ..core.progress import Progress, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import BEGUN
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run, begin_run, refuse_second_training
+from ..dataset.view import View
+from ..features.device import choose_device
+from ..features.image_batches import Images
 from ..learn.checkpoint import Checkpoint
-from ..learn.compute import choose_device
 from ..learn.config import TrainConfig
-from ..learn.images import Images
 from ..learn.plan import Plan, image_size, make_plan
-from ..learn.saved import weights_of
+from ..learn.saved_models import weights_of
 from ..learn.team import Ranks
 from ..learn.train import DivergedError, Training
-from ..progress import Progress, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run, begin_run, refuse_second_training
-from ..view import View
-from .board import Asker, new_board, watched
-from .rows import Rows
+from ..storage import paths
+from .message_board import Asker, new_board, watched
+from .row_blocks import Rows
 from .start import LOOPBACK, begin_worker, check_seen, connected, needs, settings, workers
 
 LEAST_SHARE = 16  # samples of each step that a worker learns, at least
@@ -82,7 +82,7 @@ class Given:
     """What a worker is told: of all samples that take part ids, labels, fold and the place of the
     row in `samples`; a reference to these."""
 
-    home: str
+    paths: str
     dataset: str
     classes: list[str]
     run: int
@@ -110,7 +110,7 @@ class _Trainer:
                     self.kept.abandon()
             raise
         finally:
-            home.remove(self.place)
+            paths.remove(self.place)
         return self.kept
 
     def _heard(self, _: int, report: dict | None) -> None:
@@ -125,7 +125,7 @@ class _Trainer:
         plan, frame, asked = self.plan, self.plan.frame, needs(self.config.device)
         offsets = frame.offsets("samples", frame.positions(plan.ids))
         given = Given(
-            home.home(), frame.store.name, plan.classes, self.kept.id,
+            paths.home(), frame.store.name, plan.classes, self.kept.id,
             image_size(frame, plan.ids, self.config), self.config.to_dict(), board,
             ray.put((plan.ids, plan.labels, plan.fold, offsets)),
         )  # fmt: skip
@@ -248,7 +248,7 @@ class Share(Training):
 
 def _storage(kept: Run) -> str:
     """Where Ray keeps the checkpoints of a run, for all nodes."""
-    root = home.home() if home.is_remote() else str(home.local_home())
+    root = paths.home() if paths.is_remote() else str(paths.local_home())
     return f"{root}/ray/{kept.checkpoint.stem}"
 
 

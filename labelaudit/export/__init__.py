@@ -8,10 +8,10 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..errors import LabelAuditError
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..storage import is_remote
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.view import View
+from ..storage.object_store import is_remote
 from . import labels
 from .content import Content
 from .downloads import Survey, export_zip, manifest_bytes, survey

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 
-from .. import __version__, changelog, verdicts
-from ..frame import BROUGHT, FIRST_LOOK, MISSING
+from .. import __version__
+from ..dataset import history_log, verdict_log
+from ..dataset.columns import BROUGHT, FIRST_LOOK, MISSING
 from .content import Content
 
 SHOWN_CLASSES = 50  # further ones are counted only
@@ -23,7 +24,7 @@ def dataset_card(content: Content, splits: dict[str | None, str]) -> str:
         _head(len(content), splits),
         f"# {content.frame.store.name}\n",
         "Images with labels, audited and exported with LabelAudit "
-        f"{__version__} on {changelog.now()[:10]}.\n",
+        f"{__version__} on {history_log.now()[:10]}.\n",
         _counts(content),
         _columns(),
         _classes(content),
@@ -103,30 +104,30 @@ def _run(content: Content) -> str:
 
 
 def _review(content: Content) -> str:
-    log = verdicts.read(content.frame)
+    log = verdict_log.read(content.frame)
     rows = log.current
     if not len(rows):
         return "## Review\n\nNobody has reviewed these labels.\n"
-    table = np.zeros((len(log.reviewers), len(verdicts.VERDICTS)), int)
+    table = np.zeros((len(log.reviewers), len(verdict_log.VERDICTS)), int)
     np.add.at(table, (log.reviewer[rows], log.verdict[rows]), 1)
     lines = [
         f"| {_cell(name)} | " + " | ".join(f"{count:,}" for count in counts) + " |"
         for name, counts in zip(log.reviewers, table.tolist(), strict=True)
     ]
-    head = "| reviewer | " + " | ".join(verdicts.VERDICTS) + " |"
-    return "\n".join(["## Review\n", head, "| --- |" + " ---: |" * len(verdicts.VERDICTS), *lines,
-                      ""])  # fmt: skip
+    head = "| reviewer | " + " | ".join(verdict_log.VERDICTS) + " |"
+    rule = "| --- |" + " ---: |" * len(verdict_log.VERDICTS)
+    return "\n".join(["## Review\n", head, rule, *lines, ""])
 
 
 def _changes(content: Content) -> str:
-    lines = changelog.entries(content.frame)
+    lines = history_log.entries(content.frame)
     if not lines:
         return ""
     shown = [f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {line.count:,} samples"
              for line in lines[-SHOWN_CHANGES:]]  # fmt: skip
     more = len(lines) - SHOWN_CHANGES
     shown = [f"- {more:,} earlier ones", *shown] if more > 0 else shown
-    noise = changelog.noise_report(content.frame)
+    noise = history_log.noise_report(content.frame)
     planted = []
     if noise:
         planted = [f"\n**{noise['changed']:,} labels were made wrong on purpose, to rehearse "

@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow.compute as pc
 from PIL import Image
 
-from ..errors import LabelAuditError, StoppedError
-from ..frame import MISSING
-from ..progress import Meter, StopCheck, never
-from ..schema import REMOVED
-from ..view import View
+from ..core.errors import LabelAuditError, StoppedError
+from ..core.progress import Meter, StopCheck, never
+from ..dataset.columns import MISSING
+from ..dataset.view import View
+from ..storage.schema import REMOVED
 from .names import Places
 
 CHUNK_ROWS, CHUNK_BYTES = 1000, 32 << 20  # images held at once

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..view import View
+from ..dataset.view import View
 from . import labels
 from .content import Content
 from .formats import FORMATS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..frame import MISSING
-from ..schema import CLASS_LIST_SUFFIX
+from ..dataset.columns import MISSING
+from ..storage.schema import CLASS_LIST_SUFFIX
 from .content import Content
 from .labels import class_list, write_rows
 from .names import Places, distinct_names

@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 
 from .. import __version__
-from ..errors import LabelAuditError
-from ..intake import natural_order
-from ..progress import ProgressCallback, StopCheck, ignore, never
-from ..schema import CLASS_LIST_SUFFIX
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..dataset.ingest import natural_order
+from ..dataset.view import View
+from ..storage.schema import CLASS_LIST_SUFFIX
 from .content import Content
 from .names import Places
 from .tables import as_text, column, csv_writer, jsonl_writer, parquet_writer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import LabelAuditError
-from ..schema import FROM_FOLDER
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..dataset.view import View
+from ..storage.schema import FROM_FOLDER
 from .content import stored_sizes
 
 

@@ -8,7 +8,7 @@ import os
 import pandas as pd
 import pyarrow as pa
 
-from ..view import View
+from ..dataset.view import View
 from .tables import as_text, column, csv_writer, write_view
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from ..cells import TAG_SEPARATOR, guard
-from ..errors import LabelAuditError
-from ..holding import hold, left_behind
-from ..view import View
+from ..core.csv_cells import TAG_SEPARATOR, guard
+from ..core.errors import LabelAuditError
+from ..dataset.view import View
+from ..storage.locks import hold, left_behind
 
 PARTIAL = ".partial"  # suffix of a file that is being written
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .content import ImageData, read_image
 from .tables import open_sink
 

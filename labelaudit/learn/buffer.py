@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import LabelAuditError
-from ..frame import as_ids
+from ..core.errors import LabelAuditError
+from ..dataset.columns import as_ids
 
 BUFFERED_BYTES = 8 << 20  # of logits and embeddings, on the device …
 BUFFERED_BATCHES = 64  # … and at most so many batches

@@ -15,8 +15,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..errors import LabelAuditError
-from ..frame import Frame, find
+from ..core.errors import LabelAuditError
+from ..dataset.columns import Frame, find
 from .config import TrainConfig
 from .plan import Plan
 

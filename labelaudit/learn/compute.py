@@ -1,50 +1,20 @@
-"""Where and how the arithmetic runs: device, number format, threads."""
+"""Forward passes over images: augmented copies, logits, embeddings, and the number of threads."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..errors import LabelAuditError
-from .images import Images
+from ..features.device import autocast, available_cores
+from ..features.image_batches import Images
 
 EVALUATION_ROWS = 125  # larger batches leave the processor's cache and are slower
 TUNING_STEPS = 2  # the first one with a new number of threads pays for starting them
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto", "cpu", "cuda", "cuda:1", "mps" … Raises where there is no such device."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()  # "meta" makes tensors that hold nothing
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise LabelAuditError(
-            f"device {name!r} cannot be used here: choose auto or cpu."
-        ) from error
-    return device
-
-
-def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 where the processor multiplies it natively (2 to 3 times faster), else float32."""
-    if device.type == "cpu":
-        native = any(
-            getattr(torch.cpu, check, lambda: False)()
-            for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-    else:
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16) if native else nullcontext()
 
 
 class ThreadTuner:
@@ -78,13 +48,6 @@ class ThreadTuner:
         self._taken = []
         best = min(self._best, key=self._best.get)
         torch.set_num_threads(self._trying[0] if self._trying else best)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

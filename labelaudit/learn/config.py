@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 
 FIRST_LOOK_RUN = "first-look"  # what a run without training is called
 SMALL = "small"

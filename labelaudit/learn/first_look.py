@@ -9,17 +9,17 @@ from itertools import chain
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError, nothing_kept
-from ..frame import FIRST_LOOK, MISSING
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run, begin_run
-from ..schema import REMOVED
+from ..core.errors import LabelAuditError, StoppedError, nothing_kept
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import FIRST_LOOK, MISSING
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run, begin_run
+from ..dataset.view import View
+from ..features.image_batches import Images
+from ..features.patches import Patches, Pixels, fit_features
 from ..scores.ridge import Fit, leave_one_out
-from ..view import View
+from ..storage.schema import REMOVED
 from .config import FIRST_LOOK_RUN, TrainConfig
-from .features import Patches, Pixels, fit_features
-from .images import Images
 from .plan import image_size
 
 LEARNED = 50_000  # samples at most that are learned from; the others are predicted by them

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .compute import Copy, autocast
+from ..features.device import autocast
+from .compute import Copy
 from .config import SMALL, TrainConfig
 from .team import Alone
 

@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..duplicates import duplicates
-from ..dynamics import EVERYONES, HELD_OUT
-from ..errors import LabelAuditError
-from ..frame import MISSING, Frame
-from ..schema import HELD_OUT_SPLITS, REMOVED
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING, Frame
+from ..dataset.dataset import Dataset
+from ..dataset.dynamics import EVERYONES, HELD_OUT
+from ..dataset.view import View
+from ..features.duplicates import duplicates
+from ..storage.schema import HELD_OUT_SPLITS, REMOVED
 from .config import SMALL, SMALL_SIZES, TrainConfig
 
 HOLD_OUT_STREAM, FOLD_STREAM = 1, 2

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..errors import StoppedError, nothing_kept
-from ..frame import Frame
-from ..predictions.keeping import keep
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run
-from ..view import View
-from .compute import Copy, augmented_copies, choose_device, forward_with_embeddings
-from .images import Images
+from ..core.errors import StoppedError, nothing_kept
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..dataset.stored_predictions import keep
+from ..dataset.view import View
+from ..features.device import choose_device
+from ..features.image_batches import Images
+from .compute import Copy, augmented_copies, forward_with_embeddings
 from .models import Ensemble
-from .saved import load_weights, newest_run
+from .saved_models import load_weights, newest_run
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from .. import home
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..frame import MISSING, Frame, find
-from ..runs import Run
-from ..schema import REMOVED
-from ..view import View
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING, Frame, find
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..dataset.view import View
+from ..storage import paths
+from ..storage.schema import REMOVED
 from .buffer import Buffer, about_labels, as_batch
 from .recording import Recording
 from .recordings import recordings, refuse_second_recording
@@ -74,7 +74,7 @@ class Recorder:
         view = target.view() if isinstance(target, Dataset) else target
         self._frame = view.frame
         if run is not None:
-            home.check_name(run, "run")
+            paths.check_name(run, "run")
             refuse_second_recording(self._frame, run)
         self._told: Counter[str] = Counter()
         self._texts: dict[str, str] = {}

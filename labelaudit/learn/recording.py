@@ -12,11 +12,11 @@ import safetensors
 import safetensors.numpy
 from filelock import Timeout
 
-from ..errors import LabelAuditError
-from ..frame import MISSING, RECORDED, Frame, find
-from ..runs import LARGEST_HALF, Run, begin_run
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING, RECORDED, Frame, find
+from ..dataset.runs import LARGEST_HALF, Run, begin_run
 from .recordings import lock_of, recordings, taken_elsewhere
-from .watched import class_medians
+from .sample_dynamics import class_medians
 
 LEARNED, NOT_LEARNED = 1, 2  # flags: there are logits of a model that learned it, or did not
 MARGIN, P_LABEL, OUT_MARGIN, OUT_P_LABEL = range(4)  # rows of the measures, as dynamics.MEASURES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from filelock import FileLock
 
-from ..errors import LabelAuditError
-from ..frame import GONE, Frame
-from ..runs import ASKING_SECONDS, Run
+from ..core.errors import LabelAuditError
+from ..dataset.columns import GONE, Frame
+from ..dataset.runs import ASKING_SECONDS, Run
 
 
 def recordings(frame: Frame, name: str | None = None) -> list[Run]:

@@ -10,14 +10,14 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..frame import Frame
-from ..pictures import UnreadableImageError, decode, to_rgb
-from ..schema import REMOVED
-from ..store import Store
-from ..view import View
-from .forked import ForkedReader, read_images
+from ..core.errors import LabelAuditError
+from ..core.images import UnreadableImageError, decode, to_rgb
+from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.view import View
+from ..storage.schema import REMOVED
+from ..storage.tables import Store
+from .forked_reader import ForkedReader, read_images
 
 READ_ROWS = 256  # images read at once where all are gone through
 

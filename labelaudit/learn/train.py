@@ -9,24 +9,25 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ..dataset import Dataset
-from ..duplicates import ensure_duplicates
-from ..errors import LabelAuditError, StoppedError
-from ..frame import BEGUN
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run, begin_run, refuse_second_training, unfinished_runs
-from ..view import View
+from ..core.errors import LabelAuditError, StoppedError
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import BEGUN
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run, begin_run, refuse_second_training, unfinished_runs
+from ..dataset.view import View
+from ..features.device import choose_device
+from ..features.duplicates import ensure_duplicates
+from ..features.image_batches import Images, left_out
 from . import checkpoint
 from .checkpoint import Checkpoint
-from .compute import ThreadTuner, choose_device, forward
+from .compute import ThreadTuner, forward
 from .config import SMALL, TrainConfig
-from .images import Images, left_out
 from .learner import Learner
 from .models import build_model, load_pretrained
 from .plan import Plan, image_size, make_plan
-from .saved import save_models
+from .sample_dynamics import Watched, class_medians, joined
+from .saved_models import save_models
 from .team import Alone
-from .watched import Watched, class_medians, joined
 
 FIT_INPUT_IMAGES = 500  # enough to estimate pixel statistics
 BACKWARD_COST = 3  # a training image costs about as much as three evaluated ones

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import changelog, edits
-from ..changelog import Cause
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..fingerprints import make_fingerprints, pixel_hashes
-from ..frame import MISSING, Frame, find
-from ..progress import ProgressCallback, StopCheck, ignore, never
-from ..schema import REMOVED
+from ..core.errors import LabelAuditError
+from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..dataset import edits, history_log
+from ..dataset.columns import MISSING, Frame, find
+from ..dataset.dataset import Dataset
+from ..dataset.history_log import Cause
+from ..features.fingerprints import make_fingerprints, pixel_hashes
+from ..storage.schema import REMOVED
 from .lines import REMOVE, Change, Patch, read_patch
 from .places import as_numbers, find_files
 
@@ -160,10 +160,10 @@ def _change(frame: Frame, wanted: PatchPlan, file: str, who: str | None) -> None
         rows.set_tag(REMOVED, rows.tags.get(REMOVED, np.zeros(len(ids), bool)) | removed)
 
     info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove), "file": file,
-            "by": wanted.by, "applied_by": changelog.user()}  # fmt: skip
+            "by": wanted.by, "applied_by": history_log.user()}  # fmt: skip
     names = ", ".join(wanted.by)
     names = names if len(names) <= WHO_LENGTH else names[: WHO_LENGTH - 1] + "…"
-    cause = Cause(changelog.PATCH, who or names, info)
+    cause = Cause(history_log.PATCH, who or names, info)
     edits.change(frame, ids, edit, cause, wanted.new_classes)
 
 

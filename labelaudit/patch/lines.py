@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .. import __version__
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.ingest import UNPRINTABLE, natural_order
+from ..dataset.verdict_log import REVIEWER_LENGTH
 from ..export.tables import open_sink
-from ..intake import UNPRINTABLE, natural_order
-from ..verdicts import REVIEWER_LENGTH
 
 FORMAT, VERSION = "labelaudit-patch", 1
 SUFFIX = ".labels.jsonl"

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import changelog, verdicts
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..fingerprints import make_fingerprints, pixel_hashes
-from ..frame import MISSING, Frame, find, tag_masks
-from ..noise import labels_before_noise
-from ..progress import ProgressCallback, StopCheck, ignore, never
-from ..review import OUT, opinions
-from ..schema import CHANGES, MISTAKE, REMOVED
+from ..core.errors import LabelAuditError
+from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..dataset import history_log, verdict_log
+from ..dataset.columns import MISSING, Frame, find, tag_masks
+from ..dataset.dataset import Dataset
+from ..dataset.noise import labels_before_noise
+from ..features.fingerprints import make_fingerprints, pixel_hashes
+from ..review.queue import OUT, opinions
+from ..storage.schema import CHANGES, MISTAKE, REMOVED
 from .lines import KEEP, RELABEL, REMOVE, Change, Patch
 from .places import as_text, files_of
 
@@ -61,7 +61,7 @@ def make_patch(
         raise LabelAuditError(f"{source!r} is no source: choose {' or '.join(SOURCES)}.")
     frame = dataset.view().frame
     with frame.store.steady():
-        log, past = verdicts.read(frame), _Past.read(frame)
+        log, past = verdict_log.read(frame), _Past.read(frame)
         if reviewer is not None and reviewer not in {*log.reviewers, *past.people}:
             known = ", ".join(sorted({*log.reviewers, *past.people})) or "nobody yet"
             raise LabelAuditError(
@@ -90,7 +90,7 @@ def make_patch(
                    word, after, tuple(sorted(by)), when)
         )  # fmt: skip
     changes.sort(key=Change.order)
-    return Patch(changes, dataset.name, dataset.classes, changelog.now())
+    return Patch(changes, dataset.name, dataset.classes, history_log.now())
 
 
 Row = tuple[int, int, set[str], str]  # position, class or OUT, by whom, when
@@ -104,7 +104,7 @@ class _Past:
     wanted: np.ndarray  # class now, but for planted mistakes
     planted: np.ndarray  # class of a mistake that was planted; NOTHING where there is none
     changed: np.ndarray  # number of the last change that was not planting; 0 for none
-    lines: dict[int, changelog.Entry]
+    lines: dict[int, history_log.Entry]
 
     @property
     def people(self) -> set[str]:
@@ -112,7 +112,7 @@ class _Past:
 
     @classmethod
     def read(cls, frame: Frame) -> _Past:
-        lines = {line.id: line for line in changelog.entries(frame)}
+        lines = {line.id: line for line in history_log.entries(frame)}
         rows = frame.store.read("changes", CHANGES.names)
         rows = CHANGES.empty_table() if rows is None else rows.sort_by("change").combine_chunks()
         change = rows["change"].to_numpy()
@@ -123,8 +123,10 @@ class _Past:
         added, taken = (tag_masks(rows[name].combine_chunks()) for name in ("added", "removed"))
         none = np.zeros(len(rows), bool)
         kinds = {number: line.kind for number, line in lines.items()}
-        noise = np.isin(change, [n for n, kind in kinds.items() if kind == changelog.NOISE])
-        unplanting = np.isin(change, [n for n, kind in kinds.items() if kind == changelog.RESTORE])
+        noise = np.isin(change, [n for n, kind in kinds.items() if kind == history_log.NOISE])
+        unplanting = np.isin(
+            change, [n for n, kind in kinds.items() if kind == history_log.RESTORE]
+        )
 
         loaded = np.where(frame.original_label == MISSING, frame.label, frame.original_label)
         first = there.nonzero()[0][::-1]  # of a repeated place numpy keeps the last that is written
@@ -146,7 +148,7 @@ class _Past:
         return cls(loaded, wanted, planted, changed, lines)
 
 
-def _applied(frame: Frame, past: _Past, log: verdicts.Log) -> list[Row]:
+def _applied(frame: Frame, past: _Past, log: verdict_log.Log) -> list[Row]:
     """Samples that differ from what was loaded, and are not only planted mistakes."""
     gone = frame.tagged(REMOVED)
     differs = (past.changed > 0) & ((past.wanted != past.loaded) | gone)
@@ -157,12 +159,12 @@ def _applied(frame: Frame, past: _Past, log: verdicts.Log) -> list[Row]:
         line = past.lines[int(past.changed[position])]
         target = OUT if gone[position] else int(past.wanted[position])
         by = reviewers.get((int(frame.ids[position]), target), ()) if (
-            line.kind == changelog.VERDICTS) else ()  # fmt: skip
+            line.kind == history_log.VERDICTS) else ()  # fmt: skip
         rows.append((position, target, set(by) or _people(line), line.time))
     return rows
 
 
-def _said(frame: Frame, past: _Past, log: verdicts.Log, reviewer: str | None) -> list[Row]:
+def _said(frame: Frame, past: _Past, log: verdict_log.Log, reviewer: str | None) -> list[Row]:
     """What those who are sure of a sample agree on; not that a planted mistake is right."""
     said = opinions(log, None if reviewer is None else [reviewer])
     at, known = find(frame.ids, said.samples)
@@ -178,17 +180,17 @@ def _said(frame: Frame, past: _Past, log: verdicts.Log, reviewer: str | None) ->
     return rows
 
 
-def _who_said(log: verdicts.Log, said) -> dict[tuple[int, int], set[str]]:
+def _who_said(log: verdict_log.Log, said) -> dict[tuple[int, int], set[str]]:
     """By sample and class (or OUT): the reviewers who say so, of the verdicts that count."""
     found: dict[tuple[int, int], set[str]] = {}
     for row, place in zip(said.rows.tolist(), said.at.tolist(), strict=True):
         verdict = log.verdict[row]
-        target = log.given[row] if verdict == verdicts.KEEP else log.label[row]
-        key = int(said.samples[place]), OUT if verdict == verdicts.REMOVE else int(target)
+        target = log.given[row] if verdict == verdict_log.KEEP else log.label[row]
+        key = int(said.samples[place]), OUT if verdict == verdict_log.REMOVE else int(target)
         found.setdefault(key, set()).add(log.reviewers[log.reviewer[row]])
     return found
 
 
-def _people(line: changelog.Entry) -> set[str]:
+def _people(line: history_log.Entry) -> set[str]:
     """Who stands behind a change: of a patch those who are named in it."""
-    return set(line.info["by"]) if line.kind == changelog.PATCH else {line.who}
+    return set(line.info["by"]) if line.kind == history_log.PATCH else {line.who}

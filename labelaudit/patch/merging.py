@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .lines import KEEP, RELABEL, Change, Patch, read_patch, union
 
 

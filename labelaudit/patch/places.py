@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..frame import Frame, find
+from ..dataset.columns import Frame, find
 from .lines import is_clean_path
 
 ROWS = 100_000  # file paths held at once

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .matching import IDS, PATHS
 from .numbers import LOGITS, PROBABILITIES
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import LabelAuditError
-from ..frame import MISSING, SHOWN_CLASSES, Frame
-from ..schema import REMOVED
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING, SHOWN_CLASSES, Frame
+from ..storage.schema import REMOVED
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError, StoppedError, nothing_kept
-from ..frame import SHOWN_CLASSES
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..runs import Run
+from ..core.errors import LabelAuditError, StoppedError, nothing_kept
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.columns import SHOWN_CLASSES
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
 from .arrays import Arrays, Brought, add_embeddings, of_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
-from .keeping import bring, info_of, refuse_to_replace
 from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
 from .numbers import Logits, check_kind, doubt
 from .tables import of_frame, open_csv, open_parquet

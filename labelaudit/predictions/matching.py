@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import LabelAuditError
-from ..frame import MISSING, Frame, find
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING, Frame, find
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
 # What such columns are called, here and elsewhere.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import LabelAuditError
-from ..frame import MISSING
+from ..core.errors import LabelAuditError
+from ..dataset.columns import MISSING
 from ..scores.probability import log_softmax
 from .classes import Columns
 

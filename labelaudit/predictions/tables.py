@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from ..cells import separator, unguard
-from ..errors import LabelAuditError
+from ..core.csv_cells import separator, unguard
+from ..core.errors import LabelAuditError
 from .arrays import EMBEDDINGS, NUMBERS, Brought, whole_numbers
 from .classes import shown, text
 from .matching import IDS, INDEX, PATHS, with_keys

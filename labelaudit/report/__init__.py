@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
 from ..export.tables import open_sink
 from .facts import gather
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from ..insights import Confusion
-from ..rank import RANDOM
+from ..ranking.insights import Confusion
+from ..ranking.ranking import RANDOM
 from ..scores import SCORES
 
 WIDTH = 920

@@ -8,20 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import pandas as pd
 
-from .. import __version__, changelog, verdicts
-from ..controls import all_answers
-from ..dataset import Dataset
-from ..decisions import pending_decisions, verdict_counts
-from ..duplicates import has_copy
-from ..estimate import Estimate, estimate_wrong, has_suspicion
-from ..frame import BROUGHT, RECORDED
-from ..history import describe, list_changes
-from ..insights import class_suspects
-from ..insights import confusion as count_confusion
-from ..rank import check_score, evaluate, outdated, precision_curves, suspects
-from ..review import OUT, opinions
-from ..schema import MISTAKE, REMOVED
+from .. import __version__
+from ..dataset import history_log, verdict_log
+from ..dataset.columns import BROUGHT, RECORDED
+from ..dataset.dataset import Dataset
+from ..dataset.history import describe, list_changes
+from ..features.duplicates import has_copy
+from ..ranking.insights import class_suspects
+from ..ranking.insights import confusion as count_confusion
+from ..ranking.ranking import check_score, evaluate, outdated, precision_curves, suspects
+from ..review.apply import pending_decisions, verdict_counts
+from ..review.blind_controls import all_answers
+from ..review.estimate import Estimate, estimate_wrong, has_suspicion
+from ..review.queue import OUT, opinions
 from ..scores import SCORES
+from ..storage.schema import MISTAKE, REMOVED
 from . import charts
 from .suspects import top_suspects
 
@@ -42,7 +43,7 @@ def gather(dataset: Dataset, run: str | None, top: int) -> dict:
         cards, count = top_suspects(dataset, kept.name, score, top)
         facts = {
             "name": dataset.name,
-            "made": changelog.now()[:16].replace("T", " "),
+            "made": history_log.now()[:16].replace("T", " "),
             "score": SCORES[score],
             "audited": _audited(info),
             "how": _how(kept),
@@ -233,9 +234,9 @@ def _review(dataset: Dataset) -> dict:
 
 def _found(dataset: Dataset) -> int:
     """Samples that all who are sure of them say are wrong; a duplicate that is removed is not."""
-    log = verdicts.read(dataset.view().frame)
+    log = verdict_log.read(dataset.view().frame)
     said = opinions(log)
-    wrong = np.isin(log.verdict[said.rows], (verdicts.RELABEL, verdicts.REMOVE))
+    wrong = np.isin(log.verdict[said.rows], (verdict_log.RELABEL, verdict_log.REMOVE))
     any_wrong = np.bincount(said.at[wrong], minlength=len(said.samples)) > 0
     copies = (said.target == OUT) & has_copy(dataset, said.samples)
     return int((any_wrong & said.agreed & ~copies).sum())

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import schema, verdicts
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..frame import MISSING, find
-from ..pictures import data_uri
-from ..review import OUT, opinions
-from ..schema import MISTAKE, REMOVED
+from ..core.errors import LabelAuditError
+from ..core.images import data_uri
+from ..dataset import verdict_log
+from ..dataset.columns import MISSING, find
+from ..dataset.dataset import Dataset
+from ..review.queue import OUT, opinions
 from ..scores import SCORES
 from ..scores.suspicion import SUSPICION
+from ..storage import schema
+from ..storage.schema import MISTAKE, REMOVED
 
 THUMBNAIL = 128  # pixels a side
 AT_ONCE = 32  # images held
@@ -92,7 +93,7 @@ def _picture(sample) -> tuple[str | None, bool]:
 def _decisions(dataset: Dataset, at: np.ndarray, judged: np.ndarray) -> list[tuple[str, str, str]]:
     """What was decided of the samples at these positions: in words, of what kind, by whom."""
     frame = dataset.view().frame
-    log = verdicts.read(frame)
+    log = verdict_log.read(frame)
     said = opinions(log)
     place, known = find(said.samples, frame.ids[at])
     people: dict[int, set[str]] = {}

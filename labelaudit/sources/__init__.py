@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..dataset import Dataset, create_dataset, list_datasets
-from ..errors import LabelAuditError
-from ..home import check_name
-from ..progress import Meter, ProgressCallback, StopCheck, ignore, never
-from ..roots import resolved
-from ..storage import clean, is_remote
+from ..core.errors import LabelAuditError
+from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..dataset.dataset import Dataset, create_dataset, list_datasets
+from ..storage.allowed_roots import resolved
+from ..storage.object_store import clean, is_remote
+from ..storage.paths import check_name
 from . import arrays, huggingface, manifest, zoo
 from .kinds import KINDS, WELL_KNOWN, help_lines, open_remote
 from .manifest import SUFFIXES

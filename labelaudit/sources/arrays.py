@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..errors import LabelAuditError
-from ..pictures import encode
+from ..core.errors import LabelAuditError
+from ..core.images import encode
 from .source import Row, Source, classes_of
 
 

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO
 
-from .. import storage
-from ..errors import LabelAuditError
-from ..home import local_home
-from ..roots import check_inside, is_inside
+from ..core.errors import LabelAuditError
+from ..storage import object_store
+from ..storage.allowed_roots import check_inside, is_inside
+from ..storage.paths import local_home
 from .files import MAX_MEMBER_BYTES
 from .source import Row
 
@@ -34,12 +34,12 @@ class Bucket:
 
     def __init__(self, uri: str, within: Sequence[str] | None = None) -> None:
         """within: URIs that all must lie below; by default anywhere."""
-        self.path, self.within, self._asked = storage.clean(uri), within, 0
+        self.path, self.within, self._asked = object_store.clean(uri), within, 0
 
     @cached_property
     def names(self) -> list[str]:
         """Of all objects below it, sorted; hidden ones do not count."""
-        return sorted(name for name in storage.names_below(self.path) if _is_wanted(name))
+        return sorted(name for name in object_store.names_below(self.path) if _is_wanted(name))
 
     @cached_property
     def _known(self) -> set[str]:
@@ -57,7 +57,7 @@ class Bucket:
         self._asked += 1
         if self._asked > SINGLE_QUESTIONS or "names" in self.__dict__:
             return self.locate(name) in self._known
-        return self._is_open(name) and storage.size(self._uri(name)) is not None
+        return self._is_open(name) and object_store.size(self._uri(name)) is not None
 
     def leads_out(self, name: str) -> bool:
         return False
@@ -66,7 +66,7 @@ class Bucket:
         uri = self._uri(name)
         if self.within is not None:
             check_inside(uri, self.within)
-        return io.BufferedReader(storage.RangeFile(uri, _size(uri)), READ_AT_ONCE)
+        return io.BufferedReader(object_store.RangeFile(uri, _size(uri)), READ_AT_ONCE)
 
     def load(self, row: Row) -> bytes:
         """The bytes of a row's image."""
@@ -82,14 +82,14 @@ class Bucket:
     def _read(self, name: str, limit: int) -> bytes:
         if not self._is_open(name):
             raise PermissionError("lies outside of the folders that may be used here")
-        return storage.read_up_to(self._uri(name), limit)
+        return object_store.read_up_to(self._uri(name), limit)
 
     def _is_open(self, name: str) -> bool:
         return self.within is None or is_inside(self._uri(name), self.within)
 
     def _uri(self, name: str) -> str:
-        uri = name if storage.is_remote(name) else posixpath.join(self.path, name.lstrip("/"))
-        return storage.clean(uri)
+        uri = name if object_store.is_remote(name) else posixpath.join(self.path, name.lstrip("/"))
+        return object_store.clean(uri)
 
 
 def fetched(uri: str) -> IO[bytes]:
@@ -101,7 +101,7 @@ def fetched(uri: str) -> IO[bytes]:
     file = tempfile.TemporaryFile(dir=local_home())  # noqa: SIM115 (it outlives this function)
     try:
         for start in range(0, size, FETCH_AT_ONCE):
-            file.write(storage.read_range(uri, start, min(FETCH_AT_ONCE, size - start)))
+            file.write(object_store.read_range(uri, start, min(FETCH_AT_ONCE, size - start)))
         file.flush()
     except OSError as error:
         file.close()
@@ -114,7 +114,7 @@ def fetched(uri: str) -> IO[bytes]:
 
 
 def _size(uri: str) -> int:
-    size = storage.size(uri)
+    size = object_store.size(uri)
     if size is None:
         raise LabelAuditError(f"{uri} is not there: check its name.")
     return size

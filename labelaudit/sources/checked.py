@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..home import local_home
+from ..storage.paths import local_home
 
 WRITE_SECONDS = 5.0  # work that a kill may lose; a load that takes less leaves no file
 _TABLE = """create table if not exists checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePosixPath
 
-from ..schema import CLASS_LIST_SUFFIX
+from ..storage.schema import CLASS_LIST_SUFFIX
 from .files import Files
 
 LARGEST = 256 << 20  # bytes that are read of such a file: a million long names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .listing import Listed, Listing, listed
 
 KEYS = ("images", "annotations", "categories")

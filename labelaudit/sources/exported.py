@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import LabelAuditError
-from ..schema import CLASS_LIST_SUFFIX
+from ..core.errors import LabelAuditError
+from ..storage.schema import CLASS_LIST_SUFFIX
 from .class_list import parse_class_list, read_beside
 from .files import Files
 from .folder import describe

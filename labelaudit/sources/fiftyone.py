@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .listing import SAY_LABEL, Listed, Listing, listed
 from .source import Row, classes_of, is_image_name
 from .tree import SPLITS

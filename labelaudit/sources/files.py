@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from ..errors import LabelAuditError
-from ..roots import check_inside
+from ..core.errors import LabelAuditError
+from ..storage.allowed_roots import check_inside
 from .source import Row
 
 MAX_MEMBER_BYTES = 256 << 20  # one image of a zip, expanded

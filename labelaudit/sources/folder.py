@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ..errors import LabelAuditError
-from ..schema import FROM_FOLDER
+from ..core.errors import LabelAuditError
+from ..storage.schema import FROM_FOLDER
 from .files import Files
 from .source import Row, Source, classes_of, is_image_name
 from .tree import read_tree

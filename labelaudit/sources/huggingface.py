@@ -16,9 +16,9 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from ..errors import LabelAuditError
-from ..intake import natural_order
-from ..pictures import encode
+from ..core.errors import LabelAuditError
+from ..core.images import encode
+from ..dataset.ingest import natural_order
 from .files import Files
 from .listing import SAY_LABEL
 from .source import Row, Source, is_image_name

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .. import storage
-from ..errors import LabelAuditError
-from ..roots import check_inside
-from ..schema import CLASS_LIST_SUFFIX
+from ..core.errors import LabelAuditError
+from ..storage import object_store
+from ..storage.allowed_roots import check_inside
+from ..storage.schema import CLASS_LIST_SUFFIX
 from . import coco, exported, fiftyone, folder, huggingface, label_studio, manifest
 from .bucket import Bucket, fetched
 from .class_list import read_beside
@@ -141,7 +141,7 @@ def open_remote(
         check_inside(uri, within)
     suffix, name = PurePosixPath(uri).suffix.lower(), uri.rpartition("/")[2]
     is_list = suffix in manifest.SUFFIXES
-    if (is_list or suffix == ".zip") and storage.size(uri) is not None:
+    if (is_list or suffix == ".zip") and object_store.size(uri) is not None:
         if not is_list:
             return open_folder(Archive(uri, fetched(uri)), label)
         folder = Bucket(uri.rpartition("/")[0], within)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .listing import SAY_LABEL, Listed, Listing, listed
 from .source import Row, classes_of, is_image_name
 

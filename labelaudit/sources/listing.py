@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .files import Files
 from .source import Row, Source
 

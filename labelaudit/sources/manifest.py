@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..cells import TAG_SEPARATOR, unguard
-from ..errors import LabelAuditError
+from ..core.csv_cells import TAG_SEPARATOR, unguard
+from ..core.errors import LabelAuditError
 from .class_list import class_list_of, parse_class_list
 from .listing import COLUMNS, ERROR_LENGTH, SAY_LABEL, Listed, Listing
 from .pieces import (

@@ -12,7 +12,7 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
 from .listing import Listing, reason
 
 TABLES = (".csv", ".tsv", ".parquet")  # are read piece by piece

@@ -12,11 +12,11 @@ from itertools import islice
 
 import pyarrow as pa
 
-from ..errors import LabelAuditError, StoppedError
-from ..intake import INPUT, natural_order
-from ..pictures import UnreadableImageError, decode
-from ..progress import Meter, StopCheck
-from ..roots import is_inside
+from ..core.errors import LabelAuditError, StoppedError
+from ..core.images import UnreadableImageError, decode
+from ..core.progress import Meter, StopCheck
+from ..dataset.ingest import INPUT, natural_order
+from ..storage.allowed_roots import is_inside
 from .checked import Checked, Finding, Stat
 
 IMAGE_SUFFIXES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..schema import HELD_OUT_SPLITS, TRAINING_SPLITS
+from ..storage.schema import HELD_OUT_SPLITS, TRAINING_SPLITS
 
 SPLITS = TRAINING_SPLITS | HELD_OUT_SPLITS
 

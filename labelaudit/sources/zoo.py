@@ -11,9 +11,9 @@ from urllib.error import URLError
 import numpy as np
 from filelock import FileLock
 
-from ..errors import LabelAuditError
-from ..home import local_home
-from ..progress import Meter, ProgressCallback
+from ..core.errors import LabelAuditError
+from ..core.progress import Meter, ProgressCallback
+from ..storage.paths import local_home
 from .arrays import open_arrays
 from .source import Source
 

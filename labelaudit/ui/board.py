@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..evidence import suggested_labels
-from ..review import QueueFilter
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..ranking.evidence import suggested_labels
+from ..review.queue import QueueFilter
 from .images import pictures
 from .sitting import Sitting, browser_part, work
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
 from . import jobs, paths, uploads, words
 
 UPLOAD, HERE = "Upload", "File on this machine"
@@ -123,7 +123,7 @@ def _read(source: str, changed: int, stamp: tuple, _dataset: Dataset, **asked) -
 
 
 def _refused(dataset: Dataset, run: str) -> str | None:
-    from ..predictions.keeping import refuse_to_replace
+    from ..dataset.stored_predictions import refuse_to_replace
 
     try:
         refuse_to_replace(dataset, run)

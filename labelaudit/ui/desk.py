@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from .. import evidence
-from ..controls import answers
-from ..dataset import Dataset
-from ..review import QueueFilter
-from ..schema import MISTAKE, QUIET_TAGS
+from ..dataset.dataset import Dataset
+from ..ranking import evidence
+from ..review.blind_controls import answers
+from ..review.queue import QueueFilter
 from ..scores import SCORES
+from ..storage.schema import MISTAKE, QUIET_TAGS
 from . import charts
 from .images import LARGE, pictures
 from .sitting import Sitting, browser_part, work

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ..dataset import Dataset
-from ..decisions import class_pair_counts
+from ..dataset.dataset import Dataset
+from ..review.apply import class_pair_counts
 from . import grid
 
 

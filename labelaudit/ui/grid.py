@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from ..review import ALL
-from ..sample import Sample
-from ..schema import MISTAKE, QUIET_TAGS
+from ..dataset.sample import Sample
+from ..dataset.view import View
+from ..review.queue import ALL
 from ..scores import SCORES
-from ..view import View
+from ..storage.schema import MISTAKE, QUIET_TAGS
 from .images import Picture, pictures
 from .sitting import SAMPLE, STATUS, STATUS_WORDS
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from ..dataset import Dataset
-from ..duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
-from ..errors import LabelAuditError
-from ..review import Review, Verdict
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..features.duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
+from ..review.queue import Review, Verdict
 from . import grid
 from .words import fail, plain
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
-from ..errors import LabelAuditError
-from ..pictures import data_uri
-from ..sample import Sample
+from ..core.errors import LabelAuditError
+from ..core.images import data_uri
+from ..dataset.sample import Sample
 
 THUMBNAIL = 160  # pixels a side
 LARGE = 900

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..jobs import (
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..jobs.manager import (  # fmt: skip
     DONE,
     RUNNING,
     STOPPED,
@@ -23,7 +23,7 @@ from ..jobs import (
     running_job,
     running_jobs,
     start,
-)  # fmt: skip
+)
 from . import charts, state
 from .words import fail, plain, said, sentence
 

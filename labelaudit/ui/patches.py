@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from ..dataset import Dataset
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
 from ..patch import APPLIED, VERDICTS, Patch, PatchPlan, apply_patch, make_patch, parse_patch
 from ..patch import plan_patch as plan
 from ..patch.applying import ID, PATH

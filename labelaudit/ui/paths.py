@@ -11,9 +11,9 @@ import os
 
 import streamlit as st
 
-from ..errors import LabelAuditError
-from ..roots import VARIABLE, check_inside, configured_roots
-from ..storage import is_remote
+from ..core.errors import LabelAuditError
+from ..storage.allowed_roots import VARIABLE, check_inside, configured_roots
+from ..storage.object_store import is_remote
 from . import signin
 
 

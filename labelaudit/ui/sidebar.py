@@ -6,8 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ..errors import LabelAuditError
-from ..schema import MISTAKE, REMOVED
+from ..core.errors import LabelAuditError
+from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
 from .words import fail
 

@@ -14,11 +14,21 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from ..controls import Control, Controls, with_controls
-from ..dataset import Dataset
-from ..errors import LabelAuditError
-from ..estimate import AHEAD, estimate_wrong, has_suspicion
-from ..review import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, Review, Verdict, make_queue
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..review.blind_controls import Control, Controls, with_controls
+from ..review.estimate import AHEAD, estimate_wrong, has_suspicion
+from ..review.queue import (
+    ALL,
+    DISAGREED,
+    MINE,
+    TODO,
+    Queue,
+    QueueFilter,
+    Review,
+    Verdict,
+    make_queue,
+)
 from .words import sentence
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from ..changelog import user
-from ..dataset import Dataset, list_datasets
-from ..errors import LabelAuditError
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset, list_datasets
+from ..dataset.history_log import user
 from . import signin
 from .words import fail
 

@@ -7,8 +7,8 @@ import shutil
 import time
 import uuid
 
-from ..errors import LabelAuditError
-from ..home import local_home
+from ..core.errors import LabelAuditError
+from ..storage.paths import local_home
 
 KEPT_SECONDS = 24 * 3600  # a job that failed may be run again meanwhile
 NAME_LENGTH = 120

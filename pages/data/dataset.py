@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.dataset import delete_dataset, list_datasets
-from labelaudit.errors import LabelAuditError
-from labelaudit.issues import import_issues
-from labelaudit.jobs import Job
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import delete_dataset, list_datasets
+from labelaudit.jobs.manager import Job
+from labelaudit.predictions.cleanlab_issues import import_issues
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
 from labelaudit.ui import charts, grid, jobs, paths, state, uploads
 from labelaudit.ui.words import fail, plain

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from labelaudit.errors import LabelAuditError
-from labelaudit.noise import MISTAKE, inject, restore, still_wrong
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.noise import MISTAKE, inject, restore, still_wrong
 from labelaudit.ui import grid, jobs, state
 from labelaudit.ui.words import fail, plain
 

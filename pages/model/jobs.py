@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs import DIED, DONE, FAILED, RUNNING, STOPPED, Job, list_jobs
+from labelaudit.jobs.manager import DIED, DONE, FAILED, RUNNING, STOPPED, Job, list_jobs
 from labelaudit.ui import jobs
 from labelaudit.ui.words import plain, said
 

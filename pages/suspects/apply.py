@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from labelaudit import changelog
-from labelaudit.decisions import apply_verdicts, pending_decisions, verdict_counts
-from labelaudit.errors import LabelAuditError
-from labelaudit.history import START, list_changes, return_to
-from labelaudit.review import DISAGREED
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset import history_log
+from labelaudit.dataset.history import START, list_changes, return_to
+from labelaudit.review.apply import apply_verdicts, pending_decisions, verdict_counts
+from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
 from labelaudit.ui.sitting import STATUS, STATUS_WORDS
@@ -60,7 +60,7 @@ def buttons(wanted) -> None:
         st.session_state[SHOWN] = wanted
         if clicked:
             attempt(lambda: apply_verdicts(dataset, whose, who, shown))
-        take_back(changelog.VERDICTS)
+        take_back(history_log.VERDICTS)
         st.page_link("pages/suspects/export.py", label="Export the labels",
                      icon=":material/ios_share:")  # fmt: skip
 
@@ -107,7 +107,7 @@ def show_verdicts() -> None:
 
 def show_patches() -> None:
     patches.show_download(dataset, names)
-    patches.show_upload(dataset, attempt, lambda: take_back(changelog.PATCH))
+    patches.show_upload(dataset, attempt, lambda: take_back(history_log.PATCH))
 
 
 verdicts, patch = st.tabs(["Verdicts", "Patch file"])

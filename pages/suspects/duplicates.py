@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from labelaudit.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, duplicates, list_groups
-from labelaudit.jobs import Job
+from labelaudit.features.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, duplicates, list_groups
+from labelaudit.jobs.manager import Job
 from labelaudit.ui import groups, jobs, state
 
 TITLES = {CONFLICTS: "Different labels", SPLITS: "In different splits", OTHERS: "The others"}

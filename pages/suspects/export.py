@@ -4,7 +4,8 @@ import shlex
 
 import streamlit as st
 
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.noise import still_wrong
 from labelaudit.export import (
     FORMATS,
     MANIFEST,
@@ -15,9 +16,8 @@ from labelaudit.export import (
     size,
     survey,
 )
-from labelaudit.jobs import Job
-from labelaudit.noise import still_wrong
-from labelaudit.rank import selection
+from labelaudit.jobs.manager import Job
+from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, words
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # that a browser is given at once

@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.decisions import sittings, take_back_sitting
-from labelaudit.errors import LabelAuditError
-from labelaudit.history import START, describe, list_changes, return_to
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.history import START, describe, list_changes, return_to
+from labelaudit.review.apply import sittings, take_back_sitting
 from labelaudit.ui import jobs, state
 from labelaudit.ui.words import fail
 

@@ -5,8 +5,8 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from labelaudit import insights
-from labelaudit.rank import suspects
+from labelaudit.ranking import insights
+from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
 from labelaudit.ui.sitting import MANY, MODE

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from labelaudit.controls import answers
-from labelaudit.estimate import estimate_wrong, has_suspicion
+from labelaudit.dataset.columns import BROUGHT, RECORDED
+from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
-from labelaudit.frame import BROUGHT, RECORDED
-from labelaudit.noise import MISTAKE, still_wrong
-from labelaudit.rank import evaluate, outdated, precision_curves, suspects, weakness
+from labelaudit.ranking.ranking import evaluate, outdated, precision_curves, suspects, weakness
 from labelaudit.report import report_html
+from labelaudit.review.blind_controls import answers
+from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
 

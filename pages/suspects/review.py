@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from labelaudit.controls import answers
-from labelaudit.review import CHECKS_EVERY, QueueFilter
+from labelaudit.review.blind_controls import answers
+from labelaudit.review.queue import CHECKS_EVERY, QueueFilter
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import board, desk, jobs, state
 from labelaudit.ui.sitting import MANY, MODE, ONE, STATUS, STATUS_WORDS

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
 
 datasets = pytest.importorskip("datasets")
 

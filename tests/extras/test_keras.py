@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from training_loops import BATCH, EPOCHS, LEARNED, RATE, by_hand, check_example
 
 from labelaudit import Recorder
-from labelaudit.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError
 
 keras = pytest.importorskip("keras")
 

@@ -21,10 +21,11 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 pytest.importorskip("ray")
 
 import labelaudit
-from labelaudit import cluster, jobs
+from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.cluster import nearest, predicting, scoring, start, training
-from labelaudit.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.jobs import manager
 
 pytestmark = pytest.mark.timeout(300)
 NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": start.LOCAL}
@@ -378,17 +379,17 @@ def test_an_audit_on_ray_and_its_job(workers, home, monkeypatch):
     assert table.loc["suspicion", "average_precision"] > 0.95
     assert result.dataset.run(result.run).info["workers"] >= 2
 
-    job = jobs.start("predict", "digits", run=result.run, split=None, on="ray").wait(240)
-    assert job.status == jobs.DONE, job.log
+    job = manager.start("predict", "digits", run=result.run, split=None, on="ray").wait(240)
+    assert job.status == manager.DONE, job.log
     assert job.result["predicted"] == 1_797
     assert job.progress["stage"]
 
-    job = jobs.start("train", "digits", run="stopped", split=None, on="ray",
+    job = manager.start("train", "digits", run="stopped", split=None, on="ray",
                      config={"epochs": 2_000})  # fmt: skip
     while not (job.progress or {}).get("curves"):
-        assert job.status == jobs.RUNNING, job.log
+        assert job.status == manager.RUNNING, job.log
     job.stop()
-    assert job.wait(60).status == jobs.DONE, job.error
+    assert job.wait(60).status == manager.DONE, job.error
     assert job.result["stopped"]
 
 

@@ -8,7 +8,7 @@ import pytest
 timm = pytest.importorskip("timm")
 
 import labelaudit  # noqa: E402
-from labelaudit.errors import LabelAuditError  # noqa: E402
+from labelaudit.core.errors import LabelAuditError  # noqa: E402
 
 NAME = "test_resnet"  # timm's smallest, made for tests
 

@@ -18,14 +18,15 @@ import operations
 import pytest
 import torch
 
-import labelaudit.auditing  # all that operations import: a fork of this has it
-import labelaudit.decisions
 import labelaudit.learn.first_look
 import labelaudit.learn.predict
 import labelaudit.learn.train
+import labelaudit.pipeline  # all that operations import: a fork of this has it
 import labelaudit.report
-from labelaudit import Dataset, home
-from labelaudit.store import Store
+import labelaudit.review.apply
+from labelaudit import Dataset
+from labelaudit.storage import paths
+from labelaudit.storage.tables import Store
 
 WAIT = 120  # seconds, for a machine that is busy with other things
 
@@ -118,7 +119,7 @@ class _Points:
         for owner, names in (
             (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_tidy")),
             (os, ("replace", "rename", "unlink")),
-            (home, ("remove",)),
+            (paths, ("remove",)),
         ):
             for name in names:
                 setattr(owner, name, self._counted(getattr(owner, name)))

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 import labelaudit
-from labelaudit import Dataset, Review, TrainConfig, home, verdicts
-from labelaudit.changelog import entries
-from labelaudit.duplicates import duplicates
-from labelaudit.frame import BEGUN, FINISHED
-from labelaudit.noise import labels_before_noise
+from labelaudit import Dataset, Review, TrainConfig
+from labelaudit.dataset import verdict_log
+from labelaudit.dataset.columns import BEGUN, FINISHED
+from labelaudit.dataset.history_log import entries
+from labelaudit.dataset.noise import labels_before_noise
+from labelaudit.features.duplicates import duplicates
 from labelaudit.patch import RELABEL, REMOVE, Change, Patch
+from labelaudit.storage import paths
 
 NAME = "stripes"
 QUICK = TrainConfig(epochs=2, threads=1, batch_size=16, image_size=16)
@@ -216,7 +218,7 @@ def _dataset(dataset: Dataset) -> dict:
     frame = dataset.view().frame
     ids = frame.ids
     images = frame.take("samples", np.arange(len(ids)), ["image"])["image"].to_pylist()
-    log, groups = verdicts.read(frame), duplicates(dataset)
+    log, groups = verdict_log.read(frame), duplicates(dataset)
     return {
         "classes": dataset.classes,
         "ids": ids.tolist(),
@@ -272,7 +274,7 @@ def orphans() -> list[str]:
     root = Path(os.environ["LABELAUDIT_HOME"])
     found = [*root.glob("locks/*/*"), *root.glob("datasets/.*"), *root.glob(".*.partial")]
     found += root.glob("checkpoints/*/*.partial")
-    there = {home.checkpoints(name) for name in labelaudit.list_datasets()}
+    there = {paths.checkpoints(name) for name in labelaudit.list_datasets()}
     found += [folder for folder in root.glob("checkpoints/*") if folder not in there]
     for name in labelaudit.list_datasets():
         frame = Dataset(name).view().frame
@@ -281,7 +283,7 @@ def orphans() -> list[str]:
         begun = {str(run["id"]) for run in runs if run["state"] == BEGUN}
         kept = begun | {str(run["id"]) for run in runs if run["state"] == FINISHED}
         found += [
-            path for path in home.checkpoints(name).glob("*")
+            path for path in paths.checkpoints(name).glob("*")
             if path.stem.rpartition("-")[2] not in begun
         ]  # fmt: skip
         for table in Path(frame.store.uri).glob("*.lance"):

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import labelaudit
-from labelaudit import Review, changelog, jobs, verdicts
-from labelaudit.decisions import apply_verdicts, sittings
+from labelaudit import Review
+from labelaudit.dataset import history_log, verdict_log
+from labelaudit.jobs import manager
+from labelaudit.review.apply import apply_verdicts, sittings
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -19,7 +21,7 @@ def clock(monkeypatch):
 
     def set_to(hours: float) -> None:
         words = (LATER + timedelta(hours=hours)).isoformat(timespec="seconds")
-        for room in (changelog, verdicts):
+        for room in (history_log, verdict_log):
             monkeypatch.setattr(room, "now", lambda: words)
 
         class Clock(datetime):
@@ -27,7 +29,7 @@ def clock(monkeypatch):
             def now(cls, tz=None):
                 return LATER + timedelta(hours=hours)
 
-        monkeypatch.setattr(jobs, "datetime", Clock)
+        monkeypatch.setattr(manager, "datetime", Clock)
 
     return set_to
 
@@ -71,14 +73,14 @@ def test_the_latest_sitting_comes_first(make_dataset, clock):
 
 
 def test_the_latest_job_is_the_one_that_was_started_last(home, clock, monkeypatch):
-    monkeypatch.setattr(jobs.subprocess, "Popen", lambda *_, **__: None)
+    monkeypatch.setattr(manager.subprocess, "Popen", lambda *_, **__: None)
     names = []
     for hours in (0, -5, -5, 3):
         clock(hours)
-        names.append(jobs._spawn("score", "plain", {}).id)
-        jobs._children.clear()
+        names.append(manager._spawn("score", "plain", {}).id)
+        manager._children.clear()
     assert names == sorted(set(names))
-    assert [job.id for job in jobs.list_jobs("plain")] == names[::-1]
+    assert [job.id for job in manager.list_jobs("plain")] == names[::-1]
     assert names[0] == "20300101-000000-000000-score"
     assert names[1] == "20300101-000000-000001-score"
     assert names[3] == "20300101-030000-000000-score"

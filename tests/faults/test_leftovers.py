@@ -15,12 +15,14 @@ import pyarrow as pa
 import pytest
 
 import labelaudit
-from labelaudit import Dataset, LabelAuditError, edits, home, schema
-from labelaudit.changelog import write_meta
-from labelaudit.dataset import create_dataset
+from labelaudit import Dataset, LabelAuditError
+from labelaudit.dataset import edits
+from labelaudit.dataset.dataset import create_dataset
+from labelaudit.dataset.history_log import write_meta
 from labelaudit.export.tables import write_table
-from labelaudit.holding import hold, holding, left_behind
-from labelaudit.store import Store
+from labelaudit.storage import paths, schema
+from labelaudit.storage.locks import hold, holding, left_behind
+from labelaudit.storage.tables import Store
 
 # A process that does something, says "ready" and waits for its input to end, or to be killed.
 WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
@@ -45,14 +47,14 @@ HOLD = "from labelaudit.holding import hold; from pathlib import Path; hold(Path
 
 
 def mark(dataset: Dataset, table: str) -> Path:
-    folder = home.marks(dataset.name)
+    folder = paths.marks(dataset.name)
     folder.mkdir(exist_ok=True)
     return folder / f"{table}.writing"
 
 
 def half_written(dataset: Dataset, table: str) -> Path:
     """A data file that no version of the table knows."""
-    path = Path(home.dataset_uri(dataset.name), f"{table}.lance", "data", "half.lance")
+    path = Path(paths.dataset_uri(dataset.name), f"{table}.lance", "data", "half.lance")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")
     path.with_name(".tmp1A2b3C").write_bytes(b"less than half")  # as LanceDB begins a file
@@ -148,7 +150,7 @@ def test_a_run_that_was_begun_is_taken_back_once_its_process_is_dead(make_datase
     dataset.new_run("next").finish({"classes": dataset.classes})
     assert states(dataset) == {"other": "gone", "mine": "begun", "next": "finished"}
     assert "dynamics-1" not in dataset.view().store.tables()
-    names = {path.name.rpartition("-")[2] for path in home.checkpoints("plain").glob("*")}
+    names = {path.name.rpartition("-")[2] for path in paths.checkpoints("plain").glob("*")}
     assert names == {"2.begun"}
 
 
@@ -156,7 +158,7 @@ def test_a_run_that_can_be_resumed_is_kept_and_what_belongs_to_none_is_not(make_
     dataset = make_dataset(6)
     with another(BEGIN):
         pass
-    begun = next(home.checkpoints("plain").glob("*.begun"))
+    begun = next(paths.checkpoints("plain").glob("*.begun"))
     checkpoint = begun.with_suffix(".safetensors")
     checkpoint.touch()
     stray = checkpoint.with_name(checkpoint.name.replace("-1.", "-7."))
@@ -176,7 +178,7 @@ def test_runs_begun_on_another_machine_are_left_alone(make_dataset):
     dataset = make_dataset(6)
     with another(BEGIN):
         pass
-    next(home.checkpoints("plain").glob("*.begun")).unlink()  # no sign of it here
+    next(paths.checkpoints("plain").glob("*.begun")).unlink()  # no sign of it here
     dataset.new_run("mine")
     assert states(dataset) == {"other": "begun", "mine": "begun"}
 
@@ -240,7 +242,7 @@ def test_predictions_whose_tag_was_cut_short_are_tagged_when_the_dataset_is_open
 
 
 def test_opening_waits_for_no_writer(make_dataset, monkeypatch):
-    monkeypatch.setattr("labelaudit.store.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("labelaudit.storage.tables.LOCK_SECONDS", 0.1)
     dataset = make_dataset(6)
     run = dataset.new_run().finish({"classes": dataset.classes})
     table = schema.table("predictions", run.id)
@@ -297,7 +299,7 @@ def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_loa
 
 def test_a_dataset_set_aside_comes_back_before_its_rest_is_cleared(make_dataset, home):
     make_dataset(2)
-    os.rename(home / "datasets" / "plain", home / "datasets" / ".old-plain")
+    os.rename(home / "datasets" / "plain", paths / "datasets" / ".old-plain")
     create_dataset("other", [{"filepath": "/a"}])
     assert (home / "datasets" / "plain").exists()
     assert len(Dataset("plain")) == 2
@@ -348,7 +350,7 @@ def test_a_file_that_was_cleared_while_it_was_being_taken_is_made_anew(tmp_path,
             path.unlink()
         return stat(*arguments, **options)
 
-    monkeypatch.setattr("labelaudit.holding.os.stat", cleared)
+    monkeypatch.setattr("labelaudit.storage.locks.os.stat", cleared)
     held = hold(path)
     monkeypatch.undo()
     assert os.path.samestat(os.stat(path), os.fstat(held))

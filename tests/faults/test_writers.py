@@ -10,7 +10,8 @@ import numpy as np
 from operations import NAME
 
 import labelaudit
-from labelaudit import Dataset, Review, verdicts
+from labelaudit import Dataset, Review
+from labelaudit.dataset import verdict_log
 
 ROUNDS = 6
 
@@ -75,7 +76,7 @@ def test_nothing_is_lost_and_no_id_is_given_twice(prepared, tmp_path, monkeypatc
         for i in range(ROUNDS):
             wanted[np.arange(1 + who, 41, 2)[i * 3 : i * 3 + 3] - 1] = ["flat", "tall"][i % 2]
     assert dataset.view().values("ground_truth")[:40].tolist() == wanted.tolist()
-    log = verdicts.read(dataset.view().frame)
+    log = verdict_log.read(dataset.view().frame)
     for who, (_, batches) in enumerate(said):
         assert len(set(batches)) == ROUNDS
         for batch in batches:

@@ -1,0 +1,224 @@
+"""Turns whatever a caller has of new samples into table rows, checked, batch by batch."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.errors import LabelAuditError
+from ..core.images import encode
+from ..storage import schema
+from . import edits
+
+# What may be said of a new sample. `filepath` or `image` must be there; the rest may be null.
+INPUT = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("filepath", pa.string()),
+        ("image", pa.binary()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("tags", pa.list_(pa.string())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+CLASS_LENGTH = 500  # characters
+# Control characters, line ends, those that turn the text around, and halves of characters.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+INPUT_ROWS = 10_000  # rows turned into Arrow at once where they come one by one
+
+
+class Intake:
+    """Turns INPUT batches into sample rows, and keeps what the annotations will need."""
+
+    def __init__(self, classes: list[str], next_id: int, taken: np.ndarray) -> None:
+        self.classes, self.next_id = list(classes), next_id
+        self._index = {name: i for i, name in enumerate(self.classes)}
+        self._taken = taken
+        self._ids: list[np.ndarray] = []
+        self._labels: list[pa.Array] = []
+        self._tags: list[pa.Array] = []
+
+    @property
+    def ids(self) -> np.ndarray:
+        return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
+
+    def read(self, samples) -> Iterator[pa.RecordBatch]:
+        for batch in _batches(samples):
+            if not len(batch):
+                continue
+            ids = self._assign(batch)
+            paths = _absolute(batch, ids)
+            self._ids.append(ids)
+            self._labels.append(self._encode(batch["label"]))
+            self._tags.append(_clean_tags(batch["tags"]))
+            yield pa.record_batch(
+                [pa.array(ids), paths, *(batch[n] for n in schema.SAMPLES.names[2:])],
+                schema=schema.SAMPLES,
+            )
+        self._check_unique()
+
+    def annotations(self) -> pa.Table:
+        labels = pa.chunked_array(self._labels, pa.int32())
+        nothing = pa.nulls(len(labels), pa.int32())
+        tags = pa.chunked_array(self._tags, pa.list_(pa.string()))
+        return pa.table([pa.array(self.ids), labels, nothing, tags], schema=schema.ANNOTATIONS)
+
+    def _assign(self, batch: pa.RecordBatch) -> np.ndarray:
+        given = batch["id"]
+        if given.null_count == len(given):
+            ids = np.arange(self.next_id, self.next_id + len(given))
+        elif given.null_count:
+            raise LabelAuditError("some samples have an id and some have none: give all or none.")
+        else:
+            ids = given.to_numpy()
+            if ids.min() < 0:
+                raise LabelAuditError(f"id {ids.min()} is negative: ids are 0 or more.")
+        self.next_id = max(self.next_id, int(ids.max()) + 1)
+        return ids
+
+    def _check_unique(self) -> None:
+        """Runs before the write commits, so a repeated id leaves nothing behind."""
+        ids = self.ids
+        unique, counts = np.unique(ids, return_counts=True)
+        if len(unique) != len(ids):
+            raise LabelAuditError(
+                f"id {unique[counts > 1][0]} is given to {counts.max()} samples: "
+                "make the ids unique, or leave them out."
+            )
+        clash = np.intersect1d(unique, self._taken)
+        if len(clash):
+            raise LabelAuditError(
+                f"id {clash[0]} is taken: {len(clash)} of the ids given are in the dataset already."
+            )
+
+    def _encode(self, labels: pa.Array) -> pa.Array:
+        names = labels.dictionary_encode()
+        known = names.dictionary.to_pylist()
+        for name in natural_order(set(known) - self._index.keys()):
+            check_class(name)
+            self._index[name] = len(self.classes)
+            self.classes.append(name)
+        codes = pa.array([self._index[name] for name in known], pa.int32())
+        return codes.take(names.indices)
+
+
+def check_class(name: str) -> str:
+    """Return the name of a class if a person can tell it from others, else say what is wrong.
+
+    Signs of other scripts, blanks and quotes are all right; control characters, and those that turn
+    the text around, are not: a name must look like what it is, and no patch can hold them.
+    """
+    if all(char.isspace() or unicodedata.category(char) in ("Cf", "Cc") for char in name):
+        raise LabelAuditError("a label is empty: leave it out (null), or name the class.")
+    shown = ascii(name[:40]) + ("…" if len(name) > 40 else "")
+    if len(name) > CLASS_LENGTH:
+        raise LabelAuditError(
+            f"class {shown} has a name of {len(name):,} characters, over {CLASS_LENGTH}: shorten "
+            "it, or choose the column with the labels."
+        )
+    if UNPRINTABLE.search(name):
+        raise LabelAuditError(
+            f"class {shown} has characters that cannot be printed: rename the class."
+        )
+    return name
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorted as a person would: by number where all are numbers ("9" before "10")."""
+    names = set(names)
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def _clean_tags(tags: pa.Array) -> pa.Array:
+    for name in pc.unique(pc.list_flatten(tags)).to_pylist():
+        edits.check_tag(name)
+    return pc.fill_null(tags, pa.scalar([], pa.list_(pa.string())))
+
+
+def _absolute(batch: pa.RecordBatch, ids: np.ndarray) -> pa.Array:
+    """File paths as they will be looked for; the names of stored images stay as they are."""
+    paths, stored = batch["filepath"], batch["image"].is_valid()
+    lacking = pc.and_(pc.is_null(paths), pc.invert(stored))
+    if pc.any(lacking).as_py():
+        row = int(np.flatnonzero(lacking.to_numpy(zero_copy_only=False))[0])
+        raise LabelAuditError(f"row {row + 1} has neither a filepath nor an image: give it one.")
+    if paths.null_count:  # an image from memory is named after its id
+        paths = pc.coalesce(paths, pa.array([f"{i}.png" for i in ids.tolist()]))
+    relative = pc.and_(pc.invert(stored), pc.invert(pc.starts_with(paths, "/")))
+    if pc.any(relative).as_py():
+        paths = pc.if_else(
+            relative, pa.array([os.path.abspath(p) for p in paths.to_pylist()]), paths
+        )
+    return paths.cast(pa.string())
+
+
+def _batches(samples) -> Iterator[pa.RecordBatch]:
+    """Whatever `add_samples` takes, as INPUT batches."""
+    if isinstance(samples, pd.DataFrame):
+        missing = samples.isna() if len(samples) else samples
+        samples = {
+            name: [
+                None if gone else value for value, gone in zip(column, missing[name], strict=True)
+            ]
+            for name, column in samples.to_dict("list").items()
+        }
+    if isinstance(samples, Mapping):
+        columns = {
+            name: _encoded(values) if name == "image" else values
+            for name, values in samples.items()
+        }
+        try:
+            samples = pa.table(columns)
+        except (pa.ArrowException, ValueError) as error:
+            raise LabelAuditError(f"the samples' columns do not fit: {error}.") from error
+    if isinstance(samples, pa.Table):
+        yield from _conform(samples).to_batches()
+        return
+    rest = iter(samples)
+    first = next(rest, None)
+    if isinstance(first, pa.RecordBatch):
+        for batch in chain([first], rest):
+            yield from _conform(pa.Table.from_batches([batch])).to_batches()
+    elif first is not None:
+        rest = chain([first], rest)
+        while rows := list(islice(rest, INPUT_ROWS)):
+            names = {name for row in rows for name in row}
+            columns = {name: [row.get(name) for row in rows] for name in names}
+            yield from _batches(columns)
+
+
+def _conform(table: pa.Table) -> pa.Table:
+    unknown = set(table.column_names) - set(INPUT.names)
+    if unknown:
+        raise LabelAuditError(
+            f"samples have no field {sorted(unknown)[0]!r}: "
+            f"the fields are {', '.join(INPUT.names)}."
+        )
+    columns = []
+    for field in INPUT:
+        if field.name not in table.column_names:
+            columns.append(pa.nulls(len(table), field.type))
+            continue
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise LabelAuditError(f"field {field.name!r} of the samples: {error}.") from error
+    return pa.table(columns, schema=INPUT)
+
+
+def _encoded(images: Iterable) -> list[bytes | None]:
+    return [
+        image if image is None or isinstance(image, bytes) else encode(image) for image in images
+    ]

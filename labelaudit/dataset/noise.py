@@ -1,0 +1,203 @@
+"""Injects label mistakes on purpose, to rehearse an audit, and takes them back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from numbers import Integral
+
+import numpy as np
+import pyarrow as pa
+
+from ..core.errors import LabelAuditError
+from ..storage import schema
+from ..storage.schema import MISTAKE
+from . import edits, history_log
+from .columns import MISSING, Frame
+from .dataset import Dataset
+from .history_log import Cause
+from .view import View
+
+KINDS = ("uniform", "pair", "confusion")
+
+
+@dataclass(frozen=True)
+class NoiseReport:
+    """What `inject_noise` did: `changed` of `eligible` labels. Print it for a sentence."""
+
+    kind: str
+    rate: float
+    seed: int
+    eligible: int
+    changed: int
+    pair: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        between = f" between {self.pair[0]} and {self.pair[1]}" if self.pair else ""
+        return (
+            f"{self.changed:,} of {self.eligible:,} labels are now wrong "
+            f"({self.kind} noise{between}, rate {self.rate:g}, seed {self.seed})"
+        )
+
+
+def inject(
+    target: Dataset | View,
+    rate: float,
+    kind: str = "uniform",
+    seed: int = 0,
+    pair: tuple[str, str] | None = None,
+    confusion: np.ndarray | None = None,
+) -> NoiseReport:
+    """Give exactly round(rate * n) samples of a dataset or view a class other than their own.
+
+    kind "uniform": every wrong class alike. "pair": the next class, or, with pair=("cat", "dog"),
+    each for the other. "confusion": row c of `confusion` (C, C), the diagonal ignored, says how
+    often class c is taken for each other one. n counts the samples that the kind can change: those
+    with a label, for a pair only those of the two classes. Changed samples keep their first label
+    as `original_label` and get the tag `mistake`. Noise injected into the dataset before is taken
+    back first, so that the same seed always gives the same labels.
+
+    Raises LabelAuditError for a rate outside 0 to 1, an unknown kind or class, a matrix of the
+    wrong shape, or fewer than two classes; nothing is changed then.
+    """
+    view = target.view() if isinstance(target, Dataset) else target
+    frame = view.frame
+    codes = _pair_codes(frame.classes, pair, kind) if pair else None
+    with frame.store.writing():
+        at = np.sort(view.positions())  # the same seed, the same labels, whatever the view's order
+        before = labels_before_noise(frame)
+        own = before[at]
+        chosen, new = corrupt(own, len(frame.classes), rate, kind, seed, codes, confusion)
+        changed = at[chosen]
+        after, noisy = before.copy(), np.zeros(len(before), bool)
+        after[changed], noisy[changed] = new, True
+        kept = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
+        # Labels and tags change in one commit. The way back is written ahead of it, and added to
+        # what is there, so that a kill between the two still leaves all of it to `restore`.
+        frame.store.upsert("noise", kept, schema.NOISE)
+        eligible = int(_eligible(own, codes).sum())
+        report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
+        _apply(frame, after, noisy, Cause(history_log.NOISE, info={"noise": asdict(report)}))
+        frame.store.overwrite("noise", kept, schema.NOISE)
+    return report
+
+
+def restore(dataset: Dataset) -> int:
+    """Take injected noise back: labels as before, no tag `mistake`. Returns how many changed."""
+    frame = dataset.view().frame
+    with frame.store.writing():
+        before = labels_before_noise(frame)
+        cause = Cause(history_log.RESTORE, info={"noise": None})
+        count = _apply(frame, before, np.zeros(len(frame.ids), bool), cause)
+    return count
+
+
+def still_wrong(dataset: Dataset) -> int:
+    """How many planted mistakes are still there: their label is not what it was before."""
+    frame = dataset.view().frame
+    return int((frame.label != labels_before_noise(frame)).sum())
+
+
+def corrupt(
+    labels: np.ndarray,
+    classes: int,
+    rate: float,
+    kind: str = "uniform",
+    seed: int = 0,
+    pair: tuple[int, int] | None = None,
+    confusion: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which labels to change, and to what: indices (k,) into `labels`, and new classes (k,).
+
+    labels: int (n,), negative for none. k = round(rate * number of labels that the kind can
+    change). See `inject`.
+    """
+    if not 0 <= rate <= 1:  # also catches NaN
+        raise LabelAuditError(f"a noise rate of {rate} is not between 0 and 1.")
+    if kind not in KINDS:
+        raise LabelAuditError(f"{kind!r} is no kind of noise: the kinds are {', '.join(KINDS)}.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise LabelAuditError(f"seed={seed!r}: it must be a whole number, 0 or more.")
+    if confusion is not None and kind != "confusion":
+        raise LabelAuditError(f"a confusion matrix was given, but the kind of noise is {kind!r}.")
+    if classes < 2:
+        raise LabelAuditError(
+            f"label noise needs at least two classes; the dataset has {classes or 'none'}."
+        )
+    rng = np.random.default_rng(seed)
+    if kind == "confusion":
+        return _by_confusion(labels, _off_diagonal(confusion, classes), rate, rng)
+    candidates = np.flatnonzero(_eligible(labels, pair))
+    chosen = np.sort(rng.choice(candidates, round(rate * len(candidates)), replace=False))
+    own = labels[chosen]
+    if kind == "uniform":
+        return chosen, ((own + rng.integers(1, classes, len(own))) % classes).astype(np.int32)
+    if pair is None:
+        return chosen, ((own + 1) % classes).astype(np.int32)
+    return chosen, np.where(own == pair[0], pair[1], pair[0]).astype(np.int32)
+
+
+def _by_confusion(
+    labels: np.ndarray, weights: np.ndarray, rate: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples drawn in proportion to their row's off-diagonal mass, targets by the row itself."""
+    labelled = labels >= 0
+    mass = np.where(labelled, weights.sum(axis=1)[labels], 0)
+    count = round(rate * int(labelled.sum()))
+    possible = int((mass > 0).sum())
+    if count > possible:
+        raise LabelAuditError(
+            f"a rate of {rate} asks for {count:,} mistakes, but the confusion matrix lets only "
+            f"{possible:,} samples change: lower the rate, or fill more rows."
+        )
+    if count == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int32)
+    chosen = np.sort(rng.choice(len(labels), count, replace=False, p=mass / mass.sum()))
+    rows = np.cumsum(weights, axis=1)[labels[chosen]]
+    draws = rng.random(len(chosen)) * rows[:, -1]
+    return chosen, (rows > draws[:, None]).argmax(axis=1).astype(np.int32)
+
+
+def _off_diagonal(confusion: np.ndarray | None, classes: int) -> np.ndarray:
+    if confusion is None:
+        raise LabelAuditError("noise of kind 'confusion' needs a confusion matrix.")
+    weights = np.array(confusion, dtype=np.float64)
+    if weights.shape != (classes, classes):
+        raise LabelAuditError(
+            f"the confusion matrix has shape {weights.shape}: "
+            f"for {classes} classes it must be ({classes}, {classes})."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise LabelAuditError("the confusion matrix has a negative or non-finite entry.")
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def _eligible(labels: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
+    return labels >= 0 if pair is None else np.isin(labels, pair)
+
+
+def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[int, int]:
+    if kind != "pair":
+        raise LabelAuditError(f"a class pair was given, but the kind of noise is {kind!r}.")
+    unknown = next((name for name in pair if name not in classes), None)
+    if unknown is not None or len(pair) != 2 or pair[0] == pair[1]:
+        raise LabelAuditError(
+            f"{' and '.join(map(repr, pair))} are not two different classes of this dataset: "
+            f"its classes are {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}."
+        )
+    return classes.index(pair[0]), classes.index(pair[1])
+
+
+def labels_before_noise(frame: Frame) -> np.ndarray:
+    """Class indices (n,) as they were before noise; the label now for samples not tagged."""
+    noisy = frame.tagged(MISTAKE)
+    known = frame.number("noise", "label", MISSING)
+    return np.where(noisy & (known != MISSING), known, frame.label)
+
+
+def _apply(frame: Frame, labels: np.ndarray, noisy: np.ndarray, cause: Cause) -> int:
+    def edit(rows: edits.Rows) -> None:
+        rows.set_label(labels)
+        rows.set_tag(MISTAKE, noisy)
+
+    return edits.change(frame, frame.ids, edit, cause)

@@ -1,0 +1,116 @@
+"""What a person holds of one sample; its image and logits are read when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from ..core.errors import LabelAuditError
+from ..core.images import UnreadableImageError, decode
+from ..storage import schema
+from . import edits
+from .columns import Frame
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one run says of one sample."""
+
+    run: str
+    label: str
+    confidence: float  # softmax probability of `label`, 0 to 1
+    _id: int = field(repr=False)
+    _batch: Batch = field(repr=False)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Scores before softmax, float32 (C,)."""
+        return self._batch.logits(self.run, self._id)
+
+
+@dataclass
+class Sample:
+    """One image with what is known of it. Labels are class names, or None where there is none."""
+
+    id: int
+    filepath: str
+    split: str | None
+    ground_truth: str | None
+    original_label: str | None  # the label before any change; equals ground_truth if unchanged
+    tags: tuple[str, ...]
+    prediction: Prediction | None
+    scores: dict[str, float | None]
+    _batch: Batch = field(repr=False)
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, opened afresh, turned upright as its EXIF data says.
+
+        Raises LabelAuditError where its file is gone or cannot be read.
+        """
+        data = self._batch.image_bytes(self.id)
+        try:
+            return decode(self.filepath, data)
+        except UnreadableImageError as error:
+            raise LabelAuditError(
+                f"image {self.filepath} cannot be read ({error}): put it back, or load the "
+                "dataset again."
+            ) from error
+
+    def __getitem__(self, field: str):
+        """A field or a score by name: `sample["hardness"]`."""
+        if field in self.scores:
+            return self.scores[field]
+        if field.startswith("_") or field not in self.__dataclass_fields__:
+            raise LabelAuditError(
+                f"sample {self.id} has no field {field!r}: it has "
+                + ", ".join([*(f for f in self.__dataclass_fields__ if f[0] != "_"), *self.scores])
+                + "."
+            )
+        return getattr(self, field)
+
+    def tag(self, name: str) -> None:
+        """Set a tag, in the dataset too."""
+        edits.tag(self._batch.frame, [self.id], name)
+        self.tags = tuple(sorted({*self.tags, name}))
+
+    def untag(self, name: str) -> None:
+        """Take a tag away, in the dataset too."""
+        edits.untag(self._batch.frame, [self.id], name)
+        self.tags = tuple(tag for tag in self.tags if tag != name)
+
+    def set_label(self, label: str | None) -> None:
+        """Give it another class (None: take its label away), in the dataset too."""
+        edits.set_labels(self._batch.frame, [self.id], label)
+        self.ground_truth = label
+
+
+class Batch:
+    """Neighbouring samples, so that the first image asked for fetches all of theirs at once."""
+
+    def __init__(self, frame: Frame, ids: np.ndarray) -> None:
+        self.frame, self.ids = frame, ids
+        self._images: dict[int, bytes | None] | None = None
+        self._logits: dict[str, dict[int, np.ndarray]] = {}
+
+    def image_bytes(self, sample_id: int) -> bytes | None:
+        if self._images is None:
+            rows = self._take("samples", "image")
+            self._images = dict(zip(rows["id"].to_pylist(), rows["image"].to_pylist(), strict=True))
+        return self._images[sample_id]
+
+    def logits(self, run: str, sample_id: int) -> np.ndarray:
+        if run not in self._logits:
+            table = schema.table("predictions", self.frame.run_info(run)["id"])
+            rows = self._take(table, "logits")
+            values = rows["logits"].combine_chunks().flatten().to_numpy()
+            per_row = values.reshape(len(rows), -1)
+            self._logits[run] = dict(zip(rows["id"].to_pylist(), per_row, strict=True))
+        return self._logits[run][sample_id]
+
+    def _take(self, table: str, column: str) -> pa.Table:
+        with self.frame.store.steady():
+            return self.frame.take(table, self.frame.positions(self.ids), [column])

@@ -1,0 +1,45 @@
+"""Where the arithmetic runs: the device, its number format, and the number of cores."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from ..core.errors import LabelAuditError
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto", "cpu", "cuda", "cuda:1", "mps" … Raises where there is no such device."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()  # "meta" makes tensors that hold nothing
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise LabelAuditError(
+            f"device {name!r} cannot be used here: choose auto or cpu."
+        ) from error
+    return device
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """bfloat16 where the processor multiplies it natively (2 to 3 times faster), else float32."""
+    if device.type == "cpu":
+        native = any(
+            getattr(torch.cpu, check, lambda: False)()
+            for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+    else:
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16) if native else nullcontext()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,217 @@
+"""Issues that cleanlab found (Datalab, CleanLearning, CleanVision, Studio), as tags of the samples.
+
+A column `is_label_issue` becomes the tag `label_issue`, `is_outlier_issue` the tag `outlier_issue`,
+and so on. cleanlab's scores are not kept: the ranking is LabelAudit's own, and a tag filters it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..core.csv_cells import separator
+from ..core.errors import LabelAuditError
+from ..dataset import edits, history_log
+from ..dataset.columns import MISSING, Frame, find
+from ..dataset.dataset import Dataset
+from ..dataset.history_log import Cause
+from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
+
+_ISSUE = re.compile(r"is_(\w+_issue)")
+GIVEN = "given_label"
+_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
+_OTHER = -2  # no class index
+LISTED = 20  # rows of a file that are named; further ones are counted only
+
+
+def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
+    """Tag the samples of a dataset with the issues that cleanlab found in it.
+
+    source: a CSV, JSON lines or Parquet file, or a data frame, with columns `is_…_issue`; or what
+    `cleanlab.filter.find_label_issues` returns, bool (n,) or places int (k,) of label issues.
+    Rows are matched with samples by a column `id`, by one with file paths, by the index (places
+    0 … n - 1 in order of ids), or, where there are as many rows as samples, in order of ids. The
+    samples that the source speaks of have the tags that it gives afterwards, and lose those of an
+    earlier import.
+
+    `given_label`, where it is there, must be the sample's label: a sample whose label was changed
+    since is left as it is. In order alone another label is an error: the order is then wrong.
+    Returns how many rows there were, how many samples have each tag, how many of them changed, and
+    which rows belong to no sample. It is one change in the history. Raises LabelAuditError, with
+    nothing changed.
+    """
+    table, name = _read(source, dataset)
+    issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
+    if not issues:
+        raise LabelAuditError(
+            f"{name} has no column like is_label_issue: it has "
+            f"{', '.join(map(str, table.columns)) or 'none'}."
+        )
+    frame = dataset.view().frame
+    with frame.store.steady():
+        at, in_order = _places(frame, table, name, folder_of(source))
+        masks = {tag: _flags(table[column], name, column) for tag, column in issues.items()}
+        rows = np.flatnonzero(at != MISSING)
+        if not len(rows):
+            raise LabelAuditError(f"no row of {name} belongs to a sample of {dataset.name!r}.")
+        current = _unchanged(frame, table, name, at, rows, in_order)
+        rows, outdated = rows[current], int((~current).sum())
+        ids = frame.ids[at[rows]]
+        if len(np.unique(ids)) != len(ids):
+            values, counts = np.unique(ids, return_counts=True)
+            raise LabelAuditError(
+                f"{name} has {counts.max()} rows for sample {values[counts.argmax()]}: leave one."
+            )
+    chosen = {tag: mask[rows] for tag, mask in masks.items()}
+
+    def edit(changed: edits.Rows) -> None:
+        for tag, mask in chosen.items():
+            changed.set_tag(tag, mask)
+
+    cause = Cause(history_log.TAG, info={"tag": ", ".join(chosen), "source": name})
+    changed = edits.change(frame, ids, edit, cause)
+    lost = np.flatnonzero(at == MISSING)
+    return {
+        "rows": len(table),
+        "tags": {tag: int(mask.sum()) for tag, mask in chosen.items()},
+        "changed": changed,
+        "outdated": outdated,
+        "unmatched": {"count": len(lost), "rows": (lost[:LISTED] + 1).tolist()},
+    }
+
+
+def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
+    """The table, and what errors call it."""
+    if isinstance(source, pd.DataFrame):
+        return with_keys(source), "the frame"
+    if not isinstance(source, (str, os.PathLike)):
+        return _from_array(np.asarray(source), len(dataset)), "the array"
+    path = Path(source).expanduser()
+    try:
+        match path.suffix.lower():
+            case ".csv" | ".tsv":
+                table = pd.read_csv(
+                    path, sep=separator(path), dtype=str, keep_default_na=False,
+                    encoding="utf-8-sig",
+                )  # fmt: skip
+            case ".jsonl" | ".ndjson":
+                table = pd.read_json(path, lines=True, dtype=False)
+            case ".parquet":
+                table = with_keys(pd.read_parquet(path))
+            case suffix:
+                raise LabelAuditError(
+                    f"{path} ends in {suffix or 'nothing'!r}: give a .csv, .jsonl or .parquet file."
+                )
+    except FileNotFoundError as error:
+        raise LabelAuditError(f"{path} does not exist: check the path.") from error
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        words = " ".join(str(error).split())
+        raise LabelAuditError(f"{path} cannot be read ({words}): write it again.") from error
+    return table, path.name
+
+
+def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:
+    if array.dtype == bool and array.shape == (count,):
+        return pd.DataFrame({"is_label_issue": array})
+    if array.dtype.kind in "iu" and array.ndim == 1:
+        odd = array[(array < 0) | (array >= count)]
+        if len(odd):
+            raise LabelAuditError(f"place {odd[0]} is none of the {count:,} samples, 0 the first.")
+        return pd.DataFrame({"is_label_issue": np.isin(np.arange(count), array)})
+    raise LabelAuditError(
+        f"the array is {array.dtype} {array.shape}: give bool ({count},), or places, int (k,)."
+    )
+
+
+def _places(
+    frame: Frame, table: pd.DataFrame, name: str, folder: Path | None
+) -> tuple[np.ndarray, bool]:
+    """The position in the frame of each row's sample, int64 (n,), MISSING where there is none; and
+    whether nothing but the order tells."""
+    key, column, index = (next((c for c in names if c in table), None)
+                          for names in (IDS, PATHS, INDEX))  # fmt: skip
+    if key is not None:
+        return _known(frame, _numbers(table[key], name, key)), False
+    if column is None and index is not None:
+        values = pd.to_numeric(table[index], errors="coerce")
+        if values.isna().any():
+            column = index
+        else:
+            at = _numbers(table[index], name, "index")
+            return np.where((at >= 0) & (at < len(frame.ids)), at, MISSING), True
+    if column is not None:
+        paths = pa.array(table[column].astype(str), pa.string())
+        return _known(frame, find_paths(frame, paths, folder)[0]), False
+    if len(table) != len(frame.ids):
+        raise LabelAuditError(
+            f"{name} has {len(table):,} rows and the dataset {len(frame.ids):,} samples: give it a "
+            "column id or filepath, or write it with its index."
+        )
+    return np.arange(len(table)), True
+
+
+def _known(frame: Frame, ids: np.ndarray) -> np.ndarray:
+    at, known = find(frame.ids, ids)
+    return np.where(known, at, MISSING)
+
+
+def _numbers(values: pd.Series, name: str, column: str) -> np.ndarray:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    odd = np.flatnonzero(~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)))
+    if len(odd):
+        raise LabelAuditError(
+            f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, no whole number."
+        )
+    return numbers.astype(np.int64)
+
+
+def _flags(values: pd.Series, name: str, column: str) -> np.ndarray:
+    words = values.fillna("").astype(str).str.strip().str.lower()
+    true = words.isin(_TRUE).to_numpy()
+    odd = np.flatnonzero(~true & ~words.isin(_FALSE).to_numpy())
+    if len(odd):
+        raise LabelAuditError(
+            f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, not True or False."
+        )
+    return true
+
+
+def _unchanged(
+    frame: Frame, table: pd.DataFrame, name: str, at: np.ndarray, rows: np.ndarray, in_order: bool
+) -> np.ndarray:
+    """Mask, bool (k,), of the rows whose sample still has the label that was judged."""
+    if GIVEN not in table:
+        return np.ones(len(rows), bool)
+    values = table[GIVEN].iloc[rows]
+    given = _codes(frame, values)
+    label, first = frame.label[at[rows]], frame.original_label[at[rows]]
+    first = np.where(first == MISSING, label, first)
+    never = (given != label) & (given != first)
+    if in_order and never.any():
+        row = int(np.flatnonzero(never)[0])
+        sample = at[rows[row]]
+        has = frame.classes[label[row]] if label[row] != MISSING else None
+        raise LabelAuditError(
+            f"{name}, row {rows[row] + 1}: {GIVEN} is {values.iloc[row]!r}, but sample "
+            f"{frame.ids[sample]} is {has!r}: bring the rows into the order of the ids, or give "
+            "them a column id or filepath."
+        )
+    return given == label
+
+
+def _codes(frame: Frame, values: pd.Series) -> np.ndarray:
+    """Class indices, int64 (k,), of labels given by name, or all by index; MISSING for none, and
+    _OTHER for what is no class."""
+    words = values.fillna("").astype(str).str.strip()
+    codes = pd.Series(np.arange(len(frame.classes)), index=frame.classes).reindex(words).to_numpy()
+    if np.isnan(codes).all():
+        codes = pd.to_numeric(words, errors="coerce").to_numpy(float)
+        fits = (codes >= 0) & (codes < len(frame.classes)) & (codes == np.floor(codes))
+        codes = np.where(fits, codes, np.nan)
+    codes = np.where(np.isnan(codes), np.where(words == "", MISSING, _OTHER), codes)
+    return codes.astype(np.int64)

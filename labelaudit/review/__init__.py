@@ -1,0 +1,4 @@
+"""Review queue, applying verdicts, blind controls, and the estimate of wrong labels.
+
+May import `ranking` and the folders below it.
+"""

@@ -1,0 +1,201 @@
+"""From verdicts to labels: what would change, and the change, when a person says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..core.errors import LabelAuditError
+from ..dataset import edits, history_log, verdict_log
+from ..dataset.columns import Frame, find
+from ..dataset.dataset import Dataset
+from ..dataset.history_log import Cause
+from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
+from ..storage.schema import REMOVED
+from .queue import OUT, opinions
+
+SITTING_MINUTES = 30
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What verdicts ask for and has not been done. Arrays (n,) of ids, int64, sorted."""
+
+    relabel: np.ndarray
+    before: np.ndarray  # int32, class indices of `relabel` now
+    after: np.ndarray  # … and as they would be
+    remove: np.ndarray
+    put_back: np.ndarray  # removed by a verdict once, and not any more
+    disagreed: np.ndarray  # reviewers say different things: nothing is done
+    outdated: np.ndarray  # relabelled otherwise since all of the verdicts: nothing is done
+    done: int  # samples that are as decided already, and were not when it was decided
+
+    def __len__(self) -> int:
+        """How many samples would change."""
+        return len(self.ids)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The samples that would change, int64 (n,), sorted."""
+        return np.unique(np.concatenate([self.relabel, self.remove, self.put_back]))
+
+    def equals(self, other: Decisions) -> bool:
+        """Whether the same would be done to the same samples."""
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("relabel", "before", "after", "remove", "put_back")
+        )
+
+
+def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) -> Decisions:
+    """What the verdicts that stand ask for; of these reviewers, or of all.
+
+    Something is done to a sample where all who are not unsure of it say the same.
+    """
+    frame = dataset.view().frame
+    with frame.store.steady():
+        return _decisions(frame, verdict_log.read(frame), reviewers)
+
+
+def _decisions(frame: Frame, log: verdict_log.Log, reviewers: Sequence[str] | None) -> Decisions:
+    said = opinions(log, reviewers)
+    at, known = find(frame.ids, said.samples)
+    agreed, target = known & said.agreed, said.target
+    now = frame.label[at] if len(frame.ids) else np.zeros(len(at), np.int32)
+    gone = frame.tagged(REMOVED)[at]
+
+    def of_any(rows: np.ndarray) -> np.ndarray:
+        """Samples of which one verdict at least meets a condition."""
+        return np.bincount(said.at[rows], minlength=len(said.samples)) > 0
+
+    fresh = of_any(log.given[said.rows] == now[said.at])  # somebody judged the label that it has
+    asks = of_any(log.verdict[said.rows] != KEEP)
+    once_removed = np.isin(said.samples, log.sample[log.verdict == REMOVE])
+    out = agreed & (target == OUT)
+    stays = agreed & ~out
+    relabel = stays & (target != now)
+    return Decisions(
+        relabel=said.samples[relabel & fresh],
+        before=now[relabel & fresh],
+        after=target[relabel & fresh].astype(np.int32),
+        remove=said.samples[out & ~gone],
+        put_back=said.samples[stays & gone & once_removed],
+        disagreed=said.samples[known & ~said.agreed],
+        outdated=said.samples[relabel & ~fresh],
+        done=int((asks & ((stays & ~relabel) | (out & gone))).sum()),
+    )
+
+
+def class_pair_counts(
+    dataset: Dataset, wanted: Decisions, new_classes: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Columns ground_truth, becomes, count of what would be relabelled, most frequent first.
+
+    new_classes: that come after the dataset's, where they are not added yet.
+    """
+    names = np.array([*dataset.classes, *new_classes, None], object)
+    pairs, counts = np.unique(np.stack([wanted.before, wanted.after]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    before, after = pairs[:, order]
+    return pd.DataFrame(
+        {"ground_truth": names[before], "becomes": names[after], "count": counts[order]}
+    )
+
+
+def apply_verdicts(
+    dataset: Dataset,
+    reviewers: Sequence[str] | None = None,
+    who: str | None = None,
+    shown: Decisions | None = None,
+) -> Decisions:
+    """Do what `pending_decisions` lists, in one commit: relabel, and tag `removed`. Returns what
+    was done.
+
+    who: goes into the history; by default the machine's user. shown: what somebody agreed to; where
+    it is not that any more, nothing is done: LabelAuditError. `labelaudit.return_to` takes it back.
+    """
+    frame = dataset.view().frame
+    with frame.store.writing():
+        wanted = _decisions(frame, verdict_log.read(frame), reviewers)
+        if shown is not None and not wanted.equals(shown):
+            raise LabelAuditError(
+                "verdicts or labels changed since you looked: look at the changes again, then "
+                "apply them."
+            )
+        ids = wanted.ids
+        labels = frame.label[frame.positions(ids)].copy()
+        labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
+        removed, put_back = np.isin(ids, wanted.remove), np.isin(ids, wanted.put_back)
+
+        def edit(rows: edits.Rows) -> None:
+            rows.set_label(labels)
+            gone = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
+            rows.set_tag(REMOVED, (gone | removed) & ~put_back)
+
+        info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove),
+                "put_back": len(wanted.put_back)}  # fmt: skip
+        edits.change(frame, ids, edit, Cause(history_log.VERDICTS, who, info))
+    return wanted
+
+
+def sittings(dataset: Dataset) -> pd.DataFrame:
+    """Who gave how many verdicts when, latest first: a row for verdicts that one reviewer gave
+    without a break of SITTING_MINUTES.
+
+    Columns: reviewer, first, last (ISO 8601), verdicts, wrong (to relabel or remove), standing (how
+    many are not undone), from_batch, to_batch.
+    """
+    log = verdict_log.read(dataset.view().frame)
+    said = np.flatnonzero(log.verdict < verdict_log.UNDO)
+    said = said[np.argsort(log.reviewer[said], kind="stable")]
+    times = log.time[said].astype("U19").astype("datetime64[s]")
+    breaks = np.diff(times) > np.timedelta64(SITTING_MINUTES, "m")
+    begins = np.concatenate([[True], breaks | (np.diff(log.reviewer[said]) != 0)])[: len(said)]
+    table = pd.DataFrame(
+        {
+            "sitting": np.cumsum(begins),
+            "reviewer": np.array([*log.reviewers, None], object)[log.reviewer[said]],
+            "time": log.time[said],
+            "batch": log.batch[said],
+            "wrong": np.isin(log.verdict[said], (RELABEL, REMOVE)),
+            "standing": log.standing[said],
+        }
+    )
+    rows = table.groupby("sitting").agg(
+        reviewer=("reviewer", "first"), first=("time", "first"), last=("time", "last"),
+        verdicts=("batch", "size"), wrong=("wrong", "sum"), standing=("standing", "sum"),
+        from_batch=("batch", "min"), to_batch=("batch", "max"),
+    )  # fmt: skip
+    # by id, not by time: a clock may have been set back
+    return rows.sort_values("to_batch", ascending=False).reset_index(drop=True)
+
+
+def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
+    """Undo this reviewer's batches from `first` to `last` that stand. Returns how many verdicts."""
+    frame = dataset.view().frame
+    with frame.store.writing():
+        log = verdict_log.read(frame)
+        rows = log.standing & (log.reviewer == log.code(reviewer))
+        rows &= (log.batch >= first) & (log.batch <= last)
+        if rows.any():
+            verdict_log.append_events(frame, who, verdict_log.UNDO, np.unique(log.batch[rows]))
+    return int(rows.sum())
+
+
+def verdict_counts(dataset: Dataset) -> pd.DataFrame:
+    """One row a reviewer: reviewer, keep, relabel, remove, unsure, first and last (ISO 8601)."""
+    log = verdict_log.read(dataset.view().frame)
+    rows = log.current
+    table = []
+    for code, name in enumerate(log.reviewers):
+        own = rows[log.reviewer[rows] == code]
+        if len(own):
+            counts = np.bincount(log.verdict[own], minlength=len(verdict_log.VERDICTS))
+            table.append(
+                {"reviewer": name, **dict(zip(verdict_log.VERDICTS, counts.tolist(), strict=True)),
+                 "first": log.time[own[0]], "last": log.time[own[-1]]}
+            )  # fmt: skip
+    return pd.DataFrame(table)
