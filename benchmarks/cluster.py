@@ -111,7 +111,7 @@ def one_process() -> tuple[dict, dict]:
         ends.setdefault(len(report.curves), time.process_time())
 
     with watched(row):
-        run = labelaudit.train(data, "mine", config, progress=hear)
+        run = labelaudit.train(data, "mine", config, task=labelaudit.Task(hear))
         row |= an_epoch(run)
         spent["epoch"] = ends[EPOCHS] - ends[EPOCHS - 1]
         with clocked(row, "predict", spent):
@@ -165,7 +165,7 @@ def steps_by_workers(row: dict, workers: int) -> None:
         if report.stage == "predicting" and report.done:
             seen.append((time.perf_counter(), report.done))
 
-    cluster.predict(data, name, augment=False, progress=hear)
+    cluster.predict(data, name, augment=False, task=labelaudit.Task(hear))
     (first, before), (last, done) = seen[0], next(s for s in seen if s[1] == seen[-1][1])
     row["start of predicting"] = first - began
     row["predict"] = (last - first) * done / max(done - before, 1)

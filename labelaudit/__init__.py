@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Recorder", "Review", "Sample",
-    "TorchImageDataset", "TrainConfig", "View", "apply_patch", "apply_verdicts", "audit",
+    "Task", "TorchImageDataset", "TrainConfig", "View", "apply_patch", "apply_verdicts", "audit",
     "compute_scores", "delete_dataset", "estimate_wrong", "evaluate", "export_dataset",
     "find_duplicates", "first_look", "import_issues", "import_predictions", "inject_noise",
     "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_huggingface",
@@ -32,6 +32,7 @@ _HOMES = {
     "Recorder": "learn.recorder",
     "Review": "review.queue",
     "Sample": "dataset.sample",
+    "Task": "core.progress",
     "TorchImageDataset": "learn.torch_images",
     "TrainConfig": "learn.config",
     "View": "dataset.view",

@@ -18,7 +18,7 @@ import labelaudit
 from labelaudit import load_dataset
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.core.images import MAX_PIXELS, UnreadableImageError, decode
-from labelaudit.core.progress import Meter, ignore, never
+from labelaudit.core.progress import QUIET
 from labelaudit.dataset.ingest import check_class
 from labelaudit.patch import parse_patch
 from labelaudit.sources import files, manifest, pieces
@@ -92,7 +92,7 @@ def read_rows(path: Path) -> int:
     opener = next(opener for matches, opener in KINDS if matches(path))
     source = opener(path, None, None, None)
     source.check = False
-    return sum(len(batch) for batch in source.read(Meter("", None, ignore), never))
+    return sum(len(batch) for batch in source.read(QUIET))
 
 
 TEXTS = {

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from labelaudit import LabelAuditError
 from labelaudit.core.errors import StoppedError
 from labelaudit.core.images import pixel_hash
+from labelaudit.core.progress import Task
 from labelaudit.dataset.dataset import create_dataset
 from labelaudit.features import fingerprints, similarity
 from labelaudit.features.duplicates import (
@@ -262,7 +263,7 @@ def test_a_stop_keeps_what_was_read(digits, monkeypatch):
     stops = [report.stage == "comparing images" for report in reports]
     assert any(stops)
     with pytest.raises(StoppedError, match="groups found before stay"):
-        find_duplicates(digits, stop=lambda: True)
+        find_duplicates(digits, task=Task(stop=lambda: True))
     assert duplicates(digits).searched == 1797
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.images import encode
+from labelaudit.core.progress import Task
 from labelaudit.features.patches import FILTERS, POOLED, Patches, Pixels, fit_features
 from labelaudit.jobs import manager
 from labelaudit.learn import first_look as room
@@ -95,7 +96,7 @@ def test_it_does_not_stand_in_the_way_of_a_resume(noisy):
 
     config = labelaudit.TrainConfig(epochs=3, threads=1)
     with pytest.raises(KeyboardInterrupt):
-        labelaudit.train(noisy, "cut", config, progress=cut)
+        labelaudit.train(noisy, "cut", config, task=Task(cut))
     take_first_look(noisy)
     assert noisy.unfinished_runs == ["cut"]
     assert labelaudit.resume_audit(noisy).run == "cut"
@@ -139,7 +140,7 @@ def test_a_view_is_looked_at_alone(noisy):
 def test_a_stop_or_too_few_classes_leave_what_was_there(looked):
     noisy = looked
     with pytest.raises(StoppedError):
-        labelaudit.first_look(noisy, stop=lambda: True)
+        labelaudit.first_look(noisy, task=Task(stop=lambda: True))
     assert noisy.run("first-look").has_predictions()
     with pytest.raises(LabelAuditError, match="are all of one class"):
         labelaudit.first_look(noisy.view().match(label="3"))
@@ -153,7 +154,7 @@ def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, 
     before = labelaudit.first_look(noisy)
     late = iter(range(10_000))
     with pytest.raises(StoppedError):  # while the samples that were not learned are predicted
-        labelaudit.first_look(noisy, stop=lambda: next(late) > 3)
+        labelaudit.first_look(noisy, task=Task(stop=lambda: next(late) > 3))
     assert noisy.run("first-look").id == before.id
     assert sum(len(ids) for ids, _ in noisy.run("first-look").logits()) == 1797
     assert not noisy.view().store.exists(f"predictions-{before.id + 1}")
@@ -213,7 +214,7 @@ def test_grey_images_are_told_by_their_pixels():
 
 def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits):
     seen = []
-    labelaudit.audit(digits, noise=0.2, config=QUICK, progress=seen.append)
+    labelaudit.audit(digits, noise=0.2, config=QUICK, task=Task(seen.append))
     assert digits.runs == ["first-look", "run-1"]
     looks = [report.first_look for report in seen if report.stage == "training"]
     count = len(labelaudit.suspects(digits, "first-look"))

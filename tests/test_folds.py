@@ -17,6 +17,7 @@ from labelaudit import (
     train,
 )
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.progress import Task
 from labelaudit.dataset.dynamics import EVERYONES
 from labelaudit.learn.plan import HELD_OUT, make_plan
 
@@ -134,7 +135,7 @@ def test_a_training_in_folds_resumes_exactly(stripes):
 
     whole = train(stripes, "whole", CONFIG)
     with pytest.raises(CutError):
-        train(stripes, "cut", CONFIG, progress=cut)
+        train(stripes, "cut", CONFIG, task=Task(cut))
     resumed = resume_training(stripes)
     ids = stripes.view().ids
     for name in ("margin", "out_margin"):

@@ -9,6 +9,7 @@ import torch
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, predict, train
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.features.device import choose_device
 from labelaudit.features.image_batches import Images
 from labelaudit.learn.compute import (
@@ -43,7 +44,7 @@ def stripes(home):
 def test_training_learns_and_records_every_labelled_sample_every_epoch(stripes):
     seen = []
     config = TrainConfig(epochs=6, batch_size=16, threads=1)
-    run = train(stripes, config=config, progress=seen.append)
+    run = train(stripes, config=config, task=Task(seen.append))
     assert run.name == "run-1"
     info = run.info
     assert (info["learned"], info["held_out"], info["epochs"]) == (62, 16, 6)
@@ -155,7 +156,7 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
         if report.stage == "training" and report.step:
             steps.append((report.epoch, report.step))
 
-    run = train(stripes, config=TrainConfig(epochs=50, batch_size=16), progress=progress, stop=stop)
+    run = train(stripes, config=TrainConfig(epochs=50, batch_size=16), task=Task(progress, stop))
     info = run.info
     assert info["stopped"]
     assert info["epochs"] < 50
@@ -163,7 +164,7 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
     if info["epochs"]:
         assert len(run.dynamics(stripes.view().ids).margin) == info["epochs"]
     with pytest.raises(StoppedError, match="nothing was trained"):
-        train(stripes, config=QUICK, stop=lambda: True)
+        train(stripes, config=QUICK, task=Task(stop=lambda: True))
 
 
 def test_a_stop_in_the_first_epoch_changes_nothing(stripes):
@@ -173,7 +174,7 @@ def test_a_stop_in_the_first_epoch_changes_nothing(stripes):
     asked = []
     with pytest.raises(StoppedError, match="before the first epoch ended"):
         train(stripes, "good", TrainConfig(batch_size=8),
-              stop=lambda: asked.append(1) or len(asked) > 2)  # fmt: skip
+              task=Task(stop=lambda: asked.append(1) or len(asked) > 2))  # fmt: skip
     assert stripes.run("good").info == before
     assert stripes.run("good").has_predictions()
     assert stripes.runs == ["good"]
@@ -349,7 +350,7 @@ def test_predict_covers_any_view_and_tags_it(stripes):
 def test_a_stopped_prediction_keeps_what_was_there(stripes, monkeypatch):
     train(stripes, config=QUICK)
     with pytest.raises(StoppedError):
-        predict(stripes, stop=lambda: True)
+        predict(stripes, task=Task(stop=lambda: True))
     assert not stripes.run("run-1").has_predictions()
     with pytest.raises(LabelAuditError, match="no run 'other'"):
         predict(stripes, "other")
@@ -452,7 +453,7 @@ def test_samples_added_while_a_model_learns_do_not_mix_up_ids(stripes):
             rows = [{"image": np.zeros((16, 16, 3), np.uint8), "label": "new", "id": 1000}]
             added.extend(stripes.add_samples(rows))
 
-    run = train(stripes, config=QUICK, progress=add)
+    run = train(stripes, config=QUICK, task=Task(add))
     assert added == [1000]
     recorded = run.dynamics(stripes.view().ids)
     assert np.isnan(recorded.margin[:, -1]).all()
@@ -510,7 +511,7 @@ def test_class_medians():
 
 def test_class_curves_are_no_part_of_what_is_reported(stripes):
     seen = []
-    run = train(stripes, config=QUICK, progress=seen.append)
+    run = train(stripes, config=QUICK, task=Task(seen.append))
     assert set(seen[-1].curves[0]) == set(run.info["curves"][0]) == {
         "epoch", "loss", "train_accuracy", "validation_accuracy", "seconds",
     }  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.features import neighbours
 from labelaudit.features.neighbours import all_nearest, how_many
 from labelaudit.ranking.ranking import compute_scores
@@ -66,7 +67,7 @@ def test_how_many_neighbours():
 
 def test_a_stop_is_heeded():
     with pytest.raises(StoppedError):
-        all_nearest(np.eye(4, dtype=np.float32), np.ones(4, bool), 2, stop=lambda: True)
+        all_nearest(np.eye(4, dtype=np.float32), np.ones(4, bool), 2, task=Task(stop=lambda: True))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import torch
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.predictions import predict_with as own
 from labelaudit.predictions.predict_with import predict_with
 
@@ -253,7 +254,7 @@ def test_a_stop_or_a_late_error_leaves_the_earlier_run(tiny):
     predict_with(tiny, brightness, image_size=8)
     before = stored(tiny)
     with pytest.raises(StoppedError):
-        predict_with(tiny, lambda images: -brightness(images), stop=lambda: True)
+        predict_with(tiny, lambda images: -brightness(images), task=Task(stop=lambda: True))
     asked = []
 
     def fails(images):

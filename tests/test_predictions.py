@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.dataset import runs
 from labelaudit.predictions import arrays, import_predictions, understand
 from labelaudit.predictions.numbers import FLOOR
@@ -338,7 +339,7 @@ def test_a_run_that_was_made_here_is_not_replaced(audited):
 def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
     import_predictions(plain, LOGITS)
     with pytest.raises(StoppedError):
-        import_predictions(plain, -LOGITS, stop=lambda: True)
+        import_predictions(plain, -LOGITS, task=Task(stop=lambda: True))
     assert np.array_equal(stored(plain)[1], LOGITS)
     # killed when all was written and nothing counted yet
     left = plain.new_run("imported")

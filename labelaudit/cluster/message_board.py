@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import StopCheck
+from ..core.progress import Task, stopped
 
 TELL_SECONDS = 0.25  # a worker tells at most this often …
 LOOK_SECONDS = 0.1  # … and the driver looks
@@ -107,12 +107,13 @@ def new_board():
 
 
 def watched(
-    work: Callable, board, heard: Callable[[int, dict | None], None], stop: StopCheck,
-    stopped: StoppedError | None,
+    work: Callable, board, heard: Callable[[int, dict | None], None], task: Task,
+    work_name: str | None,
 ):  # fmt: skip
     """What `work` returns, which waits for the workers. Meanwhile a thread calls `heard` with what
     is done and the latest report, and passes a stop on to the board. An error comes out in the
-    words of ours that caused it; after a stop `stopped` is raised, unless that is None."""
+    words of ours that caused it; after a stop StoppedError is
+    raised, which names the work, unless work_name is None."""
     import ray
 
     over, asked = threading.Event(), threading.Event()
@@ -120,7 +121,7 @@ def watched(
     def watch() -> None:
         known = None
         while not over.wait(LOOK_SECONDS):
-            if not asked.is_set() and stop():
+            if not asked.is_set() and task.stop():
                 asked.set()
                 board.stop.remote()
             done, _, report = ray.get(board.look.remote())
@@ -144,8 +145,8 @@ def watched(
     finally:
         over.set()
         thread.join()
-    if asked.is_set() and stopped:
-        failure = stopped
+    if asked.is_set() and work_name:
+        failure = stopped(work_name)
     if failure:  # out of reach of Ray's own error, which holds on to the workers
         gc.collect()
         raise failure

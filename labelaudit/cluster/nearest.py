@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..core.errors import StoppedError, nothing_kept
-from ..core.progress import StopCheck
+from ..core.progress import Task
 from ..features.neighbours import Part, answer, blocks
 from .message_board import plainly
 from .start import workers
@@ -19,21 +18,21 @@ WAIT_SECONDS = 0.2
 
 
 def answered_by_workers(
-    unit: np.ndarray, parts: Iterable[Part], k: int, stop: StopCheck
+    unit: np.ndarray, parts: Iterable[Part], k: int, task: Task
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """As `neighbours.answered_here`; in whatever order they are done."""
     import ray
 
-    task = ray.remote(_answer)
+    remote_answer = ray.remote(_answer)
     vectors = ray.put(unit)
     waiting: dict = {}
     try:
         for some, among in _tasks(parts):
             while len(waiting) >= AHEAD * workers():
-                yield from _finished(waiting, stop)
-            waiting[task.remote(vectors, some, among, k)] = some
+                yield from _finished(waiting, task)
+            waiting[remote_answer.remote(vectors, some, among, k)] = some
         while waiting:
-            yield from _finished(waiting, stop)
+            yield from _finished(waiting, task)
     except ray.exceptions.RayError as error:
         raise plainly(error) from None
     finally:
@@ -61,13 +60,12 @@ def _answer(vectors: np.ndarray, some: list[np.ndarray], among: np.ndarray, k: i
     return [answer(vectors, block, among, k) for block in some]
 
 
-def _finished(waiting: dict, stop: StopCheck) -> Iterator[tuple]:
+def _finished(waiting: dict, task: Task) -> Iterator[tuple]:
     import ray
 
     done: list = []
     while not done:
-        if stop():
-            raise StoppedError(nothing_kept("scoring"))
+        task.check("scoring")
         done, _ = ray.wait(list(waiting), num_returns=1, timeout=WAIT_SECONDS)
     for ref in done:
         some = waiting.pop(ref)

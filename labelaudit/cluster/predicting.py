@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError, StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.embeddings import COLUMN
 from ..dataset.runs import prediction_batch
@@ -44,8 +44,7 @@ def predict(
     target: Dataset | View,
     run: str | None = None,
     device: str = "auto",
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
     *,
     augment: bool = True,
 ) -> int:
@@ -54,7 +53,7 @@ def predict(
         asked = ask(target, run)
         if not len(asked.ids):
             return 0
-        return _Pipeline(asked, device, augment, progress, stop).run()
+        return _Pipeline(asked, device, augment, task).run()
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,10 @@ class Predictor:
 
 
 class _Pipeline:
-    def __init__(self, asked: Asked, device: str, augment: bool, progress, stop) -> None:
+    def __init__(self, asked: Asked, device: str, augment: bool, task) -> None:
         import ray
 
-        self.asked, self.kept, self.progress, self.stop = asked, asked.run, progress, stop
+        self.asked, self.kept, self.task = asked, asked.run, task
         weights = self.kept.weights()
         self.info = {
             key: self.kept.info[key]
@@ -119,7 +118,7 @@ class _Pipeline:
             paths.home(), asked.frame.store.name, self.info, ray.put(weights), self.board, device,
             augment,
         )  # fmt: skip
-        self.meter = Meter("predicting", len(asked.ids), progress)
+        self.meter = task.stage("predicting", len(asked.ids), stoppable=False)
 
     def run(self) -> int:
         written = self._streamed() if self.kept.has_predictions() else self._written_by_workers()
@@ -157,12 +156,12 @@ class _Pipeline:
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()
-        Meter(PREPARING, None, self.progress).report()
+        self.task.announce(PREPARING)
         self.kept.index_embeddings()
         return store.count(table)
 
     def _streamed(self) -> int:
-        return self._watched(lambda: keep(self.kept, self._batches(), self.progress))
+        return self._watched(lambda: keep(self.kept, self._batches(), self.task))
 
     def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         classes, some = len(self.info["classes"]), False
@@ -200,7 +199,7 @@ class _Pipeline:
             self.meter.done = min(done, len(self.asked.ids))  # what was lost is done twice
             self.meter.advance(0)
 
-        return watched(work, self.board, heard, self.stop, StoppedError(nothing_kept("predicting")))
+        return watched(work, self.board, heard, self.task, "predicting")
 
 
 def _numbers(table: pa.Table, column: str, width: int) -> np.ndarray:

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.columns import find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import LOGIT_BATCH_BYTES, Run
@@ -36,13 +35,12 @@ def compute_scores(
     dataset: Dataset,
     run: str | None = None,
     names: Sequence[str] | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> list[str]:
     """`labelaudit.compute_scores` by the workers of a Ray cluster, with the same outcome."""
     with connected():
         means = Means(from_logits, answered_by_workers)
-        return compute_scores_by(means, dataset, run, names, progress, stop)
+        return compute_scores_by(means, dataset, run, names, task)
 
 
 def from_logits(
@@ -51,14 +49,13 @@ def from_logits(
     ids: np.ndarray,
     labels: np.ndarray,
     out_of_sample: bool,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """As `logit_scores.from_logits`."""
     judge = judge_of(run, wanted, labels, out_of_sample)
     if judge is None:
         return {}, None
-    return _Scoring(run, judge, ids, labels, progress, stop).run()
+    return _Scoring(run, judge, ids, labels, task).run()
 
 
 class Reader:
@@ -113,8 +110,8 @@ def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
 
 
 class _Scoring:
-    def __init__(self, run: Run, judge: Judge, ids, labels, progress, stop: StopCheck) -> None:
-        self.judge, self.samples, self.stop = judge, len(ids), stop
+    def __init__(self, run: Run, judge: Judge, ids, labels, task: Task) -> None:
+        self.judge, self.samples, self.task = judge, len(ids), task
         self.reader = Reader(*run.logits_location(), len(run.classes))
         stored = run.predicted_ids()
         places, known = find(ids, stored)
@@ -125,7 +122,7 @@ class _Scoring:
             "label": np.where(known, labels[places], -1).astype(np.int32),
         }
         times = 2 if judge.looks_first else 1
-        self.meter = Meter("scoring", times * len(stored), progress)
+        self.meter = task.stage("scoring", times * len(stored))
         self.board = new_board()
 
     def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
@@ -133,8 +130,8 @@ class _Scoring:
             self._work,
             self.board,
             lambda *_: None,
-            self.stop,
-            StoppedError(nothing_kept("scoring")),
+            self.task,
+            "scoring",
         )
 
     def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
@@ -142,18 +139,13 @@ class _Scoring:
             for seen in self._over_blocks(look, "numpy"):
                 for one in seen["seen"]:
                     self.judge.merge(one)
-                self._done(int(seen["rows"].sum()))
+                self.meter.advance(int(seen["rows"].sum()))
         self.judge.fit()
         scored = Scored(self.judge, self.samples)
         for block in self._over_blocks(score, "pyarrow"):
             _put(scored, block)
-            self._done(len(block))
+            self.meter.advance(len(block))
         return scored.scores, scored.suggestions
-
-    def _done(self, rows: int) -> None:
-        if self.stop():
-            raise StoppedError(nothing_kept("scoring"))
-        self.meter.advance(rows)
 
     def _over_blocks(self, work, made: str) -> Iterator:
         """What the workers make of the blocks, in their order. made: its format, as Ray has it."""

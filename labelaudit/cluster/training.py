@@ -23,7 +23,7 @@ import pyarrow.fs
 import torch
 
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Progress, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Progress, Task, ignore
 from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run, begin_run, refuse_second_training
@@ -51,8 +51,7 @@ def train(
     target: Dataset | View,
     run: str | None = None,
     config: TrainConfig | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """`labelaudit.train` by the workers of a Ray cluster: a run like any other.
 
@@ -74,7 +73,7 @@ def train(
     with connected():
         kept = begin_run(plan.frame, run)
         with kept.training():
-            return _Trainer(plan, kept, config, progress, stop).run()
+            return _Trainer(plan, kept, config, task).run()
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,16 @@ class Given:
 
 
 class _Trainer:
-    def __init__(self, plan: Plan, kept: Run, config: TrainConfig, progress, stop) -> None:
+    def __init__(self, plan: Plan, kept: Run, config: TrainConfig, task) -> None:
         self.plan, self.kept, self.config = plan, kept, config
-        self.progress, self.stop = progress, stop
+        self.task = task
         self.place = _storage(kept)
 
     def run(self) -> Run:
         try:
             board = new_board()
             fit = self._trainer(board).fit
-            result = watched(lambda: _apart(fit), board, self._heard, self.stop, None)
+            result = watched(lambda: _apart(fit), board, self._heard, self.task, None)
             self._finish(result, board)
         except BaseException:
             with suppress(Exception):  # the dataset may be gone; what went wrong first counts
@@ -115,7 +114,7 @@ class _Trainer:
 
     def _heard(self, _: int, report: dict | None) -> None:
         if report:
-            self.progress(Progress(**report))
+            self.task.progress(Progress(**report))
 
     def _trainer(self, board):
         import ray
@@ -192,9 +191,9 @@ def _share(given: Given) -> None:
     plan = Plan(frame, given.classes, ids[own], labels[own], fold[own], 1)
     whole = Plan(frame, given.classes, ids, labels, fold, 1)
     images = Images(Rows(frame.store, plan.ids, offsets[own]), plan.ids, given.size)
-    device, stop = choose_device(config.device), Asker(given.board)
+    device, asker = choose_device(config.device), Asker(given.board)
     if images.nbytes <= config.memory_gb * 2**30:
-        images.hold(device, ignore, stop)
+        images.hold(device, Task(stop=asker))
         if not len(images.readable(plan.learned)):
             raise images.nothing_readable()
     run = Run(frame, given.run)
@@ -206,10 +205,8 @@ def _share(given: Given) -> None:
         done, total = team.size * report.done, team.size * report.total
         given.board.tell.remote(0, "", replace(report, done=done, total=total).to_dict())
 
-    progress = told if team.rank == 0 else ignore
-    Share(
-        plan, images, run, config, device, progress, stop, saved, team=team, whole=whole, own=own
-    ).execute()
+    task = Task(told if team.rank == 0 else ignore, asker)
+    Share(plan, images, run, config, device, task, saved, team=team, whole=whole, own=own).execute()
 
 
 class Share(Training):

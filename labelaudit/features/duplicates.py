@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.columns import MISSING, Frame, as_ids, find
 from ..dataset.dataset import Dataset
 from ..export import write_table
@@ -61,9 +61,7 @@ class Duplicates:
         return groups
 
 
-def find_duplicates(
-    dataset: Dataset, progress: ProgressCallback = ignore, stop: StopCheck = never
-) -> Duplicates:
+def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     """Look for duplicates among all samples; store the groups, and return them.
 
     Images are read once: the fingerprints of those that were looked at before are kept. Images that
@@ -72,18 +70,12 @@ def find_duplicates(
     stored before: StoppedError.
     """
     frame = dataset.view().frame
-    make_fingerprints(frame, progress, stop)
+    make_fingerprints(frame, task)
     ids, pixels, thumbnails = read_fingerprints(frame)
     _, first, of = np.unique(pixels, return_index=True, return_inverse=True)
     own = np.sort(first)  # one of each picture, so that a thousand copies are compared once
-    meter = Meter("comparing images", similarity.steps(len(own)), progress)
-
-    def report(done: int) -> None:
-        if stop():
-            raise StoppedError("stopped while images were compared: the groups found before stay.")
-        meter.advance(done)
-
-    head = similarity.group(thumbnails[own], report)
+    meter = task.stage("comparing images", similarity.steps(len(own)))
+    head = similarity.group(thumbnails[own], meter.advance)
     copy_of = first[of]
     group = own[head[np.searchsorted(own, copy_of)]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
@@ -92,14 +84,12 @@ def find_duplicates(
     return duplicates(dataset)
 
 
-def ensure_duplicates(
-    dataset: Dataset, progress: ProgressCallback = ignore, stop: StopCheck = never
-) -> Duplicates:
+def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     """The stored groups, looked for (see `find_duplicates`) only where some sample is not among
     them: added since, or not readable then."""
     found = duplicates(dataset)
     if found is None or found.searched < len(dataset):
-        found = find_duplicates(dataset, progress, stop)
+        found = find_duplicates(dataset, task)
     return found
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from ..core.errors import StoppedError
 from ..core.images import UnreadableImageError, decode, pixel_hash, to_rgb
 from ..core.prefetch import made_ahead
-from ..core.progress import Meter, ProgressCallback, StopCheck
+from ..core.progress import Task
 from ..dataset.columns import Frame, find
 from ..storage.schema import FINGERPRINTS, THUMBNAIL_SIDE
 
@@ -25,9 +25,7 @@ ROWS = 64  # images that a thread opens at a time; their files are held meanwhil
 WRITE_SECONDS = 5.0  # work that a kill may lose
 
 
-def make_fingerprints(
-    frame: Frame, progress: ProgressCallback, stop: StopCheck, ids: np.ndarray | None = None
-) -> None:
+def make_fingerprints(frame: Frame, task: Task, ids: np.ndarray | None = None) -> None:
     """Store the fingerprints of the samples (of these, or of all) that have none. Images that
     cannot be read get none.
 
@@ -36,12 +34,12 @@ def make_fingerprints(
     missing = np.setdiff1d(frame.ids if ids is None else ids, _stored_ids(frame))
     if not len(missing):
         return
-    meter = Meter("reading images", len(missing), progress)
+    meter = task.stage("reading images", len(missing), stoppable=False)
     waiting: list[pa.Table] = []
     written = time.monotonic()
     try:
         groups = [missing[start : start + ROWS] for start in range(0, len(missing), ROWS)]
-        for made, count in made_ahead(partial(_fingerprints, frame, stop=stop), groups):
+        for made, count in made_ahead(partial(_fingerprints, frame, task=task), groups):
             waiting.append(made)
             meter.advance(count)
             if time.monotonic() - written > WRITE_SECONDS:
@@ -96,12 +94,12 @@ def _write(frame: Frame, waiting: list[pa.Table]) -> None:
             frame.store.upsert(TABLE, rows, FINGERPRINTS)
 
 
-def _fingerprints(frame: Frame, ids: np.ndarray, stop: StopCheck) -> tuple[pa.Table, int]:
+def _fingerprints(frame: Frame, ids: np.ndarray, task: Task) -> tuple[pa.Table, int]:
     rows = frame.take("samples", frame.positions(ids), ["filepath", "image"])
     made = []
     columns = (rows[name].to_pylist() for name in ("id", "filepath", "image"))
     for sample, path, data in zip(*columns, strict=True):
-        if stop():  # large ones take a while
+        if task.stop():  # large ones take a while
             raise StoppedError(
                 "stopped while the images were read: what was read is kept, and the next search "
                 "goes on from there."

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..core.errors import LabelAuditError, StoppedError
+from ..core.errors import LabelAuditError
 from ..core.images import UnreadableImageError, decode, to_rgb
 from ..core.prefetch import made_ahead
-from ..core.progress import Meter, ProgressCallback, StopCheck
+from ..core.progress import Task
 from ..dataset.columns import Frame
 
 DECODE_ROWS = 512  # images decoded by one thread at a time
@@ -52,18 +52,16 @@ class Images:
         """What to raise where no image is left to work on."""
         return nothing_readable(len(self), self.example)
 
-    def hold(self, device: torch.device, progress: ProgressCallback, stop: StopCheck) -> None:
+    def hold(self, device: torch.device, task: Task) -> None:
         """Decode all of them now, into one tensor on `device`."""
-        meter = Meter("reading images", len(self), progress)
+        meter = task.stage("reading images", len(self))
         held = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
         held = held.contiguous(memory_format=torch.channels_last)
         start = 0
         for batch in made_ahead(self._decode, _groups(np.arange(len(self)), DECODE_ROWS)):
-            if stop():
-                raise StoppedError("stopped while the images were read: nothing was trained.")
+            meter.advance(len(batch))
             held[start : start + len(batch)] = batch
             start += len(batch)
-            meter.advance(len(batch))
         self._held = held.to(device)
 
     def batches(self, order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..core.errors import StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.columns import find
 from ..dataset.runs import Run
 
@@ -28,12 +27,12 @@ ROUNDS = 6  # of k-means
 FITTED = 32  # samples a cell that the cells' centres are learned from
 
 Part = tuple[np.ndarray, np.ndarray]  # rows whose neighbours are looked for, and among which
-Answers = Callable[[np.ndarray, Iterable[Part], int, StopCheck], Iterable[tuple]]
+Answers = Callable[[np.ndarray, Iterable[Part], int, Task], Iterable[tuple]]
 
 
 def of_run(
     run: Run, ids: np.ndarray, counted: np.ndarray, k: int,
-    progress: ProgressCallback = ignore, stop: StopCheck = never, answers: Answers | None = None,
+    task: Task = QUIET, answers: Answers | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
     """The k nearest samples to each by the run's embeddings, among those that count.
 
@@ -50,7 +49,7 @@ def of_run(
     places, vectors = places[known], kept[1][known].astype(np.float32)
     near = np.full((len(ids), k), -1, np.int64)
     cosine = np.full((len(ids), k), np.nan, np.float32)
-    found, value = all_nearest(vectors, counted[places], k, progress, stop, answers=answers)
+    found, value = all_nearest(vectors, counted[places], k, task, answers=answers)
     near[places] = np.where(found >= 0, places[found], -1)
     cosine[places] = value
     return near, cosine
@@ -67,7 +66,7 @@ def how_many(labels: np.ndarray) -> int:
 
 def all_nearest(
     vectors: np.ndarray, counted: np.ndarray, k: int,
-    progress: ProgressCallback = ignore, stop: StopCheck = never, exact: int = EXACT,
+    task: Task = QUIET, exact: int = EXACT,
     answers: Answers | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The k nearest others of each vector by cosine, among those that count.
@@ -83,22 +82,21 @@ def all_nearest(
     there = np.isfinite(length) & (length > 0)
     unit = vectors[there].astype(np.float32) / length[there, None]
     rows, others = np.flatnonzero(there), np.flatnonzero(counted[there])
-    meter = Meter("comparing images", len(rows), progress)
+    meter = task.stage("comparing images", len(rows))
     parts = _parts(unit, others, exact)
-    for some, found, value in (answers or answered_here)(unit, parts, k, stop):
+    for some, found, value in (answers or answered_here)(unit, parts, k, task):
         near[rows[some]] = np.where(found >= 0, rows[found], -1)
         cosine[rows[some]] = value
         meter.advance(len(some))
     return near, cosine
 
 
-def answered_here(unit: np.ndarray, parts: Iterable[Part], k: int, stop: StopCheck):
+def answered_here(unit: np.ndarray, parts: Iterable[Part], k: int, task: Task):
     """Yield (rows, the k nearest of each, int64 (m, k), their cosines) until all parts are
     answered. unit: vectors of length 1, float32 (n, d). A stop raises StoppedError."""
     for asked, among in parts:
         for some in blocks(asked, among):
-            if stop():
-                raise StoppedError(nothing_kept("scoring"))
+            task.check("scoring")
             yield some, *answer(unit, some, among, k)
 
 

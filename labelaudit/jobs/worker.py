@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from ..cluster import HERE, RAY, steps
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Progress, ProgressCallback, StopCheck
+from ..core.progress import Progress, Task
 from ..dataset.columns import BROUGHT
 
 NICENESS = 5  # the app that shows the job comes first
@@ -31,15 +31,15 @@ LOOK_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 
-def _load(dataset: str, progress: ProgressCallback, stop: StopCheck, **options) -> dict:
+def _load(dataset: str, task: Task, **options) -> dict:
     from ..sources import load_dataset
 
-    made = load_dataset(dataset, progress=progress, stop=stop, **options)
+    made = load_dataset(dataset, task=task, **options)
     return {"dataset": made.name, "samples": len(made)}
 
 
 def _train(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, config, resumed=None,
+    dataset: str, task: Task, run, split, config, resumed=None,
     on=HERE,
 ) -> dict:  # fmt: skip
     from ..dataset.dataset import Dataset
@@ -48,36 +48,34 @@ def _train(
 
     data = Dataset(dataset)
     if resumed is not None:
-        info = resume(data, _run(data, resumed), progress, stop).info
+        info = resume(data, _run(data, resumed), task).info
     else:
         target = data if split is None else data.view().match(split=split)
         config = TrainConfig.from_dict(config)
-        info = steps(on).train(target, run, config, progress, stop).info
+        info = steps(on).train(target, run, config, task).info
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
-def _look(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+def _look(dataset: str, task: Task) -> dict:
     from ..dataset.dataset import Dataset
     from ..pipeline import take_first_look
 
-    return take_first_look(Dataset(dataset), progress=progress, stop=stop)
+    return take_first_look(Dataset(dataset), task=task)
 
 
-def _predict(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, run, split, augment=True, on=HERE
-) -> dict:
+def _predict(dataset: str, task: Task, run, split, augment=True, on=HERE) -> dict:
     from ..dataset.dataset import Dataset
 
     data, by = Dataset(dataset), steps(on)
     target = data if split is None else data.view().match(split=split)
     with by.session():
-        count = by.predict(target, run, progress=progress, stop=stop, augment=augment)
-        scores = by.compute_scores(data, run, progress=progress, stop=stop)
+        count = by.predict(target, run, task=task, augment=augment)
+        scores = by.compute_scores(data, run, task=task)
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
 
 
 def _import(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, source, run, numbers=None, by=None,
+    dataset: str, task: Task, source, run, numbers=None, by=None,
     out_of_sample=False, remove=False,
 ) -> dict:  # fmt: skip
     """numbers: logits or probabilities, where that is said. remove: the file lies alone in a
@@ -88,10 +86,9 @@ def _import(
 
     data = Dataset(dataset)
     kept = import_predictions(
-        data, source, run, kind=numbers, by=by, out_of_sample=out_of_sample, progress=progress,
-        stop=stop,
+        data, source, run, kind=numbers, by=by, out_of_sample=out_of_sample, task=task,
     )  # fmt: skip
-    scores = compute_scores(data, run, progress=progress, stop=stop)
+    scores = compute_scores(data, run, task=task)
     if remove:
         Path(source).unlink(missing_ok=True)
         Path(source).parent.rmdir()
@@ -100,23 +97,21 @@ def _import(
             "suspects": len(suspects(data, run))}  # fmt: skip
 
 
-def _score(dataset: str, progress: ProgressCallback, stop: StopCheck, run, on=HERE) -> dict:
+def _score(dataset: str, task: Task, run, on=HERE) -> dict:
     from ..dataset.dataset import Dataset
 
     data = Dataset(dataset)
-    scores = steps(on).compute_scores(data, run, progress=progress, stop=stop)
+    scores = steps(on).compute_scores(data, run, task=task)
     return {"run": data.run(run).name, "scores": scores}
 
 
-def _audit(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, config, resumed=None, **options
-) -> dict:
+def _audit(dataset: str, task: Task, config, resumed=None, **options) -> dict:
     from ..dataset.dataset import Dataset
     from ..learn.config import TrainConfig
     from ..pipeline import audit, resume_audit
 
     # a stop ends it there: what follows may take minutes
-    hooks = {"progress": progress, "stop": stop, "keep_going": False}
+    hooks = {"task": task, "keep_going": False}
     if resumed is None:
         return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
     data = Dataset(dataset)
@@ -124,16 +119,16 @@ def _audit(
     return resume_audit(data, _run(data, resumed), **hooks, **ranking).to_dict()
 
 
-def _compare(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+def _compare(dataset: str, task: Task) -> dict:
     from ..dataset.dataset import Dataset
     from ..features.duplicates import find_duplicates
 
-    found = find_duplicates(Dataset(dataset), progress, stop)
+    found = find_duplicates(Dataset(dataset), task)
     return {"samples": len(found.ids), "searched": found.searched}
 
 
 def _export(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, target, only_suspects=False,
+    dataset: str, task: Task, target, only_suspects=False,
     of_run=None, split=None, tag=None, **options,
 ) -> dict:  # fmt: skip
     from ..dataset.dataset import Dataset
@@ -141,7 +136,7 @@ def _export(
     from ..ranking.ranking import selection
 
     view = selection(Dataset(dataset), of_run, only_suspects, split, tag)
-    done = export_dataset(view, target, progress=progress, stop=stop, **options)
+    done = export_dataset(view, target, task=task, **options)
     return {**done.to_dict(), "told": str(done)}
 
 
@@ -212,7 +207,7 @@ def _do(folder: Path) -> dict:
         raise StoppedError("stopped before it began: nothing is kept of it.")
     resumed = {"resumed": asked["resumes"]} if asked.get("resumes") else {}
     job = KINDS[asked["kind"]]
-    return job(asked["dataset"], _Reporter(folder), stop, **asked["options"], **resumed)
+    return job(asked["dataset"], Task(_Reporter(folder), stop), **asked["options"], **resumed)
 
 
 class _Reporter:

@@ -9,8 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from ..core.errors import LabelAuditError, StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.columns import FIRST_LOOK, MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run, begin_run
@@ -32,8 +32,7 @@ WRITTEN = 10_000  # predictions handed to the store at once
 def first_look(
     target: Dataset | View,
     run: str = FIRST_LOOK_RUN,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """Predict every sample of a dataset or view by all the others, without training, as a run.
 
@@ -63,7 +62,7 @@ def first_look(
         size = min(image_size(frame, ids, TrainConfig()), SIZE)
     rng = np.random.default_rng(0)
     learned = np.sort(rng.permutation(usable)[:LEARNED])
-    looker = _Looker(Images(frame, ids, size), learned, progress, stop)
+    looker = _Looker(Images(frame, ids, size), learned, task)
     features = looker.learned_features()
     learned = looker.learned  # those whose image can be read
     _check(frame.store.name, labels[learned])
@@ -109,9 +108,9 @@ def _check(name: str, labels: np.ndarray) -> None:
 class _Looker:
     """Makes the samples' features, brought to mean 0 and about the same size."""
 
-    def __init__(self, images: Images, learned: np.ndarray, progress, stop: StopCheck) -> None:
-        self.images, self.learned, self.stop = images, learned, stop
-        self.meter = Meter("first look", len(images), progress)
+    def __init__(self, images: Images, learned: np.ndarray, task: Task) -> None:
+        self.images, self.learned = images, learned
+        self.meter = task.stage("first look", len(images))
         some = np.random.default_rng(1).permutation(learned)[:PROBE]
         _, pictures = next(images.batches(np.sort(some), len(some)), (None, None))
         if pictures is None:
@@ -144,8 +143,6 @@ class _Looker:
 
     def _of(self, places: np.ndarray):
         for at, pictures in self.images.batches(places, ROWS):
-            if self.stop():
-                raise StoppedError(nothing_kept("the first look"))
-            features = (self.features.of(pictures) - self.mean) * self.scale
             self.meter.advance(len(at))
+            features = (self.features.of(pictures) - self.mean) * self.scale
             yield at, np.clip(features, -100, 100)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -30,8 +29,7 @@ def predict(
     target: Dataset | View,
     run: str | None = None,
     device: str = "auto",
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
     *,
     augment: bool = True,
 ) -> int:
@@ -54,23 +52,18 @@ def predict(
         return 0
     images = Images(asked.frame, ids, kept.info["image_size"])
     looked = Looked(model, kept.info, kept.folds(ids), images, where, augment)
-    meter = Meter("predicting", len(images), progress)
-
-    def watch(count: int) -> None:
-        if stop():
-            raise StoppedError(nothing_kept("predicting"))
-        meter.advance(count)
+    meter = task.stage("predicting", len(images))
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for start in range(0, len(ids), ROWS):
             places = np.arange(start, min(start + ROWS, len(ids)))
-            seen, *said = looked.at(places, watch)
+            seen, *said = looked.at(places, meter.advance)
             if len(seen):
                 yield ids[seen], *said
         if images.unreadable.all():
             raise images.nothing_readable()
 
-    written = keep(kept, batches(), progress)
+    written = keep(kept, batches(), task)
     if images.note:
         log.warning("%s: they have no prediction of run %r.", images.note, kept.name)
     return written

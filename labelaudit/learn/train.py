@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run, begin_run, refuse_second_training, unfinished_runs
@@ -38,8 +38,7 @@ def train(
     target: Dataset | View,
     run: str | None = None,
     config: TrainConfig | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """Train a model on a dataset or view; keep the model and each sample's training dynamics.
 
@@ -53,8 +52,8 @@ def train(
 
     run: its name, by default the next free one; an earlier run of that name is replaced once
     this one is finished.
-    stop: asked after every batch; a stopped run keeps its model and its finished epochs. Before
-    the first of them ends it raises StoppedError, and nothing changes.
+    task: asked to stop after every batch; a stopped run keeps its model and its finished epochs.
+    Before the first of them ends it raises StoppedError, and nothing changes.
     What ends it otherwise (a kill, a full disk) leaves the epochs finished till then: see `resume`.
     Images that cannot be read are left out, and counted in the run's notes.
     Raises LabelAuditError for fewer than two classes or samples, for images of which none can be
@@ -63,29 +62,28 @@ def train(
     config = config or TrainConfig()
     plan = make_plan(target, config)
     if config.folds > 1:  # a copy in another fold would give the label away
-        ensure_duplicates(Dataset(plan.frame.store.name), progress, stop)
+        ensure_duplicates(Dataset(plan.frame.store.name), task)
         plan = make_plan(target, config)
     if run is not None:
         refuse_second_training(plan.frame, run)
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
     size = image_size(plan.frame, plan.ids, config)
-    images = _images(plan, size, config, device, progress, stop)
+    images = _images(plan, size, config, device, task)
     kept = begin_run(plan.frame, run)
     with kept.training():
-        return _finished(plan, images, kept, config, device, progress, stop)
+        return _finished(plan, images, kept, config, device, task)
 
 
 def resume(
     dataset: Dataset,
     run: str | Run | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """Go on with a training that was cut short, from the end of its last whole epoch.
 
     run: its name (`dataset.unfinished_runs` lists them), by default the one begun last. On a CPU
-    with `threads=1` the outcome equals that of a training without a break. stop: as in `train`.
+    with `threads=1` the outcome equals that of a training without a break. task: as in `train`.
     Raises LabelAuditError where the labels, samples or classes that it learned from were changed,
     and where another process trains it.
     """
@@ -101,9 +99,9 @@ def resume(
         config = TrainConfig.from_dict(saved.state["config"])
         plan = saved.plan(dataset.view().frame)
         device = choose_device(config.device)
-        images = _images(plan, saved.state["image_size"], config, device, progress, stop)
+        images = _images(plan, saved.state["image_size"], config, device, task)
         kept.forget_dynamics_after(saved.epoch)  # recorded, but killed before the checkpoint
-        return _finished(plan, images, kept, config, device, progress, stop, saved)
+        return _finished(plan, images, kept, config, device, task, saved)
 
 
 def _unfinished(dataset: Dataset, name: str | None) -> Run:
@@ -122,10 +120,10 @@ def _unfinished(dataset: Dataset, name: str | None) -> Run:
     )
 
 
-def _images(plan, size: int, config: TrainConfig, device, progress, stop) -> Images:
+def _images(plan, size: int, config: TrainConfig, device, task) -> Images:
     images = Images(plan.frame, plan.ids, size)
     if images.nbytes <= config.memory_gb * 2**30:
-        images.hold(device, progress, stop)
+        images.hold(device, task)
     learned = images.readable(plan.learned)
     if not len(learned):
         raise images.nothing_readable()
@@ -164,11 +162,11 @@ class Training:
     """
 
     def __init__(
-        self, plan, images, run, config, device, progress, stop, saved=None, *, team=None,
+        self, plan, images, run, config, device, task, saved=None, *, team=None,
         whole=None, own=None,
     ) -> None:  # fmt: skip
         self.plan, self.images, self.run, self.config = plan, images, run, config
-        self.device, self.stop = device, stop
+        self.device, self.task = device, task
         self.team, self.whole = team or Alone(), whole or plan
         self.own = np.arange(len(plan.ids)) if own is None else own
         self.marks = run.marks
@@ -188,10 +186,13 @@ class Training:
         self.seconds = self.curves[-1]["seconds"] if self.curves else 0.0  # before this process
         learned = sum(learner.steps * learner.batch_size for learner in self.learners)
         everything = sum(map(len, self.looked_at)) + BACKWARD_COST * learned
-        self.meter = Meter(
-            "training", config.epochs * everything, progress, interval=0.2,
-            done=len(self.curves) * everything, seconds=self.seconds,
-        )  # fmt: skip
+        self.meter = task.stage(
+            "training",
+            config.epochs * everything,
+            done=len(self.curves) * everything,
+            seconds=self.seconds,
+            stoppable=False,  # the finished epochs are kept
+        )
 
     def execute(self) -> Run:
         started = time.monotonic() - self.seconds
@@ -208,7 +209,7 @@ class Training:
                 break
             self.keep_epoch()
             self.meter.report(**self._details(epoch, self.steps))
-        self.meter.stage = "saving"
+        self.meter.name = "saving"
         self.meter.report(**self._details(len(self.curves), self.steps))
         self._save(stopped)
         return self.run
@@ -297,7 +298,7 @@ class Training:
                 f"train again with a lower learning rate."
             )
         self.meter.advance(BACKWARD_COST * len(places), **self._details(epoch, step))
-        return not self.team.any(self.stop())
+        return not self.team.any(self.task.stop())
 
     # --- after each epoch ---
 
@@ -314,9 +315,9 @@ class Training:
             ):
                 watched.add(fold, at, logits)
                 self.meter.advance(len(at), **self._details(epoch, self.steps))
-                if alone and self.stop():
+                if alone and self.task.stop():
                     return False
-        if not alone and self.team.any(self.stop()):
+        if not alone and self.team.any(self.task.stop()):
             return False
         outside = np.isfinite(watched.out_margin)
         margin = np.where(outside, watched.out_margin, watched.margin)

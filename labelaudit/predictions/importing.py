@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError, StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.columns import SHOWN_CLASSES
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -80,8 +80,7 @@ def import_predictions(
     ids: Sequence[int] | np.ndarray | None = None,
     embeddings: np.ndarray | str | os.PathLike | None = None,
     out_of_sample: bool = False,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """Keep predictions of your own model as a run; score it with `compute_scores`.
 
@@ -119,7 +118,7 @@ def import_predictions(
     understood = plan.understood
     brought = {**asdict(understood), "out_of_sample": bool(out_of_sample)}
     info = info_of(plan.frame, brought, time.monotonic() - started, understood.sentences())
-    return bring(plan.frame, run, info, plan.batches(progress, stop), progress)
+    return bring(plan.frame, run, info, plan.batches(task), task)
 
 
 def understand(
@@ -178,13 +177,12 @@ class _Plan:
             placed, said,
         )  # fmt: skip
 
-    def batches(self, progress: ProgressCallback, stop: StopCheck) -> Iterator[tuple]:
-        meter = Meter("reading predictions", self.source.rows, progress)
+    def batches(self, task: Task) -> Iterator[tuple]:
+        meter = task.stage("reading predictions", self.source.rows)
         logits = self._logits()
         start = 0
         for values, vectors in self.source.batches():
-            if stop():
-                raise StoppedError(nothing_kept("the import"))
+            task.check("the import")
             ids = self.ids[start : start + len(values)]
             made = logits(values, ids)
             yield (ids, made) if vectors is None else (ids, made, vectors)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError, StoppedError, nothing_kept
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
@@ -41,8 +41,7 @@ def predict_with(
     kind: str | None = None,
     out_of_sample: bool = False,
     device: str = "auto",
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Run:
     """Ask your own model about every image of a dataset or view, and keep that as a run; score it
     with `compute_scores`. Every image is brought to a square of image_size pixels a side.
@@ -100,7 +99,7 @@ def predict_with(
     if brought["extra"]:
         notes.append(f"No class of the dataset, left out: {shown(brought['extra'])}.")
     info = info_of(frame, brought, time.monotonic() - started, notes)
-    return bring(frame, run, info, asked.batches(progress, stop), progress)
+    return bring(frame, run, info, asked.batches(task), task)
 
 
 class _Asked:
@@ -130,15 +129,14 @@ class _Asked:
             "embeddings": None if vectors is None else vectors.shape[1],
         }  # fmt: skip
 
-    def batches(self, progress: ProgressCallback, stop: StopCheck) -> Iterator[tuple]:
+    def batches(self, task: Task) -> Iterator[tuple]:
         """As `Run.write_predictions` takes them, some ROWS at a time."""
-        meter = Meter("predicting", len(self.images), progress)
+        meter = task.stage("predicting", len(self.images))
         logits = self._logits()
         held: list[tuple] = []
         count = 0
         for at, values, vectors in self._answers():
-            if stop():
-                raise StoppedError(nothing_kept("predicting"))
+            task.check("predicting")
             ids = self.images.ids[at]
             made = (ids, logits(values, ids))
             held.append(made if vectors is None else (*made, vectors))

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.errors import StoppedError, nothing_kept
 from ..core.prefetch import made_ahead
-from ..core.progress import Meter, ProgressCallback, StopCheck
+from ..core.progress import Task
 from ..dataset.columns import find
 from ..dataset.runs import Run
 from ..scores import SCORES, Score
@@ -90,8 +89,7 @@ def from_logits(
     ids: np.ndarray,
     labels: np.ndarray,
     out_of_sample: bool,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """Those scores of a run that read its logits, float64 (n,), by name, NaN for samples without a
     prediction; and, where suspicion is wanted, the labels that it suggests. None of them where
@@ -103,7 +101,7 @@ def from_logits(
     judge = judge_of(run, wanted, labels, out_of_sample)
     if judge is None:
         return {}, None
-    source = _Source(run, ids, progress, stop, times=2 if judge.looks_first else 1)
+    source = _Source(run, ids, task, times=2 if judge.looks_first else 1)
     if judge.looks_first:
         for places, beliefs in made_ahead(_believed, source.blocks()):
             judge.look(labels[places], beliefs)
@@ -154,9 +152,9 @@ def _believed(block: Block) -> tuple[np.ndarray, Beliefs]:
 class _Source:
     """The logits of the samples that are predicted, as often as they are asked for."""
 
-    def __init__(self, run: Run, ids: np.ndarray, progress, stop: StopCheck, times: int) -> None:
-        self._run, self._ids, self._stop = run, ids, stop
-        self._meter = Meter("scoring", times * len(ids), progress)
+    def __init__(self, run: Run, ids: np.ndarray, task: Task, times: int) -> None:
+        self._run, self._ids, self._task = run, ids, task
+        self._meter = task.stage("scoring", times * len(ids))
         fits = len(ids) * len(run.classes) * 4 <= HELD_BYTES
         self._held: list[Block] | None = [] if fits and times > 1 else None
         self._read = False
@@ -164,8 +162,7 @@ class _Source:
     def blocks(self) -> Iterator[Block]:
         stored = self._held if self._read and self._held is not None else self._stored()
         for places, logits in stored:
-            if self._stop():
-                raise StoppedError(nothing_kept("scoring"))
+            self._task.check("scoring")
             rows = max(BLOCK // logits.shape[1], 1)
             for start in range(0, len(places), rows):
                 yield places[start : start + rows], logits[start : start + rows]

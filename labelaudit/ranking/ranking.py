@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError, StoppedError, nothing_kept
-from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
 from ..dataset.columns import MISSING, RECORDED
 from ..dataset.dataset import Dataset
 from ..dataset.dynamics import MEASURES, OUT_OF_SAMPLE
@@ -39,8 +39,7 @@ def compute_scores(
     dataset: Dataset,
     run: str | None = None,
     names: Sequence[str] | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> list[str]:
     """Compute scores of a run and store them beside those it has. Returns their names.
 
@@ -49,12 +48,12 @@ def compute_scores(
     the scores that were there, and raises StoppedError.
     Raises LabelAuditError for a score that does not exist, or that this run has no data for.
     """
-    return compute_scores_by(Means(), dataset, run, names, progress, stop)
+    return compute_scores_by(Means(), dataset, run, names, task)
 
 
 def compute_scores_by(
     means: Means, dataset: Dataset, run: str | None, names: Sequence[str] | None,
-    progress: ProgressCallback, stop: StopCheck,
+    task: Task,
 ) -> list[str]:  # fmt: skip
     """`compute_scores`, where others may do the work."""
     kept = dataset.run(run)
@@ -81,9 +80,7 @@ def compute_scores_by(
     # learned them: the suspicions add up to 0.95 to 1.03 times the wrong labels; treated as
     # in-sample runs of our own, to 0.00 to 0.55 times.)
     out_of_sample = in_folds or not kept.has_model
-    computed, suggestions = means.from_logits(
-        kept, wanted, ids, told, out_of_sample, progress, stop
-    )
+    computed, suggestions = means.from_logits(kept, wanted, ids, told, out_of_sample, task)
     if names and not kept.has_predictions():
         lacking = next((s.name for s in wanted if s.reads not in MEASURES), None)
         if lacking:
@@ -93,7 +90,7 @@ def compute_scores_by(
     for score in wanted:
         if score.reads == "neighbours":
             k = neighbours.how_many(labels)
-            near = neighbours.of_run(kept, ids, counted, k, progress, stop, means.answers)
+            near = neighbours.of_run(kept, ids, counted, k, task, means.answers)
             if near is not None:
                 others = np.where(near[0] >= 0, labels[near[0]], MISSING)
                 computed[score.name] = score.function(labels, others, near[1])
@@ -123,7 +120,7 @@ def compute_scores_by(
                     f"{score.name} needs models that did not learn the sample, and run "
                     f"{kept.name!r} was trained without folds: train with folds=2 or more."
                 )
-    _check(stop)
+    task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
     kept.write_scores(ids, labels, ordered, suggestions)
     return list(ordered)
@@ -304,8 +301,3 @@ def _taught(run: Run, classes: int) -> np.ndarray:
     taught = np.zeros(classes + 1, bool)
     taught[: len(run.classes)] = [name not in untaught for name in run.classes]
     return taught
-
-
-def _check(stop: StopCheck) -> None:
-    if stop():
-        raise StoppedError(nothing_kept("scoring"))
