@@ -104,6 +104,7 @@ class Stage:
     ) -> None:
         self.task, self.name, self.total = task, name, total
         self.done, self.stoppable = done, stoppable
+        self._untimed = 0 if seconds else done  # done before, in a time that is not known
         self.started = time.monotonic() - seconds
         self._reported = 0.0
 
@@ -123,7 +124,7 @@ class Stage:
         """Report now. details: further fields of Progress."""
         self._reported = time.monotonic()
         spent = self._reported - self.started
-        left = None
-        if self.total and self.done:
-            left = spent / self.done * max(self.total - self.done, 0)
+        left, timed = None, self.done - self._untimed
+        if self.total and timed:
+            left = spent / timed * max(self.total - self.done, 0)
         self.task.progress(Progress(self.name, self.done, self.total, spent, left, **details))

@@ -10,6 +10,9 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     verdicts           appended                id, batch, sample, reviewer, verdict, label, given
     fingerprints       appended                id, pixels, thumbnail
     duplicates         overwritten whole       id, group, copy_of
+    quality            appended                id, shadows, highlights, sharpness, entropy, colour
+    features           one row an extractor    id, name, info
+    features-<id>      appended                id, features
     controls           appended                id, reviewer, sample, shown, truth, verdict, after
     runs               one row a run           id, name, created, state, info, weights
     predictions-<run>  one row a sample        id, label, confidence, logits, embedding
@@ -124,6 +127,21 @@ DUPLICATES = pa.schema(
     ]
 )
 
+# Measures of image quality, see features/quality.py.
+QUALITY = pa.schema(
+    [
+        ID,
+        ("shadows", pa.float32()),
+        ("highlights", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("entropy", pa.float32()),
+        ("colour", pa.float32()),
+    ]
+)
+
+# Extractors whose features are stored; info: version of the weights and width, JSON.
+FEATURES = pa.schema([ID, ("name", pa.string()), ("info", pa.string())])
+
 # Answers to blind controls: no verdicts. Nothing in it is ever changed.
 CONTROLS = pa.schema(
     [
@@ -199,6 +217,11 @@ def predictions(classes: int, width: int | None = None) -> pa.Schema:
 def embedding(width: int) -> pa.Field:
     # half precision: neighbours are the same, at half the bytes
     return pa.field("embedding", pa.list_(pa.float16(), width))
+
+
+def features(width: int) -> pa.Schema:
+    """Columns of a table of stored features, width numbers per image."""
+    return pa.schema([ID, ("features", pa.list_(pa.float16(), width))])
 
 
 def scores(names: list[str]) -> pa.Schema:

