@@ -28,8 +28,8 @@ LISTED = Path(bad_input.PAGE).read_text()
 # What must never get through: everything else may load or be refused, as the page says.
 REFUSED = re.compile(
     r"cut in the middle|50,000 x|2,147,483,647 x|13,000 x|64 MB|16 MB|zero bytes|\.\./|/etc/|C:"
-    r"|link|twice|encrypted|claims? \d GB|without labels|NUL|that is none|60,000,000|deep|100,000"
-    r"|turns the text|line break|no width alone"
+    r"|link|twice|encrypted|claims? \d GB|without labels|NUL|not Parquet|60,000,000|deep|100,000"
+    r"|reverses the text|line break|only a blank without"
 )
 
 
