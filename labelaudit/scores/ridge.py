@@ -136,7 +136,7 @@ class _Smoother:
         return (fitted - leverage * targets) / (1 - leverage)
 
     def map(self, targets: np.ndarray, strength: float) -> np.ndarray:
-        """Return the matrix from kernel values at landmarks to regression values, (landmarks, C)."""
+        """Return the matrix from kernel values to regression values, (landmarks, C)."""
         return self.map_in @ ((self.features.T @ targets) / (self.eigenvalues + strength)[:, None])
 
 
