@@ -30,7 +30,7 @@ _HOMES = {
     "LabelAuditError": "core.errors",
     "QueueFilter": "review.queue",
     "Recorder": "learn.recorder",
-    "Review": "review.queue",
+    "Review": "review.verdicts",
     "Sample": "dataset.sample",
     "Task": "core.progress",
     "TorchImageDataset": "learn.torch_images",

@@ -93,8 +93,8 @@ def test_a_run_without_dynamics_or_embeddings_has_less_to_say(make_dataset):
 def test_the_sentence():
     near = [(1, "dog", 0.9), (2, "dog", 0.9), (3, "cat", 0.8)]
     assert explain("cat", "dog", {"dog": 0.94, "cat": 0.004}, [0.1, 0.2], near) == (
-        "The model predicts dog (94 %), not cat (under 1 %); it never favoured cat during training; "
-        "2 of the 3 most similar images are labelled dog."
+        "The model predicts dog (94 %), not cat (under 1 %); it never favoured cat during "
+        "training; 2 of the 3 most similar images are labelled dog."
     )
     assert explain("cat", "dog", {"cat": 0.62, "dog": 0.35}, [0.6, 0.2, None], []) == (
         "The model also predicts cat (62 %), then dog (35 %); it favoured cat in 1 of 2 epochs."

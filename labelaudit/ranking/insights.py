@@ -156,7 +156,8 @@ def principal_plane(vectors: np.ndarray) -> np.ndarray:
     solver = "randomized" if vectors.shape[1] > COVARIANCE_DIMENSIONS else "covariance_eigh"
     plane = np.zeros((len(vectors), 2))
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
-    plane[:, :count] = PCA(count, svd_solver=solver, random_state=0).fit_transform(centred)
+    with np.errstate(invalid="ignore"):  # identical vectors have no variance to explain
+        plane[:, :count] = PCA(count, svd_solver=solver, random_state=0).fit_transform(centred)
     return plane
 
 

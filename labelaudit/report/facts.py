@@ -21,7 +21,7 @@ from ..ranking.ranking import check_score, outdated, suspects
 from ..review.apply import pending_decisions, verdict_counts
 from ..review.blind_controls import all_answers
 from ..review.estimate import Estimate, estimate_wrong, has_suspicion
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, REMOVED
 from . import charts
