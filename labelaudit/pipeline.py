@@ -21,15 +21,9 @@ from .features.duplicates import ensure_duplicates
 from .learn.config import FIRST_LOOK_RUN as LOOK
 from .learn.config import TrainConfig
 from .learn.plan import Plan, make_plan
-from .ranking.ranking import (
-    check_k,
-    check_score,
-    check_score_name,
-    compute_scores,
-    evaluate,
-    suspects,
-    weakness,
-)
+from .ranking.evaluation import check_k, evaluate
+from .ranking.ranking import check_score, suspects, weakness
+from .ranking.scoring import check_score_name, compute_scores
 from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name

@@ -18,7 +18,8 @@ from labelaudit.features.neighbours import all_nearest, answer, blocks
 from labelaudit.jobs import manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
-from labelaudit.scores.beliefs import Beliefs
+from labelaudit.scores.base import LogitsInfo
+from labelaudit.scores.softmax import Softmax
 
 REPO = Path(__file__).resolve().parents[1]
 MISSING = 'pip install "labelaudit[cluster]"'
@@ -100,15 +101,15 @@ def test_judges_that_looked_at_a_part_each_come_to_the_same():
     wanted = [SCORES[name] for name in ("suspicion", "confident_learning", "hardness")]
 
     def judge() -> Judge:
-        return Judge(wanted, 4, int((labels >= 0).sum()), out_of_sample=True)
+        return Judge(wanted, LogitsInfo(4, int((labels >= 0).sum()), out_of_sample=True))
 
     one = judge()
-    one.look(labels, Beliefs(logits))
+    one.observe(labels, Softmax(logits))
     parts, whole = [], judge()
     for start in (0, 17_000, 45_000):
         part, at = judge(), slice(start, {0: 17_000, 17_000: 45_000, 45_000: 60_000}[start])
-        part.begin_at(start)
-        part.look(labels[at], Beliefs(logits[at]))
+        part.start_at(start)
+        part.observe(labels[at], Softmax(logits[at]))
         parts.append(part)
     for part in parts:
         whole.merge(part)

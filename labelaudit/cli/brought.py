@@ -42,7 +42,8 @@ def read_classes(path: str | None) -> list[str] | None:
 
 def score_brought(run: Run, dataset: str, as_json: bool) -> None:
     """Score a run that was brought, and say what was understood and what comes next."""
-    from ..ranking.ranking import compute_scores, suspects
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
 
     opened = Dataset(dataset)
     scores = compute_scores(opened, run.name, None, console_task())

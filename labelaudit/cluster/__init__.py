@@ -41,7 +41,7 @@ def steps(on: str) -> Steps:
         return Steps(train, predict, compute_scores, connected)
     from ..learn.predict import predict
     from ..learn.train import train
-    from ..ranking.ranking import compute_scores
+    from ..ranking.scoring import compute_scores
 
     return Steps(train, predict, compute_scores, nullcontext)
 

@@ -17,10 +17,10 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import LOGIT_BATCH_BYTES, Run
-from ..ranking.logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
-from ..ranking.ranking import Means, compute_scores_by
+from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge
+from ..ranking.scoring import Backend, compute_scores_by
 from ..scores import Score
-from ..scores.beliefs import Beliefs
+from ..scores.softmax import Softmax
 from .message_board import new_board, watched
 from .nearest import answered_by_workers
 from .row_blocks import over_blocks
@@ -39,8 +39,8 @@ def compute_scores(
 ) -> list[str]:
     """`labelaudit.compute_scores` by the workers of a Ray cluster, with the same outcome."""
     with connected():
-        means = Means(from_logits, answered_by_workers)
-        return compute_scores_by(means, dataset, run, names, task)
+        backend = Backend(from_logits, answered_by_workers)
+        return compute_scores_by(backend, dataset, run, names, task)
 
 
 def from_logits(
@@ -52,7 +52,7 @@ def from_logits(
     task: Task,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """As `logit_scores.from_logits`."""
-    judge = judge_of(run, wanted, labels, out_of_sample)
+    judge = make_judge(run, wanted, labels, out_of_sample)
     if judge is None:
         return {}, None
     return _Scoring(run, judge, ids, labels, task).run()
@@ -89,9 +89,9 @@ class Reader:
 def look(block: pa.Table, reader: Reader, judge: Judge) -> dict[str, np.ndarray]:
     """A copy of the judge that has seen a block, as one row."""
     own = copy.deepcopy(judge)  # the same block may be looked at again
-    own.begin_at(block["before"][0].as_py())
+    own.start_at(block["before"][0].as_py())
     for _, labels, logits in reader.parts(block):
-        own.look(labels, Beliefs(logits))
+        own.observe(labels, Softmax(logits))
     seen = np.empty(1, object)
     seen[0] = own
     return {"seen": seen, "rows": np.array([len(block)])}
@@ -121,7 +121,7 @@ class _Scoring:
             "place": np.where(known, places, -1),
             "label": np.where(known, labels[places], -1).astype(np.int32),
         }
-        times = 2 if judge.looks_first else 1
+        times = 2 if judge.reads_twice else 1
         self.meter = task.stage("scoring", times * len(stored))
         self.board = new_board()
 
@@ -135,13 +135,13 @@ class _Scoring:
         )
 
     def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-        if self.judge.looks_first:
+        if self.judge.reads_twice:
             for seen in self._over_blocks(look, "numpy"):
                 for one in seen["seen"]:
                     self.judge.merge(one)
                 self.meter.advance(int(seen["rows"].sum()))
         self.judge.fit()
-        scored = Scored(self.judge, self.samples)
+        scored = ScoreArrays(self.judge, self.samples)
         for block in self._over_blocks(score, "pyarrow"):
             _put(scored, block)
             self.meter.advance(len(block))
@@ -161,7 +161,7 @@ class _Scoring:
         yield from done.iter_batches(batch_size=None, batch_format=made, prefetch_batches=1)
 
 
-def _put(scored: Scored, block: pa.Table) -> None:
+def _put(scored: ScoreArrays, block: pa.Table) -> None:
     columns = {name: block[name].to_numpy() for name in block.column_names}
     places = columns.pop("place")
     suggestions = None

@@ -82,7 +82,8 @@ def _import(
     folder made for this, and both go when it is read."""
     from ..dataset.dataset import Dataset
     from ..predictions import import_predictions
-    from ..ranking.ranking import compute_scores, suspects
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
 
     data = Dataset(dataset)
     kept = import_predictions(

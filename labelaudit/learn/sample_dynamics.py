@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..dataset.dynamics import HELD_OUT
-from ..scores.probability import best_other, of_label, probabilities
+from ..scores.probability import margin_and_p_label
 from .plan import Plan
 
 
@@ -48,17 +48,12 @@ class Watched:
 
     def _fill(self, at: np.ndarray, logits: np.ndarray, inside: bool) -> None:
         labels = self._plan.labels[at]
-        margin, p_label = _about(labels, logits)
+        margin, p_label = margin_and_p_label(logits, labels)
         if inside:
             self.margin[at], self.p_label[at] = margin, p_label
             self.right[at] = logits.argmax(axis=1) == labels
         else:
             self.out_margin[at], self.out_p_label[at] = margin, p_label
-
-
-def _about(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    margin = of_label(logits, labels) - best_other(logits, labels)
-    return margin, of_label(probabilities(logits), labels)
 
 
 def joined(parts: list[tuple[np.ndarray, ...]], count: int) -> list[np.ndarray]:

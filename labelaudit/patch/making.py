@@ -14,7 +14,7 @@ from ..dataset.columns import MISSING, Frame, find, tag_masks
 from ..dataset.dataset import Dataset
 from ..dataset.noise import labels_before_noise
 from ..features.fingerprints import make_fingerprints, pixel_hashes
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..storage.schema import CHANGES, MISTAKE, REMOVED
 from .lines import KEEP, RELABEL, REMOVE, Change, Patch
 from .places import as_text, files_of

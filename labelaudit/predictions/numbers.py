@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING
+from ..scores.chance import no_better_than_chance
 from ..scores.probability import log_softmax
 from .classes import Columns
 
@@ -13,9 +13,6 @@ LOGITS, PROBABILITIES = KINDS = ("logits", "probabilities")
 # Of a row's sum from 1. Thousand probabilities in half precision, or in three digits, are within.
 TOLERANCE = 0.01
 FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - p can still tell it from 0
-
-FEWEST_ROWS = 20  # that tell whether a model fits the labels
-LEAST_KAPPA = 0.1  # of its agreement with them; Landis and Koch (1977) call up to 0.2 slight
 
 
 def check_kind(kind: str | None) -> None:
@@ -34,27 +31,6 @@ def tell_kind(values: np.ndarray) -> str:
         percent = (abs(sums - 100) <= 100 * TOLERANCE).all()
         return PROBABILITIES if values.max() <= 1 + TOLERANCE or percent else LOGITS
     return LOGITS
-
-
-def no_better_than_chance(
-    predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int
-) -> tuple[float, float] | None:
-    """Share of the labels that a model agrees with, and share that chance would, where the one is
-    hardly more than the other; else None.
-
-    predicted, given: int codes (n,) of some rows. labels: those of the whole dataset, of which
-    chance is made: rows may come class by class. MISSING is none. By Cohen's kappa (1960).
-    """
-    known, labels = (given != MISSING) & (predicted != MISSING), labels[labels != MISSING]
-    if known.sum() < FEWEST_ROWS:
-        return None
-    predicted, given = predicted[known], given[known]
-    agree = float(np.mean(predicted == given))
-    shares = [np.bincount(codes, minlength=classes) / len(codes) for codes in (predicted, labels)]
-    chance = float(shares[0] @ shares[1])
-    if agree > 0.5 or agree - chance >= LEAST_KAPPA * (1 - chance):
-        return None
-    return agree, chance
 
 
 def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
