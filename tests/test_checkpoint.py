@@ -21,7 +21,7 @@ from labelaudit.core.progress import Task, never
 from labelaudit.dataset.runs import unfinished_runs
 from labelaudit.learn import checkpoint
 from labelaudit.learn.checkpoint import Checkpoint
-from labelaudit.learn.train import Training
+from labelaudit.learn.training import Training
 from labelaudit.storage import paths
 
 CONFIG = TrainConfig(epochs=5, batch_size=16, threads=1, device="cpu")
@@ -223,10 +223,10 @@ def test_a_stop_while_an_epoch_is_recorded_is_obeyed(stripes):
 
 
 def test_nothing_to_resume_is_said(stripes):
-    with pytest.raises(LabelAuditError, match="no training was cut short"):
+    with pytest.raises(LabelAuditError, match="no training was interrupted"):
         resume_training(stripes)
     cut(stripes, run="a")
-    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* are a"):
+    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* one of a"):
         resume_training(stripes, "b")
     with pytest.raises(CutError):  # in its first epoch: there is nothing to keep
         train(stripes, "b", CONFIG, task=every_step(cut_in(1)))
@@ -264,7 +264,7 @@ def test_a_run_trained_anew_leaves_nothing_of_the_one_cut_short(stripes):
     assert stripes.unfinished_runs == []
     assert f"dynamics-{left.id}" not in left._store.tables()
     assert left.state == "gone"
-    with pytest.raises(LabelAuditError, match="not under way any more"):
+    with pytest.raises(LabelAuditError, match="already finished or deleted"):
         resume_training(stripes, left)
 
 

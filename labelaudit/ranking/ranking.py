@@ -32,7 +32,7 @@ class Means:
     """Who does what takes long in scoring. By default this process."""
 
     from_logits: Callable = from_logits
-    answers: neighbours.Answers = neighbours.answered_here
+    search: neighbours.Search = neighbours.search_here
 
 
 def compute_scores(
@@ -90,7 +90,7 @@ def compute_scores_by(
     for score in wanted:
         if score.reads == "neighbours":
             k = neighbours.how_many(labels)
-            near = neighbours.of_run(kept, ids, counted, k, task, means.answers)
+            near = neighbours.of_run(kept, ids, counted, k, task, means.search)
             if near is not None:
                 others = np.where(near[0] >= 0, labels[near[0]], MISSING)
                 computed[score.name] = score.function(labels, others, near[1])
