@@ -110,11 +110,11 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     whole = train(stripes, "whole", CONFIG)
     written = []
 
-    def write(training) -> None:
+    def write(training, recent_margin) -> None:
         if len(training.curves) == 3:
             raise CutError
         written.append(len(training.curves))
-        write_really(training)
+        write_really(training, recent_margin)
 
     write_really = checkpoint.write
     with monkeypatch.context() as patch:
@@ -137,7 +137,7 @@ def test_a_training_ended_by_kill_9_is_resumed(stripes):
         "def progress(report):\n"
         "    if report.epoch == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "config = labelaudit.TrainConfig(epochs=5, batch_size=16, threads=1, device='cpu')\n"
-        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, progress)\n"
+        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, labelaudit.Task(progress))"
     )
     ended = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL

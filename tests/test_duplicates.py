@@ -253,16 +253,19 @@ def test_a_stop_keeps_what_was_read(digits, monkeypatch):
     monkeypatch.setattr(fingerprints, "ROWS", 16)
     read = []
     with pytest.raises(StoppedError, match="finished images are stored"):
-        find_duplicates(digits, lambda report: read.append(report.done), lambda: read[-1:] > [300])
+        find_duplicates(
+            digits,
+            Task(lambda report: read.append(report.done), lambda: read[-1:] > [300]),
+        )
     kept = digits.view().store.count("fingerprints")
     assert 300 < kept < 1797
     assert duplicates(digits) is None
     reports = []
-    find_duplicates(digits, reports.append)
+    find_duplicates(digits, Task(reports.append))
     assert reports[0].total == 1797 - kept
     stops = [report.stage == "comparing images" for report in reports]
     assert any(stops)
-    with pytest.raises(StoppedError, match="groups found before stay"):
+    with pytest.raises(StoppedError, match="none of its results were stored"):
         find_duplicates(digits, task=Task(stop=lambda: True))
     assert duplicates(digits).searched == 1797
 
@@ -272,7 +275,7 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
     monkeypatch.setattr(fingerprints, "WRITE_SECONDS", 0.0)
     on_disk = []
     find_duplicates(
-        digits, lambda report: on_disk.append(digits.view().store.count("fingerprints"))
+        digits, Task(lambda report: on_disk.append(digits.view().store.count("fingerprints")))
     )
     assert 0 < on_disk[len(on_disk) // 3] < 1797
 
@@ -285,7 +288,7 @@ def test_as_a_job(twins):
 
 
 def test_torch_is_not_loaded():
-    code = "import sys, labelaudit.duplicates; sys.exit('torch' in sys.modules)"
+    code = "import sys, labelaudit.features.duplicates; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,6 +10,7 @@ import labelaudit
 from labelaudit import TrainConfig, load_arrays, predict, train
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import QUIET, Task
+from labelaudit.dataset.dataset import create_dataset
 from labelaudit.features.device import choose_device
 from labelaudit.features.image_batches import Images
 from labelaudit.learn.config import BACKBONES, MODELS
@@ -164,7 +165,7 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
     load_model(stripes, run.name)
     if info["epochs"]:
         assert len(run.dynamics(stripes.view().ids).margin) == info["epochs"]
-    with pytest.raises(StoppedError, match="nothing was trained"):
+    with pytest.raises(StoppedError, match="none of its results were stored"):
         train(stripes, config=QUICK, task=Task(stop=lambda: True))
 
 
@@ -255,7 +256,7 @@ def test_image_size_follows_the_images(digits, tmp_path, picture):
     assert image_size(big, big.ids, TrainConfig()) == 64
     assert image_size(big, big.ids, TrainConfig(model="resnet18")) == 224
     rows = [{"filepath": str(tmp_path / f"big/c0/{i}.png"), "label": "x"} for i in (0, 2)]
-    unknown = labelaudit.dataset.create_dataset("unknown", rows).view().frame
+    unknown = create_dataset("unknown", rows).view().frame
     assert image_size(unknown, unknown.ids, TrainConfig()) == 64  # opened to see
 
 
@@ -304,7 +305,7 @@ def test_pretrained_weights_are_downloaded_once_and_used(served_weights, file_se
 def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_server, stripes):
     file_server.close()
     run = train(stripes, config=TrainConfig(model="resnet18", epochs=1, image_size=32))
-    assert "could not be had" in run.info["notes"][0]
+    assert "are not available" in run.info["notes"][0]
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
         with pytest.raises(LabelAuditError, match="no space left"):
             recorder.finish()
     assert len(messages(caplog)) == 1
-    assert "no space left on the disk. It is tried again" in messages(caplog)[0]
+    assert "no space left on the disk. It is retried" in messages(caplog)[0]
     recorder.update([2], random_logits(0, 1))
     run = recorder.finish()
     assert (run.info["epochs"], run.info["notes"]) == (2, [])

@@ -17,8 +17,6 @@ from ..dataset.view import View
 
 POINTS = 4000  # dots on a map; a browser draws so many at once
 SHOWN_CLASSES = 20  # of a confusion matrix
-PCA_ROUNDS = 8  # each takes what is not among the main directions down by their ratio, squared
-PCA_SPARE = 8  # directions followed beside the two
 
 
 @dataclass(frozen=True)
@@ -136,16 +134,12 @@ def _umap(vectors: np.ndarray) -> np.ndarray:
 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:
-    """The first two principal components of (n, d), float64 (n, 2), by subspace iteration: quick
-    for any d, and without scikit-learn, which takes a second to import."""
-    centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
-    width = min(2 + PCA_SPARE, *centred.shape)
-    basis = np.random.default_rng(0).normal(size=(centred.shape[1], width))
-    for _ in range(PCA_ROUNDS):
-        basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
-    left, size, _ = np.linalg.svd(centred @ basis, full_matrices=False)
-    plane = np.zeros((len(centred), 2))
-    plane[:, : min(2, width)] = (left * size)[:, :2]
+    """Return the first two principal components of (n, d), float64 (n, 2); zeros if d is 1."""
+    from sklearn.decomposition import PCA  # takes a second to import
+
+    count = min(2, *vectors.shape)
+    plane = np.zeros((len(vectors), 2))
+    plane[:, :count] = PCA(count, random_state=0).fit_transform(vectors.astype(np.float64))
     return plane
 
 
