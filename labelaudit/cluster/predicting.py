@@ -1,8 +1,8 @@
 """Predicts samples on many workers, with a pipeline of Ray Data.
 
 Each worker loads the model once and writes predictions as files of the run's table; the driver
-commits them once. If the run has predictions already, some of which may have to stay, the workers
-send predictions to the driver instead, which stores them as a single process does.
+commits them once. If the run already has predictions, possibly of other samples, the workers send
+predictions to the driver instead, which stores them as a single process does.
 """
 
 from __future__ import annotations

@@ -30,10 +30,15 @@ TABLE = "duplicates"
 CONFLICTS, SPLITS, OTHERS = WHICH = ("conflicts", "splits", "others")
 EXACT, NEAR = "exact", "near"
 _COLUMNS = {
-    "group": pa.int64(), "kind": pa.string(), "labels_differ": pa.bool_(),
-    "splits_differ": pa.bool_(), "id": pa.int64(), "filepath": pa.string(), "label": pa.string(),
+    "group": pa.int64(),
+    "kind": pa.string(),
+    "labels_differ": pa.bool_(),
+    "splits_differ": pa.bool_(),
+    "id": pa.int64(),
+    "filepath": pa.string(),
+    "label": pa.string(),
     "split": pa.string(),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -207,11 +212,11 @@ def write_duplicates(dataset: Dataset, target: str | os.PathLike | io.IOBase) ->
     Columns: group, kind, labels_differ, splits_differ, id, filepath, label, split.
     """
     lists = {which: list_groups(dataset, which) for which in WHICH}
-    seen, parts = np.empty(0, np.int64), []
+    written, parts = np.empty(0, np.int64), []
     for found in lists.values():
         table = found.table()
-        table = table[~np.isin(found.group, seen)]
-        seen = np.concatenate([seen, found.group])
+        table = table[~np.isin(found.group, written)]
+        written = np.concatenate([written, found.group])
         table["labels_differ"] = np.isin(table["group"], lists[CONFLICTS].group)
         table["splits_differ"] = np.isin(table["group"], lists[SPLITS].group)
         parts.append(table.explode(["ids", "labels", "filepaths", "splits"]))

@@ -1,8 +1,8 @@
 """A training on disk after an epoch: everything needed to continue it with the same outcome.
 
 One safetensors file (never a pickle): tensors, and the rest as JSON in its metadata. A new file
-replaces the previous one by renaming, so a kill leaves the checkpoint of the epoch before. It lies
-beside the dataset, because in it every epoch would add a version to the database.
+replaces the previous one by renaming, so a kill leaves the checkpoint of the epoch before. It is
+stored beside the dataset, because in it every epoch would add a version to the database.
 """
 
 from __future__ import annotations

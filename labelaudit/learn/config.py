@@ -83,7 +83,7 @@ class TrainConfig:
     # beside another busy process can be ten times slower than one.
     device: str = "auto"
     threads: int | None = None
-    # Decoded images are kept in memory up to this size, and streamed from disk beyond it.
+    # Decoded images stay in memory up to this size, and streamed from disk beyond it.
     memory_gb: float = 4.0
 
     def __post_init__(self) -> None:

@@ -71,30 +71,32 @@ def first_look(
     try:
         batches = chain(_learned_batches(ids[learned], fit), extractor.predicted(others, fit))
         new_run.write_predictions(batches, len(classes))
-        # the only readable sample of its class cannot be predicted from others
-        alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) <= 1)
-        look = {
-            "learned": len(learned),
+        info = _info(fit, labels[learned], classes, extractor)
+        return new_run.finish(info | {"seconds": time.monotonic() - started})
+    except BaseException:
+        with suppress(Exception):  # the dataset may be deleted; the first error matters more
+            new_run.abandon()
+        raise
+
+
+def _info(fit: Fit, labels: np.ndarray, classes: list[str], extractor: _Extractor) -> dict:
+    """Return the info of the run. labels: of the samples that were fitted on."""
+    # the only readable sample of its class cannot be predicted from others
+    alone = np.flatnonzero(np.bincount(labels, minlength=len(classes)) <= 1)
+    note = extractor.images.note
+    return {
+        "classes": classes,
+        FIRST_LOOK: {
+            "learned": len(labels),
             "strength": fit.strength,
             "temperature": fit.temperature,
             "features": extractor.features.name,
-            "image_size": size,
-        }
-        note = extractor.images.note
-        return new_run.finish(
-            {
-                "classes": classes,
-                FIRST_LOOK: look,
-                "agreement": float((fit.logits.argmax(axis=1) == labels[learned]).mean()),
-                "untaught": [classes[code] for code in alone],
-                "seconds": time.monotonic() - started,
-                "notes": [note] if note else [],
-            }
-        )
-    except BaseException:
-        with suppress(Exception):  # the dataset may be deleted; the first error is the one to show
-            new_run.abandon()
-        raise
+            "image_size": extractor.images.size,
+        },
+        "agreement": float((fit.logits.argmax(axis=1) == labels).mean()),
+        "untaught": [classes[code] for code in alone],
+        "notes": [note] if note else [],
+    }
 
 
 def _learned_batches(

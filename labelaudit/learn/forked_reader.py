@@ -79,6 +79,7 @@ def _answer(frame: Frame, ids: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def main(name: str, uri: str) -> None:
+    """Answer requests for images of a dataset, from standard input to standard output."""
     frame = Frame(Store(name, uri))
     answers, sys.stdout = sys.stdout.buffer, sys.stderr  # keeps printed text out of the answers
     while True:

@@ -27,12 +27,15 @@ class ProcessGroup:
         return value
 
     def mean(self, value: float) -> float:
+        """Return the mean over the processes."""
         return value
 
     def any(self, value: bool) -> bool:
+        """Return whether the value is True in any process."""
         return value
 
     def minimum(self, value: int) -> int:
+        """Return the smallest value of all processes."""
         return value
 
     def gather(self, value) -> list | None:

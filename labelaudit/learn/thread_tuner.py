@@ -24,15 +24,18 @@ class ThreadTuner:
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
+        """Start to measure again."""
         self._best_seconds: dict[int, float] = {}
         self._untested = list(self.candidates) if len(self.candidates) > 1 else []
         self._seconds: list[float] = []
         torch.set_num_threads(self.candidates[0])
 
     def begin_step(self) -> None:
+        """Start the clock."""
         self._started = time.perf_counter()
 
     def end_step(self) -> None:
+        """Stop the clock, and choose the number of threads of the next step."""
         if not self._untested:
             return
         self._seconds.append(time.perf_counter() - self._started)

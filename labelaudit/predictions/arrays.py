@@ -49,6 +49,7 @@ class Source:
 
     @property
     def batch_rows(self) -> int:
+        """Rows of a batch that fits BATCH_BYTES."""
         return max(BATCH_BYTES // (8 * (self.width + (self.embedded or 0))), 1)
 
 

@@ -172,6 +172,7 @@ class _Import:
 
     @cached_property
     def summary(self) -> SourceSummary:
+        """The summary; reads the first rows."""
         converter = self._converter()
         values, _ = next(self.source.batches())
         predicted = converter(values, self.ids).argmax(axis=1)
