@@ -217,7 +217,7 @@ def test_a_named_network_with_weights_from_a_file(tiny, tmp_path):
     assert np.allclose(logits, stored(tiny, "module"), atol=1e-4)
     for options, says in [
         ({}, "needs weights: give"),
-        ({"weights": "pretrained"}, "name all of them, in its order"),
+        ({"weights": "pretrained"}, "name all of them in its order"),
         ({"weights": tmp_path / "w.pt", "classes": ["a", "b", "c"]}, "do not fit .* 3 classes"),
         ({"weights": "/nowhere/w.pt"}, "cannot be read as weights"),
     ]:

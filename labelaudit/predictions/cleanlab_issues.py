@@ -36,8 +36,8 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
     result of `cleanlab.filter.find_label_issues`: bool (n,), or positions of label issues, int
     (k,).
     Rows are matched to samples by a column `id`, a column of file paths, the index (0 to n - 1 in
-    order of ids), or, if there are as many rows as samples, in order of ids. Afterwards the matched
-    samples have exactly the tags of the source; tags of an earlier import are removed.
+    order of ids), or, if there are as many rows as samples, in order of ids. A matched sample
+    then has each of these tags only if the source says so, whatever an earlier import set.
 
     If there is a column `given_label`, it must equal the sample's label: samples relabelled since
     are skipped. If rows are matched by order only, a different label is an error, because then the
@@ -126,7 +126,7 @@ def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:
         odd = array[(array < 0) | (array >= count)]
         if len(odd):
             raise LabelAuditError(
-                f"place {odd[0]} is none of the {count:,} samples: places are 0 to {count - 1}."
+                f"position {odd[0]} is not a sample: positions are 0 to {count - 1:,}."
             )
         return pd.DataFrame({"is_label_issue": np.isin(np.arange(count), array)})
     raise LabelAuditError(
