@@ -14,7 +14,7 @@ import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.features.neighbours import all_nearest, answer, blocks
+from labelaudit.features.neighbours import all_nearest, row_blocks, search_block
 from labelaudit.jobs import manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
@@ -129,11 +129,11 @@ def test_neighbours_are_the_same_in_whatever_order_they_are_found(exact):
     counted = np.arange(3_000) % 7 > 0
 
     def backwards(unit, parts, k, stop):
-        everything = [(some, among) for asked, among in parts for some in blocks(asked, among)]
+        everything = [(some, among) for asked, among in parts for some in row_blocks(asked, among)]
         for some, among in reversed(everything):
-            yield some, *answer(unit, some, among, k)
+            yield some, *search_block(unit, some, among, k)
 
     expected = all_nearest(vectors, counted, 5, exact=exact)
-    found = all_nearest(vectors, counted, 5, exact=exact, answers=backwards)
+    found = all_nearest(vectors, counted, 5, exact=exact, search=backwards)
     for mine, theirs in zip(expected, found, strict=True):
         np.testing.assert_array_equal(mine, theirs)

@@ -25,7 +25,7 @@ class Backend:
     """Who does the slow steps of scoring. By default this process."""
 
     from_logits: Callable = from_logits
-    answers: neighbours.Answers = neighbours.answered_here
+    search: neighbours.Search = neighbours.search_here
 
 
 def compute_scores(
@@ -147,7 +147,7 @@ def _from_neighbours(
     if not scores:
         return {}
     k = neighbours.how_many(samples.labels)
-    near = neighbours.of_run(run, samples.ids, samples.counted, k, task, backend.answers)
+    near = neighbours.of_run(run, samples.ids, samples.counted, k, task, backend.search)
     if near is None:
         return {}
     places, cosines = near
