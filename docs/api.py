@@ -47,7 +47,7 @@ GROUPS = {
     ],
     "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
-    "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
+    "Errors and progress": ["LabelAuditError", "core.errors.StoppedError", "core.progress.Progress"],
 }  # fmt: skip
 RETURNED = "What they return"  # classes that no user makes: found by annotations
 OTHER = "Other"
@@ -278,10 +278,11 @@ def api_text() -> str:
 
 def cli_text() -> str:
     parts = [CLI_HEAD.rstrip(), cli.epilog]
-    for section, names in cli.sections().items():
+    commands = cli.all_commands()
+    for section, summaries in cli.sections().items():
         parts.append(f"## {section}")
-        for name in names:
-            parts += _command(name, cli.commands[name])
+        for name in summaries:
+            parts += _command(name, commands[name])
     return "\n\n".join(parts) + "\n"
 
 

@@ -38,7 +38,7 @@ def test_the_readme_names_every_command_and_room():
     readme = (REPO / "README.md").read_text()
     from labelaudit.__main__ import main
 
-    for command in main.commands:
+    for command in main.list_commands():
         assert f"`{command}`" in readme, command
     for room in (REPO / "labelaudit").iterdir():
         if room.name not in ("__pycache__", "__init__.py"):
