@@ -22,9 +22,9 @@ __all__ = [
     "suspects", "train", "write_labels", "write_patch", "write_report", "write_suspects",
 ]  # fmt: skip
 
-# Where each public name lives: "room" or "room:name there". They are imported when first used, so
-# that `import labelaudit` takes milliseconds and torch is loaded only by those who train.
-_HOMES = {
+# The module of each public name, as "module" or "module:name in it". Names are imported on first use:
+# `import labelaudit` takes milliseconds, and torch is loaded only for training.
+_MODULES = {
     "AuditResult": "pipeline",
     "Dataset": "dataset.dataset",
     "LabelAuditError": "core.errors",
@@ -76,9 +76,9 @@ _HOMES = {
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'labelaudit' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
+    module, _, attribute = _MODULES[name].partition(":")
     value = getattr(import_module(f".{module}", __name__), attribute or name)
     globals()[name] = value
     return value
