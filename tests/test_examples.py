@@ -63,4 +63,4 @@ def test_every_public_name_is_there_and_documented():
         value = getattr(labelaudit, name)
         assert value.__doc__, name
         assert callable(value), name
-    assert set(labelaudit.__all__) == set(labelaudit._HOMES)
+    assert set(labelaudit.__all__) == set(labelaudit._MODULES)
