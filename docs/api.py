@@ -312,10 +312,11 @@ def api_text() -> str:
 
 def cli_text() -> str:
     parts = [CLI_HEAD.rstrip(), cli.epilog]
-    for section, names in cli.sections().items():
+    commands = cli.all_commands()
+    for section, summaries in cli.sections().items():
         parts.append(f"## {section}")
-        for name in names:
-            parts += _command(name, cli.commands[name])
+        for name in summaries:
+            parts += _command(name, commands[name])
     return "\n\n".join(parts) + "\n"
 
 

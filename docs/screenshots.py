@@ -56,7 +56,7 @@ def take_all(page, address: str, into: Path) -> None:
         page.goto(f"{address}/{name}")
         page.locator(selector).first.wait_for()
         if name == "duplicates":
-            page.get_by_role("button", name="Look for duplicates").click()
+            page.get_by_role("button", name="Find duplicates").click()
             page.locator(".la-card").first.wait_for()
         if name == "review":
             take_review(page, into)
@@ -67,7 +67,10 @@ def take_all(page, address: str, into: Path) -> None:
             page.get_by_role("tab", name="Rehearsal").click()
             take(page, into, "rehearsal")
         if name == "insights":
-            for part, title in (("training-map", "Training map"), ("look-alikes", "Look-alike")):
+            for part, title in (
+                ("training-map", "Training map"),
+                ("look-alikes", "Similarity map"),
+            ):
                 page.get_by_role("radio", name=title).click()
                 take(page, into, part)
     page.goto(f"{address}/dataset")

@@ -157,7 +157,7 @@ def image_rows(folder: Path) -> Iterator[tuple[str, str]]:
     skipped = labelaudit.load_dataset("x", folder / "in").info["skipped"]["files"]
     reasons = {Path(entry["file"]).name: entry["why"] for entry in skipped}
     for name, what in names.items():
-        yield what, f"left out: {_plain(reasons[name], folder)}" if name in reasons else "loads"
+        yield what, f"skipped: {_plain(reasons[name], folder)}" if name in reasons else "loads"
 
 
 # --- zips: each holds a good image, too ---
@@ -423,7 +423,7 @@ def outcome(case: Case, folder: Path) -> str:
     except LabelAuditError as error:
         return f"refused: {_plain(str(error), folder)}"
     skipped = dataset.info["skipped"]
-    reasons = [f"left out: {_plain(entry['why'], folder)}" for entry in skipped["files"]]
+    reasons = [f"skipped: {_plain(entry['why'], folder)}" for entry in skipped["files"]]
     return "; ".join(dict.fromkeys(reasons)) or "loads"
 
 

@@ -82,7 +82,7 @@ def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(page, server):
     asked = time.monotonic()
     page.get_by_text("stopped, and kept, in").wait_for()
     assert time.monotonic() - asked < 10  # a bound for a busy machine
-    page.get_by_text("Nothing is running").wait_for()
+    page.get_by_text("No jobs are running").wait_for()
     assert job.status == manager.DONE
     assert dataset.run("mine").info["stopped"]
 

@@ -78,7 +78,7 @@ def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
 @pytest.mark.parametrize("installed", [False, True])
 def test_the_app_offers_it_where_it_is_installed(digits, monkeypatch, installed):
     begun = []
-    monkeypatch.setattr("labelaudit.ui.place.is_installed", lambda: installed)
+    monkeypatch.setattr("labelaudit.ui.run_on.is_installed", lambda: installed)
     monkeypatch.setattr("labelaudit.ui.jobs.begin", lambda *a, **options: begun.append(options))
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
     app.switch_page(str(REPO / "pages/model/train.py")).run()

@@ -11,8 +11,8 @@ from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import Answers, Controls, all_answers, answers, with_controls
 from labelaudit.review.queue import CHECKS_EVERY
 from labelaudit.review.sampling import hashed, insert_at, least_hashed
-from labelaudit.ui import desk
-from labelaudit.ui.sitting import Sitting
+from labelaudit.ui import review_one
+from labelaudit.ui.review_session import ReviewSession
 
 CHECKED = QueueFilter(checks=True)
 TODO = QueueFilter(status="todo", checks=True)
@@ -168,72 +168,76 @@ def test_undo_takes_back_verdicts_and_answers_in_their_order(audited):
     assert Controls(audited, "bob").undo() is None
 
 
-def sit(dataset, every: int = 5) -> Sitting:
-    return Sitting(dataset, TODO, "ann", controlled(dataset, every=every), "v", "s", controls=every)
+def sit(dataset, every: int = 5) -> ReviewSession:
+    return ReviewSession(
+        dataset, TODO, "ann", controlled(dataset, every=every), "v", "s", controls=every
+    )
 
 
-def press(sitting: Sitting, verdict: str, label: str | None = None, seen: str | None = None):
-    sample = sitting.current
-    given = sitting.dataset[sample].ground_truth
-    if sample in sitting.queue.controls:
-        given = sitting.queue.controls[sample].shown
+def press(session: ReviewSession, verdict: str, label: str | None = None, seen: str | None = None):
+    sample = session.current
+    given = session.dataset[sample].ground_truth
+    if sample in session.queue.controls:
+        given = session.queue.controls[sample].shown
     event = {"kind": "decide", "sample": sample, "verdict": verdict, "label": label,
              "seen": [seen or given]}  # fmt: skip
-    desk._act(sitting, event)
+    review_one._act(session, event)
 
 
-def test_at_the_desk_a_control_is_answered_undone_and_answered_again(audited):
-    sitting = sit(audited)
-    start = int(np.flatnonzero(np.isin(sitting.queue.ids, [*sitting.queue.controls]))[0])
-    sitting.go(start)
-    control = sitting.current
-    assert control not in sitting.upcoming(50)
-    assert len(sitting.upcoming(50)) == 50
-    press(sitting, "remove")
-    assert sitting.place == start + 1
-    assert [v.verdict for v in sitting.said(control)] == ["remove"]
-    press(sitting, "keep")  # a suspect, or the next control
-    desk._act(sitting, {"kind": "undo"})
-    assert sitting.place == start + 1
-    desk._act(sitting, {"kind": "undo"})
-    assert (sitting.place, sitting.said(control)) == (start, [])
-    assert sitting.following(start - 1) == start  # it is open again
-    with pytest.raises(LabelAuditError, match="the queue changed meanwhile"):
-        press(sitting, "keep", seen="another")
-    press(sitting, "keep")
+def test_one_by_one_a_control_is_answered_undone_and_answered_again(audited):
+    session = sit(audited)
+    start = int(np.flatnonzero(np.isin(session.queue.ids, [*session.queue.controls]))[0])
+    session.go_to(start)
+    control = session.current
+    assert control not in session.upcoming(50)
+    assert len(session.upcoming(50)) == 50
+    press(session, "remove")
+    assert session.place == start + 1
+    assert [v.verdict for v in session.verdicts_on(control)] == ["remove"]
+    press(session, "keep")  # a suspect, or the next control
+    review_one._act(session, {"kind": "undo"})
+    assert session.place == start + 1
+    review_one._act(session, {"kind": "undo"})
+    assert (session.place, session.verdicts_on(control)) == (start, [])
+    assert session.next_place(start - 1) == start  # it is open again
+    with pytest.raises(LabelAuditError, match="the queue has changed"):
+        press(session, "keep", seen="another")
+    press(session, "keep")
     assert answers(audited, "ann").total == 1
     assert not np.isin(control, Review(audited, "ann").judged())
 
 
 def test_nothing_that_is_drawn_tells_a_control(audited):
-    sitting = sit(audited)
-    controls = sitting.queue.controls
+    session = sit(audited)
+    controls = session.queue.controls
     bad = next(s for s, each in controls.items() if each.shown != each.truth)
     easy = next(s for s, each in controls.items() if each.easy)
-    suspect = next(s for s in sitting.queue.ids.tolist() if s not in controls)
-    check = next(iter(sitting.queue.checks))
-    made = desk._make(sitting, [bad, easy, suspect, check])
-    assert len({tuple(sorted(item)) for item in made.values()}) == 1
-    for item in made.values():
+    suspect = next(s for s in session.queue.ids.tolist() if s not in controls)
+    check = next(iter(session.queue.checks))
+    items = review_one._make_items(session, [bad, easy, suspect, check])
+    assert len({tuple(sorted(item)) for item in items.values()}) == 1
+    for item in items.values():
         assert (item["filepath"], item["ranks"], item["p_given"]) == ("", [], None)
-    assert made[bad]["given"] == controls[bad].shown
-    assert made[bad]["suggested"] == controls[bad].truth
-    assert f"not {controls[bad].shown}" in made[bad]["why"]
-    assert [made[s]["check"] for s in (bad, suspect)] == ["", ""]
-    assert made[easy]["check"] == made[check]["check"] == "random check or control"
-    plain = Sitting(audited, TODO, "ann", make_queue(audited, TODO, "ann"), "v", "s")
-    made = desk._make(plain, [suspect, check])
-    assert made[suspect]["ranks"]
-    assert made[check]["check"] == "random check"
-    assert plain.drawn != sitting.drawn  # what was made for the one is not shown by the other
+    assert items[bad]["given"] == controls[bad].shown
+    assert items[bad]["suggested"] == controls[bad].truth
+    assert f"not {controls[bad].shown}" in items[bad]["why"]
+    assert [items[s]["check"] for s in (bad, suspect)] == ["", ""]
+    assert items[easy]["check"] == items[check]["check"] == "random check or control"
+    plain = ReviewSession(audited, TODO, "ann", make_queue(audited, TODO, "ann"), "v", "s")
+    items = review_one._make_items(plain, [suspect, check])
+    assert items[suspect]["ranks"]
+    assert items[check]["check"] == "random check"
+    assert (
+        plain.items_version != session.items_version
+    )  # what was made for the one is not shown by the other
     assert gather(audited, "run-1", [bad])[0].given == controls[bad].truth
     assert audited[bad].ground_truth == controls[bad].truth
 
 
 def test_how_the_reviewer_did_is_said_at_the_end_only(audited):
-    sitting = sit(audited)
-    for control in list(sitting.queue.controls.values())[:3]:
-        sitting.answers.answer(control, "relabel", control.truth)
-    assert desk._control_words(sitting) == ""
-    sitting.go(len(sitting.queue))
-    assert desk._control_words(sitting).startswith("You answered 3 of 3 controls correctly")
+    session = sit(audited)
+    for control in list(session.queue.controls.values())[:3]:
+        session.answers.answer(control, "relabel", control.truth)
+    assert review_one._control_result(session) == ""
+    session.go_to(len(session.queue))
+    assert review_one._control_result(session).startswith("You answered 3 of 3 controls correctly")

@@ -38,7 +38,7 @@ def test_the_readme_names_every_command():
     readme = (REPO / "README.md").read_text()
     from labelaudit.__main__ import main
 
-    for command in main.commands:
+    for command in main.list_commands():
         assert f"`{command}`" in readme, command
 
 
@@ -60,4 +60,4 @@ def test_every_public_name_is_there_and_documented():
         value = getattr(labelaudit, name)
         assert value.__doc__, name
         assert callable(value), name
-    assert set(labelaudit.__all__) == set(labelaudit._HOMES)
+    assert set(labelaudit.__all__) == set(labelaudit._MODULES)

@@ -22,7 +22,7 @@ from labelaudit import (
 from labelaudit.jobs import manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.scores import SCORES
-from labelaudit.ui.words import plain
+from labelaudit.ui.text import plain
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -128,7 +128,7 @@ def test_noise_is_planted_and_taken_back(digits):
     rate.set_value(0.1)
     box(app, "Kind").set_value("pair").run()
     box(app, "Class").set_value("3").run()
-    box(app, "mixed up with").set_value("8").run()
+    box(app, "Swapped with").set_value("8").run()
     button(app, "Plant mistakes").click().run()
     no_error(app)
     mistakes = digits.view().match_tag("mistake")
@@ -138,7 +138,7 @@ def test_noise_is_planted_and_taken_back(digits):
         "8",
     }
     assert "36 of 357 labels are wrong now" in texts(app)
-    button(app, "Take them back").click().run()
+    button(app, "Restore labels").click().run()
     no_error(app)
     assert digits.view().values("ground_truth").tolist() == before
     assert digits.info["tags"] == {}
@@ -165,7 +165,9 @@ def test_train_then_predict(digits):
     assert digits.run("mine").score_names() == [n for n in SCORES if not n.startswith("out_")]
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Predicted"] == "1,797 of 1,797"
-    assert int(metrics["Differ from it"].replace(",", "")) == len(digits.view().match(wrong=True))
+    assert int(metrics["Differ from the label"].replace(",", "")) == len(
+        digits.view().match(wrong=True)
+    )
 
 
 def test_results_filter_and_page_through_all(audited):
@@ -206,12 +208,12 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
     ]
     assert "Loss" not in texts(app)
     app = no_error(open_page("model/predict"))
-    assert "recorded in a training loop of your own" in texts(app)
+    assert "recorded in your training loop" in texts(app)
     assert not [b for b in app.button if b.label.startswith("Predict with")]
-    assert button(app, "Score again")
+    assert button(app, "Update scores")
     compute_scores(digits)
     app = no_error(open_page("suspects/insights"))
-    app.get("button_group")[0].set_value("Look-alike map").run()
+    app.get("button_group")[0].set_value("Similarity map").run()
     assert "mine has no embeddings: give them to Recorder.update" in texts(no_error(app))
 
 
@@ -220,10 +222,10 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     app = open_page("suspects/results")
     assert box(app, "Run").value == "run-1"
     counted = len(suspects(audited, "run-1", "confident_learning"))
-    assert f"cleanlab counts {counted:,} wrong labels" in texts(app)
+    assert f"cleanlab's rule counts {counted:,} wrong labels" in texts(app)
     assert "without training" not in texts(app)
     box(app, "Run").set_value("first-look").run()
-    assert "without training: a trained model ranks better" in texts(no_error(app))
+    assert "without training. A trained model ranks better" in texts(no_error(app))
     assert "first-look" not in box(open_page("model/predict"), "Run").options
     assert "first-look" not in texts(no_error(open_page("model/train")))
 
@@ -275,7 +277,7 @@ def test_a_missing_image_is_shown_as_missing(tmp_path, picture):
     load_dataset("p", tmp_path / "p")
     (tmp_path / "p/c0/0.png").unlink()
     shown = html(open_page("data/dataset"))
-    assert shown.count("image cannot be read") == 1
+    assert shown.count("Image cannot be read") == 1
     assert shown.count("<img") == 3
 
 
@@ -283,7 +285,7 @@ def test_delete_falls_back_to_another_dataset(digits, make_dataset):
     make_dataset(3, name="other")
     app = open_page("data/dataset")
     box(app, "Dataset").set_value("other").run()
-    button(app, "Delete it").click().run()
+    button(app, "Delete dataset").click().run()
     no_error(app)
     assert list_datasets() == ["digits"]
     assert box(app, "Dataset").value == "digits"
@@ -314,7 +316,7 @@ def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
 
 def test_samples_in_random_order_are_the_same_samples(digits):
     app = open_page("data/dataset")
-    (mixed,) = [t for t in app.toggle if t.label == "In random order"]
+    (mixed,) = [t for t in app.toggle if t.label == "Random order"]
     before = html(app)
     mixed.set_value(True).run()
     shown = html(no_error(app))
@@ -400,7 +402,7 @@ def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, 
     ],
 )
 def test_a_sentence_begins_with_a_capital_but_for_names_of_files(error, shown):
-    from labelaudit.ui.words import sentence
+    from labelaudit.ui.text import sentence
 
     assert sentence(error).startswith(shown)
 
@@ -410,7 +412,7 @@ def test_another_ranking_begins_at_its_first_page(audited):
     button(app, "Next").click().run()
     button(app, "Next").click().run()
     assert "97 to 144 of" in texts(app)
-    box(app, "Images a page").set_value(24).run()
+    box(app, "Images per page").set_value(24).run()
     assert "97 to 120 of" in texts(no_error(app))  # the same image comes first
     box(app, "Score").set_value("aum").run()
     assert "1 to 24 of" in texts(no_error(app))
@@ -425,7 +427,7 @@ def test_own_data_is_audited_from_the_start_page(audited):
     box(app, "Dataset").set_value("mine").run()
     button(app, "Audit mine").click().run()
     app = finish_job(app)
-    assert "The audit of mine is done" in texts(app)
+    assert "Audit of mine finished" in texts(app)
     assert {m.label: m.value for m in app.metric} == {
         "Suspects": f"{len(suspects(Dataset('mine'))):,}"
     }
@@ -479,7 +481,7 @@ def test_scores_are_computed_again_for_labels_that_were_changed(audited):
     first.set_label(first.prediction.label)
     assert audited[first.id].scores["normalized_margin"] is None
     app = open_page("model/predict")
-    button(app, "Only score again").click().run()
+    button(app, "Update scores").click().run()
     app = finish_job(app)
     assert "The scores of run-1 are computed again" in texts(app)
     assert audited[first.id].scores["normalized_margin"] < 0.5
@@ -531,7 +533,7 @@ def test_insights_show_maps(audited):
     assert spec["encoding"]["color"]["field"] == "aum"
     assert points.set_index("id")["aum"][7] == audited[7].scores["aum"]
 
-    _, (looks,) = charted(show(app, "Look-alike map"))
+    _, (looks,) = charted(show(app, "Similarity map"))
     assert len(looks) == 1797
     assert (points.set_index("id")["x"] != looks.set_index("id")["x"]).any()
 
@@ -546,7 +548,7 @@ def test_insights_of_a_run_without_dynamics_or_embeddings_say_what_to_do(audited
     app = open_page("suspects/insights")
     assert box(app, "Run").value == "imported"
     assert "imported was not watched while it learned" in texts(show(app, "Training map"))
-    assert "import them with its predictions" in texts(show(app, "Look-alike map"))
+    assert "Import them with its predictions" in texts(show(app, "Similarity map"))
 
 
 def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
@@ -561,7 +563,7 @@ def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
     app = open_page("suspects/insights")
     assert "Shown are the 20 classes with the most frequent mix-ups." in texts(app)
     assert len(app.dataframe[0].value) == 60
-    spec, (points,) = charted(show(app, "Look-alike map"))
+    spec, (points,) = charted(show(app, "Similarity map"))
     assert spec["encoding"]["color"]["legend"] is None
     assert len(points) == 300
 
@@ -576,7 +578,7 @@ def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
     logits = 3 * np.eye(4, dtype=np.float32)[predicted]
     run.write_predictions([(dataset.view().ids, logits, logits)])
     compute_scores(dataset)
-    app = show(open_page("suspects/insights"), "Look-alike map")
+    app = show(open_page("suspects/insights"), "Similarity map")
     assert "4,000 of 9,000 images are drawn, always the same: 2,000 suspects" in texts(app)
 
 
@@ -590,7 +592,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     labels = ["cat", "*dog*", "cat", "cat", "cat", "cat", "cat", "*dog*"]
     dataset = load_arrays("pets", images, labels, splits=splits)
     app = open_page("suspects/duplicates")
-    button(app, "Look for duplicates").click().run()
+    button(app, "Find duplicates").click().run()
     app = finish_job(app)
     assert "7 of 8 samples have a duplicate" in texts(app)
     (lists,) = app.get("button_group")
@@ -598,7 +600,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
         "Different labels · 1", "In different splits · 1", "The others · 1",
     ]  # fmt: skip
     assert html(app).count('class="la-card"') == 2
-    button(app, r"All are \*dog\*").click().run()
+    button(app, r"Label all \*dog\*").click().run()
     assert r"✓ 2 \*dog\*" in texts(no_error(app))
     review = Review(dataset, "ann")
     assert [(v.verdict, v.label) for (v,) in review.of([1, 2])] == [
@@ -608,7 +610,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     button(app, "Undo").click().run()
     assert review.of([1, 2]) == [[], []]
     assert "✓" not in texts(no_error(app))
-    button(app, "All are cat").click().run()
+    button(app, "Label all cat").click().run()
     apply_verdicts(dataset)
     assert dataset[2].ground_truth == "cat"
 
@@ -633,16 +635,16 @@ def test_a_label_changed_meanwhile_is_not_decided_over(home):
     app = open_page("suspects/duplicates")
     dataset.set_labels([1], "dog")
     dataset.set_labels([2], "cat")
-    button(app, "All are dog").click().run()
+    button(app, "Label all dog").click().run()
     assert ["relabelled in the meantime" in error.value for error in app.error] == [True]
     assert Review(dataset, "ann").of([1]) == [[]]
-    button(app, "All are dog").click().run()
+    button(app, "Label all dog").click().run()
     assert Review(dataset, "ann").of([1])[0][0].verdict == "keep"
     assert not app.error
     dataset.set_labels([2], "dog")  # nothing is left on the list
-    button(app, "All are cat").click().run()
+    button(app, "Label all cat").click().run()
     assert len(app.error) == 1
-    assert "No picture is there under two labels" in texts(app)
+    assert "No duplicates have different labels" in texts(app)
 
 
 def test_planted_mistakes_are_not_given_away_among_duplicates(home):
@@ -695,7 +697,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     assert "1,700 samples are predicted and scored" in texts(app)
     assert digits.run("imported").info["brought"]["by"] == "id"
     assert box(app, "Run").options == ["imported"]
-    assert "Score again" in [b.label for b in app.button]
+    assert "Update scores" in [b.label for b in app.button]
     assert not [b for b in app.button if b.label.startswith("Predict with")]
     shown = texts(open_page("suspects/results"))
     assert "imported is a model of your own, from p.npz" in shown
@@ -705,7 +707,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     app = open_page("suspects/insights")
     app.get("button_group")[0].set_value("Training map").run()
     assert "imported was not watched while it learned" in texts(no_error(app))
-    app.get("button_group")[0].set_value("Look-alike map").run()
+    app.get("button_group")[0].set_value("Similarity map").run()
     assert "imported has no embeddings" in texts(no_error(app))
     digits.set_labels([1], "9")
     assert "Labels changed since imported was scored: 1" in texts(open_page("suspects/results"))
@@ -742,12 +744,17 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     uploader.set_value(("p.labels.jsonl", make_patch(elsewhere).to_bytes(), "application/jsonl"))
     app.run()
     metrics = {metric.label: metric.value for metric in app.metric}
-    assert metrics == {"To relabel": "2", "To remove": "1", "So already": "0", "In conflict": "1"}
-    (apply,) = [b for b in no_error(app).button if b.label.startswith("Apply 3 changes of ")]
+    assert metrics == {
+        "To relabel": "2",
+        "To remove": "1",
+        "Already applied": "0",
+        "Conflicts": "1",
+    }
+    (apply,) = [b for b in no_error(app).button if b.label.startswith("Apply 3 changes by ")]
     apply.click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c3", "c0", "c3", "c3"]
     assert here[4].tags == ("removed",)
-    button(no_error(app), "Take back the last 3").click().run()
+    button(no_error(app), "Undo the last 3").click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c0", "c0", "c2", "c3"]
     app.file_uploader[0].set_value(("<b>*p*.jsonl", b"?", "application/jsonl")).run()
     assert [error.value for error in app.error] == [
@@ -764,13 +771,13 @@ def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
     choices["Samples"].set_value("Only the suspects").run()
     (target,) = app.text_input
     target.set_value(str(tmp_path)).run()
-    button(app, "Write").click().run()
+    button(app, "Save").click().run()
     assert "not empty" in app.error[0].value
     assert manager.list_jobs() == []
     app.text_input[0].set_value(str(tmp_path / "out")).run()
     command = app.code[0].value
     assert command == f"labelaudit export digits {tmp_path}/out --format folders --suspects"
-    button(app, "Write").click().run()
+    button(app, "Save").click().run()
     app = finish_job(app)
     count = len(suspects(audited))
     assert plain(f"{count:,} samples written to {tmp_path}/out") in texts(app)

@@ -60,16 +60,6 @@ def best_other_class(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return others.argmax(axis=1)
 
 
-def margin_and_p_label(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return z_y - z_k and p_y, (n,) each: y is the given class, k the best other class.
-
-    logits z: float (n, C). labels: int (n,), 0 to C - 1.
-    """
-    return of_label(logits, labels) - best_other(logits, labels), of_label(
-        probabilities(logits), labels
-    )
-
-
 def known_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return a mask, bool (n,), of the samples with a label from 0 to classes - 1."""
     return (labels >= 0) & (labels < classes)

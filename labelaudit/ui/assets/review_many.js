@@ -1,18 +1,17 @@
-// Many suspects at once: choose some on a page, or all of the queue, and give them one verdict.
+// Review many at once: select samples on a page, or the whole queue, and give them one verdict.
 
-
-class Board extends Part {
+class ReviewMany extends Part {
   constructor(root) {
     super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "cards", "end"])
-    this.chosen = new Set()
-    this.all = false // every sample of the queue, not only those on this page
+    this.selected = new Set()
+    this.all = false // whether the whole queue is selected, not only samples on this page
     this.build()
   }
 
   update(data, send) {
     const decided = this.channel.waiting?.kind === "decide"
     this.receive(data, send)
-    if (decided && !this.channel.waiting && !data.failed) this.clear() // what was chosen has its verdict
+    if (decided && !this.channel.waiting && !data.failed) this.clear() // the selected samples have their verdict
     const page = `${data.version}/${data.total}/${data.place}/${data.items.map((item) => item.id).join()}`
     const fresh = page !== this.page
     if (fresh) this.clear()
@@ -24,18 +23,18 @@ class Board extends Part {
   }
 
   clear() {
-    this.chosen.clear()
+    this.selected.clear()
     this.all = false
     this.last = null
   }
 
-  // --- what goes to the server ---
+  // --- to the server ---
 
   decide(verdict, label = null) {
     this.channel.push(() => {
-      if (!this.chosen.size && !this.all) return null
+      if (!this.selected.size && !this.all) return null
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
-      const samples = this.all ? null : [...this.chosen]
+      const samples = this.all ? null : [...this.selected]
       const seen = samples && samples.map((id) => given.get(id))
       return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.all }
     })
@@ -43,7 +42,7 @@ class Board extends Part {
 
   actions() {
     return {
-      s: () => this.choosePage(), Escape: () => this.chooseNone(),
+      s: () => this.selectPage(), Escape: () => this.selectNone(),
       ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
     }
   }
@@ -53,33 +52,33 @@ class Board extends Part {
     if (page >= 1 && page <= this.data.pages) this.act("page", { page })
   }
 
-  // --- choosing ---
+  // --- selection ---
 
   toggle(place, event) {
     const cards = this.data.items
-    const on = !this.chosen.has(cards[place].id)
+    const on = !this.selected.has(cards[place].id)
     const from = event.shiftKey && this.last !== null ? Math.min(this.last, place) : place
     const to = event.shiftKey && this.last !== null ? Math.max(this.last, place) : place
-    for (let i = from; i <= to; i++) this.chosen[on ? "add" : "delete"](cards[i].id)
+    for (let i = from; i <= to; i++) this.selected[on ? "add" : "delete"](cards[i].id)
     this.last = place
     this.all = false
     this.draw()
   }
 
-  choosePage() {
-    const every = this.data.items.every((item) => this.chosen.has(item.id))
-    if (every) return this.chooseNone()
-    this.data.items.forEach((item) => this.chosen.add(item.id))
+  selectPage() {
+    const every = this.data.items.every((item) => this.selected.has(item.id))
+    if (every) return this.selectNone()
+    this.data.items.forEach((item) => this.selected.add(item.id))
     this.draw()
   }
 
-  chooseAll() {
-    this.chosen.clear()
+  selectAll() {
+    this.selected.clear()
     this.all = true
     this.draw()
   }
 
-  chooseNone() {
+  selectNone() {
     this.clear()
     this.draw()
   }
@@ -94,11 +93,11 @@ class Board extends Part {
     this.end = keyButton("Last", "", () => this.act("page", { page: this.data.pages }), "small")
     pages.append(this.first, this.back, this.next, this.end)
     this.buildUndo(undo)
-    this.every = keyButton("", "S", () => this.choosePage())
-    this.whole = keyButton("", "", () => this.chooseAll())
+    this.every = keyButton("", "S", () => this.selectPage())
+    this.whole = keyButton("", "", () => this.selectAll())
     this.tally = element("span", "tally")
     this.buttons = [
-      keyButton("They are what they look like", "A", () => this.decide("accept"), "main"),
+      keyButton("Accept suggestions", "A", () => this.decide("accept"), "main"),
       keyButton("Keep", "K", () => this.decide("keep")),
       keyButton("Remove", "X", () => this.decide("remove")),
       keyButton("Unsure", "U", () => this.decide("unsure")),
@@ -111,16 +110,16 @@ class Board extends Part {
     const number = (n) => n.toLocaleString("en")
     this.drawProgress()
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
-    const on = this.all ? data.all : this.chosen.size
-    const full = data.items.length > 0 && data.items.every((item) => this.chosen.has(item.id))
-    this.every.firstChild.textContent = full ? "Choose none" : `Choose these ${data.items.length}`
-    this.whole.firstChild.textContent = `Choose all ${number(data.all)}`
+    const on = this.all ? data.all : this.selected.size
+    const full = data.items.length > 0 && data.items.every((item) => this.selected.has(item.id))
+    this.every.firstChild.textContent = full ? "Select none" : `Select these ${data.items.length}`
+    this.whole.firstChild.textContent = `Select all ${number(data.all)}`
     this.whole.hidden = data.total <= data.items.length
-    this.tally.textContent = `${number(on)} chosen`
+    this.tally.textContent = `${number(on)} selected`
     this.buttons.forEach((button) => (button.disabled = !on))
-    const looks = new Set(data.items.map((item) => item.suggested))
+    const suggested = new Set(data.items.map((item) => item.suggested))
     this.buttons[0].firstChild.textContent =
-      looks.size === 1 ? `They are ${[...looks][0]}` : "They are what they look like"
+      suggested.size === 1 ? `Relabel as ${[...suggested][0]}` : "Accept suggestions"
     this.first.disabled = this.back.disabled = data.page <= 1
     this.end.disabled = this.next.disabled = data.page >= data.pages
     parts.end.textContent = data.empty
@@ -129,7 +128,7 @@ class Board extends Part {
       const item = data.items[i]
       const verdict = data.verdicts[i]
       const inAll = this.all && (data.all === data.total || !verdict)
-      card.classList.toggle("on", inAll || this.chosen.has(item.id))
+      card.classList.toggle("on", inAll || this.selected.has(item.id))
       card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
       card.lastChild.className = verdict ? `verdict ${verdict.verdict}` : "verdict none"
     })
@@ -145,10 +144,10 @@ class Board extends Part {
           picture.src = item.image
           picture.alt = ""
           card.append(picture)
-        } else card.append(element("div", "unread", "image cannot be read"))
-        const words = element("div", "words", item.given ?? "no label")
-        words.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
-        card.append(words, element("span", "verdict"))
+        } else card.append(element("div", "unread", "Image cannot be read"))
+        const labels = element("div", "words", item.given ?? "no label")
+        labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
+        card.append(labels, element("span", "verdict"))
         card.title = `id ${item.id}: ${item.given} → ${item.suggested}\n${item.filepath}`
         card.addEventListener("click", (event) => {
           card.blur()
@@ -160,4 +159,4 @@ class Board extends Part {
   }
 }
 
-export default (component) => mount(Board, component)
+export default (component) => mount(ReviewMany, component)

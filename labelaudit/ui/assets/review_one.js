@@ -1,33 +1,33 @@
-// One suspect at a time. The server sends the queue's current sample and the next ones; what is shown
-// moves on when the server has answered that the verdict is on disk.
+// Review one by one. The server sends the current sample and the next ones. The view moves on when the
+// server has answered that the verdict is stored.
 
 const SIZE = { curve: [300, 118] }
-const KEPT = 64 // samples kept here
+const CACHED_ITEMS = 64
 
-class Desk extends Part {
+class ReviewOne extends Part {
   constructor(root) {
-    super(root, ["desk", "count", "bar", "figures", "estimate", "steps", "stage", "said", "verdicts", "classes", "labels",
+    super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "said", "verdicts", "classes", "labels",
       "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
     this.build()
   }
 
-  // --- what comes from the server ---
+  // --- from the server ---
 
   update(data, send) {
     this.receive(data, send)
     if (data.version !== this.version) this.items.clear()
     this.version = data.version
     for (const item of data.items) {
-      this.items.delete(item.id) // so that it comes last
+      this.items.delete(item.id) // so that it is the newest entry
       this.items.set(item.id, item)
       this.preload(item)
     }
-    for (const id of [...this.items.keys()].slice(0, -KEPT)) if (id !== data.current) this.items.delete(id)
+    for (const id of [...this.items.keys()].slice(0, -CACHED_ITEMS)) if (id !== data.current) this.items.delete(id)
     this.data = data
     this.draw()
-    if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server thought we had it
+    if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server assumed we have it
     this.channel.pump()
   }
 
@@ -38,7 +38,7 @@ class Desk extends Part {
     item.picture.decode?.().catch(() => {})
   }
 
-  // --- what goes to the server ---
+  // --- to the server ---
 
   get item() {
     return this.items.get(this.data.current)
@@ -51,7 +51,7 @@ class Desk extends Part {
   decide(verdict, label) {
     this.channel.push(() => {
       const item = this.item
-      if (!item) return null // the queue's end: nothing to decide on
+      if (!item) return null // the end of the queue
       const accepted = verdict === "accept"
       return this.event("decide", {
         verdict: accepted ? "relabel" : verdict,
@@ -70,7 +70,7 @@ class Desk extends Part {
     }
   }
 
-  // --- the fixed parts, built once ---
+  // --- fixed parts, built once ---
 
   build() {
     const part = (name) => this.root.querySelector(`.${name}`)
@@ -98,7 +98,7 @@ class Desk extends Part {
     this.keep = keyButton("", "K", () => this.decide("keep"))
     const remove = keyButton("Remove", "X", () => this.decide("remove"))
     const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
-    remove.title = "The image does not belong in the dataset"
+    remove.title = "The image does not belong in this dataset"
     verdicts.append(this.accept, this.keep, remove, unsure)
     this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
     this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
@@ -154,12 +154,12 @@ class Desk extends Part {
   draw() {
     const { data, item } = this
     const ended = data.current === null
-    this.parts.desk.classList.toggle("ended", ended)
+    this.parts.one.classList.toggle("ended", ended)
     this.drawProgress()
     this.drawPlace(ended)
     if (ended) {
       this.parts.end.textContent = data.total
-        ? `You have reached the end of this queue. Go back with ←, widen the filters, or apply your verdicts. ${data.controls}`
+        ? `End of the queue. Go back with ←, change the filters, or apply your verdicts. ${data.controls}`
         : data.empty
       return
     }
@@ -187,13 +187,13 @@ class Desk extends Part {
 
   drawItem(item) {
     const { parts, data } = this
-    parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "image cannot be read"))
+    parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "Image cannot be read"))
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
-    this.accept.firstChild.textContent = `It is ${item.suggested}`
-    this.accept.classList.toggle("main", !item.check) // of a check the label is most likely right
+    this.accept.firstChild.textContent = `Relabel as ${item.suggested}`
+    this.accept.classList.toggle("main", !item.check) // the label of a random check is most likely right
     this.keep.classList.toggle("main", Boolean(item.check))
-    this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep unlabelled"
+    this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep without label"
     parts.labels.replaceChildren(
       element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
       element("span", "suggested", item.suggested),
@@ -243,7 +243,7 @@ class Desk extends Part {
     const card = element("div", "near-card")
     const picture = near.image
       ? element("img", near.small ? "crisp" : "")
-      : element("div", "unread", "image cannot be read")
+      : element("div", "unread", "Image cannot be read")
     if (near.image) picture.src = near.image
     if (near.image) picture.alt = ""
     const label = element("span", near.label === item.given ? "" : "other", near.label ?? "none")
@@ -261,17 +261,17 @@ function rank({ title, value, percentile }) {
   fill.style.width = `${percentile}%`
   track.append(fill)
   row.append(element("span", "name", title), track, element("span", "value", percentile.toFixed(1)))
-  row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)} % of the samples`
+  row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)}% of the samples`
   return row
 }
 
 function checkBadge(words) {
   const badge = element("span", "badge", words)
-  badge.title = "No suspect: drawn at random from the other samples, to estimate how many wrong labels the ranking misses."
+  badge.title = "Not a suspect, but a random sample. It shows how many wrong labels the ranking misses."
   return badge
 }
 
-// What the lines are: this image, and the median image of the given and of the suggested class.
+// The lines: this image, and the median image of the given and of the suggested class.
 function legend(item, colors) {
   const lines = [["this image", ""], [item.given, "dash"], [item.suggested, "dash"]]
   return lines.map(([name, kind]) => {
@@ -296,11 +296,11 @@ function curves(item, colors) {
       .filter(Boolean)
   }
   const add = (tag, attributes, text) => {
-    const made = document.createElementNS(space, tag)
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
-    if (text !== undefined) made.textContent = text
-    svg.append(made)
-    return made
+    const node = document.createElementNS(space, tag)
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
+    if (text !== undefined) node.textContent = text
+    svg.append(node)
+    return node
   }
   for (const share of [0, 0.5, 1]) {
     const [, y] = at([share])[0]
@@ -312,8 +312,8 @@ function curves(item, colors) {
   const line = (values, name, color) => {
     if (!values) return
     const points = at(values)
-    const made = add("polyline", { points: points.map((p) => p.join()).join(" "), class: name })
-    if (color) made.style.stroke = color
+    const curve = add("polyline", { points: points.map((p) => p.join()).join(" "), class: name })
+    if (color) curve.style.stroke = color
   }
   line(item.median_given, "median", colors[item.given])
   line(item.median_suggested, "median", colors[item.suggested])
@@ -321,4 +321,4 @@ function curves(item, colors) {
   return svg
 }
 
-export default (component) => mount(Desk, component)
+export default (component) => mount(ReviewOne, component)
