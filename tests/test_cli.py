@@ -132,7 +132,8 @@ def test_a_training_cut_short_is_resumed_by_name(digits):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1), cut)
+        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1),
+                         labelaudit.Task(cut))  # fmt: skip
     assert "cut: 4 epochs" in cli("train", "digits", "--resume", "cut").stdout
     assert digits.run("cut").info["config"]["epochs"] == 4
     failed = cli("train", "digits", "--resume", "cut", code=1)
