@@ -81,7 +81,7 @@ def test_a_stopped_audit_may_end_there_and_be_scored_later(digits):
         if report.curves:
             seen.append(report)
 
-    with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' keeps them"):
+    with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' is stored"):
         labelaudit.audit(digits, config=QUICK, task=Task(progress, lambda: bool(seen)),
                          keep_going=False, first_look=False)  # fmt: skip
     run = digits.run("run-1")

@@ -65,7 +65,7 @@ def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, home):
     result = cli("audit", "digits", "--noise", 0.2, "--epochs", 4, "--csv", tmp_path / "s.csv",
                  "-k", 100)  # fmt: skip
     for part in ("1,797 samples", "10 classes", "Validation accuracy",
-                 "suspects by Suspicion", "Of the first 100 of each ranking",
+                 "suspects by Suspicion", "Mistakes among the first 100 of each ranking",
                  "average_precision"):  # fmt: skip
         assert part in result.stdout, part
     written = int(re.search(r"([\d,]+) suspects written", result.stdout)[1].replace(",", ""))
@@ -132,7 +132,8 @@ def test_a_training_cut_short_is_resumed_by_name(digits):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1), cut)
+        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1),
+                         labelaudit.Task(cut))  # fmt: skip
     assert "cut: 4 epochs" in cli("train", "digits", "--resume", "cut").stdout
     assert digits.run("cut").info["config"]["epochs"] == 4
     failed = cli("train", "digits", "--resume", "cut", code=1)
