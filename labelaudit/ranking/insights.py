@@ -139,7 +139,8 @@ def principal_plane(vectors: np.ndarray) -> np.ndarray:
 
     count = min(2, *vectors.shape)
     plane = np.zeros((len(vectors), 2))
-    plane[:, :count] = PCA(count, random_state=0).fit_transform(vectors.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # PCA divides by the variance, which can be 0
+        plane[:, :count] = PCA(count, random_state=0).fit_transform(vectors.astype(np.float64))
     return plane
 
 
