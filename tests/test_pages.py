@@ -386,7 +386,7 @@ def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, 
     (path,) = [t for t in app.text_input if t.label == "Path"]
     path.set_value(str(file)).run()
     assert r"taken in this order\: 0, 1, 2" in app.warning[0].value
-    assert "It agrees with 0% of the labels" in app.warning[0].value
+    assert "agrees with 0% of the labels" in app.warning[0].value
     labelaudit.import_predictions(digits, file)
     labelaudit.compute_scores(digits)
     assert "in another order?" in open_page("suspects/results").warning[0].value

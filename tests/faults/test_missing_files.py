@@ -9,6 +9,7 @@ from PIL import Image
 
 import labelaudit
 from labelaudit import Dataset, LabelAuditError, TrainConfig
+from labelaudit.dataset.dataset import create_dataset
 from labelaudit.ui.images import pictures
 
 QUICK = TrainConfig(epochs=2, threads=1, batch_size=8, image_size=16)
@@ -26,7 +27,7 @@ def pets(home, tmp_path) -> Dataset:
         Image.fromarray(image).save(path)
     names = np.array(["flat", "tall"])[labels].tolist()
     rows = {"filepath": paths, "label": names, "split": ["train"] * 30 + ["test"] * 10}
-    return labelaudit.dataset.create_dataset("pets", rows)
+    return labelaudit.dataset.dataset.create_dataset("pets", rows)
 
 
 def lose(dataset: Dataset, ids, tmp_path) -> None:
