@@ -14,7 +14,7 @@ st.set_page_config(
     page_title="LabelAudit",
     page_icon=ICON,
     layout="wide",
-    initial_sidebar_state="expanded",
+    initial_sidebar_state="auto",  # collapsed on phones, where it would cover the page
 )
 
 # Pages are in sub-folders: Streamlit runs a file directly in pages/ without this script on a deep

@@ -148,19 +148,19 @@ def test_train_then_predict(digits):
     app = open_page("model/train")
     (epochs,) = app.slider
     epochs.set_value(2)
-    (name,) = [field for field in app.text_input if field.label == "Name of the run"]
+    (name,) = [field for field in app.text_input if field.label == "Run name"]
     name.set_value("mine").run()
     button(app, "Train").click().run()
     app = finish_job(app)
     run = digits.run("mine")
     assert run.info["epochs"] == 2
-    assert "mine learned for 2 epochs" in texts(app)
+    assert "Training of mine finished after 2 epochs" in texts(app)
     assert not run.has_predictions()
 
     app.switch_page(str(REPO / "pages/model/predict.py")).run()
     button(app, "Predict with mine").click().run()
     app = finish_job(app)
-    assert "1,797 samples are predicted and scored" in texts(app)
+    assert "1,797 samples predicted and scored" in texts(app)
     assert len(digits.view("mine").match_tag("processed")) == 1797
     assert digits.run("mine").score_names() == [n for n in SCORES if not n.startswith("out_")]
     metrics = {metric.label: metric.value for metric in app.metric}
@@ -204,7 +204,7 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
     recorder.finish()
     app = no_error(open_page("model/train"))
     assert app.dataframe[0].value[["run", "model", "epochs"]].values.tolist() == [
-        ["mine", "your own", 2]
+        ["mine", "own model", 2]
     ]
     assert "Loss" not in texts(app)
     app = no_error(open_page("model/predict"))
@@ -254,7 +254,7 @@ def test_issues_of_cleanlab_become_tags(make_dataset):
         ("issues.csv", text.format("c1").encode(), "text/csv")
     ).run()
     button(app, "Tag the samples").click().run()
-    assert r"1 have label\_issue" in texts(no_error(app))
+    assert r"label\_issue: 1" in texts(no_error(app))
     assert dataset.view().match_tag("label_issue").ids.tolist() == [2]
     assert "label_issue" in box(app, "Tag").options
 
@@ -295,7 +295,7 @@ def test_labels_changed_after_scoring_are_said(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
-    assert "Labels changed since run-1 learned: 1." in texts(app)
+    assert "1 labels changed since run-1 was trained" in texts(app)
     assert f'title="id {first.id}\n' not in html(app)
     assert f"{len(suspects(audited)):,} suspects" in texts(app)
 
@@ -309,7 +309,7 @@ def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
     audit(other, noise=0.1, config=TrainConfig(epochs=1, threads=1))
     app = open_page("suspects/results")
     box(app, "Dataset").set_value("digits").run()
-    assert "there are 359 in all" in texts(no_error(app))
+    assert "359 were planted in all" in texts(no_error(app))
     box(app, "Dataset").set_value("other").run()
     assert "there are 30 in all" in texts(no_error(app))
 
@@ -356,7 +356,7 @@ def test_mistakes_planted_after_training_are_no_rehearsal(digits):
     predict(digits)
     compute_scores(digits)
     app = open_page("suspects/results")
-    assert "Labels changed since run-1 learned: 180." in texts(app)
+    assert "180 labels changed since run-1 was trained" in texts(app)
     assert "planted after run-1 had learned the right labels" in texts(app)
     # no figures that flatter
     assert not any("average_precision" in table.value for table in app.dataframe)
@@ -367,7 +367,7 @@ def test_a_corrected_rehearsal_is_told_from_one_planted_late_and_export_warns(au
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
     shown = texts(open_page("suspects/results"))
-    assert "corrected after run-1 had learned them" in shown
+    assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
     assert "20 of 359 are corrected by now" in texts(open_page("data/noise"))
     assert "339 of these labels are wrong on purpose" in texts(open_page("suspects/export"))
@@ -452,7 +452,7 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
         assert not app.exception, app.exception
         (error,) = app.error
         assert "The job to train digits did not finish: the process ended" in said(error)
-        assert f"{job.epochs_kept} of 12 epochs are kept" in texts(app)
+        assert f"{job.epochs_kept} of 12 epochs are stored" in texts(app)
     assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
     button(app, "Resume").click().run()
     assert "**Train digits, mine**" in texts(app)
@@ -483,7 +483,7 @@ def test_scores_are_computed_again_for_labels_that_were_changed(audited):
     app = open_page("model/predict")
     button(app, "Update scores").click().run()
     app = finish_job(app)
-    assert "The scores of run-1 are computed again" in texts(app)
+    assert "Scores of run-1 updated" in texts(app)
     assert audited[first.id].scores["normalized_margin"] < 0.5
 
 
@@ -547,7 +547,7 @@ def test_insights_of_a_run_without_dynamics_or_embeddings_say_what_to_do(audited
     compute_scores(audited, "imported")
     app = open_page("suspects/insights")
     assert box(app, "Run").value == "imported"
-    assert "imported was not watched while it learned" in texts(show(app, "Training map"))
+    assert "imported has no training records" in texts(show(app, "Training map"))
     assert "Import them with its predictions" in texts(show(app, "Similarity map"))
 
 
@@ -561,7 +561,7 @@ def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
     run.write_predictions([(dataset.view().ids, logits, logits)])
     compute_scores(dataset)
     app = open_page("suspects/insights")
-    assert "Shown are the 20 classes with the most frequent mix-ups." in texts(app)
+    assert "Only the 20 most frequently confused classes are shown." in texts(app)
     assert len(app.dataframe[0].value) == 60
     spec, (points,) = charted(show(app, "Similarity map"))
     assert spec["encoding"]["color"]["legend"] is None
@@ -579,7 +579,7 @@ def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
     run.write_predictions([(dataset.view().ids, logits, logits)])
     compute_scores(dataset)
     app = show(open_page("suspects/insights"), "Similarity map")
-    assert "4,000 of 9,000 images are drawn, always the same: 2,000 suspects" in texts(app)
+    assert "4,000 of 9,000 images are drawn: 2,000 suspects" in texts(app)
 
 
 def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
@@ -597,7 +597,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     assert "7 of 8 samples have a duplicate" in texts(app)
     (lists,) = app.get("button_group")
     assert [o.content for o in lists.proto.options] == [
-        "Different labels · 1", "In different splits · 1", "The others · 1",
+        "Different labels · 1", "Different splits · 1", "Other duplicates · 1",
     ]  # fmt: skip
     assert html(app).count('class="la-card"') == 2
     button(app, r"Label all \*dog\*").click().run()
@@ -694,7 +694,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     assert digits.runs == []  # understood, not stored
     button(app, "Import and score").click().run()
     app = no_error(finish_job(app))
-    assert "1,700 samples are predicted and scored" in texts(app)
+    assert "1,700 samples predicted and scored" in texts(app)
     assert digits.run("imported").info["brought"]["by"] == "id"
     assert box(app, "Run").options == ["imported"]
     assert "Update scores" in [b.label for b in app.button]
@@ -706,7 +706,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     open_page("model/train")  # which lists the runs that were trained here
     app = open_page("suspects/insights")
     app.get("button_group")[0].set_value("Training map").run()
-    assert "imported was not watched while it learned" in texts(no_error(app))
+    assert "imported has no training records" in texts(no_error(app))
     app.get("button_group")[0].set_value("Similarity map").run()
     assert "imported has no embeddings" in texts(no_error(app))
     digits.set_labels([1], "9")

@@ -134,7 +134,7 @@ def _group(row: dict) -> str:
 @run_option
 @json_option
 def estimate(dataset, run, as_json) -> None:
-    """Estimate how many labels of DATASET are wrong, with a 95 % interval: before any review and
+    """Estimate how many labels of DATASET are wrong, with a 95% interval: before any review and
     now, by class and by class pair. Also says whether to continue reviewing."""
     from ..review.blind_controls import all_answers
     from ..review.estimate import estimate_wrong

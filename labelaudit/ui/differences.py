@@ -28,7 +28,7 @@ def differences(
     pairs = class_pair_counts(dataset, wanted, new_classes)
     table = pairs.rename(columns={"ground_truth": "labelled"})
     others = [(name, ids) for name, ids in others if len(ids)]
-    rows = [{"labelled": None, "becomes": name, "count": len(ids)} for name, ids in others]
+    rows = [{"labelled": "any class", "becomes": name, "count": len(ids)} for name, ids in others]
     table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table
     both = st.container(horizontal=True, gap="medium")  # stacked in a narrow window
     with both.container(width=320):

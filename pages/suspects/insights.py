@@ -142,8 +142,8 @@ def show_training() -> None:
         st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         return
     st.write(
-        "How probable the model found each given label during training. Images at the top left are "
-        "easy. Images on the right were learned late or unsteadily. **Wrong labels gather at the "
+        "How probable the model found each given label during training. Labels at the top were "
+        "learned; the further right, the later or the less steadily. **Wrong labels gather at the "
         "bottom left: the model never found them probable.**"
     )
     axes = ("variability (standard deviation)", "probability of the given label (mean)")

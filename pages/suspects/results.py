@@ -94,7 +94,7 @@ def show_rehearsal(table, curves) -> None:
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
             "found": number("found"),
-            "looks_for_90": number("images to review to find 90 %"),
+            "looks_for_90": number("images to review to find 90%"),
         },
     )
 
@@ -176,7 +176,7 @@ def estimate_table(title: str, table, names: dict[str, str]) -> None:
                 min_value=0,
                 max_value=max(table["wrong"].max(), 1),
             ),
-            "between": column.TextColumn("95 % interval", width=95),
+            "between": column.TextColumn("95% interval", width=95),
         },
     )
 
