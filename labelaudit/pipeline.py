@@ -12,7 +12,6 @@ from . import cluster
 from .core.errors import StoppedError
 from .core.progress import QUIET, Task, never
 from .dataset import noise as noise_room
-from .dataset.columns import FINISHED
 from .dataset.dataset import Dataset
 from .dataset.runs import Run
 from .dataset.view import View
@@ -33,6 +32,7 @@ from .ranking.ranking import (
 from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
+from .storage.schema import FINISHED
 
 LOOKED_AT = 20_000  # samples up to which a first look comes before training: a minute or less
 SHOWN = 10  # suspects in the printed result
@@ -286,7 +286,7 @@ class _Walk:
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
     """Accuracy on the held-out samples against their labels before noise; None without
     noise or such samples."""
-    with view.store.steady():
+    with view.steady():
         if noise_room.MISTAKE not in view.frame.tags or not len(held_out):
             return None
         before = noise_room.labels_before_noise(view.frame)

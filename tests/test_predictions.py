@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +11,7 @@ from pyarrow import parquet
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
-from labelaudit.dataset import runs
+from labelaudit.dataset import run_files
 from labelaudit.predictions import arrays, import_predictions, understand
 from labelaudit.predictions.numbers import FLOOR
 from labelaudit.scores.probability import probabilities
@@ -98,7 +96,7 @@ def test_every_form_keeps_the_same_logits_however_it_is_cut(
     assert (brought["kind"], brought["rows"], brought["samples"]) == ("logits", N, N)
     assert brought["out_of_sample"] is False
     assert len(plain.view().match_tag("processed")) == N
-    assert (plain.runs, plain.trained_runs, run.is_brought) == (["imported"], [], True)
+    assert (plain.runs, plain.trained_runs, run.is_imported) == (["imported"], [], True)
 
 
 def test_rows_out_of_order_are_not_taken_for_rows_in_order(plain, tmp_path):
@@ -328,7 +326,7 @@ def test_a_run_that_was_made_here_is_not_replaced(audited):
     logits = stored(audited, "run-1")[1]
     with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
         import_predictions(audited, logits, "run-1")
-    assert not audited.run("run-1").is_brought
+    assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
     with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
         labelaudit.predict(audited, "imported")
@@ -344,7 +342,7 @@ def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
     # killed when all was written and nothing counted yet
     left = plain.new_run("imported")
     left.write_predictions([(IDS, LOGITS)], classes=4)
-    os.close(runs._held.pop(left._begun))  # as the system does when a process dies
+    run_files._held.pop(left._files.begun).close()  # as the system does when a process dies
     assert plain.runs == ["imported"]
     import_predictions(plain, -LOGITS)
     assert not left.has_predictions()

@@ -18,8 +18,8 @@ from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.embeddings import COLUMN
-from ..dataset.runs import prediction_batch
-from ..dataset.stored_predictions import PREPARING, keep
+from ..dataset.run_predictions import prediction_batch
+from ..dataset.stored_predictions import INDEXING, store_predictions
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images, left_out, nothing_readable
@@ -115,7 +115,7 @@ class _Pipeline:
         self.width = embedding_width(model_of(weights, self.info))
         self.needs, self.board = needs(device), new_board()
         self.given = Given(
-            paths.home(), asked.frame.store.name, self.info, ray.put(weights), self.board, device,
+            paths.home(), asked.frame.name, self.info, ray.put(weights), self.board, device,
             augment,
         )  # fmt: skip
         self.meter = task.stage("predicting", len(asked.ids), stoppable=False)
@@ -144,7 +144,7 @@ class _Pipeline:
         store, table = self.asked.frame.store, schema.table("predictions", self.kept.id)
         like = lance.dataset(store.location("samples")[0]).data_storage_version
         rows = max(FRAGMENT_BYTES // (4 * (len(self.info["classes"]) + self.width)), ROWS)
-        with self.kept.predicted_elsewhere(self.width) as (uri, columns):
+        with self.kept.external_predictions(self.width) as (uri, columns):
             sink = LanceDatasink(
                 uri, schema=columns, mode="create", min_rows_per_file=rows,
                 data_storage_version=like,
@@ -152,16 +152,16 @@ class _Pipeline:
             # no cores of their own: the predicting workers have them all
             wanting = {"num_cpus": 0, **settings()}
             self._watched(lambda: self._predicted().write_datasink(sink, ray_remote_args=wanting))
-            store.look_again()
+            store.refresh()
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()
-        self.task.announce(PREPARING)
+        self.task.announce(INDEXING)
         self.kept.index_embeddings()
         return store.count(table)
 
     def _streamed(self) -> int:
-        return self._watched(lambda: keep(self.kept, self._batches(), self.task))
+        return self._watched(lambda: store_predictions(self.kept, self._batches(), self.task))
 
     def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         classes, some = len(self.info["classes"]), False

@@ -24,9 +24,9 @@ import torch
 
 from ..core.errors import LabelAuditError, StoppedError
 from ..core.progress import QUIET, Progress, Task, ignore
-from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run, refuse_second_training
+from ..dataset.run_lifecycle import begin_run, refuse_second_training
+from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
@@ -37,6 +37,7 @@ from ..learn.saved_models import weights_of
 from ..learn.team import Ranks
 from ..learn.train import DivergedError, Training
 from ..storage import paths
+from ..storage.schema import BEGUN
 from .message_board import Asker, new_board, watched
 from .row_blocks import Rows
 from .start import LOOPBACK, begin_worker, check_seen, connected, needs, settings, workers
@@ -124,7 +125,7 @@ class _Trainer:
         plan, frame, asked = self.plan, self.plan.frame, needs(self.config.device)
         offsets = frame.offsets("samples", frame.positions(plan.ids))
         given = Given(
-            paths.home(), frame.store.name, plan.classes, self.kept.id,
+            paths.home(), frame.name, plan.classes, self.kept.id,
             image_size(frame, plan.ids, self.config), self.config.to_dict(), board,
             ray.put((plan.ids, plan.labels, plan.fold, offsets)),
         )  # fmt: skip

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, Frame, as_ids, find
+from ..dataset.arrays import MISSING, as_ids, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED
@@ -79,8 +80,8 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     copy_of = first[of]
     group = own[head[np.searchsorted(own, copy_of)]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
-    with frame.store.writing():
-        frame.store.overwrite(TABLE, rows, DUPLICATES)
+    with frame.writing():
+        frame.overwrite(TABLE, rows, DUPLICATES)
     return duplicates(dataset)
 
 
@@ -96,8 +97,8 @@ def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
 def duplicates(dataset: Dataset) -> Duplicates | None:
     """The groups that `find_duplicates` stored; None where it has not looked yet."""
     frame = dataset.view().frame
-    with frame.store.steady():
-        stamp = frame.store.stamp(TABLE)
+    with frame.steady():
+        stamp = frame.stamp(TABLE)
         if stamp is None:
             return None
         return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
@@ -168,7 +169,7 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
             f"(labelaudit duplicates {dataset.name})."
         )
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(found.ids)
         stays = ~frame.tagged(REMOVED)[at]
         at, group, copy_of = at[stays], found.group[stays], found.copy_of[stays]
@@ -244,7 +245,7 @@ def _repeated(key: np.ndarray) -> np.ndarray:
 
 
 def _described(frame: Frame, ids: np.ndarray) -> dict[str, np.ndarray]:
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(ids)
         codes, names = frame.split()
         return {

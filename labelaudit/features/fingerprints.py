@@ -15,9 +15,10 @@ from PIL import Image
 
 from ..core.errors import StoppedError
 from ..core.images import UnreadableImageError, decode, pixel_hash, to_rgb
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..storage.schema import FINGERPRINTS, THUMBNAIL_SIDE
 
 TABLE = "fingerprints"
@@ -39,7 +40,7 @@ def make_fingerprints(frame: Frame, task: Task, ids: np.ndarray | None = None) -
     written = time.monotonic()
     try:
         groups = [missing[start : start + ROWS] for start in range(0, len(missing), ROWS)]
-        for made, count in made_ahead(partial(_fingerprints, frame, task=task), groups):
+        for made, count in prefetch(partial(_fingerprints, frame, task=task), groups):
             waiting.append(made)
             meter.advance(count)
             if time.monotonic() - written > WRITE_SECONDS:
@@ -52,8 +53,8 @@ def make_fingerprints(frame: Frame, task: Task, ids: np.ndarray | None = None) -
 def read_fingerprints(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the samples that have one: sorted ids (n,) and pixel hashes (n,), both int64, and
     thumbnails, uint8 (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)."""
-    with frame.store.steady():
-        rows = frame.store.read(TABLE, FINGERPRINTS.names)
+    with frame.steady():
+        rows = frame.read(TABLE, FINGERPRINTS.names)
         rows = FINGERPRINTS.empty_table() if rows is None else rows.sort_by("id").combine_chunks()
         rows = rows.filter(pa.array(find(frame.ids, rows["id"].to_numpy())[1]))
     flat = pa.concat_arrays(rows["thumbnail"].chunks or [pa.array([], FINGERPRINTS.types[2])])
@@ -65,8 +66,8 @@ def read_fingerprints(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def pixel_hashes(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Of the samples that have a fingerprint: sorted ids (n,) and pixel hashes (n,), int64."""
-    with frame.store.steady():
-        rows = frame.store.read(TABLE, ["id", "pixels"])
+    with frame.steady():
+        rows = frame.read(TABLE, ["id", "pixels"])
         rows = FINGERPRINTS.empty_table().select(["id", "pixels"]) if rows is None else rows
         rows = rows.sort_by("id")
         rows = rows.filter(pa.array(find(frame.ids, rows["id"].to_numpy())[1]))
@@ -81,7 +82,7 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 
 def _stored_ids(frame: Frame) -> np.ndarray:
-    rows = frame.store.read(TABLE, ["id"])
+    rows = frame.read(TABLE, ["id"])
     return np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
 
 
@@ -89,9 +90,9 @@ def _write(frame: Frame, waiting: list[pa.Table]) -> None:
     rows = pa.concat_tables(waiting) if waiting else FINGERPRINTS.empty_table()
     waiting.clear()
     if len(rows):
-        with frame.store.writing():
+        with frame.writing():
             # not append: another process may have looked at the same images
-            frame.store.upsert(TABLE, rows, FINGERPRINTS)
+            frame.upsert(TABLE, rows, FINGERPRINTS)
 
 
 def _fingerprints(frame: Frame, ids: np.ndarray, task: Task) -> tuple[pa.Table, int]:

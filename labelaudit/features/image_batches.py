@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..core.errors import LabelAuditError
 from ..core.images import UnreadableImageError, decode, to_rgb
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
 from ..dataset.columns import Frame
 
@@ -58,7 +58,7 @@ class Images:
         held = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
         held = held.contiguous(memory_format=torch.channels_last)
         start = 0
-        for batch in made_ahead(self._decode, _groups(np.arange(len(self)), DECODE_ROWS)):
+        for batch in prefetch(self._decode, _groups(np.arange(len(self)), DECODE_ROWS)):
             meter.advance(len(batch))
             held[start : start + len(batch)] = batch
             start += len(batch)
@@ -69,7 +69,7 @@ class Images:
         images cannot be read."""
         if self._held is None:
             groups = _groups(order, rows)
-            for places, pixels in zip(groups, made_ahead(self._decode, groups), strict=True):
+            for places, pixels in zip(groups, prefetch(self._decode, groups), strict=True):
                 bad = self.unreadable[places]
                 if bad.any():
                     places, pixels = places[~bad], pixels[torch.from_numpy(~bad)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..core.progress import QUIET, Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.runs import Run
 
 # Neighbours that a label is judged by: average precision on 10,000 CIFAR-10 images with 20 %

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import as_ids
+from ..dataset.arrays import as_ids
 
 BUFFERED_BYTES = 8 << 20  # of logits and embeddings, on the device …
 BUFFERED_BATCHES = 64  # … and at most so many batches

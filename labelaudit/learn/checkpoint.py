@@ -8,15 +8,16 @@ it: written every epoch, it would leave a version in the database each time.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 import torch
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import Frame, find
+from ..core.errors import LabelAuditError, StorageError
+from ..core.files import atomic_write
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from .config import TrainConfig
 from .plan import Plan
 
@@ -49,12 +50,12 @@ class Checkpoint:
         ids, labels = self.tensors["ids"].numpy(), self.tensors["labels"].numpy()
         if "fold" not in self.tensors:
             raise LabelAuditError(
-                f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} was "
+                f"the training of run {self.state['run']!r} of dataset {frame.name!r} was "
                 "begun by an earlier version, and cannot be resumed: train again from the start."
             )
         fold = self.tensors["fold"].numpy()
         classes = self.state["classes"]
-        with frame.store.steady():
+        with frame.steady():
             places, known = find(frame.ids, ids)
             gone = int((~known).sum())
             changed = int((frame.label[places[known]] != labels[known]).sum())
@@ -67,7 +68,7 @@ class Checkpoint:
         ):
             if is_so:
                 raise LabelAuditError(
-                    f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} "
+                    f"the training of run {self.state['run']!r} of dataset {frame.name!r} "
                     f"cannot be resumed: since its last epoch {what}. Train again from the start."
                 )
         folds = TrainConfig.from_dict(self.state["config"]).folds
@@ -113,15 +114,13 @@ def write(training) -> None:
         "numpy_rng": [learner.rng.bit_generator.state for learner in training.learners],
     }
     path = training.run.checkpoint
-    partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
-        os.replace(partial, path)
+        with atomic_write(path) as partial:
+            safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
     except (OSError, safetensors.SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise LabelAuditError(
+        raise StorageError(
             f"the training could not be kept in {path.parent} ({error}): free some space and "
             "resume it."
         ) from error

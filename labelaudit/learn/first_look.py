@@ -11,14 +11,15 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import FIRST_LOOK, MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run
+from ..dataset.run_lifecycle import begin_run
+from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.image_batches import Images
 from ..features.patches import Patches, Pixels, fit_features
 from ..scores.ridge import Fit, leave_one_out
-from ..storage.schema import REMOVED
+from ..storage.schema import FIRST_LOOK, REMOVED
 from .config import FIRST_LOOK_RUN, TrainConfig
 from .plan import image_size
 
@@ -48,24 +49,24 @@ def first_look(
     started = time.monotonic()
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
-    dataset = Dataset(frame.store.name)
+    dataset = Dataset(frame.name)
     if run in dataset.runs and not dataset.run(run).is_first_look:
         raise LabelAuditError(
             f"run {run!r} of dataset {dataset.name!r} was trained, and a first look would replace "
             "it: give the first look another name."
         )
-    with view.store.steady():
+    with view.steady():
         at = np.sort(view.positions())
         ids, labels, classes = frame.ids[at], frame.label[at], frame.classes
         usable = np.flatnonzero((labels != MISSING) & ~frame.tagged(REMOVED)[at])
-        _check(frame.store.name, labels[usable])
+        _check(frame.name, labels[usable])
         size = min(image_size(frame, ids, TrainConfig()), SIZE)
     rng = np.random.default_rng(0)
     learned = np.sort(rng.permutation(usable)[:LEARNED])
     looker = _Looker(Images(frame, ids, size), learned, task)
     features = looker.learned_features()
     learned = looker.learned  # those whose image can be read
-    _check(frame.store.name, labels[learned])
+    _check(frame.name, labels[learned])
     fit = leave_one_out(features, labels[learned], len(classes))
     alone = np.flatnonzero(np.bincount(labels[learned], minlength=len(classes)) <= 1)
     begun = begin_run(frame, run)

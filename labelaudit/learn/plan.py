@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.dynamics import EVERYONES, HELD_OUT
 from ..dataset.view import View
@@ -71,7 +72,7 @@ class Plan:
 
 def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     view = target.view() if isinstance(target, Dataset) else target
-    with view.store.steady():
+    with view.steady():
         return _plan(view, isinstance(target, Dataset), config)
 
 
@@ -88,9 +89,9 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
     held_out = np.setdiff1d(evaluation, chosen)
     if not len(chosen):
         raise LabelAuditError(
-            f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
+            f"nothing to learn from: no sample of {frame.name!r} that was chosen has a label."
         )
-    known = duplicates(Dataset(frame.store.name))
+    known = duplicates(Dataset(frame.name))
     if not len(held_out):
         groups = frame.ids[chosen] if known is None else known.group_of(frame.ids[chosen])
         drawn = _held_out(frame.label[chosen], groups, config)

@@ -12,7 +12,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import keep
+from ..dataset.stored_predictions import store_predictions
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
@@ -63,7 +63,7 @@ def predict(
         if images.unreadable.all():
             raise images.nothing_readable()
 
-    written = keep(kept, batches(), task)
+    written = store_predictions(kept, batches(), task)
     if images.note:
         log.warning("%s: they have no prediction of run %r.", images.note, kept.name)
     return written
@@ -81,7 +81,7 @@ class Asked:
 def ask(target: Dataset | View, run: str | None) -> Asked:
     """The samples of a dataset or view, and the run of this name, or that trained last."""
     view = target.view() if isinstance(target, Dataset) else target
-    kept = newest_run(Dataset(view.frame.store.name), run)
+    kept = newest_run(Dataset(view.frame.name), run)
     return Asked(kept, view.frame, np.sort(view.ids))
 
 

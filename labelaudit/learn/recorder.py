@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View
@@ -165,7 +166,7 @@ class Recorder:
         if self._rank == 0 and recording.is_empty:
             log.warning(
                 "nothing was recorded of dataset %r, so there is no run: call "
-                "recorder.update(ids, logits) in the training loop.", self._frame.store.name,
+                "recorder.update(ids, logits) in the training loop.", self._frame.name,
             )  # fmt: skip
         elif self._rank == 0:
             recording.finish([f"{n:,} {self._texts[key]}" for key, n in self._told.items()])
@@ -260,7 +261,7 @@ def _is_distributed() -> bool:
 def _labels(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Sorted ids of a view, and their given classes; MISSING also for what a verdict removed."""
     frame = view.frame
-    with view.store.steady():
+    with view.steady():
         at = np.sort(view.positions())
         labels = np.where(frame.tagged(REMOVED)[at], MISSING, frame.label[at])
         return frame.ids[at], labels.astype(np.int32)
@@ -268,7 +269,7 @@ def _labels(view: View) -> tuple[np.ndarray, np.ndarray]:
 
 def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> list[int]:
     """Which of the model's outputs stands for each of the dataset's own classes."""
-    name = frame.store.name
+    name = frame.name
     if len(own) < 2:
         raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
     if classes is None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import ExitStack, suppress
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from filelock import Timeout
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, RECORDED, Frame, find
-from ..dataset.runs import LARGEST_HALF, Run, begin_run
+from ..core.errors import BusyError, LabelAuditError, StorageError
+from ..core.files import atomic_write
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
+from ..dataset.run_lifecycle import begin_run
+from ..dataset.run_predictions import MAX_FLOAT16
+from ..dataset.runs import Run
+from ..storage.schema import RECORDED
 from .recordings import lock_of, recordings, taken_elsewhere
 from .sample_dynamics import class_medians
 
@@ -80,7 +83,7 @@ class Recording:
             if self.vectors is None:
                 self.vectors = np.full((len(self.ids), vectors.shape[1]), np.nan, np.float16)
             there = ~np.isnan(vectors).any(axis=1)
-            self.vectors[at[there]] = np.clip(vectors[there], -LARGEST_HALF, LARGEST_HALF)
+            self.vectors[at[there]] = np.clip(vectors[there], -MAX_FLOAT16, MAX_FLOAT16)
 
     def part(self) -> dict:
         """What this process has of the epoch under way, for the one that writes."""
@@ -166,8 +169,8 @@ class Recording:
     def _hold(self) -> None:
         try:
             self._lock.enter_context(lock_of(self.run))
-        except Timeout as error:
-            raise LabelAuditError(taken_elsewhere(self.run.name, self.frame)) from error
+        except TimeoutError as error:
+            raise BusyError(taken_elsewhere(self.run.name, self.frame)) from error
         self._held = True
 
     # --- on disk ---
@@ -179,13 +182,11 @@ class Recording:
             tensors["vectors"] = self.vectors
         state = {"classes": self.classes, "curves": self.curves, "medians": self.medians}
         path = self.run.recording
-        partial = path.with_suffix(".recording-partial")
         try:
-            safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
-            os.replace(partial, path)  # a kill leaves that of the epoch before
+            with atomic_write(path) as partial:
+                safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
         except (OSError, safetensors.SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise LabelAuditError(f"{path.parent} cannot be written to ({error})") from error
+            raise StorageError(f"{path.parent} cannot be written to ({error})") from error
 
     @classmethod
     def resumed(cls, frame: Frame, run: Run) -> Recording:
@@ -292,7 +293,7 @@ def _check_unchanged(frame: Frame, name: str, tensors: dict, classes: list[str])
     ):
         if is_so:
             raise LabelAuditError(
-                f"the recording of run {name!r} of dataset {frame.store.name!r} cannot be resumed: "
+                f"the recording of run {name!r} of dataset {frame.name!r} cannot be resumed: "
                 f"since its last epoch {what}. Record anew, without resume."
             )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from filelock import FileLock
-
-from ..core.errors import LabelAuditError
-from ..dataset.columns import GONE, Frame
-from ..dataset.runs import ASKING_SECONDS, Run
+from ..core.errors import BusyError
+from ..dataset.columns import Frame
+from ..dataset.run_files import PROBE_SECONDS
+from ..dataset.runs import Run
+from ..storage.locks import FileLock, exclusive
+from ..storage.schema import GONE
 
 
 def recordings(frame: Frame, name: str | None = None) -> list[Run]:
@@ -20,13 +21,12 @@ def refuse_second_recording(frame: Frame, name: str) -> None:
     """Raises LabelAuditError where another process on this machine makes a run of this name."""
     for run in _runs(frame, name):
         if _held_elsewhere(run):
-            raise LabelAuditError(taken_elsewhere(name, frame))
+            raise BusyError(taken_elsewhere(name, frame))
 
 
 def _runs(frame: Frame, name: str | None) -> list[Run]:
-    rows = frame.store.read("runs", ["id", "name"], f"state != '{GONE}'")
-    rows = [] if rows is None else rows.sort_by("id").to_pylist()
-    return [Run(frame, row["id"]) for row in rows if name in (None, row["name"])]
+    rows = frame.read_rows("runs", ["id", "name"], f"state != '{GONE}'")
+    return [Run(frame, i) for i in sorted(row["id"] for row in rows if name in (None, row["name"]))]
 
 
 def lock_of(run: Run) -> FileLock:
@@ -34,7 +34,7 @@ def lock_of(run: Run) -> FileLock:
     has left a Recorder behind."""
     path = run.checkpoint.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, timeout=ASKING_SECONDS, is_singleton=True, thread_local=False)
+    return exclusive(path, PROBE_SECONDS, is_singleton=True, thread_local=False)
 
 
 def _held_elsewhere(run: Run) -> bool:
@@ -43,6 +43,6 @@ def _held_elsewhere(run: Run) -> bool:
 
 def taken_elsewhere(name: str, frame: Frame) -> str:
     return (
-        f"run {name!r} of dataset {frame.store.name!r} is being recorded or trained by another "
+        f"run {name!r} of dataset {frame.name!r} is being recorded or trained by another "
         "process: wait for it, end it, or give this one another name."
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, SHOWN_CLASSES, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..storage.schema import REMOVED
 
 
@@ -46,7 +47,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     if names is None:
         if width != len(known):
             raise LabelAuditError(
-                f"{what} has {width:,} columns and dataset {frame.store.name!r} {len(known):,} "
+                f"{what} has {width:,} columns and dataset {frame.name!r} {len(known):,} "
                 "classes: say which class each column is (classes=)."
             )
         places = np.arange(width)
@@ -58,7 +59,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     if not len(source):
         raise LabelAuditError(
             f"none of the classes of {what} ({shown(names)}) is one of dataset "
-            f"{frame.store.name!r} ({shown(known)}): name them as the dataset does."
+            f"{frame.name!r} ({shown(known)}): name them as the dataset does."
         )
     _check_missing(frame, missing, index, what)
     extra = [name for name in names if name not in index]
@@ -92,6 +93,6 @@ def _check_missing(frame: Frame, missing: list[str], index: dict[str, int], what
         more = f" (and {len(lacking) - 1:,} more classes)" if len(lacking) > 1 else ""
         raise LabelAuditError(
             f"{what} has no column for class {lacking[0]!r}{more}, with which "
-            f"{counts[index[lacking[0]]]:,} samples of {frame.store.name!r} are labelled: "
+            f"{counts[index[lacking[0]]]:,} samples of {frame.name!r} are labelled: "
             "predictions must be of all classes that samples have."
         )

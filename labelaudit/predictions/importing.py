@@ -17,7 +17,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import SHOWN_CLASSES
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
+from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
 from .arrays import Arrays, Brought, add_embeddings, of_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
 from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
@@ -117,8 +117,9 @@ def import_predictions(
     plan = _Plan(dataset, source, kind, classes, by, ids, embeddings)
     understood = plan.understood
     brought = {**asdict(understood), "out_of_sample": bool(out_of_sample)}
-    info = info_of(plan.frame, brought, time.monotonic() - started, understood.sentences())
-    return bring(plan.frame, run, info, plan.batches(task), task)
+    seconds = time.monotonic() - started
+    info = imported_run_info(plan.frame, brought, seconds, understood.sentences())
+    return create_imported_run(plan.frame, run, info, plan.batches(task), task)
 
 
 def understand(

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
 # What such columns are called, here and elsewhere.
@@ -30,11 +31,11 @@ def match_rows(
 
     Paths: see `find_paths`. Raises LabelAuditError for a row of no sample, and for two of one.
     """
-    with frame.store.steady():
+    with frame.steady():
         if by == ORDER:
             if rows != len(frame.ids):
                 raise LabelAuditError(
-                    f"{what} has {rows:,} rows and dataset {frame.store.name!r} {len(frame.ids):,} "
+                    f"{what} has {rows:,} rows and dataset {frame.name!r} {len(frame.ids):,} "
                     "samples: give each row an id or a filepath."
                 )
             return frame.ids
@@ -43,7 +44,7 @@ def match_rows(
         if not known.all():
             row = int(np.flatnonzero(~known)[0])
             raise LabelAuditError(
-                f"{what}, row {row + 1:,}: dataset {frame.store.name!r} has no sample with id "
+                f"{what}, row {row + 1:,}: dataset {frame.name!r} has no sample with id "
                 f"{found[row]}{_others(~known)}: leave such rows out, or match by filepath."
             )
     _check_once(found, what, paths if by == FILEPATH else None)
@@ -59,7 +60,7 @@ def find_paths(
     A path is that of a sample as it is stored; or its last parts ("cat/1.jpg", "1.jpg") where only
     one sample's path ends so; or relative to `folder`, where the table lies.
     """
-    table = frame.store.read("samples", ["id", "filepath"])
+    table = frame.read("samples", ["id", "filepath"])
     ids = table["id"].to_numpy()
     exists = find(frame.ids, ids)[1]  # a load that was killed leaves rows
     ids, stored = ids[exists], table["filepath"].combine_chunks().filter(pa.array(exists))
@@ -128,7 +129,7 @@ def _of_paths(frame: Frame, wanted: pa.Array, what: str, folder: Path | None) ->
         row = int(lost[0])
         first = frame.take("samples", np.array([0]), ["filepath"])["filepath"][0].as_py()
         raise LabelAuditError(
-            f"{what}, row {row + 1:,}: no sample of dataset {frame.store.name!r} has the filepath "
+            f"{what}, row {row + 1:,}: no sample of dataset {frame.name!r} has the filepath "
             f"{wanted[row].as_py()}{_others(fits == 0)}; its first is {first}."
         )
     return found

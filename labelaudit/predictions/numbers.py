@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..scores.probability import log_softmax
 from .classes import Columns
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, as_ids
+from ..dataset.arrays import MISSING, as_ids
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..scores.probability import probabilities
@@ -52,7 +53,7 @@ def gather(
     """
     ids = as_ids(ids)
     run, frame = dataset.run(run_name), dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         return _gather(frame, run, dataset.view(run_name), ids, shown)
 
 
@@ -67,7 +68,7 @@ def suggestions(p: np.ndarray, given: np.ndarray) -> np.ndarray:
 def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[str]:
     """The class that the run suggests for each of these samples instead of the given one."""
     run, frame = dataset.run(run_name), dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(ids)
         given, fields = frame.label[at], dataset.view(run_name).fields
         codes = fields.suggestions()[0][at]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.runs import Run
 from ..dataset.view import View
 
@@ -34,7 +34,7 @@ class Confusion:
 def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
     """Counts of a view's samples by given and predicted class, for at most `limit` classes: those
     of the most frequent mix-ups, in class order."""
-    with view.store.steady():
+    with view.steady():
         at, names = view.positions(), view.frame.classes
         given = view.frame.label[at].astype(np.int64)
         predicted = view.fields.predictions()[at]
@@ -74,7 +74,7 @@ def choose_points(view: View, suspects: View, limit: int = POINTS, seed: int = 0
     Where there are more, suspects make up to half of them: drawn evenly they would be too few.
     """
     rng = np.random.default_rng(seed)
-    with view.store.steady():
+    with view.steady():
         at, ids = view.positions(), view.frame.ids
         if len(at) <= limit:
             return np.sort(ids[at])
@@ -152,7 +152,7 @@ def principal_plane(vectors: np.ndarray) -> np.ndarray:
 def describe_points(view: View, points: pd.DataFrame, suspects: View) -> pd.DataFrame:
     """The points with what is known of their samples: given, predicted, suspect, and each score."""
     some = view.select(points["id"]).sort_by("id")
-    with view.store.steady():
+    with view.steady():
         columns = {"given": some.values("ground_truth"), "predicted": some.values("prediction")}
         columns["suspect"] = np.isin(some.ids, suspects.ids)
         columns |= {name: some.values(name) for name in view.score_names()}

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.runs import Run
 from ..scores import SCORES, Score
 from ..scores.beliefs import Beliefs
@@ -103,7 +103,7 @@ def from_logits(
         return {}, None
     source = _Source(run, ids, task, times=2 if judge.looks_first else 1)
     if judge.looks_first:
-        for places, beliefs in made_ahead(_believed, source.blocks()):
+        for places, beliefs in prefetch(_believed, source.blocks()):
             judge.look(labels[places], beliefs)
     judge.fit()
     scored = Scored(judge, len(ids))
@@ -111,7 +111,7 @@ def from_logits(
     def score_block(block: Block) -> None:  # threads write to different places
         scored.put(block[0], *judge.score(labels[block[0]], block[1]))
 
-    for _ in made_ahead(score_block, source.blocks()):
+    for _ in prefetch(score_block, source.blocks()):
         pass
     return scored.scores, scored.suggestions
 

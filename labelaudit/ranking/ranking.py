@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, RECORDED
+from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.dynamics import MEASURES, OUT_OF_SAMPLE
 from ..dataset.runs import Run
@@ -19,7 +19,7 @@ from ..features import neighbours
 from ..predictions.numbers import no_better_than_chance
 from ..scores import SCORES, default_score
 from ..scores.suspicion import SUSPICION
-from ..storage.schema import MISTAKE, REMOVED
+from ..storage.schema import MISTAKE, RECORDED, REMOVED
 from .logit_scores import from_logits
 
 CURVE_POINTS = 200  # of precision against number reviewed
@@ -68,7 +68,7 @@ def compute_scores_by(
             )
         wanted = [score for score in wanted if score.name != SUSPICION]
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         ids, labels = frame.ids, frame.label
         counted = (labels != MISSING) & ~frame.tagged(REMOVED)
         # the model says nothing of a class that it had no sample of, only that this is another one
@@ -186,7 +186,7 @@ def outdated(view: View) -> int:
     They have no score until the run is scored again; and then they are judged by a model that
     learned their other label, so that only training again does them justice.
     """
-    with view.store.steady():
+    with view.steady():
         if not view.score_names():
             return 0
         changed = view.fields.outdated() | view.fields.unlearned()
@@ -196,7 +196,7 @@ def outdated(view: View) -> int:
 def weakness(view: View) -> str | None:
     """A sentence where the view's run learned next to nothing: what it suspects then means nothing,
     nor that it suspects nobody. Else None."""
-    with view.store.steady():
+    with view.steady():
         labels = view.frame.label
         found = no_better_than_chance(
             view.fields.predictions(), labels, labels, len(view.frame.classes)
@@ -223,7 +223,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
 
     check_k(k)
     rows = []
-    with view.store.steady():
+    with view.steady():
         rankings = list(_rankings(view))
     for name, mistaken in rankings:
         total = int(mistaken.sum())
@@ -258,7 +258,7 @@ def precision_curves(view: View) -> pd.DataFrame | None:
     The rows with score RANDOM are what looking without a ranking would give.
     """
     curves = []
-    with view.store.steady():
+    with view.steady():
         rankings = list(_rankings(view))
     for name, mistaken in rankings:
         # even steps, but close ones at the start, where people look

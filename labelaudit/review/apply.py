@@ -10,7 +10,8 @@ import pandas as pd
 
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log, verdict_log
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
@@ -56,7 +57,7 @@ def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) 
     Something is done to a sample where all who are not unsure of it say the same.
     """
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         return _decisions(frame, verdict_log.read(frame), reviewers)
 
 
@@ -118,7 +119,7 @@ def apply_verdicts(
     it is not that any more, nothing is done: LabelAuditError. `labelaudit.return_to` takes it back.
     """
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)
         if shown is not None and not wanted.equals(shown):
             raise LabelAuditError(
@@ -130,7 +131,7 @@ def apply_verdicts(
         labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
         removed, put_back = np.isin(ids, wanted.remove), np.isin(ids, wanted.put_back)
 
-        def edit(rows: edits.Rows) -> None:
+        def edit(rows: edits.EditedRows) -> None:
             rows.set_label(labels)
             gone = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
             rows.set_tag(REMOVED, (gone | removed) & ~put_back)
@@ -176,7 +177,7 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
 def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
     """Undo this reviewer's batches from `first` to `last` that stand. Returns how many verdicts."""
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         log = verdict_log.read(frame)
         rows = log.standing & (log.reviewer == log.code(reviewer))
         rows &= (log.batch >= first) & (log.batch <= last)

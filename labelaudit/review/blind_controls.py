@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import now
 from ..dataset.verdict_log import KEEP, RELABEL, UNSURE, VERDICTS
@@ -90,7 +91,7 @@ def _choose(
     """Controls by sample, `count` of them or as many as there are."""
     view, answered = dataset.view(run), Log.read(dataset.view().frame).answered(reviewer)
     frame, salt = view.frame, (dataset.created, reviewer)
-    with frame.store.steady():
+    with frame.steady():
         log = verdict_log.read(frame)
         said = opinions(log)
         people = np.bincount(said.at, minlength=len(said.samples))
@@ -135,7 +136,7 @@ class Controls:
 
     def undo(self) -> int | None:
         """Take back the latest answer, if no verdict was given since. Returns its sample."""
-        with self._frame.store.writing():
+        with self._frame.writing():
             row = self._latest()
             if row is None:
                 return None
@@ -161,7 +162,7 @@ class Controls:
 
     def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> None:
         frame = self._frame
-        with frame.store.writing():
+        with frame.writing():
             log = Log.read(frame)
             row = {
                 "id": len(log.rows) + 1, "reviewer": self.reviewer, "sample": sample,
@@ -170,7 +171,7 @@ class Controls:
                 "after": verdict_log.read(frame).next_id - 1, "time": now(),
             }  # fmt: skip
             rows = pa.Table.from_pylist([row], schema=schema.CONTROLS)
-            frame.store.append("controls", rows, schema.CONTROLS)
+            frame.append("controls", rows, schema.CONTROLS)
 
 
 def answers(dataset: Dataset, reviewer: str) -> Answers:
@@ -207,11 +208,11 @@ class Log:
     @classmethod
     def read(cls, frame: Frame) -> Log:
         def load() -> Log:
-            table = frame.store.read("controls", schema.CONTROLS.names)
+            table = frame.read("controls", schema.CONTROLS.names)
             return cls([] if table is None else table.sort_by("id").to_pylist())
 
-        with frame.store.steady():
-            return frame.cached("controls", frame.store.stamp("controls"), load)
+        with frame.steady():
+            return frame.cached("controls", frame.stamp("controls"), load)
 
     def answered(self, reviewer: str) -> dict[int, dict]:
         """The latest line of each sample that this reviewer answered and did not take back."""

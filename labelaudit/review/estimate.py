@@ -30,7 +30,7 @@ import pandas as pd
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, find
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import KEEP
 from ..features.duplicates import has_copy
@@ -74,8 +74,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
     on counts as not looked at. Raises LabelAuditError for a run without suspicion.
     """
     view = dataset.view(dataset.run(run).name)
-    store = view.store
-    with store.steady():
+    with view.steady():
         if SUSPICION not in view.score_names():
             looked = dataset.run(view.run).is_first_look
             raise LabelAuditError(
@@ -85,7 +84,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
         scored = view.frame.cached(
             ("scored", view.run), view.fields.stamp(), lambda: _Scored.read(dataset, view)
         )
-        log = view.frame.store.stamp("verdicts")
+        log = view.frame.stamp("verdicts")
         return view.frame.cached(
             ("estimate", view.run, reviewed), (view.fields.stamp(), log),
             lambda: Estimate(scored, _Found.read(dataset, scored) if reviewed else None),

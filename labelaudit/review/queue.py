@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, as_ids, find
+from ..dataset.arrays import MISSING, as_ids, find
 from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import KEEP, REDO, RELABEL, REMOVE, UNDO, UNSURE, VERDICTS
 from ..features.duplicates import has_copy
@@ -140,7 +140,7 @@ def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarra
     Always the same ones, whoever asks and whatever was decided: they are those of the least hash.
     """
     view = dataset.view(run).exclude_tag(REMOVED).above("confidence", 0)
-    with view.store.steady():
+    with view.steady():
         at = view.positions()
         ids = view.frame.ids[at[view.frame.label[at] != MISSING]]
         count = min(len(suspects) // (CHECKS_EVERY - 1), MOST_CHECKS)
@@ -273,8 +273,8 @@ class Review:
         ids = as_ids(ids)
         if not len(ids):
             raise LabelAuditError("no sample was given: choose at least one.")
-        with self._frame.store.writing():
-            with self._frame.store.steady():
+        with self._frame.writing():
+            with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
             self._check_seen(ids, given, seen)
             code = VERDICTS.index(verdict)
@@ -312,7 +312,7 @@ class Review:
         return self._reverse(REDO)
 
     def _reverse(self, event: int) -> np.ndarray:
-        with self._frame.store.writing():
+        with self._frame.writing():
             log = verdict_log.read(self._frame)
             batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
             if batch is None:

@@ -79,7 +79,7 @@ def _items(sitting: Sitting, ids: np.ndarray) -> list[dict]:
     run = dataset.run(sitting.wanted.run).name
     view = dataset.view(run)
     samples = view.take(ids)
-    made = (view.store.uri, dataset.created)
+    made = (view.uri, dataset.created)
     shown = zip(samples, pictures(made, samples), suggested_labels(dataset, run, ids), strict=True)
     return [
         {"id": sample.id, "filepath": sample.filepath, "given": sample.ground_truth,

@@ -98,7 +98,7 @@ def _named() -> Path | None:
 def _understood(dataset: Dataset, source: Path, asked: dict) -> bool:
     """Say what the file was taken for, or why it cannot be understood."""
     changed = source.stat().st_mtime_ns if source.is_file() else 0
-    stamp = dataset.name, dataset.created, dataset.view().store.stamp("annotations")
+    stamp = dataset.name, dataset.created, dataset.stamp("annotations")
     understood, error = _read(str(source), changed, stamp, dataset, **asked)
     if error:
         words.fail(error)

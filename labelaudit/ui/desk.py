@@ -108,7 +108,7 @@ def _make(sitting: Sitting, ids: list[int]) -> dict[int, dict]:
     dataset = sitting.dataset
     run = dataset.run(sitting.wanted.run).name
     view = dataset.view(run)
-    made = (view.store.uri, dataset.created)
+    made = (view.uri, dataset.created)
     controls = sitting.queue.controls
     shown = {sample: controls[sample].shown for sample in ids if sample in controls}
     found = evidence.gather(dataset, run, ids, shown if sitting.controls else None)

@@ -25,7 +25,7 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
     size_key, page_key, before_key = f"{key}-size", f"{key}-page", f"{key}-before"
     size = st.session_state.get(size_key, PAGE_SIZES[1])
     page = st.session_state.get(page_key, 1)
-    ranking = (view.store.uri, ranking)
+    ranking = (view.uri, ranking)
     before = st.session_state.get(before_key, (ranking, size))
     if before[0] != ranking:
         page = 1
@@ -59,7 +59,7 @@ def draw(
     """Draw these samples, in order; with `score`, its value on each card. A click on an image opens
     it on the desk, where the run has scores. judging: verdicts are given here, so splits are shown,
     and planted mistakes are not: a rehearsal would be none."""
-    made = (view.frame.store.uri, view.frame.meta["created"])
+    made = (view.frame.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(made, samples), strict=True)
     desk = _desk_address(view, score) if view.score_names() else None
     cards = (_card(sample, picture, score, desk, judging) for sample, picture in shown)
@@ -68,7 +68,7 @@ def draw(
 
 def _desk_address(view: View, score: str | None) -> dict[str, str]:
     """The queue in which the desk opens a sample of this view: every sample, by the same score."""
-    address = {"dataset": view.store.name, "run": view.fields.run_info()["name"],
+    address = {"dataset": view.name, "run": view.fields.run_info()["name"],
                STATUS: STATUS_WORDS[ALL], "everything": "true"}  # fmt: skip
     return address | ({"score": SCORES[score].title} if score else {})
 

@@ -96,8 +96,8 @@ def _looked_at(
 
 
 def _stamp(dataset: Dataset) -> tuple:
-    store = dataset.view().store
-    return tuple(store.stamp(table) for table in ("meta", "samples", "annotations", "fingerprints"))
+    tables = ("meta", "samples", "annotations", "fingerprints")
+    return tuple(dataset.stamp(table) for table in tables)
 
 
 def _figures(wanted: PatchPlan) -> None:

@@ -247,7 +247,7 @@ def work(
     if sitting.current is not None:
         st.session_state[WRITTEN] = sitting.current
         st.query_params[SAMPLE] = str(sitting.current)
-    with sitting.dataset.view().frame.store.steady():
+    with sitting.dataset.steady():
         shown = sitting.shown() | data(sitting, event)
     draw(key=f"{key}-view", data=shown, on_event_change=lambda: None)
 
@@ -271,7 +271,7 @@ def _sit_down(
         before.dataset.name, before.wanted, before.reviewer, before.controls)  # fmt: skip
     if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
         return before
-    with dataset.view().frame.store.steady():
+    with dataset.steady():
         version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
         if same and answering and version == before.version:
             before.checked = time.monotonic()

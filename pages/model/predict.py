@@ -50,7 +50,7 @@ def scored(job: Job) -> None:
 
 active = jobs.show(dataset.name, ["predict", "score", "import"], scored) == jobs.ACTIVE
 if not kept.has_model:
-    whose = "a model of your own" if kept.is_brought else "recorded in a training loop of your own"
+    whose = "a model of your own" if kept.is_imported else "recorded in a training loop of your own"
     st.caption(" ".join([f"{run} is {whose}.", *kept.info["notes"]]))
 if not active:
     with st.container(horizontal=True):

@@ -154,7 +154,7 @@ def show_looks() -> None:
     found = look_points(view.fields.stamp(), umap, view, marked, dataset.run(run))
     if found is None:
         if not dataset.run(run).has_model:
-            how = "import them with its predictions" if dataset.run(run).is_brought else (
+            how = "import them with its predictions" if dataset.run(run).is_imported else (
                 "give them to Recorder.update")  # fmt: skip
             st.info(f"{run} has no embeddings: {how} to see this map.")
             return

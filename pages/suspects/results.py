@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from labelaudit.dataset.columns import BROUGHT, RECORDED
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
 from labelaudit.ranking.ranking import evaluate, outdated, precision_curves, suspects, weakness
@@ -10,6 +9,7 @@ from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
+from labelaudit.storage.schema import IMPORTED, RECORDED
 from labelaudit.ui import charts, grid, jobs, state
 
 ANY = "any"
@@ -99,7 +99,7 @@ def show_rehearsal_or_not() -> None:
     elif outdated(mistakes):
         st.info(
             f"These mistakes were planted after {run} was scored: score it again to rehearse."
-            if dataset.run(run).is_brought else
+            if dataset.run(run).is_imported else
             f"These mistakes were planted after {run} had learned the right labels: how well "
             "it finds them says nothing. Train again to rehearse."
         )  # fmt: skip
@@ -183,7 +183,7 @@ with buttons:
         "and the first 100 suspects. It takes some seconds to make.",
     )  # fmt: skip
 accuracy = dataset.run(run).info.get("validation_accuracy")
-brought = dataset.run(run).info.get(BROUGHT)
+brought = dataset.run(run).info.get(IMPORTED)
 said = []
 if accuracy is not None:
     said.append(
@@ -209,7 +209,7 @@ if brought and brought.get("doubt"):
 elif weak := learned_nothing(dataset.view(run).fields.stamp(), dataset.view(run)):
     st.warning(weak)
 stale = outdated(dataset.view(run))
-if stale and dataset.run(run).is_brought:
+if stale and dataset.run(run).is_imported:
     st.warning(f"Labels changed since {run} was scored: {stale:,}. These have no score by now.")
     st.page_link("pages/model/predict.py", label="Score it again", icon=":material/calculate:")
 elif stale:
