@@ -47,16 +47,22 @@ GROUPS = {
     ],
     "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
-    "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
+    "Errors and progress": [
+        "LabelAuditError", "core.errors.NotFoundError", "core.errors.BusyError",
+        "core.errors.DamagedError", "core.errors.BadInputError", "core.errors.StorageError",
+        "core.errors.StoppedError", "Task", "core.progress.Progress",
+    ],
 }  # fmt: skip
 RETURNED = "What they return"  # classes that no user makes: found by annotations
 OTHER = "Other"
 
 # Not for users: rooms of the library use them among themselves.
 INTERNAL = {
-    "Batch", "Dataset.find_run", "Fields", "Frame", "Run.checkpoint", "Run.forget_dynamics_after",
+    "Batch", "Dataset.find_run", "Dataset.refresh", "Dataset.stamp", "Dataset.steady", "Fields",
+    "Frame", "Run.checkpoint", "Run.forget_dynamics_after",
     "Run.in_training", "Run.marks", "Run.state", "Run.training", "Store", "View.fields",
-    "View.frame", "View.positions", "View.steps", "View.store",
+    "View.frame", "View.name", "View.positions", "View.steady", "View.steps", "View.store",
+    "View.uri",
 }  # fmt: skip
 
 API_HEAD = """# The library

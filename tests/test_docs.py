@@ -52,7 +52,7 @@ def test_what_is_internal_is_there():
     for name in api.INTERNAL:
         owner, _, member = name.partition(".")
         assert owner in rooms, name
-        assert not member or member in (*vars(rooms[owner]), *rooms[owner].__annotations__), name
+        assert not member or member in (*dir(rooms[owner]), *rooms[owner].__annotations__), name
 
 
 def _modules() -> list:

@@ -592,7 +592,7 @@ def one_slash(patch, server):
     (wrong_credentials, "refuses the credentials: check AWS_ACCESS_KEY_ID"),
     (no_credentials, "there are no credentials: set AWS_ACCESS_KEY_ID"),
     (endpoint_down, "s3://bucket at http://127.0.0.1:9 cannot be reached: check the network"),
-    (no_http, "is spoken to by http: set AWS_ALLOW_HTTP=true"),
+    (no_http, "uses http, which is not allowed by default: set AWS_ALLOW_HTTP=true"),
     (no_package, "needs the package obstore: pip install obstore"),
     (no_bucket_named, "names no bucket: write s3://bucket/prefix"),
     (unknown_scheme, "cannot be used: give a folder, or s3://bucket/prefix"),

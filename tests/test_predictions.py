@@ -324,11 +324,11 @@ def test_paths_match_by_their_last_parts_where_these_name_one_sample(make_datase
 
 def test_a_run_that_was_made_here_is_not_replaced(audited):
     logits = stored(audited, "run-1")[1]
-    with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
+    with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was created here"):
         import_predictions(audited, logits, "run-1")
     assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
-    with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
+    with pytest.raises(LabelAuditError, match="no model, only predictions"):
         labelaudit.predict(audited, "imported")
     assert audited.run().name == "imported"  # the latest
     assert labelaudit.load_model(audited)[1]["name"] == "run-1"  # the latest that has a model

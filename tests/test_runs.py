@@ -121,7 +121,7 @@ def test_some_predictions_may_have_no_embedding(make_dataset):
 def test_embeddings_that_do_not_fit_are_refused(embedded):
     _, run, vectors = embedded
     logits = np.zeros((2, 4), np.float32)
-    with pytest.raises(LabelAuditError, match=r"embeddings of 3 numbers .* keeps 8"):
+    with pytest.raises(LabelAuditError, match=r"embeddings of 3 numbers .* has embeddings of 8"):
         run.write_predictions([(np.array([1, 2]), logits, np.ones((2, 3)))])
     with pytest.raises(LabelAuditError, match="embeddings of sample 2 are not finite"):
         run.write_predictions([(np.array([1, 2]), logits, np.array([[1] * 8, [np.inf] * 8]))])

@@ -157,7 +157,7 @@ def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
         ((1, "maybe"), "'maybe' is no verdict: the verdicts are keep, relabel, remove, unsure"),
         ((1, "relabel"), "relabel needs a label"),
         ((1, "keep", "c1"), "'keep' takes no label"),
-        ((1, "relabel", "zebra"), "'zebra' is no class"),
+        ((1, "relabel", "zebra"), "'zebra' is not a class"),
         ((99, "keep"), "no sample with id 99"),
         (([], "keep"), "no sample was given"),
         (([1, 2], "relabel", ["c1"]), "give each of the 2 samples a class"),

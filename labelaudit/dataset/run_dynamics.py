@@ -47,7 +47,11 @@ class RunDynamics(RunBase):
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
 
     def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
-        """Rearrange the dynamics to blocks of the same samples per epoch: see `dynamics.settle`."""
+        """Rearrange the dynamics to blocks with the same samples in each epoch.
+
+        ids, labels: int (n,), all recorded samples, sorted, and their given classes. learned: bool
+        (n,), whether any epoch trained on the sample.
+        """
         with self._writing():
             dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
 

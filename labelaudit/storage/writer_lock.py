@@ -79,8 +79,8 @@ class WriterLock:
 
     def _busy(self, holder: str) -> BusyError:
         return BusyError(
-            f"dataset {self._name!r} has been written to by {holder} for over {self._patience:g} s: "
-            "wait for it to finish, or end it, and try again."
+            f"dataset {self._name!r} has been written to by {holder} for over {self._patience:g} "
+            "s: wait for it to finish, or end it, and try again."
         )
 
 
