@@ -141,7 +141,7 @@ class Dataset:
     def run(self, name: str | None = None) -> Run:
         """Return a run by name; without a name, the latest with predictions. A first look is only
         returned if there is no other. Raises NotFoundError for a missing run."""
-        if name is None:
+        if not name:
             return Run(self._frame, self.view().fields.run_info()["id"])
         return Run(self._frame, self._frame.run_info(name)["id"])
 

@@ -37,9 +37,11 @@ class WriterLock:
                 self._acquire_lease()
             yield outermost
         finally:
-            if self._lease and self._file.lock_counter == 1:
-                self._lease.release()
-            self._file.release()
+            try:
+                if self._lease and self._file.lock_counter == 1:
+                    self._lease.release()
+            finally:
+                self._file.release()
 
     @property
     def is_held(self) -> bool:
