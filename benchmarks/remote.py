@@ -87,7 +87,7 @@ def walk(name: str) -> list[dict]:
     from labelaudit.ranking.evidence import gather
     from labelaudit.review.queue import QueueFilter, make_queue
     from labelaudit.review.verdicts import Review
-    from labelaudit.storage.tables import lancedb  # noqa: F401  (imports are no step)
+    from labelaudit.storage.database import lancedb  # noqa: F401  (imports are no step)
 
     rows: list[dict] = []
     asked()

@@ -66,7 +66,13 @@ GROUPS = {
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
     "Errors and progress": [
         "LabelAuditError",
+        "core.errors.NotFoundError",
+        "core.errors.BusyError",
+        "core.errors.DamagedError",
+        "core.errors.BadInputError",
+        "core.errors.StorageError",
         "core.errors.StoppedError",
+        "Task",
         "core.progress.Progress",
     ],
 }
@@ -77,6 +83,9 @@ OTHER = "Other"
 INTERNAL = {
     "Batch",
     "Dataset.find_run",
+    "Dataset.refresh",
+    "Dataset.stamp",
+    "Dataset.steady",
     "Fields",
     "Frame",
     "Run.checkpoint",
@@ -88,9 +97,12 @@ INTERNAL = {
     "Store",
     "View.fields",
     "View.frame",
+    "View.name",
     "View.positions",
+    "View.steady",
     "View.steps",
     "View.store",
+    "View.uri",
 }
 
 API_HEAD = """# The library

@@ -289,7 +289,7 @@ def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
 
     None without injected mistakes or held-out samples.
     """
-    with view.store.steady():
+    with view.steady():
         if noise_module.MISTAKE not in view.frame.tags or not len(held_out):
             return None
         before = noise_module.labels_before_noise(view.frame)

@@ -51,7 +51,7 @@ def test_internal_names_exist():
     for name in api.INTERNAL:
         owner, _, member = name.partition(".")
         assert owner in found, name
-        assert not member or member in (*vars(found[owner]), *found[owner].__annotations__), name
+        assert not member or member in (*dir(found[owner]), *found[owner].__annotations__), name
 
 
 def _modules() -> list:

@@ -366,5 +366,5 @@ def test_errors_say_what_to_do(twins):
     find_duplicates(twins)
     with pytest.raises(LabelAuditError, match="'pairs' is not a list of duplicates"):
         list_groups(twins, "pairs")
-    with pytest.raises(LabelAuditError, match=r"1\.5 is no id"):
+    with pytest.raises(LabelAuditError, match=r"1\.5 is not an id"):
         duplicates(twins).group_of([1.5])

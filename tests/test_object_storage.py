@@ -27,9 +27,8 @@ from labelaudit.cli import main
 from labelaudit.dataset import dataset as datasets
 from labelaudit.dataset import recovery
 from labelaudit.jobs import manager
-from labelaudit.storage import lease, object_store, snapshot_pointer
+from labelaudit.storage import database, lease, object_store, snapshot_pointer, writer_lock
 from labelaudit.storage import paths as homes
-from labelaudit.storage import tables as store
 from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
 from labelaudit.ui import paths
 
@@ -192,7 +191,7 @@ def test_jobs_work_on_it_and_stay_local(s3, tmp_path):
 
 WRITER = """
 import sys, numpy as np, labelaudit
-from labelaudit.lease import Lease
+from labelaudit.storage.lease import Lease
 who, ids = sys.argv[1], [int(i) for i in sys.argv[2:]]
 dataset = labelaudit.Dataset("small")
 run = dataset.run()
@@ -227,7 +226,7 @@ def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
 
 HOLDER = """
 import labelaudit, time
-from labelaudit import lease
+from labelaudit.storage import lease
 lease.EXPIRY = 3.0
 with labelaudit.Dataset("small")._store.writing():
     print("held", flush=True)
@@ -239,7 +238,7 @@ def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path
     dataset = make()
     holder = process(HOLDER, HOME=str(tmp_path / "other"))
     assert holder.stdout.readline() == "held\n"
-    monkeypatch.setattr(store, "LOCK_SECONDS", 5.0)  # longer than it takes to expire
+    monkeypatch.setattr(writer_lock, "LOCK_SECONDS", 5.0)  # longer than it takes to expire
     with pytest.raises(LabelAuditError) as caught:
         dataset.tag([1], "x")
     words = str(caught.value)
@@ -247,7 +246,7 @@ def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path
     assert "for over 5.0 s: wait for it to finish" in words
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    monkeypatch.setattr(store, "LOCK_SECONDS", 60.0)
+    monkeypatch.setattr(writer_lock, "LOCK_SECONDS", 60.0)
     began = time.monotonic()
     assert dataset.tag([1], "x") == 1
     assert 2.5 < time.monotonic() - began < 30
@@ -358,7 +357,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
         assert found.view().head(1)[0].image.size == (8, 8)
         assert "small" in labelaudit.list_datasets()
         assert found.tag([1], f"killed at {step}") == 1
-        recovery.clear_folders()
+        recovery.clean_up_folders()
         assert not snapshot_pointer.has_leftovers(folder)
         assert len(Dataset("small")) == sizes[-1]
         if over:
@@ -593,7 +592,7 @@ def one_slash(patch, server):
     (wrong_credentials, "refuses the credentials: check AWS_ACCESS_KEY_ID"),
     (no_credentials, "there are no credentials: set AWS_ACCESS_KEY_ID"),
     (endpoint_down, "s3://bucket at http://127.0.0.1:9 cannot be reached: check the network"),
-    (no_http, "is spoken to by http: set AWS_ALLOW_HTTP=true"),
+    (no_http, "uses http, which is not allowed by default: set AWS_ALLOW_HTTP=true"),
     (no_package, "needs the package obstore: pip install obstore"),
     (no_bucket_named, "names no bucket: write s3://bucket/prefix"),
     (unknown_scheme, "cannot be used: give a folder, or s3://bucket/prefix"),
@@ -644,10 +643,10 @@ def raising(error: Exception):
 
 def test_storage_that_goes_down_meanwhile_is_one_sentence(small, monkeypatch):
     (sample,) = small.view().head(1)
-    small.view().store.look_again()
+    small.view().store.refresh()
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
     broken = RuntimeError("lance error: HttpError: error sending request for url")
-    monkeypatch.setattr(store.lancedb.table.LanceTable, "take_offsets", raising(broken))
+    monkeypatch.setattr(database.lancedb.table.LanceTable, "take_offsets", raising(broken))
     with pytest.raises(LabelAuditError, match="cannot be reached"):
         sample.image  # noqa: B018
     for act in (lambda: labelaudit.Dataset("small"),
@@ -692,11 +691,11 @@ def test_what_another_process_writes_is_seen_within_seconds(small):
         assert other.stdout.readline() == "1\n"
 
     let_it_tag()
-    small.view().store.look_again()  # as a page of the app begins
+    small.view().store.refresh()  # as a page of the app begins
     assert small.info["tags"] == {"processed": 200, "x": 1}
     let_it_tag()
     assert other.wait() == 0
-    time.sleep(store.FRESH_SECONDS)
+    time.sleep(database.FRESH_SECONDS)
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1}
     Dataset("small").tag([1], "z")  # of this process at once
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1, "z": 1}

@@ -102,7 +102,7 @@ def test_size_thumbnail_and_training_pixels_are_upright_too(tmp_path, home, orie
     (tmp_path / "in/cat").mkdir(parents=True)
     (tmp_path / "in/cat/a.jpg").write_bytes(turned(orientation, "JPEG", scale=100))
     dataset = load_dataset("pets", tmp_path / "in")
-    sizes = dataset.view().frame.store.read("samples", ["width", "height"]).to_pylist()
+    sizes = dataset.view().frame.read("samples", ["width", "height"]).to_pylist()
     assert sizes == [{"width": 300, "height": 200}]  # though a JPEG is checked at a fraction of it
     sample = dataset[1]
     assert sample.image.size == (300, 200)

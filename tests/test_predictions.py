@@ -98,7 +98,7 @@ def test_every_form_keeps_the_same_logits_however_it_is_cut(
     assert (brought["kind"], brought["rows"], brought["samples"]) == ("logits", N, N)
     assert brought["out_of_sample"] is False
     assert len(plain.view().match_tag("processed")) == N
-    assert (plain.runs, plain.trained_runs, run.is_brought) == (["imported"], [], True)
+    assert (plain.runs, plain.trained_runs, run.is_imported) == (["imported"], [], True)
 
 
 def test_rows_out_of_order_are_not_taken_for_rows_in_order(plain, tmp_path):
@@ -328,7 +328,7 @@ def test_a_run_that_was_made_here_is_not_replaced(audited):
     logits = stored(audited, "run-1")[1]
     with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
         import_predictions(audited, logits, "run-1")
-    assert not audited.run("run-1").is_brought
+    assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
     with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
         labelaudit.predict(audited, "imported")

@@ -18,7 +18,8 @@ from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, susp
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset import dynamics
 from labelaudit.dataset.noise import inject
-from labelaudit.dataset.runs import Run, begin_run
+from labelaudit.dataset.run_lifecycle import begin_run
+from labelaudit.dataset.runs import Run
 from labelaudit.learn import batch_buffer, recording
 from labelaudit.learn.unfinished_recordings import unfinished_recordings
 from labelaudit.scores.probability import best_other, of_label, probabilities

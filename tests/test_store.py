@@ -169,7 +169,7 @@ def hold(name: str, held, release) -> None:
 
 
 def test_one_writer_at_a_time(monkeypatch):
-    monkeypatch.setattr("labelaudit.storage.tables.LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.3)
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
     other = context.Process(target=hold, args=("d", held, release))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.dataset import verdict_log
-from labelaudit.dataset.verdict_log import Log
+from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
 from labelaudit.review.verdicts import RECENT
 
@@ -91,7 +91,9 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_log_says_what_two_stacks_of_steps_would(steps):
     """Against the textbook: a stack of what was done and one of what was undone, for each."""
-    log = Log(**verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[])
+    log = VerdictLog(
+        **verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[]
+    )
     done = {"ann": [], "bob": []}
     undone = {"ann": [], "bob": []}
 
@@ -155,7 +157,7 @@ def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
         ((1, "maybe"), "there is no verdict 'maybe': use one of keep, relabel, remove, unsure"),
         ((1, "relabel"), "relabel needs a label"),
         ((1, "keep", "c1"), "'keep' takes no label"),
-        ((1, "relabel", "zebra"), "'zebra' is no class"),
+        ((1, "relabel", "zebra"), "'zebra' is not a class"),
         ((99, "keep"), "no sample with id 99"),
         (([], "keep"), "no sample was given"),
         (([1, 2], "relabel", ["c1"]), "give each of the 2 samples a class"),

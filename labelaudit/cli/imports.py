@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import BROUGHT
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..sources import load_dataset
+from ..storage.schema import IMPORTED
 from .base import console_task, emit, example, json_option, main
 
 class_file_option = click.option(
@@ -54,7 +54,7 @@ def score_import(run: Run, dataset: str, as_json: bool) -> None:
     opened = Dataset(dataset)
     scores = compute_scores(opened, run.name, None, console_task())
     found = len(suspects(opened, run.name))
-    source = run.info[BROUGHT]
+    source = run.info[IMPORTED]
     data = {"run": run.name, **source, "scores": scores, "suspects": found}
     how = (
         "out of sample"

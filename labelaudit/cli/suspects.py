@@ -58,7 +58,7 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        imported = opened.run(run).is_brought
+        imported = opened.run(run).is_imported
         lines.append(
             f"{stale:,} labels changed since this run was "
             + ("scored; score it again" if imported else "trained; train again to judge them")

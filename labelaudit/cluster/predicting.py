@@ -18,8 +18,8 @@ from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.embeddings import COLUMN
-from ..dataset.runs import prediction_batch
-from ..dataset.stored_predictions import PREPARING, keep
+from ..dataset.run_predictions import prediction_batch
+from ..dataset.stored_predictions import INDEXING, store_predictions
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images, nothing_readable, unreadable_note
@@ -125,7 +125,7 @@ class _Pipeline:
         self.options, self.coordinator = worker_options(device), new_coordinator()
         self.arguments = WorkerArguments(
             home=paths.home(),
-            dataset=request.frame.store.name,
+            dataset=request.frame.name,
             info=self.info,
             weights=ray.put(weights),
             coordinator=self.coordinator,
@@ -160,7 +160,7 @@ class _Pipeline:
         store, table = self.request.frame.store, schema.table("predictions", self.run.id)
         version = lance.dataset(store.location("samples")[0]).data_storage_version
         rows = max(FRAGMENT_BYTES // (4 * (len(self.info["classes"]) + self.width)), ROWS)
-        with self.run.predicted_elsewhere(self.width) as (uri, columns):
+        with self.run.external_predictions(self.width) as (uri, columns):
             sink = LanceDatasink(
                 uri,
                 schema=columns,
@@ -171,16 +171,16 @@ class _Pipeline:
             # no cores for writing: the predicting workers use all
             options = {"num_cpus": 0, **environment_options()}
             self._run(lambda: self._predicted().write_datasink(sink, ray_remote_args=options))
-            store.look_again()
+            store.refresh()
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()
-        self.task.announce(PREPARING)
+        self.task.announce(INDEXING)
         self.run.index_embeddings()
         return store.count(table)
 
     def _write_here(self) -> int:
-        return self._run(lambda: keep(self.run, self._batches(), self.task))
+        return self._run(lambda: store_predictions(self.run, self._batches(), self.task))
 
     def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         classes, is_empty = len(self.info["classes"]), True

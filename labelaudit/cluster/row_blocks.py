@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import in_order
+from ..dataset.arrays import in_order
 from ..storage.tables import Store
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.progress import QUIET, Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.dataset import Dataset
-from ..dataset.runs import LOGIT_BATCH_BYTES, Run
+from ..dataset.run_predictions import LOGIT_BATCH_BYTES
+from ..dataset.runs import Run
 from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge
 from ..ranking.scoring import Backend, compute_scores_by
 from ..scores import Score

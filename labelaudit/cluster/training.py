@@ -24,9 +24,9 @@ import torch
 
 from ..core.errors import LabelAuditError, StoppedError
 from ..core.progress import QUIET, Progress, Task, ignore
-from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run, refuse_second_training
+from ..dataset.run_lifecycle import begin_run, refuse_second_training
+from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
@@ -37,6 +37,7 @@ from ..learn.process_group import DistributedGroup
 from ..learn.saved_models import pack_weights
 from ..learn.training import DivergedError, Training
 from ..storage import paths
+from ..storage.schema import BEGUN
 from .connection import (
     LOOPBACK,
     check_dataset_exists,
@@ -140,7 +141,7 @@ class _Driver:
         offsets = frame.offsets("samples", frame.positions(plan.ids))
         arguments = WorkerArguments(
             home=paths.home(),
-            dataset=frame.store.name,
+            dataset=frame.name,
             classes=plan.classes,
             run=self.run.id,
             size=image_size(frame, plan.ids, self.config),

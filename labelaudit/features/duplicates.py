@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, Frame, as_ids, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame, as_ids
 from ..dataset.dataset import Dataset
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED
@@ -87,8 +88,8 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     copy_of = first[index]
     group = distinct[head[np.searchsorted(distinct, copy_of)]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
-    with frame.store.writing():
-        frame.store.overwrite(TABLE, rows, DUPLICATES)
+    with frame.writing():
+        frame.overwrite(TABLE, rows, DUPLICATES)
     return duplicates(dataset)
 
 
@@ -104,8 +105,8 @@ def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
 def duplicates(dataset: Dataset) -> Duplicates | None:
     """Return the groups that `find_duplicates` stored; None if it has not run yet."""
     frame = dataset.view().frame
-    with frame.store.steady():
-        stamp = frame.store.stamp(TABLE)
+    with frame.steady():
+        stamp = frame.stamp(TABLE)
         if stamp is None:
             return None
         return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
@@ -178,7 +179,7 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
             f"(labelaudit duplicates {dataset.name})."
         )
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(found.ids)
         present = ~frame.tagged(REMOVED)[at]
         at, group, copy_of = at[present], found.group[present], found.copy_of[present]
@@ -259,7 +260,7 @@ def _repeated(key: np.ndarray) -> np.ndarray:
 
 def _described(frame: Frame, ids: np.ndarray) -> dict[str, np.ndarray]:
     """Return ids, labels, filepaths and splits of these samples, by name."""
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(ids)
         codes, names = frame.split()
         return {

@@ -15,9 +15,10 @@ from PIL import Image
 
 from ..core.errors import StoppedError
 from ..core.images import UnreadableImageError, pixel_hash, to_rgb
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..storage.schema import FINGERPRINTS, THUMBNAIL_SIDE
 from .decoding import chunks, decoded_images
 
@@ -40,7 +41,7 @@ def make_fingerprints(frame: Frame, task: Task, ids: np.ndarray | None = None) -
     written = time.monotonic()
     try:
         make = partial(_fingerprints, frame, task=task)
-        for table, count in made_ahead(make, chunks(missing, ROWS)):
+        for table, count in prefetch(make, chunks(missing, ROWS)):
             unwritten.append(table)
             stage.advance(count)
             if time.monotonic() - written > WRITE_SECONDS:
@@ -76,14 +77,14 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 def _read(frame: Frame, columns: list[str]) -> pa.Table:
     """Return the fingerprints of existing samples, sorted by id."""
-    with frame.store.steady():
-        rows = frame.store.read(TABLE, columns)
+    with frame.steady():
+        rows = frame.read(TABLE, columns)
         rows = FINGERPRINTS.empty_table().select(columns) if rows is None else rows.sort_by("id")
         return rows.filter(pa.array(find(frame.ids, rows["id"].to_numpy())[1]))
 
 
 def _stored_ids(frame: Frame) -> np.ndarray:
-    rows = frame.store.read(TABLE, ["id"])
+    rows = frame.read(TABLE, ["id"])
     return np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
 
 
@@ -91,9 +92,9 @@ def _write(frame: Frame, unwritten: list[pa.Table]) -> None:
     rows = pa.concat_tables(unwritten) if unwritten else FINGERPRINTS.empty_table()
     unwritten.clear()
     if len(rows):
-        with frame.store.writing():
+        with frame.writing():
             # not append: another process may have read the same images
-            frame.store.upsert(TABLE, rows, FINGERPRINTS)
+            frame.upsert(TABLE, rows, FINGERPRINTS)
 
 
 def _fingerprints(frame: Frame, ids: np.ndarray, task: Task) -> tuple[pa.Table, int]:

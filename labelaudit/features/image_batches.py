@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..core.errors import LabelAuditError
 from ..core.images import UnreadableImageError, to_rgb
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
 from ..dataset.columns import Frame
 from .decoding import chunks, decoded_images
@@ -60,7 +60,7 @@ class Images:
         loaded = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
         loaded = loaded.contiguous(memory_format=torch.channels_last)
         start = 0
-        for batch in made_ahead(self._decode, chunks(np.arange(len(self)), DECODE_ROWS)):
+        for batch in prefetch(self._decode, chunks(np.arange(len(self)), DECODE_ROWS)):
             stage.advance(len(batch))
             loaded[start : start + len(batch)] = batch
             start += len(batch)
@@ -71,7 +71,7 @@ class Images:
         images cannot be read."""
         if self._loaded is None:
             groups = chunks(order, rows)
-            for places, pixels in zip(groups, made_ahead(self._decode, groups), strict=True):
+            for places, pixels in zip(groups, prefetch(self._decode, groups), strict=True):
                 bad = self.unreadable[places]
                 if bad.any():
                     places, pixels = places[~bad], pixels[torch.from_numpy(~bad)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..core.progress import QUIET, Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.runs import Run
 
 # Neighbours to judge a label by. Average precision on 10,000 CIFAR-10 images with 20 % mistakes:

@@ -20,13 +20,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock
-
 from ..core.errors import LabelAuditError
 from ..core.subprocess_env import command, environment
-from ..dataset.columns import BEGUN, FINISHED
 from ..dataset.dataset import Dataset
 from ..storage import paths
+from ..storage.locks import exclusive, is_locked
+from ..storage.schema import BEGUN, FINISHED
 from .worker import KINDS, read, write
 
 STARTING_SECONDS = 60  # how long a new process may take to get hold of its lock
@@ -166,7 +165,7 @@ class Job:
             return None
         kept = Path(made["checkpoint"])
         if kept.exists():
-            return None if paths.is_held(kept.with_suffix(".lock")) else TRAINING
+            return None if is_locked(kept.with_suffix(".lock")) else TRAINING
         return TRAINED if self.kind == "audit" and _is_trained(self) else None
 
     @property
@@ -211,7 +210,7 @@ class Job:
             if child and child.poll() is not None:
                 return False
             return abs(time.time() - self.folder.stat().st_mtime) < STARTING_SECONDS
-        if paths.is_held(lock):
+        if is_locked(lock):
             return True
         with suppress(FileNotFoundError):  # it is made a moment before it is held
             return abs(time.time() - lock.stat().st_mtime) < LOCKING_SECONDS
@@ -327,7 +326,7 @@ def _starting(dataset: str, run: str | None) -> Iterator[None]:
     """Nobody else starts a job on this dataset meanwhile, and none runs."""
     for child in list(_children.values()):
         child.poll()  # reaps it, if it has ended
-    with FileLock(paths.lock_path(dataset).with_suffix(".start")):
+    with exclusive(paths.lock_path(dataset).with_suffix(".start")):
         check_idle(dataset, run)
         yield
     _prune()

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 from ..cluster import HERE, RAY, steps
 from ..core.errors import LabelAuditError, StoppedError
+from ..core.files import atomic_write
 from ..core.progress import Progress, Task
-from ..dataset.columns import BROUGHT
+from ..storage.locks import exclusive
+from ..storage.schema import IMPORTED
 
 NICENESS = 5  # the app that shows the job comes first
 STOP_SECONDS = 1.5  # work that has not ended so long after a stop was asked for is ended
@@ -93,7 +93,7 @@ def _import(
     if remove:
         Path(source).unlink(missing_ok=True)
         Path(source).parent.rmdir()
-    predicted = kept.info[BROUGHT]["rows"]
+    predicted = kept.info[IMPORTED]["rows"]
     return {"run": run, "predicted": predicted, "scores": scores,
             "suspects": len(suspects(data, run))}  # fmt: skip
 
@@ -169,7 +169,7 @@ KINDS: dict[str, Callable[..., dict]] = {
 def work(folder: Path) -> int:
     """Do the job of a folder, here and now. Returns the process's exit code."""
     guard = _begin_guard(folder)  # before the lock is taken: it must not hold it too
-    with FileLock(folder / "alive.lock"):
+    with exclusive(folder / "alive.lock"):
         faulthandler.enable()  # a crash in native code leaves last words in the log
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
@@ -196,8 +196,7 @@ def _write_ending(folder: Path, ending: dict) -> None:
     try:
         write(folder / "error.json", ending)
     except OSError:  # the disk is full: the last report makes room for why it ended
-        for name in ("error.partial", "progress.partial", "progress.json"):
-            (folder / name).unlink(missing_ok=True)
+        (folder / "progress.json").unlink(missing_ok=True)
         write(folder / "error.json", ending)
 
 
@@ -283,10 +282,9 @@ def read(path: Path) -> dict | None:
 
 
 def write(path: Path, value: dict) -> None:
-    """Whole or not at all, for readers at any moment."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, default=lambda number: number.item()))
-    partial.replace(path)
+    """Write JSON that readers see whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(value, default=lambda number: number.item()))
 
 
 if __name__ == "__main__":

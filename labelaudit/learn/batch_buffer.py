@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import as_ids
+from ..dataset.arrays import as_ids
 
 BUFFERED_BYTES = 8 << 20  # of buffered logits and embeddings
 BUFFERED_BATCHES = 64

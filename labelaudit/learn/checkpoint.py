@@ -8,7 +8,6 @@ stored beside the dataset, because in it every epoch would add a version to the 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import LabelAuditError, StorageError
+from ..core.files import atomic_write
 from ..dataset.columns import Frame
 from .config import TrainConfig
 from .model_trainer import ModelTrainer
@@ -60,7 +60,7 @@ class Checkpoint:
         work = f"the training of run {self.state['run']!r}"
         if "fold" not in self.tensors:
             raise LabelAuditError(
-                f"{work} of dataset {frame.store.name!r} was started by an earlier version and "
+                f"{work} of dataset {frame.name!r} was started by an earlier version and "
                 f"cannot be resumed. {_RESTART}"
             )
         ids, labels, fold = (self.tensors[name].numpy() for name in ("ids", "labels", "fold"))
@@ -98,15 +98,13 @@ def write(training: Training, recent_margin: np.ndarray) -> None:
         "numpy_rng": [trainer.rng.bit_generator.state for trainer in training.trainers],
     }
     path = training.run.checkpoint
-    partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
-        os.replace(partial, path)
+        with atomic_write(path) as partial:
+            safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
     except (OSError, safetensors.SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise LabelAuditError(
+        raise StorageError(
             f"the checkpoint could not be written to {path.parent} ({error}): free some space and "
             "resume the training."
         ) from error

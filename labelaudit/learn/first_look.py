@@ -13,7 +13,8 @@ from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset.columns import FIRST_LOOK, MISSING
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run
+from ..dataset.run_lifecycle import begin_run
+from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.extractors import Extractor, fit_extractor
 from ..features.image_batches import Images
@@ -48,23 +49,23 @@ def first_look(
     started = time.monotonic()
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
-    dataset = Dataset(frame.store.name)
+    dataset = Dataset(frame.name)
     if run in dataset.runs and not dataset.run(run).is_first_look:
         raise LabelAuditError(
             f"run {run!r} of dataset {dataset.name!r} was trained, and a first look would replace "
             "it: give the first look another name."
         )
-    with view.store.steady():
+    with view.steady():
         at = np.sort(view.positions())
         ids, labels, classes = frame.ids[at], frame.label[at], frame.classes
         usable = np.flatnonzero((labels != MISSING) & ~frame.tagged(REMOVED)[at])
-        _check_classes(frame.store.name, labels[usable])
+        _check_classes(frame.name, labels[usable])
         size = min(image_size(frame, ids, TrainConfig()), MAX_SIZE)
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(usable)[:MAX_LEARNED])
     extractor = _Extractor(Images(frame, ids, size), chosen, task)
     learned, features = extractor.read(chosen)
-    _check_classes(frame.store.name, labels[learned])
+    _check_classes(frame.name, labels[learned])
     fit = leave_one_out(features, labels[learned], len(classes))
     others = np.setdiff1d(np.arange(len(ids)), chosen)
     new_run = begin_run(frame, run)

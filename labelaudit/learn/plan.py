@@ -76,7 +76,7 @@ def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
     fewer samples than folds.
     """
     view = target.view() if isinstance(target, Dataset) else target
-    with view.store.steady():
+    with view.steady():
         return _plan(view, isinstance(target, Dataset), config)
 
 
@@ -94,9 +94,9 @@ def _plan(view: View, is_dataset: bool, config: TrainConfig) -> Plan:
     held_out = np.setdiff1d(test, chosen)
     if not len(chosen):
         raise LabelAuditError(
-            f"nothing to learn from: no chosen sample of {frame.store.name!r} has a label."
+            f"nothing to learn from: no chosen sample of {frame.name!r} has a label."
         )
-    known = duplicates(Dataset(frame.store.name))
+    known = duplicates(Dataset(frame.name))
     if not len(held_out):
         groups = frame.ids[chosen] if known is None else known.group_of(frame.ids[chosen])
         drawn = _held_out(frame.label[chosen], groups, config)

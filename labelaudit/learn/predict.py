@@ -12,7 +12,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import keep
+from ..dataset.stored_predictions import store_predictions
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
@@ -63,7 +63,7 @@ def predict(
         if images.unreadable.all():
             raise images.nothing_readable()
 
-    written = keep(run, batches(), task)
+    written = store_predictions(run, batches(), task)
     if images.note:
         log.warning("%s: they have no prediction of run %r.", images.note, run.name)
     return written
@@ -84,7 +84,7 @@ def request_predictions(target: Dataset | View, run: str | None) -> Request:
     Raises LabelAuditError if the run does not exist, or if none was trained.
     """
     view = target.view() if isinstance(target, Dataset) else target
-    trained = trained_run(Dataset(view.frame.store.name), run)
+    trained = trained_run(Dataset(view.frame.name), run)
     return Request(trained, view.frame, np.sort(view.ids))
 
 

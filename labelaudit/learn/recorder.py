@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View
@@ -169,7 +170,7 @@ class Recorder:
             log.warning(
                 "nothing was recorded of dataset %r, so there is no run: call "
                 "recorder.update(ids, logits) in the training loop.",
-                self._frame.store.name,
+                self._frame.name,
             )
         elif self._rank == 0:
             recording.finish([f"{n:,} {self._texts[key]}" for key, n in self._skipped.items()])
@@ -265,7 +266,7 @@ def _is_distributed() -> bool:
 def _labels(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted ids of a view and their given classes; MISSING for removed samples too."""
     frame = view.frame
-    with view.store.steady():
+    with view.steady():
         at = np.sort(view.positions())
         labels = np.where(frame.tagged(REMOVED)[at], MISSING, frame.label[at])
         return frame.ids[at], labels.astype(np.int32)
@@ -276,7 +277,7 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
 
     Raises LabelAuditError if `classes` are not the dataset's, each once.
     """
-    name = frame.store.name
+    name = frame.name
     if len(own) < 2:
         raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
     if classes is None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import ExitStack, suppress
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from filelock import Timeout
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, RECORDED, Frame
-from ..dataset.runs import LARGEST_HALF, Run, begin_run
+from ..core.errors import BusyError, LabelAuditError, StorageError
+from ..core.files import atomic_write
+from ..dataset.columns import MISSING, Frame
+from ..dataset.run_lifecycle import begin_run
+from ..dataset.run_predictions import MAX_FLOAT16
+from ..dataset.runs import Run
+from ..storage.schema import RECORDED
 from .epoch_measures import class_medians
 from .resuming import check_unchanged
 from .unfinished_recordings import run_in_use, training_lock, unfinished_recordings
@@ -92,7 +94,7 @@ class Recording:
                 shape = (len(self.ids), embeddings.shape[1])
                 self.embeddings = np.full(shape, np.nan, np.float16)
             known = ~np.isnan(embeddings).any(axis=1)
-            halves = np.clip(embeddings[known], -LARGEST_HALF, LARGEST_HALF)
+            halves = np.clip(embeddings[known], -MAX_FLOAT16, MAX_FLOAT16)
             self.embeddings[places[known]] = halves
 
     def part(self) -> dict:
@@ -182,8 +184,8 @@ class Recording:
             return
         try:
             self._lock.enter_context(training_lock(self.run))
-        except Timeout as error:
-            raise LabelAuditError(run_in_use(self.run.name, self.frame)) from error
+        except TimeoutError as error:
+            raise BusyError(run_in_use(self.run.name, self.frame)) from error
         self._locked = True
         # a kill between writing table and file leaves dynamics of one epoch too many
         self.run.forget_dynamics_after(self.epochs - len(self._unwritten))
@@ -201,13 +203,11 @@ class Recording:
             tensors["vectors"] = self.embeddings
         state = {"classes": self.classes, "curves": self.curves, "medians": self.medians}
         path = self.run.recording
-        partial = path.with_suffix(".recording-partial")
         try:
-            safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
-            os.replace(partial, path)  # a kill leaves the file of the epoch before
+            with atomic_write(path) as partial:
+                safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
         except (OSError, safetensors.SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise LabelAuditError(f"{path.parent} cannot be written to ({error})") from error
+            raise StorageError(f"{path.parent} cannot be written to ({error})") from error
 
     @classmethod
     def resumed(cls, frame: Frame, run: Run) -> Recording:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame
 
 
 def check_unchanged(
@@ -18,7 +19,7 @@ def check_unchanged(
     were added since are allowed: they take no part. work: "the training of run 'x'". remedy: one
     sentence that says what to do instead.
     """
-    with frame.store.steady():
+    with frame.steady():
         positions, found = find(frame.ids, ids)
         compared = found & (labels != MISSING)
         changed = int((frame.label[positions[compared]] != labels[compared]).sum())
@@ -33,6 +34,6 @@ def check_unchanged(
     else:
         return
     raise LabelAuditError(
-        f"{work} of dataset {frame.store.name!r} cannot be resumed: since its last epoch "
+        f"{work} of dataset {frame.name!r} cannot be resumed: since its last epoch "
         f"{reason}. {remedy}"
     )

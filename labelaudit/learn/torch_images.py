@@ -55,14 +55,14 @@ class TorchImageDataset(torch.utils.data.Dataset):
         """
         is_dataset = isinstance(target, Dataset)
         view = target.view().exclude_tag(REMOVED) if is_dataset else target
-        with view.store.steady():
+        with view.steady():
             at = view.positions()
             self.ids = view.frame.ids[at]
             self.labels = view.frame.label[at].astype(np.int64)
             self.classes = list(view.frame.classes)
         self.transform, self.keys = transform, _keys(keys)
         self._size = _size(image_size)
-        self._name, self._uri = view.store.name, view.store.uri
+        self._name, self._uri = view.name, view.store.uri
         self._owner_pid, self._frame = os.getpid(), view.frame
         self._forked: tuple[int, ForkedReader] | None = None  # with the process that it reads for
 

@@ -9,13 +9,14 @@ import torch
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run, refuse_second_training, unfinished_runs
+from ..dataset.run_lifecycle import begin_run, refuse_second_training
+from ..dataset.runs import Run, unfinished_runs
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.duplicates import ensure_duplicates
 from ..features.image_batches import Images
+from ..storage.schema import BEGUN
 from .checkpoint import Checkpoint
 from .config import TrainConfig
 from .plan import Plan, image_size, make_plan
@@ -50,7 +51,7 @@ def train(
     config = config or TrainConfig()
     plan = make_plan(target, config)
     if config.folds > 1:  # a copy in another fold would reveal the label
-        ensure_duplicates(Dataset(plan.frame.store.name), task)
+        ensure_duplicates(Dataset(plan.frame.name), task)
         plan = make_plan(target, config)
     if run is not None:
         refuse_second_training(plan.frame, run)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from filelock import FileLock
-
-from ..core.errors import LabelAuditError
-from ..dataset.columns import GONE, Frame
-from ..dataset.runs import ASKING_SECONDS, Run
+from ..core.errors import BusyError
+from ..dataset.columns import Frame
+from ..dataset.run_files import PROBE_SECONDS
+from ..dataset.runs import Run
+from ..storage.locks import FileLock, exclusive
+from ..storage.schema import GONE
 
 
 def unfinished_recordings(frame: Frame, name: str | None = None) -> list[Run]:
@@ -20,13 +21,12 @@ def refuse_second_recording(frame: Frame, name: str) -> None:
     """Raise LabelAuditError if another process on this machine writes a run of this name."""
     for run in _runs(frame, name):
         if _locked_elsewhere(run):
-            raise LabelAuditError(run_in_use(name, frame))
+            raise BusyError(run_in_use(name, frame))
 
 
 def _runs(frame: Frame, name: str | None) -> list[Run]:
-    rows = frame.store.read("runs", ["id", "name"], f"state != '{GONE}'")
-    rows = [] if rows is None else rows.sort_by("id").to_pylist()
-    return [Run(frame, row["id"]) for row in rows if name in (None, row["name"])]
+    rows = frame.read_rows("runs", ["id", "name"], f"state != '{GONE}'")
+    return [Run(frame, i) for i in sorted(row["id"] for row in rows if name in (None, row["name"]))]
 
 
 def training_lock(run: Run) -> FileLock:
@@ -34,7 +34,7 @@ def training_lock(run: Run) -> FileLock:
     notebook cell leaves a Recorder behind."""
     path = run.checkpoint.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, timeout=ASKING_SECONDS, is_singleton=True, thread_local=False)
+    return exclusive(path, PROBE_SECONDS, is_singleton=True, thread_local=False)
 
 
 def _locked_elsewhere(run: Run) -> bool:
@@ -44,6 +44,6 @@ def _locked_elsewhere(run: Run) -> bool:
 def run_in_use(name: str, frame: Frame) -> str:
     """Return the error message for a run that another process writes."""
     return (
-        f"run {name!r} of dataset {frame.store.name!r} is being recorded or trained by another "
+        f"run {name!r} of dataset {frame.name!r} is being recorded or trained by another "
         "process: wait for it, end it, or give this one another name."
     )

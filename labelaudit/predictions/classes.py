@@ -46,7 +46,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     if names is None:
         if width != len(known):
             raise LabelAuditError(
-                f"{what} has {width:,} columns and dataset {frame.store.name!r} {len(known):,} "
+                f"{what} has {width:,} columns and dataset {frame.name!r} {len(known):,} "
                 f"classes: name the class of each column (classes=)."
             )
         columns = np.arange(width)
@@ -58,7 +58,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     if not len(source):
         raise LabelAuditError(
             f"none of the classes of {what} ({shown(names)}) is a class of dataset "
-            f"{frame.store.name!r} ({shown(known)}): use the names of the dataset."
+            f"{frame.name!r} ({shown(known)}): use the names of the dataset."
         )
     _check_missing(frame, missing, index, what)
     extra = [name for name in names if name not in index]
@@ -95,6 +95,6 @@ def _check_missing(frame: Frame, missing: list[str], index: dict[str, int], what
         more = f" (and {len(used) - 1:,} more classes)" if len(used) > 1 else ""
         raise LabelAuditError(
             f"{what} has no column for class {used[0]!r}{more}, with which "
-            f"{counts[index[used[0]]]:,} samples of {frame.store.name!r} are labelled: "
+            f"{counts[index[used[0]]]:,} samples of {frame.name!r} are labelled: "
             "predictions must include all classes that samples have."
         )

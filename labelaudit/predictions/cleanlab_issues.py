@@ -17,7 +17,8 @@ import pyarrow as pa
 from ..core.csv_cells import separator
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
@@ -54,7 +55,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
             f"{', '.join(map(str, table.columns)) or 'none'}."
         )
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at, by_order = _positions(frame, table, name, folder_of(source))
         masks = {tag: _flags(table[column], name, column) for tag, column in issues.items()}
         rows = np.flatnonzero(at != MISSING)
@@ -70,7 +71,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
             )
     chosen = {tag: mask[rows] for tag, mask in masks.items()}
 
-    def edit(changed: edits.Rows) -> None:
+    def edit(changed: edits.EditedRows) -> None:
         for tag, mask in chosen.items():
             changed.set_tag(tag, mask)
 

@@ -17,7 +17,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import SHOWN_CLASSES
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
+from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
 from .arrays import Arrays, Source, add_embeddings, from_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
 from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
@@ -118,8 +118,10 @@ def import_predictions(
     request = _Import(dataset, source, kind, classes, by, ids, embeddings)
     summary = request.summary
     imported = {**asdict(summary), "out_of_sample": bool(out_of_sample)}
-    info = info_of(request.frame, imported, time.monotonic() - started, summary.sentences())
-    return bring(request.frame, run, info, request.batches(task), task)
+    info = imported_run_info(
+        request.frame, imported, time.monotonic() - started, summary.sentences()
+    )
+    return create_imported_run(request.frame, run, info, request.batches(task), task)
 
 
 def inspect_source(

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
 # Names of such columns, here and in other tools.
@@ -44,11 +45,11 @@ def match_rows(
     Paths: see `find_paths`. Raises LabelAuditError for a row without a sample, and for two rows of
     the same sample.
     """
-    with frame.store.steady():
+    with frame.steady():
         if by == ORDER:
             if rows != len(frame.ids):
                 raise LabelAuditError(
-                    f"{what} has {rows:,} rows and dataset {frame.store.name!r} {len(frame.ids):,} "
+                    f"{what} has {rows:,} rows and dataset {frame.name!r} {len(frame.ids):,} "
                     "samples: give each row an id or a filepath."
                 )
             return frame.ids
@@ -57,7 +58,7 @@ def match_rows(
         if not known.all():
             row = int(np.flatnonzero(~known)[0])
             raise LabelAuditError(
-                f"{what}, row {row + 1:,}: dataset {frame.store.name!r} has no sample with id "
+                f"{what}, row {row + 1:,}: dataset {frame.name!r} has no sample with id "
                 f"{found[row]}{_more_rows(~known)}: remove such rows, or match by filepath."
             )
     _check_unique(found, what, paths if by == FILEPATH else None)
@@ -73,7 +74,7 @@ def find_paths(
     A path is the stored path of a sample; or the end of it ("cat/1.jpg", "1.jpg") if only one
     sample's path ends so; or relative to `folder`, where the table is.
     """
-    table = frame.store.read("samples", ["id", "filepath"])
+    table = frame.read("samples", ["id", "filepath"])
     ids = table["id"].to_numpy()
     exists = find(frame.ids, ids)[1]  # a load that was killed leaves further rows
     ids, stored = ids[exists], table["filepath"].combine_chunks().filter(pa.array(exists))
@@ -142,7 +143,7 @@ def _ids_of_paths(frame: Frame, wanted: pa.Array, what: str, folder: Path | None
         row = int(unmatched[0])
         first = frame.take("samples", np.array([0]), ["filepath"])["filepath"][0].as_py()
         raise LabelAuditError(
-            f"{what}, row {row + 1:,}: no sample of dataset {frame.store.name!r} has the filepath "
+            f"{what}, row {row + 1:,}: no sample of dataset {frame.name!r} has the filepath "
             f"{wanted[row].as_py()}{_more_rows(fits == 0)}; its first is {first}."
         )
     return found

@@ -13,7 +13,7 @@ from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
+from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
 from ..dataset.view import View
 from ..features.image_batches import Images
 from ..learn.plan import usual_size
@@ -85,10 +85,10 @@ def predict_with(
         target = Dataset(target)
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
-    refuse_to_replace(Dataset(frame.store.name), run)
+    refuse_to_replace(Dataset(frame.name), run)
     ids = np.sort(view.ids)
     if not len(ids):
-        raise LabelAuditError(f"no sample of {frame.store.name!r} is selected: nothing to predict.")
+        raise LabelAuditError(f"no sample of {frame.name!r} is selected: nothing to predict.")
     opened = open_model(model, classes, weights, preprocess, device, len(frame.classes))
     size = image_size or opened.size or usual_size(frame, ids, 1, LARGEST)
     rows = opened.rows or batch_size
@@ -105,8 +105,8 @@ def predict_with(
     notes = [f"{opened.what} predicted {len(ids):,} images of {size} x {size} pixels."]
     if imported["extra"]:
         notes.append(f"Ignored, because not a class of the dataset: {shown(imported['extra'])}.")
-    info = info_of(frame, imported, time.monotonic() - started, notes)
-    return bring(frame, run, info, predictor.batches(task), task)
+    info = imported_run_info(frame, imported, time.monotonic() - started, notes)
+    return create_imported_run(frame, run, info, predictor.batches(task), task)
 
 
 class _Predictor:

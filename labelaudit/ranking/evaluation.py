@@ -35,7 +35,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     too good; `outdated` counts such samples.
     """
     check_k(k)
-    with view.store.steady():
+    with view.steady():
         rankings = list(_rankings(view))
     if not rankings:
         return None
@@ -73,7 +73,7 @@ def precision_curves(view: View) -> pd.DataFrame | None:
     Columns: reviewed, precision, score. The rows with score RANDOM show a review in random order.
     None if no mistakes were injected.
     """
-    with view.store.steady():
+    with view.steady():
         rankings = list(_rankings(view))
     if not rankings:
         return None

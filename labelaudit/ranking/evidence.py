@@ -55,7 +55,7 @@ def gather(
     Raises LabelAuditError for a sample without a prediction.
     """
     run, view = dataset.run(run_name), dataset.view(run_name)
-    with view.store.steady():
+    with view.steady():
         gatherer = _Gatherer(run, view, as_ids(ids), shown)
         return [gatherer.evidence(i) for i in range(len(gatherer.ids))]
 
@@ -66,7 +66,7 @@ def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[s
     Raises LabelAuditError for a sample without a prediction.
     """
     run, frame = dataset.run(run_name), dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(ids)
         given, fields = frame.label[at], dataset.view(run_name).fields
         codes = fields.suggestions()[0][at]

@@ -36,7 +36,7 @@ def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
     limit: the largest number of classes. Those in the most frequent confusions are chosen, and
     returned in class order.
     """
-    with view.store.steady():
+    with view.steady():
         at, names = view.positions(), view.frame.classes
         given = view.frame.label[at].astype(np.int64)
         predicted = view.fields.predictions()[at]
@@ -84,7 +84,7 @@ def choose_points(view: View, suspects: View, limit: int = POINTS, seed: int = 0
     From a larger view up to half of them are suspects; an even draw would hold too few.
     """
     rng = np.random.default_rng(seed)
-    with view.store.steady():
+    with view.steady():
         at, ids = view.positions(), view.frame.ids
         if len(at) <= limit:
             return np.sort(ids[at])
@@ -164,7 +164,7 @@ def principal_plane(vectors: np.ndarray) -> np.ndarray:
 def describe_points(view: View, points: pd.DataFrame, suspects: View) -> pd.DataFrame:
     """Return the points with further columns: given, predicted, suspect and each score."""
     selected = view.select(points["id"]).sort_by("id")
-    with view.store.steady():
+    with view.steady():
         columns = {
             "given": selected.values("ground_truth"),
             "predicted": selected.values("prediction"),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.runs import Run
 from ..scores import Score
 from ..scores.base import LOGITS, LogitsInfo
@@ -110,7 +110,7 @@ def from_logits(
         return {}, None
     reader = _LogitsReader(run, ids, task, passes=2 if judge.reads_twice else 1)
     if judge.reads_twice:
-        for places, softmax in made_ahead(_with_softmax, reader.blocks()):
+        for places, softmax in prefetch(_with_softmax, reader.blocks()):
             judge.observe(labels[places], softmax)
     judge.fit()
     result = ScoreArrays(judge, len(ids))
@@ -119,7 +119,7 @@ def from_logits(
         places, logits = block
         result.put(places, *judge.score(labels[places], logits))
 
-    for _ in made_ahead(score_block, reader.blocks()):
+    for _ in prefetch(score_block, reader.blocks()):
         pass
     return result.scores, result.suggestions
 

@@ -66,7 +66,7 @@ def outdated(view: View) -> int:
     They have no score until the run is scored again. Then they are judged by a model that was
     trained on their old label, so only new training gives them a fair score.
     """
-    with view.store.steady():
+    with view.steady():
         if not view.score_names():
             return 0
         changed = view.fields.outdated() | view.fields.unlearned()
@@ -78,7 +78,7 @@ def weakness(view: View) -> str | None:
 
     Then neither its suspects nor their absence mean anything.
     """
-    with view.store.steady():
+    with view.steady():
         labels = view.frame.label
         found = no_better_than_chance(
             view.fields.predictions(), labels, labels, len(view.frame.classes)

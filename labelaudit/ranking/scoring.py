@@ -9,14 +9,14 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, RECORDED
+from ..dataset.columns import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours
 from ..scores import SCORES, Score
 from ..scores.base import DYNAMICS, LOGITS, NEIGHBOURS
 from ..scores.suspicion import SUSPICION
-from ..storage.schema import REMOVED
+from ..storage.schema import RECORDED, REMOVED
 from .logit_scores import from_logits
 
 
@@ -103,7 +103,7 @@ class _Samples:
     @classmethod
     def read(cls, dataset: Dataset, run: Run) -> _Samples:
         frame = dataset.view().frame
-        with frame.store.steady():
+        with frame.steady():
             ids, labels = frame.ids, frame.label
             counted = (labels != MISSING) & ~frame.tagged(REMOVED)
             # A model rejects every sample of a class that it was not trained on.

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.errors import LabelAuditError
 from ..core.images import data_uri
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, find
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..review.opinions import OUT, opinions
 from ..scores import SCORES

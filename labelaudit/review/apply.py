@@ -10,7 +10,8 @@ import pandas as pd
 
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log, verdict_log
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
@@ -59,11 +60,11 @@ def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) 
     A sample is changed if all reviewers agree about it; "unsure" does not count.
     """
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         return _decisions(frame, verdict_log.read(frame), reviewers)
 
 
-def _decisions(frame: Frame, log: verdict_log.Log, reviewers: Sequence[str] | None) -> Decisions:
+def _decisions(frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None) -> Decisions:
     said = opinions(log, reviewers)
     at, known = find(frame.ids, said.samples)
     agreed, target = known & said.agreed, said.target
@@ -123,7 +124,7 @@ def apply_verdicts(
     Raises LabelAuditError, and changes nothing, if the changes differ from `shown` by now.
     """
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)
         if shown is not None and not wanted.equals(shown):
             raise LabelAuditError(
@@ -135,7 +136,7 @@ def apply_verdicts(
         labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
         removed, put_back = np.isin(ids, wanted.remove), np.isin(ids, wanted.put_back)
 
-        def edit(rows: edits.Rows) -> None:
+        def edit(rows: edits.EditedRows) -> None:
             rows.set_label(labels)
             tagged = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
             rows.set_tag(REMOVED, (tagged | removed) & ~put_back)
@@ -189,7 +190,7 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
 def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
     """Undo this reviewer's batches from `first` to `last`. Returns how many verdicts."""
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         log = verdict_log.read(frame)
         rows = log.standing & (log.reviewer == log.code(reviewer))
         rows &= (log.batch >= first) & (log.batch <= last)

@@ -98,7 +98,7 @@ def _choose(
 ) -> dict[int, Control]:
     """Choose `count` controls, or as many as there are. Returns them by id."""
     frame, salt = dataset.view().frame, (dataset.created, reviewer)
-    with frame.store.steady():
+    with frame.steady():
         hard, sure = _candidates(dataset, run, queue, reviewer)
         # the half is chosen by hash, so that a sample is always a control of the same kind
         is_bad = hashed(sure, (*salt, "bad")) % 2 == 1
@@ -164,7 +164,7 @@ class Controls:
 
     def undo(self) -> int | None:
         """Undo the latest answer, unless a verdict was given after it. Returns its sample."""
-        with self._frame.store.writing():
+        with self._frame.writing():
             row = self._latest()
             if row is None:
                 return None
@@ -191,7 +191,7 @@ class Controls:
 
     def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> None:
         frame = self._frame
-        with frame.store.writing():
+        with frame.writing():
             row = {
                 "id": len(ControlLog.read(frame).rows) + 1,
                 "reviewer": self.reviewer,
@@ -204,7 +204,7 @@ class Controls:
                 "time": now(),
             }
             rows = pa.Table.from_pylist([row], schema=schema.CONTROLS)
-            frame.store.append("controls", rows, schema.CONTROLS)
+            frame.append("controls", rows, schema.CONTROLS)
 
 
 def answers(dataset: Dataset, reviewer: str) -> Answers:
@@ -244,11 +244,11 @@ class ControlLog:
     @classmethod
     def read(cls, frame: Frame) -> ControlLog:
         def load() -> ControlLog:
-            table = frame.store.read("controls", schema.CONTROLS.names)
+            table = frame.read("controls", schema.CONTROLS.names)
             return cls([] if table is None else table.sort_by("id").to_pylist())
 
-        with frame.store.steady():
-            return frame.cached("controls", frame.store.stamp("controls"), load)
+        with frame.steady():
+            return frame.cached("controls", frame.stamp("controls"), load)
 
     def answered(self, reviewer: str) -> dict[int, dict]:
         """Return the latest row of each sample that this reviewer answered, without undone ones."""

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING
 from ..dataset.dataset import Dataset
 from ..scores.suspicion import SUSPICION
 from . import advice
@@ -37,7 +38,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
     reviewed. Raises LabelAuditError for a run without suspicion.
     """
     view = dataset.view(dataset.run(run).name)
-    with view.store.steady():
+    with view.steady():
         if SUSPICION not in view.score_names():
             raise LabelAuditError(_no_suspicion(dataset, view.run))
         scored = view.frame.cached(
@@ -48,7 +49,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             verdicts = AgreedVerdicts.read(dataset, scored) if reviewed else None
             return Estimate(scored, verdicts)
 
-        stamps = view.fields.stamp(), view.store.stamp("verdicts")
+        stamps = view.fields.stamp(), view.frame.stamp("verdicts")
         return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
 
 

@@ -24,7 +24,7 @@ class Opinions:
     at: np.ndarray  # int64 (m,), the place of each verdict's sample in `samples`
 
 
-def opinions(log: verdict_log.Log, reviewers: Sequence[str] | None = None) -> Opinions:
+def opinions(log: verdict_log.VerdictLog, reviewers: Sequence[str] | None = None) -> Opinions:
     """Return what these reviewers (None: all) say about each sample.
 
     Keeping a label and changing another one to it are the same opinion.

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
 from ..ranking.ranking import check_score, suspects
@@ -149,7 +150,7 @@ def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarra
     MOST_CHECKS. The draw is the same for all reviewers, whatever was decided.
     """
     view = dataset.view(run).exclude_tag(REMOVED).above("confidence", 0)
-    with view.store.steady():
+    with view.steady():
         at = view.positions()
         ids = view.frame.ids[at[view.frame.label[at] != MISSING]]
         count = min(len(suspects) // (CHECKS_EVERY - 1), MOST_CHECKS)

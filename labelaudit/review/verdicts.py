@@ -73,8 +73,8 @@ class Review:
         ids = as_ids(ids)
         if not len(ids):
             raise LabelAuditError("no sample was given: choose at least one.")
-        with self._frame.store.writing():
-            with self._frame.store.steady():
+        with self._frame.writing():
+            with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
             self._check_seen(ids, given, seen)
             labels = self._label_codes(label, len(ids))
@@ -117,7 +117,7 @@ class Review:
         return self._reverse(REDO)
 
     def _reverse(self, event: int) -> np.ndarray:
-        with self._frame.store.writing():
+        with self._frame.writing():
             log = verdict_log.read(self._frame)
             batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
             if batch is None:
@@ -152,7 +152,7 @@ class Review:
             found.setdefault(int(log.sample[row]), []).append(self._verdict(log, row))
         return [found.get(int(sample), []) for sample in as_ids(ids)]
 
-    def _verdict(self, log: verdict_log.Log, row: int) -> Verdict:
+    def _verdict(self, log: verdict_log.VerdictLog, row: int) -> Verdict:
         label = log.label[row]
         return Verdict(
             VERDICTS[log.verdict[row]],

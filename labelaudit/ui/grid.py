@@ -87,7 +87,7 @@ def draw(
 def _review_address(view: View, score: str | None) -> dict[str, str]:
     """Query parameters of the review page: every sample, ordered by the same score."""
     address = {
-        "dataset": view.store.name,
+        "dataset": view.name,
         "run": view.fields.run_info()["name"],
         STATUS: STATUS_WORDS[ALL],
         "everything": "true",

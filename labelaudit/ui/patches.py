@@ -121,8 +121,8 @@ def _plan(
 
 
 def _stamp(dataset: Dataset) -> tuple:
-    store = dataset.view().store
-    return tuple(store.stamp(table) for table in ("meta", "samples", "annotations", "fingerprints"))
+    tables = ("meta", "samples", "annotations", "fingerprints")
+    return tuple(dataset.stamp(table) for table in tables)
 
 
 def _figures(wanted: PatchPlan) -> None:

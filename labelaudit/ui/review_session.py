@@ -246,7 +246,7 @@ def run(
     if session.current is not None:
         st.session_state[WRITTEN] = session.current
         st.query_params[SAMPLE] = str(session.current)
-    with session.dataset.view().frame.store.steady():
+    with session.dataset.view().frame.steady():
         state = session.state() | data(session, event)
     draw(key=f"{key}-view", data=state, on_event_change=lambda: None)
 
@@ -274,7 +274,7 @@ def _open_session(
     )
     if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
         return before
-    with dataset.view().frame.store.steady():
+    with dataset.view().frame.steady():
         version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
         if same and answering and version == before.version:
             before.checked = time.monotonic()

@@ -55,7 +55,7 @@ def scored(job: Job) -> None:
 
 active = jobs.show(dataset.name, ["predict", "score", "import"], scored) == jobs.ACTIVE
 if not current.has_model:
-    how = "imported from your own model" if current.is_brought else "recorded in your training loop"
+    how = "imported" if current.is_imported else "recorded in your own training loop"
     st.caption(" ".join([f"{run} was {how}.", *current.info["notes"]]))
 if not active:
     with st.container(horizontal=True):

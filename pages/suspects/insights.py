@@ -166,7 +166,7 @@ def show_similarity() -> None:
         if not dataset.run(run).has_model:
             how = (
                 "Import them with its predictions"
-                if dataset.run(run).is_brought
+                if dataset.run(run).is_imported
                 else ("Pass them to Recorder.update")
             )
             st.info(f"{run} has no embeddings. {how} to see this map.")

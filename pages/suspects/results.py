@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from labelaudit.dataset.columns import BROUGHT, RECORDED
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
 from labelaudit.ranking.evaluation import evaluate, precision_curves
@@ -11,6 +10,7 @@ from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
+from labelaudit.storage.schema import IMPORTED, RECORDED
 from labelaudit.ui import charts, grid, jobs, state
 
 ANY = "any"
@@ -109,7 +109,7 @@ def show_rehearsal_or_not() -> None:
     elif outdated(mistakes):
         st.info(
             f"The mistakes were planted after {run} was scored. Score it again to rehearse."
-            if dataset.run(run).is_brought
+            if dataset.run(run).is_imported
             else f"The mistakes were planted after {run} was trained. Train again to rehearse."
         )
     else:
@@ -218,7 +218,7 @@ with buttons:
         "the first 100 suspects. Takes a few seconds.",
     )
 accuracy = dataset.run(run).info.get("validation_accuracy")
-imported = dataset.run(run).info.get(BROUGHT)
+imported = dataset.run(run).info.get(IMPORTED)
 notes = []
 if accuracy is not None:
     notes.append(
@@ -246,7 +246,7 @@ if imported and imported.get("doubt"):
 elif weak := weakness_of(dataset.view(run).fields.stamp(), dataset.view(run)):
     st.warning(weak)
 stale = outdated(dataset.view(run))
-if stale and dataset.run(run).is_brought:
+if stale and dataset.run(run).is_imported:
     st.warning(f"{stale:,} labels changed since {run} was scored. These samples have no score.")
     st.page_link("pages/model/predict.py", label="Update the scores", icon=":material/calculate:")
 elif stale:

@@ -9,7 +9,6 @@ from PIL import Image
 
 import labelaudit
 from labelaudit import Dataset, LabelAuditError, TrainConfig
-from labelaudit.dataset.dataset import create_dataset
 from labelaudit.ui.images import pictures
 
 QUICK = TrainConfig(epochs=2, threads=1, batch_size=8, image_size=16)
