@@ -15,7 +15,7 @@ from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features.neighbours import all_nearest, answer, blocks
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, guard, manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
 from labelaudit.scores.beliefs import Beliefs
@@ -61,17 +61,15 @@ def test_a_job_says_so_too(audited):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
     job = manager.start("score", "digits", run=None, on="ray").wait(60)
-    assert job.status == manager.FAILED
+    assert job.status == files.FAILED
     assert MISSING in job.error
 
 
 def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
-    from labelaudit.jobs import worker
-
-    worker.write(tmp_path / "job.json", {"options": {"on": "ray"}})
-    assert worker._patience(tmp_path) == worker.CLUSTER_SECONDS
-    worker.write(tmp_path / "job.json", {"options": {}})
-    assert worker._patience(tmp_path) == worker.STOP_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {"on": "ray"}})
+    assert guard.patience(tmp_path) == guard.CLUSTER_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {}})
+    assert guard.patience(tmp_path) == guard.STOP_SECONDS
 
 
 @pytest.mark.parametrize("installed", [False, True])

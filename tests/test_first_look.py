@@ -11,7 +11,7 @@ import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.images import encode
 from labelaudit.features.patches import FILTERS, POOLED, Patches, Pixels, fit_features
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 from labelaudit.learn import first_look as room
 from labelaudit.pipeline import take_first_look
 
@@ -226,6 +226,6 @@ def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits)
 
 def test_as_a_job(noisy):
     job = manager.start("look", "digits").wait()
-    assert job.status == manager.DONE, job.error
+    assert job.status == files.DONE, job.error
     assert job.summary == f"first-look: {job.result['suspects']:,} suspects"
     assert noisy.run("first-look").score_names()[0] == "self_confidence"

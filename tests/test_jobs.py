@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 from labelaudit import delete_dataset, list_datasets, load_arrays, load_dataset
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.jobs import manager, worker
+from labelaudit.jobs import files, guard, launcher, manager
+from labelaudit.jobs import job as jobs
 
 FAST = {"epochs": 2, "threads": 1}
 LONG = {"epochs": 5000, "threads": 1}
@@ -34,20 +35,20 @@ def until(condition, seconds: float = 60):
         time.sleep(0.05)
 
 
-def begin_training(config: dict) -> manager.Job:
+def begin_training(config: dict) -> jobs.Job:
     return manager.start("train", "digits", run=None, split=None, config=config)
 
 
 def pid_of(job: manager.Job) -> int:
-    return manager._children[job.folder].pid
+    return launcher.current.processes[job.folder].pid
 
 
 def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
     job = begin_training(FAST)
-    assert job.status == manager.RUNNING
+    assert job.status == files.RUNNING
     assert manager.running_job("digits") == job
     job.wait(60)
-    assert job.status == manager.DONE, job.error
+    assert job.status == files.DONE, job.error
     assert job.result == {"run": "run-1", "stopped": False, "epochs": 2}
     assert load_dataset("digits").run("run-1").info["epochs"] == 2
     seen_later = manager.list_jobs("digits")[0]  # as a restarted server would find it
@@ -60,34 +61,34 @@ def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
 def test_stop_keeps_what_is_there_within_two_seconds(digits):
     job = begin_training(LONG)
     until(lambda: (job.progress or {}).get("curves"))
-    with pytest.raises(LabelAuditError, match=r"being worked on \(train, run 'run-1'\)"):
+    with pytest.raises(LabelAuditError, match=r"'digits' \(Train digits, run-1\): wait for it"):
         begin_training(FAST)
-    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
+    with pytest.raises(LabelAuditError, match="another job writes run 'run-1' of dataset 'digits'"):
         manager.start("score", "digits", run="run-1")
     asked = time.monotonic()
     job.stop()
     job.wait(20)
     assert time.monotonic() - asked < 10  # a bound for a busy machine; two seconds on a free one
-    assert job.status == manager.DONE
+    assert job.status == files.DONE
     assert job.result["stopped"]
     run = load_dataset("digits").run(job.result["run"])
     ids = load_dataset("digits").view().ids
     assert run.info["epochs"] == len(run.dynamics(ids).margin) >= 1
 
 
-def killed_training(config: dict, run: str | None = None, epochs: int = 2) -> manager.Job:
+def killed_training(config: dict, run: str | None = None, epochs: int = 2) -> jobs.Job:
     """A job that was killed with so many epochs behind it."""
     job = manager.start("train", "digits", run=run, split=None, config=config)
-    until(lambda: job.epochs_kept >= epochs)
+    until(lambda: job.finished_epochs >= epochs)
     os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
+    until(lambda: job.status == files.DIED)
     return job
 
 
 def test_a_killed_job_has_died_and_is_resumed_from_its_last_epoch(digits):
     config = {"epochs": 50, "threads": 1}
     job = killed_training(config)
-    assert "its log ends" in job.error
+    assert "last line of its log" in job.error
     assert "of 50" in job.error
     assert job.run_name == "run-1"
     assert digits.runs == []  # it is saved at its end
@@ -95,12 +96,12 @@ def test_a_killed_job_has_died_and_is_resumed_from_its_last_epoch(digits):
     assert job.resumable
     again = manager.resume(job)
     assert again.follows == job.id
-    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
+    with pytest.raises(LabelAuditError, match="another job writes run 'run-1' of dataset 'digits'"):
         manager.resume(job)
-    until(lambda: again.epochs_kept)
-    assert again.epochs_kept >= 2  # those of the first job are not learned again
+    until(lambda: again.finished_epochs)
+    assert again.finished_epochs >= 2  # those of the first job are not learned again
     assert not job.resumable  # another is at it
-    assert again.wait(120).status == manager.DONE, again.log
+    assert again.wait(120).status == files.DONE, again.log
     assert again.result == {"run": "run-1", "stopped": False, "epochs": 50}
     assert len(digits.run("run-1").dynamics(digits.view().ids).margin) == 50
     assert "epoch 1 of 50" not in again.log
@@ -111,7 +112,7 @@ def test_a_killed_job_has_died_and_is_resumed_from_its_last_epoch(digits):
 def test_a_resumed_job_that_dies_at_once_can_be_resumed_too(digits):
     job = manager.resume(killed_training(LONG))
     os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
+    until(lambda: job.status == files.DIED)
     assert job.resumable
     assert manager.run_again(job).options == job.options
 
@@ -126,20 +127,20 @@ def test_a_killed_job_run_again_leaves_nothing_of_the_first_try(digits):
     assert again.follows == job.id
     assert again.options == job.options
     assert not job.resumable
-    until(lambda: again.epochs_kept)
+    until(lambda: again.finished_epochs)
     assert again.run_name == "run-1"  # its name is free again
     again.stop()
-    assert again.wait(20).status == manager.DONE
+    assert again.wait(20).status == files.DONE
 
 
 def test_a_killed_audit_goes_on_to_its_end_without_more_noise(digits):
     job = manager.start("audit", "digits", noise=0.1, config={"epochs": 50, "threads": 1})
-    until(lambda: job.epochs_kept >= 2)
+    until(lambda: job.finished_epochs >= 2)
     os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
+    until(lambda: job.status == files.DIED)
     planted = digits.view().match_tag("mistake").ids.tolist()
     again = manager.resume(job).wait(120)
-    assert again.status == manager.DONE, again.log
+    assert again.status == files.DONE, again.log
     assert again.result["run"] == "run-1"
     assert again.result["evaluation"][0]["mistakes"] == 40
     assert digits.view().match_tag("mistake").ids.tolist() == planted
@@ -148,14 +149,14 @@ def test_a_killed_audit_goes_on_to_its_end_without_more_noise(digits):
 
 def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
     job = manager.start("audit", "digits", config=LONG)
-    until(lambda: job.epochs_kept)
+    until(lambda: job.finished_epochs)
     job.stop()
     job.wait(20)
-    assert job.status == manager.STOPPED
+    assert job.status == files.STOPPED
     assert "run 'run-1' keeps them" in job.error
     assert job.resumable
     scored = manager.resume(job).wait(60)
-    assert scored.status == manager.DONE, scored.log
+    assert scored.status == files.DONE, scored.log
     assert scored.result["stopped"]
     assert "aum" in digits.run("run-1").score_names()
     assert not job.resumable  # there is nothing left to do
@@ -180,13 +181,13 @@ def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, 
     os.mkfifo(tmp_path / "p/c1/b.png")
     job = manager.start("load", "pets", source=str(tmp_path / "p"))
     wait_until_read(tmp_path / "p/c1/b.png")
-    assert job.status == manager.RUNNING
+    assert job.status == files.RUNNING
     asked = time.monotonic()
     job.stop()
     job.wait(20)
     assert 1 < time.monotonic() - asked < 5  # a bound for a busy machine; two seconds on a free one
-    assert job.status == manager.STOPPED
-    assert "in the middle of" in job.error
+    assert job.status == files.STOPPED
+    assert "stopped during" in job.error
     assert list_datasets() == []
     (tmp_path / "p/c1/b.png").unlink()
     picture(tmp_path / "p/c1/b.png")
@@ -200,7 +201,7 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     dataset = load_dataset("pets", tmp_path / "p")
     config = {"epochs": 2000, "threads": 1, "batch_size": 8, "memory_gb": 0}
     job = manager.start("train", "pets", run=None, split=None, config=config)
-    until(lambda: job.epochs_kept >= 2)
+    until(lambda: job.finished_epochs >= 2)
     hung = tmp_path / "p/c1/1.png"
     hung.rename(tmp_path / "aside.png")
     os.mkfifo(hung)
@@ -209,32 +210,32 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     job.stop()
     job.wait(20)
     assert time.monotonic() - asked < 5
-    assert job.status == manager.STOPPED
+    assert job.status == files.STOPPED
     assert dataset.unfinished_runs == ["run-1"]
-    assert "stopped in the middle of training: what was finished before can be" in job.error
+    assert "stopped during training: the job can be resumed" in job.error
     (tmp_path / "aside.png").rename(hung)
     again = manager.resume(job)
-    until(lambda: again.epochs_kept > job.epochs_kept)
+    until(lambda: again.finished_epochs > job.finished_epochs)
     again.stop()
-    assert again.wait(20).status == manager.DONE
-    assert dataset.run("run-1").info["epochs"] > job.epochs_kept
+    assert again.wait(20).status == files.DONE
+    assert dataset.run("run-1").info["epochs"] > job.finished_epochs
 
 
 def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):
     ended = []
     (tmp_path / "stop").touch()
-    monkeypatch.setattr(worker, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(worker, "SAVING_SECONDS", 0.6)
+    monkeypatch.setattr(guard, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "SAVING_SECONDS", 0.6)
 
     def seconds_until_ended(stage: str) -> float:
-        worker.write(tmp_path / "progress.json", {"stage": stage})
+        files.write_json(tmp_path / "progress.json", {"stage": stage})
         began = time.monotonic()
-        worker._guard(tmp_path, lambda: True, lambda: ended.append(stage))
+        guard.watch(tmp_path, lambda: True, lambda: ended.append(stage))
         return time.monotonic() - began
 
     assert seconds_until_ended("training") < 0.6 <= seconds_until_ended("saving")
     assert ended == ["training", "saving"]
-    worker._guard(tmp_path, lambda: False, lambda: ended.append("too late"))
+    guard.watch(tmp_path, lambda: False, lambda: ended.append("too late"))
     assert "too late" not in ended
 
 
@@ -243,7 +244,7 @@ def test_scores_are_computed_anew_as_a_job(audited):
     first.set_label(first.prediction.label)
     assert audited[first.id].scores["self_confidence"] is None
     job = manager.start("score", "digits", run="run-1").wait(60)
-    assert job.status == manager.DONE, job.log
+    assert job.status == files.DONE, job.log
     assert job.result["run"] == "run-1"
     assert audited[first.id].scores["self_confidence"] < 0.5
 
@@ -260,7 +261,7 @@ def test_a_job_of_a_dataset_made_anew_is_not_resumed_in_its_place(digits):
 
 
 def test_folders_of_old_jobs_are_removed(home, monkeypatch):
-    monkeypatch.setattr(manager, "KEPT", 2)
+    monkeypatch.setattr(manager, "MAX_FOLDERS", 2)
     started = [manager.start("load", "pets", source="/nowhere").wait(60) for _ in range(3)]
     assert manager.list_jobs() == started[:0:-1]
     assert manager.find_job(started[-1].id) == started[-1]
@@ -269,12 +270,12 @@ def test_folders_of_old_jobs_are_removed(home, monkeypatch):
 
 def test_a_failing_job_says_why(digits):
     job = begin_training({"epochs": -1}).wait(60)
-    assert job.status == manager.FAILED
+    assert job.status == files.FAILED
     assert job.error == "epochs=-1: it must be a whole number between 1 and 10000."
     job = manager.start("load", "pets", source="/nowhere").wait(60)
-    assert job.status == manager.FAILED
+    assert job.status == files.FAILED
     assert "does not exist" in job.error
-    with pytest.raises(LabelAuditError, match="no kind of job"):
+    with pytest.raises(LabelAuditError, match="no job kind 'juggle'"):
         manager.start("juggle", "digits")
 
 
@@ -283,16 +284,16 @@ def test_a_stopped_load_leaves_nothing(tmp_path, picture, home):
     job = manager.start("load", "pets", source=str(tmp_path / "p"))
     job.stop()  # it is there before the process is
     job.wait(60)
-    assert job.status == manager.STOPPED
-    assert "nothing is kept" in job.error
+    assert job.status == files.STOPPED
+    assert "nothing is stored" in job.error
 
 
 def test_an_audit_and_a_prediction_as_jobs(digits):
     audit = manager.start("audit", "digits", noise=0.1, config=FAST).wait(90)
-    assert audit.status == manager.DONE, audit.log
+    assert audit.status == files.DONE, audit.log
     assert audit.result["evaluation"][0]["mistakes"] == 40
     predicted = manager.start("predict", "digits", run="run-1", split="test").wait(60)
-    assert predicted.status == manager.DONE, predicted.log
+    assert predicted.status == files.DONE, predicted.log
     assert predicted.result["predicted"] == 200
     assert "aum" in predicted.result["scores"]
 
@@ -301,9 +302,9 @@ def test_a_process_that_never_came_up_is_not_running_for_ever(home, monkeypatch)
     folder = home / "jobs" / "20200101-000000-000000-train"
     folder.mkdir(parents=True)
     (folder / "job.json").write_text('{"kind": "train", "dataset": "d", "created": ""}')
-    job = manager.Job(folder)
-    assert job.status == manager.RUNNING
-    monkeypatch.setattr(manager, "STARTING_SECONDS", 0)
-    assert job.status == manager.DIED
+    job = jobs.Job(folder)
+    assert job.status == files.RUNNING
+    monkeypatch.setattr(jobs, "STARTING_SECONDS", 0)
+    assert job.status == files.DIED
     with FileLock(folder / "alive.lock"):  # the process lives
-        assert job.status == manager.RUNNING
+        assert job.status == files.RUNNING

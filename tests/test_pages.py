@@ -19,10 +19,12 @@ from labelaudit import (
     list_datasets,
     suspects,
 )
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, launcher, manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.scores import SCORES
 from labelaudit.ui.words import plain
+
+pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -90,7 +92,7 @@ def html(app: AppTest) -> str:
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page has started; draw the page again."""
     job = manager.list_jobs()[0].wait(90)
-    assert job.status == manager.DONE, (job.error, job.log)
+    assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
 
 
@@ -432,17 +434,17 @@ def test_own_data_is_audited_from_the_start_page(audited):
     assert Dataset("mine").info["tags"] == {"processed": 200}
 
 
-def test_a_job_that_died_is_resumed_from_any_new_session(digits):
+def test_a_job_that_died_is_resumed_from_any_new_session(digits, jobs_in_processes):
     import os
     import signal
     import time
 
     config = {"epochs": 12, "threads": 1}
     job = manager.start("train", "digits", run="mine", split=None, config=config)
-    while job.epochs_kept < 2:
-        assert job.status == manager.RUNNING, job.log
+    while job.finished_epochs < 2:
+        assert job.status == files.RUNNING, job.log
         time.sleep(0.05)
-    os.kill(manager._children[job.folder].pid, signal.SIGKILL)
+    os.kill(launcher.current.processes[job.folder].pid, signal.SIGKILL)
     job.wait(20)
     for page in ("model/train", "model/jobs"):
         app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
@@ -450,7 +452,7 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
         assert not app.exception, app.exception
         (error,) = app.error
         assert "The job to train digits did not finish: the process ended" in said(error)
-        assert f"{job.epochs_kept} of 12 epochs are kept" in texts(app)
+        assert f"{job.finished_epochs} of 12 epochs are kept" in texts(app)
     assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
     button(app, "Resume").click().run()
     assert "**Train digits, mine**" in texts(app)
@@ -712,13 +714,11 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
-    from labelaudit.jobs import manager as room
-
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
     np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
-    job = room.start("import", "digits", source=str(file), run="mine", remove=True).wait(90)
-    assert job.status == room.DONE, job.error
+    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(90)
+    assert job.status == files.DONE, job.error
     assert not file.parent.exists()
     assert job.summary == "mine: 1,797 predictions, 0 suspects"
 

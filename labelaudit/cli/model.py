@@ -271,16 +271,16 @@ def _loaded(source: str, bar: Bar, stop: Interrupt) -> Dataset:
 @json_option
 def jobs(dataset, to_stop, as_json) -> None:
     """List the jobs (long work that the app started) on DATASET, or all, the latest first."""
-    from ..jobs import manager as room
+    from ..jobs import manager
 
     if to_stop:
-        job = room.find_job(to_stop)
+        job = manager.find_job(to_stop)
         if job is None:
             raise LabelAuditError(f"there is no job {to_stop!r}: `labelaudit jobs` lists them.")
         job.stop()
         listed = [job.wait(STOP_SECONDS)]
     else:
-        listed = room.list_jobs(dataset)
+        listed = manager.list_jobs(dataset)
     rows = [
         {
             "id": job.id,

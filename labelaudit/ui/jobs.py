@@ -8,12 +8,9 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
-from ..jobs.manager import (  # fmt: skip
-    DONE,
-    RUNNING,
-    STOPPED,
-    TRAINING,
-    Job,
+from ..jobs.files import DONE, RUNNING, STOPPED
+from ..jobs.job import TRAINING, Job
+from ..jobs.manager import (
     check_idle,
     discard,
     find_job,
@@ -143,11 +140,11 @@ def _progress(job: Job, with_log: bool = False) -> None:
     progress = job.progress
     with st.container(border=True):
         if with_log:
-            st.markdown(f"**{plain(title(job))}**")
+            st.markdown(f"**{plain(job.title)}**")
         with st.container(horizontal=True, vertical_alignment="center"):
-            share, words = describe(job.kind, progress)
+            share, words = describe(job)
             st.progress(share, plain(words))
-            asked = job.stop_asked
+            asked = job.stop_requested
             st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
                       disabled=asked, on_click=job.stop)  # fmt: skip
         if progress and (look := progress.get("first_look")):
@@ -186,8 +183,8 @@ def show_unfinished(job: Job) -> None:
         if job.status == STOPPED:
             st.info(said(job.error))
         else:
-            fail(f"the job to {job.kind} {job.dataset} did not finish: {job.error}")
-        left = job.left
+            fail(f"the job to {job.action} did not finish: {job.error}")
+        left = job.resume_point
         if left == TRAINING:
             st.caption(f"{_kept(job)} kept: Resume goes on from there.")
         elif left:
@@ -211,7 +208,7 @@ def show_unfinished(job: Job) -> None:
 def _kept(job: Job) -> str:
     if not job.progress:  # it resumed another, and was not heard of
         return "The finished epochs are"
-    epochs = job.epochs_kept
+    epochs = job.finished_epochs
     return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
 
 
@@ -220,27 +217,17 @@ def show_in_sidebar(jobs: list[Job]) -> None:
     """A line a job, which leads to their page."""
     for job in jobs:
         done = job.status != RUNNING
-        share, _ = describe(job.kind, job.progress)
-        label = f"{plain(title(job))}: {'ended' if done else f'{share:.0%}'}"
+        share, _ = describe(job)
+        label = f"{plain(job.title)}: {'ended' if done else f'{share:.0%}'}"
         icon = ":material/check:" if done else ":material/progress_activity:"
         st.page_link("pages/model/jobs.py", label=label, icon=icon)
 
 
-def title(job: Job) -> str:
-    """What it does to what: "Train digits, run-1"."""
-    run = job.run_name
-    kind = {
-        "look": "first look at",
-        "import": "import predictions of",
-        "compare": "look for duplicates in",
-    }.get(job.kind, job.kind)
-    return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
-
-
-def describe(kind: str, progress: dict | None) -> tuple[float, str]:
+def describe(job: Job) -> tuple[float, str]:
     """Share done, 0 to 1, and a line that says what is going on and how long it will take."""
+    progress = job.progress
     if not progress:
-        return 0.0, f"Starting to {kind} …"
+        return 0.0, f"Starting to {job.action} …"
     words = sentence(progress["stage"])
     if progress["epoch"]:
         words += f" · epoch {progress['epoch']} of {progress['epochs']}"
