@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -27,6 +28,7 @@ import labelaudit
 from labelaudit.jobs import launcher
 from labelaudit.jobs.launcher import ProcessLauncher
 from labelaudit.jobs.worker import run_job
+from labelaudit.storage import object_store
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -127,6 +129,27 @@ def digits(home) -> labelaudit.Dataset:
 
 
 @pytest.fixture
+def load_few_digits(home):
+    """Load 400 digits as dataset "digits", half of them in split "train", half in "test"."""
+
+    def load() -> labelaudit.Dataset:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = (digits.images[:400] * 15.9).astype(np.uint8)
+        splits = ["train", "test"] * 200
+        return labelaudit.load_arrays("digits", images, digits.target[:400], splits=splits)
+
+    return load
+
+
+@pytest.fixture
+def few_digits(load_few_digits) -> labelaudit.Dataset:
+    """400 digits: enough where a test does not depend on the number of samples."""
+    return load_few_digits()
+
+
+@pytest.fixture
 def make_dataset(home):
     """A dataset of n samples without real images: make_dataset(n, classes, name)."""
 
@@ -151,6 +174,16 @@ def picture():
         return path
 
     return write
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> str:
+    """An object store in memory. Gives the URI of a bucket in it."""
+    from obstore.store import MemoryStore
+
+    stores = defaultdict(MemoryStore)  # by bucket
+    monkeypatch.setattr(object_store, "connect", lambda bucket, settings: stores[bucket])
+    return "s3://bucket"
 
 
 class Server:

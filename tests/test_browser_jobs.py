@@ -16,6 +16,7 @@ from labelaudit.jobs import files, launcher, manager
 from labelaudit.jobs.job import Job
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]

@@ -23,6 +23,7 @@ from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import answers, with_controls
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]

@@ -136,6 +136,7 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     assert_same_outcome(whole, run, ids)
 
 
+@pytest.mark.system
 def test_a_training_ended_by_kill_9_is_resumed(stripes):
     code = (
         "import os, signal, labelaudit\n"

@@ -139,7 +139,7 @@ def test_a_training_cut_short_is_resumed_by_name(digits):
     assert "no run 'cut' that can be resumed" in failed.stderr
 
 
-def test_jobs_are_listed_and_stopped(digits):
+def test_jobs_are_listed_and_stopped(digits, jobs_in_threads):
     from labelaudit.jobs import manager
 
     assert "no jobs yet" in cli("jobs").stdout

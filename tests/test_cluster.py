@@ -29,6 +29,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
 
 
+@pytest.mark.system
 def test_a_local_audit_imports_no_ray(home):
     code = (
         "import sys, labelaudit\n"
@@ -57,10 +58,10 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
     assert MISSING in capsys.readouterr().err
 
 
-def test_a_job_says_so_too(audited):
+def test_a_job_says_so_too(audited, jobs_in_threads):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = manager.start("score", "digits", run=None, on="ray").wait(60)
+    job = manager.start("score", "digits", run=None, on="ray").wait(180)
     assert job.status == files.FAILED
     assert MISSING in job.error
 

@@ -276,8 +276,8 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
     assert 0 < on_disk[len(on_disk) // 3] < 1797
 
 
-def test_as_a_job(twins):
-    job = manager.start("compare", "twins").wait(60)
+def test_as_a_job(twins, jobs_in_threads):
+    job = manager.start("compare", "twins").wait(180)
     assert job.status == files.DONE, job.log
     assert job.summary == "7 of 8 samples have a duplicate"
     assert len(duplicates(twins).ids) == 7

@@ -224,7 +224,7 @@ def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits)
     assert "first look" not in result.seconds
 
 
-def test_as_a_job(noisy):
+def test_as_a_job(noisy, jobs_in_threads):
     job = manager.start("look", "digits").wait()
     assert job.status == files.DONE, job.error
     assert job.summary == f"first-look: {job.result['suspects']:,} suspects"

@@ -91,7 +91,7 @@ def html(app: AppTest) -> str:
 
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page has started; draw the page again."""
-    job = manager.list_jobs()[0].wait(90)
+    job = manager.list_jobs()[0].wait(180)
     assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
 
@@ -341,7 +341,7 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     app = open_page("model/train")
     box(app, "Dataset").set_value("other").run()
     button(app, "Train").click().run()
-    manager.list_jobs()[0].wait(60)
+    manager.list_jobs()[0].wait(180)
     app.run()
     assert "none of the 3 images can be read" in said(app.error[0])
     box(app, "Dataset").set_value("digits").run()
@@ -434,6 +434,7 @@ def test_own_data_is_audited_from_the_start_page(audited):
     assert Dataset("mine").info["tags"] == {"processed": 200}
 
 
+@pytest.mark.system
 def test_a_job_that_died_is_resumed_from_any_new_session(digits, jobs_in_processes):
     import os
     import signal
@@ -464,13 +465,13 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits, jobs_in_process
 
 
 def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
-    job = manager.start("load", "pets", source="/nowhere").wait(60)
+    job = manager.start("load", "pets", source="/nowhere").wait(180)
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
     app.switch_page(str(REPO / "pages/model/jobs.py")).run()
     assert "/nowhere does not exist" in said(app.error[0])
     assert "Resume" not in [b.label for b in app.button]
     button(app, "Run again").click().run()
-    again = manager.list_jobs()[0].wait(60)
+    again = manager.list_jobs()[0].wait(180)
     assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
     app.run()
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
@@ -717,7 +718,7 @@ def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
     np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
-    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(90)
+    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(180)
     assert job.status == files.DONE, job.error
     assert not file.parent.exists()
     assert job.summary == "mine: 1,797 predictions, 0 suspects"

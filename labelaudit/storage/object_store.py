@@ -191,7 +191,7 @@ def _told(uri: str):
             "(or labelaudit[object-storage])."
         ) from error
     try:
-        yield obstore, _connect(bucket, settings()), key
+        yield obstore, connect(bucket, settings()), key
     except FileNotFoundError as error:
         _raise_for_bucket(error, uri)
         raise LabelAuditError(f"{uri} is not there: check its name.") from error
@@ -256,8 +256,8 @@ def settings() -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(16)
-def _connect(bucket: str, settings: tuple):
-    """settings: those it was made with; others make another."""
+def connect(bucket: str, settings: tuple):
+    """The obstore store of a bucket, cached for these settings. Tests replace this function."""
     from obstore.store import from_url
 
     allowed = dict(settings).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")

@@ -18,6 +18,8 @@ from labelaudit.core.progress import Progress
 from labelaudit.jobs import worker
 from labelaudit.jobs.job import Job
 
+pytestmark = pytest.mark.system
+
 KILLS = int(os.environ.get("LABELAUDIT_FAULTS", 0))
 SHORT = ["noise", "train", "predict", "verdicts", "add samples"]
 NAMES = [name for name in OPERATIONS if name != "delete"] if KILLS else SHORT

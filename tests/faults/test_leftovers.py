@@ -43,7 +43,7 @@ def another(code: str):
         process.wait()
 
 
-HOLD = "from labelaudit.holding import hold; from pathlib import Path; hold(Path({!r}))"
+HOLD = "from labelaudit.storage.locks import hold; from pathlib import Path; hold(Path({!r}))"
 
 
 def mark(dataset: Dataset, table: str) -> Path:
@@ -267,7 +267,7 @@ def test_predictions_that_were_announced_and_never_written_tag_nothing(make_data
 # --- folders and files ---
 
 LOCKED = """
-from labelaudit.store import Store
+from labelaudit.storage.tables import Store
 import contextlib
 stack = contextlib.ExitStack()
 stack.enter_context(Store("other").writing())
