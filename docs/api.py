@@ -47,7 +47,9 @@ GROUPS = {
     ],
     "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
-    "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
+    "Errors and progress": [
+        "LabelAuditError", "core.errors.StoppedError", "core.progress.Progress",
+    ],
 }  # fmt: skip
 RETURNED = "What they return"  # classes that no user makes: found by annotations
 OTHER = "Other"

@@ -198,7 +198,8 @@ for i in ids:
     dataset.tag([i], who)
     if i % 4 == 0:
         everyone = dataset.view().ids
-        run.write_scores(everyone, dataset._frame.label, {who: np.full(len(everyone), float(i))})
+        label, scores = dataset.view().frame.label, {who: np.full(len(everyone), float(i))}
+        run.write_scores(everyone, label, scores)
 """
 
 
@@ -226,7 +227,7 @@ from labelaudit.storage import lease
 
 pytestmark = pytest.mark.system
 lease.EXPIRY = 3.0
-with labelaudit.Dataset("small")._store.writing():
+with labelaudit.Dataset("small").view().store.writing():
     print("held", flush=True)
     time.sleep(100)
 """
@@ -254,9 +255,9 @@ def test_a_lease_is_kept_while_its_holder_lives_and_expires_with_it(s3, tmp_path
 def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
     dataset = make()
     monkeypatch.setattr(lease, "EXPIRY", 1.0)
-    monkeypatch.setattr(lease.Lease, "_renew", lambda self, over: None)  # cut off
+    monkeypatch.setattr(lease, "RENEWALS", 1e-6)  # never renewed, as without a network
     uri = f"{s3}/home/locks/small.json"
-    with dataset._store.writing():
+    with dataset.view().store.writing():
         other = lease.Lease(uri)
         other.acquire(5)
         assert other.is_sure
@@ -305,7 +306,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
         if sizes[-1] != 20:
             old = make(n=20, overwrite=True)
             if copied:
-                copy_out(folder, old._store.uri)
+                copy_out(folder, old.view().store.uri)
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:

@@ -111,6 +111,7 @@ def test_every_page_says_what_to_do_next_on_a_fresh_dataset(digits, name):
         assert app.info, "an empty state says what to do"
 
 
+@pytest.mark.system
 def test_the_sample_audit_from_the_start_page(home):
     app = open_page()
     button(app, "Run the sample audit").click().run()
@@ -146,7 +147,8 @@ def test_noise_is_planted_and_taken_back(digits):
     assert digits.info["tags"] == {}
 
 
-def test_train_then_predict(digits):
+def test_train_then_predict(few_digits):
+    digits = few_digits
     app = open_page("model/train")
     (epochs,) = app.slider
     epochs.set_value(2)
@@ -162,11 +164,11 @@ def test_train_then_predict(digits):
     app.switch_page(str(REPO / "pages/model/predict.py")).run()
     button(app, "Predict with mine").click().run()
     app = finish_job(app)
-    assert "1,797 samples are predicted and scored" in texts(app)
-    assert len(digits.view("mine").match_tag("processed")) == 1797
+    assert "400 samples are predicted and scored" in texts(app)
+    assert len(digits.view("mine").match_tag("processed")) == 400
     assert digits.run("mine").score_names() == [n for n in SCORES if not n.startswith("out_")]
     metrics = {metric.label: metric.value for metric in app.metric}
-    assert metrics["Predicted"] == "1,797 of 1,797"
+    assert metrics["Predicted"] == "400 of 400"
     assert int(metrics["Differ from it"].replace(",", "")) == len(digits.view().match(wrong=True))
 
 
@@ -348,15 +350,16 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     no_error(app)
 
 
-def test_mistakes_planted_after_training_are_no_rehearsal(digits):
+def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
+    digits = few_digits
     audit(digits, config=TrainConfig(epochs=2, threads=1))
     inject_noise(digits, 0.1)
     predict(digits)
     compute_scores(digits)
     app = open_page("suspects/results")
-    assert "Labels changed since run-1 learned: 180." in texts(app)
+    assert "Labels changed since run-1 learned: 40." in texts(app)
     assert "planted after run-1 had learned the right labels" in texts(app)
     # no figures that flatter
     assert not any("average_precision" in table.value for table in app.dataframe)
