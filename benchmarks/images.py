@@ -16,6 +16,8 @@ import pandas as pd
 from common import Steps, fresh_home, save
 from PIL import Image
 
+from labelaudit.core.progress import Task
+
 CLASSES = 10
 A_FOLDER = 1000  # files
 
@@ -62,7 +64,9 @@ def main() -> None:
         half = options.files // 1000 // 2
         with steps.step("load, stopped half-way"):
             try:
-                labelaudit.load_dataset("pets", home / "pets", stop=lambda: next(asked) >= half)
+                labelaudit.load_dataset(
+                    "pets", home / "pets", task=Task(stop=lambda: next(asked) >= half)
+                )
             except StoppedError as error:
                 print(error)
         with steps.step("load, resumed"):

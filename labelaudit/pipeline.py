@@ -10,7 +10,7 @@ import pandas as pd
 
 from . import cluster
 from .core.errors import StoppedError
-from .core.progress import ProgressCallback, StopCheck, ignore, never
+from .core.progress import QUIET, Task, never
 from .dataset import noise as noise_room
 from .dataset.columns import FINISHED
 from .dataset.dataset import Dataset
@@ -21,15 +21,9 @@ from .features.duplicates import ensure_duplicates
 from .learn.config import FIRST_LOOK_RUN as LOOK
 from .learn.config import TrainConfig
 from .learn.plan import Plan, make_plan
-from .ranking.ranking import (
-    check_k,
-    check_score,
-    check_score_name,
-    compute_scores,
-    evaluate,
-    suspects,
-    weakness,
-)
+from .ranking.evaluation import check_k, evaluate
+from .ranking.ranking import check_score, suspects, weakness
+from .ranking.scoring import check_score_name, compute_scores
 from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
@@ -128,8 +122,7 @@ def audit(
     k: int | None = None,
     first_look: bool = True,
     on: str = "here",
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
     """Find the wrong labels of a dataset (or, with `noise`, rehearse on mistakes made on purpose).
@@ -149,7 +142,7 @@ def audit(
 
     clock, steps = _Clock(), cluster.steps(on)
     if isinstance(dataset, str):
-        dataset = load_dataset(dataset, progress=progress, stop=stop)
+        dataset = load_dataset(dataset, task=task)
     clock.lap("load")
     # what can be refused is refused before anything is changed
     config = config or TrainConfig()
@@ -161,21 +154,21 @@ def audit(
         check_score_name(score)
     check_k(k)
     if config.folds > 1:  # the folds keep them together, and may not come about then
-        ensure_duplicates(dataset, progress, stop)
+        ensure_duplicates(dataset, task)
     plan = make_plan(dataset, config)
     report = None
     if noise is not None:
         report = noise_room.inject(dataset, noise, noise_kind, seed)
         clock.lap("noise")
     if first_look and run != LOOK and len(dataset) <= LOOKED_AT:
-        look = take_first_look(dataset, progress=progress, stop=stop)
-        progress = _with_look(progress, look)
+        look = take_first_look(dataset, task=task)
+        task = _with_look(task, look)
         clock.lap("first look")
     with steps.session():
-        trained = steps.train(dataset, run, config, progress, stop)
+        trained = steps.train(dataset, run, config, task)
         clock.lap("train")
-        stop = _heard(trained, stop, keep_going)
-        walk = _Walk(dataset, trained, plan, report, steps, clock, progress, stop)
+        task = _heard(trained, task, keep_going)
+        walk = _Walk(dataset, trained, plan, report, steps, clock, task)
         return walk.finish(score, k)
 
 
@@ -186,8 +179,7 @@ def resume_audit(
     score: str | None = None,
     k: int | None = None,
     on: str = "here",
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
     """Go on with an audit that was cut short: train from its last whole epoch, predict, score.
@@ -208,35 +200,34 @@ def resume_audit(
     else:
         is_trained = run in dataset.runs and run not in dataset.unfinished_runs
         kept = dataset.run(run) if is_trained else run
-    trained = kept if is_trained else resume(dataset, kept, progress, stop)
+    trained = kept if is_trained else resume(dataset, kept, task)
     clock.lap("train")
-    stop = stop if is_trained else _heard(trained, stop, keep_going)
+    task = task if is_trained else _heard(trained, task, keep_going)
     plan = make_plan(dataset, TrainConfig.from_dict(trained.info["config"]))
     with steps.session():
-        walk = _Walk(dataset, trained, plan, None, steps, clock, progress, stop)
+        walk = _Walk(dataset, trained, plan, None, steps, clock, task)
         return walk.finish(score, k)
 
 
 def take_first_look(
     dataset: Dataset,
     run: str = LOOK,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> dict:
     """A first look with its scores. Returns its run's name and how many suspects it has."""
     from .learn.first_look import first_look
 
-    first_look(dataset, run, progress, stop)
-    compute_scores(dataset, run, progress=progress, stop=stop)
+    first_look(dataset, run, task)
+    compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
 
 
-def _with_look(progress: ProgressCallback, look: dict) -> ProgressCallback:
+def _with_look(task: Task, look: dict) -> Task:
     """The same, and every report says that the first look can be reviewed."""
-    return lambda report: progress(replace(report, first_look=look))
+    return replace(task, progress=lambda report: task.progress(replace(report, first_look=look)))
 
 
-def _heard(trained: Run, stop: StopCheck, keep_going: bool) -> StopCheck:
+def _heard(trained: Run, task: Task, keep_going: bool) -> Task:
     """What to ask after training: a stop that it has heard of is not asked for again, as what was
     learned is worth being predicted with."""
     info = trained.info
@@ -245,7 +236,7 @@ def _heard(trained: Run, stop: StopCheck, keep_going: bool) -> StopCheck:
             f"stopped after {info['epochs']} of {info['config']['epochs']} epochs: run "
             f"{trained.name!r} keeps them, but nothing is predicted and scored yet."
         )
-    return never if info["stopped"] else stop
+    return replace(task, stop=never) if info["stopped"] else task
 
 
 @dataclass(frozen=True)
@@ -258,14 +249,13 @@ class _Walk:
     noise: noise_room.NoiseReport | None
     steps: cluster.Steps
     clock: _Clock
-    progress: ProgressCallback
-    stop: StopCheck
+    task: Task
 
     def finish(self, score: str | None, k: int | None) -> AuditResult:
         dataset, run, info = self.dataset, self.trained.name, self.trained.info
-        self.steps.predict(dataset, run, info["config"]["device"], self.progress, self.stop)
+        self.steps.predict(dataset, run, info["config"]["device"], self.task)
         self.clock.lap("predict")
-        self.steps.compute_scores(dataset, run, progress=self.progress, stop=self.stop)
+        self.steps.compute_scores(dataset, run, task=self.task)
         self.clock.lap("score")
         chosen = check_score(self.trained, score)
         evaluation = evaluate(dataset.view(run), k)

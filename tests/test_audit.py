@@ -8,6 +8,7 @@ import pytest
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 
 QUICK = labelaudit.TrainConfig(epochs=6, threads=1)
 
@@ -51,7 +52,7 @@ def test_a_real_audit_changes_no_label(digits):
 
 def test_a_stop_before_the_first_epoch_is_said(digits):
     with pytest.raises(StoppedError):
-        labelaudit.audit(digits, config=QUICK, stop=lambda: True)
+        labelaudit.audit(digits, config=QUICK, task=Task(stop=lambda: True))
 
 
 def test_an_audit_cut_short_in_training_goes_on_to_its_end(few_digits):
@@ -65,7 +66,7 @@ def test_an_audit_cut_short_in_training_goes_on_to_its_end(few_digits):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        labelaudit.audit(digits, run="cut", progress=cut, **options)
+        labelaudit.audit(digits, run="cut", task=Task(cut), **options)
     resumed = labelaudit.resume_audit(digits)
     assert resumed.run == "cut"
     assert digits.view().values("ground_truth").tolist() == labels  # no noise on top of noise
@@ -83,12 +84,12 @@ def test_a_stopped_audit_may_end_there_and_be_scored_later(few_digits):
             seen.append(report)
 
     with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' keeps them"):
-        labelaudit.audit(digits, config=QUICK, progress=progress, stop=lambda: bool(seen),
+        labelaudit.audit(digits, config=QUICK, task=Task(progress, lambda: bool(seen)),
                          keep_going=False, first_look=False)  # fmt: skip
     run = digits.run("run-1")
     assert not run.has_predictions()
     with pytest.raises(StoppedError):  # a stop now is another one
-        labelaudit.resume_audit(digits, "run-1", stop=lambda: True)
+        labelaudit.resume_audit(digits, "run-1", task=Task(stop=lambda: True))
     assert not run.has_predictions()
     result = labelaudit.resume_audit("digits", "run-1")
     assert result.stopped

@@ -9,7 +9,8 @@ from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.dataset import verdict_log
 from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import Answers, Controls, all_answers, answers, with_controls
-from labelaudit.review.queue import CHECKS_EVERY, hashed, least_hashed, mixed
+from labelaudit.review.queue import CHECKS_EVERY
+from labelaudit.review.sampling import hashed, insert_at, least_hashed
 from labelaudit.ui import desk
 from labelaudit.ui.sitting import Sitting
 
@@ -73,9 +74,9 @@ def test_a_hash_draws_evenly_and_the_same_when_others_go():
 
 
 def test_mixed_puts_others_at_their_places():
-    assert mixed(np.array([1, 2, 3, 4]), np.array([9, 8]), np.array([1, 3])).tolist() == [
+    assert insert_at(np.array([1, 2, 3, 4]), np.array([9, 8]), np.array([1, 3])).tolist() == [
         1, 9, 2, 8, 3, 4]  # fmt: skip
-    assert mixed(np.array([1]), np.array([9, 8]), np.array([4, 5])).tolist() == [1, 9, 8]
+    assert insert_at(np.array([1]), np.array([9, 8]), np.array([4, 5])).tolist() == [1, 9, 8]
 
 
 # --- controls ---
@@ -84,7 +85,7 @@ def test_mixed_puts_others_at_their_places():
 def test_controls_come_only_where_asked_for(audited):
     queue = make_queue(audited, TODO, "ann")
     assert with_controls(audited, queue, TODO, "ann", 0) is queue
-    with pytest.raises(LabelAuditError, match="a control in every 1 places"):
+    with pytest.raises(LabelAuditError, match="one control per 1 places"):
         with_controls(audited, queue, TODO, "ann", 1)
 
 
@@ -134,7 +135,8 @@ def test_an_answer_is_no_verdict_and_is_counted(audited):
     found = answers(audited, "ann")
     assert found == Answers(bad=4, missed=2, good=2, false_alarms=1, unsure=1)
     assert found.sentence() == (
-        "You answered 3 of 6 controls right: missed 2 of 4 wrong labels, 1 of 2 false alarms."
+        "You answered 3 of 6 controls correctly: 2 of 4 wrong labels missed, 1 false alarm on "
+        "2 correct labels."
     )
     assert all_answers(audited) == {"ann": found}
     assert len(verdict_log.read(audited.view().frame)) == 0
@@ -142,7 +144,7 @@ def test_an_answer_is_no_verdict_and_is_counted(audited):
     rest = controlled(audited)
     assert not set(rest.controls) & {each.sample for each in [*bad[:5], *good[:2]]}
     for verdict, label in [("maybe", None), ("keep", "3"), ("relabel", None)]:
-        with pytest.raises(LabelAuditError, match="no answer to a control"):
+        with pytest.raises(LabelAuditError, match="is not an answer to a control"):
             ann.answer(good[2], verdict, label)
 
 
@@ -234,4 +236,4 @@ def test_how_the_reviewer_did_is_said_at_the_end_only(audited):
         sitting.answers.answer(control, "relabel", control.truth)
     assert desk._control_words(sitting) == ""
     sitting.go(len(sitting.queue))
-    assert desk._control_words(sitting).startswith("You answered 3 of 3 controls right")
+    assert desk._control_words(sitting).startswith("You answered 3 of 3 controls correctly")

@@ -108,7 +108,7 @@ def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, serv
     page.wait_for_timeout(2000 * CHECK_SECONDS)  # until the page looks for changes again
     audited.set_labels([ids[1]], other)  # somebody else corrects what is on the screen
     page.keyboard.press("k")
-    page.get_by_text(f"Sample {ids[1]} was relabelled meanwhile").wait_for()
+    page.get_by_text(f"Sample {ids[1]} was relabelled in the meantime").wait_for()
     assert Review(Dataset("digits"), user()).judged().tolist() == ids[:1]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("k")  # and the desk goes on

@@ -13,7 +13,7 @@ from playwright import sync_api as playwright
 
 from labelaudit import Review, apply_verdicts, load_dataset
 from labelaudit.features.duplicates import find_duplicates
-from labelaudit.ranking.ranking import compute_scores
+from labelaudit.ranking.scoring import compute_scores
 
 pytestmark = [
     pytest.mark.system,

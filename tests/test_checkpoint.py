@@ -17,12 +17,11 @@ from filelock import FileLock
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, resume_training, train
 from labelaudit.core.errors import LabelAuditError, StoppedError
-from labelaudit.core.progress import Meter
+from labelaudit.core.progress import Task, never
 from labelaudit.dataset.runs import unfinished_runs
 from labelaudit.learn import checkpoint
-from labelaudit.learn import train as training_room
 from labelaudit.learn.checkpoint import Checkpoint
-from labelaudit.learn.train import Training
+from labelaudit.learn.training import Training
 from labelaudit.storage import paths
 
 CONFIG = TrainConfig(epochs=5, batch_size=16, threads=1, device="cpu")
@@ -32,13 +31,9 @@ class CutError(Exception):
     """Stands for what ends a training without a word."""
 
 
-@pytest.fixture(autouse=True)
-def every_step_is_reported(monkeypatch):
-    class Eager(Meter):
-        def __init__(self, *arguments, **options) -> None:
-            super().__init__(*arguments, **{**options, "interval": 0})
-
-    monkeypatch.setattr(training_room, "Meter", Eager)
+def every_step(progress, stop=never) -> Task:
+    """A task that reports after every step."""
+    return Task(progress, stop, interval=0)
 
 
 @pytest.fixture
@@ -66,7 +61,7 @@ def cut_in(epoch: int, step: int = 2):
 
 def cut(dataset, epoch: int = 3, run: str | None = None, config: TrainConfig = CONFIG) -> None:
     with pytest.raises(CutError):
-        train(dataset, run, config, progress=cut_in(epoch))
+        train(dataset, run, config, task=every_step(cut_in(epoch)))
 
 
 def assert_same_outcome(first, second, ids) -> None:
@@ -90,7 +85,7 @@ def test_a_resumed_training_equals_one_without_a_break(stripes, epoch):
     assert stripes.runs == ["whole"]
     assert stripes.unfinished_runs == ["cut"]
     reports = []
-    resumed = resume_training(stripes, progress=reports.append)
+    resumed = resume_training(stripes, task=every_step(reports.append))
     assert resumed.name == "cut"
     assert resumed.info["epochs"] == 5
     assert not resumed.info["stopped"]
@@ -115,11 +110,11 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     whole = train(stripes, "whole", CONFIG)
     written = []
 
-    def write(training) -> None:
+    def write(training, recent_margin) -> None:
         if len(training.curves) == 3:
             raise CutError
         written.append(len(training.curves))
-        write_really(training)
+        write_really(training, recent_margin)
 
     write_really = checkpoint.write
     with monkeypatch.context() as patch:
@@ -143,7 +138,7 @@ def test_a_training_ended_by_kill_9_is_resumed(stripes):
         "def progress(report):\n"
         "    if report.epoch == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "config = labelaudit.TrainConfig(epochs=5, batch_size=16, threads=1, device='cpu')\n"
-        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, progress)\n"
+        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, labelaudit.Task(progress))"
     )
     ended = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -169,7 +164,7 @@ def test_a_view_that_was_learned_is_learned_on(stripes):
     chosen = stripes.view().select(np.concatenate([view.ids, [2, 3]]))
     whole = train(chosen, "whole", CONFIG)
     with pytest.raises(CutError):
-        train(chosen, "cut", CONFIG, progress=cut_in(3, step=1))
+        train(chosen, "cut", CONFIG, task=every_step(cut_in(3, step=1)))
     resumed = resume_training(stripes)
     assert resumed.info["learned"] == whole.info["learned"] == len(chosen)
     assert_same_outcome(whole, resumed, stripes.view().ids)
@@ -201,7 +196,7 @@ def test_a_stop_while_it_goes_on_keeps_the_epochs_of_both(stripes):
         if report.stage == "training" and report.step:
             seen.append(report.step)
 
-    resumed = resume_training(stripes, progress=progress, stop=lambda: bool(seen))
+    resumed = resume_training(stripes, task=every_step(progress, lambda: bool(seen)))
     assert resumed.info["stopped"]
     assert resumed.info["epochs"] == 3
     assert len(resumed.dynamics(stripes.view().ids).margin) == 3
@@ -211,7 +206,7 @@ def test_a_stop_while_it_goes_on_keeps_the_epochs_of_both(stripes):
 def test_a_stop_before_it_goes_on_leaves_it_to_be_resumed(stripes):
     cut(stripes)
     with pytest.raises(StoppedError):
-        resume_training(stripes, stop=lambda: True)  # while the images are read
+        resume_training(stripes, task=Task(stop=lambda: True))  # while the images are read
     assert stripes.unfinished_runs == ["run-1"]
 
 
@@ -223,19 +218,19 @@ def test_a_stop_while_an_epoch_is_recorded_is_obeyed(stripes):
     def stop() -> bool:  # asked once a step and once an evaluated batch
         return sum(report.stage == "training" for report in reports) > 2 * steps_of_two_epochs + 1
 
-    run = train(stripes, config=config, progress=reports.append, stop=stop)
+    run = train(stripes, config=config, task=every_step(reports.append, stop))
     assert run.info["stopped"]
     assert run.info["epochs"] == len(run.dynamics(stripes.view().ids).margin) < 5
 
 
 def test_nothing_to_resume_is_said(stripes):
-    with pytest.raises(LabelAuditError, match="no training was cut short"):
+    with pytest.raises(LabelAuditError, match="no training was interrupted"):
         resume_training(stripes)
     cut(stripes, run="a")
-    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* are a"):
+    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* one of a"):
         resume_training(stripes, "b")
     with pytest.raises(CutError):  # in its first epoch: there is nothing to keep
-        train(stripes, "b", CONFIG, progress=cut_in(1))
+        train(stripes, "b", CONFIG, task=every_step(cut_in(1)))
     assert stripes.unfinished_runs == ["a"]
     states = stripes._store.read("runs", ["name", "state"]).to_pylist()
     assert {row["name"]: row["state"] for row in states} == {"a": "begun", "b": "gone"}
@@ -270,7 +265,7 @@ def test_a_run_trained_anew_leaves_nothing_of_the_one_cut_short(stripes):
     assert stripes.unfinished_runs == []
     assert f"dynamics-{left.id}" not in left._store.tables()
     assert left.state == "gone"
-    with pytest.raises(LabelAuditError, match="not under way any more"):
+    with pytest.raises(LabelAuditError, match="already finished or deleted"):
         resume_training(stripes, left)
 
 

@@ -138,7 +138,7 @@ def test_what_find_label_issues_returns(dataset):
         assert tagged(dataset) == []
         import_issues(dataset, found)
         assert tagged(dataset) == [2, 5]
-    with pytest.raises(LabelAuditError, match="place 6 is none of the 6 samples"):
+    with pytest.raises(LabelAuditError, match="position 6 is not a sample: positions are 0 to 5"):
         import_issues(dataset, np.array([6]))
     with pytest.raises(LabelAuditError, match=r"the array is float64 \(6,\)"):
         import_issues(dataset, np.zeros(6))
@@ -150,9 +150,9 @@ def test_what_find_label_issues_returns(dataset):
         ("label_score\n0.5\n", "has no column like is_label_issue: it has label_score"),
         ("is_label_issue\nTrue\n", "has 1 rows and the dataset 6 samples"),
         ("id,is_label_issue\n1,maybe\n", "row 1: is_label_issue is 'maybe'"),
-        ("id,is_label_issue\n1,True\nx,True\n", "row 2: id is 'x', no whole number"),
+        ("id,is_label_issue\n1,True\nx,True\n", "row 2: id is 'x', not a whole number"),
         ("id,is_label_issue\n1,True\n1,False\n", "has 2 rows for sample 1"),
-        ("id,is_label_issue\n99,True\n", "no row of issues.csv belongs to a sample"),
+        ("id,is_label_issue\n99,True\n", "no row of issues.csv matches a sample"),
         ("", "cannot be read"),
         ("id,is_label_issue\n1,True\n4,5,6,7\n", "cannot be read"),
     ],

@@ -234,7 +234,7 @@ def test_verdicts_are_listed_applied_and_taken_back(audited):
 
 def test_the_estimate_is_printed_before_and_after_review(audited):
     text = cli("estimate", "digits").stdout
-    assert re.match(r"An estimated \d+ \(\d+ to \d+\) of 1,797 labels are wrong; the next 50", text)
+    assert re.match(r"An estimated \d+ \(\d+ to \d+\) of 1,797 labels are wrong. The next 50", text)
     assert "Before any review" not in text
     ids = audited.view().sort_by("suspicion", reverse=True).ids
     labelaudit.Review(audited, "ann").decide(ids[:7], "remove")

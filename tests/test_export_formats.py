@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from labelaudit import Dataset, export_dataset, load_arrays, load_dataset
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.dataset.dataset import create_dataset
 from labelaudit.dataset.ingest import check_class
 from labelaudit.export import FORMATS, export_zip, trees, write_labels
@@ -424,7 +425,7 @@ def test_a_full_disk_and_a_stop_leave_nothing(pets, tmp_path, monkeypatch):
         with pytest.raises(LabelAuditError, match=r"No space left on device\. Nothing is left"):
             export_dataset(pets, tmp_path / "out", "folders")
     with pytest.raises(StoppedError):
-        export_dataset(pets, tmp_path / "out", "folders", stop=lambda: True)
+        export_dataset(pets, tmp_path / "out", "folders", task=Task(stop=lambda: True))
     assert {path.name for path in tmp_path.iterdir()} == {"home", "pets"}
 
 

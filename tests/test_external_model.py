@@ -13,6 +13,7 @@ import torch
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.predictions import predict_with as own
 from labelaudit.predictions.predict_with import predict_with
 
@@ -162,7 +163,7 @@ def test_no_pickle_is_loaded(tiny, linear, tmp_path):
     torch.save(linear, tmp_path / "whole.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb()))
     for name in ("whole.pt", "plain.pt"):
-        with pytest.raises(LabelAuditError, match="is no TorchScript file"):
+        with pytest.raises(LabelAuditError, match="is not a TorchScript file"):
             predict_with(tiny, tmp_path / name)
         with pytest.raises(LabelAuditError, match="cannot be read as weights"):
             predict_with(tiny, "torchvision:resnet18", weights=tmp_path / name)
@@ -185,9 +186,9 @@ def test_no_pickle_is_loaded(tiny, linear, tmp_path):
         with zipfile.ZipFile(tmp_path / "bad.pt2", "w") as bad:
             for entry, data in parts.items():
                 bad.writestr(entry, data)
-        with pytest.raises(LabelAuditError, match=r"bad\.pt2 (is no torch\.export file|holds )"):
+        with pytest.raises(LabelAuditError, match=r"bad\.pt2 (is not a torch|contains )"):
             predict_with(tiny, tmp_path / "bad.pt2")
-    with pytest.raises(LabelAuditError, match=r"text\.pt2 is no torch\.export file"):
+    with pytest.raises(LabelAuditError, match=r"text\.pt2 is not a torch\.export file"):
         predict_with(tiny, tmp_path / "text.pt2")
     assert tiny.runs == []
 
@@ -215,14 +216,14 @@ def test_a_named_network_with_weights_from_a_file(tiny, tmp_path):
     predict_with(tiny, net, "module", preprocess="imagenet", image_size=32)
     assert np.allclose(logits, stored(tiny, "module"), atol=1e-4)
     for options, says in [
-        ({}, "without weights knows nothing"),
-        ({"weights": "pretrained"}, "name all of them, in its order"),
+        ({}, "needs weights: give"),
+        ({"weights": "pretrained"}, "name all of them in its order"),
         ({"weights": tmp_path / "w.pt", "classes": ["a", "b", "c"]}, "do not fit .* 3 classes"),
         ({"weights": "/nowhere/w.pt"}, "cannot be read as weights"),
     ]:
         with pytest.raises(LabelAuditError, match=says):
             predict_with(tiny, "torchvision:mobilenet_v3_small", **options)
-    with pytest.raises(LabelAuditError, match="torchvision:nonet could not be made"):
+    with pytest.raises(LabelAuditError, match="torchvision:nonet could not be created"):
         predict_with(tiny, "torchvision:nonet", weights=tmp_path / "w.pt")
 
 
@@ -230,14 +231,14 @@ def test_a_named_network_with_weights_from_a_file(tiny, tmp_path):
     ("model", "options", "says"),
     [
         (lambda images: images, {}, r"an array of uint8 \(23, 8, 8, 3\)"),
-        (lambda images: np.zeros((2, 2)), {}, "answered with 2 rows for 23 images"),
+        (lambda images: np.zeros((2, 2)), {}, "returned 2 rows for 23 images"),
         (lambda images: np.zeros((len(images), 3)), {}, "has 3 columns and dataset 'tiny' 2"),
         (lambda images: [[1, 2], [3]] * 12, {}, "logits or probabilities"),
         (lambda images: np.full((len(images), 2), np.nan), {}, r"row 1 \(id 1\): .* is nan"),
         (brightness, {"kind": "odds"}, "kind='odds'"),
         (brightness, {"batch_size": 0}, "batch_size=0"),
         (brightness, {"preprocess": "grey"}, "preprocess='grey'"),
-        (brightness, {"weights": "w.pt"}, "goes with a model that is named"),
+        (brightness, {"weights": "w.pt"}, "needs a named model"),
         ("/nowhere/m.pt", {}, "there is no file /nowhere/m.pt"),
         (3, {}, "a model of type int"),
     ],
@@ -253,7 +254,7 @@ def test_a_stop_or_a_late_error_leaves_the_earlier_run(tiny):
     predict_with(tiny, brightness, image_size=8)
     before = stored(tiny)
     with pytest.raises(StoppedError):
-        predict_with(tiny, lambda images: -brightness(images), stop=lambda: True)
+        predict_with(tiny, lambda images: -brightness(images), task=Task(stop=lambda: True))
     asked = []
 
     def fails(images):

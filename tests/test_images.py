@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from labelaudit import load_dataset
 from labelaudit.core.images import UnreadableImageError, decode, pixel_hash, to_rgb
-from labelaudit.features.image_batches import _pixels
+from labelaudit.features.image_batches import square_pixels
 from labelaudit.ui import images
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -109,7 +109,7 @@ def test_size_thumbnail_and_training_pixels_are_upright_too(tmp_path, home, orie
     shown = images._read(sample, images.THUMBNAIL)
     thumbnail = Image.open(io.BytesIO(base64.b64decode(shown.uri.split(",")[1])))
     assert thumbnail.size == (160, 107)
-    for picture in (np.asarray(thumbnail), _pixels(sample.filepath, None, 32)):
+    for picture in (np.asarray(thumbnail), square_pixels(decode(sample.filepath, draft=32), 32)):
         h, w = picture.shape[:2]
         corners = picture[[h // 4, h // 4, 3 * h // 4, 3 * h // 4], [w // 6, 5 * w // 6] * 2]
         expected = np.array([RED, GREEN, BLUE, WHITE])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.features import neighbours
 from labelaudit.features.neighbours import all_nearest, how_many
-from labelaudit.ranking.ranking import compute_scores
+from labelaudit.ranking.scoring import compute_scores
 
 
 def brute(vectors, counted, k):
@@ -66,7 +67,7 @@ def test_how_many_neighbours():
 
 def test_a_stop_is_heeded():
     with pytest.raises(StoppedError):
-        all_nearest(np.eye(4, dtype=np.float32), np.ones(4, bool), 2, stop=lambda: True)
+        all_nearest(np.eye(4, dtype=np.float32), np.ones(4, bool), 2, task=Task(stop=lambda: True))
 
 
 @pytest.fixture

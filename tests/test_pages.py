@@ -640,7 +640,7 @@ def test_a_label_changed_meanwhile_is_not_decided_over(home):
     dataset.set_labels([1], "dog")
     dataset.set_labels([2], "cat")
     button(app, "All are dog").click().run()
-    assert ["relabelled meanwhile" in error.value for error in app.error] == [True]
+    assert ["relabelled in the meantime" in error.value for error in app.error] == [True]
     assert Review(dataset, "ann").of([1]) == [[]]
     button(app, "All are dog").click().run()
     assert Review(dataset, "ann").of([1])[0][0].verdict == "keep"
@@ -667,7 +667,7 @@ def test_planted_mistakes_are_not_given_away_among_duplicates(home):
 def test_results_say_how_many_labels_are_wrong(audited):
     app = open_page("suspects/results")
     assert [tab.label for tab in app.tabs][:2] == ["Images", "How many are wrong?"]
-    assert "of 1,797 labels are wrong; the next 50 are expected to hold" in texts(app)
+    assert "of 1,797 labels are wrong. The next 50 samples are expected to contain" in texts(app)
     classes, pairs = (table.value for table in app.dataframe[:2])
     found = estimate_wrong(audited)
     assert classes["class"].tolist() == found.by_class["class"].tolist()

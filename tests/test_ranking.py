@@ -6,15 +6,16 @@ from sklearn.metrics import average_precision_score, precision_score
 
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features import neighbours
-from labelaudit.ranking.ranking import (
-    compute_scores,
-    evaluate,
-    outdated,
-    precision_curves,
-    suspects,
-    weakness,
-)
-from labelaudit.scores import SCORES
+from labelaudit.ranking.evaluation import evaluate, precision_curves
+from labelaudit.ranking.ranking import outdated, suspects, weakness
+from labelaudit.ranking.scoring import compute_scores
+from labelaudit.scores import SCORES, LogitScore
+from labelaudit.scores.aum import aum
+from labelaudit.scores.cartography import cartography
+from labelaudit.scores.confident_learning import confident_learning
+from labelaudit.scores.neighbours import neighbours as neighbour_score
+from labelaudit.scores.self_confidence import self_confidence
+from labelaudit.scores.suspicion import suspicion
 
 
 @pytest.fixture
@@ -37,16 +38,17 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
     margin, p_label = recorded.margin, recorded.p_label
     near = neighbours.of_run(run, frame.ids, np.ones(len(audited), bool), 50)
     batches = lambda: [(np.arange(len(audited)), logits)]  # noqa: E731
+    functions = {
+        "suspicion": lambda: suspicion(frame.label, batches, False)[0],
+        "confident_learning": lambda: confident_learning(frame.label, batches),
+        "aum": lambda: aum(margin),
+        "cartography": lambda: cartography(p_label),
+        "neighbours": lambda: neighbour_score(frame.label, frame.label[near[0]], near[1]),
+    }
+    assert functions.keys() <= set(run.score_names())
     for name in run.score_names():
-        score = SCORES[name]
-        arguments = {
-            "logits": (frame.label, logits),
-            "all_logits": (frame.label, batches), "posterior": (frame.label, batches, False),
-            "margin": (margin,), "p_label": (p_label,),
-            "neighbours": (frame.label, frame.label[near[0]], near[1]),
-        }  # fmt: skip
-        expected = score.function(*arguments[score.reads])
-        expected = expected[0] if score.reads == "posterior" else expected
+        compute = functions.get(name, lambda n=name: SCORES[n].function(frame.label, logits))
+        expected = compute()
         np.testing.assert_array_equal(audited.view().values(name), expected)
         assert np.isfinite(expected).all()
 
@@ -59,8 +61,22 @@ def test_scores_without_dynamics(scored):
     assert run.score_names() == names
     with pytest.raises(LabelAuditError, match="needs training dynamics"):
         compute_scores(dataset, names=["aum"])
-    with pytest.raises(LabelAuditError, match="'beauty' is no score"):
+    with pytest.raises(LabelAuditError, match="there is no score 'beauty'"):
         compute_scores(dataset, names=["beauty"])
+
+
+def test_a_score_of_another_package_is_ranked_by_and_kept_when_it_is_gone(scored, monkeypatch):
+    dataset, run = scored
+    mine = LogitScore("mine", "Mine", "A test.", self_confidence)
+    with monkeypatch.context() as patched:
+        patched.setitem(SCORES._scores, "mine", mine)
+        assert compute_scores(dataset)[-1] == "mine"
+        assert sorted(suspects(dataset, score="mine").ids.tolist()) == [3, 7]
+    assert "mine" not in run.score_names()  # nothing describes it any more …
+    compute_scores(dataset, names=["hardness"])
+    np.testing.assert_array_equal(  # … but its values stay
+        dataset.view().values("mine"), dataset.view().values("self_confidence")
+    )
 
 
 def test_one_score_at_a_time_keeps_the_others(scored):
@@ -172,7 +188,7 @@ def test_a_model_that_learned_next_to_nothing_is_told(make_dataset, audited):
     assert weakness(dataset.view()) is None
     run.write_predictions([(dataset.view().ids, np.tile(right[0], (40, 1)))])
     assert weakness(dataset.view()).startswith(
-        "The model agrees with 25% of the labels, and guessing would with 25%: it learned next to"
+        "The model agrees with 25% of the labels, and random guessing would agree with 25%. It "
     )
 
 

@@ -13,6 +13,7 @@ import labelaudit
 from labelaudit import list_datasets, load_arrays, load_dataset
 from labelaudit.core import images as pictures
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 from labelaudit.sources import source as source_room
 from labelaudit.sources.tree import read_tree
 from labelaudit.storage import paths as home
@@ -262,10 +263,10 @@ def test_loading_reports_progress_and_can_be_stopped(tmp_path, picture, monkeypa
     for i in range(12):
         picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png")
     seen = []
-    load_dataset("p", tmp_path / "p", progress=seen.append)
+    load_dataset("p", tmp_path / "p", task=Task(seen.append))
     assert seen[-1].done == seen[-1].total == 12
     with pytest.raises(StoppedError):
-        load_dataset("q", tmp_path / "p", stop=lambda: True)
+        load_dataset("q", tmp_path / "p", task=Task(stop=lambda: True))
     assert labelaudit.list_datasets() == ["p"]
 
 
@@ -366,7 +367,7 @@ def test_a_load_that_was_stopped_goes_on_where_it_was(tmp_path, picture, monkeyp
     monkeypatch.setattr(source_room, "decode", decode)
     asked = iter([False, False, True])
     with pytest.raises(StoppedError, match="need not be checked again"):
-        load_dataset("pets", tmp_path / "pets", stop=lambda: next(asked))
+        load_dataset("pets", tmp_path / "pets", task=Task(stop=lambda: next(asked)))
     assert len(opened) == 20
     assert list_datasets() == []
     picture(tmp_path / "pets/a/00.png", seed=77, size=(30, 20))  # changed since
@@ -388,7 +389,7 @@ def test_a_damaged_memory_of_a_load_is_no_obstacle(tmp_path, picture, monkeypatc
     monkeypatch.setattr(source_room, "CHECK_ROWS", 2)
     asked = iter([False, True])
     with pytest.raises(StoppedError):
-        load_dataset("pets", tmp_path / "pets", stop=lambda: next(asked))
+        load_dataset("pets", tmp_path / "pets", task=Task(stop=lambda: next(asked)))
     (kept,) = (home.local_home() / "checks").glob("*")
     kept.write_bytes(b"rubbish" * 1000)
     assert len(load_dataset("pets", tmp_path / "pets")) == 4

@@ -16,6 +16,7 @@ from torchvision import datasets
 import labelaudit
 from labelaudit import load_dataset
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.progress import Task
 
 CLASSES = ["plane", "car"]
 
@@ -79,7 +80,7 @@ def test_a_partial_archive_is_said_so_and_fetched_again(cifar, home):
     partial.parent.mkdir(parents=True)
     partial.write_bytes(whole[: len(whole) // 2])
     stages = []
-    dataset = load_dataset("cifar10", progress=lambda p: stages.append(p.stage))
+    dataset = load_dataset("cifar10", task=Task(lambda p: stages.append(p.stage)))
     assert len(dataset) == 8
     assert any("broken or partial: fetching it again" in stage for stage in stages)
     assert partial.read_bytes() == whole

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..core.errors import LabelAuditError
-from ..core.progress import Progress
+from ..core.progress import Progress, Task
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
 
@@ -63,6 +63,11 @@ class Interrupt:
 
     def __call__(self) -> bool:
         return self.asked
+
+
+def console_task() -> Task:
+    """Return a task that draws progress bars and is stopped by Ctrl-C."""
+    return Task(Bar(), Interrupt())
 
 
 # What the commands of each module are for, in the order in which they are needed.

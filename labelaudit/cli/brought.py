@@ -12,7 +12,7 @@ from ..dataset.columns import BROUGHT
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..sources import load_dataset
-from .base import Bar, Interrupt, emit, example, json_option, main
+from .base import console_task, emit, example, json_option, main
 
 class_file_option = click.option(
     "--classes", "class_file", type=click.Path(exists=True, dir_okay=False),
@@ -42,10 +42,11 @@ def read_classes(path: str | None) -> list[str] | None:
 
 def score_brought(run: Run, dataset: str, as_json: bool) -> None:
     """Score a run that was brought, and say what was understood and what comes next."""
-    from ..ranking.ranking import compute_scores, suspects
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
 
     opened = Dataset(dataset)
-    scores = compute_scores(opened, run.name, None, Bar(), Interrupt())
+    scores = compute_scores(opened, run.name, None, console_task())
     found = len(suspects(opened, run.name))
     brought = run.info[BROUGHT]
     data = {"run": run.name, **brought, "scores": scores, "suspects": found}
@@ -84,6 +85,6 @@ def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, 
 
     kept = read(
         load_dataset(dataset), file, run, kind=kind, by=by, classes=read_classes(class_file),
-        out_of_sample=out_of_sample, progress=Bar(), stop=Interrupt(),
+        out_of_sample=out_of_sample, task=console_task(),
     )  # fmt: skip
     score_brought(kept, dataset, as_json)

@@ -14,17 +14,7 @@ from ..dataset.dataset import Dataset, delete_dataset, list_datasets
 from ..dataset.noise import KINDS, inject, restore
 from ..predictions.cleanlab_issues import LISTED, import_issues
 from ..sources import ZOO, default_name, help_lines, load_dataset
-from .base import (
-    SHOWN,
-    Bar,
-    Interrupt,
-    chosen,
-    emit,
-    example,
-    json_option,
-    main,
-    split_option,
-)
+from .base import SHOWN, chosen, console_task, emit, example, json_option, main, split_option
 
 
 @main.command(**example("labelaudit datasets"))
@@ -65,7 +55,7 @@ def load(
 ) -> None:
     """Make a dataset of SOURCE: a zoo name, hf:owner/name of the Hugging Face hub (or
     hf:owner/name@config), or a path. What a path is, is recognised:"""
-    options = {"split": split, "overwrite": overwrite, "progress": Bar(), "stop": Interrupt()}
+    options = {"split": split, "overwrite": overwrite, "task": console_task()}
     if source in ZOO and name in (None, source):
         dataset = load_dataset(source, **options)
     else:

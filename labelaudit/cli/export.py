@@ -7,7 +7,7 @@ import click
 from ..dataset.dataset import Dataset
 from ..dataset.noise import still_wrong
 from ..sources import load_dataset
-from .base import Bar, Interrupt, emit, example, json_option, main, run_option, split_option
+from .base import console_task, emit, example, json_option, main, run_option, split_option
 
 FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
 
@@ -54,7 +54,7 @@ def export(
     view = selection(data, run, only_suspects, split, tag)
     done = export_dataset(
         view, target, fmt, link=link, images=images, paths=paths, into_source=into_source,
-        dry_run=dry_run, progress=Bar(), stop=Interrupt(),
+        dry_run=dry_run, task=console_task(),
     )  # fmt: skip
     if wrong := still_wrong(data):
         click.echo(

@@ -6,21 +6,12 @@ import click
 
 from ..cluster import HERE, PLACES, steps
 from ..core.errors import LabelAuditError
+from ..core.progress import Task
 from ..dataset.dataset import Dataset, list_datasets
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
-from .base import (
-    Bar,
-    Interrupt,
-    chosen,
-    emit,
-    example,
-    json_option,
-    main,
-    run_option,
-    split_option,
-)
+from .base import chosen, console_task, emit, example, json_option, main, run_option, split_option
 from .brought import (
     class_file_option,
     kind_option,
@@ -87,7 +78,7 @@ def first_look(dataset, run, as_json) -> None:
     suspects to review while a model trains. It ranks less well than a trained model."""
     from ..pipeline import take_first_look
 
-    look = take_first_look(load_dataset(dataset), run, Bar(), Interrupt())
+    look = take_first_look(load_dataset(dataset), run, console_task())
     text = f"{look['run']}: {look['suspects']:,} suspects; `labelaudit suspects {dataset} --run "
     emit(as_json, look, f"{text}{look['run']}` lists them")
 
@@ -116,10 +107,10 @@ def train(dataset, run, split, cut_short, on, as_json, **options) -> None:
 
     by = steps(on)
     if cut_short:
-        trained = resume(Dataset(dataset), cut_short, Bar(), Interrupt())
+        trained = resume(Dataset(dataset), cut_short, console_task())
     else:
         target = chosen(load_dataset(dataset), split)
-        trained = by.train(target, run, _config(**options), Bar(), Interrupt())
+        trained = by.train(target, run, _config(**options), console_task())
     info = trained.info
     text = (
         f"{trained.name}: {info['epochs']} epochs on {info['learned']:,} samples"
@@ -168,15 +159,13 @@ def predict(dataset, run, split, model, device, augment, on, as_json, **own) -> 
         from ..predictions.predict_with import OWN, predict_with
 
         own["classes"] = read_classes(own.pop("class_file"))
-        kept = predict_with(
-            target, model, run or OWN, device=device, progress=Bar(), stop=Interrupt(), **own
-        )
+        kept = predict_with(target, model, run or OWN, device=device, task=console_task(), **own)
         score_brought(kept, dataset, as_json)
         return
     if given := next((name for name, value in own.items() if value), None):
         option = "classes" if given == "class_file" else given.replace("_", "-")
         raise click.UsageError(f"--{option} goes with --model.")
-    count = by.predict(target, run, device, Bar(), Interrupt(), augment=augment)
+    count = by.predict(target, run, device, console_task(), augment=augment)
     emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
 
 
@@ -195,7 +184,7 @@ def score(dataset, run, names, on, as_json) -> None:
     """Compute the scores of a run of DATASET, from its predictions and how samples behaved in
     training, and store them."""
     by = steps(on)
-    computed = by.compute_scores(load_dataset(dataset), run, names or None, Bar(), Interrupt())
+    computed = by.compute_scores(load_dataset(dataset), run, names or None, console_task())
     meanings = [f"{name:18} {SCORES[name].meaning}" for name in computed]
     emit(as_json, {"scores": computed}, "\n".join(meanings))
 
@@ -239,19 +228,19 @@ def audit(
     """
     from ..pipeline import audit as run_audit
 
-    bar, stop = Bar(), Interrupt()
+    task = console_task()
     result = run_audit(
-        _loaded(dataset, bar, stop) if "/" in dataset else dataset, noise=rate,
+        _loaded(dataset, task) if "/" in dataset else dataset, noise=rate,
         noise_kind=noise_kind, seed=seed, run=run, config=_config(**options), score=by, k=k,
-        first_look=first_look, on=on, progress=bar, stop=stop,
+        first_look=first_look, on=on, task=task,
     )  # fmt: skip
-    bar.close()
+    task.progress.close()
     emit(as_json, result.to_dict(), str(result))
     if csv_file:
         click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
 
 
-def _loaded(source: str, bar: Bar, stop: Interrupt) -> Dataset:
+def _loaded(source: str, task: Task) -> Dataset:
     """A new dataset of a path or URI."""
     name = default_name(source)
     if name in list_datasets():
@@ -259,7 +248,7 @@ def _loaded(source: str, bar: Bar, stop: Interrupt) -> Dataset:
             f"there is a dataset {name!r} already: audit that (labelaudit audit {name}), or load "
             f"{source} under another name (labelaudit load {source} --name …)."
         )
-    return load_dataset(name, source, progress=bar, stop=stop)
+    return load_dataset(name, source, task=task)
 
 
 @main.command(

@@ -7,7 +7,7 @@ import sys
 import click
 
 from ..dataset.dataset import Dataset
-from .base import SHOWN, Bar, Interrupt, emit, example, json_option, main
+from .base import SHOWN, console_task, emit, example, json_option, main
 
 
 def patch_options(command):
@@ -44,7 +44,7 @@ def patch(dataset, output, source, reviewer, as_json) -> None:
     copy of the dataset `labelaudit apply COPY --patch FILE` puts them into effect."""
     from ..patch import write_patch
 
-    options = {"source": source, "reviewer": reviewer, "progress": Bar(), "stop": Interrupt()}
+    options = {"source": source, "reviewer": reviewer, "task": console_task()}
     made = write_patch(Dataset(dataset), output, **options)
     data = {"file": output, "samples": len(made), **made.counts, "by": made.by}
     lines = [f"{_counts(made)} written to {output}"]
@@ -94,7 +94,7 @@ def put_patch(dataset: Dataset, file, who, trust, add_classes, dry_run, as_json)
     """What `apply --patch` does."""
     from ..patch import apply_patch, plan_patch
 
-    hooks = {"trust": trust, "progress": Bar(), "stop": Interrupt()}
+    hooks = {"trust": trust, "task": console_task()}
     if dry_run:
         wanted = plan_patch(dataset, file, **hooks)
     else:

@@ -9,17 +9,7 @@ import click
 from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
-from .base import (
-    SHOWN,
-    Bar,
-    Interrupt,
-    emit,
-    example,
-    json_option,
-    main,
-    run_option,
-    split_option,
-)
+from .base import SHOWN, console_task, emit, example, json_option, main, run_option, split_option
 from .patches import patch_options, put_patch
 
 
@@ -94,7 +84,7 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
     from ..features import duplicates as room
 
     opened = load_dataset(dataset)
-    found = room.ensure_duplicates(opened, Bar(), Interrupt())
+    found = room.ensure_duplicates(opened, console_task())
     lists = {which: room.list_groups(opened, which) for which in room.WHICH}
     data = {"searched": found.searched, "left_out": len(opened) - found.searched,
             "in_groups": len(found.ids), "certain": int(lists[room.CONFLICTS].exact.sum()),

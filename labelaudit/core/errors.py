@@ -10,8 +10,3 @@ class LabelAuditError(Exception):
 
 class StoppedError(LabelAuditError):
     """The person asked to stop, and nothing worth keeping was there yet."""
-
-
-def nothing_kept(work: str) -> str:
-    """What a StoppedError says of work that leaves nothing. work: what was done, "scoring"."""
-    return f"{work} was stopped: nothing of it is kept."

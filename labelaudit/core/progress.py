@@ -1,10 +1,12 @@
-"""How far a long operation is: one small record, the same for every operation and every reader."""
+"""Progress of a long operation, and how its caller stops it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+
+from .errors import StoppedError
 
 
 @dataclass(frozen=True)
@@ -22,56 +24,106 @@ class Progress:
     steps: int | None = None
     loss: float | None = None
     accuracy: float | None = None
-    curves: list[dict] = field(default_factory=list)  # one row a finished epoch
-    run: dict | None = None  # that is being written: id, name, checkpoint (a path)
-    first_look: dict | None = None  # that is ready to review: run (its name), suspects
+    curves: list[dict] = field(default_factory=list)  # one row per finished epoch
+    run: dict | None = None  # the run that is being written: id, name, checkpoint (a path)
+    first_look: dict | None = None  # a first look that is ready for review: run (name), suspects
 
     def to_dict(self) -> dict:
-        """All of it as plain JSON values."""
+        """Return all fields as plain JSON values."""
         return asdict(self)
 
 
-ProgressCallback = Callable[[Progress], None]
-StopCheck = Callable[[], bool]
-
-
 def ignore(_: Progress) -> None:
-    """The progress callback of a caller who does not care."""
+    """Progress callback that does nothing."""
 
 
 def never() -> bool:
-    """The stop check of a caller who never stops."""
+    """Stop check that never stops."""
     return False
 
 
-class Meter:
-    """Counts work, estimates the time left, and reports at most every `interval` seconds."""
+@dataclass(frozen=True)
+class Task:
+    """The caller's side of a long operation: receives its reports and can stop it.
+
+    progress: called with a Progress, at most every `interval` seconds.
+    stop: asked often, from any thread. Once it returns True, the operation ends with StoppedError,
+    unless its documentation says that it keeps what is finished.
+    """
+
+    progress: Callable[[Progress], None] = ignore
+    stop: Callable[[], bool] = never
+    interval: float = 0.1
+
+    def check(self, work: str) -> None:
+        """Raise StoppedError if the caller asked to stop. work: what is under way ("scoring")."""
+        if self.stop():
+            raise stopped(work)
+
+    def stage(
+        self,
+        name: str,
+        total: int | None = None,
+        *,
+        done: int = 0,
+        seconds: float = 0.0,
+        stoppable: bool = True,
+    ) -> Stage:
+        """Begin a stage of the operation: see Stage."""
+        return Stage(self, name, total, done, seconds, stoppable)
+
+    def announce(self, name: str) -> None:
+        """Report a stage of unknown length that cannot be followed."""
+        self.stage(name).report()
+
+
+def stopped(work: str) -> StoppedError:
+    """Return the error that says that work was stopped and left nothing. work: "scoring"."""
+    return StoppedError(f"{work} was stopped, and none of its results were stored.")
+
+
+QUIET = Task()  # reports nothing and is never stopped
+
+
+class Stage:
+    """Counts the work of one stage, estimates the time left, and reports.
+
+    total: units of work, None if unknown. done, seconds: units done before, and the time they took,
+    if work is resumed. stoppable: whether `advance` raises StoppedError after a stop; False for
+    work that keeps what is finished.
+    """
 
     def __init__(
         self,
-        stage: str,
+        task: Task,
+        name: str,
         total: int | None,
-        callback: ProgressCallback,
-        interval: float = 0.1,
         done: int = 0,
         seconds: float = 0.0,
+        stoppable: bool = True,
     ) -> None:
-        """done, seconds: what was done before, and how long it took, where work is resumed."""
-        self.stage, self.total, self.callback, self.interval = stage, total, callback, interval
-        self.done = done
+        self.task, self.name, self.total = task, name, total
+        self.done, self.stoppable = done, stoppable
         self.started = time.monotonic() - seconds
         self._reported = 0.0
 
     def advance(self, count: int = 1, **details) -> None:
+        """Count finished units and report if it is time to. details: further fields of Progress.
+
+        Raises StoppedError if the caller asked to stop.
+        """
+        if self.stoppable:
+            self.task.check(self.name)
         self.done += count
         now = time.monotonic()
-        if now - self._reported >= self.interval or self.done == self.total:
+        if now - self._reported >= self.task.interval or self.done == self.total:
             self.report(**details)
 
     def report(self, **details) -> None:
+        """Report now. details: further fields of Progress."""
         self._reported = time.monotonic()
         spent = self._reported - self.started
         left = None
         if self.total and self.done:
             left = spent / self.done * max(self.total - self.done, 0)
-        self.callback(Progress(self.stage, self.done, self.total, spent, left, **details))
+        self.task.progress(Progress(self.name, self.done, self.total, spent, left, **details))

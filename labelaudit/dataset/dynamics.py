@@ -10,12 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from ..scores.base import MEASURES
 from ..storage import schema
 from ..storage.tables import OFFSET, Store
 from .columns import MISSING, Frame, find
 
-OUT_OF_SAMPLE = "out_"
-MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
 HELD_OUT = -1  # fold of a sample that no model learns
 EVERYONES = -2  # … of one that all models learn
 SETTLED_ROWS = 200_000  # read at once

@@ -34,7 +34,13 @@ class Fields:
         return run
 
     def score_names(self) -> list[str]:
-        """Scores that the run has; none without a run."""
+        """Return the scores that the run has; none without a run.
+
+        Stored scores that are no longer registered are left out.
+        """
+        return [name for name in self._stored_scores() if name in SCORES]
+
+    def _stored_scores(self) -> list[str]:
         run = self.run_or_none()
         if run is None:
             return []
@@ -62,7 +68,7 @@ class Fields:
         run = self.run_info()
         if field == "confidence":
             return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
-        names = self.score_names()
+        names = self._stored_scores()
         if field not in names:
             known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
             raise LabelAuditError(

@@ -15,6 +15,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from ..core.errors import LabelAuditError
+from ..scores import SCORES
 from ..scores.probability import probabilities
 from ..storage import paths, schema
 from ..storage.locks import hold, left_behind, let_go
@@ -392,7 +393,10 @@ class Run:
     # --- scores ---
 
     def score_names(self) -> list[str]:
-        """Scores that were computed of it."""
+        """Return the computed scores. Those that are no longer registered are left out."""
+        return [name for name in self._stored_scores() if name in SCORES]
+
+    def _stored_scores(self) -> list[str]:
         columns = self._store.columns(self._table("scores"))
         return [name for name in columns if name not in schema.NO_SCORES]
 
@@ -408,7 +412,7 @@ class Run:
         """
         columns = {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in scores.items()}
         with self._writing():
-            for name in self.score_names():
+            for name in self._stored_scores():
                 if name not in scores:
                     columns[name] = self._kept(name, ids, labels)
             if suggestions is None:

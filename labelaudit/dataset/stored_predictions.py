@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..core.progress import Meter, ProgressCallback
+from ..core.progress import Task
 from .columns import BROUGHT, Frame
 from .dataset import Dataset
 from .runs import Run, begin_run, refuse_second_training
@@ -30,7 +30,7 @@ def refuse_to_replace(dataset: Dataset, name: str) -> None:
 
 def bring(
     frame: Frame, name: str, info: dict, batches: Iterable[tuple[np.ndarray, ...]],
-    progress: ProgressCallback,
+    task: Task,
 ) -> Run:  # fmt: skip
     """A run of predictions of a model that was not trained here; see `Run.write_predictions` for
     `batches`. info: of the run; its BROUGHT says what was brought.
@@ -41,7 +41,7 @@ def bring(
     try:
         with run.training():
             run.write_predictions(batches, classes=len(info["classes"]))
-            Meter(PREPARING, None, progress).report()
+            task.announce(PREPARING)
             run.index_embeddings()
             run.finish(info)
     except BaseException:
@@ -51,10 +51,10 @@ def bring(
     return run
 
 
-def keep(run: Run, batches: Iterable, progress: ProgressCallback) -> int:
+def keep(run: Run, batches: Iterable, task: Task) -> int:
     """Write a finished run's predictions. Returns how many."""
     written = run.write_predictions(batches)
-    Meter(PREPARING, None, progress).report()
+    task.announce(PREPARING)
     run.index_embeddings()
     return written
 

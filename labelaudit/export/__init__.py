@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..core.errors import LabelAuditError
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.view import View
 from ..storage.object_store import is_remote
 from . import labels
@@ -70,8 +70,7 @@ def export_dataset(
     paths: str = "auto",
     into_source: bool = False,
     dry_run: bool = False,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Exported:
     """Write the samples of a view with their labels as they are now; samples tagged `removed` are
     left out.
@@ -84,7 +83,7 @@ def export_dataset(
 
     Everything appears whole or not at all. Raises LabelAuditError, with nothing written, for a
     target that is there or cannot be made, for an image that cannot be read, and where the disk is
-    full; StoppedError where `stop` says so.
+    full; StoppedError after a stop.
     """
     if format not in FORMATS:
         raise LabelAuditError(f"{format!r} is no format: the formats are {', '.join(FORMATS)}.")
@@ -95,9 +94,9 @@ def export_dataset(
         check_export(path, format, link, images, paths)
         if (format != MANIFEST or images) and not into_source:
             check_outside(view, path)
-        content = Content(view, stop=stop)
+        content = Content(view, task=task)
         total = len(content) if FORMATS[format].images or images else None
-        content.meter = Meter(f"writing {FORMATS[format].title}", total, progress)
+        content.meter = task.stage(f"writing {FORMATS[format].title}", total)
         if dry_run:
             tree = CountTree(path.parent, link)
             return _written(content, tree, format, path, is_zip, paths, images, dry_run=True)

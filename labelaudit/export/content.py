@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Meter, StopCheck, never
+from ..core.progress import QUIET, Stage, Task
 from ..dataset.columns import MISSING
 from ..dataset.view import View
 from ..storage.schema import REMOVED
@@ -33,8 +33,8 @@ class Content:
     """
 
     whole: View
-    meter: Meter | None = None
-    stop: StopCheck = never
+    meter: Stage | None = None
+    task: Task = QUIET
 
     def __post_init__(self) -> None:
         self.view = self.whole.exclude_tag(REMOVED)
@@ -119,7 +119,7 @@ class Content:
         """(place in the arrays, image) of these rows, or all. Counts progress, hears a stop."""
         rows = np.arange(len(self)) if rows is None else rows
         for part in self._parts(rows):
-            if self.stop():
+            if self.task.stop():
                 raise StoppedError("the export was stopped: nothing is left of it.")
             inside = part[self.stored[part]]
             data = dict(zip(inside.tolist(), self._stored(inside), strict=True))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from .. import __version__
 from ..core.errors import LabelAuditError
-from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.ingest import natural_order
 from ..dataset.view import View
 from ..storage.schema import CLASS_LIST_SUFFIX
@@ -36,8 +36,7 @@ def write_labels(
     *,
     paths: str = "auto",
     images: bool = False,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> int:
     """Write the labels as they are now as a manifest that `load_dataset` reads. Returns the rows.
 
@@ -53,9 +52,7 @@ def write_labels(
     """
     from . import export_dataset  # which has this module in its list
 
-    done = export_dataset(
-        view, path, "manifest", paths=paths, images=images, progress=progress, stop=stop
-    )
+    done = export_dataset(view, path, "manifest", paths=paths, images=images, task=task)
     return done.samples
 
 

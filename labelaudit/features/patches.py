@@ -1,4 +1,4 @@
-"""What images look like without training: pooled responses to their own whitened patches.
+"""Features of small colour images: pooled responses to whitened patches of the same images.
 
 Source: Coates, Ng & Lee 2011, "An Analysis of Single-Layer Networks in Unsupervised Feature
 Learning", with random patches instead of k-means, and mirrored images added.
@@ -12,24 +12,29 @@ import torch.nn.functional as F
 
 from .device import autocast
 
-FILTERS = 256  # patches: 512 find as much, and take twice the time
+FILTERS = 256  # patches: 512 find no more, and take twice the time
 SIDE = 6  # pixels of a patch
-STRIDE = 2  # pixels between the places looked at: 1 takes eight times as long, and finds 0.02 more
-POOLED = 3  # cells a side that responses are averaged in: 2 find 0.773, 3 find 0.800
+STRIDE = 2  # pixels between positions: 1 takes eight times as long, and finds 0.02 more
+POOLED = 3  # cells per side in which responses are averaged: 2 find 0.773, 3 find 0.800
 THRESHOLD = 1.0  # of a response, in standard deviations of the whitened patches
-FITTED = 30_000  # patches that the whitening is estimated from
-CONTRAST = 10.0  # added to a patch's variance: a flat one is not noise
+FITTED = 30_000  # patches from which the whitening is estimated
+CONTRAST = 10.0  # added to the variance of a patch, so that a flat one does not become noise
 FLATTEST = 0.1  # added to the variances of the whitened directions
-ROWS = 25  # images at once: what they make fits the processor's cache
+ROWS = 25  # images at once: their responses fit the processor's cache
 
 
 class Patches:
     """Features of small colour images, float32 (n, 2 * FILTERS * POOLED^2)."""
 
-    EVENED = 0.05  # all are brought to one deviation, but for those below this share of the mean
+    name = "patches"
+    least_deviation = 0.05
+
+    @classmethod
+    def fit(cls, images: torch.Tensor, seed: int = 0) -> Patches:
+        """Whiten random patches of some images, uint8 (n, 3, S, S), S at least SIDE."""
+        return cls(images, seed)
 
     def __init__(self, images: torch.Tensor, seed: int = 0) -> None:
-        """images: uint8 (n, 3, S, S), S at least SIDE; some of those that will be looked at."""
         rng = np.random.default_rng(seed)
         patches = _contrast(_cut(images, rng))
         mean = patches.mean(axis=0)
@@ -40,13 +45,14 @@ class Patches:
         chosen /= np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-6)
         filters = (chosen @ whiten).astype(np.float32)
         self.bias = torch.from_numpy((filters @ mean).astype(np.float32))
-        filters -= filters.mean(axis=1, keepdims=True)  # takes a patch's mean off
+        filters -= filters.mean(axis=1, keepdims=True)  # subtracts the mean of a patch
         self.filters = torch.from_numpy(filters.reshape(-1, 3, SIDE, SIDE))
         self.average = torch.full((1, 3, SIDE, SIDE), 1 / (3 * SIDE * SIDE))
 
     @torch.inference_mode()
     def of(self, images: torch.Tensor) -> np.ndarray:
-        """Square roots of the pooled responses of images (uint8) and their mirror images."""
+        """Return square roots of the pooled responses of images, uint8 (n, 3, S, S), and their
+        mirror images."""
         parts = []
         for some in images.split(ROWS):
             pixels = some.float()
@@ -66,27 +72,8 @@ class Patches:
         return torch.cat(pooled, dim=1)
 
 
-class Pixels:
-    """Features of grey images, whose few pixels say enough: themselves, at most SIDE a side."""
-
-    SIDE = 16
-    EVENED = 100.0  # none is: a corner that is hardly ever grey would count as much as the middle
-
-    def of(self, images: torch.Tensor) -> np.ndarray:
-        grey = images[:, :1].float()
-        if grey.shape[-1] > self.SIDE:
-            grey = F.adaptive_avg_pool2d(grey, self.SIDE)
-        return grey.flatten(1).numpy()
-
-
-def fit_features(images: torch.Tensor, seed: int = 0) -> Patches | Pixels:
-    """What suits some images, uint8 (n, 3, S, S): their pixels where they are grey."""
-    grey = bool((images[:, 0] == images[:, 1]).all() and (images[:, 0] == images[:, 2]).all())
-    return Pixels() if grey else Patches(images, seed)
-
-
 def _cut(images: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
-    """Random patches, float32 (FITTED, 3 * SIDE^2)."""
+    """Return random patches, float32 (FITTED, 3 * SIDE^2)."""
     pixels = images.numpy()
     n, _, height, width = pixels.shape
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (SIDE, SIDE), axis=(2, 3))
@@ -97,5 +84,6 @@ def _cut(images: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
 
 
 def _contrast(patches: np.ndarray) -> np.ndarray:
+    """Return the patches with mean 0 and equal contrast."""
     variance = patches.var(axis=1, keepdims=True)
     return (patches - patches.mean(axis=1, keepdims=True)) / np.sqrt(variance + CONTRAST)

@@ -1,7 +1,6 @@
 """The kinds of jobs: one entry of KINDS each, with all that the rest of the code needs.
 
-A kind's function takes the dataset's name, the progress callback, the stop check and the job's
-options. It returns the job's result. Options and result are JSON values. Functions import what
+A kind's function takes the dataset's name, the task that it reports to, and the job's options. It returns the job's result. Options and result are JSON values. Functions import what
 they use when they run, so that the list of kinds is cheap to import.
 """
 
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ..cluster import HERE, steps
 from ..core.errors import LabelAuditError
-from ..core.progress import ProgressCallback, StopCheck
+from ..core.progress import Task
 from ..dataset.columns import BROUGHT
 
 
@@ -27,17 +26,16 @@ class JobKind:
     summary: str
 
 
-def _load(dataset: str, progress: ProgressCallback, stop: StopCheck, **options) -> dict:
+def _load(dataset: str, task: Task, **options) -> dict:
     from ..sources import load_dataset
 
-    loaded = load_dataset(dataset, progress=progress, stop=stop, **options)
+    loaded = load_dataset(dataset, task=task, **options)
     return {"dataset": loaded.name, "samples": len(loaded)}
 
 
 def _train(
     dataset: str,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
     run: str | None,
     split: str | None,
     config: dict,
@@ -51,24 +49,23 @@ def _train(
 
     data = Dataset(dataset)
     if resumed is not None:
-        info = resume(data, _find_run(data, resumed), progress, stop).info
+        info = resume(data, _find_run(data, resumed), task).info
     else:
         target = data if split is None else data.view().match(split=split)
-        info = steps(on).train(target, run, TrainConfig.from_dict(config), progress, stop).info
+        info = steps(on).train(target, run, TrainConfig.from_dict(config), task).info
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
-def _look(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+def _look(dataset: str, task: Task) -> dict:
     from ..dataset.dataset import Dataset
     from ..pipeline import take_first_look
 
-    return take_first_look(Dataset(dataset), progress=progress, stop=stop)
+    return take_first_look(Dataset(dataset), task=task)
 
 
 def _predict(
     dataset: str,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
     run: str | None,
     split: str | None,
     augment: bool = True,
@@ -79,15 +76,14 @@ def _predict(
     data, place = Dataset(dataset), steps(on)
     target = data if split is None else data.view().match(split=split)
     with place.session():
-        count = place.predict(target, run, progress=progress, stop=stop, augment=augment)
-        scores = place.compute_scores(data, run, progress=progress, stop=stop)
+        count = place.predict(target, run, task=task, augment=augment)
+        scores = place.compute_scores(data, run, task=task)
     return {"run": data.run(run).name, "predicted": count, "scores": scores}
 
 
 def _import(
     dataset: str,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
     source: str,
     run: str,
     numbers: str | None = None,
@@ -99,7 +95,8 @@ def _import(
     folder afterwards; the folder must hold nothing else."""
     from ..dataset.dataset import Dataset
     from ..predictions import import_predictions
-    from ..ranking.ranking import compute_scores, suspects
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
 
     data = Dataset(dataset)
     imported = import_predictions(
@@ -109,10 +106,9 @@ def _import(
         kind=numbers,
         by=by,
         out_of_sample=out_of_sample,
-        progress=progress,
-        stop=stop,
+        task=task,
     )
-    scores = compute_scores(data, run, progress=progress, stop=stop)
+    scores = compute_scores(data, run, task=task)
     if remove:
         Path(source).unlink(missing_ok=True)
         Path(source).parent.rmdir()
@@ -124,20 +120,17 @@ def _import(
     }
 
 
-def _score(
-    dataset: str, progress: ProgressCallback, stop: StopCheck, run: str | None, on: str = HERE
-) -> dict:
+def _score(dataset: str, task: Task, run: str | None, on: str = HERE) -> dict:
     from ..dataset.dataset import Dataset
 
     data = Dataset(dataset)
-    scores = steps(on).compute_scores(data, run, progress=progress, stop=stop)
+    scores = steps(on).compute_scores(data, run, task=task)
     return {"run": data.run(run).name, "scores": scores}
 
 
 def _audit(
     dataset: str,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
     config: dict,
     resumed: dict | None = None,
     **options,
@@ -148,7 +141,7 @@ def _audit(
     from ..pipeline import audit, resume_audit
 
     # A stop ends the whole job: predicting and scoring what was trained could take minutes.
-    hooks = {"progress": progress, "stop": stop, "keep_going": False}
+    hooks = {"task": task, "keep_going": False}
     if resumed is None:
         return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
     data = Dataset(dataset)
@@ -156,18 +149,17 @@ def _audit(
     return resume_audit(data, _find_run(data, resumed), **hooks, **ranking).to_dict()
 
 
-def _compare(dataset: str, progress: ProgressCallback, stop: StopCheck) -> dict:
+def _compare(dataset: str, task: Task) -> dict:
     from ..dataset.dataset import Dataset
     from ..features.duplicates import find_duplicates
 
-    found = find_duplicates(Dataset(dataset), progress, stop)
+    found = find_duplicates(Dataset(dataset), task)
     return {"samples": len(found.ids), "searched": found.searched}
 
 
 def _export(
     dataset: str,
-    progress: ProgressCallback,
-    stop: StopCheck,
+    task: Task,
     target: str,
     only_suspects: bool = False,
     of_run: str | None = None,
@@ -180,7 +172,7 @@ def _export(
     from ..ranking.ranking import selection
 
     view = selection(Dataset(dataset), of_run, only_suspects, split, tag)
-    exported = export_dataset(view, target, progress=progress, stop=stop, **options)
+    exported = export_dataset(view, target, task=task, **options)
     return {**exported.to_dict(), "message": str(exported)}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.progress import Progress
+from ..core.progress import Progress, Task
 from .files import ALIVE_LOCK, ERROR, PROGRESS, REQUEST, RESULT, RUN, STOP, read_json, write_json
 from .guard import guarded
 from .kinds import KINDS
@@ -60,9 +60,8 @@ def _run(folder: Path) -> dict:
         raise StoppedError("stopped before it started: nothing is stored.")
     resumed = {"resumed": request["resumes"]} if request.get("resumes") else {}
     function = KINDS[request["kind"]].function
-    return function(
-        request["dataset"], Reporter(folder), is_stopped, **request["options"], **resumed
-    )
+    task = Task(Reporter(folder), is_stopped)
+    return function(request["dataset"], task, **request["options"], **resumed)
 
 
 def write_error(folder: Path, message: str, stopped: bool = False) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset import edits, history_log
 from ..dataset.columns import MISSING, Frame, find
 from ..dataset.dataset import Dataset
@@ -83,8 +83,7 @@ def plan_patch(
     patch: Patch | str | os.PathLike,
     trust: Sequence[str] = (),
     read: int | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> PatchPlan:
     """What a patch would do here. Labels are not changed.
 
@@ -104,7 +103,7 @@ def plan_patch(
             unread = _Search(frame, patch.changes, trust).unread
         if read is not None and len(unread) > read:
             break
-        make_fingerprints(frame, progress, stop, unread)  # outside: a steady reading is as it was
+        make_fingerprints(frame, task, unread)  # outside: a steady reading is as it was
         unread = unread[:0]  # what has no fingerprint now cannot be read
     with frame.store.steady():
         return _plan(frame, patch.changes, trust, len(unread))
@@ -118,8 +117,7 @@ def apply_patch(
     add_classes: bool = False,
     who: str | None = None,
     shown: PatchPlan | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> PatchPlan:
     """Do what `plan_patch` lists, in one commit: relabel, and tag `removed`. Returns what was done.
 
@@ -130,7 +128,7 @@ def apply_patch(
     does then is done whole.
     """
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
-    plan = shown or plan_patch(dataset, patch, trust, progress=progress, stop=stop)
+    plan = shown or plan_patch(dataset, patch, trust, task=task)
     frame = dataset.view().frame
     with frame.store.writing():
         wanted = _plan(frame, patch.changes, trust, 0)

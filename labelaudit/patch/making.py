@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..core.progress import ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset import history_log, verdict_log
 from ..dataset.columns import MISSING, Frame, find, tag_masks
 from ..dataset.dataset import Dataset
 from ..dataset.noise import labels_before_noise
 from ..features.fingerprints import make_fingerprints, pixel_hashes
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..storage.schema import CHANGES, MISTAKE, REMOVED
 from .lines import KEEP, RELABEL, REMOVE, Change, Patch
 from .places import as_text, files_of
@@ -29,14 +29,13 @@ def write_patch(
     *,
     source: str = APPLIED,
     reviewer: str | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Patch:
     """Write what `make_patch` gives to a file, by convention `….labels.jsonl`. Returns the patch.
 
     The file appears whole or not at all: also where a stop raises StoppedError.
     """
-    patch = make_patch(dataset, source=source, reviewer=reviewer, progress=progress, stop=stop)
+    patch = make_patch(dataset, source=source, reviewer=reviewer, task=task)
     patch.write(path)
     return patch
 
@@ -46,8 +45,7 @@ def make_patch(
     *,
     source: str = APPLIED,
     reviewer: str | None = None,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Patch:
     """The label changes of a dataset, for any other copy of it.
 
@@ -75,7 +73,7 @@ def make_patch(
         rows = [row for row in rows if reviewer in row[2]]
     positions = np.array([row[0] for row in rows], np.int64)
     ids = frame.ids[positions]
-    make_fingerprints(frame, progress, stop, ids)
+    make_fingerprints(frame, task, ids)
     hashed, pixels = pixel_hashes(frame)
     at, known = find(hashed, ids)
     names = [*dataset.classes, None]

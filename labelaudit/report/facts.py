@@ -14,13 +14,14 @@ from ..dataset.columns import BROUGHT, RECORDED
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
 from ..features.duplicates import has_copy
+from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
-from ..ranking.ranking import check_score, evaluate, outdated, precision_curves, suspects
+from ..ranking.ranking import check_score, outdated, suspects
 from ..review.apply import pending_decisions, verdict_counts
 from ..review.blind_controls import all_answers
 from ..review.estimate import Estimate, estimate_wrong, has_suspicion
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, REMOVED
 from . import charts

@@ -11,7 +11,7 @@ from ..core.images import data_uri
 from ..dataset import verdict_log
 from ..dataset.columns import MISSING, find
 from ..dataset.dataset import Dataset
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..scores import SCORES
 from ..scores.suspicion import SUSPICION
 from ..storage import schema

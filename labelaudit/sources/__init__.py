@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import LabelAuditError
-from ..core.progress import Meter, ProgressCallback, StopCheck, ignore, never
+from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset, create_dataset, list_datasets
 from ..storage.allowed_roots import resolved
 from ..storage.object_store import clean, is_remote
@@ -32,8 +32,7 @@ def load_dataset(
     label: str | None = None,
     within: Sequence[str] | None = None,
     overwrite: bool = False,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Dataset:
     """Open a dataset by name, or make it first.
 
@@ -70,18 +69,18 @@ def load_dataset(
             raise LabelAuditError(f"{name!r} is a name of the zoo: give your own data another one.")
         check_name(name)  # before a long look at the source
         if _is_hub(source):
-            Meter(f"fetching {source}, if it is not here yet", None, progress).report()
+            task.announce(f"fetching {source}, if it is not here yet")
         within = within if within is None else tuple(map(resolved, within))
         opened = _open(source, root, label, split, within)
         opened.within = within
-        return _make(name, opened, overwrite, progress, stop)
+        return _make(name, opened, overwrite, task)
     if name in ZOO:
         full_name = name if split is None else f"{name}-{split}"
         if full_name in list_datasets() and not overwrite:
             return Dataset(full_name)
-        source = zoo.open_zoo(name, split, progress)
+        source = zoo.open_zoo(name, split, task)
         try:
-            return _make(full_name, source, overwrite, progress, stop)
+            return _make(full_name, source, overwrite, task)
         except LabelAuditError:
             if full_name in list_datasets() and not overwrite:
                 return Dataset(full_name)  # somebody else was faster
@@ -110,7 +109,7 @@ def load_arrays(
     tags=None,
     classes=None,
     overwrite: bool = False,
-    progress: ProgressCallback = ignore,
+    task: Task = QUIET,
 ) -> Dataset:
     """Make a dataset of arrays in memory; the images are kept inside it as PNG.
 
@@ -121,7 +120,7 @@ def load_arrays(
     id is given twice, or a dataset of this name is there and `overwrite` is not given.
     """
     source = arrays.open_arrays(images, labels, splits, ids, tags, classes)
-    return _make(name, source, overwrite, progress, never)
+    return _make(name, source, overwrite, task)
 
 
 def load_huggingface(
@@ -131,8 +130,7 @@ def load_huggingface(
     label: str = huggingface.LABEL,
     *,
     overwrite: bool = False,
-    progress: ProgressCallback = ignore,
-    stop: StopCheck = never,
+    task: Task = QUIET,
 ) -> Dataset:
     """Make a dataset of a Hugging Face `Dataset` or `DatasetDict` in memory, also a streamed one.
 
@@ -143,7 +141,7 @@ def load_huggingface(
     raises StoppedError; then, and where it raises LabelAuditError, nothing is made.
     """
     source = huggingface.open_object(data, image, label)
-    return _make(name, source, overwrite, progress, stop)
+    return _make(name, source, overwrite, task)
 
 
 def default_name(source: str) -> str:
@@ -214,14 +212,11 @@ def _shown(path: Path) -> str:
     return text if text.isprintable() and len(text) < 300 else f"{ascii(text)[:300]}"
 
 
-def _make(
-    name: str, source: Source, overwrite: bool, progress: ProgressCallback, stop: StopCheck
-) -> Dataset:
+def _make(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
     check_name(name)
-    meter = Meter(f"reading {source.description}", source.total, progress)
     return create_dataset(
         name,
-        source.read(meter, stop),
+        source.read(task),
         classes=source.classes,
         source=source.description,
         skipped=source.skipped.report,

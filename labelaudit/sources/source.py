@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError, StoppedError
 from ..core.images import UnreadableImageError, decode
-from ..core.progress import Meter, StopCheck
+from ..core.progress import Task
 from ..dataset.ingest import INPUT, natural_order
 from ..storage.allowed_roots import is_inside
 from .checked import Checked, Finding, Stat
@@ -68,15 +68,16 @@ class Source:
     skipped: Skipped = field(default_factory=Skipped)
     within: Sequence[str] | None = None
 
-    def read(self, meter: Meter, stop: StopCheck) -> Iterator[pa.RecordBatch]:
+    def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Batches of intake.INPUT."""
         seen = Checked(self.description)
+        meter = task.stage(f"reading {self.description}", self.total, stoppable=False)
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._ahead() as rows:
             while True:
                 count, group = self._next(rows)
                 if not count:
                     break
-                if stop():
+                if task.stop():
                     seen.write()
                     kept = "" if self.load else ", but what was checked need not be checked again"
                     raise StoppedError(

@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from ..core.errors import LabelAuditError
-from ..core.progress import Meter, ProgressCallback
+from ..core.progress import Task
 from ..storage.paths import local_home
 from .arrays import open_arrays
 from .source import Source
@@ -29,15 +29,15 @@ Arrays = tuple[np.ndarray, np.ndarray, list[str]]
 class ZooEntry:
     title: str
     about: str
-    load: Callable[[str, ProgressCallback], Arrays]
+    load: Callable[[str, Task], Arrays]
 
 
-def open_zoo(name: str, split: str | None, progress: ProgressCallback) -> Source:
+def open_zoo(name: str, split: str | None, task: Task) -> Source:
     """A zoo dataset, whole or one split; fetched the first time, never twice."""
     if split is not None and split not in SPLITS:
         raise LabelAuditError(f"{name} has no split {split!r}: its splits are train and test.")
     wanted = SPLITS if split is None else (split,)
-    parts = [ZOO[name].load(part, progress) for part in wanted]
+    parts = [ZOO[name].load(part, task) for part in wanted]
     counted = [(part, len(images)) for part, (images, *_) in zip(wanted, parts, strict=True)]
     return open_arrays(
         np.concatenate([images for images, _, _ in parts]),
@@ -49,7 +49,7 @@ def open_zoo(name: str, split: str | None, progress: ProgressCallback) -> Source
     )
 
 
-def _digits(split: str, progress: ProgressCallback) -> Arrays:
+def _digits(split: str, task: Task) -> Arrays:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -62,38 +62,36 @@ def _digits(split: str, progress: ProgressCallback) -> Arrays:
     return images[chosen], digits.target[chosen], [str(name) for name in digits.target_names]
 
 
-def _torchvision(name: str, class_name: str) -> Callable[[str, ProgressCallback], Arrays]:
-    def load(split: str, progress: ProgressCallback) -> Arrays:
+def _torchvision(name: str, class_name: str) -> Callable[[str, Task], Arrays]:
+    def load(split: str, task: Task) -> Arrays:
         root = local_home() / "downloads" / name
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_suffix(".lock")):  # two processes never fetch at once
-            return _fetch(name, class_name, split, root, progress)
+            return _fetch(name, class_name, split, root, task)
 
     return load
 
 
-def _fetch(
-    name: str, class_name: str, split: str, root: Path, progress: ProgressCallback
-) -> Arrays:
+def _fetch(name: str, class_name: str, split: str, root: Path, task: Task) -> Arrays:
     """Through torchvision's own downloader; a broken archive is said so and fetched again."""
     from torchvision import datasets
 
     dataset_class = getattr(datasets, class_name)
     for broken in _broken_archives(dataset_class, root):
-        _say(f"{broken} is broken or partial: fetching it again", progress)
+        _say(f"{broken} is broken or partial: fetching it again", task)
         broken.unlink()
     try:
-        return _read(dataset_class, root, split, name, progress)
+        return _read(dataset_class, root, split, name, task)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         if _is_network(error):
             raise LabelAuditError(
                 f"{name} could not be downloaded ({' '.join(str(error).split())}): check the "
                 f"network, or put the files where torchvision keeps them under {root}."
             ) from error
-        _say(f"the files of {name} are broken ({error}): unpacking them again", progress)
+        _say(f"the files of {name} are broken ({error}): unpacking them again", task)
         _remove_unpacked(dataset_class, root)
     try:
-        return _read(dataset_class, root, split, name, progress)
+        return _read(dataset_class, root, split, name, task)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         raise LabelAuditError(
             f"{name} could not be downloaded whole, also the second time ({error}): "
@@ -101,8 +99,8 @@ def _fetch(
         ) from error
 
 
-def _read(dataset_class, root: Path, split: str, name: str, progress: ProgressCallback) -> Arrays:
-    Meter(f"fetching {name}, if it is not here yet", None, progress).report()
+def _read(dataset_class, root: Path, split: str, name: str, task: Task) -> Arrays:
+    task.announce(f"fetching {name}, if it is not here yet")
     dataset = dataset_class(str(root), train=split == "train", download=True)
     return np.asarray(dataset.data), np.asarray(dataset.targets), list(dataset.classes)
 
@@ -139,9 +137,9 @@ def _remove_unpacked(dataset_class, root: Path) -> None:
             path.unlink()
 
 
-def _say(message: str, progress: ProgressCallback) -> None:
+def _say(message: str, task: Task) -> None:
     log.warning(message)
-    Meter(message, None, progress).report()
+    task.announce(message)
 
 
 ZOO: dict[str, ZooEntry] = {

@@ -114,10 +114,10 @@ def _understood(dataset: Dataset, source: Path, asked: dict) -> bool:
 @st.cache_data(max_entries=8, show_spinner="Reading the file …")
 def _read(source: str, changed: int, stamp: tuple, _dataset: Dataset, **asked) -> tuple:
     """What it is taken for, or None; and an error, or None. Cached while the file is the same."""
-    from ..predictions import understand
+    from ..predictions import inspect_source
 
     try:
-        return understand(_dataset, source, **asked), None
+        return inspect_source(_dataset, source, **asked), None
     except LabelAuditError as error:
         return None, str(error)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from ..ranking.evaluation import RANDOM
 from ..ranking.insights import Confusion
-from ..ranking.ranking import RANDOM
 from ..scores import SCORES
 
 ACCENT = "#6366f1"

@@ -11,7 +11,7 @@ import streamlit as st
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
 from ..features.duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
-from ..review.queue import Review, Verdict
+from ..review.verdicts import Review, Verdict
 from . import grid
 from .words import fail, plain
 

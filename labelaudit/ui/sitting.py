@@ -16,19 +16,11 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
+from ..review.advice import AHEAD
 from ..review.blind_controls import Control, Controls, with_controls
-from ..review.estimate import AHEAD, estimate_wrong, has_suspicion
-from ..review.queue import (
-    ALL,
-    DISAGREED,
-    MINE,
-    TODO,
-    Queue,
-    QueueFilter,
-    Review,
-    Verdict,
-    make_queue,
-)
+from ..review.estimate import estimate_wrong, has_suspicion
+from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
+from ..review.verdicts import Review, Verdict
 from .words import sentence
 
 log = logging.getLogger(__name__)

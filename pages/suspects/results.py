@@ -5,7 +5,8 @@ import streamlit as st
 from labelaudit.dataset.columns import BROUGHT, RECORDED
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
-from labelaudit.ranking.ranking import evaluate, outdated, precision_curves, suspects, weakness
+from labelaudit.ranking.evaluation import evaluate, precision_curves
+from labelaudit.ranking.ranking import outdated, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion

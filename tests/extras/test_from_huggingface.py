@@ -10,6 +10,7 @@ from PIL import Image
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.progress import Task
 
 datasets = pytest.importorskip("datasets")
 
@@ -108,7 +109,7 @@ def test_a_stream_is_read_once_row_by_row(monkeypatch):
     assert read == [*range(5)]
     read.clear()
     with pytest.raises(StoppedError):
-        labelaudit.load_huggingface("t", stream, stop=lambda: True)
+        labelaudit.load_huggingface("t", stream, task=Task(stop=lambda: True))
     assert len(read) <= 2
     bare = datasets.IterableDataset.from_generator(rows)  # it knows no features before it is read
     assert labelaudit.load_huggingface("u", bare).classes == ["0", "1"]

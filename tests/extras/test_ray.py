@@ -16,6 +16,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from labelaudit.core.progress import QUIET, Task
+
 # else Ray looks for a cluster of 127.0.0.1 at this machine's other addresses
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 pytest.importorskip("ray")
@@ -23,12 +25,12 @@ pytest.importorskip("ray")
 import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
-from labelaudit.cluster import nearest, predicting, scoring, start, training
+from labelaudit.cluster import connection, nearest, predicting, scoring, training
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.jobs import files, manager
 
 pytestmark = pytest.mark.timeout(300)
-NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": start.LOCAL}
+NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": connection.LOCAL}
 REPO = Path(__file__).resolve().parents[2]
 CIFAR = [
     Path(os.environ.get("LABELAUDIT_CIFAR10", "")) / "train.zip",
@@ -39,7 +41,7 @@ CIFAR = [
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of three nodes with a core each, all on this machine."""
-    start.prepare()
+    connection.set_defaults()
     import ray
     from ray.cluster_utils import Cluster
 
@@ -136,7 +138,7 @@ def test_predictions_and_scores_are_those_of_one_process(workers, twins):
     alone, by_ray = twins
     reports = []
     assert labelaudit.predict(alone) == 1_797
-    assert cluster.predict(by_ray, progress=reports.append) == 1_797
+    assert cluster.predict(by_ray, task=Task(reports.append)) == 1_797
     _same_logits(alone, by_ray)
     assert len(by_ray.view().match_tag("processed")) == 1_797
     assert reports[-2].stage == "predicting"
@@ -221,11 +223,11 @@ def test_a_stop_ends_it_and_keeps_nothing(workers, twins):
     _, by_ray = twins
     asked = []
     with pytest.raises(StoppedError, match=r"^predicting was stopped"):
-        cluster.predict(by_ray, progress=lambda r: asked.append(r.done), stop=lambda: bool(asked))
+        cluster.predict(by_ray, task=Task(lambda r: asked.append(r.done), lambda: bool(asked)))
     assert not by_ray.run("mine").has_predictions()
     labelaudit.predict(by_ray)
     with pytest.raises(StoppedError, match="scoring was stopped"):
-        cluster.compute_scores(by_ray, stop=lambda: True)
+        cluster.compute_scores(by_ray, task=Task(stop=lambda: True))
     assert not by_ray.run().score_names()
 
 
@@ -252,7 +254,7 @@ def test_training_by_workers_finds_as_much_as_by_one(workers, twins):
     alone, by_ray = twins
     labelaudit.train(alone, "long", _config())
     reports = []
-    run = cluster.train(by_ray, "long", _config(), progress=reports.append)
+    run = cluster.train(by_ray, "long", _config(), task=Task(reports.append))
     assert run.info["workers"] == 3
     assert run.info["epochs"] == len(run.info["curves"]) == 6
     assert run.info["learned"] == alone.run("long").info["learned"]
@@ -275,11 +277,11 @@ def test_training_hears_a_stop_and_says_what_it_cannot(workers, twins):
     def stop() -> bool:
         return bool(reports) and len(reports[-1].curves) >= 2
 
-    run = cluster.train(by_ray, "short", _config(), progress=reports.append, stop=stop)
+    run = cluster.train(by_ray, "short", _config(), task=Task(reports.append, stop))
     assert run.info["stopped"]
     assert 2 <= run.info["epochs"] < 6
     with pytest.raises(StoppedError, match="stopped"):
-        cluster.train(by_ray, "none", _config(), stop=lambda: True)
+        cluster.train(by_ray, "none", _config(), task=Task(stop=lambda: True))
     with pytest.raises(LabelAuditError, match="folds=2: on Ray one model learns all"):
         cluster.train(by_ray, "folds", _config(folds=2))
     assert by_ray.runs == ["mine", "short"]
@@ -326,7 +328,7 @@ def test_a_loss_while_predicting_changes_nothing(workers, slow, lost):
             killed.append(node)
             workers.remove_node(node, allow_graceful=False)
 
-    assert cluster.predict(by_ray, progress=kill) == 1_797
+    assert cluster.predict(by_ray, task=Task(kill)) == 1_797
     assert killed
     _same_logits(alone, by_ray)
 
@@ -343,7 +345,7 @@ def test_a_worker_lost_while_training_changes_nothing(workers, twins):
             killed.append(_processes("RayTrainWorker")[0].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    run = cluster.train(by_ray, "whole", two, progress=kill)
+    run = cluster.train(by_ray, "whole", two, task=Task(kill))
     assert killed
     assert run.info["workers"] == 2
     assert run.info["epochs"] == 6
@@ -361,7 +363,7 @@ def test_a_node_lost_while_training_leaves_it_to_the_others(workers, twins):
         killed.append(next(filter(None, nodes)))
         workers.remove_node(killed[0], allow_graceful=False)
 
-    run = cluster.train(by_ray, "fewer", _config(), progress=kill)
+    run = cluster.train(by_ray, "fewer", _config(), task=Task(kill))
     assert killed
     assert run.info["epochs"] == 6
     assert run.info["workers"] == 2
@@ -433,11 +435,11 @@ def test_a_home_in_object_storage(workers, tmp_path, monkeypatch):
 def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, tmp_path):
     _, by_ray = twins
     pipeline = predicting._Pipeline(
-        predicting.ask(by_ray, None), "cpu", False, lambda _: None, lambda: False
+        predicting.request_predictions(by_ray, None), "cpu", False, QUIET
     )
-    pipeline.given = replace(pipeline.given, home=str(tmp_path / "elsewhere"))
+    pipeline.arguments = replace(pipeline.arguments, home=str(tmp_path / "elsewhere"))
     with pytest.raises(LabelAuditError, match="a node of the Ray cluster, has no /"):
-        pipeline.run()
+        pipeline.execute()
 
 
 def test_a_cluster_that_does_not_answer_is_named(home):

@@ -1,5 +1,7 @@
-"""Logits of a user's batches, kept on the device that they came from until it is worth waiting for:
-reading from a GPU halts it, so that is done once in a good many steps."""
+"""Buffers logits of the user's batches on their device.
+
+Reading from a GPU makes it wait, so the logits of many steps are read at once.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,18 @@ import torch
 from ..core.errors import LabelAuditError
 from ..dataset.columns import as_ids
 
-BUFFERED_BYTES = 8 << 20  # of logits and embeddings, on the device …
-BUFFERED_BATCHES = 64  # … and at most so many batches
+BUFFERED_BYTES = 8 << 20  # of buffered logits and embeddings
+BUFFERED_BATCHES = 64
 
 
 @dataclass
 class Batch:
-    """ids: (n,), a tensor where they lie on a device. logits: (n, C) in whatever precision, a copy:
-    the loop may go on to change its own. embeddings: (n, D) or None."""
+    """One batch of a training loop.
+
+    ids: int (n,), a tensor if they are on a device. logits: (n, C) in any precision, a copy, since
+    the loop may change its own. embeddings: (n, D) or None. learned: whether the model is trained
+    on these samples.
+    """
 
     ids: np.ndarray | torch.Tensor
     logits: torch.Tensor
@@ -27,7 +33,7 @@ class Batch:
 
     @property
     def kind(self) -> tuple:
-        """Equal for batches that can be joined."""
+        """Equal for batches that can be concatenated."""
         width = None if self.embeddings is None else self.embeddings.shape[1]
         return self.learned, self.logits.device, self.logits.dtype, width
 
@@ -37,10 +43,12 @@ class Batch:
 
 
 def as_batch(ids, logits, embeddings, learned: bool, classes: int) -> Batch:
-    """What a loop gave, checked without waiting for the device. Raises LabelAuditError where it
-    does not fit."""
-    logits = _copied(logits, "logits")
-    ids = _ids(ids)
+    """Return what a loop passed as a Batch, checked without waiting for the device.
+
+    Raises LabelAuditError if shapes or types do not fit.
+    """
+    logits = _copy(logits, "logits")
+    ids = _as_ids(ids)
     if logits.ndim != 2 or logits.shape[1] != classes:
         raise LabelAuditError(
             f"logits of shape {tuple(logits.shape)} were given, and the dataset has {classes} "
@@ -51,7 +59,7 @@ def as_batch(ids, logits, embeddings, learned: bool, classes: int) -> Batch:
             f"{len(ids)} ids were given with {len(logits)} rows of logits: give one id for each."
         )
     if embeddings is not None:
-        embeddings = _copied(embeddings, "embeddings")
+        embeddings = _copy(embeddings, "embeddings")
         if embeddings.ndim != 2 or len(embeddings) != len(ids) or not embeddings.shape[1]:
             raise LabelAuditError(
                 f"embeddings of shape {tuple(embeddings.shape)} were given for {len(ids)} samples: "
@@ -61,7 +69,7 @@ def as_batch(ids, logits, embeddings, learned: bool, classes: int) -> Batch:
     return Batch(ids, logits, embeddings, learned)
 
 
-def _ids(ids) -> np.ndarray | torch.Tensor:
+def _as_ids(ids) -> np.ndarray | torch.Tensor:
     if isinstance(ids, torch.Tensor):
         if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool:
             raise LabelAuditError(f"ids are a tensor of {ids.dtype}: ids are whole numbers.")
@@ -72,24 +80,34 @@ def _ids(ids) -> np.ndarray | torch.Tensor:
     return as_ids(ids)
 
 
-def _copied(values, what: str) -> torch.Tensor:
+def _copy(values, name: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values.detach().clone()
     values = np.array(values)
     if values.dtype.kind not in "fiu":
-        raise LabelAuditError(f"{what} of type {values.dtype} were given: they must be numbers.")
+        raise LabelAuditError(f"{name} of type {values.dtype} were given: they must be numbers.")
     return torch.from_numpy(values.astype(np.float32))
 
 
-class Buffer:
-    """Batches of one kind that wait to be read."""
+@dataclass
+class Buffered:
+    """The content of a buffer: batches of one kind, concatenated."""
+
+    ids: list[np.ndarray]  # of each batch, int64 (n,)
+    logits: torch.Tensor  # float32 (N, C), on the device
+    embeddings: torch.Tensor | None  # float32 (N, D), on the device
+    learned: bool
+
+
+class BatchBuffer:
+    """Batches of one kind that were not read from their device yet."""
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
         self._nbytes = 0
 
-    def takes(self, batch: Batch) -> bool:
-        """Whether this one can be joined to those that wait."""
+    def accepts(self, batch: Batch) -> bool:
+        """Whether the batch can be concatenated with the buffered ones."""
         return not self._batches or self._batches[0].kind == batch.kind
 
     def add(self, batch: Batch) -> None:
@@ -100,28 +118,18 @@ class Buffer:
     def is_full(self) -> bool:
         return self._nbytes >= BUFFERED_BYTES or len(self._batches) >= BUFFERED_BATCHES
 
-    def empty(self) -> tuple[list[np.ndarray], torch.Tensor, torch.Tensor | None, bool] | None:
-        """All that waits, and forget it: ids of each batch, int64 (n,); of all together logits
-        (N, C) and embeddings (N, D), float32 on their device; learned. None for nothing."""
+    def clear(self) -> Buffered | None:
+        """Empty the buffer. Returns what it contained, None if it was empty."""
         batches, self._batches, self._nbytes = self._batches, [], 0
         if not batches:
             return None
-        ids = [_on_host(batch.ids) for batch in batches]
+        ids = [_to_host(batch.ids) for batch in batches]
         logits = torch.cat([batch.logits for batch in batches]).float()
-        vectors = None
+        embeddings = None
         if batches[0].embeddings is not None:
-            vectors = torch.cat([batch.embeddings.float() for batch in batches])
-        return ids, logits, vectors, batches[0].learned
+            embeddings = torch.cat([batch.embeddings.float() for batch in batches])
+        return Buffered(ids, logits, embeddings, batches[0].learned)
 
 
-def _on_host(ids: np.ndarray | torch.Tensor) -> np.ndarray:
+def _to_host(ids: np.ndarray | torch.Tensor) -> np.ndarray:
     return ids if isinstance(ids, np.ndarray) else ids.cpu().numpy().astype(np.int64)
-
-
-def about_labels(logits: torch.Tensor, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Margin of the given class to the best other and p(given class), float32 (n,) each, on the
-    device of the logits, float32 (n, C). labels: int (n,); any numbers where it is negative."""
-    given = torch.from_numpy(np.maximum(labels, 0).astype(np.int64)).to(logits.device)[:, None]
-    own = logits.gather(1, given)[:, 0]
-    best_other = logits.scatter(1, given, -torch.inf).amax(1)
-    return own - best_other, (own - logits.logsumexp(1)).exp()
