@@ -1,7 +1,8 @@
 """The kinds of jobs: one entry of KINDS each, with all that the rest of the code needs.
 
-A kind's function takes the dataset's name, the task that it reports to, and the job's options. It returns the job's result. Options and result are JSON values. Functions import what
-they use when they run, so that the list of kinds is cheap to import.
+A kind's function takes the dataset's name, the task that it reports to, and the job's options. It
+returns the job's result. Options and result are JSON values. Functions import what they use when
+they run, so that the list of kinds is cheap to import.
 """
 
 from __future__ import annotations
