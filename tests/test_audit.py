@@ -55,7 +55,8 @@ def test_a_stop_before_the_first_epoch_is_said(digits):
         labelaudit.audit(digits, config=QUICK, task=Task(stop=lambda: True))
 
 
-def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
+def test_an_audit_cut_short_in_training_goes_on_to_its_end(few_digits):
+    digits = few_digits
     options = {"noise": 0.2, "config": QUICK, "first_look": False}
     whole = labelaudit.audit(digits, run="whole", **options)
     labels = digits.view().values("ground_truth").tolist()
@@ -74,7 +75,8 @@ def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
     assert resumed.suspects.ids.tolist() == whole.suspects.ids.tolist()
 
 
-def test_a_stopped_audit_may_end_there_and_be_scored_later(digits):
+def test_a_stopped_audit_may_end_there_and_be_scored_later(few_digits):
+    digits = few_digits
     seen = []
 
     def progress(report) -> None:

@@ -14,6 +14,7 @@ from labelaudit.dataset import verdict_log
 from labelaudit.features.duplicates import conflicts
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app_server import CHROMIUM
+from app_server import CHECK_SECONDS, CHROMIUM
 from playwright import sync_api as playwright
 
 from labelaudit import (
@@ -23,6 +23,7 @@ from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import answers, with_controls
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
@@ -104,7 +105,7 @@ def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, serv
     page.keyboard.press("k")
     expect_sample(page, ids[1])
     other = gather(audited, "run-1", ids[1:2])[0].suggested
-    page.wait_for_timeout(6000)  # until the page looks for changes again
+    page.wait_for_timeout(2000 * CHECK_SECONDS)  # until the page looks for changes again
     audited.set_labels([ids[1]], other)  # somebody else corrects what is on the screen
     page.keyboard.press("k")
     page.get_by_text(f"Sample {ids[1]} was relabelled in the meantime").wait_for()
@@ -122,7 +123,7 @@ def test_somebody_elses_change_does_not_stop_the_desk(page, server, audited):
     page.keyboard.press("k")
     expect_sample(page, ids[1])
     audited.tag([ids[40]], "odd")
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(2000 * CHECK_SECONDS)
     for following in ids[2:5]:
         page.keyboard.press("k")
         expect_sample(page, following)

@@ -16,6 +16,7 @@ from labelaudit.features.duplicates import find_duplicates
 from labelaudit.ranking.scoring import compute_scores
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]

@@ -126,11 +126,12 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     ids = stripes.view().ids
     assert len(run.dynamics(ids).margin) == 3
     resume_training(stripes, "cut")
-    rows = run._store.read(f"dynamics-{run.id}", ["id", "epoch"])
+    rows = stripes.view().store.read(f"dynamics-{run.id}", ["id", "epoch"])
     assert len(rows) == 5 * 60  # none twice
     assert_same_outcome(whole, run, ids)
 
 
+@pytest.mark.system
 def test_a_training_ended_by_kill_9_is_resumed(stripes):
     code = (
         "import os, signal, labelaudit\n"

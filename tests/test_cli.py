@@ -62,7 +62,7 @@ def test_the_walk_step_by_step(tmp_path, home):
 
 
 def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, home):
-    result = cli("audit", "digits", "--noise", 0.2, "--epochs", 4, "--csv", tmp_path / "s.csv",
+    result = cli("audit", "digits", "--noise", 0.2, "--epochs", 2, "--csv", tmp_path / "s.csv",
                  "-k", 100)  # fmt: skip
     for part in ("1,797 samples", "10 classes", "Validation accuracy",
                  "suspects by Suspicion", "Mistakes among the first 100 of each ranking",
@@ -126,21 +126,21 @@ def test_noise_by_matrix_and_by_pair(tmp_path, home):
     assert "not a matrix of numbers" in failed.stderr
 
 
-def test_a_training_cut_short_is_resumed_by_name(digits):
+def test_a_training_cut_short_is_resumed_by_name(few_digits):
     def cut(report) -> None:
         if report.epoch == 3:
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        labelaudit.train(digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1),
+        labelaudit.train(few_digits, "cut", labelaudit.TrainConfig(epochs=4, threads=1),
                          labelaudit.Task(cut))  # fmt: skip
     assert "cut: 4 epochs" in cli("train", "digits", "--resume", "cut").stdout
-    assert digits.run("cut").info["config"]["epochs"] == 4
+    assert few_digits.run("cut").info["config"]["epochs"] == 4
     failed = cli("train", "digits", "--resume", "cut", code=1)
     assert "no run 'cut' that can be resumed" in failed.stderr
 
 
-def test_jobs_are_listed_and_stopped(digits):
+def test_jobs_are_listed_and_stopped(few_digits, jobs_in_threads):
     from labelaudit.jobs import manager
 
     assert "no jobs yet" in cli("jobs").stdout

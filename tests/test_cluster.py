@@ -15,7 +15,7 @@ from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features.neighbours import all_nearest, row_blocks, search_block
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, guard, manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
 from labelaudit.scores.base import LogitsInfo
@@ -30,6 +30,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
 
 
+@pytest.mark.system
 def test_a_local_audit_imports_no_ray(home):
     code = (
         "import sys, labelaudit\n"
@@ -58,21 +59,19 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
     assert MISSING in capsys.readouterr().err
 
 
-def test_a_job_says_so_too(audited):
+def test_a_job_says_so_too(audited, jobs_in_threads):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = manager.start("score", "digits", run=None, on="ray").wait(60)
-    assert job.status == manager.FAILED
+    job = manager.start("score", "digits", run=None, on="ray").wait(180)
+    assert job.status == files.FAILED
     assert MISSING in job.error
 
 
 def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
-    from labelaudit.jobs import worker
-
-    worker.write(tmp_path / "job.json", {"options": {"on": "ray"}})
-    assert worker._patience(tmp_path) == worker.CLUSTER_SECONDS
-    worker.write(tmp_path / "job.json", {"options": {}})
-    assert worker._patience(tmp_path) == worker.STOP_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {"on": "ray"}})
+    assert guard.patience(tmp_path) == guard.CLUSTER_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {}})
+    assert guard.patience(tmp_path) == guard.STOP_SECONDS
 
 
 @pytest.mark.parametrize("installed", [False, True])

@@ -89,7 +89,7 @@ def test_labels_are_set_one_by_one_and_in_bulk(make_dataset):
     assert fresh.values("original_label").tolist() == [f"c{i % 4}" for i in range(8)]
     assert dataset.set_labels([1], "c3") == 0  # it has that label already
     dataset.set_labels([1], "c0")  # back to its first: it counts as unchanged again
-    assert dataset._frame.original_label[0] == -1
+    assert dataset.view().frame.original_label[0] == -1
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from labelaudit.features.duplicates import (
     list_groups,
     write_duplicates,
 )
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 
 
 def photo(seed: int, size: int = 96) -> Image.Image:
@@ -280,9 +280,9 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
     assert 0 < on_disk[len(on_disk) // 3] < 1797
 
 
-def test_as_a_job(twins):
-    job = manager.start("compare", "twins").wait(60)
-    assert job.status == manager.DONE, job.log
+def test_as_a_job(twins, jobs_in_threads):
+    job = manager.start("compare", "twins").wait(180)
+    assert job.status == files.DONE, job.log
     assert job.summary == "7 of 8 samples have a duplicate"
     assert len(duplicates(twins).ids) == 7
 

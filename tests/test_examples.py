@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import labelaudit
 
@@ -14,6 +15,7 @@ REPO = Path(__file__).resolve().parents[1]
 EXAMPLE = REPO / "examples" / "walkthrough.py"
 
 
+@pytest.mark.system
 def test_the_walkthrough_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE))

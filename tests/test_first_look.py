@@ -14,7 +14,7 @@ from labelaudit.core.progress import Task
 from labelaudit.features.extractors import fit_extractor
 from labelaudit.features.patches import FILTERS, POOLED, Patches
 from labelaudit.features.pixels import Pixels
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 from labelaudit.learn import first_look as room
 from labelaudit.pipeline import take_first_look
 
@@ -74,8 +74,9 @@ def test_it_finds_nearly_all_planted_mistakes_and_can_be_reviewed(looked):
     assert abs(confidence.mean() - right.mean()) < 0.12  # roughly calibrated
 
 
-def test_a_trained_run_is_the_default_whenever_it_was_made(looked):
-    noisy = looked
+def test_a_trained_run_is_the_default_whenever_it_was_made(few_digits):
+    noisy = few_digits
+    take_first_look(noisy)
     assert noisy.run().name == "first-look"
     trained = labelaudit.train(noisy, "mine", QUICK)
     assert noisy.run().name == "first-look"  # the other has no predictions yet
@@ -91,7 +92,9 @@ def test_a_trained_run_is_the_default_whenever_it_was_made(looked):
         labelaudit.predict(noisy, "first-look")
 
 
-def test_it_does_not_stand_in_the_way_of_a_resume(noisy):
+def test_it_does_not_stand_in_the_way_of_a_resume(few_digits):
+    noisy = few_digits
+
     def cut(report) -> None:
         if report.epoch == 3:
             raise KeyboardInterrupt
@@ -214,7 +217,8 @@ def test_grey_images_are_told_by_their_pixels():
     np.testing.assert_array_equal(features.of(large), np.full((1, 256), 7))
 
 
-def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits):
+def test_an_audit_says_while_it_trains_that_there_is_something_to_review(few_digits):
+    digits = few_digits
     seen = []
     labelaudit.audit(digits, noise=0.2, config=QUICK, task=Task(seen.append))
     assert digits.runs == ["first-look", "run-1"]
@@ -227,8 +231,8 @@ def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits)
     assert "first look" not in result.seconds
 
 
-def test_as_a_job(noisy):
+def test_as_a_job(noisy, jobs_in_threads):
     job = manager.start("look", "digits").wait()
-    assert job.status == manager.DONE, job.error
+    assert job.status == files.DONE, job.error
     assert job.summary == f"first-look: {job.result['suspects']:,} suspects"
     assert noisy.run("first-look").score_names()[0] == "self_confidence"

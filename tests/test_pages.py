@@ -19,10 +19,12 @@ from labelaudit import (
     list_datasets,
     suspects,
 )
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, launcher, manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.scores import SCORES
 from labelaudit.ui.text import plain
+
+pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -89,8 +91,8 @@ def html(app: AppTest) -> str:
 
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page has started; draw the page again."""
-    job = manager.list_jobs()[0].wait(90)
-    assert job.status == manager.DONE, (job.error, job.log)
+    job = manager.list_jobs()[0].wait(180)
+    assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
 
 
@@ -109,6 +111,7 @@ def test_every_page_says_what_to_do_next_on_a_fresh_dataset(digits, name):
         assert app.info, "an empty state says what to do"
 
 
+@pytest.mark.system
 def test_the_sample_audit_from_the_start_page(home):
     app = open_page()
     button(app, "Run the sample audit").click().run()
@@ -144,7 +147,8 @@ def test_noise_is_planted_and_taken_back(digits):
     assert digits.info["tags"] == {}
 
 
-def test_train_then_predict(digits):
+def test_train_then_predict(few_digits):
+    digits = few_digits
     app = open_page("model/train")
     (epochs,) = app.slider
     epochs.set_value(2)
@@ -160,11 +164,11 @@ def test_train_then_predict(digits):
     app.switch_page(str(REPO / "pages/model/predict.py")).run()
     button(app, "Predict with mine").click().run()
     app = finish_job(app)
-    assert "1,797 samples predicted and scored" in texts(app)
-    assert len(digits.view("mine").match_tag("processed")) == 1797
+    assert "400 samples predicted and scored" in texts(app)
+    assert len(digits.view("mine").match_tag("processed")) == 400
     assert digits.run("mine").score_names() == [n for n in SCORES if not n.startswith("out_")]
     metrics = {metric.label: metric.value for metric in app.metric}
-    assert metrics["Predicted"] == "1,797 of 1,797"
+    assert metrics["Predicted"] == "400 of 400"
     assert int(metrics["Differ from the label"].replace(",", "")) == len(
         digits.view().match(wrong=True)
     )
@@ -341,22 +345,23 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     app = open_page("model/train")
     box(app, "Dataset").set_value("other").run()
     button(app, "Train").click().run()
-    manager.list_jobs()[0].wait(60)
+    manager.list_jobs()[0].wait(180)
     app.run()
     assert "none of the 3 images can be read" in said(app.error[0])
     box(app, "Dataset").set_value("digits").run()
     no_error(app)
 
 
-def test_mistakes_planted_after_training_are_no_rehearsal(digits):
+def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
+    digits = few_digits
     audit(digits, config=TrainConfig(epochs=2, threads=1))
     inject_noise(digits, 0.1)
     predict(digits)
     compute_scores(digits)
     app = open_page("suspects/results")
-    assert "180 labels changed since run-1 was trained" in texts(app)
+    assert "40 labels changed since run-1 was trained" in texts(app)
     assert "planted after run-1 had learned the right labels" in texts(app)
     # no figures that flatter
     assert not any("average_precision" in table.value for table in app.dataframe)
@@ -434,17 +439,18 @@ def test_own_data_is_audited_from_the_start_page(audited):
     assert Dataset("mine").info["tags"] == {"processed": 200}
 
 
-def test_a_job_that_died_is_resumed_from_any_new_session(digits):
+@pytest.mark.system
+def test_a_job_that_died_is_resumed_from_any_new_session(digits, jobs_in_processes):
     import os
     import signal
     import time
 
     config = {"epochs": 12, "threads": 1}
     job = manager.start("train", "digits", run="mine", split=None, config=config)
-    while job.epochs_kept < 2:
-        assert job.status == manager.RUNNING, job.log
+    while job.finished_epochs < 2:
+        assert job.status == files.RUNNING, job.log
         time.sleep(0.05)
-    os.kill(manager._children[job.folder].pid, signal.SIGKILL)
+    os.kill(launcher.current.processes[job.folder].pid, signal.SIGKILL)
     job.wait(20)
     for page in ("model/train", "model/jobs"):
         app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
@@ -452,7 +458,7 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
         assert not app.exception, app.exception
         (error,) = app.error
         assert "The job to train digits did not finish: the process ended" in said(error)
-        assert f"{job.epochs_kept} of 12 epochs are stored" in texts(app)
+        assert f"{job.finished_epochs} of 12 epochs are stored" in texts(app)
     assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
     button(app, "Resume").click().run()
     assert "**Train digits, mine**" in texts(app)
@@ -464,13 +470,13 @@ def test_a_job_that_died_is_resumed_from_any_new_session(digits):
 
 
 def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
-    job = manager.start("load", "pets", source="/nowhere").wait(60)
+    job = manager.start("load", "pets", source="/nowhere").wait(180)
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
     app.switch_page(str(REPO / "pages/model/jobs.py")).run()
     assert "/nowhere does not exist" in said(app.error[0])
     assert "Resume" not in [b.label for b in app.button]
     button(app, "Run again").click().run()
-    again = manager.list_jobs()[0].wait(60)
+    again = manager.list_jobs()[0].wait(180)
     assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
     app.run()
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
@@ -714,13 +720,11 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
-    from labelaudit.jobs import manager as room
-
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
     np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
-    job = room.start("import", "digits", source=str(file), run="mine", remove=True).wait(90)
-    assert job.status == room.DONE, job.error
+    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(180)
+    assert job.status == files.DONE, job.error
     assert not file.parent.exists()
     assert job.summary == "mine: 1,797 predictions, 0 suspects"
 

@@ -426,6 +426,7 @@ def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
     assert not list(run.recording.parent.iterdir())
 
 
+@pytest.mark.system
 def test_whole_epochs_of_a_killed_process_make_a_run(plain):
     code = """
 import os, signal, numpy as np, labelaudit
@@ -526,6 +527,7 @@ def test_an_earlier_run_of_the_name_is_replaced_at_the_end(plain):
     assert plain.run("mine").info["epochs"] == 2
 
 
+@pytest.mark.system
 def test_a_run_that_another_process_records_is_left_alone(plain):
     run = begin_run(plain.view().frame, "mine")
     lock = run.checkpoint.with_suffix(".lock")
@@ -589,6 +591,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.system
 def test_ranks_come_together_in_one_run(plain, tmp_path):
     """Each makes its Recorder before the ranks know each other, as scripts do."""
     logits = np.stack([random_logits(0), random_logits(1)])

@@ -163,7 +163,9 @@ def _applied(frame: Frame, past: _Past, log: verdict_log.VerdictLog) -> list[Row
     return rows
 
 
-def _said(frame: Frame, past: _Past, log: verdict_log.VerdictLog, reviewer: str | None) -> list[Row]:
+def _said(
+    frame: Frame, past: _Past, log: verdict_log.VerdictLog, reviewer: str | None
+) -> list[Row]:
     """What those who are sure of a sample agree on; not that a planted mistake is right."""
     said = opinions(log, None if reviewer is None else [reviewer])
     at, known = find(frame.ids, said.samples)

@@ -64,7 +64,9 @@ def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) 
         return _decisions(frame, verdict_log.read(frame), reviewers)
 
 
-def _decisions(frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None) -> Decisions:
+def _decisions(
+    frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None
+) -> Decisions:
     said = opinions(log, reviewers)
     at, known = find(frame.ids, said.samples)
     agreed, target = known & said.agreed, said.target

@@ -197,7 +197,7 @@ def _connection(uri: str):
             "(or labelaudit[object-storage])."
         ) from error
     try:
-        yield obstore, _connect(bucket, settings()), key
+        yield obstore, connect(bucket, settings()), key
     except FileNotFoundError as error:
         _raise_for_bucket(error, uri)
         raise NotFoundError(f"{uri} does not exist: check its name.") from error
@@ -268,8 +268,11 @@ def settings() -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(16)
-def _connect(bucket: str, settings: tuple):
-    """Connect to a bucket. settings: part of the cache key, so changed settings reconnect."""
+def connect(bucket: str, settings: tuple):
+    """Return the obstore store of a bucket. Tests replace this function.
+
+    settings: part of the cache key, so changed settings reconnect.
+    """
     from obstore.store import from_url
 
     allowed = dict(settings).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")

@@ -8,12 +8,9 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
+from ..jobs.files import DONE, RUNNING, STOPPED
+from ..jobs.job import TRAINING, Job
 from ..jobs.manager import (
-    DONE,
-    RUNNING,
-    STOPPED,
-    TRAINING,
-    Job,
     check_idle,
     discard,
     find_job,
@@ -147,11 +144,11 @@ def _progress(job: Job, with_log: bool = False) -> None:
     progress = job.progress
     with st.container(border=True):
         if with_log:
-            st.markdown(f"**{plain(title(job))}**")
+            st.markdown(f"**{plain(job.title)}**")
         with st.container(horizontal=True, vertical_alignment="center"):
-            share, text = describe(job.kind, progress)
+            share, text = describe(job)
             st.progress(share, plain(text))
-            stopping = job.stop_asked
+            stopping = job.stop_requested
             st.button(
                 "Stopping …" if stopping else "Stop",
                 key=f"stop-{job.id}",
@@ -201,8 +198,8 @@ def show_unfinished(job: Job) -> None:
         if job.status == STOPPED:
             st.info(error_text(job.error))
         else:
-            show_error(f"the job to {job.kind} {job.dataset} did not finish: {job.error}")
-        left = job.left
+            show_error(f"the job to {job.action} did not finish: {job.error}")
+        left = job.resume_point
         if left == TRAINING:
             st.caption(f"{_stored_epochs(job)} stored. Resume continues from there.")
         elif left:
@@ -234,7 +231,7 @@ def show_unfinished(job: Job) -> None:
 def _stored_epochs(job: Job) -> str:
     if not job.progress:  # it resumed another job and ended before its first report
         return "The finished epochs are"
-    epochs = job.epochs_kept
+    epochs = job.finished_epochs
     return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
 
 
@@ -243,27 +240,17 @@ def show_in_sidebar(jobs: list[Job]) -> None:
     """Draw one line per job, linked to the Jobs page."""
     for job in jobs:
         done = job.status != RUNNING
-        share, _ = describe(job.kind, job.progress)
-        label = f"{plain(title(job))}: {'ended' if done else f'{share:.0%}'}"
+        share, _ = describe(job)
+        label = f"{plain(job.title)}: {'ended' if done else f'{share:.0%}'}"
         icon = ":material/check:" if done else ":material/progress_activity:"
         st.page_link("pages/model/jobs.py", label=label, icon=icon)
 
 
-def title(job: Job) -> str:
-    """Return what the job does, such as "Train digits, run-1"."""
-    run = job.run_name
-    kind = {
-        "look": "first look at",
-        "import": "import predictions for",
-        "compare": "find duplicates in",
-    }.get(job.kind, job.kind)
-    return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
-
-
-def describe(kind: str, progress: dict | None) -> tuple[float, str]:
+def describe(job: Job) -> tuple[float, str]:
     """Return the share done, 0 to 1, and a line with the current step and the time left."""
+    progress = job.progress
     if not progress:
-        return 0.0, f"Starting to {kind} …"
+        return 0.0, f"Starting to {job.action} …"
     text = sentence(progress["stage"])
     if progress["epoch"]:
         text += f" · epoch {progress['epoch']} of {progress['epochs']}"

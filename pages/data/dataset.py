@@ -5,7 +5,7 @@ import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import delete_dataset, list_datasets
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.predictions.cleanlab_issues import import_issues
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
 from labelaudit.ui import charts, grid, jobs, paths, state, uploads

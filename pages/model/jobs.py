@@ -3,7 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs.manager import DIED, DONE, FAILED, RUNNING, STOPPED, Job, list_jobs
+from labelaudit.jobs.files import DIED, DONE, FAILED, RUNNING, STOPPED
+from labelaudit.jobs.job import Job
+from labelaudit.jobs.manager import list_jobs
 from labelaudit.ui import jobs
 from labelaudit.ui.text import error_text, plain
 
@@ -17,7 +19,7 @@ def choose(past: list[Job]) -> Job:
     table = pd.DataFrame(
         {
             "status": MARKS[STOPPED if (job.result or {}).get("stopped") else job.status],
-            "job": jobs.title(job),
+            "job": job.title,
             "started": pd.Timestamp(job.created),
             "took": jobs.duration(job.seconds),
             "result": job.summary,
@@ -45,7 +47,7 @@ def choose(past: list[Job]) -> Job:
 
 
 def show_details(job: Job, followed: bool) -> None:
-    st.subheader(plain(jobs.title(job)))
+    st.subheader(plain(job.title))
     if job.status == DONE:
         st.success(f"{job.summary}, in {jobs.duration(job.seconds)}.")
         jobs.show_log(job)

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.scores import SCORES
 from labelaudit.ui import import_form, jobs, run_on, state
 

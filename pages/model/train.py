@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.learn.config import MODELS, SMALL, TrainConfig
 from labelaudit.ui import charts, jobs, run_on, state
 

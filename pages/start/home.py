@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.ui import jobs, run_on, state
 
 NOISE = 0.2

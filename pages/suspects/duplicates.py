@@ -3,7 +3,7 @@
 import streamlit as st
 
 from labelaudit.features.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, duplicates, list_groups
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.ui import groups, jobs, state
 
 TITLES = {CONFLICTS: "Different labels", SPLITS: "Different splits", OTHERS: "Other duplicates"}

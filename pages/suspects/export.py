@@ -16,7 +16,7 @@ from labelaudit.export import (
     size,
     survey,
 )
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
 
@@ -52,7 +52,7 @@ def surveyed(stamp: tuple, chosen: dict, _view):
 
 
 def written(job: Job) -> None:
-    lines = job.result["told"].splitlines()
+    lines = job.result["message"].splitlines()
     st.success("  \n".join(map(text.error_text, lines)))
 
 

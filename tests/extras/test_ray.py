@@ -27,7 +27,7 @@ from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.cluster import connection, nearest, predicting, scoring, training
 from labelaudit.core.errors import LabelAuditError, StoppedError
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 
 pytestmark = pytest.mark.timeout(300)
 NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": connection.LOCAL}
@@ -382,16 +382,16 @@ def test_an_audit_on_ray_and_its_job(workers, home, monkeypatch):
     assert result.dataset.run(result.run).info["workers"] >= 2
 
     job = manager.start("predict", "digits", run=result.run, split=None, on="ray").wait(240)
-    assert job.status == manager.DONE, job.log
+    assert job.status == files.DONE, job.log
     assert job.result["predicted"] == 1_797
     assert job.progress["stage"]
 
     job = manager.start("train", "digits", run="stopped", split=None, on="ray",
                      config={"epochs": 2_000})  # fmt: skip
     while not (job.progress or {}).get("curves"):
-        assert job.status == manager.RUNNING, job.log
+        assert job.status == files.RUNNING, job.log
     job.stop()
-    assert job.wait(60).status == manager.DONE, job.error
+    assert job.wait(60).status == files.DONE, job.error
     assert job.result["stopped"]
 
 

@@ -140,6 +140,7 @@ for i in range(8):
 """
 
 
+@pytest.mark.system
 def test_two_processes_that_upsert_the_same_new_ids_make_no_duplicates(home):
     Store("d").overwrite("numbers", numbers([1]), NUMBERS)
     workers = [
