@@ -97,7 +97,7 @@ def test_predictions_and_models_of_ones_own_are_scored_at_once(tmp_path, digits)
                tmp_path / "names.txt", "--out-of-sample").stdout  # fmt: skip
     for part in ("imported: probabilities of 1,000 samples, out of sample",
                  "1,000 rows of probabilities, matched by id", "797 of 1,797 samples have no",
-                 "1 suspects; list them with `labelaudit suspects digits --run imported`"):  # fmt: skip
+                 "1 suspects; list them with `labelaudit suspects digits"):  # fmt: skip
         assert part in text, part
     failed = cli("import-predictions", "digits", tmp_path / "p.npz", "--by", "order", code=1)
     assert "p.npz has 1,000 rows and dataset 'digits' 1,797 samples" in failed.stderr
