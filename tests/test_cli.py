@@ -82,7 +82,7 @@ def test_load_of_own_data_says_what_was_left_out(tmp_path, picture):
     (tmp_path / "pets/c0/bad.jpg").write_bytes(b"?")
     text = cli("load", tmp_path / "pets").stdout
     assert "pets: 3 samples, 2 classes" in text
-    assert "1 images were left out" in text
+    assert "1 images were skipped" in text
     assert "bad.jpg: cannot identify" in text
 
 
@@ -95,9 +95,9 @@ def test_predictions_and_models_of_ones_own_are_scored_at_once(tmp_path, digits)
     np.savez(tmp_path / "p.npz", probabilities=p[:1000], ids=view.ids[:1000])
     text = cli("import-predictions", "digits", tmp_path / "p.npz", "--classes",
                tmp_path / "names.txt", "--out-of-sample").stdout  # fmt: skip
-    for part in ("imported: 1,000 samples have probabilities, out of sample",
+    for part in ("imported: probabilities of 1,000 samples, out of sample",
                  "1,000 rows of probabilities, matched by id", "797 of 1,797 samples have no",
-                 "1 suspects; `labelaudit suspects digits --run imported`"):  # fmt: skip
+                 "1 suspects; list them with `labelaudit suspects digits"):  # fmt: skip
         assert part in text, part
     failed = cli("import-predictions", "digits", tmp_path / "p.npz", "--by", "order", code=1)
     assert "p.npz has 1,000 rows and dataset 'digits' 1,797 samples" in failed.stderr
@@ -108,7 +108,7 @@ def test_predictions_and_models_of_ones_own_are_scored_at_once(tmp_path, digits)
     data = json.loads(made.stdout)
     assert (data["run"], data["rows"], data["kind"]) == ("own", 360, "logits")
     assert "suspicion" in data["scores"]
-    assert "--kind goes with --model" in cli("predict", "digits", "--kind", "logits", code=2).stderr
+    assert "--kind needs --model" in cli("predict", "digits", "--kind", "logits", code=2).stderr
 
 
 def test_noise_by_matrix_and_by_pair(tmp_path, home):

@@ -386,7 +386,7 @@ def test_a_load_that_fails_or_was_killed_leaves_nothing(s3, monkeypatch):
     assert killed.communicate()[0] == "begun\n"
     object_store.write(f"{s3}/home/datasets/small/0123456789ab/samples.lance/data/1.lance", b"half")
     assert labelaudit.list_datasets() == []
-    assert "small is deleted" in cli("delete", "small", "--yes").output
+    assert "small deleted" in cli("delete", "small", "--yes").output
     assert list(object_store.names_below(f"{s3}/home/datasets")) == []
     assert "no dataset 'small'" in cli("delete", "small", "--yes", code=1).output
 

@@ -176,7 +176,7 @@ def estimate_table(title: str, table, names: dict[str, str]) -> None:
                 min_value=0,
                 max_value=max(table["wrong"].max(), 1),
             ),
-            "between": column.TextColumn("95% interval", width=95),
+            "between": column.TextColumn("95% range", width=80),
         },
     )
 
