@@ -1,11 +1,13 @@
-# make run: the app on its embedded dataset.  make test: lint and tests.
-# Both set up .venv first; after that no network is needed.
+# make run: the app on its embedded dataset.
+# make test: lint, import rules, unit tests, page tests and one browser test.
+# make test-system: the other browser tests, object storage, kills, full disks, the notebook.
+# They set up .venv first; after that no network is needed.
 # make test-faults: kills each operation at every point where it writes, and at random moments.
 # make test-extras: tests against the packages that LabelAudit works with but does not need.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-faults test-extras bench docs notebook screenshots audit-packages clean
+.PHONY: run test test-system test-faults test-extras bench docs notebook screenshots audit-packages clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -14,7 +16,10 @@ test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests --ignore tests/extras -n 4 --dist worksteal  # much of it waits: for a browser, for a job
+	$(BIN)/python -m pytest tests --ignore tests/extras -m "not system" -n 2 --dist worksteal
+
+test-system: .venv/.dev-installed
+	$(BIN)/python -m pytest tests --ignore tests/extras -m system -n 4 --dist worksteal  # they often wait
 
 test-faults: .venv/.dev-installed
 	LABELAUDIT_FAULTS=200 $(BIN)/python -m pytest tests/faults -s

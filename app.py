@@ -1,21 +1,24 @@
-"""LabelAudit in the browser: the page list and the sidebar that every page shares."""
+"""The app's entry script: the list of pages, and the sidebar they share."""
 
 from pathlib import Path
 
 import streamlit as st
 
 from labelaudit import ui
-from labelaudit.ui import collector, sidebar, signin
+from labelaudit.ui import garbage_collector, sidebar, signin
 
-# A file of ours: Streamlit would have the browser fetch a Material icon from Google.
+# A local file: with a Material icon the browser would load it from Google.
 ICON = Path(ui.__file__).with_name("icon.svg")
 
 st.set_page_config(
-    page_title="LabelAudit", page_icon=ICON, layout="wide",
-    initial_sidebar_state="expanded",
-)  # fmt: skip
+    page_title="LabelAudit",
+    page_icon=ICON,
+    layout="wide",
+    initial_sidebar_state="auto",  # collapsed on phones, where it would cover the page
+)
 
-# Files that lie directly in pages/ would be run without this file on a deep link; these are not.
+# Pages are in sub-folders: Streamlit runs a file directly in pages/ without this script on a deep
+# link.
 page = st.navigation(
     {
         "": [
@@ -34,18 +37,19 @@ page = st.navigation(
         "Suspects": [
             st.Page("pages/suspects/results.py", title="Results", icon=":material/fact_check:"),
             st.Page("pages/suspects/review.py", title="Review", icon=":material/rate_review:"),
-            st.Page("pages/suspects/duplicates.py", title="Duplicates",
-                    icon=":material/content_copy:"),
+            st.Page(
+                "pages/suspects/duplicates.py", title="Duplicates", icon=":material/content_copy:"
+            ),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/export.py", title="Export", icon=":material/ios_share:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),
         ],
     },
-    expanded=True,  # else the last ones would hide behind "View more"
-)  # fmt: skip
+    expanded=True,  # otherwise the last pages are hidden behind "View more"
+)
 signin.ask()
 sidebar.pick_dataset()
 signin.show()
-collector.spare()
+garbage_collector.freeze()
 page.run()

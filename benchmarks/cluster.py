@@ -129,9 +129,9 @@ def one_process() -> tuple[dict, dict]:
 
 
 def by_workers(workers: int) -> dict:
-    from labelaudit.cluster.start import prepare
+    from labelaudit.cluster.connection import set_defaults
 
-    prepare()
+    set_defaults()
     import ray
 
     row: dict = {"by": f"{workers} worker{'s' * (workers > 1)}"}
@@ -151,7 +151,7 @@ def by_workers(workers: int) -> dict:
 def steps_by_workers(row: dict, workers: int) -> None:
     import labelaudit
     from labelaudit import cluster
-    from labelaudit.cluster.nearest import answered_by_workers
+    from labelaudit.cluster.nearest import search_on_workers
     from labelaudit.features.neighbours import all_nearest
 
     data, name = labelaudit.Dataset("images"), f"ray-{workers}"
@@ -180,7 +180,7 @@ def steps_by_workers(row: dict, workers: int) -> None:
     for again in (False, True):
         with clocked(row, "k-NN" if again else "first"):
             all_nearest(
-                VECTORS, np.ones(len(VECTORS), bool), 50, answers=answered_by_workers
+                VECTORS, np.ones(len(VECTORS), bool), 50, search=search_on_workers
             )  # fmt: skip
     row.pop("first")
 

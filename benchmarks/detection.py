@@ -160,11 +160,11 @@ def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
     import torch
     from sklearn.model_selection import StratifiedKFold
 
-    from labelaudit.core.progress import ignore, never
+    from labelaudit.core.progress import QUIET
     from labelaudit.features.device import choose_device
     from labelaudit.features.image_batches import Images
-    from labelaudit.learn.compute import augmented_copies, forward
-    from labelaudit.learn.learner import Learner
+    from labelaudit.learn.forward import augmented_copies, forward
+    from labelaudit.learn.model_trainer import ModelTrainer
     from labelaudit.learn.models import build_model
     from labelaudit.scores.probability import probabilities
 
@@ -172,7 +172,7 @@ def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
     info, device = dataset.run().info, choose_device("cpu")
     frame, shift, mirror = dataset.view().frame, info["shift"], info["mirror"]
     images = Images(frame, frame.ids, info["image_size"])
-    images.hold(device, ignore, never)
+    images.load(device, QUIET)
     nothing = np.zeros(len(given))  # margins: none is below the bound
     p = np.empty((len(given), len(dataset.classes)))
     splits = StratifiedKFold(FOLDS, shuffle=True, random_state=config.seed)
@@ -182,15 +182,15 @@ def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
         some = rng.permutation(learned)[:500]
         model.fit_input(next(images.batches(some, len(some)))[1])
         labels = given.astype(np.int64)
-        learner = Learner(model, learned, labels, config, device, rng, shift, mirror)
+        trainer = ModelTrainer(model, learned, labels, config, device, rng, shift, mirror)
         for epoch in range(config.epochs):
-            order = learner.order(epoch + 1, nothing)
-            size = learner.batch_size
+            order = trainer.order(epoch + 1, nothing)
+            size = trainer.batch_size
             for i, (places, batch) in enumerate(images.batches(order, size)):
                 share = min((i + 0.5) * size / len(order), 1)
-                learner.learn(places, batch, (epoch + share) / config.epochs)
+                trainer.step(places, batch, (epoch + share) / config.epochs)
         copies = augmented_copies(shift, mirror)
-        for at, logits in forward(learner.average, images, held_out, device, copies):
+        for at, logits in forward(trainer.average, images, held_out, device, copies):
             p[at] = probabilities(logits)
     return p
 

@@ -85,8 +85,9 @@ def measure(samples: int, latency: float) -> list[dict]:
 def walk(name: str) -> list[dict]:
     import labelaudit
     from labelaudit.ranking.evidence import gather
-    from labelaudit.review.queue import QueueFilter, Review, make_queue
-    from labelaudit.storage.tables import lancedb  # noqa: F401  (imports are no step)
+    from labelaudit.review.queue import QueueFilter, make_queue
+    from labelaudit.review.verdicts import Review
+    from labelaudit.storage.database import lancedb  # noqa: F401  (imports are no step)
 
     rows: list[dict] = []
     asked()

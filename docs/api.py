@@ -1,6 +1,6 @@
-"""The reference, from docstrings and from click: `make docs` writes docs/api.md and docs/cli.md.
+"""Generates docs/api.md from docstrings and docs/cli.md from click: `make docs`.
 
-A public name that is in no group below makes tests/test_docs.py fail.
+tests/test_docs.py fails if a public name is in none of the groups below.
 """
 
 from __future__ import annotations
@@ -25,62 +25,108 @@ from labelaudit.cli import main as cli  # noqa: E402
 
 WIDTH = 96  # of a signature on one line
 
-# Each public name once. A dotted one is told of here without being a name of `labelaudit`.
+# Each public name once. A dotted name is documented here, but is not exported by `labelaudit`.
 GROUPS = {
     "Load": [
-        "load_dataset", "load_arrays", "load_huggingface", "import_issues", "list_datasets",
+        "load_dataset",
+        "load_arrays",
+        "load_huggingface",
+        "import_issues",
+        "list_datasets",
         "delete_dataset",
     ],
     "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
     "Audit in one call": ["audit", "resume_audit", "AuditResult"],
     "Train and predict": [
-        "train", "TrainConfig", "resume_training", "predict", "first_look", "load_model",
+        "train",
+        "TrainConfig",
+        "resume_training",
+        "predict",
+        "first_look",
+        "load_model",
     ],
     "Your own predictions, model or loop": [
-        "import_predictions", "predict_with", "Recorder", "TorchImageDataset",
+        "import_predictions",
+        "predict_with",
+        "Recorder",
+        "TorchImageDataset",
     ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
     "Review and apply": [
-        "make_queue", "QueueFilter", "Review", "pending_decisions", "apply_verdicts",
-        "list_changes", "return_to",
+        "make_queue",
+        "QueueFilter",
+        "Review",
+        "pending_decisions",
+        "apply_verdicts",
+        "list_changes",
+        "return_to",
     ],
     "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
-    "Errors and progress": ["LabelAuditError", "errors.StoppedError", "progress.Progress"],
-}  # fmt: skip
-RETURNED = "What they return"  # classes that no user makes: found by annotations
+    "Errors and progress": [
+        "LabelAuditError",
+        "core.errors.NotFoundError",
+        "core.errors.BusyError",
+        "core.errors.DamagedError",
+        "core.errors.BadInputError",
+        "core.errors.StorageError",
+        "core.errors.StoppedError",
+        "Task",
+        "core.progress.Progress",
+    ],
+}
+RETURNED = "Returned objects"  # classes that users do not create: found through annotations
 OTHER = "Other"
 
-# Not for users: rooms of the library use them among themselves.
+# Public by name, but only used inside the library.
 INTERNAL = {
-    "Batch", "Dataset.find_run", "Fields", "Frame", "Run.checkpoint", "Run.forget_dynamics_after",
-    "Run.in_training", "Run.marks", "Run.state", "Run.training", "Store", "View.fields",
-    "View.frame", "View.positions", "View.steps", "View.store",
-}  # fmt: skip
+    "Batch",
+    "Dataset.find_run",
+    "Dataset.refresh",
+    "Dataset.stamp",
+    "Dataset.steady",
+    "Fields",
+    "Frame",
+    "Run.checkpoint",
+    "Run.forget_dynamics_after",
+    "Run.in_training",
+    "Run.marks",
+    "Run.state",
+    "Run.training",
+    "Store",
+    "View.fields",
+    "View.frame",
+    "View.name",
+    "View.positions",
+    "View.steady",
+    "View.steps",
+    "View.store",
+    "View.uri",
+}
 
 API_HEAD = """# The library
 
-Made from the docstrings by `make docs`. The walk from data to corrected labels is in the
-[README](../README.md#in-the-library) and, with pictures, in
-[examples/walkthrough.ipynb](../examples/walkthrough.ipynb); what each score means in
-[methods.md](methods.md).
+Generated from the docstrings by `make docs`. The [README](../README.md#in-python) shows a complete
+audit, and [examples/walkthrough.ipynb](../examples/walkthrough.ipynb) shows it with pictures.
+[methods.md](methods.md) explains each score.
 
-Holds everywhere:
+General rules:
 
-- A dataset, run, class, field or sample that is not there, and a value that cannot be, raise
-  `LabelAuditError`: one sentence that names it and says how to mend it. Nothing is half-written.
-- Every score: higher is more suspicious.
-- In shapes n is the number of samples, C of classes, D the width of an embedding; H and W are an
-  image's height and width in pixels. Ids are int64. Durations are seconds, times ISO 8601 in UTC.
-- `progress` is called with a [`Progress`](#progress), ten times a second at most. `stop` is called
-  often, and returns True when the work is to end: what was not finished raises `StoppedError`.
-- Other threads and processes may read a dataset at any time; writers wait for each other.
+- A missing dataset, run, class, field or sample, and an invalid value, raise `LabelAuditError`: one
+  sentence that names it and says how to fix it. Nothing is left half-written.
+- For every score, higher is more suspicious.
+- In shapes, n is the number of samples, C the number of classes, D the width of an embedding, and H
+  and W are the height and width of an image in pixels. Ids are int64. Durations are in seconds,
+  times are ISO 8601 in UTC.
+- `progress` is called with a [`Progress`](#progress), at most ten times a second. `stop` is called
+  often, and returns True to end the work: unfinished work raises `StoppedError`.
+- Other threads and processes can read a dataset at any time; writers wait for each other.
 """
 CLI_HEAD = """# The command line
 
-Made from the commands' help by `make docs`. `pip install -e .` gives the command `labelaudit`;
-`.venv/bin/python -m labelaudit` works without. Each command has `--help`.
+Generated from the help texts by `make docs`. `pip install -e .` installs the command `labelaudit`.
+Without installing, use `.venv/bin/python -m labelaudit`. Each command has `--help`.
 """
 
 
@@ -88,7 +134,7 @@ Made from the commands' help by `make docs`. `pip install -e .` gives the comman
 
 
 class Entry:
-    """A function, method, property or class that is told of."""
+    """A documented function, method, property or class."""
 
     def __init__(self, name: str, value, owner: str = "") -> None:
         self.name, self.value, self.owner = name, value, owner
@@ -102,36 +148,36 @@ class Entry:
 
     @cached_property
     def doc(self) -> str:
-        written = self.value.__doc__ or ""
-        made = self.is_class and is_dataclass(self.value) and written.startswith(f"{self.name}(")
-        return "" if made else inspect.cleandoc(written)
+        text = self.value.__doc__ or ""
+        generated = self.is_class and is_dataclass(self.value) and text.startswith(f"{self.name}(")
+        return "" if generated else inspect.cleandoc(text)
 
     @cached_property
     def members(self) -> list[Entry]:
-        """Public methods and properties in the order of the source, those of bases first."""
-        bases = [base for base in reversed(self.value.__mro__) if _is_ours(base)]
+        """Public methods and properties in source order, those of base classes first."""
+        bases = [base for base in reversed(self.value.__mro__) if _is_labelaudit(base)]
         found = {name: value for base in bases for name, value in vars(base).items()}
         entries = [Entry(name, value, self.name) for name, value in found.items() if name[0] != "_"]
         return [e for e in entries if e.function and e.full not in INTERNAL]
 
     @cached_property
     def annotations(self) -> dict[str, str]:
-        """Of what goes in and, as "return", comes out; of a dataclass's fields."""
+        """Annotations of the parameters and of "return", or of a dataclass's fields."""
         if self.is_class:
             return {field.name: field.type for field in _public_fields(self.value)}
         return dict(self.function.__annotations__)
 
     @cached_property
-    def leads_to(self) -> list[type]:
-        """Classes of ours that it returns, or has in a field."""
-        told = self.annotations if self.is_class else [self.annotations.get("return", "")]
-        words = re.findall(r"\w+", " ".join(told.values() if self.is_class else told))
+    def returned_classes(self) -> list[type]:
+        """LabelAudit's classes that it returns, or has in a field."""
+        texts = self.annotations.values() if self.is_class else [self.annotations.get("return", "")]
+        words = re.findall(r"\w+", " ".join(texts))
         module = sys.modules[(self.value if self.is_class else self.function).__module__]
         named = [getattr(module, word, None) for word in words]
-        return [each for each in named if inspect.isclass(each) and _is_ours(each)]
+        return [each for each in named if inspect.isclass(each) and _is_labelaudit(each)]
 
     def signature(self) -> str:
-        """As it is called, without quotes around annotations and addresses in defaults."""
+        """The call, without quotes around annotations and without addresses in defaults."""
         signature = inspect.signature(self.function)
         parameters, star = [], False
         for parameter in signature.parameters.values():
@@ -163,7 +209,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
     return text
 
 
-def _is_ours(value: type) -> bool:
+def _is_labelaudit(value: type) -> bool:
     return value.__module__.partition(".")[0] == "labelaudit"
 
 
@@ -173,7 +219,7 @@ def _find(name: str):
 
 
 def entries() -> dict[str, list[Entry]]:
-    """What is told of, by group: public names as GROUPS has them, then what they return."""
+    """Documented names by group: public names in the order of GROUPS, then returned classes."""
     groups = {
         group: [Entry(name.rpartition(".")[2], _find(name)) for name in names]
         for group, names in GROUPS.items()
@@ -188,11 +234,11 @@ def entries() -> dict[str, list[Entry]]:
 
 
 def _returned(found: list[Entry], known: set) -> Iterator[Entry]:
-    """Classes that these return and that are not `known`, and those that they return in turn."""
+    """Classes that these entries return, directly or indirectly, and that are not in `known`."""
     waiting = list(found)
     while waiting:
         entry = waiting.pop()
-        for value in entry.leads_to:
+        for value in entry.returned_classes:
             if value not in known and value.__name__ not in INTERNAL:
                 known.add(value)
                 waiting.append(Entry(value.__name__, value))
@@ -202,7 +248,7 @@ def _returned(found: list[Entry], known: set) -> Iterator[Entry]:
 
 
 def all_entries() -> list[Entry]:
-    """Everything that is told of, and the members of classes."""
+    """All documented entries, and the members of classes."""
     tops = [entry for group in entries().values() for entry in group]
     return [e for top in tops for e in (top, *(top.members if top.is_class else ()))]
 
@@ -216,7 +262,7 @@ def _public_fields(value: type) -> list[Field]:
 
 
 def _fields_text(value: type) -> str:
-    """A dataclass's public fields as they stand in the source, with their comments."""
+    """A dataclass's public fields as in the source, with their comments."""
     lines = dedent(inspect.getsource(value)).splitlines()
     (body,) = ast.parse("\n".join(lines)).body
     names = {field.name for field in _public_fields(value)}
@@ -231,7 +277,7 @@ def _fields_text(value: type) -> str:
 
 
 def _prose(entry: Entry) -> str:
-    """The docstring, with the names of parameters set off where it explains them."""
+    """The docstring, with the names of parameters in bold where it explains them."""
     text = re.sub(r"(?<![`\w])(LabelAuditError|StoppedError)\b", r"`\1`", entry.doc)
     text = re.sub(r"(?<=\.)\n(?=Raises |Returns |None )", "\n\n", text)
     names = "|".join(inspect.signature(entry.function).parameters) if entry.function else ""
@@ -278,10 +324,11 @@ def api_text() -> str:
 
 def cli_text() -> str:
     parts = [CLI_HEAD.rstrip(), cli.epilog]
-    for section, names in cli.sections().items():
+    commands = cli.all_commands()
+    for section, summaries in cli.sections().items():
         parts.append(f"## {section}")
-        for name in names:
-            parts += _command(name, cli.commands[name])
+        for name in summaries:
+            parts += _command(name, commands[name])
     return "\n\n".join(parts) + "\n"
 
 
@@ -297,8 +344,8 @@ def _command(name: str, command: click.Command) -> Iterable[str]:
     rows = ["| option | |", "| --- | --- |"]
     for option in command.params:
         if isinstance(option, click.Option):
-            told = _escaped(option.help or "").replace("  [", " [") + _default(option)
-            rows.append(f"| {_option(option)} | {told} |")
+            text = _escaped(option.help or "").replace("  [", " [") + _default(option)
+            rows.append(f"| {_option(option)} | {text} |")
     yield "\n".join(rows)
 
 

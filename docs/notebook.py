@@ -1,4 +1,4 @@
-"""Runs examples/walkthrough.ipynb from top to bottom and keeps what it shows: `make notebook`."""
+"""Runs examples/walkthrough.ipynb from top to bottom and stores its output: `make notebook`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,32 @@ from PIL import Image
 
 REPO = Path(__file__).resolve().parents[1]
 NOTEBOOK = REPO / "examples" / "walkthrough.ipynb"
-SECONDS = 200  # for one cell
-COLOURS = 24  # the digits have 17
+TIMEOUT = 200  # seconds per cell
+COLOURS = 24  # the digits have 17 shades
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Execute all cells in a kernel that works in `folder`, and keeps its datasets there.
+    """Execute all cells in a kernel that works in `folder` and stores its datasets there.
 
-    Raises nbclient.exceptions.CellExecutionError where a cell fails.
+    Raises nbclient.exceptions.CellExecutionError if a cell fails.
     """
     environment = {
-        **os.environ, "PYTHONPATH": str(REPO), "LABELAUDIT_HOME": str(folder / "home"),
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": str(REPO),
+        "LABELAUDIT_HOME": str(folder / "home"),
+    }
     client = NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", record_timing=False,
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
         resources={"metadata": {"path": str(folder)}},
-    )  # fmt: skip
+    )
     return client.execute(env=environment)
 
 
-def small(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Pictures in few colours, and not as JPEG besides."""
+def with_small_images(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Reduce PNG images to few colours, and drop their JPEG copies."""
     data = output.get("data", {})
     data.pop("image/jpeg", None)
     if "image/png" in data:
@@ -52,7 +57,9 @@ def main() -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [
-                small(output) for output in cell.outputs if output.get("name") != "stderr"
+                with_small_images(output)
+                for output in cell.outputs
+                if output.get("name") != "stderr"
             ]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

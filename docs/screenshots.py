@@ -1,4 +1,4 @@
-"""Pictures of every page, taken from the running app: `make screenshots`.
+"""Takes pictures of every page of the running app: `make screenshots`.
 
 python docs/screenshots.py                                     # docs/pictures, for the docs
 python docs/screenshots.py --width 900 --dark --into /tmp/shots
@@ -15,68 +15,79 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "tests"))
 from app_server import browser_page, serve  # noqa: E402
 
-# What each page waits for. Two verdicts are given in between: so there is something to apply.
+# (page, selector of what it shows when it is ready). `take_review` gives verdicts for Apply.
 PAGES = [
-    ("dataset", ".la-card"), ("noise", ".la-card"), ("train", "canvas, .stVegaLiteChart svg"),
-    ("predict", "h1"), ("jobs", "h1"), ("results", ".la-card"), ("review", ".stage img"),
-    ("duplicates", "h1"), ("insights", ".stVegaLiteChart"), ("apply", ".la-card"),
-    ("export", "code"), ("history", "h1"),
-]  # fmt: skip
+    ("dataset", ".la-card"),
+    ("noise", ".la-card"),
+    ("train", "canvas, .stVegaLiteChart svg"),
+    ("predict", "h1"),
+    ("jobs", "h1"),
+    ("results", ".la-card"),
+    ("review", ".stage img"),
+    ("duplicates", "h1"),
+    ("insights", ".stVegaLiteChart"),
+    ("apply", ".la-card"),
+    ("export", "code"),
+    ("history", "h1"),
+]
 
 
-def settle(page) -> None:
-    """Wait until the page has drawn all it has, and nothing runs."""
+def wait_until_drawn(page) -> None:
+    """Wait until no script runs and the page is drawn completely."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-    page.wait_for_timeout(1500)  # charts and images come in after the script
+    page.wait_for_timeout(1500)  # charts and images load after the script
 
 
-def shoot(page, into: Path, name: str) -> None:
-    settle(page)
+def take(page, into: Path, name: str) -> None:
+    wait_until_drawn(page)
     page.screenshot(path=into / f"{name}.png")
 
 
 def take_all(page, address: str, into: Path) -> None:
     page.goto(address)
     page.locator("h1").wait_for()
-    shoot(page, into, "start")
+    take(page, into, "start")
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_text("epoch 3 of").wait_for()
     page.screenshot(path=into / "start-running.png")
     page.get_by_role("button", name="Review the suspects").wait_for(timeout=120_000)
-    shoot(page, into, "start-done")
-    for name, sign in PAGES:
+    take(page, into, "start-done")
+    for name, selector in PAGES:
         page.goto(f"{address}/{name}")
-        page.locator(sign).first.wait_for()
+        page.locator(selector).first.wait_for()
         if name == "duplicates":
-            page.get_by_role("button", name="Look for duplicates").click()
+            page.get_by_role("button", name="Find duplicates").click()
             page.locator(".la-card").first.wait_for()
         if name == "review":
             take_review(page, into)
-        shoot(page, into, name)
+        take(page, into, name)
         if name == "results":
             page.get_by_role("tab", name="How many are wrong").click()
-            shoot(page, into, "estimate")
+            take(page, into, "estimate")
             page.get_by_role("tab", name="Rehearsal").click()
-            shoot(page, into, "rehearsal")
+            take(page, into, "rehearsal")
         if name == "insights":
-            for part, title in (("training-map", "Training map"), ("look-alikes", "Look-alike")):
+            for part, title in (
+                ("training-map", "Training map"),
+                ("look-alikes", "Similarity map"),
+            ):
                 page.get_by_role("radio", name=title).click()
-                shoot(page, into, part)
+                take(page, into, part)
     page.goto(f"{address}/dataset")
     page.get_by_role("button", name="Load a dataset").click()
     page.get_by_role("dialog").wait_for()
-    shoot(page, into, "load")
+    take(page, into, "load")
 
 
 def take_review(page, into: Path) -> None:
-    """Some verdicts, one by one and many at once."""
+    """Give some verdicts one by one, then select some in the grid for its picture."""
     for key in "aakax":
         page.keyboard.press(key)
     page.locator(".figures").get_by_text("5 of").wait_for()
     page.get_by_role("radio", name="Many at once").click()
     page.locator(".card").nth(12).click()
     page.locator(".card").nth(18).click(modifiers=["Shift"])
-    shoot(page, into, "review-many")
+    take(page, into, "review-many")
     page.get_by_role("radio", name="One by one").click()
     page.locator(".stage img").wait_for()
 

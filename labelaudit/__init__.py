@@ -12,25 +12,64 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 __all__ = [
-    "AuditResult", "Dataset", "LabelAuditError", "QueueFilter", "Recorder", "Review", "Sample",
-    "Task", "TorchImageDataset", "TrainConfig", "View", "apply_patch", "apply_verdicts", "audit",
-    "compute_scores", "delete_dataset", "estimate_wrong", "evaluate", "export_dataset",
-    "find_duplicates", "first_look", "import_issues", "import_predictions", "inject_noise",
-    "list_changes", "list_datasets", "load_arrays", "load_dataset", "load_huggingface",
-    "load_model", "make_queue", "merge_patches", "pending_decisions", "plan_patch", "predict",
-    "predict_with", "read_patch", "restore_noise", "resume_audit", "resume_training", "return_to",
-    "suspects", "train", "write_labels", "write_patch", "write_report", "write_suspects",
-]  # fmt: skip
+    "AuditResult",
+    "Dataset",
+    "LabelAuditError",
+    "QueueFilter",
+    "Recorder",
+    "Review",
+    "Sample",
+    "Task",
+    "TorchImageDataset",
+    "TrainConfig",
+    "View",
+    "apply_patch",
+    "apply_verdicts",
+    "audit",
+    "compute_scores",
+    "delete_dataset",
+    "estimate_wrong",
+    "evaluate",
+    "export_dataset",
+    "find_duplicates",
+    "first_look",
+    "import_issues",
+    "import_predictions",
+    "inject_noise",
+    "list_changes",
+    "list_datasets",
+    "load_arrays",
+    "load_dataset",
+    "load_huggingface",
+    "load_model",
+    "make_queue",
+    "merge_patches",
+    "pending_decisions",
+    "plan_patch",
+    "predict",
+    "predict_with",
+    "read_patch",
+    "restore_noise",
+    "resume_audit",
+    "resume_training",
+    "return_to",
+    "suspects",
+    "train",
+    "write_labels",
+    "write_patch",
+    "write_report",
+    "write_suspects",
+]
 
-# Where each public name lives: "room" or "room:name there". They are imported when first used, so
-# that `import labelaudit` takes milliseconds and torch is loaded only by those who train.
-_HOMES = {
+# The module of each public name, as "module" or "module:name in it". Names are imported on first
+# use, so that `import labelaudit` takes milliseconds and torch is loaded only for training.
+_MODULES = {
     "AuditResult": "pipeline",
     "Dataset": "dataset.dataset",
     "LabelAuditError": "core.errors",
     "QueueFilter": "review.queue",
     "Recorder": "learn.recorder",
-    "Review": "review.queue",
+    "Review": "review.verdicts",
     "Sample": "dataset.sample",
     "Task": "core.progress",
     "TorchImageDataset": "learn.torch_images",
@@ -39,10 +78,10 @@ _HOMES = {
     "apply_patch": "patch",
     "apply_verdicts": "review.apply",
     "audit": "pipeline",
-    "compute_scores": "ranking.ranking",
+    "compute_scores": "ranking.scoring",
     "delete_dataset": "dataset.dataset",
     "estimate_wrong": "review.estimate",
-    "evaluate": "ranking.ranking",
+    "evaluate": "ranking.evaluation",
     "export_dataset": "export",
     "find_duplicates": "features.duplicates",
     "first_look": "learn.first_look",
@@ -76,9 +115,9 @@ _HOMES = {
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'labelaudit' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
+    module, _, attribute = _MODULES[name].partition(":")
     value = getattr(import_module(f".{module}", __name__), attribute or name)
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""`python -m labelaudit`, and the command `labelaudit`."""
+"""Entry point of `python -m labelaudit` and of the command `labelaudit`."""
 
 from __future__ import annotations
 

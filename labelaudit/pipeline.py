@@ -1,4 +1,4 @@
-"""The whole walkthrough as one call: load, inject mistakes, train, predict, score, rank."""
+"""The whole audit in one call: load, inject mistakes, train, predict, score, rank."""
 
 from __future__ import annotations
 
@@ -11,61 +11,54 @@ import pandas as pd
 from . import cluster
 from .core.errors import StoppedError
 from .core.progress import QUIET, Task, never
-from .dataset import noise as noise_room
+from .dataset import noise as noise_module
 from .dataset.columns import FINISHED
 from .dataset.dataset import Dataset
 from .dataset.runs import Run
 from .dataset.view import View
 from .export import write_suspects
 from .features.duplicates import ensure_duplicates
-from .learn.config import FIRST_LOOK_RUN as LOOK
-from .learn.config import TrainConfig
+from .learn.config import FIRST_LOOK_RUN, TrainConfig
 from .learn.plan import Plan, make_plan
-from .ranking.ranking import (
-    check_k,
-    check_score,
-    check_score_name,
-    compute_scores,
-    evaluate,
-    suspects,
-    weakness,
-)
+from .ranking.evaluation import check_k, evaluate
+from .ranking.ranking import check_score, suspects, weakness
+from .ranking.scoring import check_score_name, compute_scores
 from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
 
-LOOKED_AT = 20_000  # samples up to which a first look comes before training: a minute or less
+FIRST_LOOK_SAMPLES = 20_000  # a larger dataset gets no first look; this many take a minute
 SHOWN = 10  # suspects in the printed result
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What an audit found. Print it, or take `suspects` on."""
+    """What an audit found. Print it, or continue with `suspects`."""
 
     dataset: Dataset
     run: str
-    score: str  # the one that ranks `suspects`
+    score: str  # the score that ranks `suspects`
     suspects: View
-    evaluation: pd.DataFrame | None  # one row a score; None where no mistakes were injected
-    noise: noise_room.NoiseReport | None
-    validation_accuracy: float | None  # against the labels as given
-    true_accuracy: float | None  # held-out accuracy against the labels before noise, if injected
+    evaluation: pd.DataFrame | None  # one row per score; None if no mistakes were injected
+    noise: noise_module.NoiseReport | None
+    validation_accuracy: float | None  # against the given labels
+    true_accuracy: float | None  # held-out accuracy against the labels before injected noise
     stopped: bool
     seconds: dict[str, float]  # by step
-    weakness: str | None = None  # a sentence, where the model learned next to nothing
+    weakness: str | None = None  # a warning, if the model learned almost nothing
 
     def to_csv(self, path) -> int:
-        """Write the suspects as `write_suspects` does, most suspicious first. Returns how many."""
+        """Write the suspects as `write_suspects` does. Returns how many."""
         return write_suspects(self.suspects, path)
 
     def top(self, n: int = SHOWN) -> pd.DataFrame:
-        """The first n suspects: id, filepath, given, predicted, the ranking score."""
+        """Return the first n suspects: id, filepath, given, predicted, the ranking score."""
         table = self.suspects.limit(n).to_pandas()
         table = table.rename(columns={"ground_truth": "given"})
         return table[["id", "filepath", "given", "predicted", self.score]]
 
     def to_dict(self) -> dict:
-        """Everything as plain JSON values; the first suspects only."""
+        """Return everything as plain JSON values, with the first suspects only."""
         return {
             "dataset": self.dataset.name,
             "samples": len(self.dataset),
@@ -83,37 +76,38 @@ class AuditResult:
         }
 
     def __str__(self) -> str:
+        parts = [self._summary(), self._suspects_text(), self._evaluation_text()]
+        times = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
+        return "\n\n".join([*filter(None, parts), f"Time: {times}."])
+
+    def _summary(self) -> str:
+        early = " (stopped early)" if self.stopped else ""
         lines = [
             f"{self.dataset.name}: {len(self.dataset):,} samples, "
-            f"{len(self.dataset.classes)} classes, run {self.run}"
-            f"{' (stopped early)' if self.stopped else ''}",
+            f"{len(self.dataset.classes)} classes, run {self.run}{early}",
         ]
         if self.noise:
             lines.append(f"Rehearsal: {self.noise}.")
         if self.validation_accuracy is not None:
             text = f"Validation accuracy {self.validation_accuracy:.3f} against the given labels"
             if self.true_accuracy is not None:
-                text += f", {self.true_accuracy:.3f} against those before the mistakes"
-            lines.append(text + ".")
+                text += f", {self.true_accuracy:.3f} against the labels before the mistakes"
+            lines.append(f"{text}.")
         if self.weakness:
             lines.append(self.weakness)
-        title = SCORES[self.score].title
-        count = len(self.suspects)
-        lines += [
-            "",
-            f"{count:,} suspects by {title}: {SCORES[self.score].meaning}",
-            _indented(self.top()) if count else "  none",
-        ]
-        if self.evaluation is not None:
-            k = self.evaluation["k"][0]
-            mistakes = self.evaluation["mistakes"][0]
-            lines += [
-                "",
-                f"Of the first {k:,} of each ranking (there are {mistakes:,} mistakes):",
-                _indented(self.evaluation.drop(columns=["k", "mistakes", "samples"])),
-            ]
-        spent = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
-        return "\n".join([*lines, "", f"Time: {spent}."])
+        return "\n".join(lines)
+
+    def _suspects_text(self) -> str:
+        score, count = SCORES[self.score], len(self.suspects)
+        table = _indented(self.top()) if count else "  none"
+        return f"{count:,} suspects by {score.title}: {score.meaning}\n{table}"
+
+    def _evaluation_text(self) -> str:
+        if self.evaluation is None:
+            return ""
+        k, mistakes = self.evaluation["k"][0], self.evaluation["mistakes"][0]
+        table = _indented(self.evaluation.drop(columns=["k", "mistakes", "samples"]))
+        return f"Mistakes among the first {k:,} of each ranking (of {mistakes:,} in all):\n{table}"
 
 
 def audit(
@@ -131,51 +125,48 @@ def audit(
     task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
-    """Find the wrong labels of a dataset (or, with `noise`, rehearse on mistakes made on purpose).
+    """Find the wrong labels of a dataset or, with `noise`, rehearse on injected mistakes.
 
-    dataset: a Dataset, the name of one, or a zoo name. noise: share of labels to make wrong first
-    (0 to 1); None audits the labels as they are, and says how well any noise injected before was
-    found. run, config: as in `train`. score: what ranks the suspects, by default the best that the
-    run has. first_look: make the run `first-look` before training, so that its suspects can be
-    reviewed meanwhile (up to LOOKED_AT samples).
-    k: suspects counted in the evaluation, by default as many as there are mistakes.
-    on: "here", or "ray" to train, predict and score on a Ray cluster: the one that RAY_ADDRESS
-    names, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
-    A stop during training audits with the epochs that are finished; without keep_going it raises
-    StoppedError, and `resume_audit` does that later.
+    dataset: a Dataset, its name, or the name of a dataset in the zoo. noise: share of labels to
+    make wrong first (0 to 1). None audits the labels as they are; mistakes that were injected
+    before are evaluated all the same. run, config: as in `train`. score: ranks the suspects, by
+    default the best score of the run. k: number of suspects in the evaluation, by default the
+    number of mistakes. first_look: make the run `first-look` before training, so that its suspects
+    can be reviewed during training (up to 20,000 samples).
+    on: "here", or "ray" to train, predict and score on a Ray cluster: the one at RAY_ADDRESS, or
+    all cores of this machine. It needs the extra `cluster` (docs/scale.md).
+    A stop during training continues with the finished epochs. Without keep_going it raises
+    StoppedError, and `resume_audit` can continue later.
     """
-    from .features.device import choose_device  # torch takes seconds to import
+    from .features.device import choose_device  # importing torch takes seconds
 
-    clock, steps = _Clock(), cluster.steps(on)
+    timer, steps = _StepTimer(), cluster.steps(on)
     if isinstance(dataset, str):
         dataset = load_dataset(dataset, task=task)
-    clock.lap("load")
-    # what can be refused is refused before anything is changed
+    timer.finish("load")
+    # check all arguments before anything is changed
     config = config or TrainConfig()
     if on == cluster.HERE:
         choose_device(config.device)
     if run is not None:
         check_name(run, "run")
-    if score is not None:
-        check_score_name(score)
-    check_k(k)
-    if config.folds > 1:  # the folds keep them together, and may not come about then
+    _check_ranking(score, k)
+    if config.folds > 1:  # duplicates must be in the same fold, and may not be known yet
         ensure_duplicates(dataset, task)
     plan = make_plan(dataset, config)
-    report = None
+    noise_report = None
     if noise is not None:
-        report = noise_room.inject(dataset, noise, noise_kind, seed)
-        clock.lap("noise")
-    if first_look and run != LOOK and len(dataset) <= LOOKED_AT:
-        look = take_first_look(dataset, task=task)
-        task = _with_look(task, look)
-        clock.lap("first look")
+        noise_report = noise_module.inject(dataset, noise, noise_kind, seed)
+        timer.finish("noise")
+    if first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES:
+        task = _with_first_look(task, take_first_look(dataset, task=task))
+        timer.finish("first look")
     with steps.session():
         trained = steps.train(dataset, run, config, task)
-        clock.lap("train")
-        task = _heard(trained, task, keep_going)
-        walk = _Walk(dataset, trained, plan, report, steps, clock, task)
-        return walk.finish(score, k)
+        timer.finish("train")
+        task = _task_after_training(trained, task, keep_going)
+        job = _ScoringJob(dataset, trained, plan, noise_report, steps, timer, task)
+        return job.run(score, k)
 
 
 def resume_audit(
@@ -188,39 +179,30 @@ def resume_audit(
     task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
-    """Go on with an audit that was cut short: train from its last whole epoch, predict, score.
+    """Continue an interrupted audit: train from the last finished epoch, predict, score.
 
-    run: by default the training cut short last. One whose training had ended is only predicted and
-    scored. Labels are left as they are: noise is not injected again. on: where it is predicted and
-    scored; what is left of the training is done here. The rest as in `audit`.
+    run: by default the run with the latest interrupted training. If its training is finished, it is
+    only predicted and scored. Labels do not change: noise is not injected again. on: where to
+    predict and score; the rest of the training is done on this machine. Other arguments are as in
+    `audit`.
     """
     from .learn.train import resume
 
-    clock, steps = _Clock(), cluster.steps(on)
+    timer, steps = _StepTimer(), cluster.steps(on)
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
-    if score is not None:
-        check_score_name(score)
-    check_k(k)
-    if isinstance(run, Run):
-        kept, is_trained = run, run.state == FINISHED
-    else:
-        is_trained = run in dataset.runs and run not in dataset.unfinished_runs
-        kept = dataset.run(run) if is_trained else run
-    trained = kept if is_trained else resume(dataset, kept, task)
-    clock.lap("train")
-    task = task if is_trained else _heard(trained, task, keep_going)
+    _check_ranking(score, k)
+    trained = _finished_run(dataset, run)
+    if trained is None:
+        trained = resume(dataset, run, task)
+        task = _task_after_training(trained, task, keep_going)
+    timer.finish("train")
     plan = make_plan(dataset, TrainConfig.from_dict(trained.info["config"]))
     with steps.session():
-        walk = _Walk(dataset, trained, plan, None, steps, clock, task)
-        return walk.finish(score, k)
+        return _ScoringJob(dataset, trained, plan, None, steps, timer, task).run(score, k)
 
 
-def take_first_look(
-    dataset: Dataset,
-    run: str = LOOK,
-    task: Task = QUIET,
-) -> dict:
-    """A first look with its scores. Returns its run's name and how many suspects it has."""
+def take_first_look(dataset: Dataset, run: str = FIRST_LOOK_RUN, task: Task = QUIET) -> dict:
+    """Make a first look and score it. Returns its run's name and its number of suspects."""
     from .learn.first_look import first_look
 
     first_look(dataset, run, task)
@@ -228,80 +210,104 @@ def take_first_look(
     return {"run": run, "suspects": len(suspects(dataset, run))}
 
 
-def _with_look(task: Task, look: dict) -> Task:
-    """The same, and every report says that the first look can be reviewed."""
+def _check_ranking(score: str | None, k: int | None) -> None:
+    if score is not None:
+        check_score_name(score)
+    check_k(k)
+
+
+def _finished_run(dataset: Dataset, run: str | Run | None) -> Run | None:
+    """Return the run if its training is finished, else None."""
+    if isinstance(run, Run):
+        return run if run.state == FINISHED else None
+    is_finished = run in dataset.runs and run not in dataset.unfinished_runs
+    return dataset.run(run) if is_finished else None
+
+
+def _with_first_look(task: Task, look: dict) -> Task:
+    """Return a task with the first look in all its reports."""
     return replace(task, progress=lambda report: task.progress(replace(report, first_look=look)))
 
 
-def _heard(trained: Run, task: Task, keep_going: bool) -> Task:
-    """What to ask after training: a stop that it has heard of is not asked for again, as what was
-    learned is worth being predicted with."""
+def _task_after_training(trained: Run, task: Task, keep_going: bool) -> Task:
+    """Return the task for prediction and scoring.
+
+    If training was stopped, the same stop must not end the next steps too.
+    Raises StoppedError if training was stopped, unless keep_going.
+    """
     info = trained.info
-    if info["stopped"] and not keep_going:
+    if not info["stopped"]:
+        return task
+    if not keep_going:
         raise StoppedError(
-            f"stopped after {info['epochs']} of {info['config']['epochs']} epochs: run "
-            f"{trained.name!r} keeps them, but nothing is predicted and scored yet."
+            f"training was stopped after {info['epochs']} of {info['config']['epochs']} epochs: "
+            f"run {trained.name!r} is stored, but has no predictions and scores yet."
         )
-    return replace(task, stop=never) if info["stopped"] else task
+    return replace(task, stop=never)
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """An audit from the end of its training on."""
+class _ScoringJob:
+    """The second half of an audit: predict, score, rank."""
 
     dataset: Dataset
     trained: Run
     plan: Plan
-    noise: noise_room.NoiseReport | None
+    noise: noise_module.NoiseReport | None
     steps: cluster.Steps
-    clock: _Clock
+    timer: _StepTimer
     task: Task
 
-    def finish(self, score: str | None, k: int | None) -> AuditResult:
+    def run(self, score: str | None, k: int | None) -> AuditResult:
         dataset, run, info = self.dataset, self.trained.name, self.trained.info
         self.steps.predict(dataset, run, info["config"]["device"], self.task)
-        self.clock.lap("predict")
+        self.timer.finish("predict")
         self.steps.compute_scores(dataset, run, task=self.task)
-        self.clock.lap("score")
-        chosen = check_score(self.trained, score)
-        evaluation = evaluate(dataset.view(run), k)
-        found = suspects(dataset, run, chosen)
-        self.clock.lap("rank")
-        held_out = self.plan.ids[self.plan.held_out]
+        self.timer.finish("score")
+        score = check_score(self.trained, score)
+        view = dataset.view(run)
+        evaluation = evaluate(view, k)
+        found = suspects(dataset, run, score)
+        self.timer.finish("rank")
         return AuditResult(
             dataset=dataset,
             run=run,
-            score=chosen,
+            score=score,
             suspects=found,
             evaluation=evaluation,
             noise=self.noise,
             validation_accuracy=info["validation_accuracy"],
-            true_accuracy=_true_accuracy(dataset.view(run), held_out),
+            true_accuracy=_true_accuracy(view, self.plan.ids[self.plan.held_out]),
             stopped=info["stopped"],
-            seconds=self.clock.laps,
-            weakness=weakness(dataset.view(run)),
+            seconds=self.timer.seconds,
+            weakness=weakness(view),
         )
 
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
-    """Accuracy on the held-out samples against their labels before noise; None without
-    noise or such samples."""
-    with view.store.steady():
-        if noise_room.MISTAKE not in view.frame.tags or not len(held_out):
+    """Return the accuracy on held-out samples against their labels before noise.
+
+    None without injected mistakes or held-out samples.
+    """
+    with view.steady():
+        if noise_module.MISTAKE not in view.frame.tags or not len(held_out):
             return None
-        before = noise_room.labels_before_noise(view.frame)
+        before = noise_module.labels_before_noise(view.frame)
         at = view.frame.positions(held_out)
         return float((view.fields.predictions()[at] == before[at]).mean())
 
 
-class _Clock:
+class _StepTimer:
+    """Measures the seconds of consecutive steps."""
+
     def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
         self._last = time.monotonic()
 
-    def lap(self, step: str) -> None:
+    def finish(self, step: str) -> None:
+        """Record the time since the last call for this step."""
         now = time.monotonic()
-        self.laps[step], self._last = now - self._last, now
+        self.seconds[step], self._last = now - self._last, now
 
 
 def _indented(table: pd.DataFrame) -> str:

@@ -1,8 +1,8 @@
-"""The app in a process of its own, and a browser for it: for the browser tests and the pictures.
+"""Starts the app in its own process, and a browser: for browser tests and screenshots.
 
-Run as a script it is the app with a change of homes: each line on stdin is the next
-LABELAUDIT_HOME, answered by a line. So tests share a server, which takes seconds to start and to
-import all, and each has a home that no other test had: nothing that the server remembers is of it.
+As a script it is the app with a changing home: each line on stdin is the next LABELAUDIT_HOME, and
+is answered by a line. So tests share one server, which takes seconds to start, and each test has a
+home that the server has not seen before.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START_SECONDS = 60
-WAIT_MS = 60_000  # machines are busy; what is waited for mostly comes at once
+WAIT_MS = 60_000  # long, for busy machines
+CHECK_SECONDS = 0.5  # how often the shared app looks for changes of others while reviewing
 
 
 @contextmanager
 def serve(home: Path, log: Path) -> Iterator[str]:
-    """Start the app on a free port of 127.0.0.1, as `make run` does. Gives its address."""
+    """Start the app on a free port of 127.0.0.1, as `make run` does. Yields its address."""
     with _started(["-m", "labelaudit.ui"], home, log) as (address, _):
         yield address
 
 
 class Shared:
-    """An app that serves one home after the other."""
+    """An app that serves one home after another."""
 
     def __init__(self, address: str, process: subprocess.Popen, log: Path) -> None:
         self.address, self._process, self._log = address, process, log
@@ -47,7 +48,7 @@ class Shared:
 
 @contextmanager
 def serve_in_turn(folder: Path) -> Iterator[Shared]:
-    """Start an app that `Shared.use` shows homes to. Its log is in `folder`."""
+    """Start an app that serves the home given to `Shared.use`. Its log is in `folder`."""
     log = folder / "server.log"
     with _started([__file__], folder / "home", log, in_turn=True) as (address, process):
         yield Shared(address, process, log)
@@ -95,7 +96,7 @@ def browser():
 
 @contextmanager
 def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
-    """A page with cookies and a cache of its own."""
+    """A page with its own cookies and cache."""
     page = chromium.new_page(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
@@ -108,7 +109,7 @@ def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False)
 
 @contextmanager
 def browser_page(width: int = 1440, height: int = 900, dark: bool = False):
-    """A page of a browser of its own."""
+    """A page in its own browser."""
     with browser() as chromium, new_page(chromium, width, height, dark) as page:
         yield page
 
@@ -121,19 +122,21 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _heed(answers) -> None:
+def _change_homes(answers) -> None:
     import streamlit
 
     for line in sys.stdin:
         os.environ["LABELAUDIT_HOME"] = line.strip()
-        streamlit.cache_data.clear()  # of copies of one dataset the pages' caches cannot tell
+        streamlit.cache_data.clear()  # copies of a dataset look the same to the pages' caches
         streamlit.cache_resource.clear()
         print(line.strip(), file=answers, flush=True)
 
 
 if __name__ == "__main__":
+    from labelaudit.ui import review_session
     from labelaudit.ui.__main__ import main
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # what Streamlit says goes to the log
-    threading.Thread(target=_heed, args=(answers,), daemon=True).start()
+    review_session.CHECK_SECONDS = CHECK_SECONDS
+    answers, sys.stdout = sys.stdout, sys.stderr  # Streamlit prints to the log
+    threading.Thread(target=_change_homes, args=(answers,), daemon=True).start()
     main()

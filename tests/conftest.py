@@ -1,16 +1,17 @@
-"""Every test has a LABELAUDIT_HOME of its own; what takes long to make is made once and copied."""
+"""Every test has its own LABELAUDIT_HOME. Slow fixtures are built once and copied."""
 
 from __future__ import annotations
 
 import http.server
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker a core, a thread a worker
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread per worker
 
 import shutil
 import signal
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -24,22 +25,28 @@ from hypothesis import settings
 from PIL import Image
 
 import labelaudit
-from labelaudit.jobs import manager
+from labelaudit.jobs import launcher
+from labelaudit.jobs.launcher import ProcessLauncher
+from labelaudit.jobs.worker import run_job
+from labelaudit.storage import object_store
 
 REPO = Path(__file__).resolve().parents[1]
 
-settings.register_profile("busy machine", deadline=None)  # how long an example takes says nothing
+PROCESS_LAUNCHER = launcher.current
+
+settings.register_profile("busy machine", deadline=None)  # the time of one example varies too much
 settings.load_profile("busy machine")
 
 
 def end_jobs(home: Path) -> None:
-    """No test leaves a process behind, neither of its own nor of an app that it started: it would
-    slow down all that come after it."""
-    for child in manager._children.values():
-        child.kill()
-        child.wait()
-    manager._children.clear()
-    for process in Path("/proc").glob("[0-9]*"):  # nothing elsewhere than on Linux
+    """Kill the jobs that a test, or an app that it started, left running: they would slow down the
+    tests after it."""
+    processes = PROCESS_LAUNCHER.processes
+    for process in processes.values():
+        process.kill()
+        process.wait()
+    processes.clear()
+    for process in Path("/proc").glob("[0-9]*"):  # empty except on Linux
         with suppress(OSError):
             if f"{home}/jobs/" in (process / "cmdline").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
@@ -48,7 +55,7 @@ def end_jobs(home: Path) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Iterator[Path]:
     """An empty LABELAUDIT_HOME."""
-    # AppTest leaves its script in the place of __main__, which new processes would then begin with
+    # AppTest leaves its script as __main__, and new processes would then start with it
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     folder = tmp_path / "home"
     monkeypatch.setenv("LABELAUDIT_HOME", str(folder))
@@ -56,12 +63,49 @@ def home(tmp_path, monkeypatch) -> Iterator[Path]:
     end_jobs(folder)
 
 
+class ThreadLauncher:
+    """Runs each job in a thread of this process: no new process has to import torch."""
+
+    def __init__(self) -> None:
+        self.threads: dict[Path, threading.Thread] = {}  # by the job's folder
+
+    def launch(self, folder: Path) -> None:
+        thread = threading.Thread(target=run_job, args=(folder,), daemon=True)
+        self.threads[folder] = thread
+        thread.start()
+
+    def has_exited(self, folder: Path) -> bool:
+        return folder in self.threads and not self.threads[folder].is_alive()
+
+    def close(self) -> None:
+        for folder, thread in self.threads.items():
+            if thread.is_alive():
+                (folder / "stop").touch()
+                thread.join(30)
+
+
+@pytest.fixture
+def jobs_in_threads(home, monkeypatch) -> Iterator[ThreadLauncher]:
+    """Jobs that this test starts run in this process."""
+    in_threads = ThreadLauncher()
+    monkeypatch.setattr(launcher, "current", in_threads)
+    yield in_threads
+    in_threads.close()
+
+
+@pytest.fixture
+def jobs_in_processes(monkeypatch) -> ProcessLauncher:
+    """Jobs run in real processes, also where the other tests of the file use threads."""
+    monkeypatch.setattr(launcher, "current", PROCESS_LAUNCHER)
+    return PROCESS_LAUNCHER
+
+
 @pytest.fixture(scope="session")
 def audited_home(tmp_path_factory) -> Path:
-    """A home with digits, 20 % mistakes and one scored run. To be copied, not changed."""
+    """A home with digits, 20 % planted mistakes and one scored run. Copy it, do not change it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # one for all workers: whoever comes first makes it
+        root = root.parent  # the first worker builds it for all
     folder, whole = root / "audited", root / "audited.whole"
     with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
         if not whole.exists():
@@ -74,7 +118,7 @@ def audited_home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def audited(audited_home, home) -> labelaudit.Dataset:
-    """Digits, audited, in this test's home: copying the folder copies the audit."""
+    """Audited digits in this test's home: a copied folder is a copied audit."""
     shutil.copytree(audited_home / "datasets", home / "datasets")
     return labelaudit.load_dataset("digits")
 
@@ -82,6 +126,27 @@ def audited(audited_home, home) -> labelaudit.Dataset:
 @pytest.fixture
 def digits(home) -> labelaudit.Dataset:
     return labelaudit.load_dataset("digits")
+
+
+@pytest.fixture
+def load_few_digits(home):
+    """Load 400 digits as dataset "digits", half of them in split "train", half in "test"."""
+
+    def load() -> labelaudit.Dataset:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = (digits.images[:400] * 15.9).astype(np.uint8)
+        splits = ["train", "test"] * 200
+        return labelaudit.load_arrays("digits", images, digits.target[:400], splits=splits)
+
+    return load
+
+
+@pytest.fixture
+def few_digits(load_few_digits) -> labelaudit.Dataset:
+    """400 digits: enough where a test does not depend on the number of samples."""
+    return load_few_digits()
 
 
 @pytest.fixture
@@ -111,8 +176,18 @@ def picture():
     return write
 
 
+@pytest.fixture
+def bucket(monkeypatch) -> str:
+    """An object store in memory. Gives the URI of a bucket in it."""
+    from obstore.store import MemoryStore
+
+    stores = defaultdict(MemoryStore)  # by bucket
+    monkeypatch.setattr(object_store, "connect", lambda bucket, settings: stores[bucket])
+    return "s3://bucket"
+
+
 class Server:
-    """A file server on 127.0.0.1 that counts what it is asked for."""
+    """A file server on 127.0.0.1 that records the paths of its requests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.requests = folder, []
@@ -143,27 +218,27 @@ def file_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    """An app for all tests of a file, which serves one home after the other."""
+    """One app for all tests of a file. It serves one home after the other."""
     with serve_in_turn(tmp_path_factory.mktemp("app")) as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A browser for all tests of a file. (No longer: Playwright's loop would be in the way.)"""
+    """One browser for all tests of a file. Its event loop would disturb other files' tests."""
     with browser() as chromium:
         yield chromium
 
 
 @pytest.fixture
 def server(app, home):
-    """The app's address, on this test's home."""
+    """Address of the app, which shows this test's home."""
     app.use(home)
     return app.address
 
 
 @pytest.fixture
 def page(server, chromium):
-    """A page of a browser, beside a running app."""
+    """A browser page, while the app is running."""
     with new_page(chromium) as page:
         yield page

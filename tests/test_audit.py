@@ -55,7 +55,8 @@ def test_a_stop_before_the_first_epoch_is_said(digits):
         labelaudit.audit(digits, config=QUICK, task=Task(stop=lambda: True))
 
 
-def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
+def test_an_audit_cut_short_in_training_goes_on_to_its_end(few_digits):
+    digits = few_digits
     options = {"noise": 0.2, "config": QUICK, "first_look": False}
     whole = labelaudit.audit(digits, run="whole", **options)
     labels = digits.view().values("ground_truth").tolist()
@@ -74,14 +75,15 @@ def test_an_audit_cut_short_in_training_goes_on_to_its_end(digits):
     assert resumed.suspects.ids.tolist() == whole.suspects.ids.tolist()
 
 
-def test_a_stopped_audit_may_end_there_and_be_scored_later(digits):
+def test_a_stopped_audit_may_end_there_and_be_scored_later(few_digits):
+    digits = few_digits
     seen = []
 
     def progress(report) -> None:
         if report.curves:
             seen.append(report)
 
-    with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' keeps them"):
+    with pytest.raises(StoppedError, match=r"of 6 epochs: run 'run-1' is stored"):
         labelaudit.audit(digits, config=QUICK, task=Task(progress, lambda: bool(seen)),
                          keep_going=False, first_look=False)  # fmt: skip
     run = digits.run("run-1")

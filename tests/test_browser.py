@@ -14,6 +14,7 @@ from labelaudit.dataset import verdict_log
 from labelaudit.features.duplicates import conflicts
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
@@ -57,7 +58,7 @@ def test_a_deep_link_opens_on_a_fresh_server(home, chromium, tmp_path):
     with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:
         page.goto(f"{address}/noise")
         page.get_by_role("button", name="Plant mistakes").wait_for()
-        page.get_by_text("All labels are as they were loaded").wait_for()
+        page.get_by_text("No mistakes are planted").wait_for()
         assert page.get_by_text("1,797 samples · 10 classes").count()
         assert not page.get_by_role("dialog").count()  # "Page not found"
 
@@ -68,7 +69,7 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     (tmp_path / "pets/cat/broken.png").write_text("no image")
     page.goto(f"{server}/dataset")
     page.get_by_role("button", name="Load a dataset").click()
-    page.get_by_role("tab", name="Folder or file on this machine").click()
+    page.get_by_role("tab", name="Folder or file").click()
     panel = page.get_by_role("dialog")
     panel.get_by_role("textbox", name="Path").fill(str(tmp_path / "pets"))
     panel.get_by_role("textbox", name="Path").press("Tab")
@@ -90,12 +91,12 @@ def test_a_list_of_images_is_loaded_with_its_label_column_and_folder(
     path.write_text("file_name,breed,mood\n0.png,pug,calm\n")
     page.goto(f"{server}/dataset")
     page.get_by_role("button", name="Load a dataset").click()
-    page.get_by_role("tab", name="Folder or file on this machine").click()
-    panel = page.get_by_role("tabpanel", name="Folder or file on this machine")
-    panel.get_by_text("How each of them looks").click()
+    page.get_by_role("tab", name="Folder or file").click()
+    panel = page.get_by_role("tabpanel", name="Folder or file")
+    panel.get_by_text("Supported formats").click()
     panel.get_by_role("cell", name="COCO annotations").wait_for()
     for name, value in (("Path", path), ("Label column", "breed"),
-                        ("Folder of the images", tmp_path / "far")):  # fmt: skip
+                        ("Image folder", tmp_path / "far")):  # fmt: skip
         panel.get_by_role("textbox", name=name).fill(str(value))
         panel.get_by_role("textbox", name=name).press("Tab")
     panel.get_by_role("button", name="Load", exact=True).click()
@@ -125,22 +126,22 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
 def test_a_button_to_another_page_keeps_the_dataset(page, server, audited, make_dataset):
     make_dataset(20, 2, name="aaa")  # the first of the list: what a lost choice would fall back on
     page.goto(f"{server}/?dataset=digits")
-    page.get_by_role("button", name="Go on reviewing digits").click()
+    page.get_by_role("button", name="Continue reviewing digits").click()
     page.locator(".stage img").wait_for()
     assert "dataset=digits" in page.url
     page.goto(f"{server}/results?dataset=digits")
-    page.get_by_role("button", name="Review them").click()
+    page.get_by_role("button", name="Review", exact=True).click()
     page.locator(".stage img").wait_for()
     assert "dataset=digits" in page.url
 
 
 def test_duplicates_are_looked_for_decided_and_opened_on_the_desk(page, server, audited):
     page.goto(f"{server}/duplicates")
-    page.get_by_role("button", name="Look for duplicates").click()
+    page.get_by_role("button", name="Find duplicates").click()
     page.locator(".la-card").first.wait_for()
     first = conflicts(audited).iloc[0]
     assert page.locator(".la-card").count() >= len(first.ids)
-    page.get_by_role("button", name="All are").first.click()
+    page.get_by_role("button", name="Label all").first.click()
     page.get_by_text(f"✓ {len(first.ids)} ").wait_for()
     log = verdict_log.read(audited.view().frame)
     assert sorted(log.sample.tolist()) == first.ids
@@ -162,7 +163,7 @@ def test_insights_open_what_is_clicked(page, server, audited):
 
     page.goto(f"{server}/insights")
     page.get_by_role("radio", name="Training map").click()
-    page.get_by_text("Draw a box around dots").wait_for()
+    page.get_by_text("drag a box around several").wait_for()
     map_ = page.locator(".stVegaLiteChart canvas")
     area = map_.bounding_box()
     right, bottom = area["x"] + 0.75 * area["width"], area["y"] + 0.75 * area["height"]
@@ -170,9 +171,9 @@ def test_insights_open_what_is_clicked(page, server, audited):
     page.mouse.down()
     page.mouse.move(right, bottom, steps=5)
     page.mouse.up()
-    chosen = page.get_by_role("heading", name="chosen")
-    chosen.wait_for()
-    count = int(chosen.inner_text().split()[0].replace(",", ""))
+    selected = page.get_by_role("heading", name="selected")
+    selected.wait_for()
+    count = int(selected.inner_text().split()[0].replace(",", ""))
     page.get_by_text(f"of {count:,}").last.wait_for()
     playwright.expect(page.locator(".la-card")).to_have_count(min(count, 48))
     assert map_.bounding_box() == area  # the page has not jumped

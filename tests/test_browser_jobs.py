@@ -12,9 +12,11 @@ from app_server import CHROMIUM, new_page, serve
 from playwright import sync_api as playwright
 
 from labelaudit import load_dataset
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, launcher, manager
+from labelaudit.jobs.job import Job
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
@@ -22,11 +24,11 @@ pytestmark = [
 EPOCHS = 40
 
 
-def start_training(epochs: int = EPOCHS) -> manager.Job:
+def start_training(epochs: int = EPOCHS) -> Job:
     job = manager.start("train", "digits", run="mine", split=None,
                      config={"epochs": epochs, "threads": 1})  # fmt: skip
     deadline = time.monotonic() + 60
-    while job.epochs_kept < 2:
+    while job.finished_epochs < 2:
         assert time.monotonic() < deadline, job.log
         time.sleep(0.05)
     return job
@@ -53,10 +55,10 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path)
         page.reload()
         page.get_by_text(f"of {EPOCHS}").first.wait_for()
         assert epoch_on(page) > seen
-        os.kill(manager._children[job.folder].pid, signal.SIGKILL)
-        page.get_by_text("did not finish: the process ended without a word").wait_for()
+        os.kill(launcher.current.processes[job.folder].pid, signal.SIGKILL)
+        page.get_by_text("did not finish: the process ended unexpectedly").wait_for()
         page.get_by_text(f"of {EPOCHS} epochs are kept").wait_for()
-    kept = job.epochs_kept
+    kept = job.finished_epochs
     assert 2 <= kept < EPOCHS
     assert dataset.runs == []
     with serve(home, tmp_path / "again.log") as address, new_page(chromium) as page:
@@ -80,10 +82,10 @@ def test_a_job_of_another_page_is_seen_in_the_sidebar_and_stopped(page, server):
     page.get_by_role("heading", name="Jobs").wait_for()
     page.get_by_role("button", name="Stop").click()
     asked = time.monotonic()
-    page.get_by_text("stopped, and kept, in").wait_for()
+    page.get_by_text("(stopped early), in").wait_for()
     assert time.monotonic() - asked < 10  # a bound for a busy machine
-    page.get_by_text("Nothing is running").wait_for()
-    assert job.status == manager.DONE
+    page.get_by_text("No jobs are running").wait_for()
+    assert job.status == files.DONE
     assert dataset.run("mine").info["stopped"]
 
 

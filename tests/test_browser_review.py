@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from app_server import CHROMIUM
+from app_server import CHECK_SECONDS, CHROMIUM
 from playwright import sync_api as playwright
 
 from labelaudit import (
@@ -23,6 +23,7 @@ from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import answers, with_controls
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
@@ -104,10 +105,10 @@ def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, serv
     page.keyboard.press("k")
     expect_sample(page, ids[1])
     other = gather(audited, "run-1", ids[1:2])[0].suggested
-    page.wait_for_timeout(6000)  # until the page looks for changes again
+    page.wait_for_timeout(2000 * CHECK_SECONDS)  # until the page looks for changes again
     audited.set_labels([ids[1]], other)  # somebody else corrects what is on the screen
     page.keyboard.press("k")
-    page.get_by_text(f"Sample {ids[1]} was relabelled meanwhile").wait_for()
+    page.get_by_text(f"Sample {ids[1]} was relabelled in the meantime").wait_for()
     assert Review(Dataset("digits"), user()).judged().tolist() == ids[:1]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("k")  # and the desk goes on
@@ -122,7 +123,7 @@ def test_somebody_elses_change_does_not_stop_the_desk(page, server, audited):
     page.keyboard.press("k")
     expect_sample(page, ids[1])
     audited.tag([ids[40]], "odd")
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(2000 * CHECK_SECONDS)
     for following in ids[2:5]:
         page.keyboard.press("k")
         expect_sample(page, following)
@@ -145,7 +146,7 @@ def test_apply_heeds_who_reviewed_since_the_page_was_opened(page, server, audite
     page.get_by_role("button", name="Apply 2 changes").click()
     page.get_by_text("changed since you looked").wait_for()
     assert not Dataset("digits").info["tags"].get("removed")
-    page.get_by_role("link", name="Look at the disagreements").click()
+    page.get_by_role("link", name="Review the disagreements").click()
     expect_sample(page, first)
 
 
@@ -192,18 +193,18 @@ def test_many_at_once_is_one_step(page, server, audited):
     page.goto(f"{server}/review?mode=Many+at+once&given={given}&predicted={predicted}")
     cards = page.locator(".card")
     playwright.expect(cards).to_have_count(len(ids))
-    page.get_by_role("button", name=f"Choose these {len(ids)}").click()
+    page.get_by_role("button", name=f"Select these {len(ids)}").click()
     cards.nth(1).click()  # but not this one
-    page.get_by_text(f"{len(ids) - 1} chosen").wait_for()
-    page.get_by_role("button", name=f"They are {predicted}").click()
-    page.get_by_text(f"{len(ids) - 1} verdicts are kept").wait_for()
+    page.get_by_text(f"{len(ids) - 1} selected").wait_for()
+    page.get_by_role("button", name=f"Relabel as {predicted}").click()
+    page.get_by_text(f"{len(ids) - 1} verdicts stored").wait_for()
     playwright.expect(page.locator(".card .verdict.relabel")).to_have_count(len(ids) - 1)
     stored = Review(Dataset("digits"), user())
     chosen = [sample for sample in ids if sample != ids[1]]
     assert sorted(stored.judged()) == sorted(chosen)
     assert {v.label for said in stored.of(chosen) for v in said} == {predicted}
     page.keyboard.press("z")
-    page.get_by_text("verdicts are taken back").wait_for()
+    page.get_by_text("verdicts undone").wait_for()
     playwright.expect(page.locator(".card .verdict.relabel")).to_have_count(0)
     assert not len(Review(Dataset("digits"), user()).judged())
 
@@ -217,18 +218,18 @@ def test_verdicts_are_applied_and_taken_back(page, server, audited):
     review.decide(ids[1:3], "remove")
     page.goto(f"{server}/apply")
     page.get_by_role("button", name="Apply 3 changes").click()
-    page.get_by_text("Every verdict that asks for a change is applied").wait_for()
+    page.get_by_text("All verdicts are applied").wait_for()
     dataset = Dataset("digits")
     assert dataset[ids[0]].ground_truth == suggested
     assert sorted(dataset.view().match_tag("removed").ids) == sorted(ids[1:3])
-    page.get_by_role("button", name="Take back the last 3").click()
+    page.get_by_role("button", name="Undo the last 3").click()
     page.get_by_role("button", name="Apply 3 changes").wait_for()
     dataset = Dataset("digits")
     assert {sample: dataset[sample].ground_truth for sample in ids[:3]} == given
     assert len(pending_decisions(dataset)) == 3
     assert [c.kind for c in list_changes(dataset)] == ["noise", "verdicts", "return"]
     page.goto(f"{server}/history")
-    page.get_by_role("heading", name="Changes of labels and tags").wait_for()
+    page.get_by_role("heading", name="Label and tag changes").wait_for()
     playwright.expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
 
 

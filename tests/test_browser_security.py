@@ -13,9 +13,10 @@ from playwright import sync_api as playwright
 
 from labelaudit import Review, apply_verdicts, load_dataset
 from labelaudit.features.duplicates import find_duplicates
-from labelaudit.ranking.ranking import compute_scores
+from labelaudit.ranking.scoring import compute_scores
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this"),
 ]
@@ -104,18 +105,18 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     page.get_by_text("Many at once").click()
     page.locator(".cards .card").first.wait_for()
     assert page.locator(".cards img[onerror]").count() == 0
-    visit("insights", lambda: page.get_by_text("Given label against prediction"))
+    visit("insights", lambda: page.get_by_text("Given and predicted class"))
     visit("duplicates", lambda: page.get_by_text("2 images"))
-    visit("apply", lambda: page.get_by_role("link", name="Export the labels"))
-    visit("history", lambda: page.get_by_text("Changes of labels and tags"))
+    visit("apply", lambda: page.get_by_role("link", name="Export labels"))
+    visit("history", lambda: page.get_by_text("Label and tag changes"))
 
     visit("dataset", lambda: page.locator(".la-card img"))  # an error says what was typed
     page.get_by_role("button", name="Load a dataset").click()
-    page.get_by_role("tab", name="Folder or file on this machine").click()
+    page.get_by_role("tab", name="Folder or file").click()
     typed = page.get_by_role("dialog").get_by_role("textbox", name="Path")
     typed.fill(f"/nowhere/![x]({file_server.url}/leak.png)<img src=x onerror=alert(7)>")
     typed.press("Tab")
-    page.get_by_role("dialog").get_by_role("textbox", name="Name for it").fill("x")
+    page.get_by_role("dialog").get_by_role("textbox", name="Name", exact=True).fill("x")
     page.get_by_role("dialog").get_by_role("button", name="Load", exact=True).click()
     page.get_by_text("lies outside of the folders").first.wait_for()
     assert page.get_by_text("onerror=alert(7)>' lies outside").count()
@@ -133,7 +134,7 @@ def test_visitors_load_from_the_roots_and_from_nowhere_else(app, page, server):
     (app.folder / "data/link").symlink_to(outside.parent)
     page.goto(f"{server}/dataset")
     page.get_by_role("button", name="Load a dataset").click()
-    page.get_by_role("tab", name="Folder or file on this machine").click()
+    page.get_by_role("tab", name="Folder or file").click()
     dialog = page.get_by_role("dialog")
 
     def load(path) -> None:

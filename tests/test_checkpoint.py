@@ -21,7 +21,7 @@ from labelaudit.core.progress import Task, never
 from labelaudit.dataset.runs import unfinished_runs
 from labelaudit.learn import checkpoint
 from labelaudit.learn.checkpoint import Checkpoint
-from labelaudit.learn.train import Training
+from labelaudit.learn.training import Training
 from labelaudit.storage import paths
 
 CONFIG = TrainConfig(epochs=5, batch_size=16, threads=1, device="cpu")
@@ -110,11 +110,11 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     whole = train(stripes, "whole", CONFIG)
     written = []
 
-    def write(training) -> None:
+    def write(training, recent_margin) -> None:
         if len(training.curves) == 3:
             raise CutError
         written.append(len(training.curves))
-        write_really(training)
+        write_really(training, recent_margin)
 
     write_really = checkpoint.write
     with monkeypatch.context() as patch:
@@ -126,18 +126,19 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, 
     ids = stripes.view().ids
     assert len(run.dynamics(ids).margin) == 3
     resume_training(stripes, "cut")
-    rows = run._store.read(f"dynamics-{run.id}", ["id", "epoch"])
+    rows = stripes.view().store.read(f"dynamics-{run.id}", ["id", "epoch"])
     assert len(rows) == 5 * 60  # none twice
     assert_same_outcome(whole, run, ids)
 
 
+@pytest.mark.system
 def test_a_training_ended_by_kill_9_is_resumed(stripes):
     code = (
         "import os, signal, labelaudit\n"
         "def progress(report):\n"
         "    if report.epoch == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "config = labelaudit.TrainConfig(epochs=5, batch_size=16, threads=1, device='cpu')\n"
-        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, progress)\n"
+        "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, labelaudit.Task(progress))"
     )
     ended = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -223,10 +224,10 @@ def test_a_stop_while_an_epoch_is_recorded_is_obeyed(stripes):
 
 
 def test_nothing_to_resume_is_said(stripes):
-    with pytest.raises(LabelAuditError, match="no training was cut short"):
+    with pytest.raises(LabelAuditError, match="no training was interrupted"):
         resume_training(stripes)
     cut(stripes, run="a")
-    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* are a"):
+    with pytest.raises(LabelAuditError, match=r"no run 'b' that can be resumed here: .* one of a"):
         resume_training(stripes, "b")
     with pytest.raises(CutError):  # in its first epoch: there is nothing to keep
         train(stripes, "b", CONFIG, task=every_step(cut_in(1)))
@@ -264,7 +265,7 @@ def test_a_run_trained_anew_leaves_nothing_of_the_one_cut_short(stripes):
     assert stripes.unfinished_runs == []
     assert f"dynamics-{left.id}" not in left._store.tables()
     assert left.state == "gone"
-    with pytest.raises(LabelAuditError, match="not under way any more"):
+    with pytest.raises(LabelAuditError, match="already finished or deleted"):
         resume_training(stripes, left)
 
 

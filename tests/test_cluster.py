@@ -14,11 +14,12 @@ import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.features.neighbours import all_nearest, answer, blocks
-from labelaudit.jobs import manager
+from labelaudit.features.neighbours import all_nearest, row_blocks, search_block
+from labelaudit.jobs import files, guard, manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
-from labelaudit.scores.beliefs import Beliefs
+from labelaudit.scores.base import LogitsInfo
+from labelaudit.scores.softmax import Softmax
 
 REPO = Path(__file__).resolve().parents[1]
 MISSING = 'pip install "labelaudit[cluster]"'
@@ -29,6 +30,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
 
 
+@pytest.mark.system
 def test_a_local_audit_imports_no_ray(home):
     code = (
         "import sys, labelaudit\n"
@@ -57,27 +59,25 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
     assert MISSING in capsys.readouterr().err
 
 
-def test_a_job_says_so_too(audited):
+def test_a_job_says_so_too(audited, jobs_in_threads):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = manager.start("score", "digits", run=None, on="ray").wait(60)
-    assert job.status == manager.FAILED
+    job = manager.start("score", "digits", run=None, on="ray").wait(180)
+    assert job.status == files.FAILED
     assert MISSING in job.error
 
 
 def test_a_job_on_a_cluster_has_longer_to_end(tmp_path):
-    from labelaudit.jobs import worker
-
-    worker.write(tmp_path / "job.json", {"options": {"on": "ray"}})
-    assert worker._patience(tmp_path) == worker.CLUSTER_SECONDS
-    worker.write(tmp_path / "job.json", {"options": {}})
-    assert worker._patience(tmp_path) == worker.STOP_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {"on": "ray"}})
+    assert guard.patience(tmp_path) == guard.CLUSTER_SECONDS
+    files.write_json(tmp_path / "job.json", {"options": {}})
+    assert guard.patience(tmp_path) == guard.STOP_SECONDS
 
 
 @pytest.mark.parametrize("installed", [False, True])
 def test_the_app_offers_it_where_it_is_installed(digits, monkeypatch, installed):
     begun = []
-    monkeypatch.setattr("labelaudit.ui.place.is_installed", lambda: installed)
+    monkeypatch.setattr("labelaudit.ui.run_on.is_installed", lambda: installed)
     monkeypatch.setattr("labelaudit.ui.jobs.begin", lambda *a, **options: begun.append(options))
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
     app.switch_page(str(REPO / "pages/model/train.py")).run()
@@ -100,15 +100,15 @@ def test_judges_that_looked_at_a_part_each_come_to_the_same():
     wanted = [SCORES[name] for name in ("suspicion", "confident_learning", "hardness")]
 
     def judge() -> Judge:
-        return Judge(wanted, 4, int((labels >= 0).sum()), out_of_sample=True)
+        return Judge(wanted, LogitsInfo(4, int((labels >= 0).sum()), out_of_sample=True))
 
     one = judge()
-    one.look(labels, Beliefs(logits))
+    one.observe(labels, Softmax(logits))
     parts, whole = [], judge()
     for start in (0, 17_000, 45_000):
         part, at = judge(), slice(start, {0: 17_000, 17_000: 45_000, 45_000: 60_000}[start])
-        part.begin_at(start)
-        part.look(labels[at], Beliefs(logits[at]))
+        part.start_at(start)
+        part.observe(labels[at], Softmax(logits[at]))
         parts.append(part)
     for part in parts:
         whole.merge(part)
@@ -128,11 +128,11 @@ def test_neighbours_are_the_same_in_whatever_order_they_are_found(exact):
     counted = np.arange(3_000) % 7 > 0
 
     def backwards(unit, parts, k, stop):
-        everything = [(some, among) for asked, among in parts for some in blocks(asked, among)]
+        everything = [(some, among) for asked, among in parts for some in row_blocks(asked, among)]
         for some, among in reversed(everything):
-            yield some, *answer(unit, some, among, k)
+            yield some, *search_block(unit, some, among, k)
 
     expected = all_nearest(vectors, counted, 5, exact=exact)
-    found = all_nearest(vectors, counted, 5, exact=exact, answers=backwards)
+    found = all_nearest(vectors, counted, 5, exact=exact, search=backwards)
     for mine, theirs in zip(expected, found, strict=True):
         np.testing.assert_array_equal(mine, theirs)

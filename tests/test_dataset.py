@@ -89,13 +89,13 @@ def test_labels_are_set_one_by_one_and_in_bulk(make_dataset):
     assert fresh.values("original_label").tolist() == [f"c{i % 4}" for i in range(8)]
     assert dataset.set_labels([1], "c3") == 0  # it has that label already
     dataset.set_labels([1], "c0")  # back to its first: it counts as unchanged again
-    assert dataset._frame.original_label[0] == -1
+    assert dataset.view().frame.original_label[0] == -1
 
 
 @pytest.mark.parametrize(
     ("ids", "labels", "says"),
     [
-        ([1], "cow", "'cow' is no class"),
+        ([1], "cow", "'cow' is not a class"),
         ([99], "c0", "id 99"),
         ([1, 2], ["c0"], "2 ids but 1 labels"),
         ([1, 1], ["c0", "c1"], "twice"),

@@ -16,7 +16,7 @@ from labelaudit.core.errors import StoppedError
 from labelaudit.core.images import pixel_hash
 from labelaudit.core.progress import Task
 from labelaudit.dataset.dataset import create_dataset
-from labelaudit.features import fingerprints, similarity
+from labelaudit.features import decoding, fingerprints, similarity
 from labelaudit.features.duplicates import (
     CONFLICTS,
     OTHERS,
@@ -28,7 +28,7 @@ from labelaudit.features.duplicates import (
     list_groups,
     write_duplicates,
 )
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 
 
 def photo(seed: int, size: int = 96) -> Image.Image:
@@ -183,7 +183,7 @@ def test_above_the_limit_buckets_find_nearly_all_and_never_more(monkeypatch):
     monkeypatch.setattr(similarity, "BUCKET", 40)
     reported = []
     some = similarity.group(thumbnails, reported.append)
-    assert sum(reported) == similarity.steps(800) == 2400
+    assert sum(reported) == similarity.comparisons(800) == 2400
     missed = some != whole
     assert 0 < len(similarity.buckets(similarity.vectors(thumbnails), 20)[0]) < 800
     assert missed.mean() < 0.03
@@ -227,8 +227,8 @@ def test_where_nothing_is_twice_nothing_is_found(home):
 def test_only_samples_that_are_new_are_opened(twins, monkeypatch):
     find_duplicates(twins)
     opened = []
-    decode = fingerprints.decode
-    monkeypatch.setattr(fingerprints, "decode", lambda *a: opened.append(a[0]) or decode(*a))
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda *a, **k: opened.append(a[0]) or decode(*a, **k))
     find_duplicates(twins)
     assert opened == []
     twins.add_samples({"image": [stored(photo(4))], "label": ["b"]})
@@ -252,17 +252,20 @@ def test_an_image_that_cannot_be_read_is_left_out_until_it_can(tmp_path, home):
 def test_a_stop_keeps_what_was_read(digits, monkeypatch):
     monkeypatch.setattr(fingerprints, "ROWS", 16)
     read = []
-    with pytest.raises(StoppedError, match="what was read is kept"):
-        find_duplicates(digits, lambda report: read.append(report.done), lambda: read[-1:] > [300])
+    with pytest.raises(StoppedError, match="finished images are stored"):
+        find_duplicates(
+            digits,
+            Task(lambda report: read.append(report.done), lambda: read[-1:] > [300]),
+        )
     kept = digits.view().store.count("fingerprints")
     assert 300 < kept < 1797
     assert duplicates(digits) is None
     reports = []
-    find_duplicates(digits, reports.append)
+    find_duplicates(digits, Task(reports.append))
     assert reports[0].total == 1797 - kept
     stops = [report.stage == "comparing images" for report in reports]
     assert any(stops)
-    with pytest.raises(StoppedError, match="groups found before stay"):
+    with pytest.raises(StoppedError, match="none of its results were stored"):
         find_duplicates(digits, task=Task(stop=lambda: True))
     assert duplicates(digits).searched == 1797
 
@@ -272,20 +275,20 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
     monkeypatch.setattr(fingerprints, "WRITE_SECONDS", 0.0)
     on_disk = []
     find_duplicates(
-        digits, lambda report: on_disk.append(digits.view().store.count("fingerprints"))
+        digits, Task(lambda report: on_disk.append(digits.view().store.count("fingerprints")))
     )
     assert 0 < on_disk[len(on_disk) // 3] < 1797
 
 
-def test_as_a_job(twins):
-    job = manager.start("compare", "twins").wait(60)
-    assert job.status == manager.DONE, job.log
+def test_as_a_job(twins, jobs_in_threads):
+    job = manager.start("compare", "twins").wait(180)
+    assert job.status == files.DONE, job.log
     assert job.summary == "7 of 8 samples have a duplicate"
     assert len(duplicates(twins).ids) == 7
 
 
 def test_torch_is_not_loaded():
-    code = "import sys, labelaudit.duplicates; sys.exit('torch' in sys.modules)"
+    code = "import sys, labelaudit.features.duplicates; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -358,10 +361,10 @@ def test_the_csv_has_a_row_a_sample_those_that_conflict_first(twins, tmp_path):
 
 
 def test_errors_say_what_to_do(twins):
-    with pytest.raises(LabelAuditError, match="'twins' have not been looked for yet"):
+    with pytest.raises(LabelAuditError, match="'twins' have not been searched for yet"):
         conflicts(twins)
     find_duplicates(twins)
-    with pytest.raises(LabelAuditError, match="'pairs' is no list of duplicates"):
+    with pytest.raises(LabelAuditError, match="'pairs' is not a list of duplicates"):
         list_groups(twins, "pairs")
-    with pytest.raises(LabelAuditError, match=r"1\.5 is no id"):
+    with pytest.raises(LabelAuditError, match=r"1\.5 is not an id"):
         duplicates(twins).group_of([1.5])

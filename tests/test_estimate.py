@@ -14,7 +14,9 @@ from labelaudit import (
     find_duplicates,
     load_arrays,
 )
-from labelaudit.review.estimate import BINS, SPREAD, Estimate, _binned, _Found, _Scored
+from labelaudit.review.calibration import BINS, SPREAD, binned
+from labelaudit.review.estimate import Estimate
+from labelaudit.review.estimate_data import AgreedVerdicts, ScoredSamples
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -33,16 +35,16 @@ def suspicion(rng: np.random.Generator, n: int = 3000) -> np.ndarray:
 
 def look(p: np.ndarray, wrong: np.ndarray, first: int, checks: int, rng) -> Estimate:
     """After the first `first` by suspicion were looked at, and some of the others at random."""
-    bins, at_bin, mean = _binned(p)
+    bins, at_bin, mean = binned(p)
     n, labels = len(p), np.zeros(len(p), np.int32)
     there = np.ones(n, bool)
-    scored = _Scored(
+    scored = ScoredSamples(
         np.arange(n), labels, bins, there, at_bin, mean, np.ones(n, np.int32), ["a", "b"],
     )  # fmt: skip
     order = np.argsort(-p)
     at = np.sort(np.concatenate([order[:first], rng.permutation(order[first:])[:checks]]))
     found = at[wrong[at]]
-    said = _Found(at, at, wrong[at], found, found, np.ones(len(found), np.int64))
+    said = AgreedVerdicts(at, at, wrong[at], found, found, np.ones(len(found), np.int64))
     return Estimate(scored, said if len(at) else None)
 
 
@@ -138,12 +140,12 @@ def test_suspicions_at_the_ends_and_none_at_all(p):
     if len(p) > 1:
         done = look(p, p > 0.5, len(p), 0, np.random.default_rng(0))
         assert (done.left, done.open, done.low) == (0, 0, done.high)
-        assert done.advice() == (True, "All are decided.")
+        assert done.advice() == (True, "All samples are decided.")
 
 
 def test_bins_keep_the_sum():
     p = suspicion(np.random.default_rng(0))
-    bins, at_bin, mean = _binned(p)
+    bins, at_bin, mean = binned(p)
     counts = np.bincount(bins, minlength=BINS)
     assert (counts * sigmoid(at_bin)).sum() == pytest.approx(p.clip(1e-6, 0.998).sum())
     assert mean == pytest.approx(p.clip(1e-6, 0.998).mean())
@@ -156,22 +158,24 @@ def test_words():
     found = look(p, rng.random(len(p)) < p, 100, 0, rng)
     found.found, found.wrong, found.low, found.high = 190, 204.6, 195.0, 221.0
     assert found.sentence(6.2) == (
-        "You have found 190 of an estimated 205 (195 to 221); the next 50 are expected to hold 6."
+        "You have found 190 of an estimated 205 wrong labels (195 to 221). The next 50 samples are "
+        "expected to contain 6."
     )
-    assert found.sentence(0.7, who="Together you have").endswith("hold fewer than one.")
-    assert "; the next one is expected" in found.sentence(1, 1)
+    assert found.sentence(0.7, who="Together you have").endswith("contain fewer than one.")
+    assert ". The next sample is expected" in found.sentence(1, 1)
     assert found.advice(0.7)[0]  # not worth looking at 50
     stop, words = found.advice(20)
-    assert (stop, words.split(":")[0]) == (False, "Go on")
+    assert (stop, words.split(":")[0]) == (False, "Continue")
     assert found.advice(20, queued=found.until()) == (stop, words)
     few = found.advice(20, queued=3)[1]
-    assert few.endswith("95 % are found, 3 of them in this queue, the rest by “All samples”.")
+    assert few.endswith(" more samples, 3 in this queue and the rest under “All samples”.")
     found.wrong = 195
     assert found.advice(20) == (
         True,
-        f"You can stop: 95 % are found; about {found.left:,.0f} are left among 2,900 samples.",
+        "You can stop: 95 % of the wrong labels are found; "
+        f"about {found.left:,.0f} wrong labels are left among 2,900 samples.",
     )
-    assert found.advice(0, 0)[1].startswith("Nothing is left in this queue; about")
+    assert found.advice(0, 0)[1].startswith("This queue is finished; about")
 
 
 # --- in a dataset ---

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from labelaudit import Dataset, suspects
-from labelaudit.ranking.evidence import explain, gather, suggested_labels
+from labelaudit.ranking.evidence import gather, suggested_labels
+from labelaudit.ranking.explanation import explain
 
 
 def test_the_evidence_is_what_the_run_knows(audited):
@@ -36,7 +37,7 @@ def test_the_evidence_is_what_the_run_knows(audited):
         for near, label, similarity in each.neighbours:
             assert audited[near].ground_truth == label
             assert -1 <= similarity <= 1.0001
-        assert f"The model says {each.suggested}" in each.why
+        assert f"The model predicts {each.suggested}" in each.why
         assert f"not {each.given}" in each.why
 
 
@@ -60,7 +61,7 @@ def test_a_relabelled_sample_is_not_judged_by_dynamics_of_its_old_label(audited)
     each = gather(audited, "run-1", [sample])[0]
     assert each.given is None
     assert each.suggested == other
-    assert each.why.startswith("It has no label; the model says")
+    assert each.why.startswith("It has no label. The model predicts")
 
 
 def test_suggested_labels_are_never_the_given_ones(audited):
@@ -92,14 +93,14 @@ def test_a_run_without_dynamics_or_embeddings_has_less_to_say(make_dataset):
 def test_the_sentence():
     near = [(1, "dog", 0.9), (2, "dog", 0.9), (3, "cat", 0.8)]
     assert explain("cat", "dog", {"dog": 0.94, "cat": 0.004}, [0.1, 0.2], near) == (
-        "The model says dog (94 %), not cat (under 1 %); it never believed cat while it learned; "
-        "2 of the 3 most similar images are labelled dog."
+        "The model predicts dog (94 %), not cat (under 1 %); it never favoured cat during "
+        "training; 2 of the 3 most similar images are labelled dog."
     )
     assert explain("cat", "dog", {"cat": 0.62, "dog": 0.35}, [0.6, 0.2, None], []) == (
-        "The model says cat too (62 %), and dog (35 %); it believed cat in 1 of 2 epochs."
+        "The model also predicts cat (62 %), then dog (35 %); it favoured cat in 1 of 2 epochs."
     )
     assert explain(None, "dog", {"dog": 0.995}, None, []) == (
-        "It has no label; the model says dog (over 99 %)."
+        "It has no label. The model predicts dog (over 99 %)."
     )
 
 
@@ -112,8 +113,8 @@ def test_the_first_sentence_is_what_suspicion_finds(audited):
     assert bad.suggested == rows["suggested"][0]
     assert bad.suggested_p == pytest.approx(rows["suggested_p"][0])
     assert re.match(rf"Probably mislabelled: (over )?9\d % that it is not {bad.given}, ", bad.why)
-    assert f"that it is {bad.suggested}. The model says" in bad.why
-    assert good.why.startswith("Probably right: ")
+    assert f"that it is {bad.suggested}. The model predicts" in bad.why
+    assert good.why.startswith("Probably correct: ")
     audited.set_labels([worst], bad.suggested)  # what was said of another label counts no more
     (now,) = gather(audited, "run-1", [worst])
     assert (now.finding, now.suggested_p) == ("", None)

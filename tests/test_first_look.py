@@ -11,8 +11,10 @@ import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.images import encode
 from labelaudit.core.progress import Task
-from labelaudit.features.patches import FILTERS, POOLED, Patches, Pixels, fit_features
-from labelaudit.jobs import manager
+from labelaudit.features.extractors import fit_extractor
+from labelaudit.features.patches import FILTERS, POOLED, Patches
+from labelaudit.features.pixels import Pixels
+from labelaudit.jobs import files, manager
 from labelaudit.learn import first_look as room
 from labelaudit.pipeline import take_first_look
 
@@ -72,8 +74,9 @@ def test_it_finds_nearly_all_planted_mistakes_and_can_be_reviewed(looked):
     assert abs(confidence.mean() - right.mean()) < 0.12  # roughly calibrated
 
 
-def test_a_trained_run_is_the_default_whenever_it_was_made(looked):
-    noisy = looked
+def test_a_trained_run_is_the_default_whenever_it_was_made(few_digits):
+    noisy = few_digits
+    take_first_look(noisy)
     assert noisy.run().name == "first-look"
     trained = labelaudit.train(noisy, "mine", QUICK)
     assert noisy.run().name == "first-look"  # the other has no predictions yet
@@ -89,7 +92,9 @@ def test_a_trained_run_is_the_default_whenever_it_was_made(looked):
         labelaudit.predict(noisy, "first-look")
 
 
-def test_it_does_not_stand_in_the_way_of_a_resume(noisy):
+def test_it_does_not_stand_in_the_way_of_a_resume(few_digits):
+    noisy = few_digits
+
     def cut(report) -> None:
         if report.epoch == 3:
             raise KeyboardInterrupt
@@ -122,7 +127,7 @@ def test_samples_without_label_or_removed_are_predicted_but_not_learned(noisy):
 
 
 def test_of_many_only_some_are_learned_from(noisy, monkeypatch):
-    monkeypatch.setattr(room, "LEARNED", 600)
+    monkeypatch.setattr(room, "MAX_LEARNED", 600)
     run = labelaudit.first_look(noisy, "few")
     assert run.info["first_look"]["learned"] == 600
     labelaudit.compute_scores(noisy, "few")
@@ -145,12 +150,12 @@ def test_a_stop_or_too_few_classes_leave_what_was_there(looked):
     with pytest.raises(LabelAuditError, match="are all of one class"):
         labelaudit.first_look(noisy.view().match(label="3"))
     noisy.set_labels(noisy.view().ids, None)
-    with pytest.raises(LabelAuditError, match="are none"):
+    with pytest.raises(LabelAuditError, match="has a label"):
         labelaudit.first_look(noisy)
 
 
 def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, monkeypatch):
-    monkeypatch.setattr(room, "LEARNED", 600)
+    monkeypatch.setattr(room, "MAX_LEARNED", 600)
     before = labelaudit.first_look(noisy)
     late = iter(range(10_000))
     with pytest.raises(StoppedError):  # while the samples that were not learned are predicted
@@ -193,7 +198,7 @@ def test_photographs_are_told_by_their_patches(colours):
 
 def test_features_of_an_image_and_its_mirror_image_are_the_same(colours):
     images = torch.from_numpy(colours[0]).permute(0, 3, 1, 2)
-    features = fit_features(images)
+    features = fit_extractor(images)
     assert isinstance(features, Patches)
     seen, mirrored = features.of(images[:30]), features.of(images[:30].flip(3))
     assert seen.shape == (30, 2 * FILTERS * POOLED**2)
@@ -205,14 +210,15 @@ def test_features_of_an_image_and_its_mirror_image_are_the_same(colours):
 
 def test_grey_images_are_told_by_their_pixels():
     grey = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(2, 3, 8, 8)
-    features = fit_features(grey)
+    features = fit_extractor(grey)
     assert isinstance(features, Pixels)
     np.testing.assert_array_equal(features.of(grey)[0], np.arange(64))
     large = torch.full((1, 3, 32, 32), 7, dtype=torch.uint8)
     np.testing.assert_array_equal(features.of(large), np.full((1, 256), 7))
 
 
-def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits):
+def test_an_audit_says_while_it_trains_that_there_is_something_to_review(few_digits):
+    digits = few_digits
     seen = []
     labelaudit.audit(digits, noise=0.2, config=QUICK, task=Task(seen.append))
     assert digits.runs == ["first-look", "run-1"]
@@ -225,8 +231,8 @@ def test_an_audit_says_while_it_trains_that_there_is_something_to_review(digits)
     assert "first look" not in result.seconds
 
 
-def test_as_a_job(noisy):
+def test_as_a_job(noisy, jobs_in_threads):
     job = manager.start("look", "digits").wait()
-    assert job.status == manager.DONE, job.error
+    assert job.status == files.DONE, job.error
     assert job.summary == f"first-look: {job.result['suspects']:,} suspects"
     assert noisy.run("first-look").score_names()[0] == "self_confidence"

@@ -46,7 +46,7 @@ def test_folds_are_balanced_by_class_and_each_model_learns_all_but_its_own(strip
         learned = plan.learned_by(k)
         assert len(learned) == 60
         assert not own[learned].any()
-    looked = np.concatenate([plan.looked_at_by(k) for k in range(3)])
+    looked = np.concatenate([plan.evaluated_by(k) for k in range(3)])
     times = np.bincount(looked)
     assert (times[plan.learned] == 2).all()  # by one that learned it, and by one that did not
     assert (times[plan.held_out] == 3).all()
@@ -55,7 +55,7 @@ def test_folds_are_balanced_by_class_and_each_model_learns_all_but_its_own(strip
 def test_without_folds_one_model_learns_and_looks_at_all(stripes):
     plan = make_plan(stripes, TrainConfig())
     np.testing.assert_array_equal(plan.learned_by(0), plan.learned)
-    np.testing.assert_array_equal(plan.looked_at_by(0), np.arange(102))
+    np.testing.assert_array_equal(plan.evaluated_by(0), np.arange(102))
 
 
 def test_a_label_does_not_reach_the_model_that_judges_it_out_of_sample(stripes):
@@ -153,8 +153,8 @@ def test_a_class_of_one_sample_is_learned_by_every_model(home):
     plan = make_plan(odd, CONFIG)
     assert plan.fold[29] == EVERYONES
     assert all(29 in plan.learned_by(k) for k in range(3))
-    assert sum(29 in plan.looked_at_by(k) for k in range(3)) == 1
-    assert plan.untaught == []
+    assert sum(29 in plan.evaluated_by(k) for k in range(3)) == 1
+    assert plan.classes_not_learned == []
     run = train(odd, "folds", CONFIG)
     found = run.dynamics(odd.view().ids)
     assert np.isfinite(found.margin[:, 29]).all()

@@ -1,53 +1,36 @@
+"""Jobs: their folders, results and errors. test_job_processes.py kills and resumes them."""
+
 from __future__ import annotations
 
-import os
-import signal
 import time
-from contextlib import suppress
-from pathlib import Path
 
-import numpy as np
 import pytest
 from filelock import FileLock
-from sklearn.datasets import load_digits
 
-from labelaudit import delete_dataset, list_datasets, load_arrays, load_dataset
+from labelaudit import load_dataset
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.jobs import manager, worker
+from labelaudit.jobs import files, guard, manager
+from labelaudit.jobs import job as jobs
 
 FAST = {"epochs": 2, "threads": 1}
 LONG = {"epochs": 5000, "threads": 1}
 
 
 @pytest.fixture
-def digits(home):
-    """A few of them: what is tested is how jobs begin, end and die."""
-    chosen = load_digits()
-    images = (chosen.images[:400] * 15.9).astype(np.uint8)
-    return load_arrays("digits", images, chosen.target[:400], splits=["train", "test"] * 200)
+def digits(few_digits):
+    return few_digits
 
 
-def until(condition, seconds: float = 60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
-def begin_training(config: dict) -> manager.Job:
+def begin_training(config: dict) -> jobs.Job:
     return manager.start("train", "digits", run=None, split=None, config=config)
-
-
-def pid_of(job: manager.Job) -> int:
-    return manager._children[job.folder].pid
 
 
 def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
     job = begin_training(FAST)
-    assert job.status == manager.RUNNING
+    assert job.status == files.RUNNING
     assert manager.running_job("digits") == job
-    job.wait(60)
-    assert job.status == manager.DONE, job.error
+    job.wait(180)
+    assert job.status == files.DONE, job.error
     assert job.result == {"run": "run-1", "stopped": False, "epochs": 2}
     assert load_dataset("digits").run("run-1").info["epochs"] == 2
     seen_later = manager.list_jobs("digits")[0]  # as a restarted server would find it
@@ -57,242 +40,59 @@ def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
     assert manager.running_job("digits") is None
 
 
-def test_stop_keeps_what_is_there_within_two_seconds(digits):
-    job = begin_training(LONG)
-    until(lambda: (job.progress or {}).get("curves"))
-    with pytest.raises(LabelAuditError, match=r"being worked on \(train, run 'run-1'\)"):
-        begin_training(FAST)
-    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
-        manager.start("score", "digits", run="run-1")
-    asked = time.monotonic()
-    job.stop()
-    job.wait(20)
-    assert time.monotonic() - asked < 10  # a bound for a busy machine; two seconds on a free one
-    assert job.status == manager.DONE
-    assert job.result["stopped"]
-    run = load_dataset("digits").run(job.result["run"])
-    ids = load_dataset("digits").view().ids
-    assert run.info["epochs"] == len(run.dynamics(ids).margin) >= 1
-
-
-def killed_training(config: dict, run: str | None = None, epochs: int = 2) -> manager.Job:
-    """A job that was killed with so many epochs behind it."""
-    job = manager.start("train", "digits", run=run, split=None, config=config)
-    until(lambda: job.epochs_kept >= epochs)
-    os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
-    return job
-
-
-def test_a_killed_job_has_died_and_is_resumed_from_its_last_epoch(digits):
-    config = {"epochs": 50, "threads": 1}
-    job = killed_training(config)
-    assert "its log ends" in job.error
-    assert "of 50" in job.error
-    assert job.run_name == "run-1"
-    assert digits.runs == []  # it is saved at its end
-    assert digits.unfinished_runs == ["run-1"]
-    assert job.resumable
-    again = manager.resume(job)
-    assert again.follows == job.id
-    with pytest.raises(LabelAuditError, match="run 'run-1' of dataset 'digits' is being written"):
-        manager.resume(job)
-    until(lambda: again.epochs_kept)
-    assert again.epochs_kept >= 2  # those of the first job are not learned again
-    assert not job.resumable  # another is at it
-    assert again.wait(120).status == manager.DONE, again.log
-    assert again.result == {"run": "run-1", "stopped": False, "epochs": 50}
-    assert len(digits.run("run-1").dynamics(digits.view().ids).margin) == 50
-    assert "epoch 1 of 50" not in again.log
-    with pytest.raises(LabelAuditError, match="cannot be resumed"):
-        manager.resume(job)
-
-
-def test_a_resumed_job_that_dies_at_once_can_be_resumed_too(digits):
-    job = manager.resume(killed_training(LONG))
-    os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
-    assert job.resumable
-    assert manager.run_again(job).options == job.options
-
-
-def test_a_killed_job_run_again_leaves_nothing_of_the_first_try(digits):
-    job = killed_training(LONG)
-    kept = Path(job.run["checkpoint"])
-    assert kept.exists()
-    again = manager.run_again(job)
-    assert not kept.exists()
-    assert digits.unfinished_runs == []
-    assert again.follows == job.id
-    assert again.options == job.options
-    assert not job.resumable
-    until(lambda: again.epochs_kept)
-    assert again.run_name == "run-1"  # its name is free again
-    again.stop()
-    assert again.wait(20).status == manager.DONE
-
-
-def test_a_killed_audit_goes_on_to_its_end_without_more_noise(digits):
-    job = manager.start("audit", "digits", noise=0.1, config={"epochs": 50, "threads": 1})
-    until(lambda: job.epochs_kept >= 2)
-    os.kill(pid_of(job), signal.SIGKILL)
-    until(lambda: job.status == manager.DIED)
-    planted = digits.view().match_tag("mistake").ids.tolist()
-    again = manager.resume(job).wait(120)
-    assert again.status == manager.DONE, again.log
-    assert again.result["run"] == "run-1"
-    assert again.result["evaluation"][0]["mistakes"] == 40
-    assert digits.view().match_tag("mistake").ids.tolist() == planted
-    assert digits.run("run-1").info["epochs"] == 50
-
-
-def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
-    job = manager.start("audit", "digits", config=LONG)
-    until(lambda: job.epochs_kept)
-    job.stop()
-    job.wait(20)
-    assert job.status == manager.STOPPED
-    assert "run 'run-1' keeps them" in job.error
-    assert job.resumable
-    scored = manager.resume(job).wait(60)
-    assert scored.status == manager.DONE, scored.log
-    assert scored.result["stopped"]
-    assert "aum" in digits.run("run-1").score_names()
-    assert not job.resumable  # there is nothing left to do
-
-
-def wait_until_read(pipe: Path) -> None:
-    """Returns when a process waits for what comes out of it; nothing ever will."""
-
-    def is_read() -> bool:
-        with suppress(OSError):  # nobody has opened it
-            os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # stays open: closed, it would read on
-            return True
-        return False
-
-    until(is_read)
-
-
-def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, home):
-    """A picture that is a pipe without a writer: whoever opens it waits for ever."""
-    picture(tmp_path / "p/c0/a.png")
-    (tmp_path / "p/c1").mkdir()
-    os.mkfifo(tmp_path / "p/c1/b.png")
-    job = manager.start("load", "pets", source=str(tmp_path / "p"))
-    wait_until_read(tmp_path / "p/c1/b.png")
-    assert job.status == manager.RUNNING
-    asked = time.monotonic()
-    job.stop()
-    job.wait(20)
-    assert 1 < time.monotonic() - asked < 5  # a bound for a busy machine; two seconds on a free one
-    assert job.status == manager.STOPPED
-    assert "in the middle of" in job.error
-    assert list_datasets() == []
-    (tmp_path / "p/c1/b.png").unlink()
-    picture(tmp_path / "p/c1/b.png")
-    assert manager.run_again(job).wait(60).result == {"dataset": "pets", "samples": 2}
-
-
-def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, home):
-    """Images streamed from disk, one of which hangs in the third epoch."""
-    for i in range(24):
-        picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
-    dataset = load_dataset("pets", tmp_path / "p")
-    config = {"epochs": 2000, "threads": 1, "batch_size": 8, "memory_gb": 0}
-    job = manager.start("train", "pets", run=None, split=None, config=config)
-    until(lambda: job.epochs_kept >= 2)
-    hung = tmp_path / "p/c1/1.png"
-    hung.rename(tmp_path / "aside.png")
-    os.mkfifo(hung)
-    wait_until_read(hung)
-    asked = time.monotonic()
-    job.stop()
-    job.wait(20)
-    assert time.monotonic() - asked < 5
-    assert job.status == manager.STOPPED
-    assert dataset.unfinished_runs == ["run-1"]
-    assert "stopped in the middle of training: what was finished before can be" in job.error
-    (tmp_path / "aside.png").rename(hung)
-    again = manager.resume(job)
-    until(lambda: again.epochs_kept > job.epochs_kept)
-    again.stop()
-    assert again.wait(20).status == manager.DONE
-    assert dataset.run("run-1").info["epochs"] > job.epochs_kept
-
-
 def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):
     ended = []
     (tmp_path / "stop").touch()
-    monkeypatch.setattr(worker, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(worker, "SAVING_SECONDS", 0.6)
+    monkeypatch.setattr(guard, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "SAVING_SECONDS", 0.6)
 
     def seconds_until_ended(stage: str) -> float:
-        worker.write(tmp_path / "progress.json", {"stage": stage})
+        files.write_json(tmp_path / "progress.json", {"stage": stage})
         began = time.monotonic()
-        worker._guard(tmp_path, lambda: True, lambda: ended.append(stage))
+        guard.watch(tmp_path, lambda: True, lambda: ended.append(stage))
         return time.monotonic() - began
 
     assert seconds_until_ended("training") < 0.6 <= seconds_until_ended("saving")
     assert ended == ["training", "saving"]
-    worker._guard(tmp_path, lambda: False, lambda: ended.append("too late"))
+    guard.watch(tmp_path, lambda: False, lambda: ended.append("too late"))
     assert "too late" not in ended
 
 
-def test_scores_are_computed_anew_as_a_job(audited):
+def test_scores_are_computed_anew_as_a_job(jobs_in_threads, audited):
     first = audited.view().sort_by("self_confidence", reverse=True).head(1)[0]
     first.set_label(first.prediction.label)
     assert audited[first.id].scores["self_confidence"] is None
-    job = manager.start("score", "digits", run="run-1").wait(60)
-    assert job.status == manager.DONE, job.log
+    job = manager.start("score", "digits", run="run-1").wait(180)
+    assert job.status == files.DONE, job.log
     assert job.result["run"] == "run-1"
     assert audited[first.id].scores["self_confidence"] < 0.5
 
 
-def test_a_job_of_a_dataset_made_anew_is_not_resumed_in_its_place(digits):
-    job = killed_training(LONG)
-    delete_dataset("digits")
-    load_dataset("digits")
-    other = killed_training(LONG)
-    assert other.run["id"] == job.run["id"]
-    assert not job.resumable
-    manager.discard(job)  # of the old dataset: nothing of the new one
-    assert other.resumable
-
-
-def test_folders_of_old_jobs_are_removed(home, monkeypatch):
-    monkeypatch.setattr(manager, "KEPT", 2)
-    started = [manager.start("load", "pets", source="/nowhere").wait(60) for _ in range(3)]
+def test_folders_of_old_jobs_are_removed(jobs_in_threads, home, monkeypatch):
+    monkeypatch.setattr(manager, "MAX_FOLDERS", 2)
+    started = [manager.start("load", "pets", source="/nowhere").wait(180) for _ in range(3)]
     assert manager.list_jobs() == started[:0:-1]
     assert manager.find_job(started[-1].id) == started[-1]
     assert manager.find_job("nothing") is None
 
 
-def test_a_failing_job_says_why(digits):
-    job = begin_training({"epochs": -1}).wait(60)
-    assert job.status == manager.FAILED
+def test_a_failing_job_says_why(jobs_in_threads, digits):
+    job = begin_training({"epochs": -1}).wait(180)
+    assert job.status == files.FAILED
     assert job.error == "epochs=-1: it must be a whole number between 1 and 10000."
-    job = manager.start("load", "pets", source="/nowhere").wait(60)
-    assert job.status == manager.FAILED
+    job = manager.start("load", "pets", source="/nowhere").wait(180)
+    assert job.status == files.FAILED
     assert "does not exist" in job.error
-    with pytest.raises(LabelAuditError, match="no kind of job"):
+    with pytest.raises(LabelAuditError, match="no job kind 'juggle'"):
         manager.start("juggle", "digits")
 
 
-def test_a_stopped_load_leaves_nothing(tmp_path, picture, home):
-    picture(tmp_path / "p/c0/a.png")
-    job = manager.start("load", "pets", source=str(tmp_path / "p"))
-    job.stop()  # it is there before the process is
-    job.wait(60)
-    assert job.status == manager.STOPPED
-    assert "nothing is kept" in job.error
-
-
-def test_an_audit_and_a_prediction_as_jobs(digits):
-    audit = manager.start("audit", "digits", noise=0.1, config=FAST).wait(90)
-    assert audit.status == manager.DONE, audit.log
+def test_an_audit_and_a_prediction_as_jobs(jobs_in_threads, digits):
+    audit = manager.start("audit", "digits", noise=0.1, config=FAST).wait(180)
+    assert audit.status == files.DONE, audit.log
     assert audit.result["evaluation"][0]["mistakes"] == 40
-    predicted = manager.start("predict", "digits", run="run-1", split="test").wait(60)
-    assert predicted.status == manager.DONE, predicted.log
+    predicted = manager.start("predict", "digits", run="run-1", split="test").wait(180)
+    assert predicted.status == files.DONE, predicted.log
     assert predicted.result["predicted"] == 200
     assert "aum" in predicted.result["scores"]
 
@@ -301,9 +101,9 @@ def test_a_process_that_never_came_up_is_not_running_for_ever(home, monkeypatch)
     folder = home / "jobs" / "20200101-000000-000000-train"
     folder.mkdir(parents=True)
     (folder / "job.json").write_text('{"kind": "train", "dataset": "d", "created": ""}')
-    job = manager.Job(folder)
-    assert job.status == manager.RUNNING
-    monkeypatch.setattr(manager, "STARTING_SECONDS", 0)
-    assert job.status == manager.DIED
+    job = jobs.Job(folder)
+    assert job.status == files.RUNNING
+    monkeypatch.setattr(jobs, "STARTING_SECONDS", 0)
+    assert job.status == files.DIED
     with FileLock(folder / "alive.lock"):  # the process lives
-        assert job.status == manager.RUNNING
+        assert job.status == files.RUNNING

@@ -9,21 +9,23 @@ import torch
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, predict, train
 from labelaudit.core.errors import LabelAuditError, StoppedError
-from labelaudit.core.progress import Task
+from labelaudit.core.progress import QUIET, Task
+from labelaudit.dataset.dataset import create_dataset
 from labelaudit.features.device import choose_device
 from labelaudit.features.image_batches import Images
-from labelaudit.learn.compute import (
+from labelaudit.learn.config import BACKBONES, MODELS
+from labelaudit.learn.epoch_measures import class_medians
+from labelaudit.learn.forward import (
     EVALUATION_ROWS,
     Copy,
-    ThreadTuner,
     augmented_copies,
     forward,
     forward_with_embeddings,
 )
-from labelaudit.learn.config import BACKBONES, MODELS
 from labelaudit.learn.models import Backbone, build_model, load_pretrained
+from labelaudit.learn.plan import image_size, make_plan
 from labelaudit.learn.saved_models import load_model
-from labelaudit.learn.train import class_medians, image_size, make_plan
+from labelaudit.learn.thread_tuner import ThreadTuner
 
 QUICK = TrainConfig(epochs=2, threads=1)
 
@@ -163,7 +165,7 @@ def test_a_stop_ends_after_the_step_and_keeps_what_is_there(stripes):
     load_model(stripes, run.name)
     if info["epochs"]:
         assert len(run.dynamics(stripes.view().ids).margin) == info["epochs"]
-    with pytest.raises(StoppedError, match="nothing was trained"):
+    with pytest.raises(StoppedError, match="none of its results were stored"):
         train(stripes, config=QUICK, task=Task(stop=lambda: True))
 
 
@@ -234,7 +236,7 @@ def test_images_come_in_the_order_asked_for(stripes):
     order = np.array([70, 2, 41, 9, 3])
     for held in (False, True):
         if held:
-            images.hold(torch.device("cpu"), lambda _: None, lambda: False)
+            images.load(torch.device("cpu"), QUIET)
         got = list(images.batches(order, 2))
         assert [at.tolist() for at, _ in got] == [[70, 2], [41, 9], [3]]
         for at, batch in got:
@@ -254,7 +256,7 @@ def test_image_size_follows_the_images(digits, tmp_path, picture):
     assert image_size(big, big.ids, TrainConfig()) == 64
     assert image_size(big, big.ids, TrainConfig(model="resnet18")) == 224
     rows = [{"filepath": str(tmp_path / f"big/c0/{i}.png"), "label": "x"} for i in (0, 2)]
-    unknown = labelaudit.dataset.create_dataset("unknown", rows).view().frame
+    unknown = create_dataset("unknown", rows).view().frame
     assert image_size(unknown, unknown.ids, TrainConfig()) == 64  # opened to see
 
 
@@ -303,7 +305,7 @@ def test_pretrained_weights_are_downloaded_once_and_used(served_weights, file_se
 def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_server, stripes):
     file_server.close()
     run = train(stripes, config=TrainConfig(model="resnet18", epochs=1, image_size=32))
-    assert "could not be had" in run.info["notes"][0]
+    assert "are not available" in run.info["notes"][0]
 
 
 @pytest.mark.parametrize(
@@ -370,15 +372,15 @@ def test_logits_that_are_not_finite_are_refused(stripes):
 def test_threads_are_chosen_by_measuring(monkeypatch):
     used = []
     monkeypatch.setattr("torch.set_num_threads", used.append)
-    monkeypatch.setattr("labelaudit.learn.compute.available_cores", lambda: 4)
+    monkeypatch.setattr("labelaudit.learn.thread_tuner.available_cores", lambda: 4)
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     for slow in (1, 4):
         tuner = ThreadTuner(None)
         for _ in range(6):
-            tuner.step_begins()
+            tuner.begin_step()
             clock[0] += 10.0 if used[-1] == slow else 1.0
-            tuner.step_ends()
+            tuner.end_step()
         assert used[-1] == 5 - slow
     assert ThreadTuner(3).candidates == [3]
 
@@ -542,7 +544,7 @@ def test_of_every_class_something_is_learned_however_rare_it_is(make_dataset, se
     dataset = make_dataset(16, label=labels)
     plan = make_plan(dataset, labelaudit.TrainConfig(seed=seed, hold_out=0.5))
     assert set(plan.labels[plan.learned]) == {0, 1, 2, 3}
-    assert plan.untaught == []
+    assert plan.classes_not_learned == []
 
 
 def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
@@ -556,7 +558,7 @@ def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
     run = train(dataset, config=QUICK)
     assert run.info["untaught"] == ["new", "never"]
     assert run.info["notes"] == [
-        "no sample of class 'new' was learned, so those that have it get no score"
+        "no sample of class 'new' was learned, so samples with this label get no score"
     ]
     labelaudit.predict(dataset)
     for name in labelaudit.compute_scores(dataset):

@@ -7,7 +7,7 @@ from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.features import neighbours
 from labelaudit.features.neighbours import all_nearest, how_many
-from labelaudit.ranking.ranking import compute_scores
+from labelaudit.ranking.scoring import compute_scores
 
 
 def brute(vectors, counted, k):

@@ -128,7 +128,7 @@ def test_a_view_is_all_that_is_touched(make_dataset):
         ({"rate": 0.1, "pair": ("c0", "c1")}, "uniform"),
         ({"rate": 0.1, "kind": "confusion"}, "needs a confusion matrix"),
         ({"rate": 0.1, "kind": "confusion", "confusion": np.eye(3)}, "(4, 4)"),
-        ({"rate": 0.9, "kind": "confusion", "confusion": np.eye(4, k=3)}, "lets only 25"),
+        ({"rate": 0.9, "kind": "confusion", "confusion": np.eye(4, k=3)}, "allows only 25"),
         ({"rate": 0.1, "kind": "confusion", "confusion": -np.ones((4, 4))}, "negative"),
     ],
 )

@@ -26,6 +26,7 @@ def code_lines(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+@pytest.mark.system
 def test_it_runs_from_top_to_bottom(notebook, tmp_path):
     for cell in notebook.cells:  # how well it learns, test_examples.py looks at
         cell.source = cell.source.replace("epochs=10", "epochs=2, threads=1")

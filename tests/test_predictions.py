@@ -14,7 +14,7 @@ import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.dataset import runs
-from labelaudit.predictions import arrays, import_predictions, understand
+from labelaudit.predictions import arrays, import_predictions, inspect_source
 from labelaudit.predictions.numbers import FLOOR
 from labelaudit.scores.probability import probabilities
 
@@ -98,7 +98,7 @@ def test_every_form_keeps_the_same_logits_however_it_is_cut(
     assert (brought["kind"], brought["rows"], brought["samples"]) == ("logits", N, N)
     assert brought["out_of_sample"] is False
     assert len(plain.view().match_tag("processed")) == N
-    assert (plain.runs, plain.trained_runs, run.is_brought) == (["imported"], [], True)
+    assert (plain.runs, plain.trained_runs, run.is_imported) == (["imported"], [], True)
 
 
 def test_rows_out_of_order_are_not_taken_for_rows_in_order(plain, tmp_path):
@@ -112,9 +112,9 @@ def test_rows_out_of_order_are_not_taken_for_rows_in_order(plain, tmp_path):
     for source in (unnamed, tmp_path / "p.csv", tmp_path / "p.parquet"):
         with pytest.raises(LabelAuditError, match="an index that is not 0, 1, 2 …"):
             import_predictions(plain, source)
-    assert understand(plain, unnamed, by="order").by == "order"
+    assert inspect_source(plain, unnamed, by="order").by == "order"
     frame_of(LOGITS).to_csv(tmp_path / "p.csv")
-    assert understand(plain, tmp_path / "p.csv").by == "order"
+    assert inspect_source(plain, tmp_path / "p.csv").by == "order"
 
 
 def test_exported_logits_of_a_trained_run_have_its_scores(audited, tmp_path):
@@ -231,16 +231,16 @@ BAD = [
     (LOGITS.astype(str), {}, "must be numbers"),
     (LOGITS, {"ids": [*IDS[:-1], 1]}, "rows 1 and 60 are both of id 1"),
     (LOGITS, {"ids": [*IDS[:-1], 99]}, "row 60: dataset 'plain' has no sample with id 99:"),
-    (LOGITS, {"ids": IDS + 58}, r"row 3: .* id 61 \(58 rows are of none\)"),
-    (LOGITS, {"ids": IDS[:4]}, r"the ids have the shape \(4,\), and there are 60 rows"),
+    (LOGITS, {"ids": IDS + 58}, r"row 3: .* id 61 \(58 rows match no sample\)"),
+    (LOGITS, {"ids": IDS[:4]}, r"the ids have the shape \(4,\), but there are 60 rows"),
     (LOGITS, {"ids": IDS / 2}, "must be whole numbers"),
     (LOGITS, {"by": "id"}, "has no id of its rows"),
     (LOGITS, {"by": "name"}, "by='name': match rows by id, filepath, order"),
-    (LOGITS, {"kind": "odds"}, "kind='odds': say logits or probabilities"),
+    (LOGITS, {"kind": "odds"}, "kind='odds': use logits or probabilities"),
     (LOGITS, {"classes": CLASSES[:3]}, "3 classes are named and the array has 4 columns"),
     (LOGITS, {"classes": ["c0", *CLASSES[:3]]}, "class 'c0' stands for two columns"),
     (LOGITS, {"classes": list("abcd")}, r"none of the classes of the array \(a, b, c, d\)"),
-    (LOGITS, {"kind": "probabilities"}, r"row 1 \(id 1\) holds -.*no probability"),
+    (LOGITS, {"kind": "probabilities"}, r"row 1 \(id 1\) contains -.*not a probability"),
     (LOGITS, {"embeddings": LOGITS[:4]}, "the embeddings have the shape"),
     (probabilities(LOGITS) * 100, {}, r"row 1 \(id 1\) sums to 100,"),
     (1 / (1 + np.exp(-LOGITS)), {}, r"row 1 \(id 1\) sums to .*look like probabilities"),
@@ -249,7 +249,7 @@ BAD = [
      "row 60: no sample .* filepath other/59.png; its first is /nowhere/0.png"),
     (frame_of(LOGITS, filepath=[*PATHS[:-1], None]), {}, "row 60: the filepath is empty"),
     (frame_of(LOGITS, c1="x"), {}, "column 'c1' holds .*string"),
-    (pd.DataFrame({"a": [1.0]}), {}, "no column that is called like a class"),
+    (pd.DataFrame({"a": [1.0]}), {}, "no column with the name of a class"),
     (pd.DataFrame(LOGITS, columns=["c0", "c0", "c1", "c2"]), {}, "the column 'c0' twice"),
     (frame_of(LOGITS), {"classes": ["c0", "cat"]}, "has no column 'cat'"),
     ("/nowhere/p.npy", {}, "there is no file /nowhere/p.npy"),
@@ -320,15 +320,15 @@ def test_paths_match_by_their_last_parts_where_these_name_one_sample(make_datase
     with pytest.raises(LabelAuditError, match=r"rows 1 and 3 are both of filepath cat/2\.png"):
         import_predictions(dataset, table.assign(filepath=["2.png", "dog/1.png", "cat/2.png"]))
     both = table.assign(filepath=given, id=[1, 2, 3])
-    assert understand(dataset, both, kind="logits").by == "id"
-    assert understand(dataset, both, kind="logits", by="filepath").by == "filepath"
+    assert inspect_source(dataset, both, kind="logits").by == "id"
+    assert inspect_source(dataset, both, kind="logits", by="filepath").by == "filepath"
 
 
 def test_a_run_that_was_made_here_is_not_replaced(audited):
     logits = stored(audited, "run-1")[1]
     with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
         import_predictions(audited, logits, "run-1")
-    assert not audited.run("run-1").is_brought
+    assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
     with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
         labelaudit.predict(audited, "imported")
@@ -367,7 +367,7 @@ def test_labels_changed_since_are_judged_again_by_scoring_again(plain):
 
 
 def test_understanding_stores_nothing(plain):
-    said = understand(plain, frame_of(LOGITS[:9], id=IDS[:9], note=1)).sentences()
+    said = inspect_source(plain, frame_of(LOGITS[:9], id=IDS[:9], note=1)).sentences()
     assert said == [
         "9 rows of logits, matched by id.", "51 of 60 samples have no prediction.",
         "Not read: note.",
@@ -376,21 +376,23 @@ def test_understanding_stores_nothing(plain):
 
 
 def test_columns_without_names_say_what_they_were_taken_for(plain):
-    assert understand(plain, frame_of(LOGITS, id=IDS)).placed == []
-    said = understand(plain, LOGITS).sentences()
+    assert inspect_source(plain, frame_of(LOGITS, id=IDS)).placed == []
+    said = inspect_source(plain, LOGITS).sentences()
     assert "The columns have no names; taken in this order: c0, c1, c2, c3." in said
 
 
 def test_a_model_that_fits_no_better_than_by_chance_is_doubted(plain):
     right = np.where(np.arange(4) == plain.view().frame.label[:, None], 5.0, 0.0)
-    assert understand(plain, right).doubt is None
+    assert inspect_source(plain, right).doubt is None
     half = np.where(np.arange(N)[:, None] % 2, right, right[:, [1, 2, 3, 0]])  # kappa 1/3
-    assert understand(plain, half).doubt is None
-    turned = understand(plain, right[:, [1, 2, 3, 0]])
-    assert turned.doubt.startswith("It agrees with 0% of the labels, and guessing would with 25%")
+    assert inspect_source(plain, half).doubt is None
+    turned = inspect_source(plain, right[:, [1, 2, 3, 0]])
+    assert turned.doubt.startswith(
+        "The model agrees with 0% of the labels, and guessing would with 25%"
+    )
     assert turned.sentences()[-1] == turned.doubt
     few = IDS[:19]
-    assert understand(plain, right[:19, [1, 2, 3, 0]], ids=few).doubt is None
-    assert understand(plain, np.roll(right, 1, 1)[:20], ids=IDS[:20]).doubt is not None
+    assert inspect_source(plain, right[:19, [1, 2, 3, 0]], ids=few).doubt is None
+    assert inspect_source(plain, np.roll(right, 1, 1)[:20], ids=IDS[:20]).doubt is not None
     plain.set_labels(IDS.tolist(), "c0")  # all say c0: so does chance
-    assert understand(plain, np.tile([5.0, 0, 0, 0], (N, 1))).doubt is None
+    assert inspect_source(plain, np.tile([5.0, 0, 0, 0], (N, 1))).doubt is None

@@ -18,9 +18,10 @@ from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, susp
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset import dynamics
 from labelaudit.dataset.noise import inject
-from labelaudit.dataset.runs import Run, begin_run
-from labelaudit.learn import buffer, recording
-from labelaudit.learn.recordings import recordings
+from labelaudit.dataset.run_lifecycle import begin_run
+from labelaudit.dataset.runs import Run
+from labelaudit.learn import batch_buffer, recording
+from labelaudit.learn.unfinished_recordings import unfinished_recordings
 from labelaudit.scores.probability import best_other, of_label, probabilities
 
 REPO = Path(__file__).resolve().parents[1]
@@ -168,7 +169,7 @@ def test_the_loop_may_change_its_tensors_afterwards(plain):
 
 @pytest.mark.parametrize("limit", [("BUFFERED_BYTES", 100), ("BUFFERED_BATCHES", 3)])
 def test_what_waits_is_read_when_it_is_much(plain, monkeypatch, limit):
-    monkeypatch.setattr(buffer, *limit)
+    monkeypatch.setattr(batch_buffer, *limit)
     recorder = Recorder(plain)
     read = []
     take = recorder._recording.put
@@ -349,7 +350,7 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
         with pytest.raises(LabelAuditError, match="no space left"):
             recorder.finish()
     assert len(messages(caplog)) == 1
-    assert "no space left on the disk. It is tried again" in messages(caplog)[0]
+    assert "no space left on the disk. It is retried" in messages(caplog)[0]
     recorder.update([2], random_logits(0, 1))
     run = recorder.finish()
     assert (run.info["epochs"], run.info["notes"]) == (2, [])
@@ -404,7 +405,7 @@ def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
         raise KeyboardInterrupt
     assert plain.runs == plain.unfinished_runs == []
     # as if it had been killed between the two writes of the next epoch
-    run = recordings(plain.view().frame, "mine")[0]
+    run = unfinished_recordings(plain.view().frame, "mine")[0]
     run.append_dynamics(3, np.array([1]), np.array([0]), *np.zeros((2, 1), np.float32))
 
     again = Recorder(plain, run="mine", resume=True)
@@ -421,10 +422,11 @@ def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
         )
     np.testing.assert_array_equal(next(resumed.logits())[1], next(whole.logits())[1])
     np.testing.assert_array_equal(resumed.embeddings(ids), whole.embeddings(ids))
-    assert recordings(plain.view().frame) == []
+    assert unfinished_recordings(plain.view().frame) == []
     assert not list(run.recording.parent.iterdir())
 
 
+@pytest.mark.system
 def test_whole_epochs_of_a_killed_process_make_a_run(plain):
     code = """
 import os, signal, numpy as np, labelaudit
@@ -461,7 +463,7 @@ def test_a_notebook_may_begin_again_while_the_old_recorder_is_there(plain, monke
     assert resumed.epochs == 2  # the newest
     assert resumed.finish().info["epochs"] == 2
     assert plain.runs == ["mine"]
-    assert recordings(plain.view().frame) == []
+    assert unfinished_recordings(plain.view().frame) == []
 
 
 def test_a_recording_whose_labels_were_changed_is_not_continued(plain):
@@ -525,6 +527,7 @@ def test_an_earlier_run_of_the_name_is_replaced_at_the_end(plain):
     assert plain.run("mine").info["epochs"] == 2
 
 
+@pytest.mark.system
 def test_a_run_that_another_process_records_is_left_alone(plain):
     run = begin_run(plain.view().frame, "mine")
     lock = run.checkpoint.with_suffix(".lock")
@@ -588,6 +591,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.system
 def test_ranks_come_together_in_one_run(plain, tmp_path):
     """Each makes its Recorder before the ranks know each other, as scripts do."""
     logits = np.stack([random_logits(0), random_logits(1)])

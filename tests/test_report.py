@@ -12,7 +12,7 @@ import pytest
 import labelaudit
 from labelaudit import LabelAuditError, Review, estimate_wrong, load_arrays, write_report
 from labelaudit.ranking.insights import Confusion
-from labelaudit.ranking.ranking import compute_scores
+from labelaudit.ranking.scoring import compute_scores
 from labelaudit.report import charts, report_html
 from labelaudit.report.suspects import top_suspects
 from labelaudit.scores import SCORES

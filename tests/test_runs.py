@@ -9,7 +9,7 @@ import pytest
 from labelaudit import Dataset
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset import dynamics
-from labelaudit.storage import schema, tables
+from labelaudit.storage import schema, vector_search
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -43,8 +43,8 @@ def test_embeddings_are_kept_in_half_precision(embedded):
 def test_neighbours_are_the_nearest_others_best_first(embedded, monkeypatch, rows):
     """With the index, which looks at all partitions of so few rows, as without."""
     _, run, vectors = embedded
-    monkeypatch.setattr(tables, "EXACT_ROWS", rows)
-    monkeypatch.setattr(tables, "ROWS_A_PARTITION", 50)
+    monkeypatch.setattr(vector_search, "UNINDEXED_ROWS", rows)
+    monkeypatch.setattr(vector_search, "ROWS_PER_PARTITION", 50)
     assert run.index_embeddings() == (rows == 50)
     assert not run.index_embeddings()  # nothing has come since
     near, cosine = run.neighbours([12, 3], 5)
@@ -121,7 +121,7 @@ def test_some_predictions_may_have_no_embedding(make_dataset):
 def test_embeddings_that_do_not_fit_are_refused(embedded):
     _, run, vectors = embedded
     logits = np.zeros((2, 4), np.float32)
-    with pytest.raises(LabelAuditError, match=r"embeddings of 3 numbers .* keeps 8"):
+    with pytest.raises(LabelAuditError, match=r"embeddings of 3 numbers .* has embeddings of 8"):
         run.write_predictions([(np.array([1, 2]), logits, np.ones((2, 3)))])
     with pytest.raises(LabelAuditError, match="embeddings of sample 2 are not finite"):
         run.write_predictions([(np.array([1, 2]), logits, np.array([[1] * 8, [np.inf] * 8]))])
@@ -217,8 +217,8 @@ def test_a_run_without_class_curves_says_none(make_dataset):
 
 def test_the_index_is_made_again_only_for_many_new_rows(embedded, monkeypatch):
     _, run, vectors = embedded
-    monkeypatch.setattr(tables, "EXACT_ROWS", 100)
-    monkeypatch.setattr(tables, "ROWS_A_PARTITION", 50)
+    monkeypatch.setattr(vector_search, "UNINDEXED_ROWS", 100)
+    monkeypatch.setattr(vector_search, "ROWS_PER_PARTITION", 50)
     assert run.index_embeddings()
     few = np.arange(1, 21)
     run.write_predictions([(few, np.zeros((20, 4), np.float32), -vectors[few - 1])])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
 import numpy as np
 import pytest
 import scipy.special
@@ -12,15 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from labelaudit.scores import SCORES, default_score
+from labelaudit.scores import (
+    SCORES,
+    DynamicsScore,
+    FittedScore,
+    LogitScore,
+    NeighbourScore,
+    default_score,
+)
 from labelaudit.scores.aum import aum
+from labelaudit.scores.base import score_batches
 from labelaudit.scores.cartography import cartography
 from labelaudit.scores.confident_learning import confident_learning
 from labelaudit.scores.hardness import hardness
 from labelaudit.scores.mistakenness import mistakenness
 from labelaudit.scores.neighbours import neighbours
 from labelaudit.scores.normalized_margin import normalized_margin
+from labelaudit.scores.registry import RESERVED, Registry
 from labelaudit.scores.self_confidence import self_confidence
+from labelaudit.storage.schema import NO_SCORES
 
 
 @st.composite
@@ -107,24 +121,19 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
     logits = np.array([[8.0, 0, 0], [0, 8.0, 0]])  # sample 0 fits its label, sample 1 does not
     labels = np.array([0, 0])
     for score in SCORES.values():
-        if score.reads == "logits" and score.name != "hardness":
-            fits, contradicts = score.function(labels, logits)
-        elif score.reads == "all_logits":
-            three = np.array([[8.0, 0, 0], [0, 8.0, 0], [0, 5.0, 0]])  # one that has class 1
-            fits, contradicts, _ = score.function(np.array([0, 0, 1]), as_batches(three))
-        elif score.reads == "posterior":
+        if isinstance(score, FittedScore):
             given, rows = np.repeat([0, 1, 2], 20), 8 * np.eye(3)[np.repeat([0, 1, 2], 20)]
             given[0] = 1  # of sixty samples one contradicts its label
-            (contradicts, fits), *_ = (
-                some[:2] for some in score.function(given, as_batches(rows), True)
-            )
-        elif score.reads == "neighbours":
+            result = score_batches(score.function, given, as_batches(rows), True)
+            contradicts, fits = (result[0] if score.function.suggests else result)[:2]
+        elif isinstance(score, NeighbourScore):
             near = np.array([[0, 0, 0], [1, 1, 0]])
             fits, contradicts = score.function(labels, near, np.full((2, 3), 0.9))
-        elif score.reads.endswith("margin"):
-            fits, contradicts = score.function(np.array([[8.0, -8.0]]))
-        elif score.reads.endswith("p_label"):
-            fits, contradicts = score.function(np.array([[0.99, 0.01]]))
+        elif isinstance(score, DynamicsScore):
+            values = [[8.0, -8.0]] if score.measure.endswith("margin") else [[0.99, 0.01]]
+            fits, contradicts = score.function(np.array(values))
+        elif score.judges_label:
+            fits, contradicts = score.function(labels, logits)
         else:
             fits, contradicts = score.function(labels, np.array([[8.0, 0, 0], [1, 1, 1]]))
         assert contradicts > fits, score.name
@@ -135,7 +144,7 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
 def test_extreme_logits_stay_finite():
     logits = np.array([[1e4, -1e4, 0.0], [3e38, 0.0, 0.0]], np.float32)
     for score in SCORES.values():
-        if score.reads == "logits":
+        if isinstance(score, LogitScore):
             assert np.isfinite(score.function(np.array([1, 0]), logits)).all(), score.name
 
 
@@ -146,7 +155,7 @@ def test_the_default_is_the_best_that_is_there():
 
 
 def as_batches(logits, rows: int = 7, known=None):
-    """What an `all_logits` score is given: a function that streams (places, logits)."""
+    """Return a function that streams (rows, logits), as fitted scores take it."""
     known = np.arange(len(logits)) if known is None else known
     return lambda: [
         (known[start : start + rows], logits[known[start : start + rows]])
@@ -209,3 +218,43 @@ def test_neighbours_by_hand():
 def test_no_neighbours_at_all():
     empty = np.empty((3, 0))
     assert np.isnan(neighbours(np.array([0, 1, -1]), empty.astype(int), empty)).all()
+
+
+# --- scores of other packages ---
+
+
+MINE = LogitScore("mine", "Mine", "A test.", self_confidence)
+
+
+def register(monkeypatch, **values):
+    """Pretend that an installed package has these entry points, by their names."""
+    module = ModuleType("a_package")
+    vars(module).update(values)
+    monkeypatch.setitem(sys.modules, "a_package", module)
+    points = [EntryPoint(name, f"a_package:{name}", "labelaudit.scores") for name in values]
+    points.append(EntryPoint("gone", "a_package:gone", "labelaudit.scores"))
+
+    def find(group):
+        return points if group == "labelaudit.scores" else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", find)
+
+
+def test_another_package_registers_a_score(monkeypatch):
+    label = LogitScore("label", "Label", "A test.", self_confidence)
+    register(monkeypatch, mine=MINE, text="no score", again=SCORES["aum"], label=label)
+    registry = Registry(list(SCORES.values()))
+    with pytest.warns(UserWarning, match="A registered score was ignored") as warned:
+        names = list(registry)
+    assert names == [*SCORES, "mine"]
+    assert registry["mine"] is MINE
+    reasons = [str(each.message) for each in warned]
+    assert any("there is already a score 'aum'" in reason for reason in reasons)
+    assert any("a_package:gone could not be loaded" in reason for reason in reasons)
+    assert any("'label' cannot be the name of a score" in reason for reason in reasons)
+    assert any("a_package:text is not a score" in reason for reason in reasons)
+    assert len(reasons) == 4
+
+
+def test_columns_of_a_table_of_scores_are_no_names_of_scores():
+    assert set(NO_SCORES) <= RESERVED

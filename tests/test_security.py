@@ -22,7 +22,8 @@ from labelaudit.core.errors import LabelAuditError
 from labelaudit.export import suspects_csv
 from labelaudit.export.tables import open_sink
 from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
-from labelaudit.ui import paths, signin, uploads, words
+from labelaudit.ui import paths, signin, uploads
+from labelaudit.ui.text import plain
 
 REPO = Path(__file__).resolve().parents[1]
 CODE = [*(REPO / "labelaudit").rglob("*.py"), *(REPO / "pages").rglob("*.py"), REPO / "app.py"]
@@ -95,7 +96,8 @@ def test_conditions_of_sql_hold_nothing_but_numbers_and_the_librarys_own_words()
     seen = 0
     for path in (REPO / "labelaudit").rglob("*.py"):
         for name, call in calls(path):
-            if not re.search(r"(store|_changes|merge)\.?(read|delete)$|\.where$|^_changes$", name):
+            reads = r"(store|frame|_changes|merge)\.?(read|read_rows|delete)$|\.where$|^_changes$"
+            if not re.search(reads, name):
                 continue
             for text in (a for a in call.args[1:] if isinstance(a, ast.JoinedStr)):
                 seen += 1
@@ -167,7 +169,7 @@ def test_roots_are_absolute_folders_with_links_followed(places, monkeypatch):
     assert configured_roots() == (os.path.realpath(places / "data"), os.path.realpath("/mnt"))
     assert check_inside(places / "alias/in", configured_roots()) == f"{places}/data/in"
     monkeypatch.setenv("LABELAUDIT_ROOTS", "data")
-    with pytest.raises(LabelAuditError, match="names 'data', which is no absolute path"):
+    with pytest.raises(LabelAuditError, match="names 'data', which is not an absolute path"):
         configured_roots()
 
 
@@ -244,7 +246,7 @@ def test_every_path_that_pages_take_is_asked_for():
     assert 'jobs.begin("load"' in text
     for call in re.findall(r'jobs\.begin\("load".*?\)\n', text):
         assert "within=paths.allowed()" in call or call == 'jobs.begin("load", name)\n'
-    for page in ("labelaudit/ui/brought.py", "pages/suspects/export.py"):
+    for page in ("labelaudit/ui/import_form.py", "pages/suspects/export.py"):
         assert "paths.typed(" in (REPO / page).read_text()
     for path in CODE:
         if "pages" in path.parts or "ui" in path.parts:
@@ -268,14 +270,14 @@ def test_uploads_keep_a_harmless_name_in_a_folder_of_their_own(name, kept, home)
 
     upload = Upload()
     upload.name = name
-    first, second = Path(uploads.keep(upload)), Path(uploads.keep(upload))
+    first, second = Path(uploads.store(upload)), Path(uploads.store(upload))
     assert first.name == kept
     assert first != second
     assert first.read_bytes() == b"data"
     assert first.parent.parent == home / "uploads"
     assert first.parent.stat().st_mode & 0o077 == 0
     os.utime(first.parent, (0, 0))
-    uploads.keep(upload)
+    uploads.store(upload)
     assert not first.exists()  # a day later
     assert second.exists()
 
@@ -312,7 +314,7 @@ def test_settings_of_the_server():
 def test_only_one_place_shows_errors_and_only_two_write_html():
     for path in CODE:
         names = {name for name, _ in calls(path)}
-        assert "st.error" not in names or path.name == "words.py", path
+        assert "st.error" not in names or path.name == "text.py", path
         assert "st.html" not in names or path.name in ("grid.py", "sidebar.py"), path
         assert "st.exception" not in names, path
         assert "unsafe_allow_html" not in path.read_text(), path
@@ -328,14 +330,14 @@ def test_the_browsers_parts_set_text_and_never_html():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stands_as_it_is(text):
-    assert re.sub(r"\\(.)", r"\1", words.plain(text)) == text
-    assert not re.search(r"(?<!\\)[\[\]<>*_`$~|]", words.plain(text))
+    assert re.sub(r"\\(.)", r"\1", plain(text)) == text
+    assert not re.search(r"(?<!\\)[\[\]<>*_`$~|]", plain(text))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_no_text_is_markdown(text):
-    escaped = words.plain(text)
+    escaped = plain(text)
     assert "\n" not in escaped
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]<>*_`$~|:&]", escaped)
     assert not re.match(r"#|\+|-|=|\d+[.)]", escaped)
@@ -440,7 +442,7 @@ def test_who_has_signed_in_reviews_under_that_name_and_no_other(gate):
     assert "Sign out" in [button.label for button in app.button]
     app = gate({"is_logged_in": True})
     assert not app.markdown
-    assert "tells no email and no name" in app.error[0].value
+    assert "neither an email nor a name" in app.error[0].value
 
 
 def test_secrets_that_cannot_be_read_let_nobody_in(gate, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_folder_with_splits_is_referenced_where_it_lies(tmp_path, picture):
     sample = dataset[1]
     assert sample.filepath == str(tmp_path / "pets/test/cat/c.png")
     assert sample.image.size == (9, 7)
-    assert dataset.view().frame.store.read("samples", ["image"])["image"].null_count == 3
+    assert dataset.view().frame.read("samples", ["image"])["image"].null_count == 3
     assert load_dataset("pets").name == "pets"
 
 

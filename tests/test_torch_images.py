@@ -122,7 +122,7 @@ def test_what_cannot_be_meant_is_said(arrays, options, message):
         TorchImageDataset(arrays, **options)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.system)])
 def test_it_works_in_workers(arrays, method):
     """LanceDB was used by this process before: its connections must not be those of the workers."""
     images = TorchImageDataset(arrays, transform=as_tensor)

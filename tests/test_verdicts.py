@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.dataset import verdict_log
-from labelaudit.dataset.verdict_log import Log
+from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
-from labelaudit.review.queue import RECENT
+from labelaudit.review.verdicts import RECENT
 
 
 @pytest.fixture
@@ -91,7 +91,9 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_the_log_says_what_two_stacks_of_steps_would(steps):
     """Against the textbook: a stack of what was done and one of what was undone, for each."""
-    log = Log(**verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[])
+    log = VerdictLog(
+        **verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[]
+    )
     done = {"ann": [], "bob": []}
     undone = {"ann": [], "bob": []}
 
@@ -134,7 +136,7 @@ def test_the_log_says_what_two_stacks_of_steps_would(steps):
 def test_a_label_that_changed_meanwhile_is_not_judged(plain):
     review = Review(plain, "ann")
     plain.set_labels([1], "c3")  # while ann looks at c0
-    with pytest.raises(LabelAuditError, match="sample 1 was relabelled meanwhile"):
+    with pytest.raises(LabelAuditError, match="sample 1 was relabelled in the meantime"):
         review.decide([2, 1], "keep", seen=["c1", "c0"])
     assert not len(review.judged())
     review.decide([2, 1], "keep", seen=["c1", "c3"])
@@ -152,10 +154,10 @@ def test_redo_gives_again_only_ones_own(plain):
 def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
     review = Review(plain, "ann")
     for arguments, words in [
-        ((1, "maybe"), "'maybe' is no verdict: the verdicts are keep, relabel, remove, unsure"),
+        ((1, "maybe"), "there is no verdict 'maybe': use one of keep, relabel, remove, unsure"),
         ((1, "relabel"), "relabel needs a label"),
         ((1, "keep", "c1"), "'keep' takes no label"),
-        ((1, "relabel", "zebra"), "'zebra' is no class"),
+        ((1, "relabel", "zebra"), "'zebra' is not a class"),
         ((99, "keep"), "no sample with id 99"),
         (([], "keep"), "no sample was given"),
         (([1, 2], "relabel", ["c1"]), "give each of the 2 samples a class"),
@@ -209,7 +211,7 @@ def test_the_queue_is_filtered_and_keeps_its_order(audited):
     assert ids(tag="mistake") < whole
     low, high = sorted([values[10], values[40]])
     assert ids(low=low, high=high) == set(suspects.ids[10:41].tolist())
-    with pytest.raises(LabelAuditError, match="'done' is no status"):
+    with pytest.raises(LabelAuditError, match="there is no status 'done'"):
         ids(status="done")
 
 

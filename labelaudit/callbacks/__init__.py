@@ -1,4 +1,5 @@
-"""A Recorder inside other people's training loops: Lightning, Hugging Face, skorch, Keras.
+"""Recorder callbacks for training frameworks: Lightning, Hugging Face, skorch and Keras.
 
-Each module imports its framework, and nothing else imports the module.
+Each module imports its framework, and no other module imports it. May import `predictions`, `learn`
+and the folders below them.
 """

@@ -1,4 +1,4 @@
-"""What a framework's batches and models say of ids and logits."""
+"""Finds ids and logits in the batches and outputs of a framework."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ IdsOf = Callable[[object], object]
 
 
 def ids_of(batch):
-    """The ids in a batch: under "id" or "ids" of a mapping, or the third of (image, label, id), as
-    TorchImageDataset yields them. None where it has none."""
+    """Return the ids of a batch: "id" or "ids" of a mapping, or the third of (image, label, id), as
+    TorchImageDataset yields them. None if there are none."""
     if isinstance(batch, Mapping):
         return next((batch[key] for key in ID_KEYS if key in batch), None)
     if isinstance(batch, list | tuple) and len(batch) > 2:
@@ -22,8 +22,9 @@ def ids_of(batch):
 
 
 def logits_of(output):
-    """The logits in what a model or a step gave: under "logits", as an attribute of that name, the
-    first matrix of a tuple, or the value itself where it is one. None where there are none."""
+    """Return the logits in the output of a model or a step: "logits" of a mapping, an attribute of
+    that name, the first matrix of a tuple, or the output itself if it is a matrix. None if there
+    are none."""
     if isinstance(output, Mapping):
         return output.get("logits")
     if hasattr(output, "logits"):
@@ -33,22 +34,25 @@ def logits_of(output):
     return output if getattr(output, "ndim", 0) == 2 else None
 
 
-def without(key: str, module, arguments, keywords):
-    """A forward pre-hook that takes one argument away: no model has a use for ids. Of a module, not
-    of a callback: a model that bears it can be pickled."""
+def remove_argument(key: str, module, arguments, keywords):
+    """A forward pre-hook that removes an argument, because models do not use ids.
+
+    A function of this module, not of a callback, so that a model with this hook can be pickled.
+    """
     return arguments, {name: value for name, value in keywords.items() if name != key}
 
 
-class Complaint:
-    """Says once that ids or logits are missing, and how to give them."""
+class BatchCheck:
+    """Checks for ids and logits, and logs once that they are missing."""
 
     def __init__(self, remedy: str) -> None:
-        self._remedy, self._said = remedy, False
+        """remedy: a sentence that says how to provide them."""
+        self._remedy, self._logged = remedy, False
 
-    def about(self, ids, logits) -> bool:
-        """Whether both are there."""
+    def __call__(self, ids, logits) -> bool:
+        """Whether there are both."""
         missing = "ids" if ids is None else "logits" if logits is None else None
-        if missing and not self._said:
+        if missing and not self._logged:
             log.warning("a batch without %s is not recorded: %s", missing, self._remedy)
-            self._said = True
+            self._logged = True
         return missing is None

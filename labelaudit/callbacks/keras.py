@@ -9,11 +9,11 @@ import numpy as np
 from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
 from ..predictions.numbers import FLOOR, TOLERANCE
-from .batches import Complaint, ids_of
+from .batches import BatchCheck, ids_of
 
 try:
     from keras.callbacks import Callback
-except ImportError as error:  # also where its backend is not there
+except ImportError as error:  # also if its backend is not installed
     raise LabelAuditError(
         f"Keras cannot be used ({error}): pip install keras, and set KERAS_BACKEND=torch before "
         "it is imported, or install another backend."
@@ -21,12 +21,12 @@ except ImportError as error:  # also where its backend is not there
 
 
 class LabelAuditCallback(Callback):
-    """Predicts the samples after each epoch, and records what it gets.
+    """Predicts all samples after each epoch, and records the predictions.
 
-    Keras shows a callback neither batches nor outputs, so this costs a prediction of all samples an
-    epoch: a quarter to a third of its time; `every=2` halves that. In exchange it is the model in
-    evaluation mode that is recorded, without augmentation and dropout. Where the model gives
-    probabilities (softmax) their logarithm is recorded.
+    Keras gives a callback neither batches nor outputs, so this takes a prediction of all samples
+    per epoch: a quarter to a third of the epoch's time; `every=2` halves that. In return the model
+    is recorded in evaluation mode, without augmentation and dropout. If the model returns
+    probabilities (softmax), their logarithm is recorded.
     """
 
     def __init__(
@@ -39,13 +39,14 @@ class LabelAuditCallback(Callback):
         every: int = 1,
     ) -> None:
         """x: images as `model.predict_on_batch` takes them, with their ids, int (n,); or, without
-        ids, something that yields batches (images, labels, ids) each time it is gone through, as
-        a DataLoader of a TorchImageDataset. held_out: (x, ids) of samples that the model does not
-        learn, the ids None for such a loader. every: record after so many epochs."""
+        ids, an iterable of batches (images, labels, ids), such as a DataLoader of a
+        TorchImageDataset. held_out: (x, ids) of samples that the model is not trained on; ids None
+        for such an iterable. every: number of epochs between two records.
+        Raises LabelAuditError if the numbers of images and ids differ, or `every` is below 1."""
         super().__init__()
         self.recorder, self._batch_size, self._every = recorder, batch_size, every
         self._data = [(x, ids, True)] + ([(*held_out, False)] if held_out else [])
-        self._complaint = Complaint("give ids=, or batches (images, labels, ids).")
+        self._check = BatchCheck("give ids=, or batches (images, labels, ids).")
         for images, given, _ in self._data:
             if given is not None and len(images) != len(given):
                 raise LabelAuditError(
@@ -60,7 +61,7 @@ class LabelAuditCallback(Callback):
         for x, ids, learned in self._data:
             for images, some in self._batches(x, ids):
                 logits = self.model.predict_on_batch(images)
-                if self._complaint.about(some, logits):
+                if self._check(some, logits):
                     self.recorder.update(some, _as_logits(logits), learned=learned)
         self.recorder.end_epoch()
 
@@ -77,7 +78,7 @@ class LabelAuditCallback(Callback):
 
 
 def _as_logits(output: np.ndarray) -> np.ndarray:
-    """The output itself, or its logarithm where every row is a distribution."""
+    """Return the output, or its logarithm if every row is a probability distribution."""
     output = np.asarray(output, np.float32)
     if (output >= 0).all() and (np.abs(output.sum(axis=-1) - 1) < TOLERANCE).all():
         return np.log(np.maximum(output, FLOOR))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
-from .batches import Complaint, IdsOf, ids_of, logits_of
+from .batches import BatchCheck, IdsOf, ids_of, logits_of
 
 try:
     from lightning.pytorch import Callback
@@ -15,12 +15,11 @@ except ImportError as error:
 class LabelAuditCallback(Callback):
     """Records training batches, and validation batches as out of sample.
 
-    Ids are taken from the batch: (image, label, id), or a mapping with "id". Logits are what the
-    step returns under "logits"; where it returns none, what the module gave when the step called it
-    (`self(images)`), or a part of it: `module="net"`. The sanity check is not recorded.
+    Ids come from the batch: (image, label, id), or a mapping with "id". Logits are "logits" of the
+    step's result; if there are none, the output of the module when the step called it
+    (`self(images)`), or that of a submodule: `module="net"`. The sanity check is not recorded.
 
-    Use it with a Recorder that was resumed, and epochs after the one that training resumes from are
-    forgotten.
+    With a resumed Recorder, epochs after the one from which the training resumes are deleted.
     """
 
     def __init__(
@@ -30,20 +29,20 @@ class LabelAuditCallback(Callback):
         ids: IdsOf = ids_of,
         validation: bool = True,
     ) -> None:
-        """module: the submodule whose output the logits are, by its name in `named_modules`.
-        ids: takes a batch and returns its ids. validation: False where the validation batches are
-        of samples that the model learns."""
+        """module: name in `named_modules` of the submodule that returns the logits. ids: a function
+        of a batch that returns its ids. validation: False if the validation batches contain samples
+        that the model is trained on."""
         self.recorder, self._module, self._ids, self._validation = recorder, module, ids, validation
         self._output = self._hook = None
-        self._complaint = Complaint(
+        self._check = BatchCheck(
             'yield (image, label, id) or a dict with "id", and return {"loss": loss, "logits": '
-            'logits} from the step or name the submodule that gives them, module="…".'
+            'logits} from the step or name the submodule that returns them, module="…".'
         )
 
     def setup(self, trainer, pl_module, stage) -> None:
         if stage == "fit":
             part = pl_module.get_submodule(self._module) if self._module else pl_module
-            self._hook = part.register_forward_hook(self._keep)
+            self._hook = part.register_forward_hook(self._store_output)
 
     def teardown(self, trainer, pl_module, stage) -> None:
         if self._hook:
@@ -66,18 +65,18 @@ class LabelAuditCallback(Callback):
         self._output = None
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
-        self.recorder.end_epoch()  # validation lies within the epoch
+        self.recorder.end_epoch()  # validation is part of the epoch
 
     def on_train_end(self, trainer, pl_module) -> None:
         self.recorder.finish()
 
-    def _keep(self, module, arguments, output) -> None:
+    def _store_output(self, module, arguments, output) -> None:
         self._output = output
 
     def _update(self, outputs, batch, learned: bool) -> None:
         returned = logits_of(outputs) if outputs is not None else None
         logits = logits_of(self._output) if returned is None else returned
-        self._output = None  # it holds the step's graph
+        self._output = None  # it refers to the graph of the step
         ids = self._ids(batch)
-        if self._complaint.about(ids, logits):
+        if self._check(ids, logits):
             self.recorder.update(ids, logits, learned=learned)

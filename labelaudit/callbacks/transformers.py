@@ -6,7 +6,7 @@ from functools import partial
 
 from ..core.errors import LabelAuditError
 from ..learn.recorder import Recorder
-from .batches import Complaint, logits_of, without
+from .batches import BatchCheck, logits_of, remove_argument
 
 try:
     from transformers import TrainerCallback
@@ -19,32 +19,32 @@ except ImportError as error:
 class LabelAuditCallback(TrainerCallback):
     """Records training batches, and those of evaluations during training as out of sample.
 
-    Trainer shows a callback neither batches nor logits, so it watches the model: a hook takes "id"
-    out of the model's arguments before `forward`, and another reads the logits of its output. For
-    ids to get there, the dataset yields "id" beside the rest, and TrainingArguments have
+    Trainer gives a callback neither batches nor logits, so hooks of the model record them: one
+    removes "id" from the model's arguments before `forward`, another reads the logits of the
+    output. The dataset must yield "id" with each sample, and TrainingArguments must have
     `remove_unused_columns=False`.
 
-    An evaluation counts to the epoch before it. With a Recorder that was resumed, the epochs after
-    the one that training resumes from are forgotten.
+    An evaluation belongs to the epoch before it. With a resumed Recorder, the epochs after the one
+    from which the training resumes are deleted.
     """
 
     def __init__(self, recorder: Recorder, id_key: str = "id", evaluation: bool = True) -> None:
-        """id_key: what the dataset calls ids. evaluation: False where what is evaluated are samples
-        that the model learns."""
+        """id_key: key of the ids. evaluation: False if evaluations contain samples that the model
+        is trained on."""
         self.recorder, self._id_key, self._evaluation = recorder, id_key, evaluation
         self._ids, self._hooks, self._in_epoch = None, [], False
-        self._complaint = Complaint(
-            f"let the dataset yield {id_key!r} of each sample, set remove_unused_columns=False in "
-            "TrainingArguments, and use a model whose output has logits."
+        self._check = BatchCheck(
+            f"let the dataset yield {id_key!r} with each sample, set remove_unused_columns=False "
+            "in TrainingArguments, and use a model whose output has logits."
         )
 
     def on_init_end(self, args, state, control, model=None, **_) -> None:
-        # to stay: who evaluates after training has ids in the batches too
-        model.register_forward_pre_hook(partial(without, self._id_key), with_kwargs=True)
+        # never removed, because batches of later evaluations contain ids too
+        model.register_forward_pre_hook(partial(remove_argument, self._id_key), with_kwargs=True)
 
     def on_train_begin(self, args, state, control, model=None, **_) -> None:
         self._hooks = [
-            # before the one that takes the ids away
+            # prepended, because the other hook removes the ids
             model.register_forward_pre_hook(self._before, with_kwargs=True, prepend=True),
             model.register_forward_hook(self._after),
         ]
@@ -53,7 +53,7 @@ class LabelAuditCallback(TrainerCallback):
             self.recorder.forget_after(done)
 
     def on_epoch_begin(self, args, state, control, **_) -> None:
-        if self._in_epoch:  # not at the end: evaluations come after it
+        if self._in_epoch:  # not at its end, because evaluations come after it
             self.recorder.end_epoch()
         self._in_epoch = True
 
@@ -72,5 +72,5 @@ class LabelAuditCallback(TrainerCallback):
         if not counts:
             return
         logits = logits_of(output)
-        if self._complaint.about(ids, logits):
+        if self._check(ids, logits):
             self.recorder.update(ids, logits, learned=module.training)

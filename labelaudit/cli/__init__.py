@@ -1,6 +1,9 @@
-"""The command line: thin commands over the library. Data goes to stdout, progress to stderr."""
+"""The command line: thin commands over the library. Data goes to stdout, progress to stderr.
 
-from . import brought, data, export, model, patches, suspects
+May import every folder except ui. `labelaudit --help` imports none of them: a command's module is
+imported when that command is used.
+"""
+
 from .base import main
 
-__all__ = ["brought", "data", "export", "main", "model", "patches", "suspects"]
+__all__ = ["main"]

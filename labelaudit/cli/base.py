@@ -1,29 +1,127 @@
-"""What the commands share: the group, options, progress bars, and how a result is printed."""
+"""What the commands share: the lazy group, common options, progress bars and printing results.
+
+This module is imported for every call, so it imports nothing slow at the top.
+"""
 
 from __future__ import annotations
 
 import json
 import signal
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-from tqdm import tqdm
 
 from .. import __version__
 from ..core.errors import LabelAuditError
 from ..core.progress import Progress, Task
-from ..dataset.dataset import Dataset
-from ..dataset.view import View
 
-SHOWN = 20  # lines of a list, unless told otherwise
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from ..dataset.dataset import Dataset
+    from ..dataset.view import View
+
+LIST_LENGTH = 20  # default number of printed lines
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 run_option = click.option("--run", help="Name of the run.  [default: the latest with predictions]")
-split_option = click.option("--split", help="Only the samples of this split.")
+split_option = click.option("--split", help="Use only the samples of this split.")
+
+# The commands by purpose, in the order of their use: module in this folder → {command: summary}.
+SECTIONS: dict[str, dict[str, dict[str, str]]] = {
+    "In the browser": {
+        "app": {"app": "Open the app in the browser."},
+    },
+    "Data": {
+        "data": {
+            "datasets": "List your datasets, and those that can be loaded by name.",
+            "load": "Load a folder, an image list, a zip, hf:owner/name or a dataset of the zoo.",
+            "import-issues": "Tag samples with the issues cleanlab found.",
+            "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
+            "delete": "Delete a dataset.",
+        },
+    },
+    "Models": {
+        "imports": {"import-predictions": "Import predictions of your own model."},
+        "model": {
+            "first-look": "Find suspects in seconds, without training.",
+            "train": "Train a model and record how it fits every sample.",
+            "predict": "Store the predictions of a run or of your own model.",
+            "score": "Compute and store the scores of a run.",
+            "audit": "Do everything in one go: load, train, predict, score, rank.",
+            "jobs": "List the app's background jobs, or stop one.",
+        },
+    },
+    "Review": {
+        "suspects": {
+            "suspects": "List the samples with the most suspicious labels.",
+            "duplicates": "Find duplicate images, and duplicates with different labels.",
+            "estimate": "Estimate how many labels are wrong, and when to stop reviewing.",
+            "verdicts": "List the reviewers' verdicts and what they would change.",
+            "apply": "Apply verdicts or a patch to the labels.",
+            "history": "List the label changes, or return to an earlier state.",
+        },
+    },
+    "Export and share": {
+        "export": {
+            "export": "Write the current labels, with or without the images.",
+            "report": "Write a report as one HTML file, to send or print.",
+        },
+        "patches": {
+            "patch": "Write the label changes as a file for another copy of the dataset.",
+            "merge-patches": "Merge the patches of several people and list their conflicts.",
+        },
+    },
+}
+_MODULES = {
+    name: module
+    for modules in SECTIONS.values()
+    for module, commands in modules.items()
+    for name in commands
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used.
+
+    A LabelAuditError becomes one line on stderr and exit code 1.
+    """
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except LabelAuditError as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context | None = None) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES:
+            import_module(f".{_MODULES[cmd_name]}", __package__)  # adds its commands to the group
+        return super().get_command(ctx, cmd_name)
+
+    def all_commands(self) -> dict[str, click.Command]:
+        """Import every command and return them by name."""
+        return {name: self.get_command(None, name) for name in self.list_commands()}
+
+    def sections(self) -> dict[str, dict[str, str]]:
+        """Return the commands' summaries by section and name."""
+        return {
+            section: {name: text for names in modules.values() for name, text in names.items()}
+            for section, modules in SECTIONS.items()
+        }
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by purpose instead of alphabetically."""
+        for section, summaries in self.sections().items():
+            with formatter.section(section):
+                formatter.write_dl(list(summaries.items()), col_max=20)
 
 
 class Bar:
-    """A progress callback that draws one bar a stage on stderr (nothing where that is a file)."""
+    """A progress callback that draws one bar per stage on stderr, if that is a terminal."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -31,17 +129,19 @@ class Bar:
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self._stage:
+            from tqdm import tqdm
+
             self.close()
             self._stage = progress.stage
             self._bar = tqdm(total=progress.total, desc=progress.stage, disable=None, leave=False)
         self._bar.n = progress.done
         if progress.epoch is not None:
-            shown = {"epoch": f"{progress.epoch}/{progress.epochs}"}
+            details = {"epoch": f"{progress.epoch}/{progress.epochs}"}
             if progress.loss is not None:
-                shown["loss"] = f"{progress.loss:.3f}"
+                details["loss"] = f"{progress.loss:.3f}"
             if progress.accuracy is not None:
-                shown["accuracy"] = f"{progress.accuracy:.3f}"
-            self._bar.set_postfix(shown, refresh=False)
+                details["accuracy"] = f"{progress.accuracy:.3f}"
+            self._bar.set_postfix(details, refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:
@@ -50,19 +150,19 @@ class Bar:
 
 
 class Interrupt:
-    """Ctrl-C asks to stop after the current step; a second one ends at once."""
+    """A stop check for Ctrl-C: the first one stops after the current step, the second at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, *_) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.asked = True
-        click.echo("stopping after this step; Ctrl-C again to end at once", err=True)
+        self.requested = True
+        click.echo("stopping after the current step; press Ctrl-C again to stop now", err=True)
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.requested
 
 
 def console_task() -> Task:
@@ -70,78 +170,51 @@ def console_task() -> Task:
     return Task(Bar(), Interrupt())
 
 
-# What the commands of each module are for, in the order in which they are needed.
-SECTIONS = {
-    "data": "Data", "model": "Models", "brought": "Models", "suspects": "Suspects and verdicts",
-    "patches": "Ways out", "export": "Ways out",
-}  # fmt: skip
-
-
-class Group(click.Group):
-    """Turns LabelAudit's own errors into one line on stderr and exit code 1."""
-
-    def invoke(self, ctx: click.Context):
-        try:
-            return super().invoke(ctx)
-        except LabelAuditError as error:
-            raise click.ClickException(str(error)) from error
-
-    def sections(self) -> dict[str, list[str]]:
-        """Names of the commands by what they are for, in the order of the source."""
-        found: dict[str, list[str]] = {section: [] for section in SECTIONS.values()}
-        for name, command in self.commands.items():
-            module = command.callback.__module__.rpartition(".")[2]
-            found[SECTIONS[module]].append(name)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """In sections, in the order in which they are needed: the alphabet tells nothing."""
-        for section, names in self.sections().items():
-            rows = [(name, self.commands[name].get_short_help_str(limit=100)) for name in names]
-            with formatter.section(section):
-                formatter.write_dl(rows, col_max=20)
-
-
 def example(text: str) -> dict:
-    """Arguments of a command: its help ends in an example."""
+    """Return the arguments of a command that make its help end with an example."""
     return {"epilog": f"\b\nExample:\n  {text}"}
 
 
 def emit(as_json: bool, data, text: str) -> None:
+    """Print the data as JSON, or the text."""
     click.echo(json.dumps(data, indent=2, default=_plain) if as_json else text)
 
 
 def _plain(value):
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value)} is no JSON value")
+    raise TypeError(f"{type(value)} is not a JSON value")
 
 
 @click.group(
-    cls=Group,
+    cls=LazyGroup,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "show_default": True,
         "max_content_width": 100,
     },
-    epilog="DATASET is a name that `labelaudit datasets` lists; one of the zoo is loaded when it "
-    "is first used. Datasets are kept under LABELAUDIT_HOME (~/.labelaudit, or s3://bucket/prefix).\n\n"
-    "Exit codes: 0 done, 1 it could not be done (stderr says why and how to mend it), "
-    "2 the command was not understood.",
+    epilog="DATASET is a name listed by `labelaudit datasets`. A dataset of the zoo is loaded on "
+    "first use. Datasets are stored in LABELAUDIT_HOME (default ~/.labelaudit; s3://bucket/prefix "
+    "also works).\n\n"
+    "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage.",
 )
 @click.version_option(__version__, prog_name="labelaudit")
 def main() -> None:
     """Find the wrong labels in an image-classification dataset.
 
     \b
-    To see what it does, on 1,797 digits that come with it, a fifth of them made wrong:
+    Try it on 1,797 bundled digits, with a fifth of their labels made wrong:
       labelaudit audit digits --noise 0.2
-    On images of your own, one folder a class:
+    Audit your own images, one folder per class:
       labelaudit load ~/pictures/pets --name pets
       labelaudit audit pets --csv suspects.csv
+    Work in the browser:
+      labelaudit app
     """
 
 
-def chosen(dataset: Dataset, split: str | None) -> Dataset | View:
-    """What a command works on: all of a dataset, or one of its splits."""
+def in_split(dataset: Dataset, split: str | None) -> Dataset | View:
+    """Return the dataset, or a view of one of its splits."""
     return dataset if split is None else dataset.view().match(split=split)

@@ -1,4 +1,4 @@
-"""Commands over patches: label changes as a file."""
+"""Commands for patches: label changes as a file."""
 
 from __future__ import annotations
 
@@ -7,66 +7,84 @@ import sys
 import click
 
 from ..dataset.dataset import Dataset
-from .base import SHOWN, console_task, emit, example, json_option, main
+from .base import LIST_LENGTH, console_task, emit, example, json_option, main
 
 
 def patch_options(command):
-    """The options by which `apply` takes a patch."""
+    """Add the options with which `apply` reads a patch."""
     options = [
-        click.option("--patch", "patch_file", type=click.Path(dir_okay=False),
-                     help="Do what this patch says, not what the verdicts say."),
-        click.option("--trust", multiple=True, type=click.Choice(("path", "id")),
-                     help="Of a patch: path, where images were resized or compressed anew, so that "
-                     "their pixels differ; id, where neither path nor pixels are found. May be "
-                     "repeated."),
-        click.option("--add-classes", is_flag=True,
-                     help="Of a patch: add the classes that the dataset lacks."),
-    ]  # fmt: skip
+        click.option(
+            "--patch",
+            "patch_file",
+            type=click.Path(dir_okay=False),
+            help="Apply this patch instead of the verdicts.",
+        ),
+        click.option(
+            "--trust",
+            multiple=True,
+            type=click.Choice(("path", "id")),
+            help="With --patch: match samples by path even if their pixels differ (resized "
+            "or recompressed images), or by id if neither path nor pixels are found. May "
+            "be repeated.",
+        ),
+        click.option(
+            "--add-classes", is_flag=True, help="With --patch: add the classes the dataset lacks."
+        ),
+    ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
-@main.command(
-    short_help="Write the label changes as a file for another copy of the dataset.",
-    **example("labelaudit patch digits -o digits.labels.jsonl"),
-)
+@main.command(**example("labelaudit patch digits -o digits.labels.jsonl"))
 @click.argument("dataset")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False),
-              help="File to write, by convention ….labels.jsonl.")  # fmt: skip
-@click.option("--source", type=click.Choice(("applied", "verdicts")), default="applied",
-              help="What was changed since the dataset was loaded; or what reviewers agree on, "
-              "applied or not, with what they looked at and kept.")  # fmt: skip
-@click.option("--by", "reviewer", help="Only what this reviewer decided.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="File to write, by convention *.labels.jsonl.",
+)
+@click.option(
+    "--source",
+    type=click.Choice(("applied", "verdicts")),
+    default="applied",
+    help="applied: the changes since the dataset was loaded; verdicts: what the "
+    "reviewers agree on, applied or not, including the labels they kept.",
+)
+@click.option("--by", "reviewer", help="Use only the verdicts of this reviewer.")
 @json_option
 def patch(dataset, output, source, reviewer, as_json) -> None:
-    """Write the label changes of DATASET as a patch: a line a sample, sorted, fit for git. On any
-    copy of the dataset `labelaudit apply COPY --patch FILE` puts them into effect."""
+    """Write the label changes of DATASET as a patch: one line per sample, sorted, suitable for
+    git. `labelaudit apply COPY --patch FILE` applies it to another copy of the dataset."""
     from ..patch import write_patch
 
     options = {"source": source, "reviewer": reviewer, "task": console_task()}
-    made = write_patch(Dataset(dataset), output, **options)
-    data = {"file": output, "samples": len(made), **made.counts, "by": made.by}
-    lines = [f"{_counts(made)} written to {output}"]
-    if not len(made):
-        lines.append("No label was changed since the dataset was loaded." if source == "applied"
-                     else "No verdict is sure.")  # fmt: skip
+    written = write_patch(Dataset(dataset), output, **options)
+    data = {"file": output, "samples": len(written), **written.counts, "by": written.by}
+    lines = [f"{_counts(written)} written to {output}"]
+    if not len(written):
+        lines.append(
+            "No label has changed since the dataset was loaded."
+            if source == "applied"
+            else "No reviewer has decided on a label."
+        )
     emit(as_json, data, "\n".join(lines))
 
 
 @main.command(
     "merge-patches",
-    short_help="Make one patch of several people's, and list where they disagree.",
     **example("labelaudit merge-patches ann.labels.jsonl bob.labels.jsonl -o both.labels.jsonl"),
 )
 @click.argument("patches", nargs=-1, required=True, type=click.Path(dir_okay=False))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False),
-              help="File to write.")  # fmt: skip
-@click.option("--prefer", help="Where they disagree, take the side of this one of the patches.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False), help="File to write."
+)
+@click.option("--prefer", help="In a conflict, use the change of this patch.")
 @json_option
 def merge_patches(patches, output, prefer, as_json) -> None:
-    """Merge PATCHES. Where two want different things of a sample they are listed, the exit code is
-    1 and nothing is written, unless --prefer says who is right."""
+    """Merge PATCHES into one. If two of them change a sample differently, the conflicts are listed,
+    nothing is written and the exit code is 1, unless --prefer names the patch to follow."""
     from ..patch import merge_patches as merge
 
     merged, conflicts = merge(patches, prefer)
@@ -74,15 +92,22 @@ def merge_patches(patches, output, prefer, as_json) -> None:
     if written:
         merged.write(output)
     data = {
-        "written": written, "file": output, "samples": len(merged), **merged.counts,
+        "written": written,
+        "file": output,
+        "samples": len(merged),
+        **merged.counts,
         "conflicts": [
-            {"sample": c.name, "sides": {name: {"wanted": side.words, "by": side.by}
-                                         for name, side in c.sides.items()}}
+            {
+                "sample": c.name,
+                "sides": {
+                    name: {"wanted": side.words, "by": side.by} for name, side in c.sides.items()
+                },
+            }
             for c in conflicts
         ],
-    }  # fmt: skip
-    end = f"settled as {prefer} says" if written else "nothing is written; see --prefer"
-    lines = [f"{len(conflicts):,} disagreements, {end}:"] if conflicts else []
+    }
+    end = f"resolved in favour of {prefer}" if written else "nothing written; see --prefer"
+    lines = [f"{len(conflicts):,} conflicts, {end}:"] if conflicts else []
     lines += [f"  {conflict}" for conflict in conflicts]
     lines += [f"{_counts(merged)} written to {output}"] if written else []
     emit(as_json, data, "\n".join(lines))
@@ -90,39 +115,50 @@ def merge_patches(patches, output, prefer, as_json) -> None:
         sys.exit(1)
 
 
-def put_patch(dataset: Dataset, file, who, trust, add_classes, dry_run, as_json) -> None:
-    """What `apply --patch` does."""
+def apply_patch_file(dataset: Dataset, file, who, trust, add_classes, dry_run, as_json) -> None:
+    """Apply or plan a patch: the command `apply --patch`."""
     from ..patch import apply_patch, plan_patch
 
     hooks = {"trust": trust, "task": console_task()}
     if dry_run:
-        wanted = plan_patch(dataset, file, **hooks)
+        plan = plan_patch(dataset, file, **hooks)
     else:
-        wanted = apply_patch(dataset, file, who=who, add_classes=add_classes, **hooks)
+        plan = apply_patch(dataset, file, who=who, add_classes=add_classes, **hooks)
     data = {
-        "applied": not dry_run, "relabelled": len(wanted.relabel), "removed": len(wanted.remove),
-        "already": wanted.already, "found": wanted.found, "new_classes": wanted.new_classes,
-        "conflicts": [each.to_dict() for each in wanted.conflicts],
-        "missing": [each.to_dict() for each in wanted.missing],
-    }  # fmt: skip
+        "applied": not dry_run,
+        "relabelled": len(plan.relabel),
+        "removed": len(plan.remove),
+        "already": plan.already,
+        "found": plan.found,
+        "new_classes": plan.new_classes,
+        "conflicts": [each.to_dict() for each in plan.conflicts],
+        "missing": [each.to_dict() for each in plan.missing],
+    }
     will = "would be" if dry_run else "were"
-    lines = [f"{len(wanted.relabel):,} samples {will} relabelled, {len(wanted.remove):,} removed; "
-             f"{wanted.already:,} are so already"]  # fmt: skip
-    if wanted.new_classes:
-        lines.append(f"new classes: {', '.join(wanted.new_classes)}")
-    for title, unfit in (("in conflict, left alone", wanted.conflicts),
-                         ("not found, left alone", wanted.missing)):  # fmt: skip
-        if unfit:
-            lines += [f"{len(unfit):,} {title}:", *map(_unfit, unfit[:SHOWN])]
-            lines += [f"  … and {len(unfit) - SHOWN:,} more"] if len(unfit) > SHOWN else []
+    lines = [
+        f"{len(plan.relabel):,} samples {will} relabelled, {len(plan.remove):,} removed; "
+        f"{plan.already:,} already match the patch"
+    ]
+    if plan.new_classes:
+        lines.append(f"new classes: {', '.join(plan.new_classes)}")
+    for title, skipped in (
+        ("conflicts, not changed", plan.conflicts),
+        ("not found, not changed", plan.missing),
+    ):
+        if skipped:
+            lines += [f"{len(skipped):,} {title}:", *map(_skipped_line, skipped[:LIST_LENGTH])]
+            more = len(skipped) - LIST_LENGTH
+            lines += [f"  … and {more:,} more"] if more > 0 else []
     emit(as_json, data, "\n".join(lines))
 
 
-def _unfit(unfit) -> str:
-    row = unfit.to_dict()
+def _skipped_line(skipped) -> str:
+    row = skipped.to_dict()
     here = f" as {row['here'] or 'no label'}" if row["id"] is not None else ""
-    return (f"  {row['sample']}: {row['before'] or 'no label'} → {row['wanted']} by {row['by']}; "
-            f"{row['why']}{here}")  # fmt: skip
+    return (
+        f"  {row['sample']}: {row['before'] or 'no label'} → {row['wanted']} by {row['by']}; "
+        f"{row['why']}{here}"
+    )
 
 
 def _counts(patch) -> str:

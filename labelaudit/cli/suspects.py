@@ -1,4 +1,4 @@
-"""Commands over suspects, verdicts, and what they do to the labels."""
+"""Commands that list suspects and verdicts, and apply verdicts to the labels."""
 
 from __future__ import annotations
 
@@ -9,32 +9,42 @@ import click
 from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
-from .base import SHOWN, console_task, emit, example, json_option, main, run_option, split_option
-from .patches import patch_options, put_patch
-
-
-@main.command(
-    short_help="List the samples that are most likely labelled wrong.",
-    **example("labelaudit suspects digits --given 3 --predicted 8 --csv suspects.csv"),
+from .base import (
+    LIST_LENGTH,
+    console_task,
+    emit,
+    example,
+    json_option,
+    main,
+    run_option,
+    split_option,
 )
+from .patches import apply_patch_file, patch_options
+
+
+@main.command(**example("labelaudit suspects digits --given 3 --predicted 8 --csv suspects.csv"))
 @click.argument("dataset")
 @run_option
-@click.option("--score", "by", type=click.Choice(list(SCORES)),
-              help="What ranks them.  [default: the best that the run has]")  # fmt: skip
-@click.option("--given", help="Only samples that are labelled as this class.")
-@click.option("--predicted", help="Only samples that are predicted as this class.")
-@click.option("--tag", help="Only samples with this tag.")
+@click.option(
+    "--score",
+    "by",
+    type=click.Choice(list(SCORES)),
+    help="Score to rank by.  [default: the best score the run has]",
+)
+@click.option("--given", help="List only samples labelled as this class.")
+@click.option("--predicted", help="List only samples predicted as this class.")
+@click.option("--tag", help="List only samples with this tag.")
 @split_option
-@click.option("--limit", default=SHOWN, help="How many suspects to print.")
+@click.option("--limit", default=LIST_LENGTH, help="Number of suspects to print.")
 @click.option(
     "--csv",
     "csv_file",
     type=click.Path(dir_okay=False),
-    help="Write all suspects to this file, not only those printed.",
+    help="Write all suspects to this CSV file, not only those printed.",
 )
 @json_option
 def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
-    """List the samples of DATASET whose label a score speaks against, most suspicious first."""
+    """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
     from ..ranking.ranking import outdated
     from ..ranking.ranking import suspects as ranked
@@ -48,10 +58,10 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        brought = opened.run(run).is_brought
+        imported = opened.run(run).is_imported
         lines.append(
-            f"{stale:,} labels changed since this run "
-            + ("was scored: score it again" if brought else "learned: train again to judge them")
+            f"{stale:,} labels changed since this run was "
+            + ("scored; score it again" if imported else "trained; train again to judge them")
         )
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
@@ -62,33 +72,34 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
     emit(as_json, data, "\n".join(lines))
 
 
-@main.command(
-    short_help="Find pictures that are there twice, and those with two labels.",
-    **example("labelaudit duplicates digits --csv duplicates.csv"),
-)
+@main.command(**example("labelaudit duplicates digits --csv duplicates.csv"))
 @click.argument("dataset")
-@click.option("--limit", default=SHOWN, help="How many groups to print.")
+@click.option("--limit", default=LIST_LENGTH, help="Number of groups to print.")
 @click.option(
     "--csv",
     "csv_file",
     type=click.Path(dir_okay=False),
-    help="Write all groups to this file, not only those printed.",
+    help="Write all groups to this CSV file, not only those printed.",
 )
 @json_option
 def duplicates(dataset, limit, csv_file, as_json) -> None:
-    """Find exact and near duplicates in DATASET. Groups with different labels come first: of exact
-    copies one label is certainly wrong. Then those that lie in different splits.
+    """Find exact and near duplicates in DATASET. Groups with different labels come first: if the
+    copies are exact, at least one label is wrong. Groups across splits come next.
 
-    Samples are compared again only where some were added since, or could not be read.
+    Repeated calls compare only samples that were added since or could not be read.
     """
-    from ..features import duplicates as room
+    from ..features import duplicates as finder
 
     opened = load_dataset(dataset)
-    found = room.ensure_duplicates(opened, console_task())
-    lists = {which: room.list_groups(opened, which) for which in room.WHICH}
-    data = {"searched": found.searched, "left_out": len(opened) - found.searched,
-            "in_groups": len(found.ids), "certain": int(lists[room.CONFLICTS].exact.sum()),
-            **{which: len(groups) for which, groups in lists.items()}}  # fmt: skip
+    found = finder.ensure_duplicates(opened, console_task())
+    lists = {which: finder.list_groups(opened, which) for which in finder.WHICH}
+    data = {
+        "searched": found.searched,
+        "left_out": len(opened) - found.searched,
+        "in_groups": len(found.ids),
+        "certain": int(lists[finder.CONFLICTS].exact.sum()),
+        **{which: len(groups) for which, groups in lists.items()},
+    }
     lines = [
         f"{data['in_groups']:,} of {found.searched:,} samples have a duplicate",
         f"{data['conflicts']:,} groups with different labels, {data['certain']:,} of them exact "
@@ -97,36 +108,34 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
         f"{data['others']:,} other groups",
     ]
     if data["left_out"]:
-        lines.append(f"{data['left_out']:,} images could not be read, and were left out")
-    for which in (room.CONFLICTS, room.SPLITS):
+        lines.append(f"{data['left_out']:,} images could not be read and were skipped")
+    for which in (finder.CONFLICTS, finder.SPLITS):
         table = lists[which].table(0, limit)
         data[f"top_{which}"] = table.to_dict("records")
         if len(table):
             lines += ["", which + ":", *map(_group, table.to_dict("records"))]
     if csv_file:
         data["csv"] = csv_file
-        lines.append(f"{room.write_duplicates(opened, csv_file):,} written to {csv_file}")
+        lines.append(f"{finder.write_duplicates(opened, csv_file):,} written to {csv_file}")
     emit(as_json, data, "\n".join(lines))
 
 
 def _group(row: dict) -> str:
-    """A group of duplicates as a line: kind, and each sample's id, label and split."""
+    """Describe a group of duplicates in a line: its kind, and each sample's id, label and split."""
     samples = zip(row["ids"], row["labels"], row["splits"], strict=True)
-    words = (f"{i} {label or 'no label'}{f' ({split})' if split else ''}"
-             for i, label, split in samples)  # fmt: skip
+    words = (
+        f"{i} {label or 'no label'}{f' ({split})' if split else ''}" for i, label, split in samples
+    )
     return f"  {row['kind']:5}  " + ", ".join(words)
 
 
-@main.command(
-    short_help="Estimate how many labels are wrong, and when to stop.",
-    **example("labelaudit estimate digits --run run-1"),
-)
+@main.command(**example("labelaudit estimate digits --run run-1"))
 @click.argument("dataset")
 @run_option
 @json_option
 def estimate(dataset, run, as_json) -> None:
-    """Estimate how many labels of DATASET are wrong, with an interval of 95 %: before any review
-    and by now, by class and by class pair; and whether to go on."""
+    """Estimate how many labels of DATASET are wrong, with a 95% interval: before any review and
+    now, by class and by class pair. Also says whether to continue reviewing."""
     from ..review.blind_controls import all_answers
     from ..review.estimate import estimate_wrong
 
@@ -138,125 +147,147 @@ def estimate(dataset, run, as_json) -> None:
     names = ("found", "reviewed", "open", "wrong", "low", "high")
     data = {
         **{name: getattr(found, name) for name in names},
-        "next_50": found.next(), "until_95_percent": found.until(), "stop": stop, "advice": advice,
+        "next_50": found.next(),
+        "until_95_percent": found.until(),
+        "stop": stop,
+        "advice": advice,
         "before_review": {key: getattr(before, key) for key in ("wrong", "low", "high")},
-        "by_class": by_class.to_dict("records"), "by_pair": by_pair.to_dict("records"),
+        "by_class": by_class.to_dict("records"),
+        "by_pair": by_pair.to_dict("records"),
         "controls": {name: vars(each) for name, each in controls.items()},
-    }  # fmt: skip
-    tables = [table.head(SHOWN).to_string(index=False, float_format=lambda value: f"{value:.0f}")
-              for table in (by_class, by_pair.fillna("none"))]  # fmt: skip
+    }
+    tables = [
+        table.head(LIST_LENGTH).to_string(index=False, float_format=lambda value: f"{value:.0f}")
+        for table in (by_class, by_pair.fillna("none"))
+    ]
     lines = [f"{found.sentence(who='Reviewers have')} {advice}"]
     if found.reviewed:
-        lines.append(f"Before any review: {before.wrong:,.0f} "
-                     f"({before.low:,.0f} to {before.high:,.0f}).")  # fmt: skip
+        lines.append(
+            f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to {before.high:,.0f})."
+        )
     lines += [each.sentence(name) for name, each in controls.items()]
     emit(as_json, data, "\n\n".join(["\n".join(lines), *tables]))
 
 
 by_option = click.option(
-    "--by", "reviewers", multiple=True, help="Only verdicts of this reviewer; may be repeated."
+    "--by",
+    "reviewers",
+    multiple=True,
+    help="Use only the verdicts of this reviewer; may be repeated.",
 )
-who_option = click.option("--who", help="Who does it, for the history.  [default: your user name]")
+who_option = click.option("--who", help="Name recorded in the history.  [default: your user name]")
 
 
-@main.command(
-    short_help="List what reviewers decided, and what it would change.",
-    **example("labelaudit verdicts digits --by ann"),
-)
+@main.command(**example("labelaudit verdicts digits --by ann"))
 @click.argument("dataset")
 @by_option
 @json_option
 def verdicts(dataset, reviewers, as_json) -> None:
-    """List who decided how much on DATASET, and what `apply` would change."""
+    """List the verdicts on DATASET by reviewer, and what `apply` would change."""
     from ..review.apply import class_pair_counts, pending_decisions, verdict_counts
 
     opened = Dataset(dataset)
     counts = verdict_counts(opened)
-    wanted = pending_decisions(opened, reviewers or None)
-    pairs = class_pair_counts(opened, wanted)
-    data = {"reviewers": counts.to_dict("records"), "relabel": pairs.to_dict("records"),
-            **_numbers(wanted)}  # fmt: skip
-    lines = [counts.to_string(index=False) if len(counts) else "no verdicts yet", ""]
+    decisions = pending_decisions(opened, reviewers or None)
+    pairs = class_pair_counts(opened, decisions)
+    data = {
+        "reviewers": counts.to_dict("records"),
+        "relabel": pairs.to_dict("records"),
+        **_numbers(decisions),
+    }
+    lines = [
+        counts.to_string(index=False)
+        if len(counts)
+        else "no verdicts yet; review in the app, `labelaudit app`",
+        "",
+    ]
     lines += [pairs.to_string(index=False), ""] if len(pairs) else []
-    emit(as_json, data, "\n".join([*lines, _sentence(wanted)]))
+    emit(as_json, data, "\n".join([*lines, _sentence(decisions)]))
 
 
-@main.command(
-    short_help="Turn verdicts, or a patch, into labels and tags.",
-    **example("labelaudit apply digits --by ann --dry-run"),
-)
+@main.command(**example("labelaudit apply digits --by ann --dry-run"))
 @click.argument("dataset")
 @by_option
 @who_option
 @patch_options
-@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @json_option
 def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_json) -> None:
-    """Relabel the samples of DATASET as reviewers decided, and tag those `removed` that they took
-    out. Where reviewers disagree nothing is done. `history --return-to` takes it back.
+    """Relabel the samples of DATASET as the reviewers decided, and tag the samples they removed
+    with `removed`. Samples on which reviewers disagree are not changed. `labelaudit history DATASET
+    --return-to` undoes it.
 
-    --patch: do what a patch says instead, which `labelaudit patch` wrote on another copy. A sample
-    that is labelled neither as before nor as after a change is listed and left alone."""
+    --patch applies a patch instead, written by `labelaudit patch` on another copy. If a sample has
+    neither the label before the change nor the one after it, it is listed and not changed."""
     from ..review.apply import apply_verdicts, pending_decisions
 
     opened = Dataset(dataset)
     if patch_file:
         if reviewers:
-            raise click.UsageError("--by chooses verdicts, and --patch has none: give one of them")
-        put_patch(opened, patch_file, who, trust, add_classes, dry_run, as_json)
+            raise click.UsageError(
+                "--by selects verdicts and --patch replaces them: give only one of them"
+            )
+        apply_patch_file(opened, patch_file, who, trust, add_classes, dry_run, as_json)
         return
     if trust or add_classes:
-        raise click.UsageError(f"{'--trust' if trust else '--add-classes'} goes with --patch.")
+        raise click.UsageError(f"{'--trust' if trust else '--add-classes'} needs --patch.")
     if dry_run:
-        wanted = pending_decisions(opened, reviewers or None)
+        decisions = pending_decisions(opened, reviewers or None)
     else:
-        wanted = apply_verdicts(opened, reviewers or None, who)
-    emit(as_json, {"applied": not dry_run, **_numbers(wanted)}, _sentence(wanted, not dry_run))
+        decisions = apply_verdicts(opened, reviewers or None, who)
+    emit(
+        as_json, {"applied": not dry_run, **_numbers(decisions)}, _sentence(decisions, not dry_run)
+    )
 
 
-@main.command(
-    short_help="List the changes of labels, or return to one.",
-    **example("labelaudit history digits --return-to 2"),
-)
+@main.command(**example("labelaudit history digits --return-to 2"))
 @click.argument("dataset")
-@click.option("--return-to", "target", type=click.IntRange(min=0),
-              help="Bring labels and tags back to what they were after this change; 0: as loaded."
-              )  # fmt: skip
+@click.option(
+    "--return-to",
+    "target",
+    type=click.IntRange(min=0),
+    help="Restore labels and tags to their state after this change; 0: as loaded.",
+)
 @who_option
 @json_option
 def history(dataset, target, who, as_json) -> None:
-    """List every change of the labels and tags of DATASET: who, when, what, how many samples."""
+    """List every change to the labels and tags of DATASET: who, when, what, how many samples."""
     from ..dataset.history import describe, list_changes, return_to
 
     opened = Dataset(dataset)
     if target is not None:
         count = return_to(opened, target, who)
-        state = f"after change {target}" if target else "loaded"
-        emit(as_json, {"changed": count}, f"{count:,} samples are as they were {state}")
+        state = f"their state after change {target}" if target else "their state when loaded"
+        emit(as_json, {"changed": count}, f"{count:,} samples restored to {state}")
         return
     changes = list_changes(opened)
     lines = [
         f"{c.id:4}  {c.time[:16].replace('T', ' ')}  {c.who:12}  {c.count:9,}  {describe(c)}"
         for c in changes
     ]
-    emit(as_json, [vars(c) for c in changes], "\n".join(lines) or "no change yet")
+    emit(as_json, [vars(c) for c in changes], "\n".join(lines) or "no changes yet")
 
 
-def _numbers(wanted) -> dict:
+def _numbers(decisions) -> dict:
     return {
-        "relabelled": len(wanted.relabel), "removed": len(wanted.remove),
-        "put_back": len(wanted.put_back), "done": wanted.done,
-        "disagreed": wanted.disagreed.tolist(), "outdated": wanted.outdated.tolist(),
-    }  # fmt: skip
+        "relabelled": len(decisions.relabel),
+        "removed": len(decisions.remove),
+        "put_back": len(decisions.put_back),
+        "done": decisions.done,
+        "disagreed": decisions.disagreed.tolist(),
+        "outdated": decisions.outdated.tolist(),
+    }
 
 
-def _sentence(wanted, applied: bool = False) -> str:
+def _sentence(decisions, applied: bool = False) -> str:
     will = "were" if applied else "would be"
-    text = f"{len(wanted.relabel):,} samples {will} relabelled, {len(wanted.remove):,} removed"
-    if len(wanted.put_back):
-        text += f", {len(wanted.put_back):,} put back"
-    if len(wanted.disagreed):
-        text += f"; reviewers disagree on {len(wanted.disagreed):,}"
-    if len(wanted.outdated):
-        text += f"; {len(wanted.outdated):,} were relabelled otherwise since"
+    text = (
+        f"{len(decisions.relabel):,} samples {will} relabelled, {len(decisions.remove):,} removed"
+    )
+    if len(decisions.put_back):
+        text += f", {len(decisions.put_back):,} restored"
+    if len(decisions.disagreed):
+        text += f"; reviewers disagree on {len(decisions.disagreed):,}"
+    if len(decisions.outdated):
+        text += f"; {len(decisions.outdated):,} were relabelled since their verdict"
     return text

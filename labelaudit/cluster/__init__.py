@@ -1,7 +1,8 @@
-"""The same audit on a Ray cluster: an optional extra, and the only room that knows Ray.
+"""The long steps of an audit on a Ray cluster; an optional extra.
 
-Nothing here imports Ray until it is used. What a worker does to a batch is what the rooms below do
-in one process; this room only says who does which part, and puts the parts together.
+The only folder that imports Ray, and only when it is used. Workers call the functions that a single
+process calls; this folder distributes the work and combines the results. May import `ranking` and
+the folders below it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from importlib.util import find_spec
 
 from ..core.errors import LabelAuditError
 
-HERE, RAY = PLACES = ("here", "ray")  # what `on` can be
+HERE, RAY = PLACES = ("here", "ray")  # values of `on`
 NEEDED = ("ray", "lance_ray", "lance")
-_HOMES = {"train": "training", "predict": "predicting", "compute_scores": "scoring"}
+_MODULES = {"train": "training", "predict": "predicting", "compute_scores": "scoring"}
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What takes long in an audit, by this machine or by a cluster; the same calls. `session`: a
-    context in which several of them need not start a cluster each."""
+    """The long steps of an audit, on this machine or on a cluster, with the same arguments.
+
+    session: a context in which they share a cluster.
+    """
 
     train: Callable
     predict: Callable
@@ -31,43 +34,42 @@ class Steps:
 
 
 def steps(on: str) -> Steps:
-    """on: "here" or "ray". Raises LabelAuditError where Ray is not installed."""
+    """Return the steps for on="here" or on="ray". Raises LabelAuditError as `check_place`."""
     if check_place(on):
+        from .connection import connected
         from .predicting import predict
         from .scoring import compute_scores
-        from .start import connected
         from .training import train
 
         return Steps(train, predict, compute_scores, connected)
     from ..learn.predict import predict
     from ..learn.train import train
-    from ..ranking.ranking import compute_scores
+    from ..ranking.scoring import compute_scores
 
     return Steps(train, predict, compute_scores, nullcontext)
 
 
 def is_installed() -> bool:
-    """Whether the extra is there. Ray takes seconds to import, and is not imported for this."""
+    """Whether the extra is installed. Does not import Ray, which takes seconds."""
     return all(find_spec(name) is not None for name in NEEDED)
 
 
 def check_place(on: str) -> bool:
-    """Whether the work is to be done by Ray. Raises LabelAuditError where it is not installed, and
-    for any other word than "here" and "ray"."""
+    """Whether `on` is Ray. Raises LabelAuditError for a value other than "here" and "ray", and if
+    Ray is not installed."""
     if on not in PLACES:
         raise LabelAuditError(f"on={on!r}: choose here (this machine) or ray (a Ray cluster).")
     if on == RAY and not is_installed():
         raise LabelAuditError(
-            "Ray is not installed, so nothing can be done on a cluster: pip install "
-            '"labelaudit[cluster]".'
+            'Ray, which a cluster needs, is not installed: pip install "labelaudit[cluster]".'
         )
     return on == RAY
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Predictions by many workers: a pipeline of Ray Data over where the samples lie.
+"""Predicts samples on many workers, with a pipeline of Ray Data.
 
-Each worker holds the model and writes what it predicts as files of the run's table; the driver
-commits them once. Where the run has predictions already (some of them may be to be kept) they are
-streamed to the driver instead, which puts them into effect as a process alone does.
+Each worker loads the model once and writes predictions as files of the run's table; the driver
+commits them once. If the run already has predictions, possibly of other samples, the workers send
+predictions to the driver instead, which stores them as a single process does.
 """
 
 from __future__ import annotations
@@ -18,26 +18,33 @@ from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.embeddings import COLUMN
-from ..dataset.runs import prediction_batch
-from ..dataset.stored_predictions import PREPARING, keep
+from ..dataset.run_predictions import prediction_batch
+from ..dataset.stored_predictions import INDEXING, store_predictions
 from ..dataset.view import View
 from ..features.device import choose_device
-from ..features.image_batches import Images, left_out, nothing_readable
-from ..learn.compute import embedding_width
-from ..learn.predict import Asked, Looked, ask
-from ..learn.saved_models import model_of
+from ..features.image_batches import Images, nothing_readable, unreadable_note
+from ..learn.forward import embedding_width
+from ..learn.predict import FoldPredictor, Request, request_predictions
+from ..learn.saved_models import unpack_model
 from ..storage import paths, schema
 from ..storage.tables import Store
-from .message_board import Teller, new_board, telling, watched
-from .row_blocks import Rows, over_blocks
-from .start import begin_worker, check_seen, connected, needs, settings, workers
+from .connection import (
+    check_dataset_exists,
+    connected,
+    environment_options,
+    set_up_worker,
+    worker_count,
+    worker_options,
+)
+from .coordinator import ProgressReporter, errors_reported, new_coordinator, run_watched
+from .row_blocks import SampleRows, map_blocks
 
 log = logging.getLogger(__name__)
 
-ROWS = 2_000  # samples that a worker takes at a time: what is done again when it is lost
-LEAST_ROWS = 125  # … at least, where there are few samples
-BLOCKS_A_WORKER = 4  # at least, so that none waits long for the last
-FRAGMENT_BYTES = 256 << 20  # of logits in a file of the table, about
+ROWS = 2_000  # samples per block: this work is repeated if its worker is lost
+LEAST_ROWS = 125  # per block, if there are few samples
+BLOCKS_PER_WORKER = 4  # at least, so that no worker waits long for the last one
+FRAGMENT_BYTES = 256 << 20  # of logits in a file of the table, approximately
 
 
 def predict(
@@ -48,158 +55,175 @@ def predict(
     *,
     augment: bool = True,
 ) -> int:
-    """`labelaudit.predict` by the workers of a Ray cluster, with the same outcome."""
+    """Do the same as `labelaudit.predict`, on the workers of a Ray cluster."""
     with connected():
-        asked = ask(target, run)
-        if not len(asked.ids):
+        request = request_predictions(target, run)
+        if not len(request.ids):
             return 0
-        return _Pipeline(asked, device, augment, task).run()
+        return _Pipeline(request, device, augment, task).execute()
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a worker is told. weights: a reference to the model's bytes, one copy a node."""
+class WorkerArguments:
+    """The arguments of a worker. weights: a reference to the model's bytes, one copy per node."""
 
-    paths: str
+    home: str
     dataset: str
     info: dict
     weights: object
-    board: object
+    coordinator: object
     device: str
     augment: bool
 
 
 class Predictor:
-    """A worker: the model once, then blocks of samples."""
+    """A worker: loads the model once, then predicts blocks of samples."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, arguments: WorkerArguments) -> None:
         import ray
 
-        begin_worker(given.home)
-        with telling(given.board):
-            check_seen(given.dataset)
-        self.given, self.teller = given, Teller(given.board)
-        self.store = Store(given.dataset)
-        self.device = choose_device(given.device)
-        self.model = model_of(ray.get(given.weights), given.info).to(self.device)
-        self.columns = schema.predictions(len(given.info["classes"]), embedding_width(self.model))
+        set_up_worker(arguments.home)
+        with errors_reported(arguments.coordinator):
+            check_dataset_exists(arguments.dataset)
+        self.arguments, self.reporter = arguments, ProgressReporter(arguments.coordinator)
+        self.store = Store(arguments.dataset)
+        self.device = choose_device(arguments.device)
+        info = arguments.info
+        self.model = unpack_model(ray.get(arguments.weights), info).to(self.device)
+        self.columns = schema.predictions(len(info["classes"]), embedding_width(self.model))
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Rows of `id`, `offset` and `fold` to rows of predictions; fewer, where images cannot be
+        """Return predictions for rows of `id`, `offset` and `fold`; fewer if images cannot be
         read."""
-        with telling(self.given.board):
+        with errors_reported(self.arguments.coordinator):
             return self._predicted(block)
 
     def _predicted(self, block: pa.Table) -> pa.Table:
         ids, offsets, fold = (block[name].to_numpy() for name in ("id", "offset", "fold"))
-        info = self.given.info
-        images = Images(Rows(self.store, ids, offsets), ids, info["image_size"])
-        looked = Looked(self.model, info, fold, images, self.device, self.given.augment)
-        seen, *said = looked.at(np.arange(len(ids)), self.teller)
-        self.teller.now(images.example)
-        if not len(seen):
+        info, augment = self.arguments.info, self.arguments.augment
+        images = Images(SampleRows(self.store, ids, offsets), ids, info["image_size"])
+        predictor = FoldPredictor(self.model, info, fold, images, self.device, augment)
+        readable, *predictions = predictor.predict(np.arange(len(ids)), self.reporter)
+        self.reporter.flush(images.example)
+        if not len(readable):
             return self.columns.empty_table()
-        return pa.Table.from_batches([prediction_batch(ids[seen], *said, self.columns)])
+        batch = prediction_batch(ids[readable], *predictions, self.columns)
+        return pa.Table.from_batches([batch])
 
 
 class _Pipeline:
-    def __init__(self, asked: Asked, device: str, augment: bool, task) -> None:
+    """Predicts the samples of a request with its run."""
+
+    def __init__(self, request: Request, device: str, augment: bool, task: Task) -> None:
         import ray
 
-        self.asked, self.kept, self.task = asked, asked.run, task
-        weights = self.kept.weights()
-        self.info = {
-            key: self.kept.info[key]
-            for key in ("config", "classes", "image_size", "shift", "mirror")
-        }
-        self.width = embedding_width(model_of(weights, self.info))
-        self.needs, self.board = needs(device), new_board()
-        self.given = Given(
-            paths.home(), asked.frame.store.name, self.info, ray.put(weights), self.board, device,
-            augment,
-        )  # fmt: skip
-        self.meter = task.stage("predicting", len(asked.ids), stoppable=False)
+        self.request, self.run, self.task = request, request.run, task
+        weights, info = self.run.weights(), self.run.info
+        keys = ("config", "classes", "image_size", "shift", "mirror")
+        self.info = {key: info[key] for key in keys}
+        self.width = embedding_width(unpack_model(weights, self.info))
+        self.options, self.coordinator = worker_options(device), new_coordinator()
+        self.arguments = WorkerArguments(
+            home=paths.home(),
+            dataset=request.frame.name,
+            info=self.info,
+            weights=ray.put(weights),
+            coordinator=self.coordinator,
+            device=device,
+            augment=augment,
+        )
+        self.stage = task.stage("predicting", len(request.ids), stoppable=False)
 
-    def run(self) -> int:
-        written = self._streamed() if self.kept.has_predictions() else self._written_by_workers()
-        lost = len(self.asked.ids) - written
-        if lost:
-            note = left_out(lost, len(self.asked.ids), self._example)
-            log.warning("%s: they have no prediction of run %r.", note, self.kept.name)
+    def execute(self) -> int:
+        """Return the number of samples predicted."""
+        has_predictions = self.run.has_predictions()
+        written = self._write_here() if has_predictions else self._write_on_workers()
+        unreadable = len(self.request.ids) - written
+        if unreadable:
+            note = unreadable_note(unreadable, len(self.request.ids), self._example)
+            log.warning("%s: they have no prediction of run %r.", note, self.run.name)
         return written
 
     def _nothing_readable(self) -> LabelAuditError:
-        return nothing_readable(len(self.asked.ids), self._example)
+        return nothing_readable(len(self.request.ids), self._example)
 
     @property
     def _example(self) -> str:
         import ray
 
-        return ray.get(self.board.look.remote())[1]
+        return ray.get(self.coordinator.state.remote())[1]
 
-    def _written_by_workers(self) -> int:
+    def _write_on_workers(self) -> int:
         import lance
         from lance_ray.datasink import LanceDatasink
 
-        store, table = self.asked.frame.store, schema.table("predictions", self.kept.id)
-        like = lance.dataset(store.location("samples")[0]).data_storage_version
+        store, table = self.request.frame.store, schema.table("predictions", self.run.id)
+        version = lance.dataset(store.location("samples")[0]).data_storage_version
         rows = max(FRAGMENT_BYTES // (4 * (len(self.info["classes"]) + self.width)), ROWS)
-        with self.kept.predicted_elsewhere(self.width) as (uri, columns):
+        with self.run.external_predictions(self.width) as (uri, columns):
             sink = LanceDatasink(
-                uri, schema=columns, mode="create", min_rows_per_file=rows,
-                data_storage_version=like,
-            )  # fmt: skip
-            # no cores of their own: the predicting workers have them all
-            wanting = {"num_cpus": 0, **settings()}
-            self._watched(lambda: self._predicted().write_datasink(sink, ray_remote_args=wanting))
-            store.look_again()
+                uri,
+                schema=columns,
+                mode="create",
+                min_rows_per_file=rows,
+                data_storage_version=version,
+            )
+            # no cores for writing: the predicting workers use all
+            options = {"num_cpus": 0, **environment_options()}
+            self._run(lambda: self._predicted().write_datasink(sink, ray_remote_args=options))
+            store.refresh()
             if not store.count(table):
                 store.drop(table)
                 raise self._nothing_readable()
-        self.task.announce(PREPARING)
-        self.kept.index_embeddings()
+        self.task.announce(INDEXING)
+        self.run.index_embeddings()
         return store.count(table)
 
-    def _streamed(self) -> int:
-        return self._watched(lambda: keep(self.kept, self._batches(), self.task))
+    def _write_here(self) -> int:
+        return self._run(lambda: store_predictions(self.run, self._batches(), self.task))
 
     def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
-        classes, some = len(self.info["classes"]), False
+        classes, is_empty = len(self.info["classes"]), True
         found = self._predicted().iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=1
         )
         for table in found:
             if len(table):
-                some = True
+                is_empty = False
                 yield (
                     table["id"].to_numpy(),
                     _numbers(table, "logits", classes),
                     _numbers(table, COLUMN, self.width),
                 )
-        if not some:
+        if is_empty:
             raise self._nothing_readable()
 
     def _predicted(self):
-        """The pipeline, in the order of ids."""
+        """Return the pipeline, in the order of ids."""
         import ray.data
 
-        ids, frame = self.asked.ids, self.asked.frame
+        ids, frame = self.request.ids, self.request.frame
         offsets = frame.offsets("samples", frame.positions(ids))
-        fold = self.kept.folds(ids)
-        rows = len(ids) // (BLOCKS_A_WORKER * workers())
+        fold = self.run.folds(ids)
+        rows = len(ids) // (BLOCKS_PER_WORKER * worker_count())
         rows = int(np.clip(rows, LEAST_ROWS, ROWS))
-        pool = ray.data.ActorPoolStrategy(size=min(workers(), -(-len(ids) // rows)))
-        return over_blocks(
-            {"id": ids, "offset": offsets, "fold": fold}, rows, Predictor,
-            fn_constructor_args=(self.given,), compute=pool, **self.needs,
-        )  # fmt: skip
+        pool = ray.data.ActorPoolStrategy(size=min(worker_count(), -(-len(ids) // rows)))
+        return map_blocks(
+            {"id": ids, "offset": offsets, "fold": fold},
+            rows,
+            Predictor,
+            fn_constructor_args=(self.arguments,),
+            compute=pool,
+            **self.options,
+        )
 
-    def _watched(self, work: Callable):
-        def heard(done: int, _) -> None:
-            self.meter.done = min(done, len(self.asked.ids))  # what was lost is done twice
-            self.meter.advance(0)
+    def _run(self, work: Callable):
+        def on_progress(done: int, _) -> None:
+            # blocks of lost workers are counted twice
+            self.stage.done = min(done, len(self.request.ids))
+            self.stage.advance(0)
 
-        return watched(work, self.board, heard, self.task, "predicting")
+        return run_watched(work, self.coordinator, on_progress, self.task, "predicting")
 
 
 def _numbers(table: pa.Table, column: str, width: int) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""Rows on their way to workers: some samples' images, for one that does not know all the samples,
-and blocks of a table."""
+"""Sends blocks of rows to workers, and reads images in a worker."""
 
 from __future__ import annotations
 
@@ -9,13 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import in_order
+from ..dataset.arrays import in_order
 from ..storage.tables import Store
 
 
-class Rows:
-    """What `Images` needs of a Frame, of a few samples: ids, int64 (n,), sorted, and the places of
-    their rows in the table `samples`, int64 (n,). A worker's memory grows with its own samples."""
+class SampleRows:
+    """The part of a Frame that `Images` needs, for some samples, so that the memory of a worker
+    depends on its own samples only.
+
+    ids: int64 (n,), sorted. offsets: places of their rows in the table `samples`, int64 (n,).
+    """
 
     def __init__(self, store: Store, ids: np.ndarray, offsets: np.ndarray) -> None:
         self.store, self.ids, self.offsets = store, ids, offsets
@@ -24,7 +26,7 @@ class Rows:
         return np.searchsorted(self.ids, ids)
 
     def take(self, table: str, positions: np.ndarray, columns: Sequence[str]) -> pa.Table:
-        """Their rows in this order. Raises LabelAuditError where other samples lie there now."""
+        """Return their rows in this order. Raises LabelAuditError if the table was rewritten."""
         wanted = self.ids[positions]
         rows = self.store.take(table, self.offsets[positions].tolist(), ["id", *columns])
         if not np.array_equal(np.sort(rows["id"].to_numpy()), np.sort(wanted)):
@@ -34,8 +36,8 @@ class Rows:
         return in_order(rows, wanted)
 
 
-def over_blocks(columns: Mapping[str, np.ndarray], rows: int, work: Callable | type, **options):
-    """A pipeline of what `work` makes of blocks of so many rows, as pa.Table, in their order.
+def map_blocks(columns: Mapping[str, np.ndarray], rows: int, work: Callable | type, **options):
+    """Return a pipeline that applies `work` to blocks of `rows` rows, as pa.Table, in order.
 
     options: of Ray's `map_batches`.
     """

@@ -1,8 +1,8 @@
-"""Scores by many workers: each reads ranges of the stored predictions, twice.
+"""Computes scores on many workers, which read ranges of the stored predictions twice.
 
-First each worker lets a copy of the judge look at its blocks; these are merged in the order of the
-rows, so that the outcome is that of one process. Then the judge is fitted, and goes round to score
-the blocks. Labels and scores of all samples are held by the driver, logits by nobody.
+First, copies of the judge look at one block each. They are merged in the order of the rows, so the
+result is the same as in a single process. Then the judge is fitted, and copies of it score the
+blocks. The driver has the labels and scores of all samples in memory; no process has all logits.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.progress import QUIET, Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.dataset import Dataset
-from ..dataset.runs import LOGIT_BATCH_BYTES, Run
-from ..ranking.logit_scores import BLOCK, Judge, Scored, Suggestions, judge_of
-from ..ranking.ranking import Means, compute_scores_by
+from ..dataset.run_predictions import LOGIT_BATCH_BYTES
+from ..dataset.runs import Run
+from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge
+from ..ranking.scoring import Backend, compute_scores_by
 from ..scores import Score
-from ..scores.beliefs import Beliefs
-from .message_board import new_board, watched
-from .nearest import answered_by_workers
-from .row_blocks import over_blocks
-from .start import connected, needs, workers
+from ..scores.softmax import Softmax
+from .connection import connected, worker_count, worker_options
+from .coordinator import new_coordinator, run_watched
+from .nearest import search_on_workers
+from .row_blocks import map_blocks
 
-LEAST_ROWS = 20_000  # that a worker reads at a time: a few hundredths of a second of work
-BLOCKS_A_WORKER = 4
+LEAST_ROWS = 20_000  # per block: a few hundredths of a second of work
+BLOCKS_PER_WORKER = 4
 SUGGESTED, SUGGESTED_P = "suggested", "suggested_p"
 
 
@@ -37,10 +38,10 @@ def compute_scores(
     names: Sequence[str] | None = None,
     task: Task = QUIET,
 ) -> list[str]:
-    """`labelaudit.compute_scores` by the workers of a Ray cluster, with the same outcome."""
+    """Do the same as `labelaudit.compute_scores`, on the workers of a Ray cluster."""
     with connected():
-        means = Means(from_logits, answered_by_workers)
-        return compute_scores_by(means, dataset, run, names, task)
+        backend = Backend(from_logits, search_on_workers)
+        return compute_scores_by(backend, dataset, run, names, task)
 
 
 def from_logits(
@@ -51,23 +52,25 @@ def from_logits(
     out_of_sample: bool,
     task: Task,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-    """As `logit_scores.from_logits`."""
-    judge = judge_of(run, wanted, labels, out_of_sample)
+    """Do the same as `logit_scores.from_logits`."""
+    judge = make_judge(run, wanted, labels, out_of_sample)
     if judge is None:
         return {}, None
     return _Scoring(run, judge, ids, labels, task).run()
 
 
 class Reader:
-    """Blocks of stored predictions, as some version of the table has them."""
+    """Reads blocks of stored predictions from a version of their table."""
 
     def __init__(self, uri: str, version: int, classes: int) -> None:
         self.uri, self.version, self.classes = uri, version, classes
 
     def parts(self, block: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(places, labels, logits float32 (m, C)) of a block of rows that lie side by side, as much
-        at a time as one process takes. block: `row`, where it is stored, `place` and `label`; place
-        -1 for a sample that is not there any more."""
+        """Yield (places, labels, logits float32 (m, C)) of a block of consecutive rows, in parts as
+        large as in a single process.
+
+        block: with the columns `row` (in the table), `place` (-1 for a deleted sample) and `label`.
+        """
         import lance
 
         first = block["row"][0].as_py()
@@ -87,18 +90,18 @@ class Reader:
 
 
 def look(block: pa.Table, reader: Reader, judge: Judge) -> dict[str, np.ndarray]:
-    """A copy of the judge that has seen a block, as one row."""
-    own = copy.deepcopy(judge)  # the same block may be looked at again
-    own.begin_at(block["before"][0].as_py())
+    """Return a copy of the judge that has looked at a block, as one row."""
+    own = copy.deepcopy(judge)  # a retry must start from the same state
+    own.start_at(block["before"][0].as_py())
     for _, labels, logits in reader.parts(block):
-        own.look(labels, Beliefs(logits))
-    seen = np.empty(1, object)
-    seen[0] = own
-    return {"seen": seen, "rows": np.array([len(block)])}
+        own.observe(labels, Softmax(logits))
+    judges = np.empty(1, object)
+    judges[0] = own
+    return {"judge": judges, "rows": np.array([len(block)])}
 
 
 def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
-    """The scores of a block: `place`, and a column a score."""
+    """Return the scores of a block: `place`, and one column per score."""
     parts = []
     for places, labels, logits in reader.parts(block):
         found, suggestions = judge.score(labels, logits)
@@ -110,7 +113,11 @@ def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
 
 
 class _Scoring:
-    def __init__(self, run: Run, judge: Judge, ids, labels, task: Task) -> None:
+    """Scores the stored predictions of a run."""
+
+    def __init__(
+        self, run: Run, judge: Judge, ids: np.ndarray, labels: np.ndarray, task: Task
+    ) -> None:
         self.judge, self.samples, self.task = judge, len(ids), task
         self.reader = Reader(*run.logits_location(), len(run.classes))
         stored = run.predicted_ids()
@@ -121,47 +128,44 @@ class _Scoring:
             "place": np.where(known, places, -1),
             "label": np.where(known, labels[places], -1).astype(np.int32),
         }
-        times = 2 if judge.looks_first else 1
-        self.meter = task.stage("scoring", times * len(stored))
-        self.board = new_board()
+        passes = 2 if judge.reads_twice else 1
+        self.stage = task.stage("scoring", passes * len(stored))
+        self.coordinator = new_coordinator()
 
     def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-        return watched(
-            self._work,
-            self.board,
-            lambda *_: None,
-            self.task,
-            "scoring",
-        )
+        return run_watched(self._work, self.coordinator, lambda *_: None, self.task, "scoring")
 
     def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-        if self.judge.looks_first:
-            for seen in self._over_blocks(look, "numpy"):
-                for one in seen["seen"]:
+        if self.judge.reads_twice:
+            for batch in self._map_blocks(look, "numpy"):
+                for one in batch["judge"]:
                     self.judge.merge(one)
-                self.meter.advance(int(seen["rows"].sum()))
+                self.stage.advance(int(batch["rows"].sum()))
         self.judge.fit()
-        scored = Scored(self.judge, self.samples)
-        for block in self._over_blocks(score, "pyarrow"):
+        scored = ScoreArrays(self.judge, self.samples)
+        for block in self._map_blocks(score, "pyarrow"):
             _put(scored, block)
-            self.meter.advance(len(block))
+            self.stage.advance(len(block))
         return scored.scores, scored.suggestions
 
-    def _over_blocks(self, work, made: str) -> Iterator:
-        """What the workers make of the blocks, in their order. made: its format, as Ray has it."""
+    def _map_blocks(self, work, batch_format: str) -> Iterator:
+        """Yield the results of `work` on all blocks in order. batch_format: of Ray."""
         total = len(self.rows["row"])
         if not total:
             return
-        # as many rows as one process takes at a time, or that many times: sums come out the same
+        # a multiple of the part size of a single process, so that sums are the same
         unit = max(BLOCK // self.reader.classes, 1)
         most = max(LOGIT_BATCH_BYTES // (4 * self.reader.classes), 1)
-        rows = max(min(total // (BLOCKS_A_WORKER * workers()), most), LEAST_ROWS)
+        rows = max(min(total // (BLOCKS_PER_WORKER * worker_count()), most), LEAST_ROWS)
         rows = max(rows // unit, 1) * unit if rows > unit else rows
-        done = over_blocks(self.rows, rows, work, fn_args=(self.reader, self.judge), **needs("cpu"))
-        yield from done.iter_batches(batch_size=None, batch_format=made, prefetch_batches=1)
+        arguments, options = (self.reader, self.judge), worker_options("cpu")
+        results = map_blocks(self.rows, rows, work, fn_args=arguments, **options)
+        yield from results.iter_batches(
+            batch_size=None, batch_format=batch_format, prefetch_batches=1
+        )
 
 
-def _put(scored: Scored, block: pa.Table) -> None:
+def _put(scored: ScoreArrays, block: pa.Table) -> None:
     columns = {name: block[name].to_numpy() for name in block.column_names}
     places = columns.pop("place")
     suggestions = None

@@ -1,8 +1,8 @@
-"""Training by several workers: Ray Train begins them, and begins them anew when one is lost.
+"""Trains a model on several workers, which Ray Train starts, and restarts if one is lost.
 
-Each has a share of the samples, learns it in step with the others (the mean of their gradients is
-taken), and is asked about it after every epoch. The first of them writes what all have seen. After
-each epoch Ray keeps a checkpoint, the same file as a training of one process leaves.
+Each worker has a share of the samples. All train in step, with averaged gradients, and evaluate
+their share after every epoch; the first worker writes the measures of all. After each epoch Ray
+stores a checkpoint, the same file as that of a training in a single process.
 """
 
 from __future__ import annotations
@@ -24,26 +24,35 @@ import torch
 
 from ..core.errors import LabelAuditError, StoppedError
 from ..core.progress import QUIET, Progress, Task, ignore
-from ..dataset.columns import BEGUN
 from ..dataset.dataset import Dataset
-from ..dataset.runs import Run, begin_run, refuse_second_training
+from ..dataset.run_lifecycle import begin_run, refuse_second_training
+from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
 from ..learn.checkpoint import Checkpoint
 from ..learn.config import TrainConfig
 from ..learn.plan import Plan, image_size, make_plan
-from ..learn.saved_models import weights_of
-from ..learn.team import Ranks
-from ..learn.train import DivergedError, Training
+from ..learn.process_group import DistributedGroup
+from ..learn.saved_models import pack_weights
+from ..learn.training import DivergedError, Training
 from ..storage import paths
-from .message_board import Asker, new_board, watched
-from .row_blocks import Rows
-from .start import LOOPBACK, begin_worker, check_seen, connected, needs, settings, workers
+from ..storage.schema import BEGUN
+from .connection import (
+    LOOPBACK,
+    check_dataset_exists,
+    connected,
+    environment_options,
+    set_up_worker,
+    worker_count,
+    worker_options,
+)
+from .coordinator import StopCheck, new_coordinator, run_watched
+from .row_blocks import SampleRows
 
-LEAST_SHARE = 16  # samples of each step that a worker learns, at least
-LOST = 5  # times that workers may be lost before it is given up
-KEPT, MODEL, INFO = "training.safetensors", "model.safetensors", "info.json"
+LEAST_SHARE = 16  # samples of each batch per worker, at least
+MAX_FAILURES = 5  # losses of workers before the training fails
+CHECKPOINT, MODEL, INFO = "training.safetensors", "model.safetensors", "info.json"
 WAIT_SECONDS = 0.2
 
 
@@ -53,12 +62,12 @@ def train(
     config: TrainConfig | None = None,
     task: Task = QUIET,
 ) -> Run:
-    """`labelaudit.train` by the workers of a Ray cluster: a run like any other.
+    """Do the same as `labelaudit.train`, on the workers of a Ray cluster.
 
-    As many workers take part as the cluster has GPUs, or else cores, but no more than leave
-    LEAST_SHARE samples of each batch to each. When some are lost, those that the cluster then has
-    room for go on from the last whole epoch; the samples are shared out anew among them.
-    Raises LabelAuditError for config.folds > 1; the rest as in `train`.
+    There is one worker per GPU of the cluster, or per core if it has none, but each gets at least
+    LEAST_SHARE samples of a batch. If workers are lost, the training continues from the last whole
+    epoch with as many workers as the cluster can then run, and the samples are distributed again.
+    Raises LabelAuditError for config.folds > 1, and as `train`.
     """
     config = config or TrainConfig()
     if config.folds > 1:
@@ -71,171 +80,201 @@ def train(
         refuse_second_training(plan.frame, run)
     config = replace(config, threads=config.threads or 1)
     with connected():
-        kept = begin_run(plan.frame, run)
-        with kept.training():
-            return _Trainer(plan, kept, config, task).run()
+        new_run = begin_run(plan.frame, run)
+        with new_run.training():
+            return _Driver(plan, new_run, config, task).execute()
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a worker is told: of all samples that take part ids, labels, fold and the place of the
-    row in `samples`; a reference to these."""
+class WorkerArguments:
+    """The arguments of a worker.
 
-    paths: str
+    samples: a reference to the ids, labels, fold and places in the table `samples` of all samples
+    that take part.
+    """
+
+    home: str
     dataset: str
     classes: list[str]
     run: int
     size: int
     config: dict
-    board: object
+    coordinator: object
     samples: object
 
 
-class _Trainer:
-    def __init__(self, plan: Plan, kept: Run, config: TrainConfig, task) -> None:
-        self.plan, self.kept, self.config = plan, kept, config
-        self.task = task
-        self.place = _storage(kept)
+class _Driver:
+    """Runs a training on the workers, and finishes its run."""
 
-    def run(self) -> Run:
+    def __init__(self, plan: Plan, run: Run, config: TrainConfig, task: Task) -> None:
+        self.plan, self.run, self.config, self.task = plan, run, config, task
+        self.storage = _storage_path(run)
+
+    def execute(self) -> Run:
         try:
-            board = new_board()
-            fit = self._trainer(board).fit
-            result = watched(lambda: _apart(fit), board, self._heard, self.task, None)
-            self._finish(result, board)
+            coordinator = new_coordinator()
+            fit = self._trainer(coordinator).fit
+            result = run_watched(
+                lambda: _in_thread(fit), coordinator, self._on_progress, self.task, None
+            )
+            self._finish(result, coordinator)
         except BaseException:
-            with suppress(Exception):  # the dataset may be gone; what went wrong first counts
-                if self.kept.state == BEGUN and not self.kept.checkpoint.exists():
-                    self.kept.abandon()
+            with suppress(Exception):  # the dataset may be deleted; the first error matters more
+                if self.run.state == BEGUN and not self.run.checkpoint.exists():
+                    self.run.abandon()
             raise
         finally:
-            paths.remove(self.place)
-        return self.kept
+            paths.remove(self.storage)
+        return self.run
 
-    def _heard(self, _: int, report: dict | None) -> None:
+    def _on_progress(self, _: int, report: dict | None) -> None:
         if report:
             self.task.progress(Progress(**report))
 
-    def _trainer(self, board):
+    def _trainer(self, coordinator):
+        """Return Ray's trainer."""
         import ray
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        plan, frame, asked = self.plan, self.plan.frame, needs(self.config.device)
+        plan, frame = self.plan, self.plan.frame
         offsets = frame.offsets("samples", frame.positions(plan.ids))
-        given = Given(
-            paths.home(), frame.store.name, plan.classes, self.kept.id,
-            image_size(frame, plan.ids, self.config), self.config.to_dict(), board,
-            ray.put((plan.ids, plan.labels, plan.fold, offsets)),
-        )  # fmt: skip
-        most = min(self.config.batch_size // LEAST_SHARE, len(plan.learned) // LEAST_SHARE)
-        most = max(min(workers(), most), 1)
-        on_gpu = "num_gpus" in asked
+        arguments = WorkerArguments(
+            home=paths.home(),
+            dataset=frame.name,
+            classes=plan.classes,
+            run=self.run.id,
+            size=image_size(frame, plan.ids, self.config),
+            config=self.config.to_dict(),
+            coordinator=coordinator,
+            samples=ray.put((plan.ids, plan.labels, plan.fold, offsets)),
+        )
+        most = min(self.config.batch_size, len(plan.learned)) // LEAST_SHARE
+        most = max(min(worker_count(), most), 1)
+        on_gpu = "num_gpus" in worker_options(self.config.device)
         return TorchTrainer(
-            _learn,
-            train_loop_config={"given": given},
+            _work,
+            train_loop_config={"arguments": arguments},
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo"),
             scaling_config=ScalingConfig(
-                num_workers=(1, most) if most > 1 else 1, use_gpu=on_gpu,
+                num_workers=(1, most) if most > 1 else 1,
+                use_gpu=on_gpu,
                 resources_per_worker={"CPU": 1, **({"GPU": 1} if on_gpu else {})},
             ),
             run_config=RunConfig(
-                name="training", **_kept_at(self.place),
-                failure_config=FailureConfig(max_failures=LOST),
+                name="training",
+                **_storage_options(self.storage),
+                failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
                 worker_runtime_env={"env_vars": _environment()},
             ),
-        )  # fmt: skip
+        )
 
-    def _finish(self, result, board) -> None:
+    def _finish(self, result, coordinator) -> None:
         import ray
 
-        failure = ray.get(board.failed.remote())
+        failure = ray.get(coordinator.failed.remote())
         if failure:
             raise failure
         with result.checkpoint.as_directory() as folder:
             info = json.loads(Path(folder, INFO).read_text())
-            self.kept.finish(info, Path(folder, MODEL).read_bytes())
+            self.run.finish(info, Path(folder, MODEL).read_bytes())
 
 
-def _learn(loop: dict) -> None:
-    """What each worker does."""
+def _work(loop: dict) -> None:
+    """Run a worker."""
     import ray
 
-    given: Given = loop["given"]
-    begin_worker(given.home)
-    if ray.get(given.board.failed.remote()):  # by one that was here before
+    arguments: WorkerArguments = loop["arguments"]
+    set_up_worker(arguments.home)
+    if ray.get(arguments.coordinator.failed.remote()):  # an earlier worker failed
         return
     try:
-        check_seen(given.dataset)
-        _share(given)
-    except (StoppedError, DivergedError) as error:  # all of them at the same step
-        ray.get(given.board.fail.remote(error))
+        check_dataset_exists(arguments.dataset)
+        _train_share(arguments)
+    except (StoppedError, DivergedError) as error:  # raised by all workers in the same step
+        ray.get(arguments.coordinator.fail.remote(error))
     except LabelAuditError as error:
-        ray.get(given.board.fail.remote(error))
-        raise  # it ends those who wait for this one
+        ray.get(arguments.coordinator.fail.remote(error))
+        raise  # ends the workers that wait for this one
 
 
-def _share(given: Given) -> None:
+def _train_share(arguments: WorkerArguments) -> None:
+    """Train on this worker's share of the samples."""
     import ray
 
     saved = ray.train.get_checkpoint()
     with saved.as_directory() if saved else nullcontext() as folder:
-        if folder and Path(folder, MODEL).exists():  # lost when all was done
+        if folder and Path(folder, MODEL).exists():  # lost after the training had finished
             return
-        saved = Checkpoint(Path(folder, KEPT)) if folder else None
-    config, team = TrainConfig.from_dict(given.config), Ranks()
-    ids, labels, fold, offsets = ray.get(given.samples)
-    own = team.share(len(ids))
-    frame = Dataset(given.dataset).view().frame
-    plan = Plan(frame, given.classes, ids[own], labels[own], fold[own], 1)
-    whole = Plan(frame, given.classes, ids, labels, fold, 1)
-    images = Images(Rows(frame.store, plan.ids, offsets[own]), plan.ids, given.size)
-    device, asker = choose_device(config.device), Asker(given.board)
+        saved = Checkpoint(Path(folder, CHECKPOINT)) if folder else None
+    config, group = TrainConfig.from_dict(arguments.config), DistributedGroup()
+    ids, labels, fold, offsets = ray.get(arguments.samples)
+    own = group.share(len(ids))
+    frame = Dataset(arguments.dataset).view().frame
+    plan = Plan(frame, arguments.classes, ids[own], labels[own], fold[own], 1)
+    full_plan = Plan(frame, arguments.classes, ids, labels, fold, 1)
+    images = Images(SampleRows(frame.store, plan.ids, offsets[own]), plan.ids, arguments.size)
+    device, stop = choose_device(config.device), StopCheck(arguments.coordinator)
     if images.nbytes <= config.memory_gb * 2**30:
-        images.hold(device, Task(stop=asker))
+        images.load(device, Task(stop=stop))
         if not len(images.readable(plan.learned)):
             raise images.nothing_readable()
-    run = Run(frame, given.run)
-    if team.rank == 0:
+    run = Run(frame, arguments.run)
+    if group.rank == 0:
         run.forget_dynamics_after(saved.epoch if saved else 0)
     torch.manual_seed(config.seed)
 
-    def told(report: Progress) -> None:
-        done, total = team.size * report.done, team.size * report.total
-        given.board.tell.remote(0, "", replace(report, done=done, total=total).to_dict())
+    def on_progress(report: Progress) -> None:
+        report = replace(report, done=group.size * report.done, total=group.size * report.total)
+        arguments.coordinator.advance.remote(0, "", report.to_dict())
 
-    task = Task(told if team.rank == 0 else ignore, asker)
-    Share(plan, images, run, config, device, task, saved, team=team, whole=whole, own=own).execute()
+    task = Task(on_progress if group.rank == 0 else ignore, stop)
+    training = WorkerTraining(
+        plan,
+        images,
+        run,
+        config,
+        device,
+        task,
+        saved,
+        group=group,
+        full_plan=full_plan,
+        own_places=own,
+    )
+    training.execute()
 
 
-class Share(Training):
-    """A worker's part of a training. What is random follows from the seed, the worker and the
-    epoch, so that an epoch which is begun again comes to the same."""
+class WorkerTraining(Training):
+    """A worker's part of a training.
 
-    def epoch_begins(self, epoch: int) -> None:
-        super().epoch_begins(epoch)
-        seeds = [self.config.seed, self.team.rank, epoch]
-        for learner in self.learners:
-            learner.rng = np.random.default_rng(seeds)
+    Random numbers depend on the seed, the worker and the epoch only, so that a repeated epoch gives
+    the same result.
+    """
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        seeds = [self.config.seed, self.group.rank, epoch]
+        for trainer in self.trainers:
+            trainer.rng = np.random.default_rng(seeds)
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
-    def keep_epoch(self) -> None:
-        super().keep_epoch()
-        self._report(lambda folder: shutil.copy(self.run.checkpoint, folder / KEPT))
+    def save_epoch(self) -> None:
+        super().save_epoch()
+        self._report(lambda folder: shutil.copy(self.run.checkpoint, folder / CHECKPOINT))
 
-    def keep_model(self, models: list[torch.nn.Module], info: dict | None) -> None:
+    def save_result(self, models: list[torch.nn.Module], info: dict | None) -> None:
         def write(folder: Path) -> None:
-            (folder / MODEL).write_bytes(weights_of(models))
-            (folder / INFO).write_text(json.dumps({**info, "workers": self.team.size}))
+            (folder / MODEL).write_bytes(pack_weights(models))
+            (folder / INFO).write_text(json.dumps({**info, "workers": self.group.size}))
 
         self._report(write)
 
     def _report(self, fill: Callable[[Path], object]) -> None:
-        """Give Ray a checkpoint: the folder that the first one fills. All make this call."""
+        """Give Ray a checkpoint, a folder that the first worker fills. All workers must call it."""
         import ray.train
 
-        if self.team.rank != 0:
+        if self.group.rank != 0:
             ray.train.report({})
             return
         with tempfile.TemporaryDirectory(prefix="labelaudit-") as folder:
@@ -243,48 +282,48 @@ class Share(Training):
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _storage(kept: Run) -> str:
-    """Where Ray keeps the checkpoints of a run, for all nodes."""
+def _storage_path(run: Run) -> str:
+    """Return where Ray stores the checkpoints of a run, for all nodes."""
     root = paths.home() if paths.is_remote() else str(paths.local_home())
-    return f"{root}/ray/{kept.checkpoint.stem}"
+    return f"{root}/ray/{run.checkpoint.stem}"
 
 
-def _kept_at(place: str) -> dict:
-    """The same as Ray takes it: pyarrow does not know the variable for an endpoint that is not
-    Amazon's."""
+def _storage_options(path: str) -> dict:
+    """Return Ray's options for a storage path. pyarrow ignores the environment variable for an
+    endpoint other than Amazon's."""
     endpoint = os.environ.get("AWS_ENDPOINT", "")
-    if not (place.startswith("s3://") and endpoint):
-        return {"storage_path": place}
+    if not (path.startswith("s3://") and endpoint):
+        return {"storage_path": path}
     scheme, _, host = endpoint.partition("://")
     filesystem = pa.fs.S3FileSystem(endpoint_override=host, scheme=scheme)
-    return {"storage_path": place.removeprefix("s3://"), "storage_filesystem": filesystem}
+    return {"storage_path": path.removeprefix("s3://"), "storage_filesystem": filesystem}
 
 
 def _environment() -> dict[str, str]:
     import ray
 
-    # on a machine alone: what its name resolves to may be no address that it listens on
-    alone = ray.util.get_node_ip_address().startswith(LOOPBACK)
-    known = settings().get("runtime_env", {}).get("env_vars", {})
-    return {**known, **({"GLOO_SOCKET_IFNAME": "lo"} if alone else {})}
+    # on a single machine, its name may resolve to an address that it does not listen on
+    is_local = ray.util.get_node_ip_address().startswith(LOOPBACK)
+    variables = environment_options().get("runtime_env", {}).get("env_vars", {})
+    return {**variables, **({"GLOO_SOCKET_IFNAME": "lo"} if is_local else {})}
 
 
-def _apart(work: Callable):
-    """What a function returns, in a thread of its own: in the main one Ray would take Ctrl-C for
-    itself."""
-    box: list = []
+def _in_thread(work: Callable):
+    """Return the result of a function that runs in another thread: in the main thread, Ray would
+    handle Ctrl-C."""
+    outcomes: list = []
 
     def run() -> None:
         try:
-            box.append((work(), None))
+            outcomes.append((work(), None))
         except BaseException as error:
-            box.append((None, error))
+            outcomes.append((None, error))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(WAIT_SECONDS)
-    result, error = box[0]
+    result, error = outcomes[0]
     if error:
         raise error
     return result

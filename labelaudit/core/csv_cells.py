@@ -1,4 +1,4 @@
-"""Text cells of tables that a spreadsheet may open: guarded against formulas, and back."""
+"""Text cells of CSV files: protects spreadsheets against formulas, and removes the protection."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 TAG_SEPARATOR = ";"
-SNIFFED_BYTES = 1 << 20  # of a CSV's head, to see what separates its columns
+SNIFFED_BYTES = 1 << 20  # read from the start of a CSV file to find its separator
 
-# A spreadsheet runs a cell that begins with one of these. Plain numbers ("-1") are safe and stay.
+# A spreadsheet runs a cell that begins with one of these. Plain numbers ("-1") are safe.
 _FORMULA = r"^('*[=+\-@\t\r])"
 _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?$"
 _GUARDED = r"^'('*[=+\-@\t\r])"
 
 
 def separator(path: Path) -> str:
-    """What separates the columns of a CSV or TSV: spreadsheets write `;` in many countries."""
+    """Return the column separator of a CSV or TSV file. Many spreadsheets write `;`."""
     if path.suffix.lower() == ".tsv":
         return "\t"
     with path.open("rb") as file:
@@ -26,11 +26,11 @@ def separator(path: Path) -> str:
 
 
 def guard(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Put an apostrophe before each text that a spreadsheet would take for a formula."""
+    """Put an apostrophe before each text that a spreadsheet would run as a formula."""
     guarded = pc.replace_substring_regex(values, _FORMULA, r"'\1")
     return pc.if_else(pc.match_substring_regex(values, _NUMBER), values, guarded)
 
 
 def unguard(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Take back what `guard` did."""
+    """Remove the apostrophes that `guard` added."""
     return pc.replace_substring_regex(values, _GUARDED, r"\1")

@@ -1,4 +1,4 @@
-"""Images in and out of bytes: the one place that knows Pillow's modes, EXIF and moods."""
+"""Decodes and encodes images. Pillow's modes, EXIF handling and errors are dealt with here only."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ from threading import BoundedSemaphore
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .errors import LabelAuditError
+from .errors import BadInputError, DamagedError
 
-CRISP = 80  # pixels; images up to this size are sent as they are, and scaled up with hard edges
-_DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits a pixel
-_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_PAPER = (255, 255, 255)  # what shows through where an image is transparent
+# Images of up to this many pixels a side are sent to a browser unscaled; it enlarges them with hard
+# edges.
+SMALL_SIDE = 80
+_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits per pixel
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_BACKGROUND = (255, 255, 255)  # shown where an image is transparent
 
-# A file of some hundred bytes may say that it is 50,000 pixels a side, which would take 7.5 GB. The
-# largest cameras have 151 million pixels, which take 450 MB.
+# The header of a small file can claim 50,000 x 50,000 pixels, which would take 7.5 GB. The largest
+# cameras have 151 million pixels, which take 450 MB.
 MAX_PIXELS = 160_000_000
-LARGE_PIXELS = 25_000_000  # of larger ones, two are decoded at once, however many ask
-MAX_PROFILE = 1 << 20  # bytes of a colour profile that is kept; real ones have a few thousand
-_few_large = BoundedSemaphore(2)
+LARGE_PIXELS = 25_000_000  # at most two images larger than this are decoded at the same time
+MAX_PROFILE = 1 << 20  # bytes; larger colour profiles are dropped. Real ones have a few thousand
+_large_images = BoundedSemaphore(2)
 _EMPTY = "the file is empty"
 
-# Said to a terminal where nobody can do anything about it: size is checked here, EXIF is optional.
+# Pillow prints these warnings, but the size is checked here and EXIF data is optional.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
-_KEPT = ("transparency", "icc_profile", "dpi")  # of what a file says beside its pixels
-_TURNS = {
+_METADATA = ("transparency", "icc_profile", "dpi")  # metadata that is preserved
+_TRANSPOSITIONS = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-# What Pillow says of hostile files, in words that help whoever has the file.
-_WORDS = (
+# Patterns of Pillow's messages about broken files, and clearer wording.
+_REASONS = (
     (r"MAX_TEXT_(CHUNK|MEMORY)", "its metadata is too large: save it without"),
     (r"truncated|unexpected end|EOF|not enough|unpack requires|buffer overrun", "it is truncated"),
 )
 
 
-class UnreadableImageError(LabelAuditError):
-    """An image cannot be decoded; the message says why, not which."""
+class UnreadableImageError(DamagedError):
+    """An image cannot be decoded. The message gives the reason, but not the image's name."""
 
 
 def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Image.Image:
-    """The image in `data`, else in the file at `path`, turned upright as its EXIF data says.
+    """Decode the image in `data`, or in the file at `path`, upright according to its EXIF data.
 
-    draft: a size in pixels that is enough, which lets a JPEG decode at a fraction of its own;
-    `info["full_size"]` has the width and height of the whole image, upright. Of an animation it is
-    the first frame.
+    draft: a sufficient size in pixels; a JPEG may then be decoded at a fraction of its full size.
+    `info["full_size"]` of the result is the (width, height) of the full image, upright. Only the
+    first frame of an animation is decoded. Raises UnreadableImageError if decoding fails.
     """
     if data == b"":
         raise UnreadableImageError(_EMPTY)
@@ -67,11 +69,11 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
             if draft:
                 image.draft(None, (draft, draft))
             large = image.width * image.height > LARGE_PIXELS
-            with _few_large if large else nullcontext():
+            with _large_images if large else nullcontext():
                 image.load()
-                turn = _orientation(image)
-                upright = _turned(image, turn)
-            upright.info["full_size"] = full_size[::-1] if turn in _ON_ITS_SIDE else full_size
+                orientation = _orientation(image)
+                upright = _upright(image, orientation)
+            upright.info["full_size"] = full_size[::-1] if orientation in _SIDEWAYS else full_size
             return upright
     except UnreadableImageError:
         raise
@@ -81,14 +83,14 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
         size = re.search(r"\d+", str(error))
         raise UnreadableImageError(_too_large(f"{int(size[0]):,}" if size else "more")) from error
     except MemoryError as error:
-        raise UnreadableImageError("it takes more memory than there is") from error
+        raise UnreadableImageError("it needs more memory than is available") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
         empty = data is None and os.path.exists(path) and not os.path.getsize(path)
         raise UnreadableImageError(_EMPTY if empty else _reason(error)) from error
 
 
 def _check_size(width: int, height: int) -> None:
-    """By the header alone, before anything is decoded."""
+    """Check the size in the header, before anything is decoded."""
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(_too_large(f"{width:,} x {height:,}"))
 
@@ -98,51 +100,53 @@ def _too_large(size: str) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """As the EXIF data says; 1, upright, where there is none, or none that can be read."""
+    """Return the EXIF orientation, or 1 (upright) if the image has no readable EXIF data."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation) or 1
-    except Exception:  # a block that a stranger filled: anything may be raised
+    except Exception:  # Pillow raises many types for broken EXIF data
         return 1
 
 
-def _turned(image: Image.Image, turn: int) -> Image.Image:
-    """A copy that is upright, without the metadata that nobody here reads."""
-    upright = image.transpose(_TURNS[turn]) if turn in _TURNS else image.copy()
-    upright.info = {name: image.info[name] for name in _KEPT if name in image.info}
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an upright copy with only the metadata in _METADATA."""
+    transposition = _TRANSPOSITIONS.get(orientation)
+    upright = image.copy() if transposition is None else image.transpose(transposition)
+    upright.info = {name: image.info[name] for name in _METADATA if name in image.info}
     if len(upright.info.get("icc_profile") or b"") > MAX_PROFILE:
         del upright.info["icc_profile"]
     return upright
 
 
 def _reason(error: Exception) -> str:
-    words = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error)).strip()
+    """Translate an error of Pillow to a clear reason."""
+    text = re.sub(r" (<_io\.BytesIO.*?>|'/.*?')", "", str(error)).strip()
     if isinstance(error, UnidentifiedImageError):
-        return "cannot identify image: it is none, or its header is broken"
+        return "cannot identify image: it is not an image, or its header is broken"
     return next(
-        (said for pattern, said in _WORDS if re.search(pattern, words)),
-        words or f"it is broken ({type(error).__name__})",
+        (reason for pattern, reason in _REASONS if re.search(pattern, text)),
+        text or f"it is broken ({type(error).__name__})",
     )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB.
+    """Convert an image of any mode to RGB.
 
-    Deep grey is scaled from its own least and greatest value to 0 … 255: Pillow would clip it to
-    white, and 12 bits in a file of 16 would be all but black. Transparency is laid on white, as
-    most programs show it: what colour lies hidden beneath it is chance.
+    Grey images with more than 8 bits are scaled from their minimum and maximum to 0 … 255: Pillow
+    would clip them to white, and 12-bit data in a 16-bit file would be almost black. Transparent
+    images are placed on white, as most programs show them.
     """
-    if image.mode in _DEEP:
+    if image.mode in _DEEP_MODES:
         return Image.fromarray(_scaled(np.asarray(image, dtype=np.float64))).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, (*_PAPER, 255))
-    return Image.alpha_composite(paper, image).convert("RGB")
+    background = Image.new("RGBA", image.size, (*_BACKGROUND, 255))
+    return Image.alpha_composite(background, image).convert("RGB")
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """float64 (H, W) as uint8; what is no finite number counts as the least. One even grey is
-    white, or black where it is 0."""
+    """Scale float64 (H, W) to uint8 (H, W). NaN and infinity count as the minimum. A constant
+    image becomes white, or black if its value is 0 or less."""
     finite = np.isfinite(values)
     if not finite.any():
         return np.zeros(values.shape, np.uint8)
@@ -154,13 +158,13 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def pixel_hash(image: Image.Image) -> int:
-    """64 bits of a hash of size and pixels, as a signed number: equal for images that look the same
-    to the last pixel, in whatever format they were stored.
+    """Return a signed 64-bit hash of an image's size and pixels, including transparency.
 
-    Transparency counts. Two different ones among a million share it with a chance of 3 in 10^8.
+    It is equal for images with equal pixels, whatever format they are stored in. Among a million
+    different images, the probability that any two share a hash is 3 in 10^8.
     """
     parts = [to_rgb(image).tobytes()]
-    if image.mode in _DEEP:  # RGB has lost most of it
+    if image.mode in _DEEP_MODES:  # RGB has lost the lower bits
         parts.append(np.asarray(image, dtype=np.float64).tobytes())
     elif image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
@@ -172,7 +176,10 @@ def pixel_hash(image: Image.Image) -> int:
 
 
 def encode(image: Image.Image | np.ndarray) -> bytes:
-    """An image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), as PNG bytes."""
+    """Encode an image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), as PNG.
+
+    Raises BadInputError for an array of another shape or dtype.
+    """
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     elif image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
@@ -183,9 +190,9 @@ def encode(image: Image.Image | np.ndarray) -> bytes:
 
 
 def data_uri(image: Image.Image, size: int) -> tuple[str, bool]:
-    """An image for a browser, at most `size` pixels a side, and whether it is a small one, to be
-    scaled up with crisp pixels."""
-    small = max(image.size) <= CRISP
+    """Return an image as a data URI of at most `size` pixels a side, and whether it is so small
+    that the browser should enlarge it with hard edges."""
+    small = max(image.size) <= SMALL_SIDE
     image = to_rgb(image)
     if max(image.size) > size:
         image.thumbnail((size, size))
@@ -197,12 +204,12 @@ def data_uri(image: Image.Image, size: int) -> tuple[str, bool]:
 
 def _from_array(array: np.ndarray) -> Image.Image:
     if array.dtype != np.uint8:
-        raise LabelAuditError(
-            f"an image array is {array.dtype}: scale it to 0 … 255 and make it uint8."
+        raise BadInputError(
+            f"an image array has dtype {array.dtype}: scale it to 0 … 255 and convert it to uint8."
         )
     try:
         return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
     except (TypeError, ValueError) as error:
-        raise LabelAuditError(
+        raise BadInputError(
             f"an image array has shape {array.shape}: it must be (H, W) or (H, W, 3)."
         ) from error

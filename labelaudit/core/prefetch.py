@@ -1,4 +1,7 @@
-"""Threads that work ahead of who reads: for what numpy and Pillow do without the interpreter."""
+"""Threads that compute the next results while the caller uses the current one.
+
+For work in numpy and Pillow, which releases the interpreter lock.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-AHEAD = 3  # groups that are worked on before they are asked for
-Group, Made = TypeVar("Group"), TypeVar("Made")
+PREFETCHED = 3  # results computed before the caller asks for them
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def made_ahead(make: Callable[[Group], Made], groups: Iterable[Group]) -> Iterator[Made]:
-    """make(group) of each, in order, by threads that are never more than AHEAD of the reader."""
+def prefetch(compute: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield compute(item) for each item, in order, computed by threads PREFETCHED items ahead."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         waiting: deque[Future] = deque()
-        for group in groups:
-            waiting.append(pool.submit(make, group))
-            if len(waiting) > AHEAD:
+        for item in items:
+            waiting.append(pool.submit(compute, item))
+            if len(waiting) > PREFETCHED:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

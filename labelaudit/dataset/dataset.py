@@ -1,23 +1,25 @@
-"""A dataset: samples with labels, kept in one folder, opened by name."""
+"""A dataset: samples with labels, stored in one folder and opened by name."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
-from ..storage import paths, schema
-from ..storage.tables import Store
+from ..core.errors import BadInputError, LabelAuditError, NotFoundError
+from ..storage import paths, schema, writer_lock
+from ..storage.schema import FIRST_LOOK, IMPORTED
+from ..storage.tables import Stamp, Store
 from . import edits, history_log, recovery
-from .columns import BROUGHT, FIRST_LOOK, PREDICTING, Frame
-from .ingest import Intake, check_class
-from .runs import Run, begin_run, find_run, unfinished_runs
+from .columns import PREDICTING, Frame
+from .ingest import SampleReader, check_class
+from .run_lifecycle import begin_run, find_run
+from .runs import Run, unfinished_runs
 from .sample import Sample
 from .view import View
 
@@ -31,45 +33,51 @@ class Dataset:
     """
 
     def __init__(self, name: str) -> None:
-        _mend(name)
+        _finish_replacement(name)
         self._store = Store(name)
         self._frame = Frame(self._store)
         if not self._store.exists("meta"):
-            raise LabelAuditError(
-                f"there is no dataset {name!r}: the datasets are {', '.join(list_datasets())}."
-                if list_datasets()
+            names = list_datasets()
+            raise NotFoundError(
+                f"there is no dataset {name!r}: the datasets are {', '.join(names)}."
+                if names
                 else f"there is no dataset {name!r}, nor any other: load one first."
             )
-        meta = self._frame.meta  # one of a newer version says so
-        # who writes now will do it, and may take long
-        if PREDICTING in meta and not paths.is_locked(name):
+        meta = self._frame.meta  # raises DamagedError for a newer format
+        # a writer under way will do it itself, and may take long
+        if PREDICTING in meta and not writer_lock.is_locked(name):
             try:
                 edits.settle_predictions(self._frame)
-            except LabelAuditError as error:  # nothing may be written here, but all can be read
+            except LabelAuditError as error:  # not writable here, but readable
                 log.warning("%s", error)
 
     @property
     def name(self) -> str:
-        """Its name, by which `labelaudit.load_dataset` opens it."""
+        """Its name. `labelaudit.load_dataset` opens it by this name."""
         return self._store.name
 
     @property
+    def uri(self) -> str:
+        """Where its tables are: a folder, or a URI of object storage."""
+        return self._store.uri
+
+    @property
     def classes(self) -> list[str]:
-        """Class names; a label's index into this list is what is stored."""
+        """Class names. Labels are stored as indices into this list."""
         return list(self._frame.classes)
 
     @property
     def created(self) -> str:
-        """When it was made: ISO 8601, UTC, to the microsecond."""
+        """When it was created: ISO 8601, UTC, to the microsecond."""
         return self._frame.meta["created"]
 
     @property
     def info(self) -> dict:
-        """Where it came from and what is in it: counts, splits, mistakes, runs, skipped files."""
+        """Its source and a summary: counts, splits, tags, runs, skipped files, injected noise."""
         meta = self._frame.meta
         return {
             "name": self.name,
-            "uri": self._store.uri,
+            "uri": self.uri,
             "source": meta["source"],
             "created": self.created,
             "classes": self.classes,
@@ -86,16 +94,30 @@ class Dataset:
         return len(self._frame.ids)
 
     def __getitem__(self, sample_id: int) -> Sample:
-        self._frame.positions([sample_id])  # says so if there is none
+        self._frame.positions([sample_id])  # raises NotFoundError
         return self.view().select([sample_id]).head(1)[0]
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {len(self):,} samples, {len(self.classes)} classes)"
 
     def view(self, run: str | None = None) -> View:
-        """All samples by id; with the predictions and scores of `run`, or of the latest."""
+        """Return all samples by id, with predictions and scores of `run` or of the latest run."""
         view = View(self._frame)
         return view if run is None else view.use_run(run)
+
+    # --- for other modules of the library ---
+
+    def steady(self) -> AbstractContextManager[None]:
+        """Return a block in which all reads of this thread are consistent."""
+        return self._store.steady()
+
+    def stamp(self, table: str) -> Stamp | None:
+        """Return a value that differs whenever the table's content does; None without a table."""
+        return self._store.stamp(table)
+
+    def refresh(self) -> None:
+        """See at once what other processes wrote until now, also in object storage."""
+        self._store.refresh()
 
     # --- runs ---
 
@@ -106,89 +128,86 @@ class Dataset:
 
     @property
     def trained_runs(self) -> list[str]:
-        """Names of the runs whose model was watched while it was trained, here or in a loop of the
-        user's own (see `Recorder`), oldest first: no first looks, no imported predictions."""
-        return [run["name"] for run in self._frame.runs if not {FIRST_LOOK, BROUGHT} & run.keys()]
+        """Names of the runs with training dynamics, oldest first: trained here or recorded in the
+        user's own training loop (see `Recorder`), but no first looks or imported predictions."""
+        return [run["name"] for run in self._frame.runs if not {FIRST_LOOK, IMPORTED} & run.keys()]
 
     @property
     def unfinished_runs(self) -> list[str]:
-        """Names of the runs whose training was cut short after an epoch or more, oldest first.
-
-        `labelaudit.resume_training` goes on with them, on the machine that they began on.
-        """
+        """Names of the runs with a training that was interrupted after one epoch or more, oldest
+        first. `labelaudit.resume_training` continues them, on the machine where they began."""
         return [run.name for run in unfinished_runs(self._frame)]
 
     def run(self, name: str | None = None) -> Run:
-        """A run by name; without one, the latest that has predictions; a first look only where
-        there is no other."""
-        return Run(
-            self._frame, self._frame.run_info(name or self.view().fields.run_info()["name"])["id"]
-        )
+        """Return a run by name; without a name, the latest with predictions. A first look is only
+        returned if there is no other. Raises NotFoundError for a missing run."""
+        if not name:
+            return Run(self._frame, self.view().fields.run_info()["id"])
+        return Run(self._frame, self._frame.run_info(name)["id"])
 
     def find_run(self, marks: Mapping) -> Run | None:
-        """The run, finished or not, that had these `Run.marks`; None where it is not there."""
+        """Return the run, finished or not, that had these `Run.marks`; None if it is gone."""
         return find_run(self._frame, marks)
 
     def new_run(self, name: str | None = None) -> Run:
-        """Begin a run of this name, or of the next free one (`run-1`, `run-2` …).
+        """Begin a run with this name, or with the next free one (`run-1`, `run-2` …).
 
-        It counts once it is finished, and then takes the place of an earlier one of its name.
+        It is listed once it is finished, and then replaces an earlier run of the same name.
         """
         return begin_run(self._frame, name)
 
     # --- changing ---
 
     def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
-        """Give samples new labels: one class name for all, or one each; None takes the label away.
-        Returns how many changed.
+        """Set labels: one class name for all samples, or one each; None removes the label.
 
-        The first label a sample had stays readable as `original_label`.
-        Raises LabelAuditError, with nothing changed, for an id or a class that does not exist and
-        for an id given twice.
+        The first label of a sample is preserved as `original_label`. Returns the number of samples
+        that changed. Raises LabelAuditError, without any change, for an id or a class that does not
+        exist, and for an id that is given twice.
         """
         return edits.set_labels(self._frame, ids, labels)
 
     def tag(self, ids: Sequence[int], name: str) -> int:
-        """Set a tag on samples. Returns how many did not have it.
+        """Set a tag on samples. Returns the number that did not have it.
 
         Raises LabelAuditError for an id that does not exist, and for a name that is longer than 64
-        characters or has a `;`, a line break or blanks at its ends.
+        characters or has a `;`, a line break, or blanks at its ends.
         """
         return edits.tag(self._frame, ids, name)
 
     def untag(self, ids: Sequence[int], name: str) -> int:
-        """Take a tag from samples. Returns how many had it."""
+        """Remove a tag from samples. Returns the number that had it."""
         return edits.untag(self._frame, ids, name)
 
     def add_samples(
         self,
         samples: pd.DataFrame | pa.Table | Mapping | Iterable[Mapping] | Iterable[pa.RecordBatch],
     ) -> list[int]:
-        """Add samples; returns their ids.
+        """Add samples. Returns their ids.
 
         samples: a data frame, an Arrow table, a mapping of columns, or an iterable of mappings or
         of Arrow batches, with `filepath` or `image` (PIL image, encoded bytes, or uint8 array
-        (H, W) or (H, W, 3)), and optionally `label` (class name), `split`, `tags`, `id`. Files are
-        referenced where they lie and not opened here. New class names are appended to `classes`.
+        (H, W) or (H, W, 3)), and optionally `label` (class name), `split`, `tags`, `id`. Image
+        files are referenced, not copied or opened. New class names are appended to `classes`.
 
-        Raises LabelAuditError, with nothing added, for an id that is taken or given twice and for
+        Raises LabelAuditError, without any change, for an id that is taken or given twice, and for
         a row without an image.
         """
         with self._store.writing():
             history_log.settle(self._frame)
-            recovery.clear_samples(self._frame)
+            recovery.clean_up_samples(self._frame)
             meta = self._frame.meta
-            intake = Intake(meta["classes"], meta["next_id"], self._frame.ids)
-            rows = intake.read(samples)
+            reader = SampleReader(meta["classes"], meta["next_id"], self._frame.ids)
+            rows = reader.read(samples)
             if self._store.exists("samples"):
                 self._store.append("samples", rows, schema.SAMPLES)
             else:
                 self._store.overwrite("samples", rows, schema.SAMPLES)
-            meta = {**meta, "classes": intake.classes, "next_id": intake.next_id}
-            # last: a sample exists once it is here, so a kill before this line adds nothing
+            meta = {**meta, "classes": reader.classes, "next_id": reader.next_id}
+            # last: this row makes a sample exist, so a kill before it adds nothing
             with edits.growing(self._frame, meta):
-                self._store.append("annotations", intake.annotations(), schema.ANNOTATIONS)
-        return intake.ids.tolist()
+                self._store.append("annotations", reader.annotations(), schema.ANNOTATIONS)
+        return reader.ids.tolist()
 
 
 def create_dataset(
@@ -200,68 +219,69 @@ def create_dataset(
     skipped: Mapping | None = None,
     overwrite: bool = False,
 ) -> Dataset:
-    """Make a dataset of `samples` (as `Dataset.add_samples` takes them).
+    """Create a dataset of `samples` (see `Dataset.add_samples`).
 
-    classes: names in index order; further ones are appended as they come. skipped: a mapping that
-    the source may go on filling while it is read. A dataset of this name is an error unless
-    `overwrite`, and stays as it is until the new one is whole.
+    classes: names in index order; others are appended as they occur. skipped: a mapping that may be
+    filled while the samples are read. overwrite: whether to replace a dataset of this name, which
+    stays unchanged until the new one is complete; otherwise it raises BadInputError.
     """
     old = Store(name)
-    recovery.clear_folders()
+    recovery.clean_up_folders()
     with old.writing():
-        paths.put_back(name)
+        paths.restore_replaced(name)
         if old.exists("meta") and not overwrite:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"there is a dataset {name!r} already: pick another name, or delete it first "
                 f"(labelaudit delete {name})."
             )
-        paths.clear_away(name)  # of a load that was killed
-        place = paths.unfinished_uri(name)
+        paths.remove_leftovers(name)
+        uri = paths.unfinished_uri(name)
         try:
-            _build(Store(name, place), samples, classes, source, skipped)
-            old.check_lease()
+            _build(Store(name, uri), samples, classes, source, skipped)
+            old.check_lock()
         except BaseException:
-            with suppress(LabelAuditError):  # where the storage fails, the next load clears it
-                paths.remove(place)
+            with suppress(LabelAuditError):  # if the storage fails, the next import removes it
+                paths.remove(uri)
             raise
-        paths.put_in_place(name, place)
-        paths.remove_checkpoints(name)  # of the dataset that was there before
+        paths.put_in_place(name, uri)
+        paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
 def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) -> None:
-    intake = Intake([check_class(c) for c in dict.fromkeys(classes)], 1, np.empty(0, np.int64))
-    store.overwrite("samples", intake.read(samples), schema.SAMPLES)
-    if not len(intake.ids):
+    names = [check_class(name) for name in dict.fromkeys(classes)]
+    reader = SampleReader(names, 1, np.empty(0, np.int64))
+    store.overwrite("samples", reader.read(samples), schema.SAMPLES)
+    if not len(reader.ids):
         first = next(iter((skipped or {}).get("files", ())), None)
         why = f" (the first one, {first['file']}: {first['why']})" if first else ""
-        raise LabelAuditError(f"{source or 'the source'} holds no image that can be read{why}.")
-    store.overwrite("annotations", intake.annotations(), schema.ANNOTATIONS)
+        raise BadInputError(f"{source or 'the source'} holds no image that can be read{why}.")
+    store.overwrite("annotations", reader.annotations(), schema.ANNOTATIONS)
     meta = {
         "source": source,
         "created": datetime.now(UTC).isoformat(),
-        "classes": intake.classes,
-        "next_id": intake.next_id,
+        "classes": reader.classes,
+        "next_id": reader.next_id,
         "skipped": dict(skipped or {"count": 0, "files": []}),
     }
     history_log.write_meta(store, meta)
 
 
 def list_datasets() -> list[str]:
-    """Names of the finished datasets under LABELAUDIT_HOME, sorted."""
-    return [name for name in paths.dataset_names() if _is_whole(name)]
+    """Return the sorted names of the complete datasets under LABELAUDIT_HOME."""
+    return [name for name in paths.dataset_names() if _is_complete(name)]
 
 
-def _mend(name: str) -> None:
-    """Bring back a dataset whose replacement was killed half-way."""
-    if paths.is_set_aside(name):
+def _finish_replacement(name: str) -> None:
+    """Bring back a dataset if its replacement was killed between two steps."""
+    if paths.is_half_replaced(name):
         with Store(name).writing():
-            paths.put_back(name)
+            paths.restore_replaced(name)
 
 
-def _is_whole(name: str) -> bool:
-    """A folder that is damaged, or was never finished, must not take the others down."""
-    _mend(name)
+def _is_complete(name: str) -> bool:
+    """Whether a dataset was completely imported. A damaged one is logged and left out."""
+    _finish_replacement(name)
     try:
         return Store(name).exists("meta")
     except LabelAuditError as error:
@@ -270,18 +290,17 @@ def _is_whole(name: str) -> bool:
 
 
 def delete_dataset(name: str) -> None:
-    """Delete a dataset with its runs, or what a load or a deletion that was killed left of it.
-    Source images are not touched.
+    """Delete a dataset with its runs, or the rest of an interrupted import or deletion.
 
-    Raises LabelAuditError for a name that no dataset has.
+    Source images are not touched. Raises NotFoundError if there is no such dataset.
     """
-    _mend(name)
+    _finish_replacement(name)
     store = Store(name)
     if not store.exists("meta") and paths.has_leftovers(name):
         with store.writing():
-            paths.clear_away(name)
+            paths.remove_leftovers(name)
         return
     dataset = Dataset(name)
     with dataset._store.writing():
-        paths.take_away(name)
+        paths.delete(name)
         paths.remove_checkpoints(name)

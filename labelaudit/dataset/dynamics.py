@@ -1,5 +1,4 @@
-"""Training dynamics: margin and p(label) of every sample, in-sample and out of it, appended after
-each epoch."""
+"""Training dynamics: margin and p(label) of every sample after each epoch, in and out of sample."""
 
 from __future__ import annotations
 
@@ -10,22 +9,26 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from ..scores.base import MEASURES
 from ..storage import schema
 from ..storage.tables import OFFSET, Store
-from .columns import MISSING, Frame, find
+from .arrays import MISSING, find
+from .columns import Frame
 
-OUT_OF_SAMPLE = "out_"
-MEASURES = ["margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label"]
-HELD_OUT = -1  # fold of a sample that no model learns
-EVERYONES = -2  # … of one that all models learn
-SETTLED_ROWS = 200_000  # read at once
+# Values of `fold` besides the number of the model that was not trained on the sample.
+HELD_OUT = -1  # no model was trained on the sample
+EVERYONES = -2  # all models were
+SETTLED_ROWS = 200_000  # read at once by `settle`
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Training dynamics of some samples: `labels` int (n,), and about these labels, float32
-    (epochs, n), NaN where not recorded: `margin` and `p_label` of the model that learned the
-    sample (of one held out: of all), `out_margin` and `out_p_label` of one that did not."""
+    """Training dynamics of some samples.
+
+    labels: int (n,), the classes that the measures refer to. Measures are float32 (epochs, n), NaN
+    if not recorded: `margin` and `p_label` by the model trained on the sample (for a held-out
+    sample, by all models), `out_margin` and `out_p_label` by a model not trained on it.
+    """
 
     labels: np.ndarray
     margin: np.ndarray
@@ -35,12 +38,20 @@ class Dynamics:
 
 
 def append(
-    store: Store, table: str, epoch: int | np.ndarray, ids: np.ndarray, labels: np.ndarray,
-    measures: Sequence[np.ndarray], fold: np.ndarray | None,
-) -> None:  # fmt: skip
-    """Store one epoch, or several: then epoch is int (n,). measures: float32 (n,) each, in the
-    order of MEASURES, trailing ones may be left out. fold: int (n,), None for a run without folds.
-    Samples without a finite margin and p(label), in-sample or out of it, are left out."""
+    store: Store,
+    table: str,
+    epoch: int | np.ndarray,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    measures: Sequence[np.ndarray],
+    fold: np.ndarray | None,
+) -> None:
+    """Store one epoch (a number) or several (int (n,)).
+
+    measures: float32 (n,) each, in the order of MEASURES; trailing ones may be left out. fold: int
+    (n,), or None for a run without folds. Samples without any finite pair of margin and p(label)
+    are left out.
+    """
     finite = np.isfinite(np.stack(measures))
     known = (finite[0::2] & finite[1::2]).any(axis=0)
     count = int(known.sum())
@@ -59,18 +70,19 @@ def append(
 def settle(
     store: Store, table: str, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray
 ) -> None:
-    """Bring epochs of different samples to blocks of the same ones, null where not recorded, so
-    that `read_some` finds a sample by its place. One commit.
+    """Rearrange epochs of different samples to blocks with the same samples, in one commit.
 
-    ids, labels: int (n,), all samples that were recorded, sorted, and their given classes. learned:
-    bool (n,); a sample that no epoch learned has its margin and p(label) out of sample.
+    Values that were not recorded become null. Afterwards `read_some` finds a sample by its place.
+    ids, labels: int (n,), all recorded samples, sorted, and their given classes. learned: bool
+    (n,); for a sample that no epoch trained on, the out-of-sample values are also stored as its
+    margin and p(label).
     """
     if not store.exists(table):
         return
 
     def blocks() -> Iterator[pa.RecordBatch]:
         for epoch, rows in _epochs(store, table):
-            some = _arranged(ids, rows, np.zeros(len(rows), np.int64), 1)
+            some = _arrange(ids, rows, np.zeros(len(rows), np.int64), 1)
             inside = np.where(
                 learned,
                 (some.margin[0], some.p_label[0]),
@@ -90,7 +102,7 @@ def settle(
 
 
 def _epochs(store: Store, table: str) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of each epoch, streamed: they were appended one epoch after the other."""
+    """Stream the rows of each epoch. Epochs were appended one after the other."""
     waiting: list[pa.RecordBatch] = []
     for batch in store.batches(table, ["id", "epoch", "label", *MEASURES], SETTLED_ROWS):
         epoch = batch["epoch"].to_numpy()
@@ -105,7 +117,7 @@ def _epochs(store: Store, table: str) -> Iterator[tuple[int, pa.Table]]:
 
 
 def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:
-    """The fold of each of these sorted ids, int8 (n,); HELD_OUT for one that no model learned."""
+    """Return the fold of each of these sorted ids, int8 (n,)."""
     fold = np.full(len(ids), HELD_OUT, np.int8)
     if "fold" in store.columns(table):
         rows = store.read(table, ["id", "fold"], "epoch = 1")
@@ -115,19 +127,19 @@ def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:
 
 
 def read(store: Store, table: str, ids: np.ndarray) -> Dynamics | None:
-    """What was recorded of these sorted ids, by reading the whole table; None for an empty one."""
+    """Return the dynamics of these sorted ids, by reading the whole table; None if it is empty."""
     rows = store.read(table, _columns(store, table))
     if rows is None or not len(rows):
         return None
     epochs, at = np.unique(rows["epoch"].to_numpy(), return_inverse=True)
-    return _arranged(ids, rows, at, len(epochs))
+    return _arrange(ids, rows, at, len(epochs))
 
 
 def read_some(frame: Frame, table: str, ids: np.ndarray) -> Dynamics | None:
-    """What was recorded of these ids, in their order, without reading the whole table.
+    """Return the dynamics of these ids, in their order, without reading the whole table.
 
     Training appends each epoch's block in the same order of ids, so the rows' places are known.
-    (1,000,000 samples, 12 epochs: 3 ms for one sample; a condition on the ids takes 500 ms.)
+    (1,000,000 samples, 12 epochs: 3 ms for one sample; an SQL condition takes 500 ms.)
     """
     store = frame.store
     if not store.count(table):
@@ -147,24 +159,24 @@ def _take(
     starts = np.arange(len(epochs)) * len(block)
     offsets = (starts[:, None] + places[known]).ravel()
     if not len(offsets):
-        return _nothing(len(ids), at.max() + 1)
+        return _empty(len(ids), at.max() + 1)
     columns = [name for name in _columns(store, table) if name != "epoch"]
     rows = store.take(table, offsets.tolist(), [*columns, OFFSET])
     stored = rows[OFFSET].to_numpy()
     if not (rows["id"].to_numpy() == block[stored % len(block)]).all():
         return _scan(store, table, ids)
-    return _arranged(ids, rows, at[stored // len(block)], at.max() + 1)
+    return _arrange(ids, rows, at[stored // len(block)], at.max() + 1)
 
 
 def _scan(store: Store, table: str, ids: np.ndarray) -> Dynamics:
     epochs = np.unique(store.read(table, ["epoch"])["epoch"].to_numpy())
     rows = store.read(table, _columns(store, table), f"id in ({', '.join(map(str, ids.tolist()))})")
-    return _arranged(ids, rows, np.searchsorted(epochs, rows["epoch"].to_numpy()), len(epochs))
+    return _arrange(ids, rows, np.searchsorted(epochs, rows["epoch"].to_numpy()), len(epochs))
 
 
-def _arranged(ids: np.ndarray, rows: pa.Table, at: np.ndarray, epochs: int) -> Dynamics:
-    """Rows by sample and epoch. at: which epoch each is of, 0 … epochs - 1."""
-    some = _nothing(len(ids), epochs)
+def _arrange(ids: np.ndarray, rows: pa.Table, at: np.ndarray, epochs: int) -> Dynamics:
+    """Arrange rows by sample and epoch. at: the epoch of each row, 0 … epochs - 1."""
+    some = _empty(len(ids), epochs)
     places, known = find(ids, rows["id"].to_numpy())
     places, at = places[known], at[known]
     for name in MEASURES:
@@ -174,12 +186,12 @@ def _arranged(ids: np.ndarray, rows: pa.Table, at: np.ndarray, epochs: int) -> D
     return some
 
 
-def _nothing(samples: int, epochs: int) -> Dynamics:
+def _empty(samples: int, epochs: int) -> Dynamics:
     measures = np.full((len(MEASURES), epochs, samples), np.nan, np.float32)
     return Dynamics(np.full(samples, MISSING, np.int32), *measures)
 
 
 def _columns(store: Store, table: str) -> list[str]:
-    """What there is to read; runs of earlier versions have no out-of-sample measures."""
-    there = store.columns(table)
-    return ["id", "epoch", "label", *(name for name in MEASURES if name in there)]
+    """Columns to read; tables of earlier versions lack some (see migrations)."""
+    existing = store.columns(table)
+    return ["id", "epoch", "label", *(name for name in MEASURES if name in existing)]

@@ -1,4 +1,4 @@
-"""What a field name means: columns of a dataset, and of one run's predictions and scores."""
+"""Looks up fields by name: columns of a dataset, and of one run's predictions and scores."""
 
 from __future__ import annotations
 
@@ -6,35 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..scores import SCORES
 from ..storage import schema
-from .columns import MISSING, Frame
+from .arrays import MISSING
+from .columns import Frame
 
 LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Arrays over the whole frame, by field name. `run`: whose predictions; None: the latest's."""
+    """Arrays over the whole frame, by field name. run: name of a run; None for the latest."""
 
     frame: Frame
     run: str | None = None
 
     def run_or_none(self) -> dict | None:
+        """Return the run's entry in `Frame.runs`; None if no run has predictions."""
         return self.frame.run_info(self.run) if self.run else self.frame.latest_run()
 
     def run_info(self) -> dict:
-        """The run that is meant, or an error that says there is none."""
+        """Return the run's entry in `Frame.runs`. Raises NotFoundError without predictions."""
         run = self.run_or_none()
         if run is None:
-            raise LabelAuditError(
-                f"dataset {self.frame.store.name!r} has no predictions yet: train or predict first."
+            raise NotFoundError(
+                f"dataset {self.frame.name!r} has no predictions yet: train or predict first."
             )
         return run
 
     def score_names(self) -> list[str]:
-        """Scores that the run has; none without a run."""
+        """Return the scores that the run has; none without a run.
+
+        Stored scores that are no longer registered are left out.
+        """
+        return [name for name in self._stored_scores() if name in SCORES]
+
+    def _stored_scores(self) -> list[str]:
         run = self.run_or_none()
         if run is None:
             return []
@@ -42,7 +50,7 @@ class Fields:
         return [name for name in columns if name not in schema.NO_SCORES]
 
     def coded(self, field: str) -> tuple[np.ndarray, list[str] | None]:
-        """A column as codes with the names they stand for, or as numbers with None."""
+        """Return a column as codes and the names that they index, or as numbers and None."""
         if field in LABEL_FIELDS:
             codes = getattr(self.frame, LABEL_FIELDS[field])
             if field == "original_label":
@@ -55,18 +63,19 @@ class Fields:
         return self.number(field), None
 
     def number(self, field: str) -> np.ndarray:
-        """confidence or a score, float64 (n,); NaN where there is none.
+        """Return `confidence` or a score, float64 (n,); NaN for samples without one.
 
-        A score of a label that the sample no longer has counts as none.
+        A score that judges an earlier label of the sample is NaN too. Raises NotFoundError for
+        another name.
         """
         run = self.run_info()
         if field == "confidence":
             return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
-        names = self.score_names()
+        names = self._stored_scores()
         if field not in names:
             known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
-            raise LabelAuditError(
-                f"run {run['name']!r} of dataset {self.frame.store.name!r} has no field {field!r}: "
+            raise NotFoundError(
+                f"run {run['name']!r} of dataset {self.frame.name!r} has no field {field!r}: "
                 f"it has {known}."
             )
         values = self.frame.number(schema.table("scores", run["id"]), field, np.nan)
@@ -76,44 +85,40 @@ class Fields:
         return np.where(outdated, np.nan, values) if outdated.any() else values
 
     def outdated(self) -> np.ndarray:
-        """Mask, bool (n,), of samples whose label is not the one that the run's scores judge."""
-        store, table = self.frame.store, schema.table("scores", self.run_info()["id"])
+        """Return a mask, bool (n,), of samples with another label than the run's scores judge."""
+        table = schema.table("scores", self.run_info()["id"])
 
         def load() -> np.ndarray:
             scored = self.frame.number(table, "label", MISSING)
             return (scored != MISSING) & (scored != self.frame.label)
 
-        with store.steady():
-            stamp = store.stamp(table), store.stamp("annotations")
+        with self.frame.steady():
+            stamp = self.frame.stamp(table), self.frame.stamp("annotations")
             return self.frame.cached((table, "outdated"), stamp, load)
 
     def unlearned(self) -> np.ndarray:
-        """Mask, bool (n,), of samples whose label is not the one that the run's model learned."""
+        """Return a mask, bool (n,), of samples with another label than the model was trained on."""
         table = schema.table("scores", self.run_info()["id"])
         learned = self.frame.number(table, "learned", MISSING)
         return (learned != MISSING) & (learned != self.frame.label)
 
     def suggestions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The most probable true class other than the given one, int32 (n,), and its probability,
-        float64 (n,); MISSING and NaN where the run has no suspicion of the sample's label."""
+        """Return the most probable true class other than the given one, int32 (n,), and its
+        probability, float64 (n,); MISSING and NaN without a suspicion for the sample's label."""
         table = schema.table("scores", self.run_info()["id"])
-        if "suggested" not in self.frame.store.columns(table):  # scored by an earlier version
-            return np.full(len(self.frame.ids), MISSING, np.int32), np.full(
-                len(self.frame.ids), np.nan
-            )
         outdated = self.outdated()
         code = self.frame.number(table, "suggested", MISSING)
         p = self.frame.number(table, "suggested_p", np.nan)
         return np.where(outdated, MISSING, code), np.where(outdated, np.nan, p)
 
     def predictions(self) -> np.ndarray:
-        """Predicted class indices, int32 (n,); MISSING where there is none."""
+        """Return predicted class indices, int32 (n,); MISSING for samples without a prediction."""
         table = schema.table("predictions", self.run_info()["id"])
         return self.frame.number(table, "label", MISSING)
 
     def stamp(self) -> tuple:
-        """Versions of all that may be read here: equal stamps, equal answers."""
+        """Return a value that differs whenever any of these arrays may differ."""
         tables = ["meta", "annotations", "samples"]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
-        return tuple(self.frame.store.stamp(table) for table in tables)
+        return tuple(self.frame.stamp(table) for table in tables)

@@ -1,6 +1,6 @@
-"""Returns a dataset's labels and tags to what they were after any change in its history.
+"""Restores a dataset's labels and tags to their state after any change in its history.
 
-Returning is a change like any other: it is written down too, and can itself be taken back.
+Restoring is a change too: it is recorded in the history, and can be undone in the same way.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..storage import schema
 from . import edits, history_log
-from .columns import MISSING, Frame, tag_masks
+from .arrays import MISSING, tag_masks
+from .columns import Frame
 from .dataset import Dataset
 from .history_log import Cause, Entry
 
@@ -21,65 +22,65 @@ START = 0  # the state before the first change
 
 
 def list_changes(dataset: Dataset) -> list[Entry]:
-    """Every change of the dataset's labels and tags that is in force, oldest first.
+    """List all changes of the dataset's labels and tags, oldest first.
 
-    `return_to` takes the `id` of one, and adds a change of its own.
+    `return_to` takes the `id` of one.
     """
     return history_log.entries(dataset.view().frame)
 
 
 def describe(entry: Entry) -> str:
-    """What a change was, in a few words."""
+    """Describe a change in a few words."""
     info = entry.info
     match entry.kind:
         case history_log.NOISE:
             noise = info["noise"]
             return f"mistakes planted ({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']})"
         case history_log.RESTORE:
-            return "planted mistakes taken back"
+            return "planted mistakes removed"
         case history_log.RELABEL:
             return "relabelled"
         case history_log.TAG:
             return f"tagged {info['tag']}"
         case history_log.UNTAG:
-            return f"tag {info['tag']} taken off"
+            return f"tag {info['tag']} removed"
         case history_log.VERDICTS:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
-            counts += f", {info['put_back']:,} put back" if info["put_back"] else ""
+            counts += f", {info['put_back']:,} restored" if info["put_back"] else ""
             return f"verdicts applied ({counts})"
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             return f"patch {info['file']} applied ({counts})"
         case _:
-            state = f"after change {info['to']}" if info["to"] != START else "as it was loaded"
+            state = f"after change {info['to']}" if info["to"] != START else "as imported"
             return f"returned to the state {state}"
 
 
 def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
-    """Bring labels and tags back to what they were just after this change (0: as loaded).
+    """Restore labels and tags to their state after this change (0: as imported).
 
-    change: an id that `list_changes` gives. who: goes into the history; by default the machine's
-    user. Returns how many samples changed. Samples added since are left as they are.
-    Raises LabelAuditError for a change that is not there.
+    change: an `id` from `list_changes`. who: name for the history; by default the user of the
+    machine. Samples that were added later stay unchanged. Returns the number of samples that
+    changed. Raises NotFoundError for an id that is not in the history.
     """
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         history_log.settle(frame)
-        lines = history_log.entries(frame)
-        if change != START and change not in {line.id for line in lines}:
-            known = f"{lines[0].id} to {lines[-1].id}" if lines else "none yet"
-            raise LabelAuditError(
+        changes = history_log.entries(frame)
+        if change != START and change not in {entry.id for entry in changes}:
+            known = f"{changes[0].id} to {changes[-1].id}" if changes else "none yet"
+            raise NotFoundError(
                 f"dataset {dataset.name!r} has no change {change!r} in its history: "
-                f"its changes are {known}; {START} is the state as it was loaded."
+                f"its changes are {known}; {START} is the state as imported."
             )
         undone = _undone(frame, change)
         planted = _planted(frame, change, undone)
         noisy = frame.tagged(schema.MISTAKE)
         now = noisy[frame.positions(planted["id"].to_numpy())]
-        # Of samples that are not tagged now the row is written ahead of the tag, as `noise.inject`
-        # does; of the others after it, for until then the row that is there holds.
+        # For samples that are not tagged now, the row is written before the tag, as `noise.inject`
+        # does. For the others it is written after it: until then the existing row is valid.
         _write_noise(frame, planted.filter(~now))
-        noise = history_log.last_noise([line for line in lines if line.id <= change], None)
+        noise = history_log.last_noise([e for e in changes if e.id <= change], None)
         cause = Cause(history_log.RETURN, who, {"to": change, "noise": noise})
         count = edits.change(frame, undone.ids, undone.apply, cause)
         _write_noise(frame, planted.filter(now))
@@ -88,61 +89,61 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
 
 @dataclass(frozen=True)
 class _Undone:
-    """What samples were before some changes: labels (n,), and by tag which of them had it."""
+    """The state of samples before some changes: labels (n,), and which of them had which tags."""
 
     ids: np.ndarray
     labels: np.ndarray
-    tags: dict[str, tuple[np.ndarray, np.ndarray]]  # (places in ids, whether it stood)
+    tags: dict[str, tuple[np.ndarray, np.ndarray]]  # (places in ids, whether tagged)
 
-    def apply(self, rows: edits.Rows) -> None:
+    def apply(self, rows: edits.EditedRows) -> None:
         rows.set_label(self.labels)
-        for name, (places, stood) in self.tags.items():
+        for name, (places, tagged) in self.tags.items():
             present = rows.tags.get(name, np.zeros(len(self.ids), bool)).copy()
-            present[places] = stood
+            present[places] = tagged
             rows.set_tag(name, present)
 
 
 def _undone(frame: Frame, change: int) -> _Undone:
-    """The samples that later changes touched, as they were before the first of these."""
+    """Return the samples that later changes touched, in their state before the first of them."""
     rows = _changes(frame, f"change > {change}")
     samples = rows["sample"].to_numpy()
-    ids, first = np.unique(samples, return_index=True)  # rows are in the order of the changes
+    ids, first = np.unique(samples, return_index=True)  # rows are sorted by change
     labels = rows["label_before"].fill_null(MISSING).to_numpy()[first]
     had: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     added, removed = (_masks(rows, name) for name in ("added", "removed"))
     for name in {*added, *removed}:
         nothing = np.zeros(len(samples), bool)
-        took = removed.get(name, nothing)
-        told = np.flatnonzero(took | added.get(name, nothing))
-        those, at = np.unique(samples[told], return_index=True)
-        had[name] = np.searchsorted(ids, those), took[told[at]]
+        was_removed = removed.get(name, nothing)
+        changed = np.flatnonzero(was_removed | added.get(name, nothing))
+        tagged_ids, at = np.unique(samples[changed], return_index=True)
+        had[name] = np.searchsorted(ids, tagged_ids), was_removed[changed[at]]
     return _Undone(ids, labels, had)
 
 
 def _planted(frame: Frame, change: int, undone: _Undone) -> pa.Table:
-    """What `noise` must say of the touched samples that will have the tag of planted mistakes.
+    """Return the rows of `noise` for the touched samples that will have the tag `mistake`.
 
-    A sample's label before noise is the one that it had when the tag was set last.
+    A sample's label before noise is its label when the tag was last set.
     """
     noisy = frame.tagged(schema.MISTAKE)
-    will = noisy[frame.positions(undone.ids)].copy()
-    places, stood = undone.tags.get(schema.MISTAKE, (np.empty(0, np.int64), np.empty(0, bool)))
-    will[places] = stood
+    noisy_after = noisy[frame.positions(undone.ids)].copy()
+    places, tagged = undone.tags.get(schema.MISTAKE, (np.empty(0, np.int64), np.empty(0, bool)))
+    noisy_after[places] = tagged
     rows = _changes(frame, f"change <= {change}")
-    set_then = _masks(rows, "added").get(schema.MISTAKE, np.zeros(len(rows), bool))
-    rows = rows.filter(pa.array(set_then))
+    was_set = _masks(rows, "added").get(schema.MISTAKE, np.zeros(len(rows), bool))
+    rows = rows.filter(pa.array(was_set))
     samples = rows["sample"].to_numpy()[::-1]
-    those, last = np.unique(samples, return_index=True)
+    noisy_ids, last = np.unique(samples, return_index=True)
     labels = rows["label_before"].fill_null(MISSING).to_numpy()[::-1][last]
-    wanted = np.isin(those, undone.ids[will])
+    wanted = np.isin(noisy_ids, undone.ids[noisy_after])
     return pa.table(
-        [pa.array(those[wanted]), pa.array(labels[wanted], pa.int32())], schema=schema.NOISE
+        [pa.array(noisy_ids[wanted]), pa.array(labels[wanted], pa.int32())], schema=schema.NOISE
     )
 
 
 def _write_noise(frame: Frame, rows: pa.Table) -> None:
     if len(rows):
-        frame.store.upsert("noise", rows, schema.NOISE)
+        frame.upsert("noise", rows, schema.NOISE)
 
 
 def _masks(rows: pa.Table, column: str) -> dict[str, np.ndarray]:

@@ -1,4 +1,8 @@
-"""Every change of labels and tags, written down ahead of it: who, when, what each sample was."""
+"""Records each change of labels and tags before it happens: who, when, and the previous state.
+
+A change that was interrupted leaves an entry with a `before` that is still the stamp of
+`annotations`. Readers ignore such an entry, and `settle` deletes it.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,27 @@ import pyarrow as pa
 
 from ..storage import schema
 from ..storage.tables import Store
-from .columns import ADDING, MISSING, Frame
+from . import migrations
+from .arrays import nullable, tag_lists
+from .columns import ADDING, Frame
 
 NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
-    "noise", "restore", "relabel", "tag", "untag", "verdicts", "return", "patch",
-)  # fmt: skip
+    "noise",
+    "restore",
+    "relabel",
+    "tag",
+    "untag",
+    "verdicts",
+    "return",
+    "patch",
+)
 
-LAST = "history, last line"  # key in the frame's cache
+LAST_ENTRY = "history, last entry"  # key in the frame's cache
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why labels or tags change: a word of KINDS, by whom, and what else is worth knowing."""
+    """Why labels or tags change: one of KINDS, by whom, and details as JSON values."""
 
     kind: str
     who: str | None = None  # None: the user of this machine
@@ -32,7 +45,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a dataset's history."""
+    """One entry of a dataset's history."""
 
     id: int
     time: str  # ISO 8601, UTC
@@ -44,21 +57,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Differences:
-    """What changes do to samples. Arrays (n,); tags as masks (n,) by name."""
+    """How samples change. Arrays (n,); tags as masks (n,) by name."""
 
     ids: np.ndarray
-    label_before: np.ndarray  # int32, MISSING for none
+    label_before: np.ndarray  # int32, MISSING for no label
     label_after: np.ndarray
     added: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
 
 
 def now() -> str:
+    """Return the current time in UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def user() -> str:
-    """Who uses this machine."""
+    """Return the name of the user of this machine."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user in the system's list
@@ -66,100 +80,91 @@ def user() -> str:
 
 
 def entries(frame: Frame) -> list[Entry]:
-    """The changes that are in force, oldest first."""
-    with frame.store.steady():
+    """Return the changes that happened, oldest first."""
+    with frame.steady():
         rows = _rows(frame)
         if rows and rows[-1]["before"] == _stamp(frame):
-            rows = rows[:-1]  # it was cut short before it happened
-    return [
-        Entry(row["id"], row["time"], row["who"], row["kind"], row["count"],
-              json.loads(row["info"]))
-        for row in rows
-    ]  # fmt: skip
+            rows = rows[:-1]  # interrupted before it happened
+    fields = ("id", "time", "who", "kind", "count")
+    return [Entry(*(row[name] for name in fields), json.loads(row["info"])) for row in rows]
 
 
 def noise_report(frame: Frame) -> dict | None:
-    """What `noise` says of the mistakes that are in the labels now; None where there are none."""
-    # where it was before there was a history: in `meta`
-    report = last_noise(entries(frame), frame.meta.get("noise"))
+    """Return the report of the noise that is in the labels now, or None."""
+    report = last_noise(entries(frame), migrations.noise_before_history(frame.meta))
     return report if report and report["changed"] else None
 
 
-def last_noise(lines: list[Entry], otherwise: dict | None) -> dict | None:
-    """The report of noise in force after these lines; `otherwise` where none of them tells."""
-    told = [line.info["noise"] for line in lines if "noise" in line.info]
-    return told[-1] if told else otherwise
+def last_noise(changes: list[Entry], default: dict | None) -> dict | None:
+    """Return the report of noise after these changes, or the default if none affects noise."""
+    reports = [change.info["noise"] for change in changes if "noise" in change.info]
+    return reports[-1] if reports else default
 
 
 def write_meta(store: Store, meta: dict) -> None:
+    """Write a dataset's own information, in the current format."""
     info = json.dumps({**meta, "format": schema.FORMAT})
     store.overwrite("meta", pa.table([[0], [info]], schema=schema.META), schema.META)
 
 
 def settle(frame: Frame) -> None:
-    """Under the dataset's lock, before annotations are written: forget a change that was cut short,
-    while it can still be told that it was."""
+    """Delete the entry of an interrupted change. Needs the dataset's lock.
+
+    Must run before `annotations` is written, because its stamp tells that the change did not
+    happen.
+    """
     meta = frame.meta
-    if ADDING in meta:  # without the classes that were not used yet
+    if ADDING in meta:  # meta lacks the classes of samples that were not added
         write_meta(frame.store, {key: value for key, value in meta.items() if key != ADDING})
     last = _last(frame)
     if last and last["before"] == _stamp(frame):
         frame.store.delete("changes", f"change = {last['id']}")
         frame.store.delete("history", f"id = {last['id']}")
-    frame.store.clear("annotations")
+    frame.store.clean_up("annotations")
 
 
-def record(frame: Frame, cause: Cause, what: Differences, tag_lists) -> None:
-    """Under the dataset's lock, just ahead of the change itself.
-
-    tag_lists: turns masks by tag name and a number of rows into lists of names.
-    """
+def record(frame: Frame, cause: Cause, differences: Differences) -> None:
+    """Record a change just before it happens. Needs the dataset's lock."""
     settle(frame)
-    last = _last(frame)
+    last, count = _last(frame), len(differences.ids)
     entry = {
         "id": last["id"] + 1 if last else 1,
         "time": now(),
         "who": cause.who or user(),
         "kind": cause.kind,
-        "count": len(what.ids),
+        "count": count,
         "before": _stamp(frame),
         "info": json.dumps(cause.info),
     }
-    count = len(what.ids)
     changes = pa.table(
         [
             pa.array(np.full(count, entry["id"], np.int64)),
-            pa.array(what.ids),
-            nullable(what.label_before),
-            nullable(what.label_after),
-            tag_lists(what.added, count),
-            tag_lists(what.removed, count),
+            pa.array(differences.ids),
+            nullable(differences.label_before),
+            nullable(differences.label_after),
+            tag_lists(differences.added, count),
+            tag_lists(differences.removed, count),
         ],
         schema=schema.CHANGES,
     )
-    # The line first: without it, rows of a change that was cut short would be taken for the next's.
-    line = pa.Table.from_pylist([entry], schema=schema.HISTORY)
-    frame.store.append("history", line, schema.HISTORY)
-    frame.store.append("changes", changes, schema.CHANGES)
-    frame.cached(LAST, frame.store.stamp("history"), lambda: entry)
-
-
-def nullable(codes: np.ndarray) -> pa.Array:
-    """Class indices for a table: null where MISSING."""
-    return pa.array(codes, pa.int32(), mask=codes == MISSING)
+    # The entry comes first: without it, rows of an interrupted change would belong to the next one.
+    row = pa.Table.from_pylist([entry], schema=schema.HISTORY)
+    frame.append("history", row, schema.HISTORY)
+    frame.append("changes", changes, schema.CHANGES)
+    frame.cached(LAST_ENTRY, frame.stamp("history"), lambda: entry)
 
 
 def _rows(frame: Frame) -> list[dict]:
-    rows = frame.store.read("history", schema.HISTORY.names)
-    return [] if rows is None else rows.sort_by("id").to_pylist()
+    rows = frame.read_rows("history", schema.HISTORY.names)
+    return sorted(rows, key=lambda row: row["id"])
 
 
 def _last(frame: Frame) -> dict | None:
-    """The last line; read again only where somebody else wrote one."""
-    with frame.store.steady():
-        stamp = frame.store.stamp("history")
-        return frame.cached(LAST, stamp, lambda: next(reversed(_rows(frame)), None))
+    """Return the last entry, from the cache if nobody else wrote one."""
+    with frame.steady():
+        stamp = frame.stamp("history")
+        return frame.cached(LAST_ENTRY, stamp, lambda: next(reversed(_rows(frame)), None))
 
 
 def _stamp(frame: Frame) -> str:
-    return json.dumps(frame.store.stamp("annotations"))
+    return json.dumps(frame.stamp("annotations"))

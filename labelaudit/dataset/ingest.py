@@ -1,4 +1,4 @@
-"""Turns whatever a caller has of new samples into table rows, checked, batch by batch."""
+"""Converts new samples in any supported form to checked table rows, batch by batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..core.images import encode
 from ..storage import schema
 from . import edits
 
-# What may be said of a new sample. `filepath` or `image` must be there; the rest may be null.
+# Fields of a new sample. `filepath` or `image` is required; the others may be null.
 INPUT = pa.schema(
     [
         ("id", pa.int64()),
@@ -32,13 +32,17 @@ INPUT = pa.schema(
     ]
 )
 CLASS_LENGTH = 500  # characters
-# Control characters, line ends, those that turn the text around, and halves of characters.
+# Control characters, line ends, marks that change the direction of text, and lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-INPUT_ROWS = 10_000  # rows turned into Arrow at once where they come one by one
+INPUT_ROWS = 10_000  # rows converted to Arrow at once if they come one by one
 
 
-class Intake:
-    """Turns INPUT batches into sample rows, and keeps what the annotations will need."""
+class SampleReader:
+    """Converts new samples to rows of `samples`, and collects their annotations.
+
+    taken: ids of existing samples. After `read` is exhausted, `classes` and `next_id` include the
+    new samples.
+    """
 
     def __init__(self, classes: list[str], next_id: int, taken: np.ndarray) -> None:
         self.classes, self.next_id = list(classes), next_id
@@ -50,9 +54,14 @@ class Intake:
 
     @property
     def ids(self) -> np.ndarray:
+        """Ids of the samples that were read, int64 (n,)."""
         return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
 
     def read(self, samples) -> Iterator[pa.RecordBatch]:
+        """Yield rows of `samples`. samples: see `Dataset.add_samples`.
+
+        Raises BadInputError for an invalid row, and after the last row for a repeated id.
+        """
         for batch in _batches(samples):
             if not len(batch):
                 continue
@@ -68,6 +77,7 @@ class Intake:
         self._check_unique()
 
     def annotations(self) -> pa.Table:
+        """Return the rows of `annotations` for the samples that were read."""
         labels = pa.chunked_array(self._labels, pa.int32())
         nothing = pa.nulls(len(labels), pa.int32())
         tags = pa.chunked_array(self._tags, pa.list_(pa.string()))
@@ -78,27 +88,28 @@ class Intake:
         if given.null_count == len(given):
             ids = np.arange(self.next_id, self.next_id + len(given))
         elif given.null_count:
-            raise LabelAuditError("some samples have an id and some have none: give all or none.")
+            raise BadInputError("some samples have an id and others have none: give all or none.")
         else:
             ids = given.to_numpy()
             if ids.min() < 0:
-                raise LabelAuditError(f"id {ids.min()} is negative: ids are 0 or more.")
+                raise BadInputError(f"id {ids.min()} is negative: ids are 0 or more.")
         self.next_id = max(self.next_id, int(ids.max()) + 1)
         return ids
 
     def _check_unique(self) -> None:
-        """Runs before the write commits, so a repeated id leaves nothing behind."""
+        """Runs before the write is committed, so nothing is stored if an id is repeated."""
         ids = self.ids
         unique, counts = np.unique(ids, return_counts=True)
         if len(unique) != len(ids):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"id {unique[counts > 1][0]} is given to {counts.max()} samples: "
                 "make the ids unique, or leave them out."
             )
         clash = np.intersect1d(unique, self._taken)
         if len(clash):
-            raise LabelAuditError(
-                f"id {clash[0]} is taken: {len(clash)} of the ids given are in the dataset already."
+            raise BadInputError(
+                f"id {clash[0]} is taken: {len(clash)} of the given ids exist in the dataset. "
+                "Give other ids, or none."
             )
 
     def _encode(self, labels: pa.Array) -> pa.Array:
@@ -113,28 +124,28 @@ class Intake:
 
 
 def check_class(name: str) -> str:
-    """Return the name of a class if a person can tell it from others, else say what is wrong.
+    """Return a valid class name, or raise BadInputError.
 
-    Signs of other scripts, blanks and quotes are all right; control characters, and those that turn
-    the text around, are not: a name must look like what it is, and no patch can hold them.
+    Other scripts, blanks and quotes are allowed. Control characters and marks that change the
+    direction of text are not: names must be recognisable, and patches cannot contain them.
     """
     if all(char.isspace() or unicodedata.category(char) in ("Cf", "Cc") for char in name):
-        raise LabelAuditError("a label is empty: leave it out (null), or name the class.")
+        raise BadInputError("a label is empty: leave it out (null), or give a class name.")
     shown = ascii(name[:40]) + ("…" if len(name) > 40 else "")
     if len(name) > CLASS_LENGTH:
-        raise LabelAuditError(
+        raise BadInputError(
             f"class {shown} has a name of {len(name):,} characters, over {CLASS_LENGTH}: shorten "
             "it, or choose the column with the labels."
         )
     if UNPRINTABLE.search(name):
-        raise LabelAuditError(
+        raise BadInputError(
             f"class {shown} has characters that cannot be printed: rename the class."
         )
     return name
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Sorted as a person would: by number where all are numbers ("9" before "10")."""
+    """Sort names, by number if all are numbers ("9" before "10")."""
     names = set(names)
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         return sorted(names, key=int)
@@ -148,12 +159,12 @@ def _clean_tags(tags: pa.Array) -> pa.Array:
 
 
 def _absolute(batch: pa.RecordBatch, ids: np.ndarray) -> pa.Array:
-    """File paths as they will be looked for; the names of stored images stay as they are."""
+    """Make file paths absolute; the names of stored images stay unchanged."""
     paths, stored = batch["filepath"], batch["image"].is_valid()
     lacking = pc.and_(pc.is_null(paths), pc.invert(stored))
     if pc.any(lacking).as_py():
         row = int(np.flatnonzero(lacking.to_numpy(zero_copy_only=False))[0])
-        raise LabelAuditError(f"row {row + 1} has neither a filepath nor an image: give it one.")
+        raise BadInputError(f"row {row + 1} has neither a filepath nor an image: give one of them.")
     if paths.null_count:  # an image from memory is named after its id
         paths = pc.coalesce(paths, pa.array([f"{i}.png" for i in ids.tolist()]))
     relative = pc.and_(pc.invert(stored), pc.invert(pc.starts_with(paths, "/")))
@@ -165,12 +176,12 @@ def _absolute(batch: pa.RecordBatch, ids: np.ndarray) -> pa.Array:
 
 
 def _batches(samples) -> Iterator[pa.RecordBatch]:
-    """Whatever `add_samples` takes, as INPUT batches."""
+    """Convert anything that `add_samples` accepts to INPUT batches."""
     if isinstance(samples, pd.DataFrame):
         missing = samples.isna() if len(samples) else samples
         samples = {
             name: [
-                None if gone else value for value, gone in zip(column, missing[name], strict=True)
+                None if null else value for value, null in zip(column, missing[name], strict=True)
             ]
             for name, column in samples.to_dict("list").items()
         }
@@ -182,7 +193,7 @@ def _batches(samples) -> Iterator[pa.RecordBatch]:
         try:
             samples = pa.table(columns)
         except (pa.ArrowException, ValueError) as error:
-            raise LabelAuditError(f"the samples' columns do not fit: {error}.") from error
+            raise BadInputError(f"the columns of the samples do not match: {error}.") from error
     if isinstance(samples, pa.Table):
         yield from _conform(samples).to_batches()
         return
@@ -200,9 +211,10 @@ def _batches(samples) -> Iterator[pa.RecordBatch]:
 
 
 def _conform(table: pa.Table) -> pa.Table:
+    """Add missing columns of INPUT, and convert the types of the others."""
     unknown = set(table.column_names) - set(INPUT.names)
     if unknown:
-        raise LabelAuditError(
+        raise BadInputError(
             f"samples have no field {sorted(unknown)[0]!r}: "
             f"the fields are {', '.join(INPUT.names)}."
         )
@@ -214,7 +226,7 @@ def _conform(table: pa.Table) -> pa.Table:
         try:
             columns.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise LabelAuditError(f"field {field.name!r} of the samples: {error}.") from error
+            raise BadInputError(f"field {field.name!r} of the samples: {error}.") from error
     return pa.table(columns, schema=INPUT)
 
 

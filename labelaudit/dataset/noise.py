@@ -1,4 +1,4 @@
-"""Injects label mistakes on purpose, to rehearse an audit, and takes them back."""
+"""Injects label mistakes to rehearse an audit, and removes them again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from numbers import Integral
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..storage import schema
 from ..storage.schema import MISTAKE
 from . import edits, history_log
-from .columns import MISSING, Frame
+from .arrays import MISSING
+from .columns import Frame
 from .dataset import Dataset
 from .history_log import Cause
 from .view import View
@@ -22,7 +23,7 @@ KINDS = ("uniform", "pair", "confusion")
 
 @dataclass(frozen=True)
 class NoiseReport:
-    """What `inject_noise` did: `changed` of `eligible` labels. Print it for a sentence."""
+    """What `inject_noise` did: it changed `changed` of `eligible` labels. Prints as a sentence."""
 
     kind: str
     rate: float
@@ -47,44 +48,46 @@ def inject(
     pair: tuple[str, str] | None = None,
     confusion: np.ndarray | None = None,
 ) -> NoiseReport:
-    """Give exactly round(rate * n) samples of a dataset or view a class other than their own.
+    """Give exactly round(rate * n) samples of a dataset or view a wrong class.
 
-    kind "uniform": every wrong class alike. "pair": the next class, or, with pair=("cat", "dog"),
-    each for the other. "confusion": row c of `confusion` (C, C), the diagonal ignored, says how
-    often class c is taken for each other one. n counts the samples that the kind can change: those
-    with a label, for a pair only those of the two classes. Changed samples keep their first label
-    as `original_label` and get the tag `mistake`. Noise injected into the dataset before is taken
-    back first, so that the same seed always gives the same labels.
+    kind "uniform": any wrong class with equal probability. "pair": the next class or, with
+    pair=("cat", "dog"), the other class of the pair. "confusion": row c of `confusion` (C, C)
+    without its diagonal gives the relative frequencies of the wrong classes for class c.
 
-    Raises LabelAuditError for a rate outside 0 to 1, an unknown kind or class, a matrix of the
-    wrong shape, or fewer than two classes; nothing is changed then.
+    n is the number of samples that the kind can change: those with a label, for a pair only those
+    of the two classes. Changed samples get the tag `mistake`, and their first label is preserved as
+    `original_label`. Earlier noise in the dataset is removed first, so that the same seed always
+    gives the same labels.
+
+    Raises BadInputError, without any change, for a rate outside of 0 to 1, an unknown kind or
+    class, a matrix of the wrong shape, or fewer than two classes.
     """
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
     codes = _pair_codes(frame.classes, pair, kind) if pair else None
-    with frame.store.writing():
-        at = np.sort(view.positions())  # the same seed, the same labels, whatever the view's order
+    with frame.writing():
+        at = np.sort(view.positions())  # the result must not depend on the view's order
         before = labels_before_noise(frame)
         own = before[at]
         chosen, new = corrupt(own, len(frame.classes), rate, kind, seed, codes, confusion)
         changed = at[chosen]
         after, noisy = before.copy(), np.zeros(len(before), bool)
         after[changed], noisy[changed] = new, True
-        kept = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
-        # Labels and tags change in one commit. The way back is written ahead of it, and added to
-        # what is there, so that a kill between the two still leaves all of it to `restore`.
-        frame.store.upsert("noise", kept, schema.NOISE)
+        undo = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
+        # Labels and tags change in one commit. The rows for `restore` are added before it, so that
+        # after a kill between the two all of them exist.
+        frame.upsert("noise", undo, schema.NOISE)
         eligible = int(_eligible(own, codes).sum())
         report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
         _apply(frame, after, noisy, Cause(history_log.NOISE, info={"noise": asdict(report)}))
-        frame.store.overwrite("noise", kept, schema.NOISE)
+        frame.overwrite("noise", undo, schema.NOISE)
     return report
 
 
 def restore(dataset: Dataset) -> int:
-    """Take injected noise back: labels as before, no tag `mistake`. Returns how many changed."""
+    """Remove injected noise and the tag `mistake`. Returns the number of samples that changed."""
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         before = labels_before_noise(frame)
         cause = Cause(history_log.RESTORE, info={"noise": None})
         count = _apply(frame, before, np.zeros(len(frame.ids), bool), cause)
@@ -92,7 +95,7 @@ def restore(dataset: Dataset) -> int:
 
 
 def still_wrong(dataset: Dataset) -> int:
-    """How many planted mistakes are still there: their label is not what it was before."""
+    """Return the number of injected mistakes that still have another label than before."""
     frame = dataset.view().frame
     return int((frame.label != labels_before_noise(frame)).sum())
 
@@ -106,21 +109,21 @@ def corrupt(
     pair: tuple[int, int] | None = None,
     confusion: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which labels to change, and to what: indices (k,) into `labels`, and new classes (k,).
+    """Choose labels to change: returns indices (k,) into `labels`, and new classes (k,).
 
-    labels: int (n,), negative for none. k = round(rate * number of labels that the kind can
+    labels: int (n,), negative for no label. k = round(rate * number of labels that the kind can
     change). See `inject`.
     """
     if not 0 <= rate <= 1:  # also catches NaN
-        raise LabelAuditError(f"a noise rate of {rate} is not between 0 and 1.")
+        raise BadInputError(f"a noise rate of {rate} is not between 0 and 1.")
     if kind not in KINDS:
-        raise LabelAuditError(f"{kind!r} is no kind of noise: the kinds are {', '.join(KINDS)}.")
+        raise BadInputError(f"{kind!r} is not a kind of noise: the kinds are {', '.join(KINDS)}.")
     if not isinstance(seed, Integral) or seed < 0:
-        raise LabelAuditError(f"seed={seed!r}: it must be a whole number, 0 or more.")
+        raise BadInputError(f"seed={seed!r}: it must be a whole number, 0 or more.")
     if confusion is not None and kind != "confusion":
-        raise LabelAuditError(f"a confusion matrix was given, but the kind of noise is {kind!r}.")
+        raise BadInputError(f"a confusion matrix was given, but the kind of noise is {kind!r}.")
     if classes < 2:
-        raise LabelAuditError(
+        raise BadInputError(
             f"label noise needs at least two classes; the dataset has {classes or 'none'}."
         )
     rng = np.random.default_rng(seed)
@@ -139,15 +142,15 @@ def corrupt(
 def _by_confusion(
     labels: np.ndarray, weights: np.ndarray, rate: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples drawn in proportion to their row's off-diagonal mass, targets by the row itself."""
+    """Draw samples in proportion to the off-diagonal sum of their row, and classes by that row."""
     labelled = labels >= 0
     mass = np.where(labelled, weights.sum(axis=1)[labels], 0)
     count = round(rate * int(labelled.sum()))
     possible = int((mass > 0).sum())
     if count > possible:
-        raise LabelAuditError(
-            f"a rate of {rate} asks for {count:,} mistakes, but the confusion matrix lets only "
-            f"{possible:,} samples change: lower the rate, or fill more rows."
+        raise BadInputError(
+            f"a rate of {rate} means {count:,} mistakes, but the confusion matrix allows only "
+            f"{possible:,} samples to change: lower the rate, or fill more rows."
         )
     if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.int32)
@@ -159,15 +162,15 @@ def _by_confusion(
 
 def _off_diagonal(confusion: np.ndarray | None, classes: int) -> np.ndarray:
     if confusion is None:
-        raise LabelAuditError("noise of kind 'confusion' needs a confusion matrix.")
+        raise BadInputError("noise of kind 'confusion' needs a confusion matrix.")
     weights = np.array(confusion, dtype=np.float64)
     if weights.shape != (classes, classes):
-        raise LabelAuditError(
+        raise BadInputError(
             f"the confusion matrix has shape {weights.shape}: "
             f"for {classes} classes it must be ({classes}, {classes})."
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise LabelAuditError("the confusion matrix has a negative or non-finite entry.")
+        raise BadInputError("the confusion matrix has a negative or non-finite entry.")
     np.fill_diagonal(weights, 0)
     return weights
 
@@ -178,10 +181,10 @@ def _eligible(labels: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
 
 def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[int, int]:
     if kind != "pair":
-        raise LabelAuditError(f"a class pair was given, but the kind of noise is {kind!r}.")
+        raise BadInputError(f"a class pair was given, but the kind of noise is {kind!r}.")
     unknown = next((name for name in pair if name not in classes), None)
     if unknown is not None or len(pair) != 2 or pair[0] == pair[1]:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{' and '.join(map(repr, pair))} are not two different classes of this dataset: "
             f"its classes are {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}."
         )
@@ -189,14 +192,14 @@ def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[i
 
 
 def labels_before_noise(frame: Frame) -> np.ndarray:
-    """Class indices (n,) as they were before noise; the label now for samples not tagged."""
+    """Return class indices (n,) before noise; for other samples their present label."""
     noisy = frame.tagged(MISTAKE)
     known = frame.number("noise", "label", MISSING)
     return np.where(noisy & (known != MISSING), known, frame.label)
 
 
 def _apply(frame: Frame, labels: np.ndarray, noisy: np.ndarray, cause: Cause) -> int:
-    def edit(rows: edits.Rows) -> None:
+    def edit(rows: edits.EditedRows) -> None:
         rows.set_label(labels)
         rows.set_tag(MISTAKE, noisy)
 

@@ -1,98 +1,104 @@
-"""What killed processes leave behind, and the one rule of clearing it away: never what another
-process is still at.
+"""Cleans up what killed processes leave behind, but never what another process still uses.
 
-Half-written tables are cleared by `Store.writing`, whoever writes next. Here is the rest.
+`Store.writing` cleans up half-written tables. The rest is here.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
+from ..core.errors import BusyError, StorageError
 from ..storage import paths, schema
-from ..storage.locks import left_behind
-from .columns import BEGUN, GONE, Frame
+from ..storage.locks import UseMark, is_locked
+from ..storage.schema import BEGUN, GONE
+from ..storage.writer_lock import WriterLock
+from .columns import Frame
+from .run_files import RunFiles, file_prefix
 
-RANGES = 500  # of ids in one condition
-RESUMABLE = (".safetensors", ".recording")  # what a training, or a Recorder, goes on from
-TABLES = ("predictions", "dynamics", "scores")  # of a run
+RANGES = 500  # of ids in one SQL condition
+RUN_TABLES = ("predictions", "dynamics", "scores")  # kinds of tables of a run
 
 
-def clear_folders() -> None:
-    """Remove what is left of loads, replacements and deletions that were killed, of any dataset."""
+def clean_up_folders() -> None:
+    """Remove what interrupted imports, replacements and deletions of any dataset left."""
     for name in paths.leftover_names():
         try:
-            with paths.locked(name, seconds=0):
-                paths.clear_away(name)
-        except OSError:  # a process is at it, or nothing may be changed here
+            with WriterLock(name, seconds=0).hold():
+                paths.remove_leftovers(name)
+        except (OSError, BusyError, StorageError):  # in use, or nothing may be written here
             continue
 
 
-def clear_samples(frame: Frame) -> None:
-    """Under the dataset's lock: delete the rows of samples that were about to be added when that
-    was killed. Their ids will be given again."""
+def clean_up_samples(frame: Frame) -> None:
+    """Delete the rows of samples that an interrupted `add_samples` left. Needs the dataset's lock.
+
+    Their ids will be used again.
+    """
     if frame.store.count("samples") == len(frame.ids):
         return
-    stored = np.sort(frame.store.read("samples", ["id"])["id"].to_numpy())
+    stored = np.sort(frame.read("samples", ["id"])["id"].to_numpy())
     lost = np.setdiff1d(stored, frame.ids)
     if not len(lost):
         return
     breaks = np.flatnonzero(np.diff(lost) > 1)
     lows, highs = lost[np.append(0, breaks + 1)], lost[np.append(breaks, len(lost) - 1)]
     for start in range(0, len(lows), RANGES):
-        some = slice(start, start + RANGES)
-        ranges = zip(lows[some].tolist(), highs[some].tolist(), strict=True)
+        part = slice(start, start + RANGES)
+        ranges = zip(lows[part].tolist(), highs[part].tolist(), strict=True)
         where = " OR ".join(f"(id >= {low} AND id <= {high})" for low, high in ranges)
         frame.store.delete("samples", where)
 
 
-def clear_runs(frame: Frame, checkpoints: str) -> None:
-    """Under the dataset's lock: take back runs that were begun on this machine by a process that
-    died before there was something to resume, and remove what belongs to no run.
+def clean_up_runs(frame: Frame) -> None:
+    """Abandon dead runs, and remove tables and files of no run. Needs the dataset's lock.
 
-    checkpoints: what the names of this dataset's files in `home.checkpoints` begin with, before
-    the run's id.
+    A run is dead if it was begun on this machine by a process that died before there was anything
+    to resume.
     """
-    rows = frame.store.read("runs", ["id", "name", "created", "state"])
-    runs = {} if rows is None else {row["id"]: row for row in rows.to_pylist()}
-    folder = paths.checkpoints(frame.store.name)
+    runs = {row["id"]: row for row in frame.read_rows("runs", ["id", "name", "created", "state"])}
+    created = frame.meta["created"]
     dead = []
     for run in [run for run in runs.values() if run["state"] == BEGUN]:
-        begun = folder / f"{checkpoints}{run['id']}.begun"
-        resumable = any(begun.with_suffix(suffix).exists() for suffix in RESUMABLE)
-        if resumable or paths.is_held(begun.with_suffix(".lock")):
+        files = RunFiles(frame.name, created, run["id"])
+        if files.is_resumable or files.in_training:
             continue
-        with left_behind(begun) as is_dead:
-            if is_dead:
+        with UseMark(files.begun).cleaning_up() as abandoned:
+            if abandoned:
                 run["state"] = GONE
                 dead.append(gone_run(run))
     if dead:
-        table = pa.Table.from_pylist(dead, schema=schema.RUNS)
-        frame.store.upsert("runs", table, schema.RUNS)
-    _clear_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
+        frame.upsert("runs", pa.Table.from_pylist(dead, schema=schema.RUNS), schema.RUNS)
+    _drop_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
     begun = {run["id"] for run in runs.values() if run["state"] == BEGUN}
-    _clear_files(folder, {f"{checkpoints}{run}" for run in begun})
+    _remove_files(frame, {f"{file_prefix(created)}{run}" for run in begun})
 
 
 def gone_run(run: dict) -> dict:
-    """The row that stays of a run: it keeps its id from being used again."""
-    return {"id": run["id"], "name": run["name"], "created": run["created"], "state": GONE,
-            "info": "{}", "weights": None}  # fmt: skip
+    """Return the row that remains of a run, to reserve its id."""
+    return {
+        "id": run["id"],
+        "name": run["name"],
+        "created": run["created"],
+        "state": GONE,
+        "info": "{}",
+        "weights": None,
+    }
 
 
-def _clear_tables(frame: Frame, kept: set[int]) -> None:
+def _drop_tables(frame: Frame, runs: set[int]) -> None:
+    """Drop the tables of all other runs."""
     for table in frame.store.tables():
         kind, _, run = table.rpartition("-")
-        if kind not in TABLES or not run.isdigit() or int(run) in kept:
+        if kind not in RUN_TABLES or not run.isdigit() or int(run) in runs:
             continue
-        if not frame.store.is_being_written(table):  # else its writer sees that the run is gone
+        if not frame.store.is_being_written(table):  # else its writer will notice and drop it
             frame.store.drop(table)
 
 
-def _clear_files(folder: Path, kept: set[str]) -> None:
-    """Checkpoints, finished or half-written, and locks of runs that are not under way."""
+def _remove_files(frame: Frame, stems: set[str]) -> None:
+    """Remove checkpoints (also half-written ones) and locks, except those with these stems."""
+    folder = paths.checkpoints(frame.name)
     for path in folder.glob("*") if folder.is_dir() else ():
-        if path.stem not in kept and not paths.is_held(path.with_suffix(".lock")):
+        if path.stem not in stems and not is_locked(path.with_suffix(".lock")):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a person holds of one sample; its image and logits are read when they are asked for."""
+"""One sample of a dataset. Its image and logits are read when they are first used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError, NotFoundError
 from ..core.images import UnreadableImageError, decode
 from ..storage import schema
 from . import edits
@@ -17,7 +17,7 @@ from .columns import Frame
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one run says of one sample."""
+    """One run's prediction for one sample."""
 
     run: str
     label: str
@@ -33,7 +33,7 @@ class Prediction:
 
 @dataclass
 class Sample:
-    """One image with what is known of it. Labels are class names, or None where there is none."""
+    """One image with its labels, tags, prediction and scores. Labels are class names or None."""
 
     id: int
     filepath: str
@@ -47,25 +47,28 @@ class Sample:
 
     @property
     def image(self) -> Image.Image:
-        """The picture, opened afresh, turned upright as its EXIF data says.
+        """The image, decoded at each access, upright according to its EXIF data.
 
-        Raises LabelAuditError where its file is gone or cannot be read.
+        Raises DamagedError if its file is missing or cannot be read.
         """
         data = self._batch.image_bytes(self.id)
         try:
             return decode(self.filepath, data)
         except UnreadableImageError as error:
-            raise LabelAuditError(
-                f"image {self.filepath} cannot be read ({error}): put it back, or load the "
+            raise DamagedError(
+                f"image {self.filepath} cannot be read ({error}): restore it, or load the "
                 "dataset again."
             ) from error
 
     def __getitem__(self, field: str):
-        """A field or a score by name: `sample["hardness"]`."""
+        """Return a field or a score by name: `sample["hardness"]`.
+
+        Raises NotFoundError for another name.
+        """
         if field in self.scores:
             return self.scores[field]
         if field.startswith("_") or field not in self.__dataclass_fields__:
-            raise LabelAuditError(
+            raise NotFoundError(
                 f"sample {self.id} has no field {field!r}: it has "
                 + ", ".join([*(f for f in self.__dataclass_fields__ if f[0] != "_"), *self.scores])
                 + "."
@@ -73,23 +76,23 @@ class Sample:
         return getattr(self, field)
 
     def tag(self, name: str) -> None:
-        """Set a tag, in the dataset too."""
+        """Set a tag, also in the dataset."""
         edits.tag(self._batch.frame, [self.id], name)
         self.tags = tuple(sorted({*self.tags, name}))
 
     def untag(self, name: str) -> None:
-        """Take a tag away, in the dataset too."""
+        """Remove a tag, also in the dataset."""
         edits.untag(self._batch.frame, [self.id], name)
         self.tags = tuple(tag for tag in self.tags if tag != name)
 
     def set_label(self, label: str | None) -> None:
-        """Give it another class (None: take its label away), in the dataset too."""
+        """Set its label (None: remove it), also in the dataset."""
         edits.set_labels(self._batch.frame, [self.id], label)
         self.ground_truth = label
 
 
 class Batch:
-    """Neighbouring samples, so that the first image asked for fetches all of theirs at once."""
+    """Samples that are read together: the first access to an image reads the images of all."""
 
     def __init__(self, frame: Frame, ids: np.ndarray) -> None:
         self.frame, self.ids = frame, ids
@@ -97,12 +100,14 @@ class Batch:
         self._logits: dict[str, dict[int, np.ndarray]] = {}
 
     def image_bytes(self, sample_id: int) -> bytes | None:
+        """Return a stored image, or None for an image in a file of its own."""
         if self._images is None:
             rows = self._take("samples", "image")
             self._images = dict(zip(rows["id"].to_pylist(), rows["image"].to_pylist(), strict=True))
         return self._images[sample_id]
 
     def logits(self, run: str, sample_id: int) -> np.ndarray:
+        """Return a run's logits for a sample, float32 (C,)."""
         if run not in self._logits:
             table = schema.table("predictions", self.frame.run_info(run)["id"])
             rows = self._take(table, "logits")
@@ -112,5 +117,5 @@ class Batch:
         return self._logits[run][sample_id]
 
     def _take(self, table: str, column: str) -> pa.Table:
-        with self.frame.store.steady():
+        with self.frame.steady():
             return self.frame.take(table, self.frame.positions(self.ids), [column])

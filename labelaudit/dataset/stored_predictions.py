@@ -1,4 +1,4 @@
-"""Predictions become a run: written as they come, and counted once all are there."""
+"""Stores predictions as a run: streamed, and listed only once all of them are stored."""
 
 from __future__ import annotations
 
@@ -7,58 +7,63 @@ from contextlib import suppress
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..core.progress import Task
-from .columns import BROUGHT, Frame
+from ..storage.schema import IMPORTED
+from .columns import Frame
 from .dataset import Dataset
-from .runs import Run, begin_run, refuse_second_training
+from .run_lifecycle import begin_run, refuse_second_training
+from .runs import Run
 
-PREPARING = "preparing the search for similar images"
+INDEXING = "preparing the search for similar images"  # name of a stage
 
 
 def refuse_to_replace(dataset: Dataset, name: str) -> None:
-    """Raises LabelAuditError where a run of this name was made here: only a brought one is
-    replaced without asking."""
-    made = name in dataset.runs and not dataset.run(name).is_brought
-    if made or name in dataset.unfinished_runs:
-        raise LabelAuditError(
-            f"run {name!r} of dataset {dataset.name!r} was made here, and these predictions would "
-            "replace it: give them another name (run=)."
+    """Raise BadInputError if a run with this name was not imported, so that it must not be replaced
+    by imported predictions."""
+    created_here = name in dataset.runs and not dataset.run(name).is_imported
+    if created_here or name in dataset.unfinished_runs:
+        raise BadInputError(
+            f"run {name!r} of dataset {dataset.name!r} was created here, and these predictions "
+            "would replace it: give them another name (run=)."
         )
     refuse_second_training(dataset.view().frame, name)
 
 
-def bring(
-    frame: Frame, name: str, info: dict, batches: Iterable[tuple[np.ndarray, ...]],
+def create_imported_run(
+    frame: Frame,
+    name: str,
+    info: dict,
+    batches: Iterable[tuple[np.ndarray, ...]],
     task: Task,
-) -> Run:  # fmt: skip
-    """A run of predictions of a model that was not trained here; see `Run.write_predictions` for
-    `batches`. info: of the run; its BROUGHT says what was brought.
+) -> Run:
+    """Store predictions of a model that was not trained here as a new run.
 
-    The run counts when all is written: an error on the way, or a kill, leaves what was there.
+    info: see `imported_run_info`. batches: see `Run.write_predictions`. The run is listed when
+    everything is stored: an error or a kill leaves the dataset unchanged.
     """
     run = begin_run(frame, name)
     try:
         with run.training():
             run.write_predictions(batches, classes=len(info["classes"]))
-            task.announce(PREPARING)
+            task.announce(INDEXING)
             run.index_embeddings()
             run.finish(info)
     except BaseException:
-        with suppress(Exception):  # the dataset may be gone; what went wrong first counts
+        with suppress(Exception):  # the dataset may have been deleted; the first error is raised
             run.abandon()
         raise
     return run
 
 
-def keep(run: Run, batches: Iterable, task: Task) -> int:
-    """Write a finished run's predictions. Returns how many."""
+def store_predictions(run: Run, batches: Iterable, task: Task) -> int:
+    """Write a finished run's predictions. Returns the number of samples."""
     written = run.write_predictions(batches)
-    task.announce(PREPARING)
+    task.announce(INDEXING)
     run.index_embeddings()
     return written
 
 
-def info_of(frame: Frame, brought: dict, seconds: float, notes: list[str]) -> dict:
-    """What such a run says of itself."""
-    return {"classes": frame.classes, BROUGHT: brought, "seconds": seconds, "notes": notes}
+def imported_run_info(frame: Frame, imported: dict, seconds: float, notes: list[str]) -> dict:
+    """Return the information to store with an imported run. imported: what was imported."""
+    return {"classes": frame.classes, IMPORTED: imported, "seconds": seconds, "notes": notes}

@@ -1,4 +1,4 @@
-"""The log of what reviewers decided: only ever appended to, undone by further lines of it."""
+"""The log of reviewers' verdicts. Rows are only appended; undo and redo are rows too."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..storage import schema
-from .columns import MISSING, Frame
-from .history_log import now, nullable
+from .arrays import MISSING, nullable
+from .columns import Frame
+from .history_log import now
 
 VERDICTS = ("keep", "relabel", "remove", "unsure")
-KEEP, RELABEL, REMOVE, UNSURE = range(4)  # their codes
+KEEP, RELABEL, REMOVE, UNSURE = range(4)  # codes, indices into VERDICTS
 UNDO, REDO = 4, 5
 _WORDS = (*VERDICTS, "undo", "redo")
 NO_SAMPLE = -1
@@ -22,15 +23,18 @@ REVIEWER_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Log:
-    """All lines of the log, oldest first. Arrays (n,); codes index `reviewers` and VERDICTS."""
+class VerdictLog:
+    """All rows of the log, oldest first. Arrays (n,).
+
+    `reviewer` holds indices into `reviewers`, `verdict` indices into VERDICTS, or UNDO or REDO.
+    """
 
     id: np.ndarray
     batch: np.ndarray
     sample: np.ndarray
     reviewer: np.ndarray
     verdict: np.ndarray
-    label: np.ndarray  # MISSING but for RELABEL
+    label: np.ndarray  # MISSING except for RELABEL
     given: np.ndarray
     time: np.ndarray  # ISO 8601 texts
     reviewers: list[str]
@@ -40,96 +44,101 @@ class Log:
 
     @property
     def next_id(self) -> int:
+        """The id of the next row."""
         return int(self.id[-1]) + 1 if len(self) else 1
 
     def code(self, reviewer: str) -> int:
+        """Return a reviewer's index into `reviewers`, or MISSING."""
         return self.reviewers.index(reviewer) if reviewer in self.reviewers else MISSING
 
     @cached_property
     def standing(self) -> np.ndarray:
         """Mask of the verdicts that are not undone."""
-        said = self.verdict < UNDO
-        undone = np.unique(self.batch[~said])
+        verdicts = self.verdict < UNDO
+        undone = np.unique(self.batch[~verdicts])
         if not len(undone):
-            return said
-        last = self._last_word(undone)
-        gone = undone[self.verdict[last] == UNDO]
-        return said & ~np.isin(self.batch, gone)
+            return verdicts
+        last = self._last_event(undone)
+        undone = undone[self.verdict[last] == UNDO]
+        return verdicts & ~np.isin(self.batch, undone)
 
-    def _last_word(self, batches: np.ndarray) -> np.ndarray:
-        """Row of the last undo or redo of each of these sorted batches."""
+    def _last_event(self, batches: np.ndarray) -> np.ndarray:
+        """Return the row of the last undo or redo of each of these sorted batches."""
         rows = np.flatnonzero((self.verdict >= UNDO) & np.isin(self.batch, batches))
         last = np.zeros(len(batches), np.int64)
         np.maximum.at(last, np.searchsorted(batches, self.batch[rows]), rows)
         return last
 
     def undoable(self, reviewer: str) -> int | None:
-        """The latest batch of this reviewer that stands."""
+        """Return the latest batch of this reviewer that is not undone."""
         own = self.standing & (self.reviewer == self.code(reviewer))
         return int(self.batch[own].max()) if own.any() else None
 
     def redoable(self, reviewer: str) -> int | None:
-        """The batch of this reviewer that was undone last, if nothing was decided since."""
+        """Return the batch that this reviewer undid last, if they decided nothing since."""
         own = (self.verdict < UNDO) & (self.reviewer == self.code(reviewer))
         since = self.id[own].max(initial=0)
         undone = np.unique(self.batch[(self.verdict == UNDO) & (self.id > since)])
         undone = undone[np.isin(undone, self.batch[own])]
         if not len(undone):
             return None
-        last = self._last_word(undone)
+        last = self._last_event(undone)
         last = last[self.verdict[last] == UNDO]
         return int(self.batch[last.max()]) if len(last) else None
 
     def samples_of(self, batch: int) -> np.ndarray:
+        """Return the ids of the samples in a batch, int64 (n,)."""
         return self.sample[(self.batch == batch) & (self.verdict < UNDO)]
 
     def latest(self, rows: np.ndarray) -> np.ndarray:
-        """Of these rows (sorted) the last one of each sample and reviewer, sorted."""
+        """Return the last of these sorted rows for each sample and reviewer, sorted."""
         key = self.sample[rows] * max(len(self.reviewers), 1) + self.reviewer[rows]
         _, last = np.unique(key[::-1], return_index=True)
         return np.sort(rows[::-1][last])
 
     @cached_property
     def current(self) -> np.ndarray:
-        """Rows of the verdicts that count: the last that stands of each sample and reviewer."""
+        """Rows of the valid verdicts: the last for each sample and reviewer that is not undone."""
         return self.latest(np.flatnonzero(self.standing))
 
-    def plus(self, rows: pa.Table) -> Log:
-        """This log with further lines."""
+    def plus(self, rows: pa.Table) -> VerdictLog:
+        """Return this log with further rows."""
         names = [*self.reviewers]
         for name in rows["reviewer"].unique().to_pylist():
             names += [] if name in names else [name]
         more = _columns(rows, names)
-        return replace(
-            self, reviewers=names,
-            **{key: np.concatenate([getattr(self, key), value]) for key, value in more.items()},
-        )  # fmt: skip
+        columns = {key: np.concatenate([getattr(self, key), part]) for key, part in more.items()}
+        return replace(self, reviewers=names, **columns)
 
 
-def read(frame: Frame) -> Log:
-    """The log as it is now, from a cache where it has not changed."""
-    with frame.store.steady():
-        return frame.cached("verdicts", frame.store.stamp("verdicts"), lambda: _load(frame))
+def read(frame: Frame) -> VerdictLog:
+    """Return the current log, from the cache if it has not changed."""
+    with frame.steady():
+        return frame.cached("verdicts", frame.stamp("verdicts"), lambda: _load(frame))
 
 
-def _load(frame: Frame) -> Log:
-    rows = frame.store.read("verdicts", schema.VERDICTS.names)
+def _load(frame: Frame) -> VerdictLog:
+    rows = frame.read("verdicts", schema.VERDICTS.names)
     rows = schema.VERDICTS.empty_table() if rows is None else rows.sort_by("id")
-    empty = Log(**_columns(schema.VERDICTS.empty_table(), []), reviewers=[])
+    empty = VerdictLog(**_columns(schema.VERDICTS.empty_table(), []), reviewers=[])
     return empty.plus(rows)
 
 
 def append(
-    frame: Frame, reviewer: str, verdict: np.ndarray, samples: np.ndarray, labels: np.ndarray,
+    frame: Frame,
+    reviewer: str,
+    verdict: np.ndarray,
+    samples: np.ndarray,
+    labels: np.ndarray,
     given: np.ndarray,
-) -> int:  # fmt: skip
-    """Write one batch of verdicts; they are on disk when this returns. Returns its id.
+) -> int:
+    """Write one batch of verdicts durably. Returns its id.
 
-    verdict: int (n,), codes. labels: int32 (n,), the class that RELABEL gives. given: its class
-    now.
+    verdict: int (n,), codes. labels: int32 (n,), new classes of RELABEL. given: int32 (n,), the
+    samples' present classes. Raises BadInputError for an invalid reviewer.
     """
     check_reviewer(reviewer)
-    with frame.store.writing():
+    with frame.writing():
         log = read(frame)
         ids = np.arange(log.next_id, log.next_id + len(samples))
         rows = _rows(ids, np.full(len(ids), ids[0]), samples, reviewer, verdict, labels, given)
@@ -138,9 +147,9 @@ def append(
 
 
 def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) -> None:
-    """Write that these batches are undone, or redone (UNDO, REDO)."""
+    """Record that these batches are undone or redone. event: UNDO or REDO."""
     check_reviewer(reviewer)
-    with frame.store.writing():
+    with frame.writing():
         log, count = read(frame), len(batches)
         ids = np.arange(log.next_id, log.next_id + count)
         samples, nothing = np.full(count, NO_SAMPLE), np.full(count, MISSING)
@@ -149,17 +158,18 @@ def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) 
 
 
 def check_reviewer(name: str) -> str:
+    """Return a valid name of a reviewer. Raises BadInputError for any other value."""
     if not isinstance(name, str) or not name.strip() or len(name) > REVIEWER_LENGTH:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name!r} cannot be a reviewer's name: use 1 to {REVIEWER_LENGTH} characters."
         )
     return name
 
 
-def _write(frame: Frame, log: Log, rows: pa.Table) -> None:
-    frame.store.append("verdicts", rows, schema.VERDICTS)
-    # Nobody else wrote meanwhile (we hold the lock): no need to read the whole log again.
-    frame.cached("verdicts", frame.store.stamp("verdicts"), lambda: log.plus(rows))
+def _write(frame: Frame, log: VerdictLog, rows: pa.Table) -> None:
+    frame.append("verdicts", rows, schema.VERDICTS)
+    # We hold the lock, so nobody else has written: the log need not be read again.
+    frame.cached("verdicts", frame.stamp("verdicts"), lambda: log.plus(rows))
 
 
 def _rows(ids, batches, samples, reviewer: str, verdict: np.ndarray, labels, given) -> pa.Table:

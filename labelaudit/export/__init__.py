@@ -90,7 +90,7 @@ def export_dataset(
     view = view if isinstance(view, View) else view.view()
     path = absolute(target)
     is_zip = format != MANIFEST and path.suffix.lower() == ZIP
-    with view.store.steady():
+    with view.steady():
         check_export(path, format, link, images, paths)
         if (format != MANIFEST or images) and not into_source:
             check_outside(view, path)

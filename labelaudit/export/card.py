@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import __version__
 from ..dataset import history_log, verdict_log
-from ..dataset.columns import BROUGHT, FIRST_LOOK, MISSING
+from ..dataset.arrays import MISSING
+from ..storage.schema import FIRST_LOOK, IMPORTED
 from .content import Content
 
 SHOWN_CLASSES = 50  # further ones are counted only
@@ -22,7 +23,7 @@ def dataset_card(content: Content, splits: dict[str | None, str]) -> str:
     """
     parts = [
         _head(len(content), splits),
-        f"# {content.frame.store.name}\n",
+        f"# {content.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
         f"{__version__} on {history_log.now()[:10]}.\n",
         _counts(content),
@@ -82,9 +83,9 @@ def _run(content: Content) -> str:
         return "## Model\n\nNo model has judged these labels.\n"
     if FIRST_LOOK in run:
         told = [f"Run `{run['name']}`: each image predicted by all the others, without training."]
-    elif BROUGHT in run:
+    elif IMPORTED in run:
         told = [f"Run `{run['name']}` of {run['created'][:10]}: predictions of a model from "
-                f"elsewhere ({_cell(run[BROUGHT]['source'])})."]  # fmt: skip
+                f"elsewhere ({_cell(run[IMPORTED]['source'])})."]  # fmt: skip
     else:
         config = run.get("config") or {}
         facts = [f"{key} {config[key]}" for key in ("model", "seed", "folds") if key in config]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..core.errors import LabelAuditError, StoppedError
 from ..core.progress import QUIET, Stage, Task
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.view import View
 from ..storage.schema import REMOVED
 from .names import Places
@@ -45,8 +45,7 @@ class Content:
         if not len(self.ids):
             left = f" (all {self.removed:,} are removed)" if self.removed else ""
             raise LabelAuditError(
-                f"there is no sample to export of dataset {self.frame.store.name!r}{left}: choose "
-                "others."
+                f"there is no sample to export of dataset {self.frame.name!r}{left}: choose others."
             )
 
     def __len__(self) -> int:
@@ -209,7 +208,7 @@ def stored_sizes(view: View) -> np.ndarray:
 
     def load() -> np.ndarray:
         sizes = np.full(len(frame.ids), MISSING, np.int64)
-        for batch in frame.store.batches("samples", ["id", "image"], SIZE_ROWS):
+        for batch in frame.batches("samples", ["id", "image"], SIZE_ROWS):
             ids = batch["id"].to_numpy()
             places = np.minimum(np.searchsorted(frame.ids, ids), max(len(sizes) - 1, 0))
             known = frame.ids[places] == ids
@@ -217,8 +216,8 @@ def stored_sizes(view: View) -> np.ndarray:
             sizes[places[known]] = length.to_numpy()[known]
         return sizes
 
-    with frame.store.steady():
-        stamp = frame.store.stamp("samples"), frame.store.stamp("annotations")
+    with frame.steady():
+        stamp = frame.stamp("samples"), frame.stamp("annotations")
         return frame.cached("stored sizes", stamp, load)
 
 

@@ -36,7 +36,7 @@ def manifest_bytes(view: View, name: str, images: bool, zipped: bool) -> bytes:
 
 def _in_memory(view: View, write: Callable[[Content, Tree], list[str]]) -> bytes:
     buffer = io.BytesIO()
-    with view.store.steady(), ZipTree(buffer) as tree:
+    with view.steady(), ZipTree(buffer) as tree:
         write(Content(view), tree)
     return buffer.getvalue()
 
@@ -57,7 +57,7 @@ class Survey:
 def survey(view: View, most: int) -> Survey:
     """most: samples whose images are looked at. Raises LabelAuditError where there is no sample, or
     an image is not there."""
-    with view.store.steady():
+    with view.steady():
         content = Content(view)
         few = len(content) <= most
         return Survey(

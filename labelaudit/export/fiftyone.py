@@ -83,8 +83,8 @@ def _dataset(content: Content, scores: list[str]) -> dict:
     run = content.run
     return {
         "_id": _object_id(0, 0),
-        "name": content.frame.store.name,
-        "slug": content.frame.store.name,
+        "name": content.frame.name,
+        "slug": content.frame.name,
         "version": VERSION,
         "created_at": _STAMP,
         "last_modified_at": _STAMP,

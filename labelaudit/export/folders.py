@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .content import Content
 from .labels import class_list, write_rows

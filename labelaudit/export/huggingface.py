@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from .card import dataset_card
 from .content import CHUNK_BYTES, CHUNK_ROWS, Content, read_image
 from .names import Places

@@ -54,7 +54,7 @@ def write_label_studio(content: Content, tree: Tree, folder: str) -> list[str]:
         sink.write(b"\n]\n")
     tree.write("config.xml", labelling_config(content.classes).encode())
     text = README.format(
-        name=content.frame.store.name, folder=folder, run=run["name"] if run else "(none)",
+        name=content.frame.name, folder=folder, run=run["name"] if run else "(none)",
         score="suspicion" if "suspicion" in scores else "a score",
     )  # fmt: skip
     tree.write("README.txt", text.encode())

@@ -18,7 +18,7 @@ from pyarrow import csv, parquet
 from ..core.csv_cells import TAG_SEPARATOR, guard
 from ..core.errors import LabelAuditError
 from ..dataset.view import View
-from ..storage.locks import hold, left_behind
+from ..storage.locks import UseMark
 
 PARTIAL = ".partial"  # suffix of a file that is being written
 
@@ -81,20 +81,21 @@ def open_sink(target) -> Iterator[io.IOBase]:
     partial = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         for other in path.parent.glob(f".{glob.escape(path.name[:80])}.????????{PARTIAL}"):
-            with left_behind(other):  # by a process that was killed: it goes
+            with UseMark(other).cleaning_up():  # by a process that was killed: it goes
                 pass
-        held = hold(partial)  # who may read it is for the umask to say
+        mark = UseMark(partial)
+        mark.acquire()  # who may read it is for the umask to say
     except OSError as error:
         raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
     try:
-        with os.fdopen(os.dup(held), "wb") as sink:
+        with os.fdopen(os.dup(mark.descriptor), "wb") as sink:
             yield sink
         os.replace(partial, path)
     except OSError as error:
         raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
-        os.close(held)
+        mark.close()
 
 
 def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:

@@ -1,4 +1,4 @@
-"""What images look like: image batches, features, nearest neighbours and duplicates.
+"""What images look like: decoded batches, feature extractors, nearest neighbours and duplicates.
 
 May import `export`, `dataset` and the folders below them. Uses torch.
 """

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs: the device, its number format, and the number of cores."""
+"""The device to compute on, its number format, and the number of cores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from ..core.errors import LabelAuditError
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto", "cpu", "cuda", "cuda:1", "mps" … Raises where there is no such device."""
+    """Return the device of this name: "auto", "cpu", "cuda", "cuda:1", "mps" …
+
+    Raises LabelAuditError if it does not exist.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.ones(1, device=device).item()  # "meta" makes tensors that hold nothing
+        torch.ones(1, device=device).item()  # fails on "meta", which stores no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise LabelAuditError(
             f"device {name!r} cannot be used here: choose auto or cpu."
@@ -42,7 +45,7 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

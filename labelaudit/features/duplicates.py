@@ -1,8 +1,9 @@
-"""Samples that show the same picture, and what follows: of two labels one is wrong, and a test
-split that has pictures of the training split tests nothing.
+"""Samples that show the same picture.
 
-Exact duplicates have the same pixels, in whatever format. Near duplicates are the same picture
-recompressed, resized, brightened, mirrored or cut a little (`likeness.py`); colours do not count.
+If their labels differ, at least one label is wrong. If they lie in different splits, the test split
+measures nothing. Exact duplicates have the same pixels, in any file format. Near duplicates are the
+same picture recompressed, resized, brightened, mirrored or cropped a little (see `similarity.py`);
+colours are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, Frame, as_ids, find
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame, as_ids
 from ..dataset.dataset import Dataset
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED
@@ -29,31 +31,38 @@ TABLE = "duplicates"
 CONFLICTS, SPLITS, OTHERS = WHICH = ("conflicts", "splits", "others")
 EXACT, NEAR = "exact", "near"
 _COLUMNS = {
-    "group": pa.int64(), "kind": pa.string(), "labels_differ": pa.bool_(),
-    "splits_differ": pa.bool_(), "id": pa.int64(), "filepath": pa.string(), "label": pa.string(),
+    "group": pa.int64(),
+    "kind": pa.string(),
+    "labels_differ": pa.bool_(),
+    "splits_differ": pa.bool_(),
+    "id": pa.int64(),
+    "filepath": pa.string(),
+    "label": pa.string(),
     "split": pa.string(),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Groups of samples that show the same picture. Arrays (m,), int64, of all that are in one,
-    sorted by id."""
+    """Groups of samples that show the same picture.
+
+    Arrays (m,), int64, of all samples in a group, sorted by id.
+    """
 
     ids: np.ndarray
     group: np.ndarray  # smallest id of the group
-    copy_of: np.ndarray  # smallest id of those with the same pixels: its own where it has no copy
+    copy_of: np.ndarray  # smallest id with the same pixels; the sample's own if it has no copy
     searched: int  # samples that were compared
 
     @cached_property
     def exact(self) -> np.ndarray:
-        """Mask, bool (m,), of the samples that share all pixels with another."""
-        _, of, counts = np.unique(self.copy_of, return_inverse=True, return_counts=True)
-        return counts[of] > 1
+        """Mask, bool (m,), of the samples that have the same pixels as another."""
+        _, index, counts = np.unique(self.copy_of, return_inverse=True, return_counts=True)
+        return counts[index] > 1
 
     def group_of(self, ids: np.ndarray) -> np.ndarray:
-        """The group of each of these samples, int64 (n,): equal for duplicates, and its own id for
-        a sample that has none. So folds can be made of whole groups."""
+        """Return the group of each sample, int64 (n,): equal for duplicates, the sample's own id if
+        it has none. So cross-validation can keep groups together."""
         ids = as_ids(ids)
         at, known = find(self.ids, ids)
         groups = ids.copy()
@@ -62,31 +71,31 @@ class Duplicates:
 
 
 def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
-    """Look for duplicates among all samples; store the groups, and return them.
+    """Search for duplicates among all samples, store the groups, and return them.
 
-    Images are read once: the fingerprints of those that were looked at before are kept. Images that
-    cannot be read are left out. Up to `likeness.EXACT` samples are compared each with each, of more
-    a near duplicate in a hundred may be missed, but no exact one. A stop keeps the groups that were
-    stored before: StoppedError.
+    Each image is read only once: its fingerprint is stored. Images that cannot be read are left
+    out. Up to `similarity.EXACT` samples, all pairs are compared. Beyond, one near duplicate in a
+    hundred may be missed, but no exact one. Raises StoppedError after a stop; the groups stored
+    before stay.
     """
     frame = dataset.view().frame
     make_fingerprints(frame, task)
     ids, pixels, thumbnails = read_fingerprints(frame)
-    _, first, of = np.unique(pixels, return_index=True, return_inverse=True)
-    own = np.sort(first)  # one of each picture, so that a thousand copies are compared once
-    meter = task.stage("comparing images", similarity.steps(len(own)))
-    head = similarity.group(thumbnails[own], meter.advance)
-    copy_of = first[of]
-    group = own[head[np.searchsorted(own, copy_of)]]
+    _, first, index = np.unique(pixels, return_index=True, return_inverse=True)
+    distinct = np.sort(first)  # one sample of each picture, so that copies are compared only once
+    stage = task.stage("comparing images", similarity.comparisons(len(distinct)))
+    head = similarity.group(thumbnails[distinct], stage.advance)
+    copy_of = first[index]
+    group = distinct[head[np.searchsorted(distinct, copy_of)]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
-    with frame.store.writing():
-        frame.store.overwrite(TABLE, rows, DUPLICATES)
+    with frame.writing():
+        frame.overwrite(TABLE, rows, DUPLICATES)
     return duplicates(dataset)
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
-    """The stored groups, looked for (see `find_duplicates`) only where some sample is not among
-    them: added since, or not readable then."""
+    """Return the stored groups; search again if samples are missing in them, because they were
+    added later or could not be read. See `find_duplicates`."""
     found = duplicates(dataset)
     if found is None or found.searched < len(dataset):
         found = find_duplicates(dataset, task)
@@ -94,18 +103,18 @@ def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
 
 
 def duplicates(dataset: Dataset) -> Duplicates | None:
-    """The groups that `find_duplicates` stored; None where it has not looked yet."""
+    """Return the groups that `find_duplicates` stored; None if it has not run yet."""
     frame = dataset.view().frame
-    with frame.store.steady():
-        stamp = frame.store.stamp(TABLE)
+    with frame.steady():
+        stamp = frame.stamp(TABLE)
         if stamp is None:
             return None
         return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
 
 
 def has_copy(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
-    """Mask, bool (n,), of the samples that are known to have a duplicate: to remove one of them
-    does not say that its label is wrong."""
+    """Mask, bool (n,), of the samples with a known duplicate. Removing such a sample does not mean
+    that its label is wrong."""
     known = duplicates(dataset)
     return np.zeros(len(ids), bool) if known is None else find(known.ids, ids)[1]
 
@@ -118,26 +127,28 @@ def _load(frame: Frame) -> Duplicates:
     return Duplicates(frame.ids[members], group[members], copy_of[members], len(searched))
 
 
-# --- what is wrong with them, by the labels and splits as they are now ---
+# --- problems of duplicates, with the present labels and splits ---
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Some groups of duplicates, in order: those of exact copies first. Removed samples are not in
-    them. Group i has the samples `ids[starts[i] : starts[i + 1]]`."""
+    """Groups of duplicates in order, exact copies first, without removed samples.
+
+    Group i has the samples `ids[starts[i] : starts[i + 1]]`.
+    """
 
     dataset: Dataset
-    exact: np.ndarray  # bool (g,): what they are listed for is so between exact copies
+    exact: np.ndarray  # bool (g,): the listed problem is between exact copies
     ids: np.ndarray  # int64 (m,), sorted within a group
     starts: np.ndarray  # int64 (g + 1,)
-    group: np.ndarray  # int64 (g,), its number, the smallest id that it ever had
+    group: np.ndarray  # int64 (g,), number of the group: its smallest id, removed samples included
 
     def __len__(self) -> int:
         return len(self.exact)
 
     def table(self, start: int = 0, stop: int | None = None) -> pd.DataFrame:
-        """A row a group, of those from `start` to before `stop`: group, kind ("exact" or "near"),
-        and lists, one entry a sample: ids, labels, filepaths, splits."""
+        """Return one row per group, from `start` to before `stop`, with the columns group, kind
+        ("exact" or "near"), and lists with one entry per sample: ids, labels, filepaths, splits."""
         rows = range(len(self))[start:stop]
         begin, end = self.starts[[rows.start, rows.stop]] if len(rows) else (0, 0)
         samples = _described(self.dataset.view().frame, self.ids[begin:end])
@@ -154,24 +165,24 @@ class Groups:
 
 
 def list_groups(dataset: Dataset, which: str) -> Groups:
-    """Groups of duplicates: CONFLICTS whose labels differ, SPLITS that lie in different splits,
-    OTHERS with neither.
+    """Return groups of duplicates: CONFLICTS if their labels differ, SPLITS if they lie in
+    different splits, OTHERS without either.
 
-    Raises LabelAuditError where duplicates were not looked for.
+    Raises LabelAuditError for another `which`, and if duplicates were not searched for.
     """
     if which not in WHICH:
-        raise LabelAuditError(f"{which!r} is no list of duplicates: take {', '.join(WHICH)}.")
+        raise LabelAuditError(f"{which!r} is not a list of duplicates: use {', '.join(WHICH)}.")
     found = duplicates(dataset)
     if found is None:
         raise LabelAuditError(
-            f"duplicates in {dataset.name!r} have not been looked for yet: do it first "
+            f"duplicates in {dataset.name!r} have not been searched for yet: do this first "
             f"(labelaudit duplicates {dataset.name})."
         )
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         at = frame.positions(found.ids)
-        stays = ~frame.tagged(REMOVED)[at]
-        at, group, copy_of = at[stays], found.group[stays], found.copy_of[stays]
+        present = ~frame.tagged(REMOVED)[at]
+        at, group, copy_of = at[present], found.group[present], found.copy_of[present]
         label, split = frame.label[at], frame.split()[0][at]
         ids = frame.ids[at]
     in_conflict, across = _differ(group, label), _differ(group, split)
@@ -185,66 +196,71 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
 
 
 def conflicts(dataset: Dataset) -> pd.DataFrame:
-    """Groups whose samples have different given labels, so that one at least is wrong: exact copies
-    first, of which that is certain. Columns as in `Groups.table`; see `list_groups`."""
+    """Return the groups with different given labels, of which at least one is wrong. Exact copies
+    come first, because there it is certain. Columns as in `Groups.table`; see `list_groups`."""
     return list_groups(dataset, CONFLICTS).table()
 
 
 def across_splits(dataset: Dataset) -> pd.DataFrame:
-    """Groups that lie in different splits: what is tested was learned. Columns as in
-    `Groups.table`; see `list_groups`."""
+    """Return the groups that lie in different splits, so that tests measure what was learned.
+    Columns as in `Groups.table`; see `list_groups`."""
     return list_groups(dataset, SPLITS).table()
 
 
 def write_duplicates(dataset: Dataset, target: str | os.PathLike | io.IOBase) -> int:
-    """Write all groups as CSV, a row a sample, those that conflict first. Returns the rows.
+    """Write all groups as CSV, one row per sample, conflicts first. Returns the number of rows.
 
     Columns: group, kind, labels_differ, splits_differ, id, filepath, label, split.
     """
     lists = {which: list_groups(dataset, which) for which in WHICH}
-    seen, parts = np.empty(0, np.int64), []
+    written, parts = np.empty(0, np.int64), []
     for found in lists.values():
         table = found.table()
-        table = table[~np.isin(found.group, seen)]
-        seen = np.concatenate([seen, found.group])
+        table = table[~np.isin(found.group, written)]
+        written = np.concatenate([written, found.group])
         table["labels_differ"] = np.isin(table["group"], lists[CONFLICTS].group)
         table["splits_differ"] = np.isin(table["group"], lists[SPLITS].group)
         parts.append(table.explode(["ids", "labels", "filepaths", "splits"]))
     rows = pd.concat(parts, ignore_index=True).rename(
         columns={"ids": "id", "filepaths": "filepath", "labels": "label", "splits": "split"}
     )
-    made = {name: pa.array(rows[name], kind, from_pandas=True) for name, kind in _COLUMNS.items()}
-    return write_table(pa.table(made), target)
+    columns = {
+        name: pa.array(rows[name], kind, from_pandas=True) for name, kind in _COLUMNS.items()
+    }
+    return write_table(pa.table(columns), target)
 
 
 def _grouped(dataset: Dataset, ids: np.ndarray, group: np.ndarray, exact: np.ndarray) -> Groups:
-    """Rows, one a sample, as groups in order."""
-    numbers, of = np.unique(group, return_inverse=True)
-    exact = np.bincount(of[exact], minlength=len(numbers)) > 0
+    """Group rows, one per sample, and sort the groups."""
+    numbers, index = np.unique(group, return_inverse=True)
+    exact = np.bincount(index[exact], minlength=len(numbers)) > 0
     rank = np.empty(len(numbers), np.int64)
     order = np.lexsort((numbers, ~exact))
     rank[order] = np.arange(len(numbers))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rank[of], minlength=len(numbers)))])
-    return Groups(dataset, exact[order], ids[np.lexsort((ids, rank[of]))], starts, numbers[order])
+    rank = rank[index]  # of each sample's group
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rank, minlength=len(numbers)))])
+    return Groups(dataset, exact[order], ids[np.lexsort((ids, rank))], starts, numbers[order])
 
 
 def _differ(key: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Mask, bool (n,), of the rows whose key goes with two codes or more; MISSING is none."""
-    keys, of = np.unique(key, return_inverse=True)
+    """Mask, bool (n,), of the rows whose key occurs with at least two codes; MISSING is not one."""
+    keys, index = np.unique(key, return_inverse=True)
     known = code != MISSING
     low, high = np.full(len(keys), np.iinfo(np.int32).max), np.full(len(keys), MISSING)
-    np.minimum.at(low, of[known], code[known])
-    np.maximum.at(high, of[known], code[known])
-    return (low < high)[of]
+    np.minimum.at(low, index[known], code[known])
+    np.maximum.at(high, index[known], code[known])
+    return (low < high)[index]
 
 
 def _repeated(key: np.ndarray) -> np.ndarray:
-    _, of, counts = np.unique(key, return_inverse=True, return_counts=True)
-    return counts[of] > 1
+    """Mask, bool (n,), of the rows whose key occurs more than once."""
+    _, index, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return counts[index] > 1
 
 
 def _described(frame: Frame, ids: np.ndarray) -> dict[str, np.ndarray]:
-    with frame.store.steady():
+    """Return ids, labels, filepaths and splits of these samples, by name."""
+    with frame.steady():
         at = frame.positions(ids)
         codes, names = frame.split()
         return {

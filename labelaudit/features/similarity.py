@@ -1,14 +1,14 @@
-"""Which thumbnails show the same picture: pure numpy, made for photographs.
+"""Finds thumbnails that show the same picture, with numpy alone; made for photographs.
 
-A thumbnail becomes the low frequencies of its cosine transform, each weighted by its frequency: in
-photographs amplitude falls with frequency (Field 1987), so that without the weights all that has a
-bright top and a dark bottom would be alike. The cosine of two such vectors ignores brightness and
-contrast; turning the sign of the horizontally odd half mirrors a picture, so that mirrored copies
-are found by the same two products.
+A thumbnail is reduced to the low frequencies of its cosine transform, each weighted by its
+frequency: in photographs amplitude falls with frequency (Field 1987), so without weights all
+pictures with a bright top and a dark bottom would be similar. The cosine of two such vectors
+ignores brightness and contrast. Changing the sign of the horizontally odd half mirrors a picture,
+so the same two products also find mirrored copies.
 
-Not a library of hashes: 64 bits (imagehash's phash) keep only the signs of such a vector. Of the 22
-pairs found in 10,000 images of CIFAR-10 they find 15 (distance up to 8) and 27 others, no mirrored
-ones; and comparing all with all would be ours to write all the same.
+A hash library does not replace this: 64 bits (imagehash's phash) keep only the signs of such a
+vector. Of the 22 pairs found in 10,000 images of CIFAR-10, hashes find 15 (distance up to 8) and 27
+others, and none that is mirrored; and the comparison of all pairs would still be needed.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ import numpy as np
 from ..storage.schema import THUMBNAIL_SIDE as SIDE
 
 DETAIL = 10  # frequencies kept in each direction
-FLAT = 2.0  # grey levels: a thumbnail that varies less shows nothing that could be recognised
+FLAT = 2.0  # grey levels: a thumbnail that varies less has nothing to recognise
 
-# Chosen by eye on CIFAR-10: above CLOSE hardly a pair is not one picture recompressed, resized,
-# brightened, mirrored or cut by up to 3 %; from 0.90 down ships on the sea and framed pictures mix.
+# Chosen by eye on CIFAR-10: above CLOSE nearly all pairs are one picture recompressed, resized,
+# brightened, mirrored or cropped by up to 3 %; below 0.90, ships at sea and framed pictures mix.
 CLOSE = 0.92
-# Handwriting and icons have little detail, so that many are alike without being copies. There two
-# must be closer than what is usual: a picture's similarity to all but the tenth most similar of the
-# others, q, makes 1 - STRICT (1 - q)^2 the bound. In photographs that is CLOSE, in digits 0.98.
+# Handwriting and icons have little detail, so many are similar without being copies. There a pair
+# must be closer than usual. With q the similarity of a picture to all but the most similar tenth of
+# the others, the bound is 1 - STRICT (1 - q)^2: CLOSE in photographs, 0.98 in digits.
 USUAL, STRICT = 0.9, 0.13
-REFERENCE = 2000  # pictures, at random, that stand for the others
-FEWEST = 200  # pictures from which on "usual" means something
-# A frame around a picture may be most of what varies in it. So the steps from pixel to pixel in the
-# inner quarter must be alike too: in the 50,000 of CIFAR-10 all but three of 496 pairs pass.
+REFERENCE = 2000  # random pictures that represent the others
+FEWEST = 200  # pictures needed to estimate the usual similarity
+# A frame around a picture can be most of its variation. So the differences of neighbouring pixels
+# in the inner quarter must be similar too: in the 50,000 of CIFAR-10 all but three of 496 pairs
+# pass.
 INNER = 0.78
 
-EXACT = 100_000  # so many are compared each with each; more only with those of the same buckets
-BUCKET = 2000  # pictures for each random one that is a bucket's centre
-BUCKETS = 3  # nearest centres, whose buckets a picture is put into
+EXACT = 100_000  # pictures up to which all pairs are compared; beyond, only those within a bucket
+BUCKET = 2000  # pictures per bucket; the centre of a bucket is a random picture
+BUCKETS = 3  # buckets of each picture: those with the nearest centres
 ROWS, COLUMNS = 1024, 4096  # compared at once: 16 MB
-CHECKED = 65_536  # pairs whose inner quarters are computed at once
-JOINED = 1_000_000  # pairs held before they are joined to groups
+CHECKED = 65_536  # pairs to compare inner quarters of at once
+JOINED = 1_000_000  # pairs in memory before they are merged into groups
 
 Report = Callable[[int], None]
 
-# DCT-II, orthonormal but for a factor: one row a frequency
+# DCT-II, orthonormal up to a factor: one row per frequency
 _COSINES = np.cos(np.pi / SIDE * np.outer(np.arange(DETAIL), np.arange(SIDE) + 0.5))
 _COSINES[0] /= np.sqrt(2)
 _COSINES = _COSINES.astype(np.float32)
@@ -54,7 +55,7 @@ _COSINES = _COSINES.astype(np.float32)
 @dataclass(frozen=True)
 class Vectors:
     """Unit vectors in two parts, float32 (n, 50): horizontally even and odd frequencies. Zeros for
-    pictures without detail, which are like nothing."""
+    pictures without detail, which are similar to nothing."""
 
     even: np.ndarray
     odd: np.ndarray
@@ -67,11 +68,11 @@ class Vectors:
 
 
 def vectors(thumbnails: np.ndarray) -> Vectors:
-    """thumbnails: uint8 (n, SIDE, SIDE), grey."""
+    """Return the vectors of grey thumbnails, uint8 (n, SIDE, SIDE)."""
     frequency = np.arange(DETAIL, dtype=np.float32)
     weight = np.hypot(frequency[:, None], frequency)
     out = np.empty((len(thumbnails), DETAIL, DETAIL), np.float32)
-    for start in range(0, len(out), COLUMNS):  # or the thumbnails would all be held as floats
+    for start in range(0, len(out), COLUMNS):  # avoids a float copy of all thumbnails
         some = thumbnails[start : start + COLUMNS].astype(np.float32)
         found = _COSINES @ some @ _COSINES.T * weight
         length = np.linalg.norm(found, axis=(1, 2))
@@ -81,14 +82,14 @@ def vectors(thumbnails: np.ndarray) -> Vectors:
     return Vectors(*map(np.ascontiguousarray, flat))
 
 
-def similarity(a: Vectors, b: Vectors, space: tuple[np.ndarray, np.ndarray] | None = None):
-    """Cosines, float32 (a, b), of pictures as they are or one of them mirrored, whichever is more.
+def similarity(a: Vectors, b: Vectors, buffers: tuple[np.ndarray, np.ndarray] | None = None):
+    """Return cosines, float32 (a, b), of the pictures or of one picture mirrored, the larger one.
 
-    space: two arrays of a * b or more numbers to compute in; new ones cost half of the time.
+    buffers: two arrays of at least a * b numbers to compute in; allocating takes half of the time.
     """
     shape = len(a), len(b)
     size = shape[0] * shape[1]
-    even, odd = space or (np.empty(size, np.float32), np.empty(size, np.float32))
+    even, odd = buffers or (np.empty(size, np.float32), np.empty(size, np.float32))
     even, odd = even[:size].reshape(shape), odd[:size].reshape(shape)
     np.matmul(a.even, b.even.T, out=even)
     np.matmul(a.odd, b.odd.T, out=odd)
@@ -96,7 +97,7 @@ def similarity(a: Vectors, b: Vectors, space: tuple[np.ndarray, np.ndarray] | No
 
 
 def bounds(v: Vectors, report: Report = lambda _: None) -> np.ndarray:
-    """How similar another must be to each picture to be a near duplicate of it, float32 (n,)."""
+    """Return the similarity that a near duplicate of each picture must reach, float32 (n,)."""
     out = np.full(len(v), CLOSE, np.float32)
     if len(v) < FEWEST:
         return out
@@ -111,63 +112,69 @@ def bounds(v: Vectors, report: Report = lambda _: None) -> np.ndarray:
 
 
 def group(thumbnails: np.ndarray, report: Report = lambda _: None) -> np.ndarray:
-    """The first place of each picture's group, int64 (n,): pictures that are near duplicates, and
-    those of near duplicates, are one group.
+    """Group near duplicates, and near duplicates of these. Returns the first place of each
+    picture's group, int64 (n,).
 
-    thumbnails: uint8 (n, SIDE, SIDE), grey. report: is told how many more were compared; what it
-    raises ends the search.
+    thumbnails: uint8 (n, SIDE, SIDE), grey. report: called with the number of further comparisons;
+    an exception that it raises ends the search.
     """
     v = vectors(thumbnails)
     limits, first = bounds(v, report), np.arange(len(v))
-    held: list[np.ndarray] = []
+    waiting: list[np.ndarray] = []
     for pairs in _close_pairs(thumbnails, v, limits, report):
-        held.append(pairs)
-        if sum(map(len, held)) > JOINED:
-            join(first, np.concatenate(held))
-            held.clear()
-    if held:
-        join(first, np.concatenate(held))
+        waiting.append(pairs)
+        if sum(map(len, waiting)) > JOINED:
+            join(first, np.concatenate(waiting))
+            waiting.clear()
+    if waiting:
+        join(first, np.concatenate(waiting))
     return first
 
 
-def steps(n: int) -> int:
-    """How many comparisons `group` reports in all."""
+def comparisons(n: int) -> int:
+    """Return how many comparisons `group` reports in total."""
     return n if n <= EXACT else n * BUCKETS
 
 
 def _close_pairs(
     thumbnails: np.ndarray, v: Vectors, limits: np.ndarray, report: Report
 ) -> Iterator[np.ndarray]:
-    """Places of near duplicates, int64 (k, 2), some at a time; above EXACT some more than once."""
-    space = np.empty(ROWS * COLUMNS, np.float32), np.empty(ROWS * COLUMNS, np.float32)
+    """Yield places of near duplicates, int64 (k, 2); above EXACT pictures, some more than once."""
+    buffers = np.empty(ROWS * COLUMNS, np.float32), np.empty(ROWS * COLUMNS, np.float32)
     for places in [np.arange(len(v))] if len(v) <= EXACT else buckets(v, len(v) // BUCKET):
         own, limit = v[places], limits[places]
         for top in range(0, len(own), ROWS):
             rows = own[top : top + ROWS]
             for left in range(top, len(own), COLUMNS):
-                found = similarity(rows, own[left : left + COLUMNS], space)
+                found = similarity(rows, own[left : left + COLUMNS], buffers)
                 i, j = np.nonzero(found >= limit[top : top + ROWS, None])
                 value, i, j = found[i, j], i + top, j + left
                 good = (i < j) & (value >= limit[j])
-                i, j = i[good], j[good]
-                for some in range(0, len(i), CHECKED):  # where all are alike there are millions
-                    a, b = i[some : some + CHECKED], j[some : some + CHECKED]
-                    mirrored = _mirrored(own[a], own[b])
-                    pairs = np.stack([places[a], places[b]], axis=1)
-                    inside = _inner_similarity(*thumbnails[pairs.T], mirrored)
-                    if (good := inside >= INNER).any():
-                        yield pairs[good]
+                yield from _with_similar_inside(thumbnails, own, places, i[good], j[good])
                 report(0)
             report(len(rows))
 
 
+def _with_similar_inside(
+    thumbnails: np.ndarray, v: Vectors, places: np.ndarray, i: np.ndarray, j: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield the pairs of rows i and j of `v` that are also similar in their inner quarters."""
+    for start in range(0, len(i), CHECKED):  # there can be millions, if all pictures are similar
+        a, b = i[start : start + CHECKED], j[start : start + CHECKED]
+        mirrored = _mirrored(v[a], v[b])
+        pairs = np.stack([places[a], places[b]], axis=1)
+        inside = _inner_similarity(*thumbnails[pairs.T], mirrored)
+        if (good := inside >= INNER).any():
+            yield pairs[good]
+
+
 def _mirrored(a: Vectors, b: Vectors) -> np.ndarray:
-    """Mask, bool (k,), of those of each two pictures that are more alike where one is mirrored."""
+    """Mask, bool (k,), of the pairs that are more similar if one picture is mirrored."""
     return (a.odd * b.odd).sum(axis=1) < 0
 
 
 def _inner_similarity(a: np.ndarray, b: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """Cosines, float32 (k,), of the gradients in the inner quarters of each two thumbnails."""
+    """Return cosines, float32 (k,), of the gradients in the inner quarters of two thumbnails."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     b[mirrored] = b[mirrored, :, ::-1]
     a, b = _inner_gradients(a), _inner_gradients(b)
@@ -183,25 +190,27 @@ def _inner_gradients(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def buckets(v: Vectors, count: int) -> list[np.ndarray]:
-    """Places in each of `count` buckets; every picture is in BUCKETS of them.
+    """Return the places in each of `count` buckets; every picture is in BUCKETS of them.
 
-    Two that are close have nearest centres in common: of the near duplicates in the 50,000 of
-    CIFAR-10 98.8 % with 100 buckets, 99.6 % with 500.
+    Similar pictures share nearest centres: of the near duplicates in the 50,000 of CIFAR-10, 98.8 %
+    are found with 100 buckets, 99.6 % with 500.
     """
     centres = v[np.random.default_rng(0).choice(len(v), count, replace=False)]
     nearest = min(BUCKETS, count)
-    of = np.empty((len(v), nearest), np.int64)
+    index = np.empty((len(v), nearest), np.int64)
     for start in range(0, len(v), ROWS):
         found = similarity(v[start : start + ROWS], centres)
-        of[start : start + ROWS] = np.argpartition(-found, nearest - 1, axis=1)[:, :nearest]
-    order = np.argsort(of, axis=None, kind="stable")
-    ends = np.cumsum(np.bincount(of.ravel(), minlength=count))
+        index[start : start + ROWS] = np.argpartition(-found, nearest - 1, axis=1)[:, :nearest]
+    order = np.argsort(index, axis=None, kind="stable")
+    ends = np.cumsum(np.bincount(index.ravel(), minlength=count))
     return np.split(order // nearest, ends[:-1])
 
 
 def join(first: np.ndarray, pairs: np.ndarray) -> None:
-    """Let the two places of each pair belong to one group, in place. first: int64 (n,), the first
-    place of each place's group."""
+    """Merge the groups of the two places of each pair, in place.
+
+    first: int64 (n,), the first place of each place's group.
+    """
     a, b = first[pairs].T
     while len(a):
         np.minimum.at(first, np.maximum(a, b), np.minimum(a, b))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import Frame, find
+from ..core.errors import NotFoundError
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..storage import schema
 
 TABLE = "features"
@@ -40,7 +41,7 @@ class Features:
 
     def ids(self) -> np.ndarray:
         """Ids of the samples that have features, int64 (n,), in stored order."""
-        rows = self.frame.store.read(self.table, ["id"])
+        rows = self.frame.read(self.table, ["id"])
         return np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
 
     def batches(self, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -48,7 +49,7 @@ class Features:
 
         ids: sorted, int64. Samples without features do not appear.
         """
-        for batch in self.frame.store.batches(self.table, ["id", COLUMN], ROWS):
+        for batch in self.frame.batches(self.table, ["id", COLUMN], ROWS):
             places, known = find(ids, batch["id"].to_numpy())
             vectors = batch[COLUMN].flatten().to_numpy(zero_copy_only=False)
             vectors = vectors.reshape(-1, self.width)
@@ -71,15 +72,14 @@ class Features:
         half = np.clip(values, -LARGEST, LARGEST).astype(np.float16)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(half.reshape(-1)), self.width)
         rows = pa.table([pa.array(ids, pa.int64()), vectors], schema=columns)
-        with self.frame.store.writing():
-            self.frame.store.upsert(self.table, rows, columns)
+        with self.frame.writing():
+            self.frame.upsert(self.table, rows, columns)
 
 
 def stored_features(frame: Frame) -> dict[str, Features]:
     """Return the stored features of a dataset by the name of their extractor."""
-    rows = frame.store.read(TABLE, ["id", "name", "info"])
     found = {}
-    for row in [] if rows is None else rows.sort_by("id").to_pylist():
+    for row in sorted(frame.read_rows(TABLE, ["id", "name", "info"]), key=lambda row: row["id"]):
         info = json.loads(row["info"])
         if info is not None:
             found[row["name"]] = Features(
@@ -88,33 +88,40 @@ def stored_features(frame: Frame) -> dict[str, Features]:
     return found
 
 
-def open_features(frame: Frame, name: str, version: str, width: int) -> Features:
+def stored_state(frame: Frame, name: str) -> bytes | None:
+    """Return what an extractor was fitted to the dataset's images; None if it was not."""
+    for row in frame.read_rows(TABLE, ["name", "info", "state"]):
+        if row["name"] == name and row["info"] != "null":
+            return row["state"]
+    return None
+
+
+def open_features(
+    frame: Frame, name: str, version: str, width: int, state: bytes | None = None
+) -> Features:
     """Return the features of this extractor; empty if none of this version are stored yet."""
     found = stored_features(frame).get(name)
     if found is not None and (found.version, found.width) == (version, width):
         return found
-    with frame.store.writing():
-        rows = frame.store.read(TABLE, ["id"])
-        last = 0 if rows is None or not len(rows) else max(rows["id"].to_pylist())
-        changed = [{"id": last + 1, "name": name,
-                    "info": json.dumps({"version": version, "width": width})}]  # fmt: skip
+    with frame.writing():
+        last = max((row["id"] for row in frame.read_rows(TABLE, ["id"])), default=0)
+        info = json.dumps({"version": version, "width": width})
+        changed = [{"id": last + 1, "name": name, "info": info, "state": state}]
         if found is not None:  # the id is not used again
-            changed.append({"id": found.id, "name": name, "info": "null"})
-        frame.store.upsert(
-            TABLE, pa.Table.from_pylist(changed, schema=schema.FEATURES), schema.FEATURES
-        )
+            changed.append({"id": found.id, "name": name, "info": "null", "state": None})
+        frame.upsert(TABLE, pa.Table.from_pylist(changed, schema=schema.FEATURES), schema.FEATURES)
         if found is not None:
             frame.store.drop(found.table)
     return Features(frame, last + 1, name, version, width)
 
 
 def find_features(frame: Frame, name: str) -> Features:
-    """Return stored features by name. Raises LabelAuditError if there are none."""
+    """Return stored features by name. Raises NotFoundError if there are none."""
     known = stored_features(frame)
     if name not in known:
         names = ", ".join(known)
-        raise LabelAuditError(
-            f"dataset {frame.store.name!r} has no features {name!r}: "
+        raise NotFoundError(
+            f"dataset {frame.name!r} has no features {name!r}: "
             + (f"it has {names}." if names else "it has none yet.")
         )
     return known[name]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from ..core.errors import LabelAuditError
+from ..core.errors import LabelAuditError, NotFoundError
+from .extractors import Examples
 from .networks import NetworkExtractor, fingerprint
 
 
-def open_timm(name: str, side: int, pretrained: bool = True) -> NetworkExtractor:
-    """Open `timm:NAME` for images whose usual longer side has `side` pixels.
+def open_timm(name: str, examples: Examples, pretrained: bool = True) -> NetworkExtractor:
+    """Open `timm:NAME` for the images of a dataset.
 
-    The weights are downloaded on first use. Raises LabelAuditError for a name that timm does not
-    have, and if the weights cannot be downloaded.
+    The weights are downloaded on first use. Raises NotFoundError for a name that timm does not
+    have, and LabelAuditError if the weights cannot be downloaded.
     """
     import timm
 
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture.partition('_')[0]}*")[:5])
-        raise LabelAuditError(
+        raise NotFoundError(
             f"timm has no network {architecture!r}"
             + (f" (it has {near} …)" if near else "")
             + ": choose one of timm.list_pretrained()."
@@ -39,7 +40,7 @@ def open_timm(name: str, side: int, pretrained: bool = True) -> NetworkExtractor
         wanted["input_size"][-1],
         wanted["mean"],
         wanted["std"],
-        side,
+        examples.side,
         fingerprint(network),
     )
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import LabelAuditError, NotFoundError
+from .extractors import Examples
 from .networks import NetworkExtractor, fingerprint
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
-def open_torchvision(name: str, side: int, pretrained: bool = True) -> NetworkExtractor:
-    """Open `torchvision:NAME` for images whose usual longer side has `side` pixels.
+def open_torchvision(name: str, examples: Examples, pretrained: bool = True) -> NetworkExtractor:
+    """Open `torchvision:NAME` for the images of a dataset.
 
     The features are the input of the network's last linear layer. The weights are downloaded on
-    first use. Raises LabelAuditError for a name that torchvision does not have, and if the weights
-    cannot be downloaded.
+    first use.
+
+    Raises NotFoundError for a name that torchvision does not have, and LabelAuditError if the
+    weights cannot be downloaded.
     """
     from torchvision import models
 
     if name not in models.list_models(module=models):
-        raise LabelAuditError(
+        raise NotFoundError(
             f"torchvision has no classification network {name!r}: choose one of "
             "torchvision.models.list_models(module=torchvision.models)."
         )
@@ -42,7 +45,7 @@ def open_torchvision(name: str, side: int, pretrained: bool = True) -> NetworkEx
         wanted.crop_size[0] if wanted else 224,
         wanted.mean if wanted else MEAN,
         wanted.std if wanted else STD,
-        side,
+        examples.side,
         fingerprint(network),
     )
 

@@ -1,4 +1,7 @@
-"""Models, training with dynamics, and prediction."""
+"""Networks, training with training dynamics, recording of other training loops, and prediction.
+
+May import `features`, `dataset` and the folders below them. Uses torch.
+"""
 
 from .config import BACKBONES, MODELS, SMALL, TrainConfig
 

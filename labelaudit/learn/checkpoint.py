@@ -1,34 +1,43 @@
-"""A training on disk after an epoch: all that it takes to go on as if nothing had happened.
+"""A training on disk after an epoch: everything needed to continue it with the same outcome.
 
-One safetensors file (never a pickle): tensors, and the rest as JSON in its metadata. It is put in
-place by renaming, so a kill leaves the one of the epoch before. It lies beside the dataset, not in
-it: written every epoch, it would leave a version in the database each time.
+One safetensors file (never a pickle): tensors, and the rest as JSON in its metadata. A new file
+replaces the previous one by renaming, so a kill leaves the checkpoint of the epoch before. It is
+stored beside the dataset, because in it every epoch would add a version to the database.
 """
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import Frame, find
+from ..core.errors import LabelAuditError, StorageError
+from ..core.files import atomic_write
+from ..dataset.columns import Frame
 from .config import TrainConfig
+from .model_trainer import ModelTrainer
 from .plan import Plan
+from .resuming import check_unchanged
+
+if TYPE_CHECKING:
+    from .training import Training
 
 MODEL, AVERAGE, MOMENTUM = "model.", "average.", "momentum."
-_BUFFER = "momentum_buffer"  # torch.optim.SGD's name of it
+_SGD_MOMENTUM = "momentum_buffer"  # its name in torch.optim.SGD
+_RESTART = "Train again from the start."
 
 
 class Checkpoint:
-    """What `write` has kept of a training: `tensors` by name, and `state`, JSON values."""
+    """A checkpoint that was read: `tensors` by name, and `state`, JSON values."""
 
     def __init__(self, path: Path) -> None:
-        """Raises LabelAuditError where the file is not there, or damaged."""
+        """Raises LabelAuditError if the file is missing or damaged."""
         try:
             with safetensors.safe_open(path, "pt") as file:
                 self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -44,37 +53,24 @@ class Checkpoint:
         return len(self.state["curves"])
 
     def plan(self, frame: Frame) -> Plan:
-        """What it learned from. Raises LabelAuditError where that is not there any more: margins
-        of one label are not to be continued with those of another."""
-        ids, labels = self.tensors["ids"].numpy(), self.tensors["labels"].numpy()
+        """Return the plan of the training.
+
+        Raises LabelAuditError if its samples, labels or classes changed since.
+        """
+        work = f"the training of run {self.state['run']!r}"
         if "fold" not in self.tensors:
             raise LabelAuditError(
-                f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} was "
-                "begun by an earlier version, and cannot be resumed: train again from the start."
+                f"{work} of dataset {frame.name!r} was started by an earlier version and "
+                f"cannot be resumed. {_RESTART}"
             )
-        fold = self.tensors["fold"].numpy()
+        ids, labels, fold = (self.tensors[name].numpy() for name in ("ids", "labels", "fold"))
         classes = self.state["classes"]
-        with frame.store.steady():
-            places, known = find(frame.ids, ids)
-            gone = int((~known).sum())
-            changed = int((frame.label[places[known]] != labels[known]).sum())
-            # samples added since, and their classes, take no part: nor would they without a break
-            renamed = frame.classes[: len(classes)] != classes
-        for is_so, what in (
-            (renamed, "the classes are others"),
-            (gone, f"{gone:,} of its samples are gone"),
-            (changed, f"{changed:,} of its labels were changed"),
-        ):
-            if is_so:
-                raise LabelAuditError(
-                    f"the training of run {self.state['run']!r} of dataset {frame.store.name!r} "
-                    f"cannot be resumed: since its last epoch {what}. Train again from the start."
-                )
+        check_unchanged(frame, ids, labels, classes, work, _RESTART)
         folds = TrainConfig.from_dict(self.state["config"]).folds
         return Plan(frame, classes, ids, labels, fold, folds)
 
     def part(self, prefix: str) -> dict[str, torch.Tensor]:
-        """The tensors whose name begins so, without that beginning."""
+        """Return the tensors whose names start with `prefix`, by the rest of their names."""
         return {
             name.removeprefix(prefix): tensor
             for name, tensor in self.tensors.items()
@@ -82,65 +78,74 @@ class Checkpoint:
         }
 
 
-def write(training) -> None:
-    """Keep a training (train.py's) as it is now, in place of its epoch before."""
-    plan = training.whole
-    tensors = {
-        "ids": torch.from_numpy(plan.ids),
-        "labels": torch.from_numpy(plan.labels),
-        "fold": torch.from_numpy(plan.fold),
-        "recent_margin": torch.from_numpy(training.recent_margins),
-        "torch_rng": torch.get_rng_state(),
-    }
-    for k, learner in enumerate(training.learners):
-        parts = ((MODEL, learner.model.state_dict()), (AVERAGE, learner.average.state_dict()),
-                 (MOMENTUM, dict(_momentum(learner))))  # fmt: skip
-        for prefix, part in parts:
-            tensors |= {f"{k}.{prefix}{name}": tensor for name, tensor in part.items()}
-    if training.device.type == "cuda":
-        tensors["cuda_rng"] = torch.cuda.get_rng_state(training.device)
+def write(training: Training, recent_margin: np.ndarray) -> None:
+    """Replace the checkpoint of a training by its present state.
+
+    recent_margin: float (n,), of all samples of the full plan.
+    """
+    tensors = _tensors(training, recent_margin)
     state = {
         "run": training.marks["name"],
-        "classes": plan.classes,
+        "classes": training.full_plan.classes,
         "config": training.config.to_dict(),
         "image_size": training.images.size,
         "shift": training.shift,
         "mirror": training.mirror,
         "curves": training.curves,
         "loss": training.loss,
-        "updates": [learner.updates for learner in training.learners],
+        "updates": [trainer.updates for trainer in training.trainers],
         "notes": training.notes,
-        "numpy_rng": [learner.rng.bit_generator.state for learner in training.learners],
+        "numpy_rng": [trainer.rng.bit_generator.state for trainer in training.trainers],
     }
     path = training.run.checkpoint
-    partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
-        os.replace(partial, path)
+        with atomic_write(path) as partial:
+            safetensors.torch.save_file(tensors, partial, {"state": json.dumps(state)})
     except (OSError, safetensors.SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise LabelAuditError(
-            f"the training could not be kept in {path.parent} ({error}): free some space and "
-            "resume it."
+        raise StorageError(
+            f"the checkpoint could not be written to {path.parent} ({error}): free some space and "
+            "resume the training."
         ) from error
 
 
-def restore(training, saved: Checkpoint) -> None:
-    """Bring a training that was just built to where `saved` was."""
+def _tensors(training: Training, recent_margin: np.ndarray) -> dict[str, torch.Tensor]:
+    plan = training.full_plan
+    tensors = {
+        "ids": torch.from_numpy(plan.ids),
+        "labels": torch.from_numpy(plan.labels),
+        "fold": torch.from_numpy(plan.fold),
+        "recent_margin": torch.from_numpy(recent_margin),
+        "torch_rng": torch.get_rng_state(),
+    }
+    for k, trainer in enumerate(training.trainers):
+        parts = {
+            MODEL: trainer.model.state_dict(),
+            AVERAGE: trainer.average.state_dict(),
+            MOMENTUM: dict(_momentum(trainer)),
+        }
+        for prefix, part in parts.items():
+            tensors |= {f"{k}.{prefix}{name}": tensor for name, tensor in part.items()}
+    if training.device.type == "cuda":
+        tensors["cuda_rng"] = torch.cuda.get_rng_state(training.device)
+    return tensors
+
+
+def restore(training: Training, saved: Checkpoint) -> None:
+    """Set a new training to the state of a checkpoint."""
     state = saved.state
-    for k, learner in enumerate(training.learners):
-        learner.model.load_state_dict(saved.part(f"{k}.{MODEL}"))
-        learner.average.load_state_dict(saved.part(f"{k}.{AVERAGE}"))
+    for k, trainer in enumerate(training.trainers):
+        trainer.model.load_state_dict(saved.part(f"{k}.{MODEL}"))
+        trainer.average.load_state_dict(saved.part(f"{k}.{AVERAGE}"))
         momentum = saved.part(f"{k}.{MOMENTUM}")
-        for name, weight in learner.model.named_parameters():
-            if name in momentum:  # in the weight's own memory format
+        for name, weight in trainer.model.named_parameters():
+            if name in momentum:  # copied into the memory format of the weight
                 buffer = torch.empty_like(weight, requires_grad=False).copy_(momentum[name])
-                learner.optimizer.state[weight][_BUFFER] = buffer
-        learner.updates = state["updates"][k]
-        learner.rng.bit_generator.state = state["numpy_rng"][k]
-    training.recent_margin = saved.tensors["recent_margin"].numpy()[training.own]
+                trainer.optimizer.state[weight][_SGD_MOMENTUM] = buffer
+        trainer.updates = state["updates"][k]
+        trainer.rng.bit_generator.state = state["numpy_rng"][k]
+    training.recent_margin = saved.tensors["recent_margin"].numpy()[training.own_places]
     for name in ("curves", "loss", "notes"):
         setattr(training, name, state[name])
     torch.set_rng_state(saved.tensors["torch_rng"])
@@ -148,8 +153,8 @@ def restore(training, saved: Checkpoint) -> None:
         torch.cuda.set_rng_state(saved.tensors["cuda_rng"], training.device)
 
 
-def _momentum(learner):
-    for name, weight in learner.model.named_parameters():
-        buffer = learner.optimizer.state.get(weight, {}).get(_BUFFER)
+def _momentum(trainer: ModelTrainer) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, weight in trainer.model.named_parameters():
+        buffer = trainer.optimizer.state.get(weight, {}).get(_SGD_MOMENTUM)
         if buffer is not None:
             yield name, buffer

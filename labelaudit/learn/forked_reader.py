@@ -1,7 +1,8 @@
-"""Reads images for a forked process, in which LanceDB may crash or wait for ever: its threads, and
-what they held, do not outlive a fork. A process that is started, not forked, reads in its place.
+"""Reads images on behalf of a forked process.
 
-Run as a module it is that process: it answers until its input ends.
+LanceDB may crash or wait for ever in a forked process, because its threads and the locks that they
+held do not survive a fork. So another process, which is started and not forked, reads the images.
+This module is also the program of that process: it answers requests until its input ends.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ COLUMNS = ["filepath", "image"]
 
 
 def read_images(frame: Frame, ids: np.ndarray) -> pa.Table:
-    """Paths, and the bytes of images that are stored, of these ids in this order."""
+    """Return file paths and stored image bytes of these ids, in this order."""
     return frame.take("samples", frame.positions(ids), COLUMNS).select(COLUMNS)
 
 
 class ForkedReader:
-    """`read_images` for a forked process. It ends with the process that made it."""
+    """`read_images` for a forked process. The reading process ends with its parent."""
 
     def __init__(self, name: str, uri: str) -> None:
         self._process = subprocess.Popen(
@@ -58,7 +59,7 @@ def _send(pipe: BinaryIO, content: bytes) -> None:
 
 
 def _receive(pipe: BinaryIO) -> bytes:
-    """Raises EOFError where the other side has ended."""
+    """Raises EOFError if the other side has ended."""
     length = pipe.read(8)
     content = pipe.read(int.from_bytes(length, "little"))
     if len(length) < 8 or len(content) < int.from_bytes(length, "little"):
@@ -78,8 +79,9 @@ def _answer(frame: Frame, ids: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def main(name: str, uri: str) -> None:
+    """Answer requests for images of a dataset, from standard input to standard output."""
     frame = Frame(Store(name, uri))
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr  # what anyone prints is no answer
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr  # keeps printed text out of the answers
     while True:
         try:
             ids = np.frombuffer(_receive(sys.stdin.buffer), np.int64)

@@ -1,5 +1,5 @@
-"""The networks. Each takes uint8 images and carries its own normalisation, so that a saved model
-needs nothing beside its weights."""
+"""The networks. Each takes uint8 images and contains its own normalisation, so that the weights are
+all that needs to be saved."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
-WHITENED = 24  # channels of the first layer: 12 directions of a 2x2 colour patch, and minus each
-WIDTHS = (24, 64, 96)  # channels of the three blocks; the first one costs most time
-LOGIT_SCALE = 0.25  # keeps the first logits small, so that early margins do not drown later ones
-WHITENING_EPSILON = 1e-2  # of the patches' variance: keeps flat directions from becoming noise
+WHITENED = 24  # channels of the first layer: 12 directions of a 2x2 colour patch, with both signs
+WIDTHS = (24, 64, 96)  # channels of the three blocks; the first block costs most time
+LOGIT_SCALE = 0.25  # keeps the first logits small, so that early margins do not outweigh later ones
+WHITENING_EPSILON = (
+    1e-2  # added to the patches' variance: keeps flat directions from becoming noise
+)
 
 
 class Block(nn.Module):
@@ -41,7 +43,8 @@ class SmallResNet(nn.Module):
     """A ResNet-9-like net for images of 16 to 64 pixels; 0.2 million weights.
 
     Its first layer is fixed: the principal directions of the training images' 2x2 patches, scaled
-    to equal variance (as in KellerJordan/cifar10-airbench). Learning starts from whitened input.
+    to equal variance (as in KellerJordan/cifar10-airbench), so that training starts from whitened
+    input.
     """
 
     def __init__(self, classes: int) -> None:
@@ -56,7 +59,7 @@ class SmallResNet(nn.Module):
 
     @torch.no_grad()
     def fit_input(self, images: torch.Tensor) -> None:
-        """Set normalisation and whitening from some training images, uint8 (n, 3, H, W)."""
+        """Set normalisation and whitening from training images, uint8 (n, 3, H, W)."""
         pixels = images.float()
         self.mean.copy_(pixels.mean((0, 2, 3)))
         self.std.copy_(pixels.std((0, 2, 3)).clamp_min(1.0))
@@ -89,7 +92,7 @@ class Backbone(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several models of the same samples: the mean of their logits."""
+    """Averages the logits of several models of the same samples."""
 
     def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -100,15 +103,15 @@ class Ensemble(nn.Module):
 
 
 def build_model(config: TrainConfig, classes: int) -> nn.Module:
-    """The network that `config` names, untrained, for uint8 (n, 3, H, W) -> logits (n, classes)."""
+    """Return the untrained network of `config`: uint8 (n, 3, H, W) -> logits (n, classes)."""
     model = SmallResNet(classes) if config.model == SMALL else Backbone(config.model, classes)
     return model.to(memory_format=torch.channels_last)
 
 
 def load_pretrained(model: Backbone, name: str) -> str | None:
-    """Fill a backbone with ImageNet weights, all but its last layer.
+    """Load ImageNet weights into a backbone, except for its last layer.
 
-    Downloaded once by torchvision (into TORCH_HOME). Returns None, or why they could not be had.
+    torchvision downloads them once (into TORCH_HOME). Returns None, or why they are not available.
     """
     from torchvision.models import get_model_weights
 
@@ -117,7 +120,7 @@ def load_pretrained(model: Backbone, name: str) -> str | None:
             progress=False, check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash RuntimeError
-        reason = f"ImageNet weights of {name} could not be had ({error}); trained from scratch"
+        reason = f"ImageNet weights of {name} are not available ({error}); trained from scratch"
         log.warning(reason)
         return reason
     own = model.net.state_dict()

@@ -1,4 +1,4 @@
-"""What a training is to learn from: which samples, with which labels, at which size."""
+"""What a training learns from: samples, labels and image size."""
 
 from __future__ import annotations
 
@@ -13,84 +13,90 @@ from ..dataset.dataset import Dataset
 from ..dataset.dynamics import EVERYONES, HELD_OUT
 from ..dataset.view import View
 from ..features.duplicates import duplicates
+from ..features.image_size import usual_size
 from ..storage.schema import HELD_OUT_SPLITS, REMOVED
 from .config import SMALL, SMALL_SIZES, TrainConfig
 
-HOLD_OUT_STREAM, FOLD_STREAM = 1, 2
-SIZE_PROBE = 16  # images opened to learn their size, where the dataset does not know it
+HOLD_OUT_STREAM, FOLD_STREAM = 1, 2  # random number streams of a seed
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which samples are learned and which held out. Places count within `ids`."""
+    """Which samples are learned and which are held out. Places are indices into `ids`."""
 
     frame: Frame
-    classes: list[str]  # as they are now: more may be added while a model learns
+    classes: list[str]  # at the start: more may be added during training
     ids: np.ndarray  # of all labelled samples that take part, sorted
     labels: np.ndarray  # int64, their given classes
-    # int8 of each place: which fold it belongs to; HELD_OUT for one held out, EVERYONES for one
-    # that all models learn, as without it one would not know its class
+    # fold of each place, int8: HELD_OUT if it is held out; EVERYONES if all models learn it, since
+    # one of them would not know its class without it
     fold: np.ndarray
-    folds: int  # 1: a single model learns all
+    folds: int  # 1: a single model learns all samples
 
     @cached_property
     def learned(self) -> np.ndarray:
-        """Places of the samples that are learned."""
+        """Places of the samples to train on."""
         return np.flatnonzero(self.fold != HELD_OUT)
 
     @cached_property
     def held_out(self) -> np.ndarray:
-        """Places of the others."""
+        """Places of the samples that are held out."""
         return np.flatnonzero(self.fold == HELD_OUT)
 
     @cached_property
-    def untaught(self) -> list[str]:
-        """Classes of which no sample is learned: no model knows them."""
-        return self.untaught_by(self.learned)
+    def classes_not_learned(self) -> list[str]:
+        """Classes without a sample to train on: no model knows them."""
+        return self.classes_missing_in(self.learned)
 
-    def untaught_by(self, learned: np.ndarray) -> list[str]:
-        """The same, where only these places are learned."""
-        taught = np.isin(np.arange(len(self.classes)), self.labels[learned])
-        return [name for name, known in zip(self.classes, taught, strict=True) if not known]
+    def classes_missing_in(self, places: np.ndarray) -> list[str]:
+        """Classes that none of the samples at these places has."""
+        present = np.isin(np.arange(len(self.classes)), self.labels[places])
+        return [name for name, known in zip(self.classes, present, strict=True) if not known]
 
     def learned_by(self, fold: int) -> np.ndarray:
-        """Places that this fold's model learns: all but its own fold; without folds, all."""
+        """Places that the model of a fold learns: all but its own fold; without folds, all."""
         if self.folds == 1:
             return self.learned
         return self.learned[self.fold[self.learned] != fold]
 
-    def looked_at_by(self, fold: int) -> np.ndarray:
-        """Places that this fold's model is asked about: its own fold, which it did not learn; the
-        fold before, which it did; and those held out. With two folds that is all."""
+    def evaluated_by(self, fold: int) -> np.ndarray:
+        """Places that the model of a fold is evaluated on: its own fold, which it did not learn;
+        the fold before, which it learned; and the held-out samples. With two folds, all places."""
         if self.folds == 1:
             return np.arange(len(self.ids))
-        asked = np.isin(self.fold, [fold, (fold - 1) % self.folds, HELD_OUT])
-        asked |= (self.fold == EVERYONES) & (fold == 0)
-        return np.flatnonzero(asked)
+        chosen = np.isin(self.fold, [fold, (fold - 1) % self.folds, HELD_OUT])
+        chosen |= (self.fold == EVERYONES) & (fold == 0)
+        return np.flatnonzero(chosen)
 
 
 def make_plan(target: Dataset | View, config: TrainConfig) -> Plan:
+    """Choose the samples to learn and to hold out; see `train`.
+
+    Raises LabelAuditError if no chosen sample has a label, if all have the same, or if there are
+    fewer samples than folds.
+    """
     view = target.view() if isinstance(target, Dataset) else target
-    with view.store.steady():
+    with view.steady():
         return _plan(view, isinstance(target, Dataset), config)
 
 
-def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
+def _plan(view: View, is_dataset: bool, config: TrainConfig) -> Plan:
+    """is_dataset: the target is the whole dataset; only its training splits are learned."""
     frame = view.frame
     labelled = (frame.label != MISSING) & ~frame.tagged(REMOVED)
     chosen = np.sort(view.positions())
     chosen = chosen[labelled[chosen]]
     codes, names = frame.split()
-    others = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
-    evaluation = np.flatnonzero(np.isin(codes, others) & labelled)
-    if whole and len(np.setdiff1d(chosen, evaluation)):
-        chosen = np.setdiff1d(chosen, evaluation)
-    held_out = np.setdiff1d(evaluation, chosen)
+    test_codes = [code for code, name in enumerate(names) if name.lower() in HELD_OUT_SPLITS]
+    test = np.flatnonzero(np.isin(codes, test_codes) & labelled)
+    if is_dataset and len(np.setdiff1d(chosen, test)):
+        chosen = np.setdiff1d(chosen, test)
+    held_out = np.setdiff1d(test, chosen)
     if not len(chosen):
         raise LabelAuditError(
-            f"nothing to learn from: no sample of {frame.store.name!r} that was chosen has a label."
+            f"nothing to learn from: no chosen sample of {frame.name!r} has a label."
         )
-    known = duplicates(Dataset(frame.store.name))
+    known = duplicates(Dataset(frame.name))
     if not len(held_out):
         groups = frame.ids[chosen] if known is None else known.group_of(frame.ids[chosen])
         drawn = _held_out(frame.label[chosen], groups, config)
@@ -110,12 +116,13 @@ def _plan(view: View, whole: bool, config: TrainConfig) -> Plan:
 
 
 def _held_out(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:
-    """Mask, bool (n,), of the samples to hold out: config.hold_out of the groups, each whole, but
-    for classes that would be left with nothing to learn from: of these none.
+    """Return the mask, bool (n,), of the samples to hold out: config.hold_out of the groups. No
+    sample is held out of a class that would have nothing left to learn from.
 
-    groups: int (n,), equal for samples that are duplicates of each other: a copy among those that
-    are learned would tell nothing of how well the model does on what it does not know.
+    groups: int (n,), equal for samples that are duplicates of each other. Groups stay whole: a copy
+    of a learned sample would not show how well the model does on samples that it does not know.
     """
+    # a separate stream: noise with the same seed would otherwise have chosen the same samples
     # a stream of its own: noise of the same seed would else have chosen the very same samples
     rng = np.random.default_rng([config.seed, HOLD_OUT_STREAM])
     heads = np.unique(groups)
@@ -126,8 +133,8 @@ def _held_out(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np
 
 
 def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.ndarray:
-    """Which fold each sample belongs to, int8 (n,): balanced by class, a group whole in one fold.
-    A class that lies in one fold only is EVERYONES.
+    """Return the fold of each sample, int8 (n,), balanced by class, with groups kept whole.
+    Samples of a class that lies in one fold only are EVERYONES.
 
     groups: int (n,), equal for samples that are duplicates of each other.
     """
@@ -136,7 +143,7 @@ def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.nd
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     if len(first) < config.folds:
         raise LabelAuditError(
-            f"{len(first)} samples that are no duplicates cannot be learned in {config.folds} "
+            f"{len(first)} samples without their duplicates cannot be learned in {config.folds} "
             "folds: use fewer folds, or more samples."
         )
     rng = np.random.default_rng([config.seed, FOLD_STREAM])
@@ -154,34 +161,7 @@ def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.nd
 
 
 def image_size(frame: Frame, ids: np.ndarray, config: TrainConfig) -> int:
-    """Pixels a side that the model gets: as asked, else as most images are, within bounds."""
+    """Return the side of the model's input in pixels: the configured one, else `usual_size`."""
     if config.image_size:
         return config.image_size
     return usual_size(frame, ids, *(SMALL_SIZES if config.model == SMALL else (32, 224)))
-
-
-def usual_size(frame: Frame, ids: np.ndarray, low: int, high: int) -> int:
-    """Pixels of the longer side of most images, within bounds."""
-    positions = frame.positions(ids)
-    width = frame.number("samples", "width", MISSING)[positions]
-    height = frame.number("samples", "height", MISSING)[positions]
-    sides = np.maximum(width, height)[width != MISSING]
-    if not len(sides):
-        sides = _some_sides(frame, ids)
-    return int(np.clip(np.median(sides), low, high))
-
-
-def _some_sides(frame: Frame, ids: np.ndarray) -> list[int]:
-    """The larger side, in pixels, of the first images that can be read."""
-    start, count = 0, SIZE_PROBE
-    while start < len(ids):
-        sides = []
-        for sample in View(frame).select(ids[start : start + count]):
-            try:
-                sides.append(max(sample.image.size))
-            except LabelAuditError as error:
-                unread = error
-        if sides:
-            return sides
-        start, count = start + count, 2 * count
-    raise LabelAuditError(f"none of the {len(ids):,} images can be read: {unread}")

@@ -1,115 +1,134 @@
-"""What a Recorder has so far: in memory, and on disk after each whole epoch."""
+"""The state of a Recorder: in memory, and on disk after each whole epoch."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import ExitStack, suppress
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from filelock import Timeout
 
-from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, RECORDED, Frame, find
-from ..dataset.runs import LARGEST_HALF, Run, begin_run
-from .recordings import lock_of, recordings, taken_elsewhere
-from .sample_dynamics import class_medians
+from ..core.errors import BusyError, LabelAuditError, StorageError
+from ..core.files import atomic_write
+from ..dataset.columns import MISSING, Frame
+from ..dataset.run_lifecycle import begin_run
+from ..dataset.run_predictions import MAX_FLOAT16
+from ..dataset.runs import Run
+from ..storage.schema import RECORDED
+from .epoch_measures import class_medians
+from .resuming import check_unchanged
+from .unfinished_recordings import run_in_use, training_lock, unfinished_recordings
 
-LEARNED, NOT_LEARNED = 1, 2  # flags: there are logits of a model that learned it, or did not
-MARGIN, P_LABEL, OUT_MARGIN, OUT_P_LABEL = range(4)  # rows of the measures, as dynamics.MEASURES
-# A commit takes some 8 ms of a processor, a few per cent of the shortest epochs: these are written
-# several at a time. So a kill loses whole epochs of the last seconds at most.
+LEARNED, NOT_LEARNED = 1, 2  # flags: has logits of a model that learned it, or did not
+MARGIN, P_LABEL, OUT_MARGIN, OUT_P_LABEL = range(4)  # rows of measures, as dynamics.MEASURES
+# A commit takes some 8 ms of a processor, a few per cent of the shortest epochs, so several of
+# these are written at once. A kill loses the whole epochs of the last seconds at most.
 WRITE_SECONDS = 5
+_RESTART = "Record again, without resume."
 
 
 class Recording:
-    """Of samples with sorted ids, int64 (n,): `labels` int32 (n,), MISSING for none; `logits`
-    float32 (n, C), the last of each; `flags` uint8 (n,); `vectors` float16 (n, D) or None; of the
-    epoch under way `measures` float32 (4, n), NaN where there is none, and its own flags `now`."""
+    """Records of samples with sorted ids, int64 (n,).
+
+    labels: int32 (n,), MISSING for none. logits: float32 (n, C), the last of each sample. flags:
+    uint8 (n,). embeddings: float16 (n, D) or None. Of the current epoch: measures, float32 (4, n),
+    NaN if not recorded, and epoch_flags, uint8 (n,).
+    """
 
     def __init__(self, frame: Frame, name: str | None, ids: np.ndarray, labels: np.ndarray) -> None:
         self.frame, self.name, self.ids, self.labels = frame, name, ids, labels
         self.classes = frame.classes
         self.logits = np.zeros((len(ids), len(self.classes)), np.float32)
         self.flags = np.zeros(len(ids), np.uint8)
-        self.vectors: np.ndarray | None = None
+        self.embeddings: np.ndarray | None = None
         self.curves: list[dict] = []
         self.medians: list[list[float | None]] = []
-        self.run: Run | None = None  # begun when the first epoch ends
-        self._lock, self._held = ExitStack(), False
-        self._started, self._written = time.monotonic(), -np.inf  # the first epoch at once
-        self._waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
-        self._new_epoch()
+        self.run: Run | None = None  # created when the first epoch ends
+        self._lock, self._locked = ExitStack(), False
+        self._started, self._written = time.monotonic(), -np.inf  # writes the first epoch at once
+        self._unwritten: list[tuple[int, np.ndarray, np.ndarray]] = []  # epoch, rows, measures
+        self._start_epoch()
 
     @property
     def epochs(self) -> int:
         """Number of whole epochs."""
         return len(self.curves)
 
-    def _new_epoch(self) -> None:
+    def _start_epoch(self) -> None:
         self.measures = np.full((4, len(self.ids)), np.nan, np.float32)
-        self.now = np.zeros(len(self.ids), np.uint8)
+        self.epoch_flags = np.zeros(len(self.ids), np.uint8)
 
-    # --- as it comes ---
+    # --- batches ---
 
     def put(
-        self, at: np.ndarray, about: np.ndarray, logits: np.ndarray, vectors: np.ndarray | None,
+        self,
+        places: np.ndarray,
+        measures: np.ndarray,
+        logits: np.ndarray,
+        embeddings: np.ndarray | None,
         learned: bool,
-    ) -> None:  # fmt: skip
-        """Take in samples at these places, int64 (m,); of one that comes twice the last counts.
+    ) -> None:
+        """Record samples at these places, int64 (m,); if one comes twice, the last counts.
 
-        about: margin and p(label), float32 (2, m). logits: float32 (m, C). vectors: float32 (m, D).
-        Logits of a model that did not learn the sample are not replaced by those of one that did.
+        measures: margin and p(label), float32 (2, m). logits: float32 (m, C). embeddings: float32
+        (m, D). Logits of a model that did not learn the sample are not replaced by those of a model
+        that did.
         """
         first = MARGIN if learned else OUT_MARGIN
-        labelled = self.labels[at] != MISSING
-        self.measures[first : first + 2, at[labelled]] = about[:, labelled]
-        self.now[at] |= LEARNED if learned else NOT_LEARNED
-        self._keep(at, logits, vectors, learned)
+        labelled = self.labels[places] != MISSING
+        self.measures[first : first + 2, places[labelled]] = measures[:, labelled]
+        self.epoch_flags[places] |= LEARNED if learned else NOT_LEARNED
+        self._put_logits(places, logits, embeddings, learned)
 
-    def _keep(self, at, logits, vectors, learned: bool) -> None:
+    def _put_logits(self, places, logits, embeddings, learned: bool) -> None:
         if learned:
-            open_ = ((self.flags[at] | self.now[at]) & NOT_LEARNED) == 0
-            at, logits = at[open_], logits[open_]
-            vectors = None if vectors is None else vectors[open_]
-        self.logits[at] = logits
-        if vectors is not None:
-            if self.vectors is None:
-                self.vectors = np.full((len(self.ids), vectors.shape[1]), np.nan, np.float16)
-            there = ~np.isnan(vectors).any(axis=1)
-            self.vectors[at[there]] = np.clip(vectors[there], -LARGEST_HALF, LARGEST_HALF)
+            flags = self.flags[places] | self.epoch_flags[places]
+            replaceable = (flags & NOT_LEARNED) == 0
+            places, logits = places[replaceable], logits[replaceable]
+            embeddings = None if embeddings is None else embeddings[replaceable]
+        self.logits[places] = logits
+        if embeddings is not None:
+            if self.embeddings is None:
+                shape = (len(self.ids), embeddings.shape[1])
+                self.embeddings = np.full(shape, np.nan, np.float16)
+            known = ~np.isnan(embeddings).any(axis=1)
+            halves = np.clip(embeddings[known], -MAX_FLOAT16, MAX_FLOAT16)
+            self.embeddings[places[known]] = halves
 
     def part(self) -> dict:
-        """What this process has of the epoch under way, for the one that writes."""
-        at = np.flatnonzero(self.now)
-        vectors = None if self.vectors is None else self.vectors[at]
-        return {"at": at, "now": self.now[at], "measures": self.measures[:, at],
-                "logits": self.logits[at], "vectors": vectors}  # fmt: skip
+        """Return the records of the current epoch in this process, for the one that writes."""
+        places = np.flatnonzero(self.epoch_flags)
+        return {
+            "places": places,
+            "flags": self.epoch_flags[places],
+            "measures": self.measures[:, places],
+            "logits": self.logits[places],
+            "embeddings": None if self.embeddings is None else self.embeddings[places],
+        }
 
     def merge(self, part: dict) -> None:
-        """Take in what another process has of the epoch under way."""
-        at, now = part["at"], part["now"]
-        mine = self.measures[:, at]
-        self.measures[:, at] = np.where(np.isnan(part["measures"]), mine, part["measures"])
-        self.now[at] |= now
+        """Add the records of the current epoch in another process."""
+        places, flags, embeddings = part["places"], part["flags"], part["embeddings"]
+        own = self.measures[:, places]
+        self.measures[:, places] = np.where(np.isnan(part["measures"]), own, part["measures"])
+        self.epoch_flags[places] |= flags
         for learned in (True, False):
-            some = ((now & NOT_LEARNED) == 0) == learned
-            vectors = None if part["vectors"] is None else part["vectors"][some]
-            self._keep(at[some], part["logits"][some], vectors, learned)
+            some = ((flags & NOT_LEARNED) == 0) == learned
+            chosen = None if embeddings is None else embeddings[some]
+            self._put_logits(places[some], part["logits"][some], chosen, learned)
 
     # --- epochs ---
 
-    def forget_epoch(self) -> None:
-        """Drop the measures of the epoch under way."""
-        self.flags |= self.now
-        self._new_epoch()
+    def drop_epoch(self) -> None:
+        """Drop the measures of the current epoch."""
+        self.flags |= self.epoch_flags
+        self._start_epoch()
 
     def end_epoch(self) -> None:
-        """Close the epoch under way, if something was recorded in it."""
-        if not self.now.any():
+        """End the current epoch, if something was recorded in it."""
+        if not self.epoch_flags.any():
             return
         margin, p_label, out_margin, out_p_label = self.measures
         rows = np.flatnonzero(np.isfinite(margin) | np.isfinite(out_margin))
@@ -124,73 +143,78 @@ class Recording:
                 "seconds": time.monotonic() - self._started,
             }
         )
-        self._waiting.append((self.epochs, rows, self.measures[:, rows]))
-        self.forget_epoch()
+        self._unwritten.append((self.epochs, rows, self.measures[:, rows]))
+        self.drop_epoch()
 
-    def write(self, at_once: bool = False) -> None:
-        """Put on disk what waits, if it is time. Where that fails it goes on waiting."""
-        due = at_once or time.monotonic() - self._written >= WRITE_SECONDS
-        if not due or not self._waiting:
+    def write(self, immediately: bool = False) -> None:
+        """Write the ended epochs to disk, if the last write is long enough ago.
+
+        After an error they stay in memory for the next call.
+        """
+        due = immediately or time.monotonic() - self._written >= WRITE_SECONDS
+        if not due or not self._unwritten:
             return
-        self.begin()
-        epoch = np.concatenate([np.full(len(rows), epoch) for epoch, rows, _ in self._waiting])
-        rows = np.concatenate([rows for _, rows, _ in self._waiting])
-        measures = np.concatenate([values for *_, values in self._waiting], axis=1)
-        if len(rows):  # else nothing that came has a label
+        self._open_run()
+        epoch = np.concatenate([np.full(len(rows), epoch) for epoch, rows, _ in self._unwritten])
+        rows = np.concatenate([rows for _, rows, _ in self._unwritten])
+        measures = np.concatenate([values for *_, values in self._unwritten], axis=1)
+        if len(rows):  # empty if none of the samples has a label
             self.run.append_dynamics(epoch, self.ids[rows], self.labels[rows], *measures)
-        self._waiting = []
+        self._unwritten = []
         self._save()
         self._written = time.monotonic()
 
     def forget_after(self, epoch: int) -> None:
-        """Forget the epochs after this one; the last logits of each sample stay, unless it is 0."""
-        self.write(at_once=True)
+        """Delete the epochs after this one. The last logits of each sample stay, unless it is 0."""
+        self.write(immediately=True)
         del self.curves[epoch:], self.medians[epoch:]
-        self._new_epoch()
+        self._start_epoch()
         if epoch == 0:
             self.flags[:] = 0
         if self.run:
-            self.begin()
+            self._open_run()
             self.run.forget_dynamics_after(epoch)
             self._save()
 
-    def begin(self) -> None:
-        """Have a run to write to, which no other process writes to."""
+    def _open_run(self) -> None:
+        """Create the run if there is none, and lock it against other processes."""
         if self.run is None:
             self.run = begin_run(self.frame, self.name)
-        if not self._held:
-            self._hold()
-            written = self.epochs - len(self._waiting)
-            self.run.forget_dynamics_after(written)  # of a kill between table and file
-
-    def _hold(self) -> None:
+        if self._locked:
+            return
         try:
-            self._lock.enter_context(lock_of(self.run))
-        except Timeout as error:
-            raise LabelAuditError(taken_elsewhere(self.run.name, self.frame)) from error
-        self._held = True
+            self._lock.enter_context(training_lock(self.run))
+        except TimeoutError as error:
+            raise BusyError(run_in_use(self.run.name, self.frame)) from error
+        self._locked = True
+        # a kill between writing table and file leaves dynamics of one epoch too many
+        self.run.forget_dynamics_after(self.epochs - len(self._unwritten))
 
     # --- on disk ---
 
     def _save(self) -> None:
-        tensors = {"ids": self.ids, "labels": self.labels, "logits": self.logits,
-                   "flags": self.flags}  # fmt: skip
-        if self.vectors is not None:
-            tensors["vectors"] = self.vectors
+        tensors = {
+            "ids": self.ids,
+            "labels": self.labels,
+            "logits": self.logits,
+            "flags": self.flags,
+        }
+        if self.embeddings is not None:
+            tensors["vectors"] = self.embeddings
         state = {"classes": self.classes, "curves": self.curves, "medians": self.medians}
         path = self.run.recording
-        partial = path.with_suffix(".recording-partial")
         try:
-            safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
-            os.replace(partial, path)  # a kill leaves that of the epoch before
+            with atomic_write(path) as partial:
+                safetensors.numpy.save_file(tensors, partial, {"state": json.dumps(state)})
         except (OSError, safetensors.SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise LabelAuditError(f"{path.parent} cannot be written to ({error})") from error
+            raise StorageError(f"{path.parent} cannot be written to ({error})") from error
 
     @classmethod
     def resumed(cls, frame: Frame, run: Run) -> Recording:
-        """One that was cut short. Raises LabelAuditError where its labels are not there any more:
-        margins of one label are not to be continued with those of another."""
+        """Read an unfinished recording.
+
+        Raises LabelAuditError if the file is damaged, or if samples, labels or classes changed.
+        """
         path = run.recording
         try:
             with safetensors.safe_open(path, "numpy") as file:
@@ -198,32 +222,34 @@ class Recording:
                 state = json.loads(file.metadata()["state"])
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise LabelAuditError(
-                f"recording {path} cannot be read ({error}): record anew, without resume."
+                f"recording {path} cannot be read ({error}): record again, without resume."
             ) from error
-        _check_unchanged(frame, run.name, tensors, state["classes"])
-        self = cls(frame, run.name, tensors["ids"], tensors["labels"])
-        self.classes = state["classes"]
+        ids, labels, classes = tensors["ids"], tensors["labels"], state["classes"]
+        work = f"the recording of run {run.name!r}"
+        check_unchanged(frame, ids, labels, classes, work, _RESTART)
+        self = cls(frame, run.name, ids, labels)
+        self.classes = classes
         self.logits, self.flags = tensors["logits"].copy(), tensors["flags"].copy()
-        self.vectors = tensors["vectors"].copy() if "vectors" in tensors else None
+        self.embeddings = tensors["vectors"].copy() if "vectors" in tensors else None
         self.curves, self.medians, self.run = state["curves"], state["medians"], run
         self._started -= self.curves[-1]["seconds"] if self.curves else 0
         return self
 
-    # --- at the end ---
+    # --- finishing ---
 
     def info(self, notes: list[str]) -> dict:
-        """What the run says of itself."""
-        told = self.flags > 0
+        """Return the info of the run."""
+        predicted = self.flags > 0
         out = (self.flags & NOT_LEARNED) > 0
         learned = (self.flags & LEARNED) > 0
         last = self.curves[-1] if self.curves else {}
         return {
             "classes": self.classes,
-            RECORDED: {"out_of_sample": bool(2 * out.sum() > told.sum())},
+            RECORDED: {"out_of_sample": bool(2 * out.sum() > predicted.sum())},
             "epochs": self.epochs,
             "stopped": False,
             "learned": int(learned.sum()),
-            "held_out": int((told & ~learned).sum()),
+            "held_out": int((predicted & ~learned).sum()),
             "validation_accuracy": last.get("validation_accuracy"),
             "seconds": last.get("seconds"),
             "curves": self.curves,
@@ -232,47 +258,45 @@ class Recording:
         }
 
     def finish(self, notes: list[str]) -> Run:
-        """Make it a run that counts. Each step can be done again: a kill between them loses
-        nothing."""
-        self.write(at_once=True)
-        self.begin()
+        """Turn the recording into a finished run.
+
+        Every step can be repeated, so a kill between them loses nothing.
+        """
+        self.write(immediately=True)
+        self._open_run()
         recorded = (self.flags > 0) & (self.labels != MISSING)
         learned = (self.flags & LEARNED) > 0
         self.run.settle_dynamics(self.ids[recorded], self.labels[recorded], learned[recorded])
-        others = [run for run in recordings(self.frame, self.run.name) if run.id != self.run.id]
+        same_name = unfinished_recordings(self.frame, self.run.name)
         self.run.finish(self.info(notes))
         self.run.write_predictions(self._predictions())
         self.run.index_embeddings()
         self.run.recording.unlink(missing_ok=True)
-        for other in others:  # of this name, cut short before this one was begun
-            other.abandon()
-            other.recording.unlink(missing_ok=True)
+        for other in same_name:  # recordings that ended before this one started
+            if other.id != self.run.id:
+                other.abandon()
+                other.recording.unlink(missing_ok=True)
         return self.run
 
     @property
     def is_empty(self) -> bool:
         return not self.flags.any()
 
-    @property
-    def predicted(self) -> np.ndarray:
-        """Ids of the samples that have logits, int64."""
-        return self.ids[self.flags > 0]
-
     def _predictions(self):
-        told = self.flags > 0
-        if self.vectors is None:
-            yield self.ids[told], self.logits[told]
+        predicted = self.flags > 0
+        if self.embeddings is None:
+            yield self.ids[predicted], self.logits[predicted]
             return
-        whole = np.isfinite(self.vectors).all(axis=1)
-        both = told & whole  # first: they tell the width
-        yield self.ids[both], self.logits[both], self.vectors[both]
-        if (told & ~whole).any():
-            yield self.ids[told & ~whole], self.logits[told & ~whole]
+        complete = np.isfinite(self.embeddings).all(axis=1)
+        both = predicted & complete  # first, because the first batch sets the embedding width
+        yield self.ids[both], self.logits[both], self.embeddings[both]
+        if (predicted & ~complete).any():
+            yield self.ids[predicted & ~complete], self.logits[predicted & ~complete]
 
     def close(self) -> None:
-        """Let go of the run."""
-        if self._held:
-            self._held = False
+        """Unlock the run."""
+        if self._locked:
+            self._locked = False
             self._lock.close()
             with suppress(OSError):
                 self.run.checkpoint.with_suffix(".lock").unlink()
@@ -280,24 +304,7 @@ class Recording:
     __del__ = close
 
 
-def _check_unchanged(frame: Frame, name: str, tensors: dict, classes: list[str]) -> None:
-    places, known = find(frame.ids, tensors["ids"])
-    given = tensors["labels"]
-    judged = known & (given != MISSING)
-    changed = int((frame.label[places[judged]] != given[judged]).sum())
-    for is_so, what in (
-        (frame.classes[: len(classes)] != classes, "the classes are others"),
-        (not known.all(), f"{(~known).sum():,} of its samples are gone"),
-        (changed, f"{changed:,} of its labels were changed"),
-    ):
-        if is_so:
-            raise LabelAuditError(
-                f"the recording of run {name!r} of dataset {frame.store.name!r} cannot be resumed: "
-                f"since its last epoch {what}. Record anew, without resume."
-            )
-
-
 def _share_right(margin: np.ndarray) -> float | None:
-    """Share of the recorded samples that are predicted as their given class."""
+    """Return the share of the recorded samples that are predicted as their given class."""
     margin = margin[~np.isnan(margin)]
     return float((margin > 0).mean()) if len(margin) else None

@@ -1,4 +1,4 @@
-"""A dataset's images for torch's DataLoader, each with its label and its id."""
+"""A dataset's images for torch's DataLoader, with label and id."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from ..storage.schema import REMOVED
 from ..storage.tables import Store
 from .forked_reader import ForkedReader, read_images
 
-READ_ROWS = 256  # images read at once where all are gone through
+READ_ROWS = 256  # images read at once when iterating over all
 
 
 class TorchImageDataset(torch.utils.data.Dataset):
-    """The samples of a view in its order, or those of a dataset that are not removed:
-    `(image, label, id)` of each.
+    """The samples of a view in its order, or those of a dataset that are not removed, as
+    `(image, label, id)`.
 
-    image: a PIL image, RGB, upright; what `transform` makes of it, if one is given. label: int, an
-    index into `classes`; -1 for a sample without a label (leave these out with
+    image: a PIL image, RGB, upright, or the result of `transform` on it. label: int, an index into
+    `classes`; -1 for a sample without a label (exclude these with
     `view.match(label=dataset.classes)`). id: int, for `Recorder.update`.
 
-    `ids`, int64 (n,), `labels`, int64 (n,), and `classes` are as they were when it was made.
+    `ids`, int64 (n,), `labels`, int64 (n,), and `classes` are those at the time of construction.
 
-    It can be pickled, and works in DataLoader workers, forked or spawned: each process opens the
-    dataset for itself. Batches are read at once (`__getitems__`). LanceDB does not survive a fork
-    (it warns of it), so a forked worker reads through a process that it starts, which takes a
-    second: use `persistent_workers=True`, or `multiprocessing_context="forkserver"`.
+    The dataset can be pickled, and works in DataLoader workers, forked or spawned: each process
+    opens the dataset itself. Whole batches are read at once (`__getitems__`). LanceDB does not
+    survive a fork (it warns about it), so a forked worker reads through a process that it starts,
+    which takes a second: use `persistent_workers=True`, or
+    `multiprocessing_context="forkserver"`.
     """
 
     def __init__(
@@ -45,25 +46,25 @@ class TorchImageDataset(torch.utils.data.Dataset):
         image_size: int | tuple[int, int] | None = None,
         keys: Sequence[str] | None = None,
     ) -> None:
-        """image_size: pixels (height and width, or both) that images are resized to before
-        `transform`; None leaves them as they are.
-        keys: names for image, label and id, such as ("pixel_values", "labels", "id"), where a
-        training wants a dict of each sample and not a tuple.
-        Raises LabelAuditError for an image size or keys that are none; reading, for an image that
-        is not there any more.
+        """image_size: pixels (height and width, or one number for both) to which images are resized
+        before `transform`; None keeps their size.
+        keys: names of image, label and id, such as ("pixel_values", "labels", "id"), for a training
+        that expects a dict per sample instead of a tuple.
+        Raises LabelAuditError for an invalid image size or invalid keys; and, when reading, for an
+        image that is no longer there.
         """
-        whole = isinstance(target, Dataset)  # what was removed is not trained on
-        view = target.view().exclude_tag(REMOVED) if whole else target
-        with view.store.steady():
+        is_dataset = isinstance(target, Dataset)
+        view = target.view().exclude_tag(REMOVED) if is_dataset else target
+        with view.steady():
             at = view.positions()
             self.ids = view.frame.ids[at]
             self.labels = view.frame.label[at].astype(np.int64)
             self.classes = list(view.frame.classes)
         self.transform, self.keys = transform, _keys(keys)
         self._size = _size(image_size)
-        self._name, self._uri = view.store.name, view.store.uri
-        self._made_by, self._frame = os.getpid(), view.frame
-        self._forked: tuple[int, ForkedReader] | None = None  # and the process that it reads for
+        self._name, self._uri = view.name, view.store.uri
+        self._owner_pid, self._frame = os.getpid(), view.frame
+        self._forked: tuple[int, ForkedReader] | None = None  # with the process that it reads for
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,24 +73,24 @@ class TorchImageDataset(torch.utils.data.Dataset):
         return f"TorchImageDataset({self._name!r}: {len(self):,} samples)"
 
     def __iter__(self) -> Iterator:
-        for start in range(0, len(self), READ_ROWS):  # one by one would take ten times as long
+        for start in range(0, len(self), READ_ROWS):  # ten times as fast as one by one
             yield from self.__getitems__(range(start, min(start + READ_ROWS, len(self))))
 
     def __getitem__(self, index: int):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list:
-        """Several samples by their places, which torch's DataLoader asks for batch by batch."""
+        """Return several samples by their places; torch's DataLoader calls this for each batch."""
         at = np.asarray(indices, np.int64)
         bad = at[(at < -len(self)) | (at >= len(self))]
-        if len(bad):  # an IndexError is what ends a plain `for`
+        if len(bad):  # an IndexError ends a plain `for`
             raise IndexError(f"sample {bad[0]} of {len(self)}")
         ids, labels = self.ids[at], self.labels[at]
-        told = zip(*(column.to_pylist() for column in self._read(ids).columns), strict=True)
+        rows = zip(*(column.to_pylist() for column in self._read(ids).columns), strict=True)
         return [
             self._sample(self._image(path, data), label, sample_id)
             for (path, data), label, sample_id in zip(
-                told, labels.tolist(), ids.tolist(), strict=True
+                rows, labels.tolist(), ids.tolist(), strict=True
             )
         ]
 
@@ -97,16 +98,16 @@ class TorchImageDataset(torch.utils.data.Dataset):
         return {**self.__dict__, "_frame": None, "_forked": None}
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state, _made_by=os.getpid())
+        self.__dict__.update(state, _owner_pid=os.getpid())
 
     def _read(self, ids: np.ndarray) -> pa.Table:
-        here = os.getpid()
-        if self._made_by == here:
+        pid = os.getpid()
+        if self._owner_pid == pid:
             if self._frame is None:
                 self._frame = Frame(Store(self._name, self._uri))
             return read_images(self._frame, ids)
-        if self._forked is None or self._forked[0] != here:
-            self._forked = here, ForkedReader(self._name, self._uri)
+        if self._forked is None or self._forked[0] != pid:
+            self._forked = pid, ForkedReader(self._name, self._uri)
         return self._forked[1](ids)
 
     def _image(self, path: str, data: bytes | None):
@@ -136,7 +137,7 @@ def _keys(keys: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """As Pillow has it: width and height."""
+    """Return width and height, as Pillow expects them."""
     if size is None:
         return None
     height, width = (size, size) if isinstance(size, int) else size

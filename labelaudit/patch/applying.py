@@ -12,7 +12,8 @@ import numpy as np
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset import edits, history_log
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from ..features.fingerprints import make_fingerprints, pixel_hashes
@@ -99,13 +100,13 @@ def plan_patch(
             raise LabelAuditError(f"{word!r} cannot be trusted: it is {' or '.join(TRUSTED)}.")
     frame = dataset.view().frame
     for _ in range(2):  # where paths turn out to be others', images are looked for anywhere
-        with frame.store.steady():
+        with frame.steady():
             unread = _Search(frame, patch.changes, trust).unread
         if read is not None and len(unread) > read:
             break
         make_fingerprints(frame, task, unread)  # outside: a steady reading is as it was
         unread = unread[:0]  # what has no fingerprint now cannot be read
-    with frame.store.steady():
+    with frame.steady():
         return _plan(frame, patch.changes, trust, len(unread))
 
 
@@ -130,7 +131,7 @@ def apply_patch(
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     plan = shown or plan_patch(dataset, patch, trust, task=task)
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         wanted = _plan(frame, patch.changes, trust, 0)
         if not wanted.equals(plan):
             raise LabelAuditError(
@@ -153,7 +154,7 @@ def _change(frame: Frame, wanted: PatchPlan, file: str, who: str | None) -> None
     labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
     removed = np.isin(ids, wanted.remove)
 
-    def edit(rows: edits.Rows) -> None:
+    def edit(rows: edits.EditedRows) -> None:
         rows.set_label(labels)
         rows.set_tag(REMOVED, rows.tags.get(REMOVED, np.zeros(len(ids), bool)) | removed)
 

@@ -10,11 +10,12 @@ import numpy as np
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
 from ..dataset import history_log, verdict_log
-from ..dataset.columns import MISSING, Frame, find, tag_masks
+from ..dataset.arrays import MISSING, find, tag_masks
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.noise import labels_before_noise
 from ..features.fingerprints import make_fingerprints, pixel_hashes
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..storage.schema import CHANGES, MISTAKE, REMOVED
 from .lines import KEEP, RELABEL, REMOVE, Change, Patch
 from .places import as_text, files_of
@@ -58,7 +59,7 @@ def make_patch(
     if source not in SOURCES:
         raise LabelAuditError(f"{source!r} is no source: choose {' or '.join(SOURCES)}.")
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         log, past = verdict_log.read(frame), _Past.read(frame)
         if reviewer is not None and reviewer not in {*log.reviewers, *past.people}:
             known = ", ".join(sorted({*log.reviewers, *past.people})) or "nobody yet"
@@ -111,7 +112,7 @@ class _Past:
     @classmethod
     def read(cls, frame: Frame) -> _Past:
         lines = {line.id: line for line in history_log.entries(frame)}
-        rows = frame.store.read("changes", CHANGES.names)
+        rows = frame.read("changes", CHANGES.names)
         rows = CHANGES.empty_table() if rows is None else rows.sort_by("change").combine_chunks()
         change = rows["change"].to_numpy()
         at, known = find(frame.ids, rows["sample"].to_numpy())
@@ -146,7 +147,7 @@ class _Past:
         return cls(loaded, wanted, planted, changed, lines)
 
 
-def _applied(frame: Frame, past: _Past, log: verdict_log.Log) -> list[Row]:
+def _applied(frame: Frame, past: _Past, log: verdict_log.VerdictLog) -> list[Row]:
     """Samples that differ from what was loaded, and are not only planted mistakes."""
     gone = frame.tagged(REMOVED)
     differs = (past.changed > 0) & ((past.wanted != past.loaded) | gone)
@@ -162,7 +163,9 @@ def _applied(frame: Frame, past: _Past, log: verdict_log.Log) -> list[Row]:
     return rows
 
 
-def _said(frame: Frame, past: _Past, log: verdict_log.Log, reviewer: str | None) -> list[Row]:
+def _said(
+    frame: Frame, past: _Past, log: verdict_log.VerdictLog, reviewer: str | None
+) -> list[Row]:
     """What those who are sure of a sample agree on; not that a planted mistake is right."""
     said = opinions(log, None if reviewer is None else [reviewer])
     at, known = find(frame.ids, said.samples)
@@ -178,7 +181,7 @@ def _said(frame: Frame, past: _Past, log: verdict_log.Log, reviewer: str | None)
     return rows
 
 
-def _who_said(log: verdict_log.Log, said) -> dict[tuple[int, int], set[str]]:
+def _who_said(log: verdict_log.VerdictLog, said) -> dict[tuple[int, int], set[str]]:
     """By sample and class (or OUT): the reviewers who say so, of the verdicts that count."""
     found: dict[tuple[int, int], set[str]] = {}
     for row, place in zip(said.rows.tolist(), said.at.tolist(), strict=True):

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from .lines import is_clean_path
 
 ROWS = 100_000  # file paths held at once
@@ -23,7 +24,7 @@ def root(frame: Frame) -> str:
 
     def load() -> str:
         low, high = None, None
-        for batch in frame.store.batches("samples", ["filepath"], ROWS):
+        for batch in frame.batches("samples", ["filepath"], ROWS):
             paths = batch["filepath"]
             paths = paths.filter(pc.starts_with(paths, "/"))
             if len(paths):
@@ -35,8 +36,8 @@ def root(frame: Frame) -> str:
             return ""
         return os.path.commonpath([os.path.dirname(low), os.path.dirname(high)]).rstrip("/") + "/"
 
-    with frame.store.steady():
-        return frame.cached("root of the files", frame.store.stamp("samples"), load)
+    with frame.steady():
+        return frame.cached("root of the files", frame.stamp("samples"), load)
 
 
 def files_of(frame: Frame, positions: np.ndarray) -> list[str | None]:
@@ -52,7 +53,7 @@ def find_files(frame: Frame, files: Sequence[str]) -> dict[str, list[int]]:
     below = root(frame)
     wanted = pa.array([*(below + file for file in files), *files], pa.string())
     found: dict[str, list[int]] = {}
-    for batch in frame.store.batches("samples", ["id", "filepath"], ROWS):
+    for batch in frame.batches("samples", ["id", "filepath"], ROWS):
         places = pc.index_in(batch["filepath"], value_set=wanted)
         hits = batch["id"].filter(places.is_valid())
         known = find(frame.ids, hits.to_numpy())[1]  # a load that was killed leaves rows

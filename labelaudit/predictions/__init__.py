@@ -1,5 +1,8 @@
-"""Predictions of a model that was not trained here: read, understood, and kept as a run."""
+"""Predictions and models from elsewhere: opened, checked, and stored as a run.
 
-from .importing import Understood, import_predictions, understand
+May import `learn`, `features`, `dataset` and the folders below them. Uses torch.
+"""
 
-__all__ = ["Understood", "import_predictions", "understand"]
+from .importing import SourceSummary, import_predictions, inspect_source
+
+__all__ = ["SourceSummary", "import_predictions", "inspect_source"]

@@ -1,4 +1,4 @@
-"""Which class of the dataset each column of somebody else's predictions stands for."""
+"""Assigns the columns of imported predictions to the classes of the dataset."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Columns:
     width: int
     classes: int
     missing: list[str]  # classes of the dataset without a column; no sample has them
-    extra: list[str]  # columns that are no class of the dataset: left out
-    placed: bool = False  # they have no names: taken to be in the dataset's order
+    extra: list[str]  # columns for classes that the dataset does not have: ignored
+    by_position: bool = False  # the columns have no names, and are taken in the dataset's order
 
     @property
-    def as_they_are(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the columns are the dataset's classes in its order."""
         return self.width == self.classes and np.array_equal(self.source, self.target)
 
 
 def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -> Columns:
-    """Columns by the names of their classes; without names by their place, where the number fits.
+    """Match columns by class names, or by position if there are no names and the number fits.
 
-    Names that are 0 … width - 1, none of which the dataset has, are places too. `what` is what has
-    these columns, for errors. Raises LabelAuditError where a class that samples are labelled with
-    has no column: a model that does not know it would find all of them wrong.
+    Names 0 to width - 1, none of which is a class of the dataset, count as positions too. what:
+    what has these columns, for errors. Raises LabelAuditError if names do not fit, or if samples
+    have a class without a column: a model that does not know a class would call all of them wrong.
     """
     known = frame.classes
     if names is not None:
@@ -46,19 +46,19 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     if names is None:
         if width != len(known):
             raise LabelAuditError(
-                f"{what} has {width:,} columns and dataset {frame.store.name!r} {len(known):,} "
-                "classes: say which class each column is (classes=)."
+                f"{what} has {width:,} columns and dataset {frame.name!r} {len(known):,} "
+                f"classes: name the class of each column (classes=)."
             )
-        places = np.arange(width)
-        return Columns(places, places, width, width, [], [], placed=True)
+        columns = np.arange(width)
+        return Columns(columns, columns, width, width, [], [], by_position=True)
     index = {name: code for code, name in enumerate(known)}
     source = np.array([i for i, name in enumerate(names) if name in index], np.int64)
     target = np.array([index[names[i]] for i in source], np.int64)
     missing = [name for name in known if name not in set(names)]
     if not len(source):
         raise LabelAuditError(
-            f"none of the classes of {what} ({shown(names)}) is one of dataset "
-            f"{frame.store.name!r} ({shown(known)}): name them as the dataset does."
+            f"none of the classes of {what} ({shown(names)}) is a class of dataset "
+            f"{frame.name!r} ({shown(known)}): use the names of the dataset."
         )
     _check_missing(frame, missing, index, what)
     extra = [name for name in names if name not in index]
@@ -66,11 +66,12 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
 
 
 def text(name) -> str:
-    """A class's name as the dataset has it: 3 and b"3" are "3"."""
+    """Return the name of a class as the dataset stores it: 3 and b"3" become "3"."""
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def shown(names: Sequence[str]) -> str:
+    """Return the first names as text, for a message."""
     return ", ".join(names[:SHOWN_CLASSES]) + (" …" if len(names) > SHOWN_CLASSES else "")
 
 
@@ -81,17 +82,19 @@ def _check_names(names: list[str], width: int, what: str) -> None:
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise LabelAuditError(f"class {twice!r} stands for two columns of {what}: leave one.")
+        raise LabelAuditError(
+            f"class {twice!r} stands for two columns of {what}: name each class once."
+        )
 
 
 def _check_missing(frame: Frame, missing: list[str], index: dict[str, int], what: str) -> None:
     labels = frame.label[~frame.tagged(REMOVED)]
     counts = np.bincount(labels[labels != MISSING], minlength=len(index))
-    lacking = [name for name in missing if counts[index[name]]]
-    if lacking:
-        more = f" (and {len(lacking) - 1:,} more classes)" if len(lacking) > 1 else ""
+    used = [name for name in missing if counts[index[name]]]
+    if used:
+        more = f" (and {len(used) - 1:,} more classes)" if len(used) > 1 else ""
         raise LabelAuditError(
-            f"{what} has no column for class {lacking[0]!r}{more}, with which "
-            f"{counts[index[lacking[0]]]:,} samples of {frame.store.name!r} are labelled: "
-            "predictions must be of all classes that samples have."
+            f"{what} has no column for class {used[0]!r}{more}, with which "
+            f"{counts[index[used[0]]]:,} samples of {frame.name!r} are labelled: "
+            "predictions must include all classes that samples have."
         )

@@ -1,7 +1,7 @@
-"""Issues that cleanlab found (Datalab, CleanLearning, CleanVision, Studio), as tags of the samples.
+"""Imports issues found by cleanlab (Datalab, CleanLearning, CleanVision, Studio) as sample tags.
 
 A column `is_label_issue` becomes the tag `label_issue`, `is_outlier_issue` the tag `outlier_issue`,
-and so on. cleanlab's scores are not kept: the ranking is LabelAudit's own, and a tag filters it.
+and so on. cleanlab's scores are not stored: LabelAudit ranks by its own, and tags filter it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pyarrow as pa
 from ..core.csv_cells import separator
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log
-from ..dataset.columns import MISSING, Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import MISSING, Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
@@ -25,25 +26,26 @@ from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
 _ISSUE = re.compile(r"is_(\w+_issue)")
 GIVEN = "given_label"
 _TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
-_OTHER = -2  # no class index
-LISTED = 20  # rows of a file that are named; further ones are counted only
+_OTHER = -2  # not a class
+LISTED = 20  # rows of a file that are listed; further ones are only counted
 
 
 def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
     """Tag the samples of a dataset with the issues that cleanlab found in it.
 
-    source: a CSV, JSON lines or Parquet file, or a data frame, with columns `is_…_issue`; or what
-    `cleanlab.filter.find_label_issues` returns, bool (n,) or places int (k,) of label issues.
-    Rows are matched with samples by a column `id`, by one with file paths, by the index (places
-    0 … n - 1 in order of ids), or, where there are as many rows as samples, in order of ids. The
-    samples that the source speaks of have the tags that it gives afterwards, and lose those of an
-    earlier import.
+    source: a CSV, JSON lines or Parquet file, or a data frame, with columns `is_…_issue`; or the
+    result of `cleanlab.filter.find_label_issues`: bool (n,), or positions of label issues, int
+    (k,).
+    Rows are matched to samples by a column `id`, a column of file paths, the index (0 to n - 1 in
+    order of ids), or, if there are as many rows as samples, in order of ids. A matched sample
+    then has each of these tags only if the source says so, whatever an earlier import set.
 
-    `given_label`, where it is there, must be the sample's label: a sample whose label was changed
-    since is left as it is. In order alone another label is an error: the order is then wrong.
-    Returns how many rows there were, how many samples have each tag, how many of them changed, and
-    which rows belong to no sample. It is one change in the history. Raises LabelAuditError, with
-    nothing changed.
+    If there is a column `given_label`, it must equal the sample's label: samples relabelled since
+    are skipped. If rows are matched by order only, a different label is an error, because then the
+    order is wrong.
+    Returns the number of rows, the number of samples with each tag, the number of changed samples,
+    and the rows that match no sample. The import is one entry in the history.
+    Raises LabelAuditError if the source cannot be read or matched; then nothing changes.
     """
     table, name = _read(source, dataset)
     issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
@@ -53,40 +55,40 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
             f"{', '.join(map(str, table.columns)) or 'none'}."
         )
     frame = dataset.view().frame
-    with frame.store.steady():
-        at, in_order = _places(frame, table, name, folder_of(source))
+    with frame.steady():
+        at, by_order = _positions(frame, table, name, folder_of(source))
         masks = {tag: _flags(table[column], name, column) for tag, column in issues.items()}
         rows = np.flatnonzero(at != MISSING)
         if not len(rows):
-            raise LabelAuditError(f"no row of {name} belongs to a sample of {dataset.name!r}.")
-        current = _unchanged(frame, table, name, at, rows, in_order)
+            raise LabelAuditError(f"no row of {name} matches a sample of {dataset.name!r}.")
+        current = _has_current_label(frame, table, name, at, rows, by_order)
         rows, outdated = rows[current], int((~current).sum())
         ids = frame.ids[at[rows]]
         if len(np.unique(ids)) != len(ids):
             values, counts = np.unique(ids, return_counts=True)
             raise LabelAuditError(
-                f"{name} has {counts.max()} rows for sample {values[counts.argmax()]}: leave one."
+                f"{name} has {counts.max()} rows for sample {values[counts.argmax()]}: keep one."
             )
     chosen = {tag: mask[rows] for tag, mask in masks.items()}
 
-    def edit(changed: edits.Rows) -> None:
+    def edit(changed: edits.EditedRows) -> None:
         for tag, mask in chosen.items():
             changed.set_tag(tag, mask)
 
     cause = Cause(history_log.TAG, info={"tag": ", ".join(chosen), "source": name})
     changed = edits.change(frame, ids, edit, cause)
-    lost = np.flatnonzero(at == MISSING)
+    unmatched = np.flatnonzero(at == MISSING)
     return {
         "rows": len(table),
         "tags": {tag: int(mask.sum()) for tag, mask in chosen.items()},
         "changed": changed,
         "outdated": outdated,
-        "unmatched": {"count": len(lost), "rows": (lost[:LISTED] + 1).tolist()},
+        "unmatched": {"count": len(unmatched), "rows": (unmatched[:LISTED] + 1).tolist()},
     }
 
 
 def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
-    """The table, and what errors call it."""
+    """Return the table, and its name for errors."""
     if isinstance(source, pd.DataFrame):
         return with_keys(source), "the frame"
     if not isinstance(source, (str, os.PathLike)):
@@ -96,9 +98,12 @@ def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
         match path.suffix.lower():
             case ".csv" | ".tsv":
                 table = pd.read_csv(
-                    path, sep=separator(path), dtype=str, keep_default_na=False,
+                    path,
+                    sep=separator(path),
+                    dtype=str,
+                    keep_default_na=False,
                     encoding="utf-8-sig",
-                )  # fmt: skip
+                )
             case ".jsonl" | ".ndjson":
                 table = pd.read_json(path, lines=True, dtype=False)
             case ".parquet":
@@ -121,20 +126,23 @@ def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:
     if array.dtype.kind in "iu" and array.ndim == 1:
         odd = array[(array < 0) | (array >= count)]
         if len(odd):
-            raise LabelAuditError(f"place {odd[0]} is none of the {count:,} samples, 0 the first.")
+            raise LabelAuditError(
+                f"position {odd[0]} is not a sample: positions are 0 to {count - 1:,}."
+            )
         return pd.DataFrame({"is_label_issue": np.isin(np.arange(count), array)})
     raise LabelAuditError(
-        f"the array is {array.dtype} {array.shape}: give bool ({count},), or places, int (k,)."
+        f"the array is {array.dtype} {array.shape}: give bool ({count},), or positions, int (k,)."
     )
 
 
-def _places(
+def _positions(
     frame: Frame, table: pd.DataFrame, name: str, folder: Path | None
 ) -> tuple[np.ndarray, bool]:
-    """The position in the frame of each row's sample, int64 (n,), MISSING where there is none; and
-    whether nothing but the order tells."""
-    key, column, index = (next((c for c in names if c in table), None)
-                          for names in (IDS, PATHS, INDEX))  # fmt: skip
+    """Return the position of each row's sample, int64 (n,), MISSING if there is none; and whether
+    rows were matched by order only."""
+    key, column, index = (
+        next((c for c in names if c in table), None) for names in (IDS, PATHS, INDEX)
+    )
     if key is not None:
         return _known(frame, _numbers(table[key], name, key)), False
     if column is None and index is not None:
@@ -149,8 +157,8 @@ def _places(
         return _known(frame, find_paths(frame, paths, folder)[0]), False
     if len(table) != len(frame.ids):
         raise LabelAuditError(
-            f"{name} has {len(table):,} rows and the dataset {len(frame.ids):,} samples: give it a "
-            "column id or filepath, or write it with its index."
+            f"{name} has {len(table):,} rows and the dataset {len(frame.ids):,} samples: add a "
+            "column id or filepath, or write the file with its index."
         )
     return np.arange(len(table)), True
 
@@ -165,7 +173,7 @@ def _numbers(values: pd.Series, name: str, column: str) -> np.ndarray:
     odd = np.flatnonzero(~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)))
     if len(odd):
         raise LabelAuditError(
-            f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, no whole number."
+            f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, not a whole number."
         )
     return numbers.astype(np.int64)
 
@@ -181,10 +189,13 @@ def _flags(values: pd.Series, name: str, column: str) -> np.ndarray:
     return true
 
 
-def _unchanged(
-    frame: Frame, table: pd.DataFrame, name: str, at: np.ndarray, rows: np.ndarray, in_order: bool
+def _has_current_label(
+    frame: Frame, table: pd.DataFrame, name: str, at: np.ndarray, rows: np.ndarray, by_order: bool
 ) -> np.ndarray:
-    """Mask, bool (k,), of the rows whose sample still has the label that was judged."""
+    """Mask, bool (k,), of the rows with `given_label` equal to the sample's present label.
+
+    Raises LabelAuditError if rows are matched by order only, and a sample never had the label.
+    """
     if GIVEN not in table:
         return np.ones(len(rows), bool)
     values = table[GIVEN].iloc[rows]
@@ -192,21 +203,21 @@ def _unchanged(
     label, first = frame.label[at[rows]], frame.original_label[at[rows]]
     first = np.where(first == MISSING, label, first)
     never = (given != label) & (given != first)
-    if in_order and never.any():
+    if by_order and never.any():
         row = int(np.flatnonzero(never)[0])
         sample = at[rows[row]]
         has = frame.classes[label[row]] if label[row] != MISSING else None
         raise LabelAuditError(
             f"{name}, row {rows[row] + 1}: {GIVEN} is {values.iloc[row]!r}, but sample "
-            f"{frame.ids[sample]} is {has!r}: bring the rows into the order of the ids, or give "
-            "them a column id or filepath."
+            f"{frame.ids[sample]} is {has!r}: sort the rows by id, or add a column id or "
+            "filepath."
         )
     return given == label
 
 
 def _codes(frame: Frame, values: pd.Series) -> np.ndarray:
-    """Class indices, int64 (k,), of labels given by name, or all by index; MISSING for none, and
-    _OTHER for what is no class."""
+    """Return class indices, int64 (k,), of labels given by name, or all by index; MISSING for an
+    empty label, and _OTHER for a label that is not a class."""
     words = values.fillna("").astype(str).str.strip()
     codes = pd.Series(np.arange(len(frame.classes)), index=frame.classes).reindex(words).to_numpy()
     if np.isnan(codes).all():

@@ -1,4 +1,4 @@
-"""Predictions from a file or array, matched to samples and classes, as a run of a dataset."""
+"""Imports predictions from a file or array, matched to samples and classes, as a run."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import SHOWN_CLASSES
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import bring, info_of, refuse_to_replace
-from .arrays import Arrays, Brought, add_embeddings, of_array, open_npy, open_npz, whole_numbers
+from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
+from .arrays import Arrays, Source, add_embeddings, from_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
 from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
-from .numbers import Logits, check_kind, doubt
-from .tables import of_frame, open_csv, open_parquet
+from .numbers import LogitConverter, check_kind, doubt
+from .tables import from_frame, open_csv, open_parquet
 
-IMPORTED = "imported"  # what such a run is called, unless it is named
+IMPORTED = "imported"  # default name of the run
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
-Source = str | os.PathLike | np.ndarray | pd.DataFrame
+SourceLike = str | os.PathLike | np.ndarray | pd.DataFrame
 
 
 @dataclass(frozen=True)
-class Understood:
-    """What a source of predictions was taken for."""
+class SourceSummary:
+    """How a source of predictions was interpreted. Its fields are stored with the run."""
 
     source: str  # name of the file
     rows: int
     samples: int  # of the dataset
     by: str  # id, filepath or order: how rows were matched to samples
     kind: str  # logits or probabilities
-    missing: list[str]  # classes of the dataset that it does not know; no sample has them
-    extra: list[str]  # classes that the dataset does not have: left out
+    missing: list[str]  # classes of the dataset without a column; no sample has them
+    extra: list[str]  # classes that the dataset does not have: ignored
     unused: list[str]  # columns that were not read
-    embeddings: int | None  # numbers of each embedding
-    placed: list[str]  # classes that columns without names were taken for, the first ones
-    doubt: str | None  # why rows or columns may be in another order, in a sentence
+    embeddings: int | None  # length of the embeddings
+    placed: list[str]  # first classes that columns without names were assigned to
+    doubt: str | None  # why rows or columns may be in another order, as a sentence
 
     @property
     def uncovered(self) -> int:
-        """Samples that get no prediction."""
+        """Number of samples without a prediction."""
         return self.samples - self.rows
 
     def sentences(self) -> list[str]:
-        """What was understood, in words."""
-        said = [f"{self.rows:,} rows of {self.kind}, matched by {self.by}."]
+        """Return the summary as text."""
+        lines = [f"{self.rows:,} rows of {self.kind}, matched by {self.by}."]
         if self.uncovered:
-            said.append(f"{self.uncovered:,} of {self.samples:,} samples have no prediction.")
+            lines.append(f"{self.uncovered:,} of {self.samples:,} samples have no prediction.")
         if self.placed:
-            said.append(f"The columns have no names; taken in this order: {shown(self.placed)}.")
+            lines.append(f"The columns have no names; taken in this order: {shown(self.placed)}.")
         if self.missing:
-            said.append(f"No column, and no sample: {shown(self.missing)}.")
+            lines.append(f"Classes without a column or a sample: {shown(self.missing)}.")
         if self.extra:
-            said.append(f"No class of the dataset, left out: {shown(self.extra)}.")
+            lines.append(f"Ignored, because not a class of the dataset: {shown(self.extra)}.")
         if self.unused:
-            said.append(f"Not read: {shown(self.unused)}.")
+            lines.append(f"Not read: {shown(self.unused)}.")
         if self.embeddings:
-            said.append(f"Embeddings of {self.embeddings:,} numbers: similar images can be shown.")
-        return said + [self.doubt] * bool(self.doubt)
+            lines.append(f"Embeddings of {self.embeddings:,} numbers: similar images can be shown.")
+        return lines + [self.doubt] * bool(self.doubt)
 
 
 def import_predictions(
     dataset: Dataset | str,
-    source: Source,
+    source: SourceLike,
     run: str = IMPORTED,
     *,
     kind: str | None = None,
@@ -82,133 +82,155 @@ def import_predictions(
     out_of_sample: bool = False,
     task: Task = QUIET,
 ) -> Run:
-    """Keep predictions of your own model as a run; score it with `compute_scores`.
+    """Import predictions of your own model as a run; score it with `compute_scores`.
 
     source: a NumPy array (n, C), a pandas frame, or the path of a file:
 
-    - .npy: (n, C); it is mapped, not read into memory;
+    - .npy: (n, C); it is memory-mapped;
     - .npz: `logits` or `probabilities` (n, C), and optionally `ids` (n,), `filepaths` (n,),
       `classes` (C,), `embeddings` (n, D);
-    - .csv, .tsv, .parquet: a column for each class, called like it, and `id` or `filepath`; in
-      Parquet also one column of lists, `logits` or `probabilities`. They are streamed.
+    - .csv, .tsv, .parquet: a column for each class with its name, and `id` or `filepath`; in
+      Parquet also one column of lists, `logits` or `probabilities`. Tables are streamed.
 
-    by: how rows are matched to samples: "id"; "filepath" (as stored, or the last parts of it where
-    only one sample's path ends so, or relative to the source's folder); "order" (as many rows as
-    samples, by id). By default the first of these that the source has; the index of a frame counts
-    where it is called like one of them, and forbids "order" where it is not 0, 1, 2 …. ids: of an
-    array's rows. Samples that no row is about have no prediction.
-    classes: names of the columns, by default the dataset's in its order. Classes that the dataset
-    does not have are left out; one that it has may lack only where no sample is labelled so.
-    kind: "logits" or "probabilities"; by default told by the numbers (see `numbers.tell_kind`).
-    Probabilities are kept as log(max(p, 1e-12)).
-    embeddings: (n, D), or the path of an .npy, of what an image looks like to the model; with them
-    the run has neighbours.
-    out_of_sample: whether the model did not learn these labels (cross-validated). It is kept and
-    shown; suspicion is fitted to the predictions either way.
+    by: how rows are matched to samples: "id"; "filepath" (the stored path, the end of it if only
+    one sample's path ends so, or a path relative to the source's folder); "order" (as many rows as
+    samples, by id). By default the first of these that the source has. The index of a frame counts
+    if it has such a name, and rules out "order" unless it is 0, 1, 2 …. ids: of an array's rows.
+    Samples without a row have no prediction.
+    classes: names of the columns, by default the dataset's classes in order. Other classes are
+    ignored; a class of the dataset may be missing only if no sample has that label.
+    kind: "logits" or "probabilities"; by default detected from the numbers (see
+    `numbers.detect_kind`). Probabilities are stored as log(max(p, 1e-12)).
+    embeddings: (n, D), or the path of an .npy file: the model's features of each image, with which
+    similar images can be found.
+    out_of_sample: whether the model was not trained on these labels (cross-validation). This is
+    stored and shown; suspicion is fitted to the predictions in either case.
 
-    An earlier run of this name is replaced if it was brought in this way too; one that was made
-    here is an error. One commit: an error or a stop leaves everything as it was.
-    Raises LabelAuditError, naming file, row or id, for whatever cannot be understood: a number that
-    is not finite, a row of probabilities that does not sum to 1, an id that is unknown or twice.
+    An earlier imported run of this name is replaced; another run of this name is an error. Storing
+    is one commit: after an error or a stop nothing has changed.
+    Raises LabelAuditError, naming file, row or id, if the source cannot be read or matched, for a
+    number that is not finite, a row of probabilities that does not sum to 1, and an id that is
+    unknown or occurs twice. Raises StoppedError after a stop.
     """
     started = time.monotonic()
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
     refuse_to_replace(dataset, run)
-    plan = _Plan(dataset, source, kind, classes, by, ids, embeddings)
-    understood = plan.understood
-    brought = {**asdict(understood), "out_of_sample": bool(out_of_sample)}
-    info = info_of(plan.frame, brought, time.monotonic() - started, understood.sentences())
-    return bring(plan.frame, run, info, plan.batches(task), task)
+    request = _Import(dataset, source, kind, classes, by, ids, embeddings)
+    summary = request.summary
+    imported = {**asdict(summary), "out_of_sample": bool(out_of_sample)}
+    info = imported_run_info(
+        request.frame, imported, time.monotonic() - started, summary.sentences()
+    )
+    return create_imported_run(request.frame, run, info, request.batches(task), task)
 
 
-def understand(
+def inspect_source(
     dataset: Dataset | str,
-    source: Source,
+    source: SourceLike,
     *,
     kind: str | None = None,
     classes: Sequence | None = None,
     by: str | None = None,
     ids: Sequence[int] | np.ndarray | None = None,
     embeddings: np.ndarray | str | os.PathLike | None = None,
-) -> Understood:
-    """What `import_predictions` would take a source for; nothing is stored.
+) -> SourceSummary:
+    """Return how `import_predictions` would interpret a source; nothing is stored.
 
-    Its keys and its first rows are read. Raises LabelAuditError where these cannot be understood.
+    Reads its keys and first rows. Raises LabelAuditError if they cannot be interpreted.
     """
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
-    return _Plan(dataset, source, kind, classes, by, ids, embeddings).understood
+    return _Import(dataset, source, kind, classes, by, ids, embeddings).summary
 
 
-class _Plan:
-    """A source with all that is known of it before it is read."""
+class _Import:
+    """A source with its rows matched to samples and its columns to classes, before it is read."""
 
-    def __init__(self, dataset, source, kind, classes, by, ids, embeddings) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        source: SourceLike,
+        kind: str | None,
+        classes: Sequence | None,
+        by: str | None,
+        ids: Sequence[int] | np.ndarray | None,
+        embeddings: np.ndarray | str | os.PathLike | None,
+    ) -> None:
         check_kind(kind)
         self.frame = dataset.view().frame
-        self.source = _opened(source, self.frame.classes, classes)
-        what = self.source.what
-        if not self.source.rows:
+        self.source = _open(source, self.frame.classes, classes)
+        rows, what = self.source.rows, self.source.what
+        if not rows:
             raise LabelAuditError(f"{what} has no rows.")
         if ids is not None:
-            self.source.ids = whole_numbers(ids, self.source.rows, what)
+            self.source.ids = whole_numbers(ids, rows, what)
         if embeddings is not None:
-            self._add(embeddings)
-        self.by = self._matched_by(by)
-        self.ids = match_rows(
-            self.frame, self.source.rows, self.source.ids, self.source.paths, self.by, what,
-            folder_of(source),
-        )  # fmt: skip
+            self._add_embeddings(embeddings)
+        self.by = self._key(by)
+        keys = self.source.ids, self.source.paths
+        self.ids = match_rows(self.frame, rows, *keys, self.by, what, folder_of(source))
         names = self.source.names if classes is None else classes
         self.columns: Columns = match_classes(self.frame, names, self.source.width, what)
         self.kind = kind or self.source.kind
 
     @cached_property
-    def understood(self) -> Understood:
-        logits = self._logits()
+    def summary(self) -> SourceSummary:
+        """The summary; reads the first rows."""
+        converter = self._converter()
         values, _ = next(self.source.batches())
-        predicted = logits(values, self.ids).argmax(axis=1)
+        predicted = converter(values, self.ids).argmax(axis=1)
         ids, labels = self.ids[: len(predicted)], self.frame.label
-        self.kind = logits.kind
-        said = doubt(predicted, labels[self.frame.positions(ids)], labels, self.columns.classes)
-        placed = self.frame.classes[: SHOWN_CLASSES + 1] if self.columns.placed else []
-        return Understood(
-            self.source.what, self.source.rows, len(self.frame.ids), self.by, self.kind,
-            self.columns.missing, self.columns.extra, self.source.unused, self.source.embedded,
-            placed, said,
-        )  # fmt: skip
+        self.kind = converter.kind
+        given = labels[self.frame.positions(ids)]
+        by_position = self.columns.by_position
+        return SourceSummary(
+            source=self.source.what,
+            rows=self.source.rows,
+            samples=len(self.frame.ids),
+            by=self.by,
+            kind=self.kind,
+            missing=self.columns.missing,
+            extra=self.columns.extra,
+            unused=self.source.unused,
+            embeddings=self.source.embedded,
+            placed=self.frame.classes[: SHOWN_CLASSES + 1] if by_position else [],
+            doubt=doubt(predicted, given, labels, self.columns.classes),
+        )
 
     def batches(self, task: Task) -> Iterator[tuple]:
-        meter = task.stage("reading predictions", self.source.rows)
-        logits = self._logits()
+        """Yield ids, logits and, if there are any, embeddings of all rows."""
+        stage = task.stage("reading predictions", self.source.rows)
+        converter = self._converter()
         start = 0
-        for values, vectors in self.source.batches():
+        for values, embeddings in self.source.batches():
             task.check("the import")
             ids = self.ids[start : start + len(values)]
-            made = logits(values, ids)
-            yield (ids, made) if vectors is None else (ids, made, vectors)
+            logits = converter(values, ids)
+            yield (ids, logits) if embeddings is None else (ids, logits, embeddings)
             start += len(values)
-            meter.advance(len(values))
+            stage.advance(len(values))
 
-    def _logits(self) -> Logits:
-        return Logits(self.columns, self.kind, self.source.what, bool(self.source.unused))
+    def _converter(self) -> LogitConverter:
+        unused = bool(self.source.unused)
+        return LogitConverter(self.columns, self.kind, self.source.what, unused)
 
-    def _matched_by(self, by: str | None) -> str:
-        there = [ID] * (self.source.ids is not None) + [FILEPATH] * (self.source.paths is not None)
+    def _key(self, by: str | None) -> str:
+        """Return how to match rows. Raises LabelAuditError if the source does not allow it."""
+        keys = [ID] * (self.source.ids is not None) + [FILEPATH] * (self.source.paths is not None)
         if by is None:
-            if not there and not self.source.in_order:
+            if not keys and not self.source.in_order:
                 raise LabelAuditError(
                     f"{self.source.what} has neither id nor filepath, and an index that is not 0, "
-                    "1, 2 …: call the index id if it holds ids, or say that the rows are in the "
-                    "order of the ids (by='order')."
+                    "1, 2 …: name the index id if it contains ids, or state that the rows are in "
+                    "the order of the ids (by='order')."
                 )
-            return [*there, ORDER][0]
+            return [*keys, ORDER][0]
         if by not in BY:
             raise LabelAuditError(f"by={by!r}: match rows by {', '.join(BY)}.")
-        if by not in (*there, ORDER):
+        if by not in (*keys, ORDER):
             raise LabelAuditError(f"{self.source.what} has no {by} of its rows to match by.")
         return by
 
-    def _add(self, embeddings) -> None:
+    def _add_embeddings(self, embeddings) -> None:
         if not isinstance(self.source, Arrays):
             raise LabelAuditError(
                 f"{self.source.what} is a table: give its embeddings as its column `embeddings`."
@@ -218,11 +240,11 @@ class _Plan:
         add_embeddings(self.source, np.asarray(embeddings))
 
 
-def _opened(source: Source, classes: list[str], named: Sequence | None) -> Brought:
+def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Source:
     if isinstance(source, np.ndarray):
-        return of_array(source, "the array")
+        return from_array(source, "the array")
     if isinstance(source, pd.DataFrame):
-        return of_frame(source, classes, named)
+        return from_frame(source, classes, named)
     if not isinstance(source, str | os.PathLike):
         raise LabelAuditError(
             f"predictions of type {type(source).__name__}: give a NumPy array, a pandas frame or "

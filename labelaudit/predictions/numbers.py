@@ -1,32 +1,31 @@
-"""Logits or probabilities? Somebody else's numbers, checked, as logits of the dataset's classes."""
+"""Converts imported numbers, logits or probabilities, to logits of the dataset's classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING
+from ..scores.chance import no_better_than_chance
 from ..scores.probability import log_softmax
 from .classes import Columns
 
 LOGITS, PROBABILITIES = KINDS = ("logits", "probabilities")
-# Of a row's sum from 1. Thousand probabilities in half precision, or in three digits, are within.
+# Largest difference of a row's sum from 1. It allows for a thousand probabilities in half precision
+# or with three digits.
 TOLERANCE = 0.01
-FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - p can still tell it from 0
-
-FEWEST_ROWS = 20  # that tell whether a model fits the labels
-LEAST_KAPPA = 0.1  # of its agreement with them; Landis and Koch (1977) call up to 0.2 slight
+FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - FLOOR still differs from 1
 
 
 def check_kind(kind: str | None) -> None:
+    """Raise LabelAuditError unless `kind` is None or one of KINDS."""
     if kind not in (None, *KINDS):
-        raise LabelAuditError(f"kind={kind!r}: say logits or probabilities.")
+        raise LabelAuditError(f"kind={kind!r}: use logits or probabilities.")
 
 
-def tell_kind(values: np.ndarray) -> str:
-    """What rows, float (n, K), look like: probabilities where all numbers are 0 to 1, else logits.
+def detect_kind(values: np.ndarray) -> str:
+    """Return the kind of rows, float (n, K): probabilities if all numbers are 0 to 1, else logits.
 
-    Whether each row sums to 1 is checked later, row by row: one that does not is an error.
+    Whether each row sums to 1 is checked later, so that a row that does not is an error.
     Percentages count as probabilities too, so that their sums are refused.
     """
     if len(values) and (values >= 0).all() and values.shape[1] > 1:
@@ -36,70 +35,52 @@ def tell_kind(values: np.ndarray) -> str:
     return LOGITS
 
 
-def no_better_than_chance(
-    predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int
-) -> tuple[float, float] | None:
-    """Share of the labels that a model agrees with, and share that chance would, where the one is
-    hardly more than the other; else None.
-
-    predicted, given: int codes (n,) of some rows. labels: those of the whole dataset, of which
-    chance is made: rows may come class by class. MISSING is none. By Cohen's kappa (1960).
-    """
-    known, labels = (given != MISSING) & (predicted != MISSING), labels[labels != MISSING]
-    if known.sum() < FEWEST_ROWS:
-        return None
-    predicted, given = predicted[known], given[known]
-    agree = float(np.mean(predicted == given))
-    shares = [np.bincount(codes, minlength=classes) / len(codes) for codes in (predicted, labels)]
-    chance = float(shares[0] @ shares[1])
-    if agree > 0.5 or agree - chance >= LEAST_KAPPA * (1 - chance):
-        return None
-    return agree, chance
-
-
 def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
-    """A sentence where predictions may have come in another order; see `no_better_than_chance`."""
+    """Return a sentence if predictions may be in another order; see `no_better_than_chance`."""
     found = no_better_than_chance(predicted, given, labels, classes)
     return found and (
-        f"It agrees with {found[0]:.0%} of the labels, and guessing would with {found[1]:.0%}: are "
-        "the columns, or the rows, in another order?"
+        f"The model agrees with {found[0]:.0%} of the labels, and guessing would with "
+        f"{found[1]:.0%}: are the columns, or the rows, in another order?"
     )
 
 
-class Logits:
-    """Turns batches of rows into logits of the dataset's classes, float32 (n, C), checking each.
+class LogitConverter:
+    """Converts batches of rows to logits of the dataset's classes, float32 (n, C), and checks them.
 
-    The kind is told by the first batch, where it is not given; a later row that does not fit it is
-    an error. Probabilities p become log(max(p, FLOOR)): their softmax is p. A class without a
-    column gets the probability FLOOR.
+    If the kind is not given, the first batch decides; a later row that does not fit is an error.
+    Probabilities p become log(max(p, FLOOR)), so that their softmax is p. A class without a column
+    gets the probability FLOOR.
     """
 
     def __init__(self, columns: Columns, kind: str | None, what: str, unused: bool = False) -> None:
-        """what: whose rows they are, for errors. unused: whether it has further numbers."""
+        """what: name of the source, for errors. unused: whether it has further numbers."""
         check_kind(kind)
         self.columns, self.kind, self.what, self.unused = columns, kind, what, unused
-        self.told = kind is not None
-        self.seen = 0
+        self.kind_given = kind is not None
+        self.rows = 0  # converted so far
 
     def __call__(self, values: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """values: float (n, K), the next rows. ids: int (n,), of their samples."""
+        """Convert the next rows, float (n, K). ids: int (n,), of their samples.
+
+        Raises LabelAuditError for a number that is not finite and an invalid row of probabilities.
+        """
         self._check_finite(values, ids)
-        self.kind = self.kind or tell_kind(values)
+        self.kind = self.kind or detect_kind(values)
         if self.kind == PROBABILITIES:
             self._check_sums(values, ids)
             values = np.log(np.maximum(values.astype(np.float64, copy=False), FLOOR))
-        self.seen += len(values)
-        return self._arranged(values)
+        self.rows += len(values)
+        return self._to_classes(values)
 
-    def _arranged(self, values: np.ndarray) -> np.ndarray:
-        if self.columns.as_they_are:
+    def _to_classes(self, values: np.ndarray) -> np.ndarray:
+        if self.columns.is_identity:
             return np.ascontiguousarray(values, np.float32)
-        kept = values[:, self.columns.source]
+        known = values[:, self.columns.source]
         out = np.empty((len(values), self.columns.classes), np.float32)
         if self.columns.missing:
-            total = kept[:, 0] - log_softmax(kept)[:, 0]
+            total = known[:, 0] - log_softmax(known)[:, 0]
             out[:] = (total + np.log(FLOOR))[:, None]
-        out[:, self.columns.target] = kept
+        out[:, self.columns.target] = known
         return out
 
     def _check_finite(self, values: np.ndarray, ids: np.ndarray) -> None:
@@ -109,7 +90,7 @@ class Logits:
             row, column = np.argwhere(~finite)[0]
             raise LabelAuditError(
                 f"{self._row(row, ids)}: the number in column {column + 1} is "
-                f"{_plain(values[row, column])}, and must be finite: nothing was stored."
+                f"{_plain(values[row, column])}, and must be finite. Nothing was stored."
             )
 
     def _check_sums(self, values: np.ndarray, ids: np.ndarray) -> None:
@@ -119,19 +100,19 @@ class Logits:
         if not bad.any():
             return
         row = int(np.flatnonzero(bad)[0])
-        what = (
-            f"holds {_plain(values[row].min())}, which is no probability" if below[row] else
-            f"sums to {_plain(sums[row])}, and the probabilities of a row must sum to 1"
-        )  # fmt: skip
-        looks = "" if self.told else " (its numbers look like probabilities)"
-        hint = "name all its classes (classes=)" if self.unused else "mend the row"
+        if below[row]:
+            problem = f"contains {_plain(values[row].min())}, which is not a probability"
+        else:
+            problem = f"sums to {_plain(sums[row])}, but the probabilities of a row must sum to 1"
+        detected = "" if self.kind_given else " (its numbers look like probabilities)"
+        hint = "name all its classes (classes=)" if self.unused else "correct the row"
         raise LabelAuditError(
-            f"{self._row(row, ids)} {what}{looks}: {hint}, or say that they are logits "
-            "(kind='logits') if they are scores of another kind; nothing was stored."
+            f"{self._row(row, ids)} {problem}{detected}: {hint}, or pass kind='logits' if these "
+            "are scores of another kind. Nothing was stored."
         )
 
     def _row(self, row: int, ids: np.ndarray) -> str:
-        return f"{self.what}, row {self.seen + row + 1:,} (id {ids[row]})"
+        return f"{self.what}, row {self.rows + row + 1:,} (id {ids[row]})"
 
 
 def _plain(value) -> str:

@@ -1,7 +1,7 @@
 """Predictions as tables: CSV, TSV, Parquet or a pandas frame, streamed batch by batch.
 
-One column a class, called like it; or (Parquet, pandas) one column of lists, called `logits` or
-`probabilities`.
+There is one column per class, with the name of the class; or (in Parquet and pandas) one column of
+lists, named `logits` or `probabilities`.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from pyarrow import csv, parquet
 
 from ..core.csv_cells import separator, unguard
 from ..core.errors import LabelAuditError
-from .arrays import EMBEDDINGS, NUMBERS, Brought, whole_numbers
+from .arrays import EMBEDDINGS, NUMBERS, Source, whole_numbers
 from .classes import shown, text
 from .matching import IDS, INDEX, PATHS, with_keys
 
-PROBED_ROWS = 1  # of a column of lists, to see how long they are
+PROBE_ROWS = 1  # rows read to find the length of lists
 
-# Gives record batches of some columns, at most so many rows each.
+# Yields record batches of some columns, with at most so many rows each.
 Reader = Callable[[list[str], int], Iterator[pa.RecordBatch]]
 
 
 @dataclass
-class Table(Brought):
+class Table(Source):
+    """Predictions in a table."""
+
     read: Reader | None = None
-    columns: Sequence[str] = ()  # of numbers: one a class, or the one of lists
+    columns: Sequence[str] = ()  # of numbers: one per class, or a single column of lists
     of_lists: bool = False
-    vectors: str | None = None  # the column of embeddings
+    embedding_column: str | None = None
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        wanted = [*self.columns, *([self.vectors] if self.vectors else [])]
+        wanted = [*self.columns, *([self.embedding_column] if self.embedding_column else [])]
         for batch in self.read(wanted, self.batch_rows):
-            vectors = None
-            if self.vectors:
-                vectors = _lists(batch[self.vectors], self.embedded, self.what, self.vectors)
+            embeddings = None
+            if self.embedding_column:
+                embeddings = self._lists(batch, self.embedding_column, self.embedded)
             if self.of_lists:
-                yield (
-                    _lists(batch[self.columns[0]], self.width, self.what, self.columns[0]),
-                    vectors,
-                )
+                yield self._lists(batch, self.columns[0], self.width), embeddings
             else:
-                yield np.stack([self._numbers(batch, c) for c in self.columns], axis=1), vectors
+                numbers = [self._numbers(batch, column) for column in self.columns]
+                yield np.stack(numbers, axis=1), embeddings
 
     def _numbers(self, batch: pa.RecordBatch, column: str) -> np.ndarray:
         values = batch[column]
@@ -55,23 +55,35 @@ class Table(Brought):
             raise LabelAuditError(
                 f"{self.what}: column {column!r} holds {values.type}, and must hold numbers."
             )
-        if values.null_count:  # NaN, which is refused by row
+        if values.null_count:  # becomes NaN, which is refused with its row
             values = pc.fill_null(values.cast(pa.float64()), np.nan)
         return values.to_numpy(zero_copy_only=False)
 
+    def _lists(self, batch: pa.RecordBatch, column: str, width: int) -> np.ndarray:
+        """Return a column of lists as (n, width). Raises LabelAuditError if lengths differ."""
+        values = batch[column]
+        lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+        if values.null_count or (lengths != width).any():
+            other = lengths[lengths != width]
+            raise LabelAuditError(
+                f"{self.what}: the lists of column {column!r} must all have the same length; the "
+                f"first has {width:,} numbers, another {other[0] if len(other) else 0:,}."
+            )
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
 
 def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Table:
-    mark = separator(path)
+    """Open a CSV or TSV file. classes: of the dataset. named: classes that the caller gave."""
+    delimiter = separator(path)
 
-    def open_it(convert: csv.ConvertOptions, block: int = 1 << 24):
+    def reader(convert: csv.ConvertOptions, block: int = 1 << 24):
         try:
-            return csv.open_csv(
-                path, csv.ReadOptions(block_size=block), csv.ParseOptions(delimiter=mark), convert
-            )
+            parse = csv.ParseOptions(delimiter=delimiter)
+            return csv.open_csv(path, csv.ReadOptions(block_size=block), parse, convert)
         except pa.ArrowException as error:
             raise LabelAuditError(f"{path.name} cannot be read: {_line(error)}.") from error
 
-    names = open_it(csv.ConvertOptions()).schema.names
+    names = reader(csv.ConvertOptions()).schema.names
     kinds = dict.fromkeys(names, pa.float64())
     kinds |= {name: pa.string() for name in names if name in (*PATHS, *INDEX)}
     kinds |= {name: pa.float64() for name in classes if name in INDEX}
@@ -82,7 +94,7 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
             include_columns=columns, column_types={name: kinds[name] for name in columns}
         )
         try:
-            for batch in open_it(convert):
+            for batch in reader(convert):
                 yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
         except pa.ArrowException as error:
             raise LabelAuditError(f"{path.name}: {_line(error)}.") from error
@@ -91,6 +103,7 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
 
 
 def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> Table:
+    """Open a Parquet file. classes: of the dataset. named: classes that the caller gave."""
     try:
         file = parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -99,75 +112,91 @@ def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(rows, columns=columns)
 
-    there = file.schema_arrow
-    types = dict(zip(there.names, there.types, strict=True))
-    return _table(path.name, there.names, types, read, classes, named)
+    schema = file.schema_arrow
+    types = dict(zip(schema.names, schema.types, strict=True))
+    return _table(path.name, schema.names, types, read, classes, named)
 
 
-def of_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | None) -> Table:
+def from_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | None) -> Table:
+    """Return a frame as source. classes: of the dataset. named: classes that the caller gave."""
     frame = with_keys(frame).rename(columns=str)
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(frame), rows):
             some = frame[columns].iloc[start : start + rows]
             try:
-                made = pa.Table.from_pandas(some, preserve_index=False).combine_chunks()
+                table = pa.Table.from_pandas(some, preserve_index=False).combine_chunks()
             except pa.ArrowException as error:
                 raise LabelAuditError(f"the frame: {_line(error)}.") from error
-            yield from made.to_batches()
+            yield from table.to_batches()
 
     _check_unique("the frame", list(frame.columns))
-    head = next(read(list(frame.columns), PROBED_ROWS), None)
+    head = next(read(list(frame.columns), PROBE_ROWS), None)
     types = {} if head is None else dict(zip(head.schema.names, head.schema.types, strict=True))
     return _table("the frame", list(frame.columns), types, read, classes, named)
 
 
 def _table(
-    what: str, names: list[str], types: dict[str, pa.DataType], read: Reader,
-    classes: Sequence[str], named: Sequence | None,
-) -> Table:  # fmt: skip
-    """The table, once it is clear what its columns are. named: classes that the caller gave."""
+    what: str,
+    names: list[str],
+    types: dict[str, pa.DataType],
+    read: Reader,
+    classes: Sequence[str],
+    named: Sequence | None,
+) -> Table:
+    """Find out what the columns are, and read the keys."""
     _check_unique(what, names)
     lists = [name for name in names if name in NUMBERS and _is_list(types.get(name))]
     if lists:
-        columns, names_of = lists[:1], named
+        columns, class_names = lists[:1], named
     else:
-        columns = names_of = _class_columns(what, names, classes, named)
-    keys = [next((name for name in names if name in some and name not in columns), None)
-            for some in (IDS, PATHS, INDEX)]  # fmt: skip
+        columns = class_names = _class_columns(what, names, classes, named)
+    keys = [
+        next((name for name in names if name in known and name not in columns), None)
+        for known in (IDS, PATHS, INDEX)
+    ]
     if keys[:2] != [None, None]:
-        keys[2] = None  # the row is named otherwise
-    vectors = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
+        keys[2] = None  # an id or path matters more than the index
+    embeddings = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
     ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
-    table = Table(
-        what, rows, len(columns), names_of, NUMBERS[columns[0]] if lists else None, ids, paths,
-        [name for name in names if name not in (*columns, *keys, vectors)],
-        in_order=in_order, read=read, columns=columns, of_lists=bool(lists), vectors=vectors,
-    )  # fmt: skip
-    if lists:
-        table.width = _length(read, columns[0])
-    if vectors:
-        table.embedded = _length(read, vectors)
-    return table
+    return Table(
+        what,
+        rows,
+        width=_length(read, columns[0]) if lists else len(columns),
+        names=class_names,
+        kind=NUMBERS[columns[0]] if lists else None,
+        ids=ids,
+        paths=paths,
+        unused=[name for name in names if name not in (*columns, *keys, embeddings)],
+        embedded=_length(read, embeddings) if embeddings else None,
+        in_order=in_order,
+        read=read,
+        columns=columns,
+        of_lists=bool(lists),
+        embedding_column=embeddings,
+    )
 
 
 def _check_unique(what: str, names: list[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise LabelAuditError(f"{what} has the column {twice!r} twice: leave one of them.")
+        raise LabelAuditError(f"{what} has the column {twice!r} twice: keep one of them.")
 
 
 def _class_columns(
     what: str, names: list[str], classes: Sequence[str], named: Sequence | None
 ) -> list[str]:
-    """The columns of the classes that are named; else those that are called like a class of the
-    dataset; else those that are called 0, 1, 2 …"""
+    """Return the columns of the named classes; else those with names of the dataset's classes;
+    else those named 0, 1, 2 …
+
+    Raises LabelAuditError if there are none, or if a named class has no column.
+    """
     if named is not None:
         wanted = [text(name) for name in named]
-        lacking = next((name for name in wanted if name not in names), None)
-        if lacking is not None:
+        absent = next((name for name in wanted if name not in names), None)
+        if absent is not None:
             raise LabelAuditError(
-                f"{what} has no column {lacking!r}: its columns are {shown(names)}."
+                f"{what} has no column {absent!r}: its columns are {shown(names)}."
             )
         return wanted
     found = [name for name in names if name in set(classes)]
@@ -176,18 +205,22 @@ def _class_columns(
         return numbered
     if not found:
         raise LabelAuditError(
-            f"{what} has no column that is called like a class of the dataset "
+            f"{what} has no column with the name of a class of the dataset "
             f"({shown(list(classes))}): its columns are {shown(names)}."
         )
     return found
 
 
 def _read_keys(
-    what: str, read: Reader, id_column: str | None, path_column: str | None,
-    index_column: str | None, any_column: str,
-) -> tuple[np.ndarray | None, pa.Array | None, bool, int]:  # fmt: skip
-    """Ids, filepaths, whether the index is 0, 1, 2 …, and how many rows there are: in one pass over
-    narrow columns."""
+    what: str,
+    read: Reader,
+    id_column: str | None,
+    path_column: str | None,
+    index_column: str | None,
+    any_column: str,
+) -> tuple[np.ndarray | None, pa.Array | None, bool, int]:
+    """Return ids, file paths, whether the index is 0, 1, 2 …, and the number of rows, in one pass
+    over narrow columns."""
     columns = [name for name in (id_column, path_column, index_column) if name is not None]
     found: dict[str, list[pa.Array]] = {name: [] for name in columns}
     rows = 0
@@ -223,21 +256,11 @@ def _is_list(kind: pa.DataType | None) -> bool:
 
 
 def _length(read: Reader, column: str) -> int:
-    head = next(read([column], PROBED_ROWS), None)
+    """Return the length of the first list of a column, 0 if there is none."""
+    head = next(read([column], PROBE_ROWS), None)
     return 0 if head is None or not head[column].is_valid()[0].as_py() else len(head[column][0])
 
 
-def _lists(values: pa.Array, width: int, what: str, column: str) -> np.ndarray:
-    """A column of lists as (n, width); an error for one that is of another length."""
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
-    if values.null_count or (lengths != width).any():
-        other = lengths[lengths != width]
-        raise LabelAuditError(
-            f"{what}: the lists of column {column!r} must all be of one length; the first has "
-            f"{width:,} numbers, another {other[0] if len(other) else 0:,}."
-        )
-    return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-
-
 def _line(error: Exception) -> str:
+    """Return the first line of an error."""
     return str(error).split("\n")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Scores of a run, ranking, evaluation, evidence for one sample, and insights.
+"""The scores of a run, its suspects, their evaluation, the evidence for one sample, and insights.
 
-May import `predictions`, `learn`, `features`, `dataset` and the folders below them.
+May import `learn`, `features`, `dataset` and the folders below them.
 """

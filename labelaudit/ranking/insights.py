@@ -1,6 +1,6 @@
-"""What a run says of the dataset as a whole: which classes are mixed up, and maps of the samples.
+"""Insights into a whole dataset: confused classes, suspects per class, and maps of the samples.
 
-A map shows at most POINTS samples, so that it costs the same at a million.
+A map shows at most POINTS samples, so that its cost does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from ..dataset.columns import MISSING
 from ..dataset.runs import Run
 from ..dataset.view import View
 
-POINTS = 4000  # dots on a map; a browser draws so many at once
-SHOWN_CLASSES = 20  # of a confusion matrix
-PCA_ROUNDS = 8  # each takes what is not among the main directions down by their ratio, squared
-PCA_SPARE = 8  # directions followed beside the two
+POINTS = 4000  # on a map; a browser can draw so many without delay
+SHOWN_CLASSES = 20  # in a confusion matrix
+COVARIANCE_DIMENSIONS = 2000  # longer vectors take the randomized solver
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Given against predicted class. `counts` int (n, n): row i is given `classes[i]`."""
+    """Counts of given and predicted class. Row i of `counts`, int (n, n), is given `classes[i]`."""
 
     classes: list[str]
     counts: np.ndarray
-    labelled: int  # samples with a label and a prediction, of all classes
-    differ: int  # of these: label and prediction are not the same, of all classes
+    labelled: int  # samples of all classes with a label and a prediction
+    differ: int  # those with a prediction other than the label
 
 
 def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
-    """Counts of a view's samples by given and predicted class, for at most `limit` classes: those
-    of the most frequent mix-ups, in class order."""
-    with view.store.steady():
+    """Count a view's samples by given and predicted class.
+
+    limit: the largest number of classes. Those in the most frequent confusions are chosen, and
+    returned in class order.
+    """
+    with view.steady():
         at, names = view.positions(), view.frame.classes
         given = view.frame.label[at].astype(np.int64)
         predicted = view.fields.predictions()[at]
@@ -43,12 +45,8 @@ def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
     pairs, counts = np.unique(given[both] * C + predicted[both], return_counts=True)
     given, predicted = pairs // C, pairs % C
     wrong = given != predicted
-    shown = np.arange(C)
-    if limit < C:
-        order = np.argsort(-counts[wrong], kind="stable")
-        ranked = np.stack([given[wrong], predicted[wrong]], axis=1)[order].ravel()
-        ranked, first = np.unique(np.concatenate([ranked, shown]), return_index=True)
-        shown = np.sort(ranked[np.argsort(first)][:limit])
+    confused = np.stack([given[wrong], predicted[wrong]], axis=1)
+    shown = _most_confused(confused, counts[wrong], C, limit)
     place = np.full(C, MISSING)
     place[shown] = np.arange(len(shown))
     inside = (place[given] != MISSING) & (place[predicted] != MISSING)
@@ -57,9 +55,21 @@ def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
     return Confusion([names[c] for c in shown], table, int(counts.sum()), int(counts[wrong].sum()))
 
 
+def _most_confused(pairs: np.ndarray, counts: np.ndarray, classes: int, limit: int) -> np.ndarray:
+    """Return at most `limit` sorted class indices, those of the most frequent pairs (m, 2)."""
+    every = np.arange(classes)
+    if limit >= classes:
+        return every
+    ranked = pairs[np.argsort(-counts, kind="stable")].ravel()
+    ranked, first = np.unique(np.concatenate([ranked, every]), return_index=True)
+    return np.sort(ranked[np.argsort(first)][:limit])
+
+
 def class_suspects(view: View, suspects: View) -> pd.DataFrame:
-    """How many of each class's samples are suspects: class, samples, suspects, share (0 to 1);
-    most suspects first. Classes without samples are left out."""
+    """Count the suspects of each class, most suspects first.
+
+    Columns: class, samples, suspects, share (0 to 1). Classes without samples are left out.
+    """
     samples = view.count_values("ground_truth")
     counts = suspects.count_values("ground_truth")
     table = pd.DataFrame({"class": list(samples), "samples": list(samples.values())})
@@ -69,12 +79,12 @@ def class_suspects(view: View, suspects: View) -> pd.DataFrame:
 
 
 def choose_points(view: View, suspects: View, limit: int = POINTS, seed: int = 0) -> np.ndarray:
-    """Sorted ids of at most `limit` of a view's samples, int64; always the same ones.
+    """Return sorted ids of at most `limit` of a view's samples, int64, always the same ones.
 
-    Where there are more, suspects make up to half of them: drawn evenly they would be too few.
+    From a larger view up to half of them are suspects; an even draw would hold too few.
     """
     rng = np.random.default_rng(seed)
-    with view.store.steady():
+    with view.steady():
         at, ids = view.positions(), view.frame.ids
         if len(at) <= limit:
             return np.sort(ids[at])
@@ -83,15 +93,16 @@ def choose_points(view: View, suspects: View, limit: int = POINTS, seed: int = 0
     marked = marked[at]
     suspicious, others = at[marked], at[~marked]
     half = max(limit // 2, limit - len(others))
-    some = [suspicious[rng.permutation(len(suspicious))[:half]]]
-    some.append(others[rng.permutation(len(others))[: limit - len(some[0])]])
-    return np.sort(ids[np.concatenate(some)])
+    first = suspicious[rng.permutation(len(suspicious))[:half]]
+    second = others[rng.permutation(len(others))[: limit - len(first)]]
+    return np.sort(ids[np.concatenate([first, second])])
 
 
 def dynamics_map(run: Run, ids: np.ndarray) -> pd.DataFrame | None:
-    """Where samples lie on the data map: id, x the standard deviation of p(given class) over the
-    epochs, y its mean. Samples without dynamics are left out; None for a run without any.
+    """Return the positions of samples on the data map.
 
+    Columns: id; x, the standard deviation of p(given class) over the epochs; y, its mean. Samples
+    without training dynamics are left out. None for a run without any.
     Source: Swayamdipta et al. 2020, "Dataset Cartography": variability and confidence.
     """
     dynamics = run.dynamics_of(ids)
@@ -105,26 +116,27 @@ def dynamics_map(run: Run, ids: np.ndarray) -> pd.DataFrame | None:
 
 
 def embedding_map(run: Run, ids: np.ndarray, umap: bool = False) -> pd.DataFrame | None:
-    """The samples' embeddings in the plane: id, x, y. Those without one are left out; None for a
-    run without any, or with fewer than three.
+    """Project the samples' embeddings to the plane. Columns: id, x, y.
 
-    Embeddings are brought to length 1, as only their direction says what an image looks like. PCA,
-    or with `umap` UMAP (if it is installed: see `has_umap`), which takes half a minute.
+    Samples without an embedding are left out. None for fewer than three embeddings.
+    Embeddings are normalised first, because only their direction describes an image. The projection
+    is PCA, or UMAP if `umap` (see `has_umap`), which takes half a minute.
     """
     vectors = run.embeddings(ids)
     if vectors is None:
         return None
     vectors = vectors.astype(np.float32)
     length = np.linalg.norm(vectors, axis=1)
-    there = np.isfinite(length) & (length > 0)
-    if there.sum() < 3:
+    usable = np.isfinite(length) & (length > 0)
+    if usable.sum() < 3:
         return None
-    directions = vectors[there] / length[there, None]
+    directions = vectors[usable] / length[usable, None]
     plane = _umap(directions) if umap else principal_plane(directions)
-    return pd.DataFrame({"id": ids[there], "x": plane[:, 0], "y": plane[:, 1]})
+    return pd.DataFrame({"id": ids[usable], "x": plane[:, 0], "y": plane[:, 1]})
 
 
 def has_umap() -> bool:
+    """Whether UMAP is installed."""
     return importlib.util.find_spec("umap") is not None
 
 
@@ -136,24 +148,27 @@ def _umap(vectors: np.ndarray) -> np.ndarray:
 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:
-    """The first two principal components of (n, d), float64 (n, 2), by subspace iteration: quick
-    for any d, and without scikit-learn, which takes a second to import."""
+    """Return the first two principal components of (n, d), float (n, 2)."""
+    from sklearn.decomposition import PCA  # takes a second to import
+
+    count = min(2, *vectors.shape)
+    # covariances need d^2 memory; a randomized solver serves long vectors and is repeatable
+    solver = "randomized" if vectors.shape[1] > COVARIANCE_DIMENSIONS else "covariance_eigh"
+    plane = np.zeros((len(vectors), 2))
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
-    width = min(2 + PCA_SPARE, *centred.shape)
-    basis = np.random.default_rng(0).normal(size=(centred.shape[1], width))
-    for _ in range(PCA_ROUNDS):
-        basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
-    left, size, _ = np.linalg.svd(centred @ basis, full_matrices=False)
-    plane = np.zeros((len(centred), 2))
-    plane[:, : min(2, width)] = (left * size)[:, :2]
+    with np.errstate(invalid="ignore"):  # identical vectors have no variance to explain
+        plane[:, :count] = PCA(count, svd_solver=solver, random_state=0).fit_transform(centred)
     return plane
 
 
 def describe_points(view: View, points: pd.DataFrame, suspects: View) -> pd.DataFrame:
-    """The points with what is known of their samples: given, predicted, suspect, and each score."""
-    some = view.select(points["id"]).sort_by("id")
-    with view.store.steady():
-        columns = {"given": some.values("ground_truth"), "predicted": some.values("prediction")}
-        columns["suspect"] = np.isin(some.ids, suspects.ids)
-        columns |= {name: some.values(name) for name in view.score_names()}
+    """Return the points with further columns: given, predicted, suspect and each score."""
+    selected = view.select(points["id"]).sort_by("id")
+    with view.steady():
+        columns = {
+            "given": selected.values("ground_truth"),
+            "predicted": selected.values("prediction"),
+        }
+        columns["suspect"] = np.isin(selected.ids, suspects.ids)
+        columns |= {name: selected.values(name) for name in view.score_names()}
     return points.assign(**columns)

@@ -1,4 +1,4 @@
-"""All scores of logits at once: these are read at most twice, in blocks, by threads."""
+"""Computes all scores that need logits together. Logits are read at most twice, block by block."""
 
 from __future__ import annotations
 
@@ -6,81 +6,88 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.prefetch import made_ahead
+from ..core.prefetch import prefetch
 from ..core.progress import Task
-from ..dataset.columns import find
+from ..dataset.arrays import find
 from ..dataset.runs import Run
-from ..scores import SCORES, Score
-from ..scores.beliefs import Beliefs
-from ..scores.confident_learning import ConfidentLearning
-from ..scores.suspicion import SUSPICION, Suspicion
+from ..scores import Score
+from ..scores.base import LOGITS, LogitsInfo
+from ..scores.softmax import Softmax
 
-BLOCK = 1 << 18  # logits at a time: what is made of them stays in the processor's cache
-HELD_BYTES = 256 << 20  # logits up to this are kept for the second reading
-ALL_LOGITS, POSTERIOR = "all_logits", "posterior"
+BLOCK = 1 << 18  # logits per block, so that temporary arrays stay in the processor cache
+CACHED_BYTES = 256 << 20  # logits up to this size are kept in memory for the second pass
 
 Block = tuple[np.ndarray, np.ndarray]  # places int (m,), logits float32 (m, C)
 Suggestions = tuple[np.ndarray, np.ndarray]  # classes, int32 (n,), and their probabilities
 
 
 class Judge:
-    """The scores that read logits, of blocks: first `look` at all (where `looks_first`), then
-    `fit`, then `score` each.
+    """The models of all requested scores that need logits; other scores are ignored.
 
-    Several can look at different blocks, each a copy of its own, and then be merged. labelled: how
-    many samples have a label. out_of_sample: see `from_logits`.
+    If `reads_twice`, pass all blocks to `observe` first. Then call `fit`, then `score` for every
+    block. Several copies may observe different blocks; see `BlockModel`.
     """
 
-    def __init__(
-        self, wanted: Sequence[Score], classes: int, labelled: int, out_of_sample: bool
-    ) -> None:
-        self.direct = [score.name for score in wanted if score.reads == "logits"]
-        self.models: dict[str, ConfidentLearning | Suspicion] = {}
-        for score in wanted:
-            if score.reads == ALL_LOGITS:
-                self.models[score.name] = ConfidentLearning(classes)
-            elif score.reads == POSTERIOR:
-                self.models[score.name] = Suspicion(labelled, out_of_sample)
+    def __init__(self, scores: Sequence[Score], info: LogitsInfo) -> None:
+        self.models = {score.name: score.model(info) for score in scores if score.needs == LOGITS}
+        # labels are suggested by one score, the first that does
+        suggesting = (name for name, model in self.models.items() if model.suggests)
+        self._suggesting = next(suggesting, None)
 
     @property
     def names(self) -> list[str]:
-        return [*self.direct, *self.models]
+        return list(self.models)
 
     @property
-    def looks_first(self) -> bool:
-        return bool(self.models)
+    def reads_twice(self) -> bool:
+        return any(model.reads_twice for model in self.models.values())
 
     @property
     def suggests(self) -> bool:
-        return SUSPICION in self.models
+        return self._suggesting is not None
 
-    def begin_at(self, row: int) -> None:
-        """Before the first `look`: that many rows are looked at by others, and come before."""
-        if self.suggests:
-            self.models[SUSPICION].begin_at(row)
-
-    def look(self, labels: np.ndarray, beliefs: Beliefs) -> None:
+    def start_at(self, row: int) -> None:
+        """Call before the first `observe` of a copy if `row` samples come before its blocks."""
         for model in self.models.values():
-            model.look(labels, beliefs)
+            model.start_at(row)
+
+    def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
+        """Take in one block. labels: int (m,)."""
+        for model in self.models.values():
+            model.observe(labels, softmax)
 
     def merge(self, other: Judge) -> None:
-        """Take in what another one has seen, of the rows that follow."""
+        """Take in everything that another copy observed in the blocks that follow."""
         for name, model in self.models.items():
             model.merge(other.models[name])
 
     def fit(self) -> None:
-        if self.suggests:
-            self.models[SUSPICION].fit()
+        """Fit all models to what was observed."""
+        for model in self.models.values():
+            model.fit()
 
     def score(self, labels: np.ndarray, logits: np.ndarray) -> tuple[dict, Suggestions | None]:
-        """Scores of a block by name, float64 (m,), and what is suggested."""
-        beliefs, suggestions = Beliefs(logits), None
-        found = {name: SCORES[name].function(labels, beliefs) for name in self.direct}
+        """Return the scores of a block by name, float64 (m,), and the suggested labels."""
+        softmax, suggestions, found = Softmax(logits), None, {}
         for name, model in self.models.items():
-            found[name] = model.score(labels, beliefs)
-            if name == SUSPICION:
-                found[name], *suggestions = found[name]
+            result = model.score(labels, softmax)
+            if model.suggests:
+                result, *suggested = result
+                if name == self._suggesting:
+                    suggestions = tuple(suggested)
+            found[name] = result
         return found, suggestions
+
+
+def make_judge(
+    run: Run, wanted: Sequence[Score], labels: np.ndarray, out_of_sample: bool
+) -> Judge | None:
+    """Return the judge of a run; None without predictions, or if no wanted score needs logits."""
+    if not run.has_predictions():
+        return None
+    info = LogitsInfo(len(run.classes), int((labels >= 0).sum()), out_of_sample)
+    judge = Judge(wanted, info)
+    return judge if judge.models else None
 
 
 def from_logits(
@@ -91,88 +98,81 @@ def from_logits(
     out_of_sample: bool,
     task: Task,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
-    """Those scores of a run that read its logits, float64 (n,), by name, NaN for samples without a
-    prediction; and, where suspicion is wanted, the labels that it suggests. None of them where
-    nothing is predicted.
+    """Compute the wanted scores that need logits.
 
-    ids: int64 (n,), sorted. labels: int (n,), negative for none. out_of_sample: whether the logits
-    are of a model that did not learn these labels.
+    ids: int64 (n,), sorted. labels: int (n,), negative for none. out_of_sample: whether the model
+    was not trained on these labels.
+    Returns scores by name, float64 (n,), NaN for samples without a prediction, and the suggested
+    labels if a score suggests some. There are no scores without predictions.
     """
-    judge = judge_of(run, wanted, labels, out_of_sample)
+    judge = make_judge(run, wanted, labels, out_of_sample)
     if judge is None:
         return {}, None
-    source = _Source(run, ids, task, times=2 if judge.looks_first else 1)
-    if judge.looks_first:
-        for places, beliefs in made_ahead(_believed, source.blocks()):
-            judge.look(labels[places], beliefs)
+    reader = _LogitsReader(run, ids, task, passes=2 if judge.reads_twice else 1)
+    if judge.reads_twice:
+        for places, softmax in prefetch(_with_softmax, reader.blocks()):
+            judge.observe(labels[places], softmax)
     judge.fit()
-    scored = Scored(judge, len(ids))
+    result = ScoreArrays(judge, len(ids))
 
     def score_block(block: Block) -> None:  # threads write to different places
-        scored.put(block[0], *judge.score(labels[block[0]], block[1]))
+        places, logits = block
+        result.put(places, *judge.score(labels[places], logits))
 
-    for _ in made_ahead(score_block, source.blocks()):
+    for _ in prefetch(score_block, reader.blocks()):
         pass
-    return scored.scores, scored.suggestions
+    return result.scores, result.suggestions
 
 
-def judge_of(
-    run: Run, wanted: Sequence[Score], labels: np.ndarray, out_of_sample: bool
-) -> Judge | None:
-    """None where there is nothing to judge, or nothing to judge it by."""
-    if not run.has_predictions():
-        return None
-    judge = Judge(wanted, len(run.classes), int((labels >= 0).sum()), out_of_sample)
-    return judge if judge.names else None
+class ScoreArrays:
+    """Scores of all samples, filled block by block.
 
-
-class Scored:
-    """Scores of all samples, filled block by block: `scores`, float64 (n,) by name, NaN for none;
-    `suggestions`, None where the judge makes none."""
+    `scores`: float64 (n,) by name, NaN for none. `suggestions`: None if the judge makes none.
+    """
 
     def __init__(self, judge: Judge, samples: int) -> None:
         self.scores = {name: np.full(samples, np.nan) for name in judge.names}
-        nothing = np.full(samples, -1, np.int32), np.full(samples, np.nan)
-        self.suggestions: Suggestions | None = nothing if judge.suggests else None
+        empty = np.full(samples, -1, np.int32), np.full(samples, np.nan)
+        self.suggestions: Suggestions | None = empty if judge.suggests else None
 
     def put(self, places: np.ndarray, found: dict, suggestions: Suggestions | None) -> None:
+        """Store the result of `Judge.score` at these places, int (m,)."""
         for name, values in found.items():
             self.scores[name][places] = values
         if suggestions:
-            for mine, some in zip(self.suggestions, suggestions, strict=True):
-                mine[places] = some
+            for array, values in zip(self.suggestions, suggestions, strict=True):
+                array[places] = values
 
 
-def _believed(block: Block) -> tuple[np.ndarray, Beliefs]:
-    beliefs = Beliefs(block[1])
-    _ = beliefs.total  # by this thread
-    return block[0], beliefs
+def _with_softmax(block: Block) -> tuple[np.ndarray, Softmax]:
+    softmax = Softmax(block[1])
+    _ = softmax.total  # computed here, in this thread
+    return block[0], softmax
 
 
-class _Source:
-    """The logits of the samples that are predicted, as often as they are asked for."""
+class _LogitsReader:
+    """Reads the logits of all predicted samples, once or several times."""
 
-    def __init__(self, run: Run, ids: np.ndarray, task: Task, times: int) -> None:
+    def __init__(self, run: Run, ids: np.ndarray, task: Task, passes: int) -> None:
         self._run, self._ids, self._task = run, ids, task
-        self._meter = task.stage("scoring", times * len(ids))
-        fits = len(ids) * len(run.classes) * 4 <= HELD_BYTES
-        self._held: list[Block] | None = [] if fits and times > 1 else None
-        self._read = False
+        self._stage = task.stage("scoring", passes * len(ids))
+        fits = len(ids) * len(run.classes) * 4 <= CACHED_BYTES
+        self._cache: list[Block] | None = [] if fits and passes > 1 else None
+        self._cached = False
 
     def blocks(self) -> Iterator[Block]:
-        stored = self._held if self._read and self._held is not None else self._stored()
-        for places, logits in stored:
+        for places, logits in self._cache if self._cached else self._stored():
             self._task.check("scoring")
             rows = max(BLOCK // logits.shape[1], 1)
             for start in range(0, len(places), rows):
                 yield places[start : start + rows], logits[start : start + rows]
-            self._meter.advance(len(places))
-        self._read = True
+            self._stage.advance(len(places))
+        self._cached = self._cache is not None
 
     def _stored(self) -> Iterator[Block]:
         for predicted, logits in self._run.logits():
             places, known = find(self._ids, predicted)
             block = (places, logits) if known.all() else (places[known], logits[known])
-            if self._held is not None:
-                self._held.append(block)
+            if self._cache is not None:
+                self._cache.append(block)
             yield block

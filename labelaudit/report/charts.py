@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ..ranking.evaluation import RANDOM
 from ..ranking.insights import Confusion
-from ..ranking.ranking import RANDOM
 from ..scores import SCORES
 
 WIDTH = 920

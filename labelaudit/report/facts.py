@@ -10,19 +10,19 @@ import pandas as pd
 
 from .. import __version__
 from ..dataset import history_log, verdict_log
-from ..dataset.columns import BROUGHT, RECORDED
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
 from ..features.duplicates import has_copy
+from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
-from ..ranking.ranking import check_score, evaluate, outdated, precision_curves, suspects
+from ..ranking.ranking import check_score, outdated, suspects
 from ..review.apply import pending_decisions, verdict_counts
 from ..review.blind_controls import all_answers
 from ..review.estimate import Estimate, estimate_wrong, has_suspicion
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..scores import SCORES
-from ..storage.schema import MISTAKE, REMOVED
+from ..storage.schema import IMPORTED, MISTAKE, RECORDED, REMOVED
 from . import charts
 from .suspects import top_suspects
 
@@ -37,7 +37,7 @@ def gather(dataset: Dataset, run: str | None, top: int) -> dict:
     kept = dataset.run(run)
     score = check_score(kept, None)
     view = dataset.view(kept.name)
-    with view.store.steady():  # all of it belongs together
+    with view.steady():  # all of it belongs together
         info = dataset.info
         estimate = _estimate(dataset, kept.name)
         cards, count = top_suspects(dataset, kept.name, score, top)
@@ -124,8 +124,8 @@ def _how(run) -> list[tuple[str, str]]:
             ("Training", f"{info['epochs']} epochs{cut}, {models}, seed {config['seed']}"),
             ("Learned", f"{info['learned']:,} samples, {info['held_out']:,} held out"),
         ]  # fmt: skip
-    elif BROUGHT in info:
-        brought = info[BROUGHT]
+    elif IMPORTED in info:
+        brought = info[IMPORTED]
         learned = "did not learn" if brought["out_of_sample"] else "is taken to have learned"
         rows += [
             ("Model", f"from elsewhere ({brought['source']}); it {learned} these labels"),
@@ -142,7 +142,7 @@ def _how(run) -> list[tuple[str, str]]:
     if info.get("validation_accuracy") is not None:
         rows.append(("Accuracy", f"{info['validation_accuracy']:.1%} of the labels of images that "
                                  "it did not learn"))  # fmt: skip
-    if info.get("seconds") is not None and BROUGHT not in info:
+    if info.get("seconds") is not None and IMPORTED not in info:
         what = "" if run.is_first_look else " of training"
         rows.append(("Time", f"{info['seconds']:,.0f} s{what}"))
     packages = ", ".join(f"{name} {_version(name)}" for name in ("torch", "cleanlab", "numpy"))

@@ -9,9 +9,9 @@ import numpy as np
 from ..core.errors import LabelAuditError
 from ..core.images import data_uri
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, find
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
-from ..review.queue import OUT, opinions
+from ..review.opinions import OUT, opinions
 from ..scores import SCORES
 from ..scores.suspicion import SUSPICION
 from ..storage import schema

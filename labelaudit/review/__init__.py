@@ -1,4 +1,4 @@
-"""Review queue, applying verdicts, blind controls, and the estimate of wrong labels.
+"""Review queue, verdicts and their application, blind controls, and the estimate of wrong labels.
 
 May import `ranking` and the folders below it.
 """

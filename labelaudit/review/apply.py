@@ -1,4 +1,4 @@
-"""From verdicts to labels: what would change, and the change, when a person says so."""
+"""Applies verdicts to labels: lists what would change, and changes it when a person agrees."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ import pandas as pd
 
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log, verdict_log
-from ..dataset.columns import Frame, find
+from ..dataset.arrays import find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
 from ..storage.schema import REMOVED
-from .queue import OUT, opinions
+from .opinions import OUT, opinions
 
-SITTING_MINUTES = 30
+SITTING_MINUTES = 30  # a longer break between two verdicts begins a new sitting
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What verdicts ask for and has not been done. Arrays (n,) of ids, int64, sorted."""
+    """The changes that verdicts ask for and that are not applied yet.
+
+    Arrays (n,) are sorted ids, int64, except for `before` and `after`.
+    """
 
     relabel: np.ndarray
-    before: np.ndarray  # int32, class indices of `relabel` now
-    after: np.ndarray  # … and as they would be
+    before: np.ndarray  # int32, the current class indices of `relabel`
+    after: np.ndarray  # int32, the class indices they would get
     remove: np.ndarray
-    put_back: np.ndarray  # removed by a verdict once, and not any more
-    disagreed: np.ndarray  # reviewers say different things: nothing is done
-    outdated: np.ndarray  # relabelled otherwise since all of the verdicts: nothing is done
-    done: int  # samples that are as decided already, and were not when it was decided
+    put_back: np.ndarray  # removed by an earlier verdict that no longer stands
+    disagreed: np.ndarray  # unchanged, because reviewers disagree
+    outdated: np.ndarray  # unchanged, because the label was changed after all verdicts on it
+    done: int  # samples that verdicts asked to change and that already are as decided
 
     def __len__(self) -> int:
-        """How many samples would change."""
+        """Return how many samples would change."""
         return len(self.ids)
 
     @property
@@ -43,7 +47,7 @@ class Decisions:
         return np.unique(np.concatenate([self.relabel, self.remove, self.put_back]))
 
     def equals(self, other: Decisions) -> bool:
-        """Whether the same would be done to the same samples."""
+        """Whether both make the same changes to the same samples."""
         return all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("relabel", "before", "after", "remove", "put_back")
@@ -51,28 +55,30 @@ class Decisions:
 
 
 def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) -> Decisions:
-    """What the verdicts that stand ask for; of these reviewers, or of all.
+    """Return the changes that the verdicts of these reviewers (None: all) ask for.
 
-    Something is done to a sample where all who are not unsure of it say the same.
+    A sample is changed if all reviewers agree about it; "unsure" does not count.
     """
     frame = dataset.view().frame
-    with frame.store.steady():
+    with frame.steady():
         return _decisions(frame, verdict_log.read(frame), reviewers)
 
 
-def _decisions(frame: Frame, log: verdict_log.Log, reviewers: Sequence[str] | None) -> Decisions:
+def _decisions(
+    frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None
+) -> Decisions:
     said = opinions(log, reviewers)
     at, known = find(frame.ids, said.samples)
     agreed, target = known & said.agreed, said.target
     now = frame.label[at] if len(frame.ids) else np.zeros(len(at), np.int32)
-    gone = frame.tagged(REMOVED)[at]
+    is_removed = frame.tagged(REMOVED)[at]
 
-    def of_any(rows: np.ndarray) -> np.ndarray:
-        """Samples of which one verdict at least meets a condition."""
+    def any_verdict(rows: np.ndarray) -> np.ndarray:
+        """Return a mask of the samples with at least one verdict that meets the condition."""
         return np.bincount(said.at[rows], minlength=len(said.samples)) > 0
 
-    fresh = of_any(log.given[said.rows] == now[said.at])  # somebody judged the label that it has
-    asks = of_any(log.verdict[said.rows] != KEEP)
+    fresh = any_verdict(log.given[said.rows] == now[said.at])  # on the current label
+    asks = any_verdict(log.verdict[said.rows] != KEEP)
     once_removed = np.isin(said.samples, log.sample[log.verdict == REMOVE])
     out = agreed & (target == OUT)
     stays = agreed & ~out
@@ -81,20 +87,21 @@ def _decisions(frame: Frame, log: verdict_log.Log, reviewers: Sequence[str] | No
         relabel=said.samples[relabel & fresh],
         before=now[relabel & fresh],
         after=target[relabel & fresh].astype(np.int32),
-        remove=said.samples[out & ~gone],
-        put_back=said.samples[stays & gone & once_removed],
+        remove=said.samples[out & ~is_removed],
+        put_back=said.samples[stays & is_removed & once_removed],
         disagreed=said.samples[known & ~said.agreed],
         outdated=said.samples[relabel & ~fresh],
-        done=int((asks & ((stays & ~relabel) | (out & gone))).sum()),
+        done=int((asks & ((stays & ~relabel) | (out & is_removed))).sum()),
     )
 
 
 def class_pair_counts(
     dataset: Dataset, wanted: Decisions, new_classes: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Columns ground_truth, becomes, count of what would be relabelled, most frequent first.
+    """Count the labels that would change by class pair, most frequent first.
 
-    new_classes: that come after the dataset's, where they are not added yet.
+    Columns: ground_truth, becomes, count. new_classes: classes that are still to be added to those
+    of the dataset.
     """
     names = np.array([*dataset.classes, *new_classes, None], object)
     pairs, counts = np.unique(np.stack([wanted.before, wanted.after]), axis=1, return_counts=True)
@@ -111,42 +118,46 @@ def apply_verdicts(
     who: str | None = None,
     shown: Decisions | None = None,
 ) -> Decisions:
-    """Do what `pending_decisions` lists, in one commit: relabel, and tag `removed`. Returns what
-    was done.
+    """Make the changes that `pending_decisions` lists, in one commit, and return them.
 
-    who: goes into the history; by default the machine's user. shown: what somebody agreed to; where
-    it is not that any more, nothing is done: LabelAuditError. `labelaudit.return_to` takes it back.
+    Samples get their new label, or the tag `removed`. `labelaudit.return_to` undoes it.
+    who: the author in the history, by default the user of this machine. shown: the changes that a
+    person agreed to.
+    Raises LabelAuditError, and changes nothing, if the changes differ from `shown` by now.
     """
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)
         if shown is not None and not wanted.equals(shown):
             raise LabelAuditError(
-                "verdicts or labels changed since you looked: look at the changes again, then "
-                "apply them."
+                "verdicts or labels changed since you looked: check the changes again, then apply "
+                "them."
             )
         ids = wanted.ids
         labels = frame.label[frame.positions(ids)].copy()
         labels[np.searchsorted(ids, wanted.relabel)] = wanted.after
         removed, put_back = np.isin(ids, wanted.remove), np.isin(ids, wanted.put_back)
 
-        def edit(rows: edits.Rows) -> None:
+        def edit(rows: edits.EditedRows) -> None:
             rows.set_label(labels)
-            gone = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
-            rows.set_tag(REMOVED, (gone | removed) & ~put_back)
+            tagged = rows.tags.get(REMOVED, np.zeros(len(ids), bool))
+            rows.set_tag(REMOVED, (tagged | removed) & ~put_back)
 
-        info = {"relabelled": len(wanted.relabel), "removed": len(wanted.remove),
-                "put_back": len(wanted.put_back)}  # fmt: skip
+        info = {
+            "relabelled": len(wanted.relabel),
+            "removed": len(wanted.remove),
+            "put_back": len(wanted.put_back),
+        }
         edits.change(frame, ids, edit, Cause(history_log.VERDICTS, who, info))
     return wanted
 
 
 def sittings(dataset: Dataset) -> pd.DataFrame:
-    """Who gave how many verdicts when, latest first: a row for verdicts that one reviewer gave
-    without a break of SITTING_MINUTES.
+    """List who gave verdicts when, latest first.
 
-    Columns: reviewer, first, last (ISO 8601), verdicts, wrong (to relabel or remove), standing (how
-    many are not undone), from_batch, to_batch.
+    A row stands for the verdicts of one reviewer without a break of SITTING_MINUTES. Columns:
+    reviewer, first, last (ISO 8601), verdicts, wrong (to relabel or remove), standing (verdicts
+    that were not undone), from_batch, to_batch.
     """
     log = verdict_log.read(dataset.view().frame)
     said = np.flatnonzero(log.verdict < verdict_log.UNDO)
@@ -165,18 +176,23 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
         }
     )
     rows = table.groupby("sitting").agg(
-        reviewer=("reviewer", "first"), first=("time", "first"), last=("time", "last"),
-        verdicts=("batch", "size"), wrong=("wrong", "sum"), standing=("standing", "sum"),
-        from_batch=("batch", "min"), to_batch=("batch", "max"),
-    )  # fmt: skip
-    # by id, not by time: a clock may have been set back
+        reviewer=("reviewer", "first"),
+        first=("time", "first"),
+        last=("time", "last"),
+        verdicts=("batch", "size"),
+        wrong=("wrong", "sum"),
+        standing=("standing", "sum"),
+        from_batch=("batch", "min"),
+        to_batch=("batch", "max"),
+    )
+    # sorted by batch rather than by time, because a clock may have been set back
     return rows.sort_values("to_batch", ascending=False).reset_index(drop=True)
 
 
 def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
-    """Undo this reviewer's batches from `first` to `last` that stand. Returns how many verdicts."""
+    """Undo this reviewer's batches from `first` to `last`. Returns how many verdicts."""
     frame = dataset.view().frame
-    with frame.store.writing():
+    with frame.writing():
         log = verdict_log.read(frame)
         rows = log.standing & (log.reviewer == log.code(reviewer))
         rows &= (log.batch >= first) & (log.batch <= last)
@@ -186,7 +202,10 @@ def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, wh
 
 
 def verdict_counts(dataset: Dataset) -> pd.DataFrame:
-    """One row a reviewer: reviewer, keep, relabel, remove, unsure, first and last (ISO 8601)."""
+    """Count the verdicts of each reviewer.
+
+    Columns: reviewer, keep, relabel, remove, unsure, first, last (ISO 8601).
+    """
     log = verdict_log.read(dataset.view().frame)
     rows = log.current
     table = []
@@ -195,7 +214,11 @@ def verdict_counts(dataset: Dataset) -> pd.DataFrame:
         if len(own):
             counts = np.bincount(log.verdict[own], minlength=len(verdict_log.VERDICTS))
             table.append(
-                {"reviewer": name, **dict(zip(verdict_log.VERDICTS, counts.tolist(), strict=True)),
-                 "first": log.time[own[0]], "last": log.time[own[-1]]}
-            )  # fmt: skip
+                {
+                    "reviewer": name,
+                    **dict(zip(verdict_log.VERDICTS, counts.tolist(), strict=True)),
+                    "first": log.time[own[0]],
+                    "last": log.time[own[-1]],
+                }
+            )
     return pd.DataFrame(table)

@@ -1,9 +1,9 @@
-"""Blind controls: samples of known label, slipped in among the suspects, measure the reviewer.
+"""Blind controls: samples with a known label in the queue, to measure how reliable a reviewer is.
 
-A known-good control shows the sample's own label: one that two reviewers kept, or that the run is
-sure of. A known-bad one shows another label, the most probable wrong one, to this reviewer only: it
-is stored with the answer, never with the sample. What is answered goes into a table of its own and
-is no verdict: it is not applied, not exported, and no part of any estimate.
+A good control shows the sample's own label: one that two reviewers kept, or that the run is
+confident about. A bad control shows another label, the most probable wrong one, to this reviewer
+only: it is stored with the answer, never with the sample. Answers are stored in a table of their
+own. They are not verdicts: they are not applied, not exported, and not part of any estimate.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ from ..dataset.verdict_log import KEEP, RELABEL, UNSURE, VERDICTS
 from ..ranking.evidence import suggested_labels
 from ..storage import schema
 from ..storage.schema import REMOVED
-from .queue import Queue, QueueFilter, Verdict, hashed, least_hashed, mixed, opinions
+from .opinions import opinions
+from .queue import Queue, QueueFilter
+from .sampling import hashed, insert_at, least_hashed
+from .verdicts import Verdict
 
-SURE = 0.9  # confidence from which a label that the run predicts too counts as right
+SURE = 0.9  # from this confidence on, a label that the run predicts too is taken as correct
 MOST = 200  # controls in a queue
-WITHDRAWN = "withdrawn"  # in place of a verdict: the answer before is taken back
+WITHDRAWN = "withdrawn"  # stored as the verdict when an answer is undone
 
 
 @dataclass(frozen=True)
 class Control:
-    """A sample and the label that the reviewer is shown; class names."""
+    """A sample, its true label, and the label that the reviewer is shown. Class names."""
 
     sample: int
     shown: str
     truth: str
-    easy: bool  # nothing speaks against the shown label
+    easy: bool  # no evidence speaks against the shown label
 
 
 @dataclass(frozen=True)
 class Answers:
-    """How a reviewer answered controls. `unsure` ones count for neither."""
+    """How a reviewer answered controls. Unsure answers are counted separately."""
 
-    bad: int  # shown with a wrong label …
-    missed: int  # … and kept
-    good: int  # shown with their own label …
-    false_alarms: int  # … and relabelled or removed
+    bad: int  # controls with a wrong label
+    missed: int  # those of them that were kept
+    good: int  # controls with their own label
+    false_alarms: int  # those of them that were relabelled or removed
     unsure: int
 
     @property
@@ -54,61 +57,54 @@ class Answers:
         return self.bad + self.good
 
     def sentence(self, who: str = "You") -> str:
-        """You answered 19 of 20 controls right: missed 1 of 10 wrong labels, 0 of 10 …"""
-        right = self.total - self.missed - self.false_alarms
+        """Return the result in words: "You answered 19 of 20 controls correctly: …"."""
+        correct = self.total - self.missed - self.false_alarms
+        alarms = "false alarm" if self.false_alarms == 1 else "false alarms"
         return (
-            f"{who} answered {right:,} of {self.total:,} controls right: missed {self.missed:,} of "
-            f"{self.bad:,} wrong labels, {self.false_alarms:,} of {self.good:,} false alarms."
+            f"{who} answered {correct:,} of {self.total:,} controls correctly: {self.missed:,} of "
+            f"{self.bad:,} wrong labels missed, {self.false_alarms:,} {alarms} on "
+            f"{self.good:,} correct labels."
         )
 
 
 def with_controls(
     dataset: Dataset, queue: Queue, wanted: QueueFilter, reviewer: str, every: int
 ) -> Queue:
-    """The queue with a control in each stretch of `every` places, at a place that nobody can guess;
-    half of them with a wrong label. Only among all suspects: others would stick out.
+    """Return the queue with one control in each stretch of `every` places, at a random place.
 
-    The choice is the same for a reviewer until they are answered. every: at least 2; 0 for none.
+    Half of the controls show a wrong label. A reviewer gets the same controls until they are
+    answered. Controls are inserted only if all suspects pass the filter; in other queues they would
+    be conspicuous. every: at least 2, or 0 for no controls.
+    Raises LabelAuditError for another value of `every`.
     """
     if every == 0:
         return queue
     if every < 2:
-        raise LabelAuditError(f"a control in every {every} places: give 2 or more, or 0 for none.")
+        raise LabelAuditError(f"one control per {every} places: give 2 or more, or 0 for none.")
     if not wanted.whole:
         return queue
     count = min(len(queue) // (every - 1), MOST)
-    chosen = _choose(dataset, dataset.run(wanted.run).name, queue, reviewer, count)
-    ids = least_hashed(np.array([*chosen], np.int64), (dataset.created, reviewer, "order"), count)
+    run = dataset.run(wanted.run).name
+    controls = _choose(dataset, run, queue, reviewer, count)
+    ids = np.array([*controls], np.int64)
+    ids = least_hashed(ids, (dataset.created, reviewer, "order"), count)
     rng = np.random.default_rng(int(queue.ids[:1].sum()))
     places = np.arange(len(ids)) * every + rng.integers(0, every, len(ids))
-    return Queue(mixed(queue.ids, ids, places), queue.scope, queue.checks, chosen)
+    return Queue(insert_at(queue.ids, ids, places), queue.scope, queue.checks, controls)
 
 
 def _choose(
     dataset: Dataset, run: str, queue: Queue, reviewer: str, count: int
 ) -> dict[int, Control]:
-    """Controls by sample, `count` of them or as many as there are."""
-    view, answered = dataset.view(run), Log.read(dataset.view().frame).answered(reviewer)
-    frame, salt = view.frame, (dataset.created, reviewer)
-    with frame.store.steady():
-        log = verdict_log.read(frame)
-        said = opinions(log)
-        people = np.bincount(said.at, minlength=len(said.samples))
-        doubted = said.samples[~said.agreed | (said.target == MISSING)]
-        doubted = np.union1d(doubted, log.sample[log.current[log.verdict[log.current] != KEEP]])
-        places = frame.positions(said.samples)
-        kept = said.agreed & (people > 1) & (said.target == frame.label[places])
-        free = ~frame.tagged(REMOVED)
-        for taken in (queue.ids, np.array([*answered], np.int64), doubted):
-            free[frame.positions(taken)] = False
-        hard = said.samples[kept & free[places]]
-        free[frame.positions(np.concatenate([queue.scope, hard]))] = False
-        at = view.match(wrong=False).between("confidence", SURE, 1).positions()
-        sure = np.sort(frame.ids[at[free[at]]])
-        half = hashed(sure, (*salt, "bad")) % 2 == 1  # so that a sample is always of one kind
-        good = [least_hashed(hard, salt, len(hard)), least_hashed(sure[~half], salt, count)]
+    """Choose `count` controls, or as many as there are. Returns them by id."""
+    frame, salt = dataset.view().frame, (dataset.created, reviewer)
+    with frame.steady():
+        hard, sure = _candidates(dataset, run, queue, reviewer)
+        # the half is chosen by hash, so that a sample is always a control of the same kind
+        is_bad = hashed(sure, (*salt, "bad")) % 2 == 1
+        good = [least_hashed(hard, salt, len(hard)), least_hashed(sure[~is_bad], salt, count)]
         good = np.concatenate(good)[: count - count // 2]
-        bad = least_hashed(sure[half], salt, count // 2)
+        bad = least_hashed(sure[is_bad], salt, count // 2)
         ids = np.concatenate([good, bad]).astype(np.int64)
         truth = [frame.classes[code] for code in frame.label[frame.positions(ids)]]
         shown = truth[: len(good)] + (suggested_labels(dataset, run, bad) if len(bad) else [])
@@ -117,25 +113,58 @@ def _choose(
     return {sample: Control(sample, *rest) for sample, *rest in rows}
 
 
+def _candidates(
+    dataset: Dataset, run: str, queue: Queue, reviewer: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids of samples with a known label that this reviewer has not answered.
+
+    First those whose label two reviewers kept, then those that the run is confident about. Nobody
+    doubted a label of either, and none of them is in the queue.
+    """
+    view = dataset.view(run)
+    frame = view.frame
+    log = verdict_log.read(frame)
+    said = opinions(log)
+    reviewers = np.bincount(said.at, minlength=len(said.samples))
+    doubted = said.samples[~said.agreed | (said.target == MISSING)]
+    doubted = np.union1d(doubted, log.sample[log.current[log.verdict[log.current] != KEEP]])
+    places = frame.positions(said.samples)
+    kept = said.agreed & (reviewers > 1) & (said.target == frame.label[places])
+    usable = ~frame.tagged(REMOVED)
+    answered = np.array([*ControlLog.read(frame).answered(reviewer)], np.int64)
+    for excluded in (queue.ids, answered, doubted):
+        usable[frame.positions(excluded)] = False
+    hard = said.samples[kept & usable[places]]
+    usable[frame.positions(np.concatenate([queue.scope, hard]))] = False
+    at = view.match(wrong=False).between("confidence", SURE, 1).positions()
+    return hard, np.sort(frame.ids[at[usable[at]]])
+
+
 class Controls:
-    """The answers of one reviewer. Every call that writes is on disk when it ends."""
+    """The answers of one reviewer. Every answer is on disk when the call returns."""
 
     def __init__(self, dataset: Dataset, reviewer: str) -> None:
         self.reviewer = verdict_log.check_reviewer(reviewer)
         self._frame = dataset.view().frame
 
     def answer(self, control: Control, verdict: str, label: str | None = None) -> None:
-        """Keep what was answered; it takes the place of an earlier answer."""
-        if verdict not in VERDICTS or (verdict == "relabel") != (label is not None):
-            raise LabelAuditError(f"{verdict!r} with label {label!r} is no answer to a control.")
-        self._write(control.sample, verdict, *[
+        """Store an answer. It replaces an earlier answer to this control.
+
+        Raises LabelAuditError for an unknown verdict, and unless exactly "relabel" has a label.
+        """
+        if verdict not in VERDICTS or (verdict == VERDICTS[RELABEL]) != (label is not None):
+            raise LabelAuditError(
+                f"{verdict!r} with label {label!r} is not an answer to a control."
+            )
+        code, shown, truth = (
             MISSING if name is None else int(self._frame.class_codes([name])[0])
             for name in (label, control.shown, control.truth)
-        ])  # fmt: skip
+        )
+        self._write(control.sample, verdict, code, shown, truth)
 
     def undo(self) -> int | None:
-        """Take back the latest answer, if no verdict was given since. Returns its sample."""
-        with self._frame.store.writing():
+        """Undo the latest answer, unless a verdict was given after it. Returns its sample."""
+        with self._frame.writing():
             row = self._latest()
             if row is None:
                 return None
@@ -143,77 +172,85 @@ class Controls:
         return row["sample"]
 
     def can_undo(self) -> bool:
+        """Whether there is an answer to undo."""
         return self._latest() is not None
 
     def of(self, sample: int) -> list[Verdict]:
-        """What was answered to this control: one, or none."""
-        row = Log.read(self._frame).answered(self.reviewer).get(sample)
+        """Return the answer to this control as a list, empty if there is none."""
+        row = ControlLog.read(self._frame).answered(self.reviewer).get(sample)
         if row is None:
             return []
         label = None if row["label"] is None else self._frame.classes[row["label"]]
         return [Verdict(row["verdict"], label, self.reviewer, row["time"])]
 
     def _latest(self) -> dict | None:
-        answered = Log.read(self._frame).answered(self.reviewer)
+        answered = ControlLog.read(self._frame).answered(self.reviewer)
         row = max(answered.values(), key=lambda row: row["id"], default=None)
         batch = verdict_log.read(self._frame).undoable(self.reviewer)
         return row if row and (batch is None or row["after"] >= batch) else None
 
     def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> None:
         frame = self._frame
-        with frame.store.writing():
-            log = Log.read(frame)
+        with frame.writing():
             row = {
-                "id": len(log.rows) + 1, "reviewer": self.reviewer, "sample": sample,
-                "shown": shown, "truth": truth, "verdict": verdict,
+                "id": len(ControlLog.read(frame).rows) + 1,
+                "reviewer": self.reviewer,
+                "sample": sample,
+                "shown": shown,
+                "truth": truth,
+                "verdict": verdict,
                 "label": None if label == MISSING else label,
-                "after": verdict_log.read(frame).next_id - 1, "time": now(),
-            }  # fmt: skip
+                "after": verdict_log.read(frame).next_id - 1,
+                "time": now(),
+            }
             rows = pa.Table.from_pylist([row], schema=schema.CONTROLS)
-            frame.store.append("controls", rows, schema.CONTROLS)
+            frame.append("controls", rows, schema.CONTROLS)
 
 
 def answers(dataset: Dataset, reviewer: str) -> Answers:
-    """How this reviewer answered the controls so far."""
-    rows = Log.read(dataset.view().frame).answered(reviewer).values()
-    sure = [row for row in rows if row["verdict"] != VERDICTS[UNSURE]]
-    bad = [row for row in sure if row["shown"] != row["truth"]]
-    good = [row for row in sure if row["shown"] == row["truth"]]
+    """Count how this reviewer answered the controls so far."""
+    rows = ControlLog.read(dataset.view().frame).answered(reviewer).values()
+    decided = [row for row in rows if row["verdict"] != VERDICTS[UNSURE]]
+    bad = [row for row in decided if row["shown"] != row["truth"]]
+    good = [row for row in decided if row["shown"] == row["truth"]]
     return Answers(
-        len(bad), sum(map(_kept, bad)), len(good), sum(not _kept(row) for row in good),
-        len(rows) - len(sure),
-    )  # fmt: skip
+        bad=len(bad),
+        missed=sum(map(_kept, bad)),
+        good=len(good),
+        false_alarms=sum(not _kept(row) for row in good),
+        unsure=len(rows) - len(decided),
+    )
 
 
 def all_answers(dataset: Dataset) -> dict[str, Answers]:
-    """The same of everybody who answered a control, by name."""
-    names = {row["reviewer"] for row in Log.read(dataset.view().frame).rows}
+    """Return the same by reviewer, for everyone who answered a control."""
+    names = {row["reviewer"] for row in ControlLog.read(dataset.view().frame).rows}
     found = {name: answers(dataset, name) for name in sorted(names)}
     return {name: each for name, each in found.items() if each.total}
 
 
 def _kept(row: dict) -> bool:
-    """Whether the shown label was left: kept, or given again."""
+    """Whether the reviewer kept the shown label, or gave the same one."""
     again = row["verdict"] == VERDICTS[RELABEL] and row["label"] == row["shown"]
     return row["verdict"] == VERDICTS[KEEP] or again
 
 
 @dataclass(frozen=True)
-class Log:
-    """All lines of the table, oldest first: as many as a person answers."""
+class ControlLog:
+    """All rows of the table of answers, oldest first."""
 
     rows: list[dict]
 
     @classmethod
-    def read(cls, frame: Frame) -> Log:
-        def load() -> Log:
-            table = frame.store.read("controls", schema.CONTROLS.names)
+    def read(cls, frame: Frame) -> ControlLog:
+        def load() -> ControlLog:
+            table = frame.read("controls", schema.CONTROLS.names)
             return cls([] if table is None else table.sort_by("id").to_pylist())
 
-        with frame.store.steady():
-            return frame.cached("controls", frame.store.stamp("controls"), load)
+        with frame.steady():
+            return frame.cached("controls", frame.stamp("controls"), load)
 
     def answered(self, reviewer: str) -> dict[int, dict]:
-        """The latest line of each sample that this reviewer answered and did not take back."""
+        """Return the latest row of each sample that this reviewer answered, without undone ones."""
         last = {row["sample"]: row for row in self.rows if row["reviewer"] == reviewer}
         return {s: row for s, row in last.items() if row["verdict"] != WITHDRAWN}

@@ -1,82 +1,146 @@
-"""Every score: pure functions of labels, logits and training dynamics. Higher is more suspicious.
+"""Scores: pure formulas and their fits, with numpy and scipy only. Higher is more suspicious.
 
-To add one: a file with one function, and one line in `SCORES`. The app, the command line and the
-docs pick it up from there. Nothing here knows where the arrays come from.
+May import nothing else of LabelAudit.
+
+To add a score, write one file with its formula and add one entry to `SCORES`. The app, the command
+line and the reports take it from there. The class of the entry says what the score needs:
+
+- `LogitScore`: the logits of one sample;
+- `FittedScore`: all logits, to fit parameters first;
+- `DynamicsScore`: margins or probabilities recorded during training;
+- `NeighbourScore`: the labels of the most similar images.
+
+Another package can register a score with an entry point in the group "labelaudit.scores". Its
+pyproject.toml:
+
+    [project.entry-points."labelaudit.scores"]
+    least_likely = "my_package:LEAST_LIKELY"
+
+and its code:
+
+    from labelaudit.scores import LogitScore
+
+    def least_likely(labels, softmax):  # int (n,), labelaudit.scores.softmax.Softmax
+        return softmax.of_others(labels)
+
+    LEAST_LIKELY = LogitScore(
+        "least_likely", "Least likely", "The model gives the label little probability.",
+        least_likely,
+    )
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-
 from .aum import aum
+from .base import DynamicsScore, FittedScore, LogitScore, NeighbourScore, Score
 from .cartography import cartography
-from .confident_learning import confident_learning
+from .confident_learning import ConfidentLearning
 from .hardness import hardness
 from .mistakenness import mistakenness
 from .neighbours import neighbours
 from .normalized_margin import normalized_margin
+from .registry import Registry
 from .self_confidence import self_confidence
-from .suspicion import SUSPICION, suspicion
+from .suspicion import SUSPICION, Suspicion
 
-
-@dataclass(frozen=True)
-class Score:
-    """A score and what a person needs to know of it."""
-
-    name: str
-    title: str
-    meaning: str  # one sentence, for tooltips and help texts
-    # "logits": f(labels (n,), logits (n, C)); "all_logits": f(labels, batches), all of them twice
-    # (in `rank` by the model that f is made of); "posterior": f(labels, batches, out_of_sample),
-    # likewise, which suggests labels, too; a measure of the training dynamics ("margin",
-    # "out_p_label" …): f((epochs, n)); "neighbours": f(labels, their labels (n, k), cosines)
-    reads: str
-    # Above it the evidence speaks for another class. None: no such point; of a score that judges
-    # the label, suspects are then those that are predicted as another class.
-    boundary: float | None
-    function: Callable[..., np.ndarray]
-    judges_label: bool = True  # False: the same whatever the given label is
-
-
-# The best single score first: suspects are ranked by the first one that a run has. Average
-# precision on 10,000 CIFAR-10 images with 20 % planted mistakes / with the errors of people
-# (human_aggregate): self-confidence 0.89 / 0.64, AUM 0.88 / 0.60, cartography 0.88 / 0.59.
-SCORES: dict[str, Score] = {
-    score.name: score
-    for score in [
-        Score(SUSPICION, "Suspicion", "How probable it is that the given label is wrong, by a "
-              "model of how labels go wrong here.", "posterior", 0.1, suspicion),
-        Score("self_confidence", "Self-confidence", "The trained model gives the given class "
-              "little probability.", "logits", None, self_confidence),
-        Score("aum", "AUM", "The given class stayed behind another one while the model learned.",
-              "margin", 0.0, aum),
-        Score("cartography", "Cartography", "The given class got little probability while the "
-              "model learned.", "p_label", None, cartography),
-        Score("out_aum", "AUM, out of sample", "The given class stayed behind another one, by a "
-              "model that learned the others.", "out_margin", 0.0, aum),
-        Score("out_cartography", "Cartography, out of sample", "The given class got little "
-              "probability by a model that learned the others.", "out_p_label", None, cartography),
-        Score("normalized_margin", "Normalized margin", "Another class is more probable than the "
-              "given one.", "logits", 0.5, normalized_margin),
-        Score("mistakenness", "Mistakenness", "The model is sure, and of another class.",
-              "logits", 0.5, mistakenness),
-        Score("confident_learning", "Confident learning", "Another class is as probable as where "
-              "it is given, and the given one is not believed.", "all_logits", 0.5,
-              confident_learning),
-        Score("neighbours", "Neighbour disagreement", "The images that look most like it have "
-              "another label.", "neighbours", None, neighbours),
-        Score("hardness", "Hardness", "The model cannot decide, whatever the given label.",
-              "logits", None, hardness, judges_label=False),
+# The best score first: suspects are ranked by the first one that a run has. Average precision on
+# 10,000 CIFAR-10 images with 20 % planted mistakes, and with human errors (human_aggregate):
+# self-confidence 0.89 and 0.64, AUM 0.88 and 0.60, cartography 0.88 and 0.59.
+SCORES = Registry(
+    [
+        FittedScore(
+            SUSPICION,
+            "Suspicion",
+            "The probability that the label is wrong, by a model of the labelling errors here.",
+            Suspicion,
+            boundary=0.1,
+        ),
+        LogitScore(
+            "self_confidence",
+            "Self-confidence",
+            "The trained model gives the label a low probability.",
+            self_confidence,
+        ),
+        DynamicsScore(
+            "aum",
+            "AUM",
+            "During training, another class had a higher logit than the label.",
+            aum,
+            boundary=0.0,
+            measure="margin",
+        ),
+        DynamicsScore(
+            "cartography",
+            "Cartography",
+            "During training, the label had a low probability.",
+            cartography,
+            measure="p_label",
+        ),
+        DynamicsScore(
+            "out_aum",
+            "AUM, out of sample",
+            "Another class had a higher logit in models that were not trained on the image.",
+            aum,
+            boundary=0.0,
+            measure="out_margin",
+        ),
+        DynamicsScore(
+            "out_cartography",
+            "Cartography, out of sample",
+            "The label had a low probability in models that were not trained on the image.",
+            cartography,
+            measure="out_p_label",
+        ),
+        LogitScore(
+            "normalized_margin",
+            "Normalized margin",
+            "Another class is more probable than the label.",
+            normalized_margin,
+            boundary=0.5,
+        ),
+        LogitScore(
+            "mistakenness",
+            "Mistakenness",
+            "The model confidently predicts another class.",
+            mistakenness,
+            boundary=0.5,
+        ),
+        FittedScore(
+            "confident_learning",
+            "Confident learning",
+            "Another class is as probable as it usually is for its own images, and the label is "
+            "improbable.",
+            ConfidentLearning,
+            boundary=0.5,
+        ),
+        NeighbourScore(
+            "neighbours",
+            "Neighbour disagreement",
+            "The most similar images have another label.",
+            neighbours,
+        ),
+        LogitScore(
+            "hardness",
+            "Hardness",
+            "The model is uncertain, whatever the label is.",
+            hardness,
+            judges_label=False,
+        ),
     ]
-}  # fmt: skip
+)
 
 
 def default_score(available: list[str]) -> str | None:
-    """The best single score among those that a run has."""
+    """Return the best score among those that a run has, None if there is none."""
     return next((name for name in SCORES if name in available), None)
 
 
-__all__ = ["SCORES", "Score", "default_score"]
+__all__ = [
+    "SCORES",
+    "DynamicsScore",
+    "FittedScore",
+    "LogitScore",
+    "NeighbourScore",
+    "Score",
+    "default_score",
+]

@@ -2,70 +2,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from .beliefs import Beliefs
+from .base import BlockModel, LogitsInfo, score_batches
 from .probability import Batches, known_labels
+from .softmax import Softmax
 
-ROUNDING = 1e-6  # cleanlab's margin in comparisons
-LOWEST = 2e-6  # … and its lowest threshold
+ROUNDING = 1e-6  # tolerance of cleanlab's comparisons
+LOWEST_THRESHOLD = 2e-6  # as in cleanlab
 
 
-class ConfidentLearning:
-    """The score that `confident_learning` describes, of blocks: first `look` at all, then `score`
-    each."""
+class ConfidentLearning(BlockModel):
+    """Computes the score described in `confident_learning`."""
 
-    def __init__(self, classes: int) -> None:
-        self._sum, self._count = np.zeros((2, classes))
+    reads_twice = True
 
-    def look(self, labels: np.ndarray, beliefs: Beliefs) -> None:
-        known = known_labels(labels, beliefs.classes)
+    def __init__(self, info: LogitsInfo) -> None:
+        self._sum, self._count = np.zeros((2, info.classes))
+
+    def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
+        known = known_labels(labels, softmax.classes)
         given, size = labels[known], len(self._sum)
-        self._sum += np.bincount(given, beliefs.of_label(labels)[known], size)
+        self._sum += np.bincount(given, softmax.of_label(labels)[known], size)
         self._count += np.bincount(given, minlength=size)
 
     def merge(self, other: ConfidentLearning) -> None:
-        """Take in what another one has seen."""
         self._sum += other._sum
         self._count += other._count
 
     @property
     def thresholds(self) -> np.ndarray:
-        """Mean probability of each class among the samples given it, (C,); of a class that nobody
-        was given infinite: no sample reaches it."""
-        mean = np.maximum(self._sum / np.maximum(self._count, 1), LOWEST)
+        """The mean probability of each class among the samples labelled so, (C,).
+
+        It is infinite for a class without samples, so that no sample reaches it.
+        """
+        mean = np.maximum(self._sum / np.maximum(self._count, 1), LOWEST_THRESHOLD)
         return np.where(self._count > 0, mean, np.inf)
 
-    def score(self, labels: np.ndarray, beliefs: Beliefs) -> np.ndarray:
-        p = beliefs.p
+    def score(self, labels: np.ndarray, softmax: Softmax) -> np.ndarray:
+        p = softmax.p
         confident = p >= (self.thresholds - ROUNDING).astype(p.dtype)
-        of_those = confident.sum(axis=1)
-        chosen = np.where(of_those > 1, beliefs.best, confident.argmax(axis=1))
-        predicted_so = beliefs.of_label(labels) + ROUNDING >= 1 / beliefs.total
-        issue = (of_those > 0) & (chosen != labels) & ~predicted_so
-        known = known_labels(labels, beliefs.classes)
-        return np.where(known, (beliefs.of_others(labels) + issue) / 2, np.nan)
+        count = confident.sum(axis=1)
+        chosen = np.where(count > 1, softmax.best, confident.argmax(axis=1))
+        agrees = softmax.of_label(labels) + ROUNDING >= 1 / softmax.total
+        issue = (count > 0) & (chosen != labels) & ~agrees
+        known = known_labels(labels, softmax.classes)
+        return np.where(known, (softmax.of_others(labels) + issue) / 2, np.nan)
 
 
 def confident_learning(labels: np.ndarray, batches: Batches) -> np.ndarray:
-    """1 - q/2 for a label that confident learning counts as wrong, else (1 - q)/2; 0 to 1.
+    """Return 1 - q/2 for a label that confident learning counts as wrong, else (1 - q)/2; 0 to 1.
 
-    q is the label quality that cleanlab has by default: the probability of the given class. A label
-    is counted where the class that is confidently there (its probability is at least the mean that
-    the samples given this class have for it; the most probable class where there are several) and
-    the most probable class are both another one: an off-diagonal sample of the confident joint. So
-    those above 0.5 are as many as cleanlab's `num_label_issues` says ("off_diagonal"; the tests
-    compare), and each part is ranked by how little the given class is believed. cleanlab has this
-    in batches, too (`LabelInspector`), at some ten times the processor time.
+    q is cleanlab's default label quality: the probability of the given class. A class is confident
+    if its probability reaches its threshold, the mean probability of that class among the samples
+    labelled so. A label counts as wrong if another class is confident (the most probable one, if
+    there are several) and the predicted class is another one too: an off-diagonal sample of the
+    confident joint. So the number of scores above 0.5 equals cleanlab's `num_label_issues` with
+    "off_diagonal" (tests compare them). Within both groups samples are ranked by 1 - q. cleanlab's
+    own batched version (`LabelInspector`) takes about ten times the processor time.
 
-    labels: int (n,), negative for none. batches: called twice, gives (places int (m,), logits
-    float (m, C)) of all predicted samples, streamed. Returns float64 (n,), NaN without a given
-    class among the model's, or without a prediction. Calibrated probabilities are assumed, of
-    samples that were not learned: of learned ones it counts too few.
+    labels: int (n,), negative for none. batches: called twice, returns (rows int (m,), logits float
+    (m, C)) of all predicted samples. Returns float64 (n,), NaN without a label from 0 to C - 1 or
+    without a prediction. It assumes calibrated out-of-sample probabilities; with predictions for
+    samples that the model was trained on it counts too few.
     Source: Northcutt, Jiang & Chuang 2021, "Confident Learning".
     """
-    out, model = np.full(len(labels), np.nan), None
-    for places, logits in batches():
-        model = model or ConfidentLearning(logits.shape[1])
-        model.look(labels[places], Beliefs(logits))
-    for places, logits in batches():
-        out[places] = model.score(labels[places], Beliefs(logits))
-    return out
+    return score_batches(ConfidentLearning, labels, batches, out_of_sample=True)

@@ -1,4 +1,4 @@
-"""What the training-dynamics scores share."""
+"""A mean over epochs, for the scores of training dynamics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import numpy as np
 
 
 def mean_over_epochs(values: np.ndarray) -> np.ndarray:
-    """Mean of (epochs, n) over the epochs that were recorded, float64 (n,); NaN for none."""
+    """Return the mean over the recorded epochs, float64 (n,); NaN if none was recorded.
+
+    values: float (epochs, n), NaN where not recorded.
+    """
     recorded = np.isfinite(values)
     total = np.where(recorded, values, 0).sum(axis=0, dtype=np.float64)
     count = recorded.sum(axis=0)

@@ -8,11 +8,12 @@ TEMPERATURE = 0.07
 def neighbours(
     labels: np.ndarray, neighbour_labels: np.ndarray, similarities: np.ndarray
 ) -> np.ndarray:
-    """The share of the most similar images that have another label, 0 to 1, by similarity.
+    """Return the weighted share of the most similar images that have another label, 0 to 1.
 
-    labels: int (n,), negative for none. neighbour_labels: int (n, k), negative where a neighbour
-    does not count. similarities: float (n, k), cosines, -1 to 1; NaN as a neighbour that does not
-    count. Returns float64 (n,), NaN without a given label or without a neighbour that counts.
+    labels: int (n,), negative for none. neighbour_labels: int (n, k), negative for a neighbour
+    without a label. similarities: float (n, k), cosines from -1 to 1, NaN for no neighbour; they
+    determine the weights. Returns float64 (n,), NaN without a given label or without any labelled
+    neighbour.
     Source: editing of labels by their nearest neighbours, Wilson 1972.
     """
     counts = (neighbour_labels >= 0) & np.isfinite(similarities)
@@ -24,10 +25,11 @@ def neighbours(
 
 
 def weights(similarities: np.ndarray) -> np.ndarray:
-    """What each neighbour counts for, float64: e^((cosine - 1) / 0.07). Where all are about as
-    near they count alike; one that is nearer by 0.05 counts twice.
+    """Return the weight of each neighbour, exp((cosine - 1) / 0.07), float64.
 
+    Neighbours at about the same distance count alike. A cosine that is higher by 0.05 doubles the
+    weight.
     Source: Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination"; on 10,000 CIFAR-10 images with 20 % mistakes it finds as much as no weights.
+    Discrimination". On 10,000 CIFAR-10 images with 20 % mistakes it finds as many as equal weights.
     """
     return np.exp((np.clip(similarities.astype(np.float64), -1, 1) - 1) / TEMPERATURE)

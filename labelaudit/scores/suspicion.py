@@ -1,47 +1,48 @@
+"""Suspicion: the probability that a label is wrong, by the noise model."""
+
 from __future__ import annotations
 
 import numpy as np
 
-from .beliefs import Beliefs
+from .base import BlockModel, LogitsInfo, score_batches
 from .noise_fit import fit_noise_model, most_rows
 from .noise_model import NoiseModel
 from .probability import Batches, known_labels
+from .softmax import Softmax
 
 SUSPICION = "suspicion"
-SEED = 0  # of the samples that the noise model is fitted to
-PLAUSIBLE = 0.2  # a class that is this probable is not to be ruled out
+SEED = 0  # of the sample that the noise model is fitted to
+PLAUSIBLE = 0.2  # a class with at least this probability is plausible
 MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitting")
 
 
-class Suspicion:
-    """The score that `suspicion` describes, of blocks: first `look` at all, then `fit`, then
-    `score` each.
+class Suspicion(BlockModel):
+    """Computes the score described in `suspicion`, and the suggested labels."""
 
-    labelled: how many samples have a label, of which some are drawn to fit the noise model to.
-    """
+    reads_twice = True
+    suggests = True
 
-    def __init__(self, labelled: int, out_of_sample: bool) -> None:
-        self._labelled, self._out_of_sample = labelled, out_of_sample
+    def __init__(self, info: LogitsInfo) -> None:
+        # of many labelled samples, a random share is drawn to fit the noise model
+        self._share = most_rows(info.classes) / max(info.labelled, 1)
+        self._out_of_sample = info.out_of_sample
         self._rng = np.random.default_rng(SEED)
         self._labels: list[np.ndarray] = []
         self._logits: list[np.ndarray] = []
         self._model: NoiseModel | None = None
 
-    def look(self, labels: np.ndarray, beliefs: Beliefs) -> None:
-        drawn = known_labels(labels, beliefs.classes)
-        share = most_rows(beliefs.classes) / max(self._labelled, 1)
-        if share < 1:
-            drawn &= self._rng.random(len(labels)) < share
-        self._labels.append(labels[drawn])
-        self._logits.append(beliefs.logits[drawn])
+    def start_at(self, row: int) -> None:
+        # One number per sample: skipping them draws the same samples as a single pass over all.
+        self._rng.bit_generator.advance(row)
 
-    def begin_at(self, row: int) -> None:
-        """Before the first `look`: that many samples come before. The same are drawn then as by one
-        that looks at all of them."""
-        self._rng.bit_generator.advance(row)  # one number a sample
+    def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
+        drawn = known_labels(labels, softmax.classes)
+        if self._share < 1:
+            drawn &= self._rng.random(len(labels)) < self._share
+        self._labels.append(labels[drawn])
+        self._logits.append(softmax.logits[drawn])
 
     def merge(self, other: Suspicion) -> None:
-        """Take in what another one has seen, of the samples that follow."""
         self._labels += other._labels
         self._logits += other._logits
 
@@ -52,19 +53,21 @@ class Suspicion:
         self._labels, self._logits = [], []
 
     def score(
-        self, labels: np.ndarray, beliefs: Beliefs
+        self, labels: np.ndarray, softmax: Softmax
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        known = known_labels(labels, beliefs.classes)
+        known = known_labels(labels, softmax.classes)
         if self._model is None or not known.any():
-            return _nothing(len(labels))
+            nan = np.full(len(labels), np.nan)
+            return nan, np.full(len(labels), -1, np.int32), nan.copy()
         rows, given = np.arange(len(labels)), np.where(known, labels, 0)
-        p = self._model.posterior(labels, beliefs)
+        p = self._model.posterior(labels, softmax)
         p_given = p[rows, given].astype(np.float64)
         p[rows, given] = 0
         others = p.sum(axis=1, dtype=np.float64)
-        score = np.where(p_given < 0.5, 1 - p_given, others)  # exact at both ends
+        score = np.where(p_given < 0.5, 1 - p_given, others)  # accurate near 0 and near 1
         suggested = p.argmax(axis=1)
-        suggested_p = np.minimum(p[rows, suggested], score)  # of two classes they are the same
+        # With two classes both are equal, except for rounding.
+        suggested_p = np.minimum(p[rows, suggested], score)
         return (
             np.where(known, score, np.nan),
             np.where(known, suggested, -1).astype(np.int32),
@@ -75,37 +78,24 @@ class Suspicion:
 def suspicion(
     labels: np.ndarray, batches: Batches, out_of_sample: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The probability that the given label is wrong, 0 to 1, by a model of how labels go wrong
-    (`NoiseModel`), which is fitted here.
+    """Return the probability that the given label is wrong, 0 to 1, and the suggested labels.
 
-    labels: int (n,), negative for none. batches: yields (places, logits float (m, C)) of all that
-    is predicted, each time it is called. out_of_sample: whether they are of a network that did not
-    learn these labels. Returns three (n,): the score, float64, NaN without a
-    given label among the C classes or without a prediction; the most probable class other than the
-    given one, int32, -1 where there is no score; and the probability of that, float64.
+    It is computed with a `NoiseModel`, which is fitted to these labels and logits.
+    labels: int (n,), negative for none. batches: called twice, returns (rows int (m,), logits float
+    (m, C)) of all predicted samples. out_of_sample: whether the network was not trained on these
+    labels. Returns three arrays (n,): the score, float64, NaN without a label from 0 to C - 1 or
+    without a prediction; the most probable class other than the given one, int32, -1 without a
+    score; and the probability of that class, float64.
     """
-    model = Suspicion(int((labels >= 0).sum()), out_of_sample)
-    found = _nothing(len(labels))
-    for places, logits in batches():
-        model.look(labels[places], Beliefs(logits))
-    model.fit()
-    for places, logits in batches():
-        scored = model.score(labels[places], Beliefs(logits))
-        for all_of_them, some in zip(found, scored, strict=True):
-            all_of_them[places] = some
-    return found
-
-
-def _nothing(samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    nan = np.full(samples, np.nan)
-    return nan, np.full(samples, -1, np.int32), nan.copy()
+    return score_batches(Suspicion, labels, batches, out_of_sample)
 
 
 def findings(scores: np.ndarray, suggested_p: np.ndarray) -> np.ndarray:
-    """What each suspicion comes down to, str (n,): the given class is implausible ("mislabelled"),
-    both it and another one are plausible ("ambiguous"), or only it is ("fitting"); "" for NaN.
+    """Return the finding for each suspicion, str (n,); "" for NaN.
 
-    scores, suggested_p: float (n,), see `suspicion`.
+    "mislabelled": the given class is not plausible. "ambiguous": it and another class are
+    plausible. "fitting": only the given class is plausible.
+    scores, suggested_p: float (n,), as `suspicion` returns them.
     """
     implausible, other = 1 - scores < PLAUSIBLE, suggested_p >= PLAUSIBLE
     names = np.array([*FINDINGS, ""])

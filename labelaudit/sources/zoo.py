@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
-from filelock import FileLock
 
 from ..core.errors import LabelAuditError
 from ..core.progress import Task
+from ..storage.locks import exclusive
 from ..storage.paths import local_home
 from .arrays import open_arrays
 from .source import Source
@@ -66,7 +66,7 @@ def _torchvision(name: str, class_name: str) -> Callable[[str, Task], Arrays]:
     def load(split: str, task: Task) -> Arrays:
         root = local_home() / "downloads" / name
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.with_suffix(".lock")):  # two processes never fetch at once
+        with exclusive(root.with_suffix(".lock")):  # two processes never fetch at once
             return _fetch(name, class_name, split, root, task)
 
     return load

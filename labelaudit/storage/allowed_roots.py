@@ -1,5 +1,4 @@
-"""Which folders of this machine, and prefixes of object storage, may be read, where paths come from
-others than its own user."""
+"""Restricts paths that users of a shared app give: only some folders and prefixes may be read."""
 
 from __future__ import annotations
 
@@ -8,38 +7,38 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .object_store import clean, is_remote
 
 VARIABLE = "LABELAUDIT_ROOTS"
-_PARTED = re.escape(os.pathsep) + r"(?!//)"  # the colon of a URI parts nothing
+_SEPARATOR = re.escape(os.pathsep) + r"(?!//)"  # not the colon of a URI
 
 
 def configured_roots() -> tuple[str, ...]:
-    """The folders that LABELAUDIT_ROOTS names, parted by ':' (';' on Windows), links resolved; and
-    prefixes of object storage, `s3://bucket/pets`.
+    """Return the folders and object-storage prefixes (`s3://bucket/pets`) in LABELAUDIT_ROOTS.
 
-    Raises LabelAuditError for one that is not absolute: where the server was started is chance.
+    They are separated by ':' (';' on Windows); links are resolved. Raises BadInputError for a
+    relative path, because it would depend on where the server was started.
     """
-    given = re.split(_PARTED, os.environ.get(VARIABLE, ""))
-    folders = [os.path.expanduser(part.strip()) for part in given if part.strip()]
-    odd = next((f for f in folders if not os.path.isabs(f) and not is_remote(f)), None)
-    if odd is not None:
-        raise LabelAuditError(
-            f"{VARIABLE} names {odd!r}, which is no absolute path: write it from '/' on."
+    parts = re.split(_SEPARATOR, os.environ.get(VARIABLE, ""))
+    folders = [os.path.expanduser(part.strip()) for part in parts if part.strip()]
+    relative = next((f for f in folders if not os.path.isabs(f) and not is_remote(f)), None)
+    if relative is not None:
+        raise BadInputError(
+            f"{VARIABLE} names {relative!r}, which is not an absolute path: begin it with '/'."
         )
     return tuple(resolved(folder) for folder in folders)
 
 
 def resolved(path: str | os.PathLike) -> str:
-    """A path with links and '..' followed; of a URI of object storage '..' alone."""
+    """Return a path with links and '..' resolved; in a URI of object storage only '..'."""
     return clean(str(path)) if is_remote(path) else os.path.realpath(path)
 
 
 def is_inside(path: str | os.PathLike, roots: Sequence[str]) -> bool:
-    """Whether a path leads into one of these resolved folders, or is one, links and '..' followed.
+    """Return whether a path is one of these resolved roots or inside one.
 
-    It need not be there. One with a NUL byte, which no file system has, leads nowhere.
+    Links and '..' are resolved. The path need not exist. A path with a NUL byte is never inside.
     """
     if is_remote(path):
         uri = clean(str(path))
@@ -52,11 +51,11 @@ def is_inside(path: str | os.PathLike, roots: Sequence[str]) -> bool:
 
 
 def check_inside(path: str | os.PathLike, roots: Sequence[str]) -> str:
-    """The path, with links resolved. Raises LabelAuditError where it leads elsewhere."""
+    """Return the path with links resolved. Raises BadInputError if it is outside of the roots."""
     if not is_inside(path, roots):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{str(path)!r} lies outside of the folders that may be used here "
-            f"({', '.join(roots) or 'none'}): give a path in one of them, or have {VARIABLE} "
-            "changed by whoever started the app."
+            f"({', '.join(roots) or 'none'}): give a path inside one of them, or ask the person "
+            f"who started the app to change {VARIABLE}."
         )
     return resolved(path)

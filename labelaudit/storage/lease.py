@@ -1,9 +1,9 @@
-"""A lock that holds across machines: an object in the storage that says who writes.
+"""A lock that works across machines: an object in the storage that names the current writer.
 
-It is only ever written on the condition that it is still what was read last (If-None-Match,
-If-Match), so of several who want it one gets it. While it is held a thread writes it again and
-again; who waits and sees it unchanged for EXPIRY seconds, by their own clock, takes it over, as the
-holder must have died. No two clocks are ever compared.
+The object is only written on the condition that it is still what was read last (If-None-Match,
+If-Match), so one of several candidates gets it. While it is held, a thread rewrites it regularly.
+A waiting process that sees it unchanged for EXPIRY seconds by its own clock takes it over, because
+the holder must have died. The clocks of two machines are never compared.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ import time
 import uuid
 from contextlib import suppress
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BusyError, LabelAuditError
 from . import object_store
 
 log = logging.getLogger(__name__)
 
-EXPIRY = 30.0  # seconds unchanged after which a holder is taken for dead
-RENEWALS = 4  # within that time
-POLLS = (0.05, 1.0)  # seconds between two looks of who waits: at first, and in the end
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)  # also goes on while the machine sleeps
+EXPIRY = 30.0  # seconds without a change after which the holder counts as dead
+RENEWALS = 4  # rewrites within EXPIRY
+POLLS = (0.05, 1.0)  # shortest (first) and longest pause between two attempts, in seconds
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)  # continues while the machine sleeps
 
 
-class HeldError(Exception):
-    """Another holds it; the text says who."""
+class HeldError(BusyError):
+    """Another process holds the lease: `holder` says which."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"the lease is held by {holder}.")
+        self.holder = holder
 
 
 class Lease:
@@ -38,107 +42,113 @@ class Lease:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._me = uuid.uuid4().hex
-        self._free: str | None = None  # ETag that it had when we gave it back
-        self._held: str | None = None  # ETag while it is ours
-        self._confirmed = 0.0  # when the last write that succeeded began
+        self._id = uuid.uuid4().hex
+        self._free_etag: str | None = None  # since we released it
+        self._held_etag: str | None = None  # while we hold it
+        self._confirmed = 0.0  # when the last successful write began
         self._renewer: threading.Thread | None = None
-        self._over = threading.Event()
+        self._released = threading.Event()
 
     def acquire(self, seconds: float) -> None:
-        """Wait so long at most. Raises HeldError, and LabelAuditError where the storage fails."""
+        """Wait at most this long for the lease.
+
+        Raises HeldError after that, and StorageError if the storage fails.
+        """
         deadline, pause = _now() + seconds, POLLS[0]
-        if self._free is not None and self._take(self._free):
+        if self._free_etag is not None and self._take(self._free_etag):
             return
         seen, since = None, 0.0
         while True:
             asked = _now()
             found = object_store.read(self.uri)
-            etag, told = (None, {}) if found is None else (found[1], _parse(found[0]))
+            etag, state = (None, {}) if found is None else (found[1], _parse(found[0]))
             if etag != seen:
                 seen, since = etag, _now()
-            # ours: a write whose answer was lost
-            free = not told.get("held") or told.get("by") == self._me
-            if (free or asked - since > told.get("expiry", EXPIRY)) and self._take(etag):
+            # it may already be ours, if the answer to a write was lost
+            free = not state.get("held") or state.get("by") == self._id
+            if (free or asked - since > state.get("expiry", EXPIRY)) and self._take(etag):
                 return
             if _now() >= deadline:
-                raise HeldError(told.get("who", "another"))
+                raise HeldError(state.get("who", "another process"))
             time.sleep(random.uniform(0.5, 1) * pause)
             pause = min(pause * 1.5, POLLS[1])
 
     def release(self) -> None:
-        """Give it back. Where that fails it expires by itself."""
-        self._over.set()
+        """Release the lease. If the storage fails, it expires by itself."""
+        self._released.set()
         if self._renewer is not None:
             self._renewer.join()
             self._renewer = None
-        held, self._held = self._held, None
+        held, self._held_etag = self._held_etag, None
         if held is None:
             return
         try:
-            self._free = object_store.write_if(self.uri, self._body(held=False), held)
+            self._free_etag = object_store.write_if(self.uri, self._body(held=False), held)
         except LabelAuditError as error:
-            self._free = None
+            self._free_etag = None
             log.warning("%s", error)
 
     @property
     def is_sure(self) -> bool:
-        """Whether it is ours, and nobody can have taken it over."""
-        return self._held is not None and _now() - self._confirmed < EXPIRY
+        """Whether we hold it, and nobody can have taken it over."""
+        return self._held_etag is not None and _now() - self._confirmed < EXPIRY
 
     def _take(self, etag: str | None) -> bool:
+        """Try to acquire it in the state that this ETag stands for."""
         began = _now()
         taken = object_store.write_if(self.uri, self._body(), etag)
         if taken is None:
             return False
-        self._begin(taken, began)
+        self._held_etag, self._confirmed, self._free_etag = taken, began, None
+        self._released = threading.Event()
+        self._renewer = threading.Thread(target=self._renew, args=(self._released,), daemon=True)
+        self._renewer.start()
         return True
 
-    def _begin(self, etag: str, confirmed: float) -> None:
-        self._held, self._confirmed, self._free = etag, confirmed, None
-        self._over = threading.Event()
-        self._renewer = threading.Thread(target=self._renew, args=(self._over,), daemon=True)
-        self._renewer.start()
-
-    def _renew(self, over: threading.Event) -> None:
-        while not over.wait(EXPIRY / RENEWALS):
-            with suppress(LabelAuditError):  # not reached: tried again until it is too late
+    def _renew(self, released: threading.Event) -> None:
+        while not released.wait(EXPIRY / RENEWALS):
+            with suppress(LabelAuditError):  # not reached: the next attempt may succeed
                 if not self._write_again() and not self._write_again():
-                    self._held = None
+                    self._held_etag = None
                     return
 
     def _write_again(self) -> bool:
-        """False where it is another's by now, or an answer of ours was lost: then once more."""
+        """False if another process holds it, or an answer to us was lost: then try once more."""
         began = _now()
-        etag = object_store.write_if(self.uri, self._body(), self._held)
+        etag = object_store.write_if(self.uri, self._body(), self._held_etag)
         if etag is not None:
-            self._held, self._confirmed = etag, began
+            self._held_etag, self._confirmed = etag, began
             return True
         found = object_store.read(self.uri)
-        if found is not None and _parse(found[0]).get("by") == self._me:
-            self._held = found[1]
+        if found is not None and _parse(found[0]).get("by") == self._id:
+            self._held_etag = found[1]
         return False
 
     def _body(self, held: bool = True) -> bytes:
-        """Never the same twice: an ETag may be no more than a hash of it."""
-        who = f"process {os.getpid()} on {socket.gethostname()}"
-        told = {"held": held, "by": self._me, "who": who, "expiry": EXPIRY,
-                "mark": uuid.uuid4().hex}  # fmt: skip
-        return json.dumps(told).encode()
+        """The object's content, different each time: an ETag may be a hash of the content."""
+        return json.dumps(
+            {
+                "held": held,
+                "by": self._id,
+                "who": f"process {os.getpid()} on {socket.gethostname()}",
+                "expiry": EXPIRY,
+                "mark": uuid.uuid4().hex,
+            }
+        ).encode()
 
 
 def is_held(uri: str) -> bool:
-    """Whether somebody holds this lease, or died with it."""
+    """Return whether someone holds this lease, or died while holding it."""
     found = object_store.read(uri)
     return found is not None and bool(_parse(found[0]).get("held"))
 
 
 def _parse(body: bytes) -> dict:
     try:
-        told = json.loads(body)
+        state = json.loads(body)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return state if isinstance(state, dict) else {}
 
 
 def _now() -> float:

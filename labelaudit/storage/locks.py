@@ -1,8 +1,12 @@
-"""Files that are held while something is being done, and found free once the one who did it died.
+"""Locks between the processes of one machine. They are released when the process dies.
 
-They are held by locks of the operating system that several may share (flock), so whoever wants to
-clear up asks for the file alone. Where there are none (Windows) nothing is ever taken for left
-behind.
+There are two kinds:
+
+- `exclusive(path)`: one holder at a time, others wait. `is_locked(path)` tells whether it is held.
+- `UseMark(path)`: a file that exists while something is in use. Several processes may hold it. If
+  they die the file stays, and tells others that there is something to clean up.
+
+Dataset writers use `writer_lock`, which also works across machines.
 """
 
 from __future__ import annotations
@@ -12,79 +16,138 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
 
-def hold(path: Path) -> int:
-    """Make this file, if it is not there, and hold it, beside others. Returns its descriptor.
+def exclusive(path: Path, seconds: float = -1, **options) -> FileLock:
+    """Return a lock to be used as `with exclusive(path): ...`.
 
-    Raises OSError where that cannot be.
+    Acquiring it raises TimeoutError after `seconds`; -1 waits without limit. A lock object is
+    re-entrant within a thread. options: see filelock.FileLock.
     """
-    while True:
-        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if fcntl:
-            with suppress(OSError):  # a file system without locks: nobody can clear up there
-                fcntl.flock(held, fcntl.LOCK_SH)
-        if _is(path, held):  # else it was taken for left behind before it was held
-            return held
-        os.close(held)
+    return FileLock(path, timeout=seconds, **options)
 
 
-def let_go(path: Path, held: int) -> None:
-    """The end of `hold`: the file goes, unless another process holds it too."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the exclusive lock at this path."""
+    if not path.exists():
+        return False
+    if fcntl is None:
+        try:
+            with exclusive(path, seconds=0):
+                return False
+        except TimeoutError:
+            return True
+    # A shared lock: two processes that ask at the same time do not see each other.
+    return _conflicts(path, fcntl.LOCK_SH)
+
+
+class UseMark:
+    """A file that this process holds while it uses something. Several processes may hold it.
+
+    As a context manager it is removed at the end, unless another process holds it too. If the block
+    fails the file stays, for whoever cleans up.
+
+    It is held with a shared flock, so a clean-up asks for an exclusive one. Without flock (Windows,
+    some network drives) no file ever counts as abandoned.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor: int | None = None  # while this object holds the file
+
+    def acquire(self) -> None:
+        """Create the file if necessary, and hold it. Raises OSError if that is impossible."""
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            if fcntl:
+                with suppress(OSError):  # a file system without locks: nobody can clean up there
+                    fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if self._is_at_path(descriptor):
+                self.descriptor = descriptor
+                return
+            os.close(descriptor)  # a clean-up removed the file before the lock was set
+
+    def release(self) -> None:
+        """Stop holding the file, and remove it unless another process holds it."""
+        try:
+            if _lock_alone(self.descriptor) and self._is_at_path(self.descriptor):
+                self.path.unlink(missing_ok=True)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop holding the file, and leave it."""
+        os.close(self.descriptor)
+        self.descriptor = None
+
+    def __enter__(self) -> UseMark:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.release()
+        else:
+            self.close()
+
+    def is_held(self) -> bool:
+        """Return whether any process holds the file. Can be True while others ask the same."""
+        if fcntl is None:
+            return is_locked(self.path)
+        return self.path.exists() and _conflicts(self.path, fcntl.LOCK_EX)
+
+    @contextmanager
+    def cleaning_up(self) -> Iterator[bool]:
+        """Yield whether the file exists and nobody holds it.
+
+        If so, nobody can acquire it within the block, and it is removed at the end unless the block
+        fails.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            yield False
+            return
+        try:
+            abandoned = bool(fcntl) and _lock_alone(descriptor) and self._is_at_path(descriptor)
+            yield abandoned
+            if abandoned:
+                self.path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        """Whether the path still leads to this open file."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _conflicts(path: Path, kind: int) -> bool:
+    """Whether a lock of this kind cannot be had now because of another holder."""
     try:
-        if _locks_alone(held) and _is(path, held):
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(held)
+        with path.open() as file:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except FileNotFoundError:  # removed in the meantime
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
-@contextmanager
-def holding(path: Path) -> Iterator[None]:
-    """`hold` it while the body runs; where that fails the file is left behind."""
-    held = hold(path)
-    try:
-        yield
-    except BaseException:
-        os.close(held)
-        raise
-    let_go(path, held)
-
-
-@contextmanager
-def left_behind(path: Path) -> Iterator[bool]:
-    """Whether the file is there and nobody holds it. If so nobody can while the body runs, and
-    unless that fails the file is removed."""
-    try:
-        held = os.open(path, os.O_RDWR)
-    except OSError:
-        yield False
-        return
-    try:
-        dead = bool(fcntl) and _locks_alone(held) and _is(path, held)
-        yield dead
-        if dead:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(held)
-
-
-def _locks_alone(held: int) -> bool:
+def _lock_alone(descriptor: int) -> bool:
+    """Lock an open file exclusively. False if another process holds it."""
     if fcntl is None:
         return True
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
-
-
-def _is(path: Path, held: int) -> bool:
-    """Whether the file of this descriptor still lies there."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(held))
-    except FileNotFoundError:
-        return False

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 
-class Feed:
-    """Rows on their way into LanceDB, keeping the error of the one who makes them."""
+class RowStream:
+    """Rows for LanceDB to read from `source`. Remembers an error raised while they are produced."""
 
     def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
         self.error: BaseException | None = None

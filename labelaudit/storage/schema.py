@@ -1,4 +1,4 @@
-"""The tables' columns, in one place.
+"""The columns of all tables.
 
 Tables are split by how they change, so that tagging 20,000 samples never rewrites an image:
 
@@ -11,18 +11,18 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     fingerprints       appended                id, pixels, thumbnail
     duplicates         overwritten whole       id, group, copy_of
     quality            appended                id, shadows, highlights, sharpness, entropy, colour
-    features           one row an extractor    id, name, info
+    features           one row per extractor   id, name, info, state
     features-<id>      appended                id, features
     controls           appended                id, reviewer, sample, shown, truth, verdict, after
-    runs               one row a run           id, name, created, state, info, weights
-    predictions-<run>  one row a sample        id, label, confidence, logits, embedding
+    runs               one row per run         id, name, created, state, info, weights
+    predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
     scores-<run>       overwritten whole       id, label, learned, suggested,
-                                               suggested_p, one column a score
+                                               suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id); written last,
                                                so a dataset without it was never finished
 
-Labels are class indices into `info["classes"]`; what a person sees is always names.
+Labels are stored as class indices into `info["classes"]` and shown as names.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ID = pa.field(
     metadata={"lance-schema:unenforced-primary-key:position": "1"},
 )
 
-# Goes up by one when an earlier LabelAudit would misread what this one writes. It stands in `meta`;
-# datasets without it are of the time before, and are read as 1.
+# Version of the format, stored in `meta`. It increases when an earlier LabelAudit would misread
+# what this one writes. Differences between versions are handled in `dataset.migrations`.
 FORMAT = 1
 
 THUMBNAIL_SIDE = 16  # pixels
@@ -49,10 +49,10 @@ META = pa.schema([ID, ("info", pa.string())])
 SAMPLES = pa.schema(
     [
         ID,
-        ("filepath", pa.string()),  # where the image lies, or (image not null) what it was called
-        ("image", pa.binary()),  # encoded bytes of an image that has no file of its own, else null
+        ("filepath", pa.string()),  # of the image; if `image` is not null, only its name
+        ("image", pa.binary()),  # encoded bytes of an image without a file of its own, else null
         ("split", pa.string()),
-        ("width", pa.int32()),  # pixels; null where the image was not opened on the way in
+        ("width", pa.int32()),  # pixels; null if the image was not opened on import
         ("height", pa.int32()),
     ]
 )
@@ -61,29 +61,29 @@ ANNOTATIONS = pa.schema(
     [
         ID,
         ("label", pa.int32()),
-        ("original_label", pa.int32()),  # null while the label is the one that was loaded
+        ("original_label", pa.int32()),  # null while the label is the imported one
         ("tags", pa.list_(pa.string())),
     ]
 )
 
-# What the samples that `noise` changed were labelled before; read only where the tag stands.
+# Labels before noise was injected, of samples that it changed. Valid only with the tag `mistake`.
 NOISE = pa.schema([ID, ("label", pa.int32())])
 
-# One row a change of labels or tags. It is written ahead of the change, so that a kill between the
-# two leaves a row whose `before` is still the annotations' stamp: such a change never happened.
+# One row per change of labels or tags. It is written before the change, so a kill between the two
+# leaves a row with a `before` that is still the stamp of `annotations`: that change never happened.
 HISTORY = pa.schema(
     [
         ID,
         ("time", pa.string()),  # ISO 8601, UTC
         ("who", pa.string()),
-        ("kind", pa.string()),  # a word of `changelog.KINDS`
+        ("kind", pa.string()),  # one of `history_log.KINDS`
         ("count", pa.int64()),  # samples that changed
-        ("before", pa.string()),  # stamp of `annotations` when it was about to change
-        ("info", pa.string()),  # JSON: what a person would want to know of it
+        ("before", pa.string()),  # stamp of `annotations` before the change
+        ("info", pa.string()),  # JSON: details of the change
     ]
 )
 
-# What each changed sample was, so that any state of the dataset can be returned to.
+# The previous state of each changed sample, so that any state of the dataset can be restored.
 CHANGES = pa.schema(
     [
         pa.field("change", pa.int64(), nullable=False),  # id in `history`
@@ -95,35 +95,35 @@ CHANGES = pa.schema(
     ]
 )
 
-# A log: nothing in it is ever changed. Rows of one batch are undone together.
+# A log: its rows are never changed. Rows of one batch are undone together.
 VERDICTS = pa.schema(
     [
         ID,
-        ("batch", pa.int64()),  # id of its first row; of "undo" and "redo" the batch that is meant
+        ("batch", pa.int64()),  # id of its first row; for "undo" and "redo" the batch they refer to
         ("sample", pa.int64()),  # null for "undo" and "redo"
         ("reviewer", pa.string()),
         ("verdict", pa.string()),  # keep, relabel, remove, unsure; undo, redo
-        ("label", pa.int32()),  # the class that "relabel" gives
-        ("given", pa.int32()),  # the class that the reviewer saw
+        ("label", pa.int32()),  # new class of "relabel"
+        ("given", pa.int32()),  # class that the reviewer saw
         ("time", pa.string()),  # ISO 8601, UTC
     ]
 )
 
-# What an image looks like, to tell duplicates without opening it again.
+# Compact descriptions of images, to find duplicates without decoding them again.
 FINGERPRINTS = pa.schema(
     [
         ID,
-        ("pixels", pa.int64()),  # hash of all of them
+        ("pixels", pa.int64()),  # hash of all pixels
         ("thumbnail", pa.binary(THUMBNAIL_SIDE**2)),  # grey, row by row
     ]
 )
 
-# Every sample that was compared with the others; alone in its group where it is like none.
+# Every sample that was compared with the others. A sample without duplicates is alone in its group.
 DUPLICATES = pa.schema(
     [
         ID,
-        ("group", pa.int64()),  # smallest id of those that show the same picture
-        ("copy_of", pa.int64()),  # smallest id of those with the same pixels
+        ("group", pa.int64()),  # smallest id of the samples that show the same picture
+        ("copy_of", pa.int64()),  # smallest id of the samples with the same pixels
     ]
 )
 
@@ -139,47 +139,50 @@ QUALITY = pa.schema(
     ]
 )
 
-# Extractors whose features are stored; info: version of the weights and width, JSON.
-FEATURES = pa.schema([ID, ("name", pa.string()), ("info", pa.string())])
+# Extractors with stored features. info: version of the weights and width, JSON; "null" once they
+# were dropped. state: what the extractor was fitted to these images, null for pretrained ones.
+FEATURES = pa.schema(
+    [ID, ("name", pa.string()), ("info", pa.string()), ("state", pa.large_binary())]
+)
 
-# Answers to blind controls: no verdicts. Nothing in it is ever changed.
+# A log of answers to blind controls, which are not verdicts. Its rows are never changed.
 CONTROLS = pa.schema(
     [
         ID,
         ("reviewer", pa.string()),
         ("sample", pa.int64()),
-        ("shown", pa.int32()),  # the class that the reviewer saw
-        ("truth", pa.int32()),  # the one that the sample has
+        ("shown", pa.int32()),  # class that the reviewer saw
+        ("truth", pa.int32()),  # class of the sample
         ("verdict", pa.string()),  # keep, relabel, remove, unsure; withdrawn
-        ("label", pa.int32()),  # the class that "relabel" gives
-        ("after", pa.int64()),  # id of the last line of `verdicts` then
+        ("label", pa.int32()),  # new class of "relabel"
+        ("after", pa.int64()),  # id of the last row of `verdicts` at that time
         ("time", pa.string()),  # ISO 8601, UTC
     ]
 )
 
-MISTAKE = "mistake"  # tag of samples whose label was made wrong on purpose
-REMOVED = "removed"  # tag of samples that a verdict took out: not learned, not ranked, not exported
+# Tags with a meaning.
+MISTAKE = "mistake"  # label was made wrong on purpose
+REMOVED = "removed"  # removed by a verdict: not trained on, ranked or exported
+PROCESSED = "processed"  # predicted by some run
+QUIET_TAGS = {PROCESSED}  # not recorded in the history
 
-PROCESSED = "processed"  # tag of samples that a run has predicted
-QUIET_TAGS = {PROCESSED}  # set by the way: no change of the dataset's content
-
-# Names of splits, in lower case, as datasets in the wild have them.
+# Common names of splits, in lower case.
 TRAINING_SPLITS = {"train", "training"}
 HELD_OUT_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
 
-FROM_FOLDER = "folder "  # how `info["source"]` of class folders begins; the path follows
-CLASS_LIST_SUFFIX = ".classes.json"  # in the place of a manifest's suffix: what goes with it
+FROM_FOLDER = "folder "  # prefix of `info["source"]` of class folders; the path follows
+CLASS_LIST_SUFFIX = ".classes.json"  # replaces a manifest's suffix in the name of its class list
 
 DYNAMICS = pa.schema(
     [
-        pa.field("id", pa.int64(), nullable=False),  # one row an epoch: no primary key
+        pa.field("id", pa.int64(), nullable=False),  # once per epoch, so no primary key
         ("epoch", pa.int32()),
-        ("label", pa.int32()),  # the given class that margin and p_label are about
-        ("margin", pa.float32()),  # of the model that learned the sample
+        ("label", pa.int32()),  # the given class that margin and p_label refer to
+        ("margin", pa.float32()),  # of the model trained on the sample
         ("p_label", pa.float32()),
-        ("out_margin", pa.float32()),  # of one that did not; null where there is none
+        ("out_margin", pa.float32()),  # of a model not trained on it; null if there is none
         ("out_p_label", pa.float32()),
-        ("fold", pa.int8()),  # whose model did not learn the sample; -1: none did, -2: all
+        ("fold", pa.int8()),  # its model was not trained on it; -1: none was, -2: all were
     ]
 )
 
@@ -188,23 +191,30 @@ RUNS = pa.schema(
         ID,
         ("name", pa.string()),
         ("created", pa.string()),  # ISO 8601, UTC
-        (
-            "state",
-            pa.string(),
-        ),  # "begun", then "finished" (it counts) or "gone" (only its id is kept)
+        ("state", pa.string()),  # BEGUN, FINISHED or GONE
         ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
         ("weights", pa.large_binary()),  # safetensors; null for imported predictions
     ]
 )
 
+# States of a run. A run that is GONE was abandoned or replaced; its row only reserves its id.
+BEGUN, FINISHED, GONE = "begun", "finished", "gone"
 
-# Columns of a scores table that are no scores.
+# Keys in a run's info that tell where its predictions come from. Without them it was trained here.
+FIRST_LOOK = "first_look"  # computed without training
+IMPORTED = "brought"  # made by a model that was not trained here
+RECORDED = "recorded"  # recorded in the user's own training loop
+
+# Columns of a scores table that are not scores.
 NO_SCORES = ("id", "label", "learned", "suggested", "suggested_p")
 
 
 def predictions(classes: int, width: int | None = None) -> pa.Schema:
-    """width: of the embeddings, what the model's last layer sees of an image. Imported predictions
-    may have none, those of earlier versions have no such column; a row without one is null."""
+    """Return the schema of a predictions table.
+
+    width: length of the embeddings (activations of the model's last layer); None for a table
+    without them. A row may have a null embedding.
+    """
     columns = [
         ID,
         ("label", pa.int32()),
@@ -215,7 +225,7 @@ def predictions(classes: int, width: int | None = None) -> pa.Schema:
 
 
 def embedding(width: int) -> pa.Field:
-    # half precision: neighbours are the same, at half the bytes
+    # half precision finds the same neighbours, with half the bytes
     return pa.field("embedding", pa.list_(pa.float16(), width))
 
 
@@ -225,18 +235,24 @@ def features(width: int) -> pa.Schema:
 
 
 def scores(names: list[str]) -> pa.Schema:
-    """Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked.
+    """Return the schema of a scores table with these scores.
 
-    `label` is the given class that they judge: a sample relabelled since has no score. `learned`
-    is the one that the model was trained or validated with; null where it was not. `suggested` is
-    the most probable true class other than `label`, and `suggested_p` its probability; null where
-    there is no suspicion.
+    Scores are float64: 1 - p(label) saturates at 1 in float32, and ties cannot be ranked. `label`
+    is the class that they judge: a sample that was relabelled later has no valid score. `learned`
+    is the class that the model was trained or validated with, or null. `suggested` is the most
+    probable true class other than `label`, and `suggested_p` its probability; null without a
+    suspicion.
     """
-    fixed = [ID, ("label", pa.int32()), ("learned", pa.int32()), ("suggested", pa.int32()),
-             ("suggested_p", pa.float64())]  # fmt: skip
+    fixed = [
+        ID,
+        ("label", pa.int32()),
+        ("learned", pa.int32()),
+        ("suggested", pa.int32()),
+        ("suggested_p", pa.float64()),
+    ]
     return pa.schema([*fixed, *((name, pa.float64()) for name in names)])
 
 
 def table(kind: str, run_id: int) -> str:
-    """Name of a run's table: `predictions-3`. Ids of runs are never reused."""
+    """Return the name of a run's table: `predictions-3`. Ids of runs are never reused."""
     return f"{kind}-{run_id}"

@@ -1,1 +1,4 @@
-"""What pages share. The only library room that imports streamlit."""
+"""What the app's pages share. May import every folder except cli.
+
+The only folder that imports streamlit.
+"""

@@ -1,8 +1,8 @@
-"""Starts the app: `python -m labelaudit.ui [options of streamlit run]`.
+"""Starts the app: `labelaudit app`, or `python -m labelaudit.ui [options of streamlit run]`.
 
-It is `streamlit run app.py`, but for one thing: Streamlit, seeing a folder named pages/, takes the
-first visitor's address for one of the files in it, and greets a deep link on a fresh server with
-"Page not found" before app.py has said which pages there are.
+This is `streamlit run app.py` with one correction. Streamlit sees a folder named pages/ and looks
+up the first visitor's address in it. On a fresh server a deep link therefore ends at "Page not
+found", because app.py has not yet declared its pages.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from pathlib import Path
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import cli
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
+FOLDER = Path(__file__).resolve().parent
+INSTALLED = FOLDER / "app" / "app.py"  # setup.py copies the app there
+# .streamlit/config.toml beside the app takes precedence over every other configuration file.
+APP = INSTALLED if INSTALLED.exists() else FOLDER.parents[1] / "app.py"
 
 
 def main() -> None:
-    PagesManager.uses_pages_directory = False  # what st.navigation sets, but before any visit
+    """Run the app with the options in `sys.argv`; does not return before the server ends."""
+    PagesManager.uses_pages_directory = False  # st.navigation sets this too, but only on a visit
     sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
     cli.main()
 

@@ -1,4 +1,4 @@
-"""Samples' images as data URIs, in a cache that all sessions share."""
+"""Images of samples as data URIs, cached for all sessions."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from ..core.errors import LabelAuditError
 from ..core.images import data_uri
 from ..dataset.sample import Sample
 
-THUMBNAIL = 160  # pixels a side
+THUMBNAIL = 160  # side length in pixels
 LARGE = 900
 CACHED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Picture:
-    uri: str | None  # None: the image cannot be read
-    small: bool  # scaled up with crisp pixels
+    uri: str | None  # None if the image cannot be read
+    small: bool  # whether the browser scales it up, with crisp pixels
 
 
-def pictures(made: tuple, samples: Sequence[Sample], size: int = THUMBNAIL) -> list[Picture]:
-    """The images of these samples, none larger than `size` a side.
+def pictures(source: tuple, samples: Sequence[Sample], size: int = THUMBNAIL) -> list[Picture]:
+    """Return the images of the samples, scaled down to `size` pixels.
 
-    made: names the dataset, and tells one apart that was made again under its name.
+    source: identifies the dataset and when it was created.
     """
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda sample: _cached((made, sample.id, size), sample), samples))
+        return list(pool.map(lambda sample: _cached((source, sample.id, size), sample), samples))
 
 
 _cache: OrderedDict[tuple, Picture] = OrderedDict()
-_held = 0
+_cached_bytes = 0
 _lock = Lock()
 
 
 def _cached(key: tuple, sample: Sample) -> Picture:
-    global _held
+    global _cached_bytes
     with _lock:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
     picture = _read(sample, key[-1])
-    if picture.uri is None:  # the file may be put back
+    if picture.uri is None:  # not cached, because the file may come back
         return picture
     with _lock:
         if key not in _cache:
             _cache[key] = picture
-            _held += len(picture.uri)
-        while _held > CACHED_BYTES:
-            _held -= len(_cache.popitem(last=False)[1].uri)
+            _cached_bytes += len(picture.uri)
+        while _cached_bytes > CACHED_BYTES:
+            _cached_bytes -= len(_cache.popitem(last=False)[1].uri)
     return picture
 
 

@@ -1,4 +1,4 @@
-"""Shows a background job while it runs, and how it ended, without holding up the page."""
+"""Shows background jobs: their progress while they run, and their result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
-from ..jobs.manager import (  # fmt: skip
-    DONE,
-    RUNNING,
-    STOPPED,
-    TRAINING,
-    Job,
+from ..jobs.files import DONE, RUNNING, STOPPED
+from ..jobs.job import TRAINING, Job
+from ..jobs.manager import (
     check_idle,
     discard,
     find_job,
@@ -25,26 +22,26 @@ from ..jobs.manager import (  # fmt: skip
     start,
 )
 from . import charts, state
-from .words import fail, plain, said, sentence
+from .text import error_text, plain, sentence, show_error
 
 REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
-SHOWN_LOG = 20_000  # characters, the last ones
+SHOWN_LOG = 20_000  # last characters of a log
 LOG_HEIGHT = 240
-RUNNING_LINES = 9  # fill that height
+RUNNING_LINES = 9  # as many as fit into LOG_HEIGHT
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
 def begin(kind: str, dataset: str, **options) -> None:
-    """Start a job and draw the page again, now with its progress; or say why it cannot start."""
+    """Start a job and draw the page again with its progress; show an error if it cannot start."""
     _watch_new(start, kind, dataset, **options)
 
 
-def _watch_new(make: Callable[..., Job], *arguments, **options) -> None:
+def _watch_new(start_job: Callable[..., Job], *arguments, **options) -> None:
     try:
-        st.session_state[state.WATCHED_JOB] = make(*arguments, **options).id
+        st.session_state[state.WATCHED_JOB] = start_job(*arguments, **options).id
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
         return
     st.rerun()
 
@@ -55,12 +52,12 @@ def show(
     ended: Callable[[Job], None],
     also_others: bool = True,
 ) -> str:
-    """Draw the job that works on this dataset (None: on any), or how the one that this session
-    started has ended.
+    """Draw the running job of this dataset (None: of any), or the result of the job that this
+    session started.
 
-    kinds: of the endings that this page shows. ended: draws the result of a job that is done.
-    also_others: offer to resume the dataset's latest job, whoever started it, if it was cut short.
-    Returns ACTIVE while a job runs, ENDED where the result of one was drawn, else NOTHING.
+    kinds: the kinds of jobs with results on this page. ended: draws the result of a job.
+    also_others: offer to resume the dataset's latest job if it was interrupted, even if another
+    session started it. Returns ACTIVE while a job runs, ENDED if a result was drawn, else NOTHING.
     """
     watched = _watched()
     if watched and dataset not in (None, watched.dataset):
@@ -84,48 +81,52 @@ def show(
 
 
 def scored_runs(dataset: Dataset, title: str) -> list[str]:
-    """Names of the runs that have scores, latest first, and a first look last. Where there is none
-    the page ends here, and says what to do."""
+    """Return the names of the runs with scores, latest first, first looks last. If there are none,
+    say what to do and stop the page."""
     looks = [name for name in dataset.runs if dataset.run(name).is_first_look]
     others = [name for name in dataset.runs[::-1] if name not in looks]
     runs = [name for name in [*others, *looks] if dataset.run(name).score_names()]
     if not runs:
         st.title(title)
         show_running(dataset.name)
-        st.info("Nothing is scored yet. Audit it in one go, or, if you have a model, bring its "
-                "predictions.")  # fmt: skip
+        st.info(
+            "This dataset has no scores yet. Audit it, or import the predictions of your own model."
+        )
         st.page_link(
             "pages/start/home.py", label=f"Audit {dataset.name}", icon=":material/play_arrow:"
         )
-        st.page_link("pages/model/predict.py", label="Bring predictions of your own",
-                     icon=":material/upload_file:")  # fmt: skip
+        st.page_link(
+            "pages/model/predict.py",
+            label="Import your own predictions",
+            icon=":material/upload_file:",
+        )
         st.stop()
     return runs
 
 
 def show_running(dataset: str) -> None:
-    """Draw the job that works on this dataset, on a page that waits for what it makes."""
+    """Draw the running job of this dataset, on a page that waits for its result."""
     show(dataset, [], lambda job: None)
 
 
 def forget() -> None:
-    """The ending of the watched job has been shown, and need not be again."""
+    """Stop showing the result of the watched job."""
     st.session_state.pop(state.WATCHED_JOB, None)
 
 
 def forget_ended() -> None:
-    """Another dataset is looked at: how the last job ended says nothing of it."""
+    """Stop showing an ended job's result, because another dataset was selected."""
     job = _watched()
     if job and job.status != RUNNING:
         forget()
 
 
 def busy(dataset: str) -> bool:
-    """Whether a job works on this dataset: then its labels are left alone. Says so if it does."""
+    """Whether a job is using this dataset, so that its labels cannot be changed. Shows which."""
     try:
         check_idle(dataset)
     except LabelAuditError as error:
-        st.info(said(error))
+        st.info(error_text(error))
         return True
     return False
 
@@ -137,25 +138,32 @@ def _watched() -> Job | None:
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _progress(job: Job, with_log: bool = False) -> None:
-    """with_log: the job's name and log, as where jobs are listed; else what it has learned."""
+    """with_log: show the job's name and log instead of its learning curves."""
     if job.status != RUNNING:
-        st.rerun()  # the whole page: it has a result to show now
+        st.rerun()  # the whole page, which now has a result to show
     progress = job.progress
     with st.container(border=True):
         if with_log:
-            st.markdown(f"**{plain(title(job))}**")
+            st.markdown(f"**{plain(job.title)}**")
         with st.container(horizontal=True, vertical_alignment="center"):
-            share, words = describe(job.kind, progress)
-            st.progress(share, plain(words))
-            asked = job.stop_asked
-            st.button("Stopping …" if asked else "Stop", key=f"stop-{job.id}", width="content",
-                      disabled=asked, on_click=job.stop)  # fmt: skip
+            share, text = describe(job)
+            st.progress(share, plain(text))
+            stopping = job.stop_requested
+            st.button(
+                "Stopping …" if stopping else "Stop",
+                key=f"stop-{job.id}",
+                width="content",
+                disabled=stopping,
+                on_click=job.stop,
+            )
         if progress and (look := progress.get("first_look")):
             st.page_link(
-                "pages/suspects/review.py", icon=":material/bolt:", query_params={"run":
-                look["run"]}, label=f"First look: {look['suspects']:,} suspects, ready to review "
+                "pages/suspects/review.py",
+                icon=":material/bolt:",
+                query_params={"run": look["run"]},
+                label=f"First look: {look['suspects']:,} suspects, ready to review "
                 "while the model trains",
-            )  # fmt: skip
+            )
         if with_log:
             show_log(job)
         elif progress and progress["curves"]:
@@ -163,7 +171,7 @@ def _progress(job: Job, with_log: bool = False) -> None:
 
 
 def show_all_running() -> int:
-    """Draw every job that runs, on whatever dataset. Returns how many do."""
+    """Draw the running jobs of all datasets. Returns their number."""
     running = running_jobs()
     for job in running:
         _progress(job, with_log=True)
@@ -171,88 +179,90 @@ def show_all_running() -> int:
 
 
 def show_log(job: Job) -> None:
-    """While it runs only the end, which is where it is; later all of it."""
+    """Draw the job's log; while it runs, only the last lines."""
     lines = job.log[-SHOWN_LOG:].strip().splitlines()
     if job.status == RUNNING:
         lines = lines[-RUNNING_LINES:]
     with st.expander("Log", icon=":material/notes:", key=f"log-{job.id}"):
-        st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True,
-                height=LOG_HEIGHT)  # fmt: skip
+        st.code(
+            "\n".join(lines) or "The log is empty.",
+            language=None,
+            wrap_lines=True,
+            height=LOG_HEIGHT,
+        )
 
 
 def show_unfinished(job: Job) -> None:
-    """How a job ended that did not finish, and what can be done about it."""
+    """Show why a job did not finish, with buttons to resume, repeat or discard it."""
     with st.container(border=True):
         if job.status == STOPPED:
-            st.info(said(job.error))
+            st.info(error_text(job.error))
         else:
-            fail(f"the job to {job.kind} {job.dataset} did not finish: {job.error}")
-        left = job.left
+            show_error(f"the job to {job.action} did not finish: {job.error}")
+        left = job.resume_point
         if left == TRAINING:
-            st.caption(f"{_kept(job)} kept: Resume goes on from there.")
+            st.caption(f"{_stored_epochs(job)} stored. Resume continues from there.")
         elif left:
-            st.caption("The training is kept: Resume predicts and scores with it.")
+            st.caption("The trained model is stored. Resume predicts and scores with it.")
         with st.container(horizontal=True):
-            if left and st.button("Resume", type="primary", key=f"resume-{job.id}",
-                                        icon=":material/resume:"):  # fmt: skip
+            if left and st.button(
+                "Resume", type="primary", key=f"resume-{job.id}", icon=":material/resume:"
+            ):
                 _watch_new(resume, job)
-            if st.button("Run again", key=f"again-{job.id}", icon=":material/replay:",
-                         help="From the start, with the same settings."):  # fmt: skip
+            if st.button(
+                "Run again",
+                key=f"again-{job.id}",
+                icon=":material/replay:",
+                help="Start again with the same settings.",
+            ):
                 _watch_new(run_again, job)
-            if left and st.button("Discard", key=f"discard-{job.id}",
-                                        icon=":material/delete:",
-                                        help="What was kept for resuming is deleted."):  # fmt: skip
+            if left and st.button(
+                "Discard",
+                key=f"discard-{job.id}",
+                icon=":material/delete:",
+                help="Delete the data stored for resuming.",
+            ):
                 discard(job)
                 forget()
                 st.rerun()
         show_log(job)
 
 
-def _kept(job: Job) -> str:
-    if not job.progress:  # it resumed another, and was not heard of
+def _stored_epochs(job: Job) -> str:
+    if not job.progress:  # it resumed another job and ended before its first report
         return "The finished epochs are"
-    epochs = job.epochs_kept
+    epochs = job.finished_epochs
     return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
 
 
 @st.fragment(run_every=SIDEBAR_SECONDS)
 def show_in_sidebar(jobs: list[Job]) -> None:
-    """A line a job, which leads to their page."""
+    """Draw one line per job, linked to the Jobs page."""
     for job in jobs:
         done = job.status != RUNNING
-        share, _ = describe(job.kind, job.progress)
-        label = f"{plain(title(job))}: {'ended' if done else f'{share:.0%}'}"
+        share, _ = describe(job)
+        label = f"{plain(job.title)}: {'ended' if done else f'{share:.0%}'}"
         icon = ":material/check:" if done else ":material/progress_activity:"
         st.page_link("pages/model/jobs.py", label=label, icon=icon)
 
 
-def title(job: Job) -> str:
-    """What it does to what: "Train digits, run-1"."""
-    run = job.run_name
-    kind = {
-        "look": "first look at",
-        "import": "import predictions of",
-        "compare": "look for duplicates in",
-    }.get(job.kind, job.kind)
-    return f"{sentence(kind)} {job.dataset}" + (f", {run}" if run else "")
-
-
-def describe(kind: str, progress: dict | None) -> tuple[float, str]:
-    """Share done, 0 to 1, and a line that says what is going on and how long it will take."""
+def describe(job: Job) -> tuple[float, str]:
+    """Return the share done, 0 to 1, and a line with the current step and the time left."""
+    progress = job.progress
     if not progress:
-        return 0.0, f"Starting to {kind} …"
-    words = sentence(progress["stage"])
+        return 0.0, f"Starting to {job.action} …"
+    text = sentence(progress["stage"])
     if progress["epoch"]:
-        words += f" · epoch {progress['epoch']} of {progress['epochs']}"
+        text += f" · epoch {progress['epoch']} of {progress['epochs']}"
         if progress["loss"] is not None:
-            words += f" · loss {progress['loss']:.3f}"
+            text += f" · loss {progress['loss']:.3f}"
         if progress["accuracy"] is not None:
-            words += f" · accuracy {progress['accuracy']:.3f}"
+            text += f" · accuracy {progress['accuracy']:.3f}"
     if not progress["total"]:
-        return 0.0, words + " …"
+        return 0.0, text + " …"
     if progress["seconds_left"]:
-        words += f" · {duration(progress['seconds_left'])} left"
-    return min(progress["done"] / progress["total"], 1.0), words
+        text += f" · {duration(progress['seconds_left'])} left"
+    return min(progress["done"] / progress["total"], 1.0), text
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Patches on the Apply page: one to take away, and one to put into effect, looked at first."""
+"""Patches on the Apply page: download one, or preview and apply one."""
 
 from __future__ import annotations
 
@@ -9,134 +9,172 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
-from ..patch import APPLIED, VERDICTS, Patch, PatchPlan, apply_patch, make_patch, parse_patch
-from ..patch import plan_patch as plan
+from ..patch import (
+    APPLIED,
+    VERDICTS,
+    Patch,
+    PatchPlan,
+    apply_patch,
+    make_patch,
+    parse_patch,
+    plan_patch,
+)
 from ..patch.applying import ID, PATH
 from ..patch.lines import SUFFIX
 from . import jobs
 from .differences import differences
-from .words import fail, plain
+from .text import plain, show_error
 
-SHOWN = "patch-shown"  # what was on the screen when the button was clicked
-READ_AT_ONCE = 300  # images that the page opens itself; more are a job's
+SHOWN = "patch-shown"  # the plan on the screen when the button is clicked
+READ_AT_ONCE = 300  # images the page opens itself; more are opened by a job
 LISTED = 1000  # conflicts in a table
-SOURCES = {"what was applied": APPLIED, "what reviewers say": VERDICTS}
+SOURCES = {"applied changes": APPLIED, "reviewers' verdicts": VERDICTS}
 
 
 def show_download(dataset: Dataset, reviewers: Sequence[str]) -> None:
-    """The changes of this dataset, as a file."""
-    st.markdown("**Take the changes to another copy**")
+    """Draw the download of this dataset's changes as a patch."""
+    st.markdown("**Download a patch for another copy of this dataset**")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = SOURCES[st.selectbox("Changes", list(SOURCES), key="patch-source", width=200)]
         everybody = "everybody"
-        whose = st.selectbox("Of", [everybody, *reviewers], key="patch-whose", width=200,
-                             disabled=source == APPLIED)  # fmt: skip
+        whose = st.selectbox(
+            "Reviewer",
+            [everybody, *reviewers],
+            key="patch-whose",
+            width=200,
+            disabled=source == APPLIED,
+        )
         one = source == VERDICTS and whose != everybody
         name = f"{dataset.name}-{whose}" if one else dataset.name
         st.download_button(
             "Download patch",
-            lambda: make_patch(
-                dataset, source=source, reviewer=whose if one else None
-            ).to_bytes(),
-            name + SUFFIX, "application/jsonl", icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
-    st.caption("A line a sample, fit for git: its path and a hash of its pixels, the label before "
-               "and after, who and when. What reviewers say holds what they kept, too; `labelaudit "
-               "merge-patches` then shows where two disagree.")  # fmt: skip
+            lambda: make_patch(dataset, source=source, reviewer=whose if one else None).to_bytes(),
+            name + SUFFIX,
+            "application/jsonl",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+    st.caption(
+        "A text file with one line per sample, suitable for git. Verdicts include the labels "
+        "that reviewers kept; `labelaudit merge-patches` compares several reviewers."
+    )
 
 
-def show_upload(dataset: Dataset, attempt: Callable, take_back: Callable) -> None:
-    """A patch from elsewhere: what it would do, and the button that does it.
+def show_upload(dataset: Dataset, attempt: Callable, undo_button: Callable) -> None:
+    """Draw the upload of a patch, its preview and the button that applies it.
 
-    attempt: runs an action, and shows its error. take_back: draws a button that undoes the last."""
+    attempt: runs an action and shows its error. undo_button: draws a button for the last patch.
+    """
     st.markdown("**Apply a patch**")
     jobs.show(dataset.name, ["compare"], lambda job: None)
-    file = st.file_uploader("Patch", type=["jsonl"], key="patch-file",
-                            label_visibility="collapsed")  # fmt: skip
+    file = st.file_uploader("Patch", type=["jsonl"], key="patch-file", label_visibility="collapsed")
     if file is None:
-        st.caption("A file that this page, or `labelaudit patch`, wrote on another copy of this "
-                   "dataset. Nothing is changed before you have seen what would be.")  # fmt: skip
-        take_back()
+        st.caption(
+            "Upload a patch from another copy of this dataset. You see a preview before "
+            "anything changes."
+        )
+        undo_button()
         return
-    with st.expander("How samples are found"):
-        st.caption("By their path within the dataset, if the image there has the same pixels; else "
-                   "by its pixels, wherever it lies.")  # fmt: skip
-        trust = [word for word, words in (
-            (PATH, "Paths are enough: the images were resized or compressed anew"),
-            (ID, "Ids are enough: this copy was loaded from the same source in the same way"),
-        ) if st.checkbox(words, key=f"patch-trust-{word}")]  # fmt: skip
+    with st.expander("How samples are matched"):
+        st.caption("By path if the image has the same pixels, otherwise by pixels.")
+        trust = [
+            key
+            for key, title in (
+                (PATH, "Match by path only: the images were resized or recompressed"),
+                (ID, "Match by id: this copy was loaded from the same source in the same way"),
+            )
+            if st.checkbox(title, key=f"patch-trust-{key}")
+        ]
     try:
-        patch, wanted = _looked_at(_stamp(dataset), file.getvalue(), file.name, trust, dataset)
+        patch, wanted = _plan(_stamp(dataset), file.getvalue(), file.name, trust, dataset)
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
         return
     _figures(wanted)
     if wanted.unread:
-        st.info(f"To be sure which samples are meant, {wanted.unread:,} images must be opened "
-                "once. The search for duplicates does so.")  # fmt: skip
+        st.info(
+            f"{wanted.unread:,} images must be read once to match their pixels. This also "
+            "finds duplicates."
+        )
         if not jobs.busy(dataset.name) and st.button("Read the images", type="primary"):
             jobs.begin("compare", dataset.name)
     else:
-        _buttons(dataset, patch, wanted, trust, attempt, take_back)
+        _buttons(dataset, patch, wanted, trust, attempt, undo_button)
     if len(wanted):
         differences(dataset, wanted, "patch", [("removed", wanted.remove)], wanted.new_classes)
-    _list("In conflict: labelled neither as before the change nor as after it. They are left alone",
-          wanted.conflicts)  # fmt: skip
-    _list("Not found. They are left alone", wanted.missing)
+    _list(
+        "Conflicts, not changed: the label here is neither the one before the change nor the one "
+        "after it",
+        wanted.conflicts,
+    )
+    _list("Not found, not changed", wanted.missing)
 
 
-@st.cache_data(max_entries=4, show_spinner="Looking for the samples …")
-def _looked_at(
+@st.cache_data(max_entries=4, show_spinner="Matching samples …")
+def _plan(
     stamp: tuple, data: bytes, name: str, trust: list[str], _dataset: Dataset
 ) -> tuple[Patch, PatchPlan]:
-    """Cached by table versions that no other dataset or time has: at 1,000,000 samples it takes
-    two seconds."""
+    """Cached by table versions, which are unique per dataset and time: with 1,000,000 samples it
+    takes two seconds."""
     patch = parse_patch(data, name)
-    return patch, plan(_dataset, patch, trust, READ_AT_ONCE)
+    return patch, plan_patch(_dataset, patch, trust, READ_AT_ONCE)
 
 
 def _stamp(dataset: Dataset) -> tuple:
-    store = dataset.view().store
-    return tuple(store.stamp(table) for table in ("meta", "samples", "annotations", "fingerprints"))
+    tables = ("meta", "samples", "annotations", "fingerprints")
+    return tuple(dataset.stamp(table) for table in tables)
 
 
 def _figures(wanted: PatchPlan) -> None:
-    always = [("To relabel", len(wanted.relabel)), ("To remove", len(wanted.remove)),
-              ("So already", wanted.already)]  # fmt: skip
-    rare = [("In conflict", len(wanted.conflicts)), ("Not found", len(wanted.missing))]
+    always = [
+        ("To relabel", len(wanted.relabel)),
+        ("To remove", len(wanted.remove)),
+        ("Already applied", wanted.already),
+    ]
+    rare = [("Conflicts", len(wanted.conflicts)), ("Not found", len(wanted.missing))]
     with st.container(horizontal=True, gap="medium"):
         for title, value in always + [pair for pair in rare if pair[1]]:
             st.metric(title, f"{value:,}", width="content")
 
 
 def _buttons(
-    dataset: Dataset, patch: Patch, wanted: PatchPlan, trust: list, attempt: Callable,
-    take_back: Callable,
-) -> None:  # fmt: skip
+    dataset: Dataset,
+    patch: Patch,
+    wanted: PatchPlan,
+    trust: list,
+    attempt: Callable,
+    undo_button: Callable,
+) -> None:
     add = bool(wanted.new_classes) and st.checkbox(
-        f"Add the classes that this dataset lacks: {plain(', '.join(wanted.new_classes))}",
+        f"Add new classes: {plain(', '.join(wanted.new_classes))}",
         key="patch-add",
-    )  # fmt: skip
+    )
     busy = len(wanted) and jobs.busy(dataset.name)
     with st.container(horizontal=True):
         clicked = st.button(
-            f"Apply {len(wanted):,} changes of {plain(', '.join(wanted.by))}" if len(wanted)
+            f"Apply {len(wanted):,} changes by {plain(', '.join(wanted.by))}"
+            if len(wanted)
             else "Nothing to apply",
-            type="primary", icon=":material/task_alt:", key="patch-apply",
+            type="primary",
+            icon=":material/task_alt:",
+            key="patch-apply",
             disabled=bool(busy) or not len(wanted) or (bool(wanted.new_classes) and not add),
-        )  # fmt: skip
-        take_back()
+        )
+        undo_button()
     shown = st.session_state.get(SHOWN, wanted)
     st.session_state[SHOWN] = wanted
     if clicked:
         attempt(lambda: apply_patch(dataset, patch, trust=trust, add_classes=add, shown=shown))
 
 
-def _list(title: str, unfit: list) -> None:
-    if unfit:
-        more = f" (the first {LISTED:,} of {len(unfit):,})" if len(unfit) > LISTED else ""
+def _list(title: str, skipped: list) -> None:
+    if skipped:
+        more = f" (first {LISTED:,} of {len(skipped):,})" if len(skipped) > LISTED else ""
         st.markdown(f"**{title}{more}**")
-        table = pd.DataFrame([each.to_dict() for each in unfit[:LISTED]])
-        st.dataframe(table, hide_index=True, width="stretch",
-                     column_config={"id": st.column_config.NumberColumn(format="%d"),
-                                    "here": "label here"})  # fmt: skip
+        table = pd.DataFrame([each.to_dict() for each in skipped[:LISTED]])
+        st.dataframe(
+            table,
+            hide_index=True,
+            width="stretch",
+            column_config={"id": st.column_config.NumberColumn(format="%d"), "here": "label here"},
+        )

@@ -1,7 +1,7 @@
-"""Paths typed in the browser: which of them may be used. Every page asks here.
+"""Checks paths typed in the browser. Every page that takes a path uses this module.
 
-On a machine of one's own, any. Once others can reach the app (it listens on more than this machine,
-or people sign in), only those in the folders that LABELAUDIT_ROOTS names.
+If only this machine can reach the app, any path is allowed. If the app listens on another address,
+or people sign in, only paths in the folders of LABELAUDIT_ROOTS are allowed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from . import signin
 
 
 def allowed() -> tuple[str, ...] | None:
-    """The folders that paths may lead into; None: anywhere."""
+    """Return the folders that paths may be in; None for anywhere."""
     roots = configured_roots()
     if roots or not (signin.is_on() or is_open_to_others()):
         return roots or None
@@ -26,28 +26,29 @@ def allowed() -> tuple[str, ...] | None:
 
 
 def typed(text: str, remote: bool = False) -> str:
-    """The path that a text typed in the browser means, links resolved where folders are set.
+    """Return the path for a text typed in the browser, with links resolved if roots are set.
 
-    Every page that takes one asks here. Raises LabelAuditError for one that may not be used.
-    remote: it may be a URI of object storage.
+    remote: whether URIs of object storage are allowed. Raises LabelAuditError for a path that is
+    not allowed.
     """
     if is_remote(text) and not remote:
-        raise LabelAuditError(f"{text!r} lies in object storage: give a path of this machine.")
+        raise LabelAuditError(f"{text!r} is in object storage: enter a path on this machine.")
     roots = allowed()
     if roots is None:
         return text
     if not roots:
         raise LabelAuditError(
-            "paths cannot be typed here, for others can reach this app: start it with "
-            f"{VARIABLE}=/data, the folders that may be used (parted by {os.pathsep!r}), or upload "
-            "a zip."
+            f"paths are disabled because others can reach this app: start it with {VARIABLE}=/data "
+            f"(the allowed folders, separated by {os.pathsep!r}), or upload a zip."
         )
     return check_inside(os.path.expanduser(text), roots)
 
 
 def is_open_to_others() -> bool:
-    """Whether the server listens on more than this machine. (That it lies behind a proxy on the
-    same machine cannot be known: then LABELAUDIT_ROOTS must be set.)"""
+    """Whether the server accepts connections from other machines.
+
+    A proxy on the same machine cannot be detected; set LABELAUDIT_ROOTS behind one.
+    """
     address = st.get_option("server.address")
     if not address:  # Streamlit's default: every interface
         return True

@@ -1,4 +1,4 @@
-"""The sidebar's part that is the same on every page: which dataset is meant."""
+"""The part of the sidebar that all pages share: the dataset picker and running jobs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import streamlit as st
 from ..core.errors import LabelAuditError
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
-from .words import fail
+from .text import show_error
 
-KEPT = "dataset-kept"  # in the session: the one that the last page was of
+LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
 
 
 def pick_dataset() -> None:
-    """Draw the dataset picker. The choice is `state.current()`."""
+    """Draw the dataset picker. `state.current()` returns the selected dataset."""
     try:
         names = state.dataset_names()
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
         st.stop()
     wanted = st.session_state.pop(state.NEXT_DATASET, None)
     if wanted in names:
@@ -27,12 +27,12 @@ def pick_dataset() -> None:
     chosen = st.session_state.get(state.DATASET)
     if chosen not in names:
         if chosen:
-            st.toast(f"Dataset {chosen} is deleted.")
-        # a switch of pages by the app drops both the widget's value and the address
-        known = (st.query_params.get(state.DATASET), st.session_state.get(KEPT), names[0])
+            st.toast(f"Dataset {chosen} deleted.")
+        # st.switch_page drops both the widget's value and the address
+        known = (st.query_params.get(state.DATASET), st.session_state.get(LAST_DATASET), names[0])
         st.session_state[state.DATASET] = next(name for name in known if name in names)
-    st.session_state[KEPT] = st.session_state[state.DATASET]
-    # a reload, a bookmark and a new tab open the same dataset
+    st.session_state[LAST_DATASET] = st.session_state[state.DATASET]
+    # so that a reload, a bookmark and a new tab open the same dataset
     st.query_params[state.DATASET] = st.session_state[state.DATASET]
     st.html(Path(__file__).with_name("style.css"))
     with st.sidebar:

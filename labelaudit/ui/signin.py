@@ -1,6 +1,6 @@
-"""Signing in, where secrets.toml has a section [auth]: Streamlit's own OpenID Connect.
+"""Sign-in with Streamlit's OpenID Connect, if secrets.toml has a section [auth].
 
-Reviewers then have the name that they signed in with, and cannot take another.
+Reviewers then have the name they signed in with and cannot change it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from .words import fail, plain
+from .text import plain, show_error
 
 NAME_LENGTH = 64
-NAMES = ("email", "preferred_username", "name", "sub")  # what a provider may say, surest first
+NAMES = ("email", "preferred_username", "name", "sub")  # claims of the provider, best first
 
 
 def is_on() -> bool:
@@ -24,50 +24,57 @@ def is_on() -> bool:
 
 
 def ask() -> None:
-    """Draw the page that asks to sign in, and end the run there; nothing for who has."""
+    """Draw the sign-in page and stop, unless the visitor is signed in."""
     if _is_unreadable():
-        fail("secrets.toml cannot be read: mend it, or take it away; the log has more")
+        show_error("secrets.toml cannot be read: fix or remove it; see the log for details")
         st.stop()
     if not is_on():
         return
     if not st.user.get("is_logged_in"):
         st.title("Sign in")
         if not _has_package():
-            fail('signing in needs the package Authlib: pip install "streamlit[auth]"')
+            show_error('signing in needs the package Authlib: pip install "streamlit[auth]"')
             st.stop()
-        st.write("Whoever reviews here does so under the name that they sign in with.")
+        st.write("Your reviews are stored under the name you sign in with.")
         for provider in providers(st.secrets.get("auth", {})):
-            words = f"Sign in with {plain(provider.capitalize())}" if provider else "Sign in"
-            st.button(words, type="primary", icon=":material/login:", on_click=st.login,
-                      key=f"sign-in-{provider}", args=(provider,))  # fmt: skip
+            label = f"Sign in with {plain(provider.capitalize())}" if provider else "Sign in"
+            st.button(
+                label,
+                type="primary",
+                icon=":material/login:",
+                on_click=st.login,
+                key=f"sign-in-{provider}",
+                args=(provider,),
+            )
         st.stop()
     if name() is None:
-        fail("your provider tells no email and no name: without one nobody can review")
+        show_error("your provider sends neither an email nor a name: one is needed to review")
         st.stop()
 
 
 def show() -> None:
-    """Who is signed in, in the sidebar, and the way out."""
+    """Show who is signed in, and the sign-out button, in the sidebar."""
     if is_on():
         st.sidebar.caption(f"Signed in as {plain(name())}")
         st.sidebar.button("Sign out", icon=":material/logout:", on_click=st.logout)
 
 
 def name() -> str | None:
-    """Who is signed in; None where nobody has to."""
+    """Return the name of the signed-in visitor; None if sign-in is off."""
     return user_name(st.user) if is_on() else None
 
 
 def user_name(user: Mapping) -> str | None:
-    """The name that a provider gives a user."""
+    """Return the name in a user's claims; None if there is none."""
     found = (" ".join(str(user.get(key) or "").split()) for key in NAMES)
     return next((text[:NAME_LENGTH] for text in found if text), None)
 
 
 def providers(auth: Mapping) -> list[str | None]:
-    """Those that the section [auth] names; None is one without a name."""
-    named = [key for key, value in auth.items() if isinstance(value, Mapping)
-             and "client_id" in value]  # fmt: skip
+    """Return the providers in the section [auth]; None stands for the unnamed one."""
+    named = [
+        key for key, value in auth.items() if isinstance(value, Mapping) and "client_id" in value
+    ]
     return ([None] if "client_id" in auth else []) + named
 
 
@@ -76,8 +83,8 @@ def _has_package() -> bool:
 
 
 def _is_unreadable() -> bool:
-    """Whether there are secrets that cannot be read: then Streamlit knows of no [auth], and would
-    let everybody in."""
+    """Whether secrets exist but cannot be read. Streamlit would then ignore [auth] and let
+    everybody in."""
     try:
         st.secrets.get("auth")
     except StreamlitSecretNotFoundError:

@@ -1,4 +1,4 @@
-"""What a browser session remembers, under named keys; and datasets, opened once a server."""
+"""The state of a browser session, under named keys; and datasets, opened once per server."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset, list_datasets
 from ..dataset.history_log import user
 from . import signin
-from .words import fail
+from .text import show_error
 
-DATASET = "dataset"  # name of the chosen dataset
-NEXT_DATASET = "next_dataset"  # name that the picker is to show from the next run on
+DATASET = "dataset"  # name of the selected dataset
+NEXT_DATASET = "next_dataset"  # name to select in the next run of the script
 WATCHED_JOB = "watched_job"  # id of the job that this session started and has not seen end
-NAME = "reviewer"  # the one given on the review page
-REVIEWER = "labelaudit_reviewer"  # name of a cookie that assets/channel.js sets
-SAMPLE = "digits"  # the embedded dataset
+NAME = "reviewer"  # the name given on the review page
+REVIEWER = "labelaudit_reviewer"  # name of the cookie set by assets/channel.js
+SAMPLE = "digits"  # the bundled dataset
 
 
 def dataset_names() -> list[str]:
-    """The datasets here; the embedded one is made first where there is none."""
+    """Return the names of all datasets. If there is none, the bundled one is loaded first."""
     names = list_datasets()
     if names:
         return names
@@ -31,45 +31,49 @@ def dataset_names() -> list[str]:
 
 
 def choose(name: str) -> None:
-    """Make a dataset the chosen one from the next run of the script on."""
+    """Select a dataset in the next run of the script."""
     st.session_state[NEXT_DATASET] = name
 
 
 def current() -> Dataset:
-    """The chosen dataset. Where it cannot be opened the page ends in one sentence."""
+    """Return the selected dataset. If it cannot be opened, show the error and stop the page."""
     try:
         fresh = Dataset(st.session_state[DATASET])
-        # not info["uri"]: that counts every split and tag, a fifth of a second at a million samples
+        # not info["uri"], which counts splits and tags: 0.2 s with a million samples
         opened = _opened(fresh.view().store.uri, fresh.created, fresh)
-        opened.view().store.look_again()
+        opened.view().store.refresh()
         return opened
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
         st.stop()
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
 def _opened(uri: str, created: str, _fresh: Dataset) -> Dataset:
-    """One handle for all sessions: its columns are cached. `created` tells a remade one apart."""
+    """One object for all sessions, because it caches columns. `created` differs if a dataset was
+    deleted and loaded again."""
     return _fresh
 
 
 def reviewer() -> str:
-    """Who sits here: who signed in; where nobody has to, the name given on the review page, else
-    who reviewed last in this browser, else the user of this machine. (Not in the address: whoever
-    opens a link is somebody else.)"""
+    """Return the reviewer's name: the signed-in name, else the name given on the review page, else
+    the last reviewer in this browser, else the user of this machine.
+
+    It is not in the address, because a shared link is opened by somebody else.
+    """
     return signin.name() or (st.session_state.get(NAME) or "").strip() or usual_reviewer()
 
 
 def name_field(label: str, value: str, key: str, help: str, **options) -> str:
-    """Ask for a name; of who is signed in it is shown, and cannot be another."""
+    """Draw a name input, read-only if the visitor is signed in. Returns the name."""
     if name := signin.name():
-        st.text_input(label, name, disabled=True, key=f"{key}-signed-in",
-                      help="The name that you signed in with.")  # fmt: skip
+        st.text_input(
+            label, name, disabled=True, key=f"{key}-signed-in", help="The name you signed in with."
+        )
         return name
     return st.text_input(label, value, key=key, max_chars=64, help=help, **options).strip()
 
 
 def usual_reviewer() -> str:
-    """Who reviewed last in this browser, else the user of this machine."""
+    """Return the last reviewer in this browser, else the user of this machine."""
     return unquote(st.context.cookies.get(REVIEWER, "")).strip()[:64] or user()

@@ -1,4 +1,4 @@
-"""Files that were uploaded, for jobs to read. Their size is bounded by server.maxUploadSize."""
+"""Stores uploaded files for jobs to read. server.maxUploadSize limits their size."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ import uuid
 from ..core.errors import LabelAuditError
 from ..storage.paths import local_home
 
-KEPT_SECONDS = 24 * 3600  # a job that failed may be run again meanwhile
+STORED_SECONDS = 24 * 3600  # so that a failed job can be run again
 NAME_LENGTH = 120
 
 
-def keep(upload, folder: str | None = None) -> str:
-    """Write an upload into a folder of its own, so that no other takes its place. Returns the path.
+def store(upload, folder: str | None = None) -> str:
+    """Store an upload in a folder of its own, under a safe version of its name. Returns the path.
 
-    folder: its name, where the same upload may come again; else a new one.
-
-    Of its name only what is harmless stays: it names a file here. Raises LabelAuditError where it
-    cannot be written.
+    folder: name of the folder if the same upload may come again; a new one by default. Raises
+    LabelAuditError if the file cannot be written.
     """
     root = local_home() / "uploads"
     try:
         root.mkdir(mode=0o700, exist_ok=True)
         _remove_old(root)
-        place = root / (folder or uuid.uuid4().hex)
-        place.mkdir(mode=0o700, exist_ok=folder is not None)
-        path = place / safe_name(upload.name)
+        parent = root / (folder or uuid.uuid4().hex)
+        parent.mkdir(mode=0o700, exist_ok=folder is not None)
+        path = parent / safe_name(upload.name)
         path.write_bytes(upload.getbuffer())
     except OSError as error:
         raise LabelAuditError(
-            f"the upload could not be kept under {root}: {error.strerror}."
+            f"the upload could not be stored in {root}: {error.strerror}."
         ) from error
     return str(path)
 
 
 def safe_name(name: str) -> str:
-    """The last part of a name, without what no file is called; its suffix says what it is."""
+    """Return the last part of the name without unsafe characters; the suffix stays."""
     last = re.split(r"[/\\]", name)[-1]
     stem, dot, suffix = re.sub(r"[^\w. -]", "_", last).lstrip(". ").rpartition(".")
     if not dot:
@@ -48,5 +46,5 @@ def safe_name(name: str) -> str:
 
 def _remove_old(root) -> None:
     for folder in root.iterdir():
-        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+        if time.time() - folder.stat().st_mtime > STORED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,26 +1,26 @@
-"""Load a dataset, and look at the chosen one."""
+"""Load datasets and browse the selected one."""
 
 import pandas as pd
 import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import delete_dataset, list_datasets
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.predictions.cleanlab_issues import import_issues
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
 from labelaudit.ui import charts, grid, jobs, paths, state, uploads
-from labelaudit.ui.words import fail, plain
+from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
 ROWS = "\n".join(f"| {kind} | {looks} |" for kind, looks in help_lines())
-KINDS = f"| | how it looks |\n| --- | --- |\n{ROWS}"
+FORMATS = f"| format | what it looks like |\n| --- | --- |\n{ROWS}"
 
 
 def loaded(job: Job) -> None:
-    """Choose the new dataset, once: only now is it in the picker's list."""
+    """Select the new dataset, once: it was not in the picker's list before."""
     name = job.result["dataset"]
     jobs.forget()
-    st.toast(f"{name}: {job.result['samples']:,} samples are loaded.")
+    st.toast(f"{name}: {job.result['samples']:,} samples loaded.")
     if dataset.name != name and name in list_datasets():
         state.choose(name)
         st.rerun()
@@ -28,33 +28,40 @@ def loaded(job: Job) -> None:
 
 def named(key: str, source: str) -> str:
     own = default_name(source) if source else ""
-    return st.text_input("Name for it", key=f"{key}-name", placeholder=own or "pets") or own
+    return st.text_input("Name", key=f"{key}-name", placeholder=own or "pets") or own
 
 
 def options(key: str, with_root: bool) -> tuple[str | None, str | None]:
-    """What few need: the column with the labels, and the folder that paths are relative to."""
+    """Draw the optional inputs: the label column, and the folder of the images."""
     left, right = st.columns(2)
     label = left.text_input(
-        "Label column", key=f"{key}-label", placeholder="found by itself",
-        help="The column, field or control with the labels, where there are several.",
-    ).strip()  # fmt: skip
-    root = with_root and right.text_input(
-        "Folder of the images", key=f"{key}-root", placeholder="that of the list",
-        help="For a list of images: what the paths in it are relative to.",
-    ).strip()  # fmt: skip
+        "Label column",
+        key=f"{key}-label",
+        placeholder="automatic",
+        help="The column, field or control that holds the labels, if there are several.",
+    ).strip()
+    root = (
+        with_root
+        and right.text_input(
+            "Image folder",
+            key=f"{key}-root",
+            placeholder="folder of the list",
+            help="For an image list: the folder its paths are relative to.",
+        ).strip()
+    )
     return label or None, root or None
 
 
 def load(name: str, source, label: str | None, root: str | None = None) -> None:
-    """source: a path that was typed, an address of the hub, or an upload."""
+    """Start to load. source: a typed path, hf:owner/name, or an uploaded file."""
     try:
         if not isinstance(source, str):
-            source = uploads.keep(source)
+            source = uploads.store(source)
         elif not source.startswith("hf:"):
             source = paths.typed(source, remote=True)
         root = root and paths.typed(root, remote=True)
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
         return
     jobs.begin("load", name, source=source, label=label, root=root, within=paths.allowed())
 
@@ -62,7 +69,7 @@ def load(name: str, source, label: str | None, root: str | None = None) -> None:
 @st.dialog("Load a dataset", width="medium")
 def load_form() -> None:
     zoo, folder, hub, upload = st.tabs(
-        ["Well-known", "Folder or file on this machine", "Hugging Face", "Upload"]
+        ["Public datasets", "Folder or file", "Hugging Face", "Upload"]
     )
     with zoo:
         name = st.selectbox("Dataset", list(ZOO), format_func=lambda n: ZOO[n].title, key="zoo")
@@ -72,22 +79,22 @@ def load_form() -> None:
     with folder:
         path = st.text_input("Path", key="path", placeholder="/data/pets").strip()
         st.caption(
-            "Class folders, a list of images (CSV, JSON, Parquet), COCO, or what Hugging Face, "
-            "FiftyOne or Label Studio wrote; also zipped. Which of them it is, is recognised. "
-            "Files are read where they lie; of `s3://bucket/pets`, a folder in object storage, "
-            "images are copied into the dataset."
+            "A folder or file on this machine: class folders, an image list (CSV, JSON, Parquet), "
+            "COCO, or an export of Hugging Face, FiftyOne or Label Studio, zipped or not. The "
+            "format is detected automatically. Local images are not copied, so keep them in place. "
+            "Images from object storage, such as `s3://bucket/pets`, are copied."
         )
-        with st.expander("How each of them looks"):
-            st.markdown(KINDS)
+        with st.expander("Supported formats"):
+            st.markdown(FORMATS)
         name = named("path", path)
         label, root = options("path", with_root=True)
         if st.button("Load", key="load-path", type="primary", disabled=not path):
             load(name, path, label, root)
     with hub:
         owner = st.text_input(
-            "Dataset of the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
+            "Dataset on the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
         ).strip()
-        st.caption("Fetched over the network. It needs the package: pip install datasets")
+        st.caption("Downloaded from the Hugging Face hub. Needs `pip install datasets`.")
         source = f"hf:{owner.removeprefix('hf:')}"
         name = named("hub", source if owner else "")
         label, _ = options("hub", with_root=False)
@@ -95,9 +102,10 @@ def load_form() -> None:
             load(name, source, label)
     with upload:
         file = st.file_uploader(
-            "A zip of a folder, or a list of images that lie on this machine", key="upload",
+            "A zipped folder, or a list of images on this machine",
+            key="upload",
             type=["zip", *sorted(suffix[1:] for suffix in SUFFIXES)],
-        )  # fmt: skip
+        )
         name = named("upload", file.name if file else "")
         label, root = options("upload", with_root=bool(file and not file.name.endswith(".zip")))
         if st.button("Load", key="load-upload", type="primary", disabled=not file):
@@ -106,31 +114,34 @@ def load_form() -> None:
 
 def issues_button(dataset) -> None:
     with st.popover("Import issues", icon=":material/sell:", key=f"issues-{dataset.name}"):
-        st.write("What cleanlab found in this dataset, as tags to filter by.")
+        st.write("Import cleanlab's findings as tags, to filter by.")
         file = st.file_uploader(
-            "issues.csv", key=f"issues-file-{dataset.name}",
+            "issues.csv",
+            key=f"issues-file-{dataset.name}",
             type=["csv", "tsv", "jsonl", "parquet"],
-            help="Columns is_label_issue and the like, as Datalab, CleanLearning, CleanVision and "
-            "Studio write them. Rows are matched by a column id or filepath, by pandas' index, or "
-            "in order.",
-        )  # fmt: skip
+            help="A table with columns such as is_label_issue, written by Datalab, CleanLearning, "
+            "CleanVision or Studio. Rows are matched by a column id or filepath, by the pandas "
+            "index, or by order.",
+        )
         if not st.button("Tag the samples", type="primary", disabled=not file):
             return
         try:
-            report = import_issues(dataset, uploads.keep(file))
+            report = import_issues(dataset, uploads.store(file))
         except LabelAuditError as error:
-            fail(error)
+            show_error(error)
             return
-        found = ", ".join(f"{count:,} have {plain(tag)}" for tag, count in report["tags"].items())
-        st.success(f"{found}. Choose the tag in the sidebar, or on Review.")
+        found = ", ".join(f"{plain(tag)}: {count:,}" for tag, count in report["tags"].items())
+        st.success(f"Samples tagged: {found}. Filter by these tags in the sidebar or on Review.")
         if report["outdated"]:
-            st.caption(f"{report['outdated']:,} have another label by now: left as they are.")
+            st.caption(
+                f"{report['outdated']:,} samples were relabelled since; they are not tagged."
+            )
         if report["unmatched"]["count"]:
-            st.caption(f"{report['unmatched']['count']:,} rows belong to no sample.")
+            st.caption(f"{report['unmatched']['count']:,} rows match no sample.")
 
 
-def account(dataset) -> None:
-    """What is in it, in figures, and what was left out."""
+def show_figures(dataset) -> None:
+    """Show how much the dataset holds, and which images were skipped."""
     info = dataset.info
     splits = info["splits"] or {}
     figures = [("Samples", info["samples"]), ("Classes", len(info["classes"]))]
@@ -144,13 +155,13 @@ def account(dataset) -> None:
             st.metric(title, f"{value:,}", width="content")
     skipped = info["skipped"]
     if skipped["count"]:
-        with st.expander(f"Images left out: {skipped['count']:,}", icon=":material/warning:"):
+        with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
             st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")
 
 
 def class_chart(dataset) -> None:
     if not dataset.classes:
-        st.info("No sample has a label: there is nothing to audit.")
+        st.info("No sample has a label, so there is nothing to audit.")
         return
     whole = dataset.view().count_values("ground_truth")
     rows = []
@@ -165,7 +176,7 @@ def class_chart(dataset) -> None:
 
 
 def filters(dataset):
-    """The sidebar's filters, as a view."""
+    """Draw the sidebar's filters. Returns the matching view."""
     info = dataset.info
     view = dataset.view()
     with st.sidebar:
@@ -174,21 +185,21 @@ def filters(dataset):
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
         tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
-        mixed = st.toggle("In random order", key="show-mixed")
+        shuffled = st.toggle("Random order", key="show-shuffled")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)
-    return view.sample(len(dataset), seed=0) if mixed else view
+    return view.sample(len(dataset), seed=0) if shuffled else view
 
 
 def delete_button(dataset) -> None:
-    # a key of its own for each dataset: it must not stay open over the next one
+    # one key per dataset: the popover must not stay open for the next dataset
     with st.popover("Delete", icon=":material/delete:", key=f"delete-{dataset.name}"):
-        st.write(f"Delete {dataset.name} with its runs? The source images are not touched.")
-        if not jobs.busy(dataset.name) and st.button("Delete it", type="primary"):
+        st.write(f"Delete {dataset.name} and its runs? The source images are not touched.")
+        if not jobs.busy(dataset.name) and st.button("Delete dataset", type="primary"):
             try:
                 delete_dataset(dataset.name)
             except LabelAuditError as error:
-                fail(error)
+                show_error(error)
             else:
                 st.rerun()
 
@@ -201,15 +212,17 @@ with actions, st.container(horizontal=True, horizontal_alignment="right"):
     delete_button(dataset)
     if st.button("Load a dataset", type="primary", icon=":material/add:"):
         load_form()
-st.caption(f"From {plain(dataset.info['source'])}, loaded {dataset.created[:16].replace('T', ' ')}")
+loaded_at = dataset.created[:16].replace("T", " ")
+st.caption(f"Loaded from {plain(dataset.info['source'])} on {loaded_at} UTC")
 jobs.show(None, ["load"], loaded)
-account(dataset)
+show_figures(dataset)
 if not dataset.runs:
-    st.page_link("pages/start/home.py", label="Next: audit it in one go",
-                 icon=":material/play_arrow:")  # fmt: skip
+    st.page_link(
+        "pages/start/home.py", label="Next: audit this dataset", icon=":material/play_arrow:"
+    )
 class_chart(dataset)
 view = filters(dataset)
 if len(view):
     grid.paged(view, "dataset")
 else:
-    st.info("No sample fits these filters: widen them in the sidebar.")
+    st.info("No samples match these filters. Change them in the sidebar.")

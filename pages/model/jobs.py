@@ -1,23 +1,25 @@
-"""Long work: what runs now, and how the jobs before have ended."""
+"""Background jobs: the running ones with progress, and past ones with their result and log."""
 
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs.manager import DIED, DONE, FAILED, RUNNING, STOPPED, Job, list_jobs
+from labelaudit.jobs.files import DIED, DONE, FAILED, RUNNING, STOPPED
+from labelaudit.jobs.job import Job
+from labelaudit.jobs.manager import list_jobs
 from labelaudit.ui import jobs
-from labelaudit.ui.words import plain, said
+from labelaudit.ui.text import error_text, plain
 
 SHOWN = 50
 MARKS = {DONE: "✓ done", STOPPED: "■ stopped", FAILED: "✕ failed", DIED: "✕ died"}
 
 
 def choose(past: list[Job]) -> Job:
-    """The table of past jobs. Returns the one whose row is chosen; else one that waits to be
-    resumed, else the latest."""
+    """Draw the table of past jobs. Returns the selected job; by default one that can be resumed,
+    or the latest."""
     table = pd.DataFrame(
         {
             "status": MARKS[STOPPED if (job.result or {}).get("stopped") else job.status],
-            "job": jobs.title(job),
+            "job": job.title,
             "started": pd.Timestamp(job.created),
             "took": jobs.duration(job.seconds),
             "result": job.summary,
@@ -25,15 +27,19 @@ def choose(past: list[Job]) -> Job:
         for job in past
     )
     event = st.dataframe(
-        table, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
-        key=f"past-{past[0].id}",  # another list, nothing chosen
+        table,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"past-{past[0].id}",  # a new list starts without a selection
         column_config={
             "status": st.column_config.TextColumn(width=85),
             "started": st.column_config.DatetimeColumn(format="distance", width=130),
             "took": st.column_config.TextColumn(width=65),
             "result": st.column_config.TextColumn(width="large"),
         },
-    )  # fmt: skip
+    )
     if event.selection.rows:
         return past[event.selection.rows[0]]
     followed = {job.follows for job in past}
@@ -41,12 +47,12 @@ def choose(past: list[Job]) -> Job:
 
 
 def show_details(job: Job, followed: bool) -> None:
-    st.subheader(plain(jobs.title(job)))
+    st.subheader(plain(job.title))
     if job.status == DONE:
         st.success(f"{job.summary}, in {jobs.duration(job.seconds)}.")
         jobs.show_log(job)
     elif followed:
-        st.info(f"{said(job.error)} A later job went on with it, or did it again.")
+        st.info(f"{error_text(job.error)} A later job continued or repeated it.")
         jobs.show_log(job)
     else:
         jobs.show_unfinished(job)
@@ -54,18 +60,18 @@ def show_details(job: Job, followed: bool) -> None:
 
 st.title("Jobs")
 st.write(
-    "Long work goes on when this page is closed, and when the app is restarted. Training that was "
-    "cut short can be resumed from its last whole epoch."
+    "Jobs keep running when you close this page or restart the app. Interrupted training can be "
+    "resumed from its last complete epoch."
 )
 if not jobs.show_all_running():
-    st.caption("Nothing is running.")
+    st.caption("No jobs are running.")
 everything = list_jobs()
 past = [job for job in everything if job.status != RUNNING][:SHOWN]
 if not past:
-    st.info("No job has ended yet: train a model, and it will be listed here.")
-    st.page_link("pages/model/train.py", label="Train one", icon=":material/model_training:")
+    st.info("No past jobs. Train a model to see its job here.")
+    st.page_link("pages/model/train.py", label="Train a model", icon=":material/model_training:")
     st.stop()
 st.subheader("Past jobs")
-st.caption("Choose a row to see its log.")
+st.caption("Select a row to see its log.")
 chosen = choose(past)
 show_details(chosen, chosen.id in {job.follows for job in everything})

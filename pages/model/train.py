@@ -1,55 +1,74 @@
-"""Train a model on the chosen dataset and watch it learn."""
+"""Train a model on the selected dataset and follow its progress."""
 
 import pandas as pd
 import streamlit as st
 
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.learn.config import MODELS, SMALL, TrainConfig
-from labelaudit.ui import charts, jobs, place, state
+from labelaudit.ui import charts, jobs, run_on, state
 
 defaults = TrainConfig()
 dataset = state.current()
 st.title("Train")
 st.write(
-    "A model learns from the labels as they are. After every epoch each image is looked at again: "
-    "labels that the model resists to the end are suspects."
+    "Train a model on the current labels. After every epoch it predicts each image again. Labels "
+    "it keeps contradicting are suspects."
 )
 
 with st.sidebar:
     st.markdown("**Training**")
-    model = st.selectbox("Model", MODELS, help="small: for images up to 64 pixels a side, fast on "
-                         "any machine. The others: torchvision networks for larger images, with "
-                         "ImageNet weights where they can be downloaded.")  # fmt: skip
-    epochs = st.slider("Epochs", 1, 60, defaults.epochs, help="Times through the samples.")
-    with st.expander("More"):
+    model = st.selectbox(
+        "Model",
+        MODELS,
+        help="small: for images up to 64 pixels, fast on any "
+        "machine. The others are torchvision networks for larger images. They "
+        "start from ImageNet weights if these can be downloaded.",
+    )
+    epochs = st.slider("Epochs", 1, 60, defaults.epochs, help="Number of passes over the samples.")
+    with st.expander("Advanced"):
         batch_size = st.number_input("Batch size", 2, 4096, defaults.batch_size)
         image_size = st.number_input(
-            "Image size", 8, 1024, None, placeholder="as the images are",
-            help="Pixels a side. Left empty: as the images are, at most "
+            "Image size",
+            8,
+            1024,
+            None,
+            placeholder="automatic",
+            help="Side length in pixels. Automatic: the size of the images, at most "
             f"{64 if model == SMALL else 224}.",
-        )  # fmt: skip
-        rate = st.number_input("Learning rate", 1e-5, 10.0, None, format="%.4f",
-                               placeholder="0.1" if model == SMALL else "0.01")  # fmt: skip
+        )
+        rate = st.number_input(
+            "Learning rate",
+            1e-5,
+            10.0,
+            None,
+            format="%.4f",
+            placeholder="0.1" if model == SMALL else "0.01",
+        )
         folds = st.number_input(
-            "Folds", 1, 20, defaults.folds,
-            help="1: one model learns all. More: as many models, each of all images but its fold, "
-            "so that every image is also judged by a model that never saw its label. Takes longer, "
-            "and each model learns from fewer images.",
-        )  # fmt: skip
+            "Folds",
+            1,
+            20,
+            defaults.folds,
+            help="1 trains one model on all images. With more folds, every image is also judged by "
+            "a model that was not trained on it. This takes longer, and each model learns from "
+            "fewer images.",
+        )
         seed = st.number_input("Seed", 0, value=defaults.seed)
         device = st.selectbox("Device", ["auto", "cpu", "cuda", "mps"])
-    where = place.choose_place()
-    run = st.text_input("Name of the run", placeholder="run-1, run-2 …") or None
+    where = run_on.choose()
+    run = st.text_input("Run name", placeholder="run-1, run-2 …") or None
     splits = list(dataset.info["splits"])
-    usual = "the training split" if len(splits) > 1 else "all samples"
-    split = st.selectbox("Learn from", [usual, *splits]) if splits else usual
+    default_split = "training split" if len(splits) > 1 else "all samples"
+    split = st.selectbox("Train on", [default_split, *splits]) if splits else default_split
 
 
 def trained(job: Job) -> None:
     run = dataset.run(job.result["run"]).info
-    how = "Stopped early" if run["stopped"] else "Done"
-    st.success(f"{how}: {run['name']} learned for {run['epochs']} epochs. Next: predict and score.")
-    st.page_link("pages/model/predict.py", label="Predict", icon=":material/psychology:")
+    how = "stopped early, after" if run["stopped"] else "finished after"
+    st.success(f"Training of {run['name']} {how} {run['epochs']} epochs.")
+    st.page_link(
+        "pages/model/predict.py", label="Next: predict and score", icon=":material/psychology:"
+    )
 
 
 def ended(job: Job) -> None:
@@ -60,11 +79,17 @@ def ended(job: Job) -> None:
 
 
 def looked(job: Job) -> None:
-    """Also while nothing is trained yet: there is something to review."""
-    st.success(f"First look: {job.result['suspects']:,} suspects. Training ranks better; meanwhile "
-               "these can be reviewed.")  # fmt: skip
-    st.page_link("pages/suspects/review.py", label="Review them", icon=":material/bolt:",
-                 query_params={"run": job.result["run"]})  # fmt: skip
+    """Show the result of a first look."""
+    st.success(
+        f"First look: {job.result['suspects']:,} suspects, ready to review. A trained model "
+        "ranks them better."
+    )
+    st.page_link(
+        "pages/suspects/review.py",
+        label="Review the suspects",
+        icon=":material/bolt:",
+        query_params={"run": job.result["run"]},
+    )
 
 
 status = jobs.show(dataset.name, ["train", "look"], ended)
@@ -73,57 +98,71 @@ if status != jobs.ACTIVE:
     with st.container(horizontal=True):
         begin = st.button("Train", type="primary", icon=":material/play_arrow:")
         look = st.button(
-            "First look", icon=":material/bolt:",
-            help="Suspects in seconds, without training: each image is predicted by all the "
-            "others, by a closed form. It ranks less well than a trained model.",
-        )  # fmt: skip
+            "First look",
+            icon=":material/bolt:",
+            help="Find suspects in seconds, without training: each image is predicted from all the "
+            "others. A trained model ranks them better.",
+        )
 if look:
     jobs.begin("look", dataset.name)
 if begin:
     config = {
-        "model": model, "epochs": epochs, "batch_size": batch_size, "image_size": image_size,
-        "learning_rate": rate, "folds": folds, "seed": seed, "device": device,
-    }  # fmt: skip
-    jobs.begin("train", dataset.name, run=run, split=None if split == usual else split,
-               config=config, **where)  # fmt: skip
+        "model": model,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "learning_rate": rate,
+        "folds": folds,
+        "seed": seed,
+        "device": device,
+    }
+    jobs.begin(
+        "train",
+        dataset.name,
+        run=run,
+        split=None if split == default_split else split,
+        config=config,
+        **where,
+    )
 
 runs = [dataset.run(name).info for name in reversed(dataset.trained_runs)]
 if not runs:
     if status != jobs.ACTIVE:
-        st.info("No run yet. The settings in the sidebar are good ones to begin with.")
+        st.info("No runs yet. The default settings in the sidebar are a good start.")
     st.stop()
 st.subheader("Runs")
 st.dataframe(
     pd.DataFrame(
         {
             "run": info["name"],
-            "model": info["config"]["model"] if "config" in info else "your own",
+            "model": info["config"]["model"] if "config" in info else "own model",
             "image size": info.get("image_size"),
             "epochs": info["epochs"],
-            "learned from": info["learned"],
+            "samples": info["learned"],
             "validation accuracy": info["validation_accuracy"],
             "seconds": info["seconds"],
-            "begun": info["created"][:16].replace("T", " "),
+            "started (UTC)": info["created"][:16].replace("T", " "),
         }
         for info in runs
     ),
-    hide_index=True, width="stretch",
+    hide_index=True,
+    width="stretch",
     column_config={
         "validation accuracy": st.column_config.NumberColumn(format="percent"),
         "seconds": st.column_config.NumberColumn(format="%.1f"),
-        "learned from": st.column_config.NumberColumn(format="localized"),
+        "samples": st.column_config.NumberColumn(format="localized"),
     },
-)  # fmt: skip
-shown = st.selectbox("Curves of", [info["name"] for info in runs], width=240)
-curves = next(info for info in runs if info["name"] == shown)
+)
+selected = st.selectbox("Curves of", [info["name"] for info in runs], width=240)
+curves = next(info for info in runs if info["name"] == selected)
 for note in curves["notes"]:
     st.caption(note)
 if curves["curves"]:
     charts.learning_curves(curves["curves"])
 if "config" in curves:
-    half = curves["config"]["leave_out_after"] * curves["config"]["epochs"]
-    if curves["epochs"] > half + 1:
+    last_with_all = curves["config"]["leave_out_after"] * curves["config"]["epochs"]
+    if curves["epochs"] > last_with_all + 1:
         st.caption(
-            f"From epoch {int(half) + 2} on, images whose label the model contradicts are watched "
-            "but no longer learned, so that it cannot learn mistakes by heart."
+            f"From epoch {int(last_with_all) + 2} on, the model is no longer trained on images it "
+            "contradicts, so that it does not memorise wrong labels. They are still scored."
         )

@@ -1,23 +1,23 @@
-"""What this is, and one button that shows it at work."""
+"""The start page: what LabelAudit does, and a sample audit to try."""
 
 import streamlit as st
 
-from labelaudit.jobs.manager import Job
-from labelaudit.ui import jobs, place, state
+from labelaudit.jobs.job import Job
+from labelaudit.ui import jobs, run_on, state
 
 NOISE = 0.2
 STEPS = [
-    ("pages/data/dataset.py", "Dataset", "Load images with labels; look at them."),
-    ("pages/data/noise.py", "Noise", "To rehearse: make some labels wrong."),
-    ("pages/model/train.py", "Train", "A small model learns; every image is watched."),
-    ("pages/model/predict.py", "Predict", "Every image is predicted and scored."),
-    ("pages/suspects/review.py", "Review", "Look at the suspects, worst first: one key each."),
-    ("pages/suspects/apply.py", "Apply", "Verdicts become labels; take them home."),
+    ("pages/data/dataset.py", "Dataset", "Load labelled images and browse them."),
+    ("pages/data/noise.py", "Noise", "Optional: plant wrong labels to rehearse."),
+    ("pages/model/train.py", "Train", "Train a model on your labels."),
+    ("pages/model/predict.py", "Predict", "Predict and score every image."),
+    ("pages/suspects/review.py", "Review", "Decide each suspect with one key."),
+    ("pages/suspects/apply.py", "Apply", "Apply your verdicts to the labels."),
 ]
 
 
 def go(page: str, dataset: str | None = None) -> None:
-    """A button's callback: the run that follows switches to the page, with this dataset."""
+    """Button callback: switch to the page, and to the dataset, in the next run of the script."""
     st.session_state["go"] = page
     if dataset:
         state.choose(dataset)
@@ -26,59 +26,86 @@ def go(page: str, dataset: str | None = None) -> None:
 def show_result(job: Job) -> None:
     result, name = job.result, job.dataset
     with st.container(border=True):
-        st.subheader(f"The audit of {name} is done")
+        st.subheader(f"Audit of {name} finished")
         with st.container(horizontal=True, gap="medium"):
             if result["evaluation"]:
-                ranking = result["score"]  # the one that the suspects come in the order of
+                ranking = result["score"]  # the score that orders the suspects
                 found = next(row for row in result["evaluation"] if row["score"] == ranking)
                 show_rehearsal(found)
             else:
                 st.metric("Suspects", f"{result['suspects']:,}", width="content")
         with st.container(horizontal=True):
-            st.button("Review the suspects", type="primary", icon=":material/rate_review:",
-                      on_click=go, args=("pages/suspects/review.py", name))  # fmt: skip
-            st.button("Results", icon=":material/fact_check:",
-                      on_click=go, args=("pages/suspects/results.py", name))  # fmt: skip
-            st.button("Load your own images", icon=":material/photo_library:", on_click=go,
-                      args=("pages/data/dataset.py",))  # fmt: skip
+            st.button(
+                "Review the suspects",
+                type="primary",
+                icon=":material/rate_review:",
+                on_click=go,
+                args=("pages/suspects/review.py", name),
+            )
+            st.button(
+                "Results",
+                icon=":material/fact_check:",
+                on_click=go,
+                args=("pages/suspects/results.py", name),
+            )
+            st.button(
+                "Load your own images",
+                icon=":material/photo_library:",
+                on_click=go,
+                args=("pages/data/dataset.py",),
+            )
 
 
 def show_rehearsal(found: dict) -> None:
     st.metric("Labels made wrong", f"{found['mistakes']:,}", width="content")
     st.metric(f"Found in the first {found['k']:,}", f"{found['found']:,}", width="content")
-    by_luck = found["k"] * found["mistakes"] / found["samples"]
-    st.metric("By luck it would be", f"{by_luck:.0f}", width="content",
-              help=f"Expected among {found['k']:,} images picked blindly.")  # fmt: skip
+    expected = found["k"] * found["mistakes"] / found["samples"]
+    st.metric(
+        "Random picking would find",
+        f"{expected:.0f}",
+        width="content",
+        help=f"Expected among {found['k']:,} images picked at random.",
+    )
 
 
 def invite_to_sample() -> None:
-    st.subheader("See it work")
+    st.subheader("Try it on sample data")
     st.write(
-        f"1,797 handwritten digits, {NOISE:.0%} of their labels made wrong on purpose. "
-        "How many will it find? Takes well under a minute."
+        f"1,797 handwritten digits, with {NOISE:.0%} of the labels made wrong on purpose. "
+        "See how many the audit finds. This takes less than a minute."
     )
     if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
         jobs.begin("audit", state.SAMPLE, noise=NOISE, config={})
 
 
-def invite_to_go_on(name: str) -> None:
-    """There are suspects already: that is where a returning visitor goes on."""
-    st.button(f"Go on reviewing {name}", icon=":material/rate_review:", on_click=go,
-              args=("pages/suspects/review.py",))  # fmt: skip
+def invite_to_continue(name: str) -> None:
+    """Offer a returning visitor to continue reviewing the suspects."""
+    st.button(
+        f"Continue reviewing {name}",
+        icon=":material/rate_review:",
+        on_click=go,
+        args=("pages/suspects/review.py",),
+    )
 
 
 def invite_to_own(name: str) -> None:
     st.subheader("Audit your own images")
     if name == state.SAMPLE:
-        st.write("A folder, a list of files with labels, COCO, Hugging Face, FiftyOne, Label "
-                 "Studio, or a zip. With predictions of your own, nothing is trained.")  # fmt: skip
+        st.write(
+            "Load class folders, an image list, COCO, Hugging Face, FiftyOne, Label Studio or "
+            "a zip. If you have a model, import its predictions instead of training."
+        )
     else:
-        st.write(f"Train on {name}, score every image and rank the suspects, in one go.")
-        where = place.choose_place()
+        st.write(f"Train on {name}, score every image and rank the suspects in one go.")
+        where = run_on.choose()
         if st.button(f"Audit {name}", type="primary", icon=":material/play_arrow:"):
             jobs.begin("audit", name, config={}, **where)
-    st.button("Load a dataset", icon=":material/photo_library:", on_click=go,
-              args=("pages/data/dataset.py",))  # fmt: skip
+    st.button(
+        "Load a dataset",
+        icon=":material/photo_library:",
+        on_click=go,
+        args=("pages/data/dataset.py",),
+    )
 
 
 if "go" in st.session_state:
@@ -86,12 +113,12 @@ if "go" in st.session_state:
 
 st.title("Find the wrong labels in your images")
 st.write(
-    "LabelAudit trains a small model on your dataset, watches how every image behaves while the "
-    "model learns, and puts those whose label does not fit in front of you, worst first."
+    "LabelAudit trains a small model on your dataset and ranks the images by how likely their "
+    "label is wrong. You decide each one with a key, and export the corrected labels."
 )
 chosen = state.current().name
 status = jobs.show(chosen, ["audit"], show_result)
-if status == jobs.NOTHING and chosen != state.SAMPLE:  # started here, before another was chosen
+if status == jobs.NOTHING and chosen != state.SAMPLE:  # the sample audit, started on this page
     status = jobs.show(state.SAMPLE, ["audit"], show_result, also_others=False)
 if status == jobs.NOTHING:
     left, right = st.columns([3, 2], gap="medium")
@@ -101,8 +128,8 @@ if status == jobs.NOTHING:
         invite_to_own(chosen)
 
 if status == jobs.NOTHING and state.current().view().score_names():
-    invite_to_go_on(chosen)
-st.subheader("The walk")
+    invite_to_continue(chosen)
+st.subheader("Step by step")
 with st.container(horizontal=True, gap="medium"):
     for number, (page, title, text) in enumerate(STEPS, 1):
         with st.container(width=150, gap=None):

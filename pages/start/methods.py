@@ -1,4 +1,4 @@
-"""What each score is, when it fails, and where it comes from."""
+"""The methods page: how each score works, when it fails, and its source."""
 
 from pathlib import Path
 

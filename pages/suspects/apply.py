@@ -1,4 +1,4 @@
-"""What verdicts, or a patch, would change; the change, and taking it back."""
+"""Apply verdicts or a patch to the labels, after a preview; and undo it."""
 
 import streamlit as st
 
@@ -9,10 +9,10 @@ from labelaudit.review.apply import apply_verdicts, pending_decisions, verdict_c
 from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
-from labelaudit.ui.sitting import STATUS, STATUS_WORDS
-from labelaudit.ui.words import fail
+from labelaudit.ui.review_session import STATUS, STATUS_WORDS
+from labelaudit.ui.text import show_error
 
-SHOWN = "apply-shown"  # the changes that were on the screen when a button was clicked
+SHOWN = "apply-shown"  # the changes on the screen when a button is clicked
 
 dataset = state.current()
 st.title("Apply")
@@ -21,93 +21,117 @@ names = list(counts["reviewer"]) if len(counts) else []
 with st.sidebar:
     whose = None
     if names:
-        whose = st.multiselect("Verdicts of", names, key="apply-whose",
-                               placeholder="everybody") or None  # fmt: skip
-    who = state.name_field(
-        "Applied by", state.reviewer(), "apply-who",
-        "Goes into the history. A patch brings names of its own.",
-    ) or None  # fmt: skip
+        whose = (
+            st.multiselect("Verdicts of", names, key="apply-whose", placeholder="everybody") or None
+        )
+    who = (
+        state.name_field(
+            "Applied by",
+            state.reviewer(),
+            "apply-who",
+            "Recorded in the history. A patch has its own names.",
+        )
+        or None
+    )
 
 
 def figures(wanted) -> None:
-    always = [("To relabel", len(wanted.relabel)), ("To remove", len(wanted.remove)),
-              ("Applied already", wanted.done)]  # fmt: skip
-    rare = [("To put back", len(wanted.put_back)), ("Reviewers disagree", len(wanted.disagreed)),
-            ("Relabelled since", len(wanted.outdated))]  # fmt: skip
+    always = [
+        ("To relabel", len(wanted.relabel)),
+        ("To remove", len(wanted.remove)),
+        ("Already applied", wanted.done),
+    ]
+    rare = [
+        ("To restore", len(wanted.put_back)),
+        ("Reviewers disagree", len(wanted.disagreed)),
+        ("Relabelled since", len(wanted.outdated)),
+    ]
     with st.container(horizontal=True, gap="medium"):
         for title, value in always + [pair for pair in rare if pair[1]]:
             st.metric(title, f"{value:,}", width="content")
     if len(wanted.disagreed):
-        st.page_link("pages/suspects/review.py", query_params={STATUS: STATUS_WORDS[DISAGREED]},
-                     label="Look at the disagreements: they are left alone until they are settled",
-                     icon=":material/group:")  # fmt: skip
-        st.caption("Settled when all who are sure of a sample say the same: change a verdict, or "
-                   "apply only some people's (in the sidebar). Unsure says nothing.")  # fmt: skip
+        st.page_link(
+            "pages/suspects/review.py",
+            query_params={STATUS: STATUS_WORDS[DISAGREED]},
+            label="Review the disagreements",
+            icon=":material/group:",
+        )
+        st.caption(
+            "Samples on which reviewers disagree are not changed. Change a verdict, or "
+            "select whose verdicts to apply in the sidebar. Unsure does not count."
+        )
     if len(wanted.outdated):
-        st.caption("Relabelled since their verdict, to something else: left alone.")
+        st.caption("Samples relabelled since their verdict are not changed.")
 
 
 def buttons(wanted) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         busy = len(wanted) and jobs.busy(dataset.name)
-        # a key: the words may be others by the time of the click
+        # with a key, because the label may change before the click arrives
         clicked = st.button(
             f"Apply {len(wanted):,} changes" if len(wanted) else "Nothing to apply",
-            type="primary", icon=":material/task_alt:", key="apply",
+            type="primary",
+            icon=":material/task_alt:",
+            key="apply",
             disabled=bool(busy) or not len(wanted),
-        )  # fmt: skip
+        )
         shown = st.session_state.get(SHOWN, wanted)
         st.session_state[SHOWN] = wanted
         if clicked:
             attempt(lambda: apply_verdicts(dataset, whose, who, shown))
-        take_back(history_log.VERDICTS)
-        st.page_link("pages/suspects/export.py", label="Export the labels",
-                     icon=":material/ios_share:")  # fmt: skip
+        undo_button(history_log.VERDICTS)
+        st.page_link("pages/suspects/export.py", label="Export labels", icon=":material/ios_share:")
 
 
 def attempt(action) -> None:
     try:
         action()
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
     else:
         st.rerun()
 
 
-def take_back(kind: str) -> None:
-    """A button for the last change, where it is of this kind."""
+def undo_button(kind: str) -> None:
+    """Draw a button that undoes the last change, if it is of this kind."""
     changes = list_changes(dataset)
     if changes and changes[-1].kind == kind:
         before = changes[-2].id if len(changes) > 1 else START
-        if st.button(f"Take back the last {changes[-1].count:,}", icon=":material/undo:",
-                     key=f"take-back-{changes[-1].id}"):  # fmt: skip
+        if st.button(
+            f"Undo the last {changes[-1].count:,}",
+            icon=":material/undo:",
+            key=f"undo-{changes[-1].id}",
+        ):
             attempt(lambda: return_to(dataset, before, who))
 
 
 def show_verdicts() -> None:
     if not len(counts):
-        st.info("There are no verdicts yet. Labels change only here, when you say so.")
-        st.page_link("pages/suspects/review.py", label="Review the suspects",
-                     icon=":material/rate_review:")  # fmt: skip
+        st.info("No verdicts yet. Review the suspects first; labels change only when you apply.")
+        st.page_link(
+            "pages/suspects/review.py", label="Review the suspects", icon=":material/rate_review:"
+        )
         return
     wanted = pending_decisions(dataset, whose)
     figures(wanted)
     buttons(wanted)
     if len(wanted):
-        others = [("removed", wanted.remove), ("put back", wanted.put_back)]
+        others = [("removed", wanted.remove), ("restored", wanted.put_back)]
         differences(dataset, wanted, "apply", others)
     else:
-        but = " but for the disagreements" if len(wanted.disagreed) else ""
-        st.success(f"Every verdict that asks for a change is applied{but}. Next: train again on "
-                   "the corrected labels, or take them home.")  # fmt: skip
-        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
-    with st.expander("Who said what"):
+        but = " except the disagreements" if len(wanted.disagreed) else ""
+        st.success(
+            f"All verdicts are applied{but}. Next: train again on the corrected labels, or "
+            "export them."
+        )
+        st.page_link("pages/model/train.py", label="Train again", icon=":material/model_training:")
+    with st.expander("Verdicts by reviewer"):
         st.dataframe(counts, hide_index=True, width="stretch")
 
 
 def show_patches() -> None:
     patches.show_download(dataset, names)
-    patches.show_upload(dataset, attempt, lambda: take_back(history_log.PATCH))
+    patches.show_upload(dataset, attempt, lambda: undo_button(history_log.PATCH))
 
 
 verdicts, patch = st.tabs(["Verdicts", "Patch file"])

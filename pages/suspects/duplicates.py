@@ -1,18 +1,18 @@
-"""Pictures that are there more than once: with two labels, in two splits, or just twice."""
+"""Duplicate images: with different labels, in different splits, or neither."""
 
 import streamlit as st
 
 from labelaudit.features.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, duplicates, list_groups
-from labelaudit.jobs.manager import Job
+from labelaudit.jobs.job import Job
 from labelaudit.ui import groups, jobs, state
 
-TITLES = {CONFLICTS: "Different labels", SPLITS: "In different splits", OTHERS: "The others"}
+TITLES = {CONFLICTS: "Different labels", SPLITS: "Different splits", OTHERS: "Other duplicates"}
 MEANINGS = {
-    CONFLICTS: "One picture, two labels: one of them is wrong, for certain where the pixels are "
-    "the same. Say which label is right; **Apply** then changes the others.",
-    SPLITS: "What is tested was learned, so that the test flatters. Removed are images only once "
-    "you **Apply**.",
-    OTHERS: "Same label, same split: these only count more than once.",
+    CONFLICTS: "The same image has several labels, so at least one is wrong. Choose the right "
+    "label, then go to **Apply** to change the others.",
+    SPLITS: "The same image is in several splits, so test results are too optimistic. Choose where "
+    "to remove it, then go to **Apply**.",
+    OTHERS: "The same image with the same label in the same split. It counts more than once.",
 }
 
 dataset = state.current()
@@ -26,27 +26,36 @@ def compared(job: Job) -> None:
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     st.title("Duplicates", width="content")
     if found:
-        st.page_link("pages/suspects/apply.py", label="Apply the verdicts",
-                     icon=":material/task_alt:")  # fmt: skip
+        st.page_link("pages/suspects/apply.py", label="Apply verdicts", icon=":material/task_alt:")
 active = jobs.show(dataset.name, ["compare"], compared) == jobs.ACTIVE
 added = len(dataset) - found.searched if found else 0
 if not found and not active:
-    st.info("Duplicates have not been looked for yet. It needs no model: every image is opened "
-            "once, and compared with all others, also mirrored or recompressed.")  # fmt: skip
+    st.info(
+        "Find images that occur more than once, also if mirrored or recompressed. Every image "
+        "is opened once; no model is needed."
+    )
 elif found and added:
-    st.info(f"{added:,} images were not compared: added since, or they cannot be read.")
-if not active and (not found or added) and st.button(
-    "Look again" if found else "Look for duplicates", type="primary", icon=":material/search:"
-):  # fmt: skip
+    st.info(f"{added:,} images were not compared. They were added since, or cannot be read.")
+if (
+    not active
+    and (not found or added)
+    and st.button(
+        "Search again" if found else "Find duplicates", type="primary", icon=":material/search:"
+    )
+):
     jobs.begin("compare", dataset.name)
 if not found:
     st.stop()
 
 counts = {which: len(list_groups(dataset, which)) for which in WHICH}
 which = st.segmented_control(
-    "Show", WHICH, default=next((w for w in WHICH if counts[w]), CONFLICTS), required=True,
-    key=f"duplicates-{dataset.name}", label_visibility="collapsed",
+    "Show",
+    WHICH,
+    default=next((w for w in WHICH if counts[w]), CONFLICTS),
+    required=True,
+    key=f"duplicates-{dataset.name}",
+    label_visibility="collapsed",
     format_func=lambda which: f"{TITLES[which]} · {counts[which]:,}",
-)  # fmt: skip
+)
 st.caption(MEANINGS[which])
 groups.show(dataset, which, state.reviewer())

@@ -1,4 +1,4 @@
-"""Every change of the labels: who, when, how many; and the way back to any of them."""
+"""The history of label changes and verdicts, with a way back to any earlier state."""
 
 import pandas as pd
 import streamlit as st
@@ -7,7 +7,7 @@ from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.history import START, describe, list_changes, return_to
 from labelaudit.review.apply import sittings, take_back_sitting
 from labelaudit.ui import jobs, state
-from labelaudit.ui.words import fail
+from labelaudit.ui.text import show_error
 
 dataset = state.current()
 st.title("History")
@@ -21,7 +21,7 @@ def attempt(action, done: str) -> None:
     try:
         count = action()
     except LabelAuditError as error:
-        fail(error)
+        show_error(error)
     else:
         st.toast(done.format(count=count))
         st.rerun()
@@ -29,70 +29,99 @@ def attempt(action, done: str) -> None:
 
 def changes() -> None:
     entries = list_changes(dataset)[::-1]
-    st.subheader("Changes of labels and tags")
+    st.subheader("Label and tag changes")
     if not entries:
-        st.info("None yet: all labels are as they were loaded.")
+        st.info("No changes since the dataset was loaded.")
         return
     table = pd.DataFrame(
         [(e.id, moment(e.time), e.who, describe(e), e.count) for e in entries]
-        + [(START, moment(dataset.created), "", f"loaded from {dataset.info['source']}",
-            len(dataset))],
+        + [
+            (
+                START,
+                moment(dataset.created),
+                "",
+                f"loaded from {dataset.info['source']}",
+                len(dataset),
+            )
+        ],
         columns=["change", "when (UTC)", "who", "what", "samples"],
-    )  # fmt: skip
-    st.caption("Choose a line to return to the state after it. That is a change too: you can "
-               "always come back.")  # fmt: skip
+    )
+    st.caption(
+        "Select a row to return to the state after it. This adds a new change, so you can "
+        "always go back."
+    )
     choice = st.dataframe(
-        table, hide_index=True, width="stretch", on_select="rerun",
-        # a choice is a row's number: it must not live on where that row is another one
+        table,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        # The selection is a row number, so it must not outlive this list of rows.
         key=f"history-changes-{entries[0].id}",
-        selection_mode="single-row", height=min(38 + 35 * len(table), 320),
+        selection_mode="single-row",
+        height=min(38 + 35 * len(table), 320),
         column_config={"samples": st.column_config.NumberColumn(format="localized")},
-    )  # fmt: skip
+    )
     rows = choice["selection"]["rows"]
     target = int(table["change"][rows[0]]) if rows else None
-    after = "as it was loaded" if target == START else f"after change {target}"
+    after = "when loaded" if target == START else f"after change {target}"
     with st.container(horizontal=True, vertical_alignment="center"):
         latest = target == entries[0].id
         busy = target is not None and jobs.busy(dataset.name)
         if st.button(
-            "Return to the chosen state" if target is None else f"Return to the state {after}",
-            icon=":material/history:", disabled=target is None or latest or bool(busy),
-        ):  # fmt: skip
-            attempt(lambda: return_to(dataset, target, state.reviewer()),
-                    "{count:,} samples are as they were " + after + ".")  # fmt: skip
+            "Return to the selected state" if target is None else f"Return to the state {after}",
+            icon=":material/history:",
+            disabled=target is None or latest or bool(busy),
+        ):
+            attempt(
+                lambda: return_to(dataset, target, state.reviewer()),
+                "{count:,} samples restored to their state " + after + ".",
+            )
         if latest:
-            st.caption("This is the state now.")
+            st.caption("This is the current state.")
 
 
 def reviews() -> None:
     table = sittings(dataset)
     st.subheader("Verdicts")
     if not len(table):
-        st.info("Nobody has reviewed anything yet.")
+        st.info("No verdicts yet.")
         return
-    st.caption("Verdicts change no label until they are applied. Choose a sitting to take its "
-               "verdicts back; labels that were changed by them stay so, until you return to an "
-               "earlier state above.")  # fmt: skip
+    st.caption(
+        "Verdicts change labels only when applied. Select a review session to withdraw its "
+        "verdicts. Labels that were already changed stay changed; return to an earlier state "
+        "above to undo that."
+    )
     shown = table.assign(first=table["first"].map(moment), last=table["last"].map(moment))
     choice = st.dataframe(
         shown[["reviewer", "first", "last", "verdicts", "wrong", "standing"]],
-        hide_index=True, width="stretch", on_select="rerun",
-        key=f"history-sittings-{hash(tuple(table['from_batch']))}",
-        selection_mode="single-row", height=min(38 + 35 * len(table), 250),
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        key=f"history-sessions-{hash(tuple(table['from_batch']))}",
+        selection_mode="single-row",
+        height=min(38 + 35 * len(table), 250),
         column_config={
-            "first": "from (UTC)", "last": "to (UTC)", "wrong": "found wrong",
-            "standing": "not taken back",
+            "first": "from (UTC)",
+            "last": "to (UTC)",
+            "wrong": "found wrong",
+            "standing": "not withdrawn",
         },
-    )  # fmt: skip
+    )
     rows = choice["selection"]["rows"]
     row = table.iloc[rows[0]] if rows else None
-    if st.button("Take these verdicts back", icon=":material/undo:",
-                 disabled=row is None or not row["standing"]):  # fmt: skip
+    if st.button(
+        "Withdraw verdicts", icon=":material/undo:", disabled=row is None or not row["standing"]
+    ):
         attempt(
-            lambda: take_back_sitting(dataset, row["reviewer"], int(row["from_batch"]),
-                                      int(row["to_batch"]), state.reviewer()),
-            "{count:,} verdicts are taken back. Labels that were changed by them stay so.",
-        )  # fmt: skip
+            lambda: take_back_sitting(
+                dataset,
+                row["reviewer"],
+                int(row["from_batch"]),
+                int(row["to_batch"]),
+                state.reviewer(),
+            ),
+            "{count:,} verdicts withdrawn. Labels already changed stay changed.",
+        )
 
 
 changes()

@@ -1,15 +1,16 @@
-"""The suspects of a run, worst first; the CSV of suspected mistakes."""
+"""The suspects of a run, most suspicious first; their CSV, the estimate and the rehearsal."""
 
 import streamlit as st
 
-from labelaudit.dataset.columns import BROUGHT, RECORDED
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
-from labelaudit.ranking.ranking import evaluate, outdated, precision_curves, suspects, weakness
+from labelaudit.ranking.evaluation import evaluate, precision_curves
+from labelaudit.ranking.ranking import outdated, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
+from labelaudit.storage.schema import IMPORTED, RECORDED
 from labelaudit.ui import charts, grid, jobs, state
 
 ANY = "any"
@@ -22,15 +23,22 @@ with st.sidebar:
     run = st.selectbox("Run", runs, key="results-run")
     names = dataset.run(run).score_names()
     score = st.selectbox(
-        "Score", names, index=names.index(default_score(names)), key="results-score",
+        "Score",
+        names,
+        index=names.index(default_score(names)),
+        key="results-score",
         format_func=lambda name: SCORES[name].title,
-    )  # fmt: skip
+    )
     st.caption(SCORES[score].meaning)
-    everything = st.toggle("All samples, not only suspects", key="results-all",
-                           disabled=not SCORES[score].judges_label)  # fmt: skip
+    everything = st.toggle(
+        "All samples, not only suspects", key="results-all", disabled=not SCORES[score].judges_label
+    )
     everything = everything or not SCORES[score].judges_label
-    view = dataset.view(run).sort_by(score, reverse=True) if everything else suspects(
-        dataset, run, score)  # fmt: skip
+    view = (
+        dataset.view(run).sort_by(score, reverse=True)
+        if everything
+        else suspects(dataset, run, score)
+    )
     st.markdown("**Show**")
     left, right = st.columns(2, gap="small")
     given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
@@ -49,22 +57,23 @@ view = view if tag == ANY else view.match_tag(tag)
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def rehearsal(stamp: tuple, _view) -> tuple:
-    """Cached by the view's stamp: table versions that no other dataset or time has."""
+    """Cached by the view's stamp, which is unique per dataset and table versions."""
     return evaluate(_view), precision_curves(_view)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def learned_nothing(stamp: tuple, _view) -> str | None:
-    """Cached likewise: at a million samples it takes 20 ms."""
+def weakness_of(stamp: tuple, _view) -> str | None:
+    """Cached too: with a million samples it takes 20 ms."""
     return weakness(_view)
 
 
 def show_rehearsal(table, curves) -> None:
-    """How well the planted mistakes were found, by every score."""
+    """Show how well every score finds the planted mistakes."""
     best = table[table["score"] == score].iloc[0]
     st.markdown(
-        f"Of the first **{best['k']:,}** by {SCORES[score].title}, **{best['found']:,}** are "
-        f"planted mistakes ({best['precision_at_k']:.0%}); there are {best['mistakes']:,} in all."
+        f"**{best['found']:,}** of the first **{best['k']:,}** samples by {SCORES[score].title} "
+        f"are planted mistakes ({best['precision_at_k']:.0%}). {best['mistakes']:,} were planted "
+        "in all."
     )
     charts.precision_curves(curves, int(best["mistakes"]), score)
     number = st.column_config.NumberColumn
@@ -78,31 +87,31 @@ def show_rehearsal(table, curves) -> None:
     ]
     st.dataframe(
         table.assign(score=table["score"].map(lambda name: SCORES[name].title))[columns],
-        hide_index=True, width="stretch",
+        hide_index=True,
+        width="stretch",
         column_config={
             "average_precision": number("average precision", format="%.4f"),
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
             "found": number("found"),
-            "looks_for_90": number("images to look at for 90 %"),
+            "looks_for_90": number("images to review to find 90%"),
         },
-    )  # fmt: skip
+    )
 
 
 def show_rehearsal_or_not() -> None:
     mistakes = dataset.view(run).match_tag(MISTAKE)
     if outdated(mistakes) and still_wrong(dataset) < len(mistakes):
         st.info(
-            f"Some of these mistakes were corrected after {run} had learned them: how well it "
-            "finds the others says little. Look at a rehearsal before verdicts are applied."
+            f"Some planted mistakes were corrected after {run} was trained, so this rehearsal says "
+            "little. Check a rehearsal before you apply verdicts."
         )
     elif outdated(mistakes):
         st.info(
-            f"These mistakes were planted after {run} was scored: score it again to rehearse."
-            if dataset.run(run).is_brought else
-            f"These mistakes were planted after {run} had learned the right labels: how well "
-            "it finds them says nothing. Train again to rehearse."
-        )  # fmt: skip
+            f"The mistakes were planted after {run} was scored. Score it again to rehearse."
+            if dataset.run(run).is_imported
+            else f"The mistakes were planted after {run} was trained. Train again to rehearse."
+        )
     else:
         show_rehearsal(table, curves)
 
@@ -112,25 +121,30 @@ def show_images() -> None:
         grid.paged(view, "results", score, ranking=(run, score, everything))
     else:
         filtered = len(ranked) > 0
-        st.info("No sample fits these filters: widen them in the sidebar." if filtered else
-                "No label is contradicted by this run.")  # fmt: skip
+        st.info(
+            "No samples match these filters. Change them in the sidebar."
+            if filtered
+            else "This run has no suspects."
+        )
 
 
 def show_estimate() -> None:
-    """How many labels are wrong: before any review, and by now; by class, and by class pair."""
+    """Show how many labels are wrong: in total, by class and by class pair."""
     before = estimate_wrong(dataset, run, reviewed=False)
     found = estimate_wrong(dataset, run)
     st.markdown(before.sentence() if not found.reviewed else found.sentence(who="Reviewers have"))
     if found.reviewed:
-        st.caption(f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to "
-                   f"{before.high:,.0f}). {found.advice()[1]}")  # fmt: skip
+        st.caption(
+            f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to "
+            f"{before.high:,.0f}). {found.advice()[1]}"
+        )
     else:
-        st.caption("Verdicts sharpen it, above all those on the random checks.")
+        st.caption("Your verdicts make the estimate more precise, above all on random checks.")
     answered = answers(dataset, state.reviewer())
     if answered.total:
         st.caption(answered.sentence())
     pairs = found.by_pair.fillna({"suggested": "none"})
-    with st.container(horizontal=True, gap="medium"):  # one below the other in a narrow window
+    with st.container(horizontal=True, gap="medium"):  # stacked in a narrow window
         with st.container(width=500):
             estimate_table("By given class", found.by_class, {"class": "class"})
         with st.container(width=510):
@@ -140,23 +154,35 @@ def show_estimate() -> None:
 def estimate_table(title: str, table, names: dict[str, str]) -> None:
     st.markdown(f"**{title}**")
     column = st.column_config
-    table = table.assign(between=[f"{low:,.0f} to {high:,.0f}" for low, high in zip(
-        table["low"], table["high"], strict=True)])  # fmt: skip
+    table = table.assign(
+        between=[
+            f"{low:,.0f} to {high:,.0f}"
+            for low, high in zip(table["low"], table["high"], strict=True)
+        ]
+    )
     st.dataframe(
-        table, hide_index=True, width="stretch", height=min(35 * len(table) + 38, 500),
+        table,
+        hide_index=True,
+        width="stretch",
+        height=min(35 * len(table) + 38, 500),
         column_order=[*names, "found", "wrong", "between"],
         column_config={
             **{name: column.TextColumn(words, width=80) for name, words in names.items()},
             "found": column.NumberColumn(format="localized", width=50),
-            "wrong": column.ProgressColumn("estimated wrong", format="%.0f", width=110, min_value=0,
-                                           max_value=max(table["wrong"].max(), 1)),
-            "between": column.TextColumn("95 %", width=80),
+            "wrong": column.ProgressColumn(
+                "estimated wrong",
+                format="%.0f",
+                width=110,
+                min_value=0,
+                max_value=max(table["wrong"].max(), 1),
+            ),
+            "between": column.TextColumn("95% range", width=80),
         },
-    )  # fmt: skip
+    )
 
 
-def to_desk() -> dict[str, str]:
-    """These filters, as the address of the review page says them."""
+def review_address() -> dict[str, str]:
+    """Return the filters as query parameters of the review page."""
     filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
@@ -169,62 +195,73 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
     buttons = st.container(horizontal=True, vertical_alignment="bottom", width="content")
 with buttons:
-    if st.button("Review them", type="primary", icon=":material/rate_review:"):
-        st.switch_page("pages/suspects/review.py", query_params=to_desk())
+    if st.button("Review", type="primary", icon=":material/rate_review:"):
+        st.switch_page("pages/suspects/review.py", query_params=review_address())
     st.download_button(
-        "Download CSV", lambda: suspects_csv(view), f"{dataset.name}-{run}-{kind}.csv",
-        "text/csv", icon=":material/download:", disabled=not len(view), on_click="ignore",
-        help="All that the filters show, not only this page.",
-    )  # fmt: skip
-    st.download_button(
-        "Report", lambda: report_html(dataset, run), f"{dataset.name}-{run}-report.html",
-        "text/html", icon=":material/summarize:", on_click="ignore",
-        help="One file to send or print: what was audited and how, what was found and decided, "
-        "and the first 100 suspects. It takes some seconds to make.",
-    )  # fmt: skip
-accuracy = dataset.run(run).info.get("validation_accuracy")
-brought = dataset.run(run).info.get(BROUGHT)
-said = []
-if accuracy is not None:
-    said.append(
-        f"Of images that it did not learn, {run} names the given label of {accuracy:.0%}. The rest "
-        "are wrong labels and its own errors: your eyes decide."
+        "Download CSV",
+        lambda: suspects_csv(view),
+        f"{dataset.name}-{run}-{kind}.csv",
+        "text/csv",
+        icon=":material/download:",
+        disabled=not len(view),
+        on_click="ignore",
+        help="All samples that match the filters, not only this page.",
     )
-elif brought is not None:
-    learned = "did not learn" if brought["out_of_sample"] else "is taken to have learned"
-    said.append(f"{run} is a model of your own, from {brought['source']}; it {learned} these "
-                "labels.")  # fmt: skip
+    st.download_button(
+        "Report",
+        lambda: report_html(dataset, run),
+        f"{dataset.name}-{run}-report.html",
+        "text/html",
+        icon=":material/summarize:",
+        on_click="ignore",
+        help="One HTML file to send or print: the data and method, the findings, the decisions and "
+        "the first 100 suspects. Takes a few seconds.",
+    )
+accuracy = dataset.run(run).info.get("validation_accuracy")
+imported = dataset.run(run).info.get(IMPORTED)
+notes = []
+if accuracy is not None:
+    notes.append(
+        f"On images it was not trained on, {run} agrees with {accuracy:.0%} of the labels. The "
+        "rest are wrong labels or its own errors."
+    )
+elif imported is not None:
+    trained = "was not" if imported["out_of_sample"] else "is assumed to be"
+    notes.append(
+        f"{run} was imported from {imported['source']}. The model {trained} trained on "
+        "these labels."
+    )
 elif run not in dataset.trained_runs:
-    said.append(
-        f"{run} predicted each image by all the others, without training: a trained model ranks "
+    notes.append(
+        f"{run} predicted each image from all the others, without training. A trained model ranks "
         "better."
     )
 if "confident_learning" in names:
     counted = len(suspects(dataset, run, "confident_learning"))
-    said.append(f"By its own rule cleanlab counts {counted:,} wrong labels.")
-if said:
-    st.caption(" ".join(said))
-if brought and brought.get("doubt"):
-    st.warning(brought["doubt"])
-elif weak := learned_nothing(dataset.view(run).fields.stamp(), dataset.view(run)):
+    notes.append(f"For comparison, cleanlab's rule counts {counted:,} wrong labels.")
+if notes:
+    st.caption(" ".join(notes))
+if imported and imported.get("doubt"):
+    st.warning(imported["doubt"])
+elif weak := weakness_of(dataset.view(run).fields.stamp(), dataset.view(run)):
     st.warning(weak)
 stale = outdated(dataset.view(run))
-if stale and dataset.run(run).is_brought:
-    st.warning(f"Labels changed since {run} was scored: {stale:,}. These have no score by now.")
-    st.page_link("pages/model/predict.py", label="Score it again", icon=":material/calculate:")
+if stale and dataset.run(run).is_imported:
+    st.warning(f"{stale:,} labels changed since {run} was scored. These samples have no score.")
+    st.page_link("pages/model/predict.py", label="Update the scores", icon=":material/calculate:")
 elif stale:
     st.warning(
-        f"Labels changed since {run} learned: {stale:,}. Its scores of these say little. Train "
-        "again, for a model judges the labels that it learned from."
+        f"{stale:,} labels changed since {run} was trained, so their scores are out of date. Train "
+        "again to update them."
     )
-    if not dataset.run(run).info.get(RECORDED):  # that is trained elsewhere
+    if not dataset.run(run).info.get(RECORDED):  # recorded runs are trained elsewhere
         st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
 if has_suspicion(dataset, run):
     parts["How many are wrong?"] = show_estimate
 if table is not None:
-    parts["Rehearsal: how good is this ranking?"] = show_rehearsal_or_not
+    parts["Rehearsal"] = show_rehearsal_or_not
 tabs = st.tabs(list(parts)) if len(parts) > 1 else [st.container()]
 for tab, show in zip(tabs, parts.values(), strict=True):
     with tab:

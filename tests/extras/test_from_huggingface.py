@@ -123,7 +123,7 @@ def test_files_are_referenced_but_not_those_of_the_cache(tmp_path, cache, pictur
     both = {"paths": data, "images": data.cast_column("image", datasets.Image())}
     for name, one in both.items():
         dataset = labelaudit.load_huggingface(name, one)
-        stored = dataset.view().frame.store.read("samples", ["filepath", "image"]).to_pylist()
+        stored = dataset.view().frame.read("samples", ["filepath", "image"]).to_pylist()
         assert stored[0] == {"filepath": str(kept), "image": None}
         assert stored[1] == {"filepath": str(cached), "image": cached.read_bytes()}
         assert [entry["why"] for entry in dataset.info["skipped"]["files"]] == [

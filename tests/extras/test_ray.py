@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from labelaudit.core.progress import Task
+from labelaudit.core.progress import QUIET, Task
 
 # else Ray looks for a cluster of 127.0.0.1 at this machine's other addresses
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -25,12 +25,12 @@ pytest.importorskip("ray")
 import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
-from labelaudit.cluster import nearest, predicting, scoring, start, training
+from labelaudit.cluster import connection, nearest, predicting, scoring, training
 from labelaudit.core.errors import LabelAuditError, StoppedError
-from labelaudit.jobs import manager
+from labelaudit.jobs import files, manager
 
 pytestmark = pytest.mark.timeout(300)
-NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": start.LOCAL}
+NODE = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": connection.LOCAL}
 REPO = Path(__file__).resolve().parents[2]
 CIFAR = [
     Path(os.environ.get("LABELAUDIT_CIFAR10", "")) / "train.zip",
@@ -41,7 +41,7 @@ CIFAR = [
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of three nodes with a core each, all on this machine."""
-    start.prepare()
+    connection.set_defaults()
     import ray
     from ray.cluster_utils import Cluster
 
@@ -382,16 +382,16 @@ def test_an_audit_on_ray_and_its_job(workers, home, monkeypatch):
     assert result.dataset.run(result.run).info["workers"] >= 2
 
     job = manager.start("predict", "digits", run=result.run, split=None, on="ray").wait(240)
-    assert job.status == manager.DONE, job.log
+    assert job.status == files.DONE, job.log
     assert job.result["predicted"] == 1_797
     assert job.progress["stage"]
 
     job = manager.start("train", "digits", run="stopped", split=None, on="ray",
                      config={"epochs": 2_000})  # fmt: skip
     while not (job.progress or {}).get("curves"):
-        assert job.status == manager.RUNNING, job.log
+        assert job.status == files.RUNNING, job.log
     job.stop()
-    assert job.wait(60).status == manager.DONE, job.error
+    assert job.wait(60).status == files.DONE, job.error
     assert job.result["stopped"]
 
 
@@ -435,11 +435,11 @@ def test_a_home_in_object_storage(workers, tmp_path, monkeypatch):
 def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, tmp_path):
     _, by_ray = twins
     pipeline = predicting._Pipeline(
-        predicting.ask(by_ray, None), "cpu", False, lambda _: None, lambda: False
+        predicting.request_predictions(by_ray, None), "cpu", False, QUIET
     )
-    pipeline.given = replace(pipeline.given, home=str(tmp_path / "elsewhere"))
+    pipeline.arguments = replace(pipeline.arguments, home=str(tmp_path / "elsewhere"))
     with pytest.raises(LabelAuditError, match="a node of the Ray cluster, has no /"):
-        pipeline.run()
+        pipeline.execute()
 
 
 def test_a_cluster_that_does_not_answer_is_named(home):

@@ -32,7 +32,7 @@ def test_a_timm_network_says_what_timm_says(home, tmp_path):
     assert np.allclose(logits, expected, atol=1e-4)
     assert run.has_embeddings()
     assert np.isfinite(dataset.view().values("confidence")).all()
-    with pytest.raises(LabelAuditError, match="timm:nonet could not be made"):
+    with pytest.raises(LabelAuditError, match="timm:nonet could not be created"):
         labelaudit.predict_with(dataset, "timm:nonet", weights=tmp_path / "w.safetensors")
 
 

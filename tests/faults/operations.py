@@ -15,12 +15,12 @@ import numpy as np
 import labelaudit
 from labelaudit import Dataset, Review, TrainConfig
 from labelaudit.dataset import verdict_log
-from labelaudit.dataset.columns import BEGUN, FINISHED
 from labelaudit.dataset.history_log import entries
 from labelaudit.dataset.noise import labels_before_noise
 from labelaudit.features.duplicates import duplicates
 from labelaudit.patch import RELABEL, REMOVE, Change, Patch
 from labelaudit.storage import paths
+from labelaudit.storage.schema import BEGUN, FINISHED
 
 NAME = "stripes"
 QUICK = TrainConfig(epochs=2, threads=1, batch_size=16, image_size=16)
@@ -278,7 +278,7 @@ def orphans() -> list[str]:
     found += [folder for folder in root.glob("checkpoints/*") if folder not in there]
     for name in labelaudit.list_datasets():
         frame = Dataset(name).view().frame
-        rows = frame.store.read("runs", ["id", "state"])
+        rows = frame.read("runs", ["id", "state"])
         runs = [] if rows is None else rows.to_pylist()
         begun = {str(run["id"]) for run in runs if run["state"] == BEGUN}
         kept = begun | {str(run["id"]) for run in runs if run["state"] == FINISHED}
@@ -286,7 +286,7 @@ def orphans() -> list[str]:
             path for path in paths.checkpoints(name).glob("*")
             if path.stem.rpartition("-")[2] not in begun
         ]  # fmt: skip
-        for table in Path(frame.store.uri).glob("*.lance"):
+        for table in Path(frame.uri).glob("*.lance"):
             kind, _, run = table.stem.rpartition("-")
             if not (table / "_versions").exists() or (kind and run not in kept):
                 found.append(table)

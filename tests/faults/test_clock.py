@@ -9,7 +9,7 @@ import pytest
 import labelaudit
 from labelaudit import Review
 from labelaudit.dataset import history_log, verdict_log
-from labelaudit.jobs import manager
+from labelaudit.jobs import launcher, manager
 from labelaudit.review.apply import apply_verdicts, sittings
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
@@ -72,13 +72,22 @@ def test_the_latest_sitting_comes_first(make_dataset, clock):
     assert sittings(dataset)["reviewer"].tolist() == ["bob", "ann"]
 
 
+class NoLauncher:
+    """Starts nothing: each job has ended at once."""
+
+    def launch(self, folder) -> None:
+        pass
+
+    def has_exited(self, folder) -> bool:
+        return True
+
+
 def test_the_latest_job_is_the_one_that_was_started_last(home, clock, monkeypatch):
-    monkeypatch.setattr(manager.subprocess, "Popen", lambda *_, **__: None)
+    monkeypatch.setattr(launcher, "current", NoLauncher())
     names = []
     for hours in (0, -5, -5, 3):
         clock(hours)
-        names.append(manager._spawn("score", "plain", {}).id)
-        manager._children.clear()
+        names.append(manager.start("score", "plain").id)
     assert names == sorted(set(names))
     assert [job.id for job in manager.list_jobs("plain")] == names[::-1]
     assert names[0] == "20300101-000000-000000-score"

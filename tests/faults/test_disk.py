@@ -15,7 +15,10 @@ from operations import OPERATIONS
 
 import labelaudit
 from labelaudit.core.progress import Progress
-from labelaudit.jobs import manager, worker
+from labelaudit.jobs import worker
+from labelaudit.jobs.job import Job
+
+pytestmark = pytest.mark.system
 
 KILLS = int(os.environ.get("LABELAUDIT_FAULTS", 0))
 SHORT = ["noise", "train", "predict", "verdicts", "add samples"]
@@ -98,12 +101,12 @@ def test_a_read_only_folder_can_be_read_and_says_why_it_is_not_changed(
 def test_a_job_on_a_full_disk_still_says_why_it_ended(small_disk, monkeypatch):
     folder, filler = small_disk / "job", small_disk / "filler"
     folder.mkdir()
-    report = worker._Reporter(folder)
+    report = worker.Reporter(folder)
     report(Progress("training", 1, 10, 0.1, None))
     with suppress(OSError):
         while True:
             with filler.open("ab") as sink:
                 sink.write(bytes(4096))
-    report(Progress("training", 2, 10, 0.2, None))  # nobody sees it, and the work goes on
-    worker._write_ending(folder, {"message": "no space left on the disk.", "stopped": False})
-    assert manager.Job(folder).error == "no space left on the disk."
+    report(Progress("training", 2, 10, 0.2, None))  # the report is lost, and the work continues
+    worker.write_error(folder, "no space left on the disk.")
+    assert Job(folder).error == "no space left on the disk."

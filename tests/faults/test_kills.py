@@ -14,6 +14,8 @@ import operations
 import pytest
 from operations import NAME, OPERATIONS
 
+pytestmark = pytest.mark.system
+
 KILLS = int(os.environ.get("LABELAUDIT_FAULTS", 0))
 SEED = int(os.environ.get("LABELAUDIT_FAULTS_SEED", 8))
 # In the short mode: those that write more than one thing, at a point drawn by the seed.

@@ -21,7 +21,7 @@ from labelaudit.dataset.dataset import create_dataset
 from labelaudit.dataset.history_log import write_meta
 from labelaudit.export.tables import write_table
 from labelaudit.storage import paths, schema
-from labelaudit.storage.locks import hold, holding, left_behind
+from labelaudit.storage.locks import UseMark
 from labelaudit.storage.tables import Store
 
 # A process that does something, says "ready" and waits for its input to end, or to be killed.
@@ -43,7 +43,12 @@ def another(code: str):
         process.wait()
 
 
-HOLD = "from labelaudit.holding import hold; from pathlib import Path; hold(Path({!r}))"
+HOLD = """
+from pathlib import Path
+from labelaudit.storage.locks import UseMark
+mark = UseMark(Path({!r}))
+mark.acquire()
+"""
 
 
 def mark(dataset: Dataset, table: str) -> Path:
@@ -242,7 +247,7 @@ def test_predictions_whose_tag_was_cut_short_are_tagged_when_the_dataset_is_open
 
 
 def test_opening_waits_for_no_writer(make_dataset, monkeypatch):
-    monkeypatch.setattr("labelaudit.storage.tables.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.1)
     dataset = make_dataset(6)
     run = dataset.new_run().finish({"classes": dataset.classes})
     table = schema.table("predictions", run.id)
@@ -267,7 +272,7 @@ def test_predictions_that_were_announced_and_never_written_tag_nothing(make_data
 # --- folders and files ---
 
 LOCKED = """
-from labelaudit.store import Store
+from labelaudit.storage.tables import Store
 import contextlib
 stack = contextlib.ExitStack()
 stack.enter_context(Store("other").writing())
@@ -299,7 +304,7 @@ def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_loa
 
 def test_a_dataset_set_aside_comes_back_before_its_rest_is_cleared(make_dataset, home):
     make_dataset(2)
-    os.rename(home / "datasets" / "plain", paths / "datasets" / ".old-plain")
+    os.rename(home / "datasets" / "plain", home / "datasets" / ".old-plain")
     create_dataset("other", [{"filepath": "/a"}])
     assert (home / "datasets" / "plain").exists()
     assert len(Dataset("plain")) == 2
@@ -327,16 +332,18 @@ def test_a_file_that_is_written_clears_what_a_killed_process_left_of_it(tmp_path
 
 def test_a_file_is_left_behind_only_when_nobody_holds_it(tmp_path):
     path = tmp_path / "held"
-    with left_behind(path) as dead:
+    with UseMark(path).cleaning_up() as dead:
         assert not dead  # it is not there
-    with holding(path), holding(path), left_behind(path) as dead:  # several may
+    with UseMark(path), UseMark(path), UseMark(path).cleaning_up() as dead:  # several may
         assert not dead
     assert not path.exists()
-    os.close(hold(path))
-    with pytest.raises(ZeroDivisionError), left_behind(path):
+    mark = UseMark(path)
+    mark.acquire()
+    mark.close()
+    with pytest.raises(ZeroDivisionError), UseMark(path).cleaning_up():
         _ = 1 / 0
     assert path.exists()  # clearing failed: it is to be tried again
-    with left_behind(path) as dead:
+    with UseMark(path).cleaning_up() as dead:
         assert dead
     assert not path.exists()
 
@@ -351,12 +358,13 @@ def test_a_file_that_was_cleared_while_it_was_being_taken_is_made_anew(tmp_path,
         return stat(*arguments, **options)
 
     monkeypatch.setattr("labelaudit.storage.locks.os.stat", cleared)
-    held = hold(path)
+    mark = UseMark(path)
+    mark.acquire()
     monkeypatch.undo()
-    assert os.path.samestat(os.stat(path), os.fstat(held))
-    with left_behind(path) as dead:
+    assert os.path.samestat(os.stat(path), os.fstat(mark.descriptor))
+    with UseMark(path).cleaning_up() as dead:
         assert not dead
-    os.close(held)
+    mark.close()
 
 
 # --- versions ---

@@ -26,7 +26,7 @@ def pets(home, tmp_path) -> Dataset:
         Image.fromarray(image).save(path)
     names = np.array(["flat", "tall"])[labels].tolist()
     rows = {"filepath": paths, "label": names, "split": ["train"] * 30 + ["test"] * 10}
-    return labelaudit.dataset.create_dataset("pets", rows)
+    return labelaudit.dataset.dataset.create_dataset("pets", rows)
 
 
 def lose(dataset: Dataset, ids, tmp_path) -> None:

@@ -7,11 +7,14 @@ from collections import Counter
 
 import killing
 import numpy as np
+import pytest
 from operations import NAME
 
 import labelaudit
 from labelaudit import Dataset, Review
 from labelaudit.dataset import verdict_log
+
+pytestmark = pytest.mark.system
 
 ROUNDS = 6
 

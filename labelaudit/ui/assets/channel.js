@@ -1,5 +1,5 @@
-// What the desk and the board share: one event at a time goes to the server; presses wait in a queue
-// here, so that none is lost however fast they come. An event counts when its number comes back.
+// Shared by both review modes. One event at a time goes to the server, and key presses wait in a queue,
+// so that fast presses are not lost. An event is handled when the server returns its number.
 
 const RESEND_MS = 4000
 
@@ -8,8 +8,8 @@ class Channel {
     this.token = crypto.randomUUID?.() ?? String(Math.random())
     this.number = 0
     this.waiting = null // the event that the server has not answered yet
-    this.queue = [] // functions that give an event, or null for none, when their turn comes
-    this.ready = () => true // whether what is on the screen is what an event would be about
+    this.queue = [] // functions that return the next event, or null
+    this.ready = () => true // whether the screen shows what the next event is about
   }
 
   update({ answered, session }, send) {
@@ -37,7 +37,7 @@ class Channel {
     }
   }
 
-  // An event that does not wait for its turn.
+  // Send an event at once, unless another one is waiting for its answer.
   begin(event) {
     if (this.waiting) return
     this.number += 1
@@ -47,7 +47,7 @@ class Channel {
 
   post() {
     this.send("event", this.waiting)
-    this.timer = setTimeout(() => this.waiting && this.post(), RESEND_MS) // the server knows repeats
+    this.timer = setTimeout(() => this.waiting && this.post(), RESEND_MS) // the server ignores repeats
   }
 
   close() {
@@ -55,48 +55,48 @@ class Channel {
   }
 }
 
-// The key of a press that is meant for us: not typed into a field, not a shortcut of the browser's.
+// Return the pressed key, or null if it is typed into a field or a shortcut of the browser.
 function keyOf(event) {
   const target = event.composedPath()[0]
   const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
   if (typing || event.altKey || event.metaKey) return null
-  if (event.repeat && !event.key.startsWith("Arrow")) return null // a key held is one verdict
+  if (event.repeat && !event.key.startsWith("Arrow")) return null // a held key is one verdict
   if (document.querySelector("[role=dialog]")) return null
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
   if (event.ctrlKey) return { z: event.shiftKey ? "y" : "z", y: "y" }[key] ?? null
   return key
 }
 
-// So that the next visit knows the name; ui/state.py reads it.
+// Store the name for the next visit; ui/state.py reads it.
 function rememberReviewer(name) {
-  const kept = encodeURIComponent(name)
-  document.cookie = `labelaudit_reviewer=${kept}; path=/; max-age=31536000; samesite=strict`
+  const value = encodeURIComponent(name)
+  document.cookie = `labelaudit_reviewer=${value}; path=/; max-age=31536000; samesite=strict`
 }
 
 function element(tag, name, text) {
-  const made = document.createElement(tag)
-  if (name) made.className = name
-  if (text !== undefined) made.textContent = text
-  return made
+  const node = document.createElement(tag)
+  if (name) node.className = name
+  if (text !== undefined) node.textContent = text
+  return node
 }
 
-// A button that does what a key does, with the key on it.
-function keyButton(words, key, press, name = "") {
-  const made = element("button", `key ${name}`)
-  made.type = "button"
-  made.append(element("span", "", words))
-  if (key) made.append(element("kbd", "", key))
-  made.addEventListener("click", (event) => {
-    event.currentTarget.blur() // else the space bar would press it again
+// A button that shows its key.
+function keyButton(title, key, press, name = "") {
+  const button = element("button", `key ${name}`)
+  button.type = "button"
+  button.append(element("span", "", title))
+  if (key) button.append(element("kbd", "", key))
+  button.addEventListener("click", (event) => {
+    event.currentTarget.blur() // otherwise the space bar would press it again
     press()
   })
-  return made
+  return button
 }
 
-const percent = (share) => `${(share * 100).toFixed(0)} %`
-const width = (share) => `${(share * 100).toFixed(2)}%` // as CSS takes it
+const percent = (share) => `${(share * 100).toFixed(0)}%`
+const width = (share) => `${(share * 100).toFixed(2)}%` // for CSS
 
-// The first ten classes have a number key each: their own where they are digits, else by their place.
+// The first ten classes have number keys: the digit itself if they are digits, otherwise their index.
 const NUMBER_KEYS = "1234567890"
 
 function numberKeys(classes) {
@@ -110,8 +110,8 @@ function verdictWords({ verdict, label }) {
   return verdict === "relabel" ? `→ ${label}` : WORDS[verdict]
 }
 
-// A part of the page that gives verdicts by key. A subclass has `actions()` (what each key does),
-// `decide(verdict, label)` and `draw()`.
+// Base class of both review modes. A subclass has `actions()` (functions by key), `decide(verdict,
+// label)` and `draw()`.
 class Part {
   constructor(root, names) {
     this.root = root
@@ -145,14 +145,14 @@ class Part {
     action()
   }
 
-  // Every new data: first what was answered, then the keys again, in case they were let go.
+  // Called with all new data. Listens for keys again, in case `close` was called.
   receive(data, send) {
     this.updates += 1
     this.channel.update(data, send)
     rememberReviewer(data.reviewer)
-    // A filter was chosen: the keys are ours again, not that box's.
-    if (data.sitting !== this.sitting && document.activeElement?.role === "combobox") document.activeElement.blur()
-    this.sitting = data.sitting
+    // After a filter was selected, key presses are for this view again.
+    if (data.queue_number !== this.queueNumber && document.activeElement?.role === "combobox") document.activeElement.blur()
+    this.queueNumber = data.queue_number
     document.removeEventListener("keydown", this.onKey, true)
     document.addEventListener("keydown", this.onKey, true)
   }
@@ -162,7 +162,7 @@ class Part {
     this.channel.close()
   }
 
-  // Undo and redo, and how far the reviewer is.
+  // Buttons for undo and redo.
   buildUndo(place) {
     this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
     this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
@@ -174,9 +174,9 @@ class Part {
     const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
     const number = (n) => n.toLocaleString("en")
     const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
-    if (data.checks) figures[0] += ` (${number(data.checks)} are random checks)`
+    if (data.checks) figures[0] += ` (with ${number(data.checks)} random checks)`
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
-    parts.figures.textContent = data.note || figures.join(" · ") // a note, until the next answer
+    parts.figures.textContent = data.note || figures.join(" · ")
     parts.figures.classList.toggle("noted", Boolean(data.note))
     const { text, advice, stop } = data.estimate
     parts.estimate.replaceChildren(element("span", "", text), ...(advice ? [element("span", stop ? "stop" : "", advice)] : []))
@@ -186,10 +186,10 @@ class Part {
   }
 }
 
-// What Streamlit calls with every new data.
+// Streamlit calls this with all new data.
 function mount(kind, { data, parentElement, setTriggerValue }) {
   const part = (parentElement.part ??= new kind(parentElement))
   part.update(data, setTriggerValue)
   const mine = part.updates
-  return () => part.updates === mine && part.close() // a newer update may have come before this
+  return () => part.updates === mine && part.close() // a newer update may have come first
 }

@@ -1,0 +1,107 @@
+"""The command that imports predictions, and the options it shares with `predict --model`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..sources import load_dataset
+from ..storage.schema import IMPORTED
+from .base import console_task, emit, example, json_option, main
+
+class_file_option = click.option(
+    "--classes",
+    "class_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The classes of the columns, in order: a text file with one class per line, or a JSON "
+    "list.  [default: the column names, else the dataset's classes]",
+)
+kind_option = click.option(
+    "--kind",
+    type=click.Choice(("logits", "probabilities")),
+    help="What the numbers are.  [default: detected automatically]",
+)
+out_of_sample_option = click.option(
+    "--out-of-sample",
+    is_flag=True,
+    help="The model was not trained on these labels (cross-validation).",
+)
+
+
+def read_classes(path: str | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        text = Path(path).read_text("utf-8-sig")
+        names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except ValueError as error:
+        raise LabelAuditError(
+            f"{path} is not a text file with one class per line: {error}."
+        ) from error
+    return [str(name).strip() for name in names if str(name).strip()]
+
+
+def score_import(run: Run, dataset: str, as_json: bool) -> None:
+    """Score an imported run and print how it was read and what to do next."""
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
+
+    opened = Dataset(dataset)
+    scores = compute_scores(opened, run.name, None, console_task())
+    found = len(suspects(opened, run.name))
+    source = run.info[IMPORTED]
+    data = {"run": run.name, **source, "scores": scores, "suspects": found}
+    how = (
+        "out of sample"
+        if source["out_of_sample"]
+        else "from a model assumed to be trained on these labels"
+    )
+    lines = [f"{run.name}: {source['kind']} of {source['rows']:,} samples, {how}"]
+    lines += [
+        *run.info["notes"],
+        f"{found:,} suspects; list them with `labelaudit suspects {dataset} --run {run.name}`",
+    ]
+    emit(as_json, data, "\n".join(lines))
+
+
+@main.command(
+    "import-predictions",
+    **example("labelaudit import-predictions digits probabilities.csv --out-of-sample"),
+)
+@click.argument("dataset")
+@click.argument("file", type=click.Path())
+@click.option("--run", default="imported", help="Name of the run to write.")
+@kind_option
+@click.option(
+    "--by",
+    type=click.Choice(("id", "filepath", "order")),
+    help="How rows are matched to samples.  [default: the first of these the file has]",
+)
+@class_file_option
+@out_of_sample_option
+@json_option
+def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, as_json) -> None:
+    """Import the logits or probabilities of your own model from FILE (.npy, .npz, .csv, .tsv,
+    .parquet) as a run of DATASET, and score it. Nothing is trained.
+
+    A table has one column per class, named after the class, and a column id or filepath. An .npz
+    file has logits or probabilities, and optionally ids or filepaths, classes and embeddings.
+    """
+    from ..predictions import import_predictions as read
+
+    imported = read(
+        load_dataset(dataset),
+        file,
+        run,
+        kind=kind,
+        by=by,
+        classes=read_classes(class_file),
+        out_of_sample=out_of_sample,
+        task=console_task(),
+    )
+    score_import(imported, dataset, as_json)

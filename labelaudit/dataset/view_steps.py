@@ -1,0 +1,114 @@
+"""The steps of a view: each chooses or reorders some positions of a dataset.
+
+A step is a tuple of its name and its arguments: ("match_tag", ("mistake",)), ("limit", 10). Its
+function takes the fields, the positions (n,) that the steps before it give, and the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..core.errors import BadInputError
+from .arrays import MISSING
+from .fields import Fields
+
+
+def match_tag(fields: Fields, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+    return at[_has_tag(fields, at, tags)]
+
+
+def exclude_tag(fields: Fields, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+    return at[~_has_tag(fields, at, tags)]
+
+
+def label(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    return at[np.isin(fields.frame.label[at], fields.frame.class_codes(names))]
+
+
+def prediction(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    return at[np.isin(fields.predictions()[at], fields.frame.class_codes(names))]
+
+
+def split(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    codes, known = fields.frame.split()
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise BadInputError(
+            f"dataset {fields.frame.name!r} has no split {unknown!r}: "
+            f"its splits are {', '.join(known) or 'none'}."
+        )
+    return at[np.isin(codes[at], [known.index(name) for name in names])]
+
+
+def wrong(fields: Fields, at: np.ndarray, is_wrong: bool) -> np.ndarray:
+    given, predicted = fields.frame.label[at], fields.predictions()[at]
+    both = (given != MISSING) & (predicted != MISSING)
+    return at[both & ((given != predicted) == is_wrong)]
+
+
+def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
+    return at[fields.number(field)[at] > value]
+
+
+def between(fields: Fields, at: np.ndarray, field: str, low: float, high: float) -> np.ndarray:
+    values = fields.number(field)[at]
+    return at[(values >= low) & (values <= high)]
+
+
+def select(fields: Fields, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
+    return at[np.isin(fields.frame.ids[at], ids)]
+
+
+def sample(fields: Fields, at: np.ndarray, n: int, seed: int) -> np.ndarray:
+    return at[np.random.default_rng(seed).permutation(len(at))[:n]]
+
+
+def sort_by(fields: Fields, at: np.ndarray, field: str, reverse: bool) -> np.ndarray:
+    if field == "id":
+        values = fields.frame.ids[at]
+        return at[np.argsort(-values if reverse else values, kind="stable")]
+    codes, names = fields.coded(field)
+    values = codes[at].astype(np.float64)
+    if names is not None:  # by name, not by index
+        rank = np.empty(len(names) + 1)
+        rank[np.argsort(names)] = np.arange(len(names))
+        rank[-1] = np.nan
+        values = rank[codes[at]]
+    # NaN sorts last either way, and equal values stay in their order
+    return at[np.argsort(-values if reverse else values, kind="stable")]
+
+
+def limit(fields: Fields, at: np.ndarray, n: int) -> np.ndarray:
+    return at[:n]
+
+
+def skip(fields: Fields, at: np.ndarray, n: int) -> np.ndarray:
+    return at[n:]
+
+
+STEPS: dict[str, Callable[..., np.ndarray]] = {
+    step.__name__: step
+    for step in (
+        match_tag,
+        exclude_tag,
+        label,
+        prediction,
+        split,
+        wrong,
+        above,
+        between,
+        select,
+        sample,
+        sort_by,
+        limit,
+        skip,
+    )
+}
+SLICES = {"limit", "skip"}  # too cheap to cache
+
+
+def _has_tag(fields: Fields, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
+    masks = [fields.frame.tags[tag][at] for tag in tags if tag in fields.frame.tags]
+    return np.logical_or.reduce(masks) if masks else np.zeros(len(at), bool)

@@ -1,0 +1,168 @@
+"""Feature extractors: what an image looks like, as numbers.
+
+To add one, write a file with a function that opens it and add one entry to `EXTRACTORS`. A package
+outside LabelAudit registers an `ExtractorKind` in the entry point group `labelaudit.extractors`
+instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import NotFoundError
+from ..dataset.columns import Frame
+
+if TYPE_CHECKING:
+    import torch
+
+GROUP = "labelaudit.extractors"
+EXAMPLES = 2_000  # images that an extractor is fitted on, at most
+
+
+class Extractor:
+    """Turns images into features.
+
+    name: under which the features are stored. version: identifies weights and preprocessing;
+    features of another version are extracted again. size: side in pixels of the images that `of`
+    takes. width: numbers per image. least_deviation: features are scaled to equal deviation, but at
+    most as if theirs was this share of the mean deviation. state: what was fitted to the dataset's
+    images, as bytes; None for a pretrained extractor.
+    """
+
+    name: str
+    version: str
+    size: int
+    width: int
+    least_deviation = 0.05
+    state: bytes | None = None
+
+    def of(self, images: torch.Tensor) -> np.ndarray:
+        """Return the features, float32 (n, width), of images, uint8 (n, 3, size, size)."""
+        raise NotImplementedError
+
+
+class Examples:
+    """Some images of the dataset, for extractors that depend on them.
+
+    ids: samples to choose from, int64. state: of an earlier extractor of the same name, or None.
+    """
+
+    def __init__(self, frame: Frame, ids: np.ndarray, state: bytes | None = None) -> None:
+        self.frame, self.ids, self.state = frame, ids, state
+
+    @cached_property
+    def side(self) -> int:
+        """Pixels of the longer side of most images."""
+        from .image_size import usual_size
+
+        return usual_size(self.frame, self.ids)
+
+    def images(self, size: int) -> torch.Tensor:
+        """Return up to EXAMPLES images, uint8 (n, 3, size, size), drawn with a fixed seed.
+
+        Raises LabelAuditError if none of them can be read.
+        """
+        from .image_batches import Images
+
+        some = np.sort(np.random.default_rng(1).permutation(self.ids)[:EXAMPLES])
+        images = Images(self.frame, some, size)
+        _, pixels = next(images.batches(np.arange(len(some)), len(some)), (None, None))
+        if pixels is None:
+            raise images.nothing_readable()
+        return pixels
+
+
+@dataclass(frozen=True)
+class ExtractorKind:
+    """An entry of the registry.
+
+    meaning: one sentence for people who choose. open: a function of the name after the colon ("" if
+    there is none) and the dataset's Examples that returns an Extractor, or "module:function" below
+    `labelaudit.features`. takes_name: whether it is chosen as "kind:NAME".
+    """
+
+    title: str
+    meaning: str
+    open: Callable[[str, Examples], Extractor] | str
+    takes_name: bool = False
+
+
+EXTRACTORS: dict[str, ExtractorKind] = {
+    "pixels": ExtractorKind(
+        "Pixels",
+        "Grey values of small images. They are enough for digits and icons.",
+        "pixels:open_pixels",
+    ),
+    "patches": ExtractorKind(
+        "Patches",
+        "Edges and textures of small colour images, learned from the dataset itself.",
+        "patches:open_patches",
+    ),
+    "lite0": ExtractorKind(
+        "EfficientNet-Lite0",
+        "A small network pretrained on ImageNet. It is installed with LabelAudit.",
+        "lite0:open_lite0",
+    ),
+    "timm": ExtractorKind(
+        "timm network",
+        "Any network of timm, such as timm:vit_small_patch14_dinov2.lvd142m. Larger networks see "
+        "more and take longer. The weights are downloaded on first use.",
+        "timm_networks:open_timm",
+        takes_name=True,
+    ),
+    "torchvision": ExtractorKind(
+        "torchvision network",
+        "Any classification network of torchvision, such as torchvision:resnet50. The weights are "
+        "downloaded on first use.",
+        "torchvision_networks:open_torchvision",
+        takes_name=True,
+    ),
+}
+
+
+def all_extractors() -> Mapping[str, ExtractorKind]:
+    """Return the registry with the extractors of installed plugins."""
+    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
+    return EXTRACTORS | {n: e.load() for n, e in plugins.items() if n not in EXTRACTORS}
+
+
+def check_extractor(name: str) -> ExtractorKind:
+    """Return the registry's entry for an extractor's name, such as "lite0" or "timm:NAME".
+
+    Raises NotFoundError if there is none.
+    """
+    kind, _, argument = name.partition(":")
+    known = all_extractors()
+    found = known.get(kind)
+    if found is None:
+        names = [f"{n}:NAME" if e.takes_name else n for n, e in known.items()]
+        raise NotFoundError(
+            f"there is no feature extractor {kind!r}: the extractors are {', '.join(names)}."
+        )
+    if found.takes_name and not argument:
+        raise NotFoundError(
+            f"extractor {name!r} is not complete: write {kind}:NAME, with the name of a network."
+        )
+    if argument and not found.takes_name:
+        raise NotFoundError(f"extractor {name!r} does not exist: {kind} takes no name after it.")
+    return found
+
+
+def open_extractor(name: str, examples: Examples) -> Extractor:
+    """Open an extractor: "lite0", "timm:NAME", "torchvision:NAME" or that of a plugin.
+
+    Raises NotFoundError if there is none, and LabelAuditError if its weights cannot be loaded.
+    """
+    kind = check_extractor(name)
+    argument = name.partition(":")[2]
+    if callable(kind.open):
+        return kind.open(argument, examples)
+    module, _, function = kind.open.partition(":")
+    return getattr(import_module(f".{module}", __package__), function)(argument, examples)

@@ -1,0 +1,209 @@
+"""The kinds of jobs: one entry of KINDS each, with all that the rest of the code needs.
+
+A kind's function takes the dataset's name, the task that it reports to, and the job's options. It
+returns the job's result. Options and result are JSON values. Functions import what they use when
+they run, so that the list of kinds is cheap to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cluster import HERE, steps
+from ..core.errors import LabelAuditError
+from ..core.progress import Task
+from ..storage.schema import IMPORTED
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """action: what it does, to be followed by the dataset's name: "train". summary: how it ended,
+    a format string over the function's result and `planned`, the planned epochs."""
+
+    function: Callable[..., dict]
+    action: str
+    summary: str
+
+
+def _load(dataset: str, task: Task, **options) -> dict:
+    from ..sources import load_dataset
+
+    loaded = load_dataset(dataset, task=task, **options)
+    return {"dataset": loaded.name, "samples": len(loaded)}
+
+
+def _train(
+    dataset: str,
+    task: Task,
+    run: str | None,
+    split: str | None,
+    config: dict,
+    resumed: dict | None = None,
+    on: str = HERE,
+) -> dict:
+    """resumed: the run that an earlier job was training, as `Run.marks`."""
+    from ..dataset.dataset import Dataset
+    from ..learn.config import TrainConfig
+    from ..learn.train import resume
+
+    data = Dataset(dataset)
+    if resumed is not None:
+        info = resume(data, _find_run(data, resumed), task).info
+    else:
+        target = data if split is None else data.view().match(split=split)
+        info = steps(on).train(target, run, TrainConfig.from_dict(config), task).info
+    return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
+
+
+def _look(dataset: str, task: Task) -> dict:
+    from ..dataset.dataset import Dataset
+    from ..pipeline import take_first_look
+
+    return take_first_look(Dataset(dataset), task=task)
+
+
+def _predict(
+    dataset: str,
+    task: Task,
+    run: str | None,
+    split: str | None,
+    augment: bool = True,
+    on: str = HERE,
+) -> dict:
+    from ..dataset.dataset import Dataset
+
+    data, place = Dataset(dataset), steps(on)
+    target = data if split is None else data.view().match(split=split)
+    with place.session():
+        count = place.predict(target, run, task=task, augment=augment)
+        scores = place.compute_scores(data, run, task=task)
+    return {"run": data.run(run).name, "predicted": count, "scores": scores}
+
+
+def _import(
+    dataset: str,
+    task: Task,
+    source: str,
+    run: str,
+    numbers: str | None = None,
+    by: str | None = None,
+    out_of_sample: bool = False,
+    remove: bool = False,
+) -> dict:
+    """numbers: "logits" or "probabilities"; detected if None. remove: delete the file and its
+    folder afterwards; the folder must hold nothing else."""
+    from ..dataset.dataset import Dataset
+    from ..predictions import import_predictions
+    from ..ranking.ranking import suspects
+    from ..ranking.scoring import compute_scores
+
+    data = Dataset(dataset)
+    imported = import_predictions(
+        data,
+        source,
+        run,
+        kind=numbers,
+        by=by,
+        out_of_sample=out_of_sample,
+        task=task,
+    )
+    scores = compute_scores(data, run, task=task)
+    if remove:
+        Path(source).unlink(missing_ok=True)
+        Path(source).parent.rmdir()
+    return {
+        "run": run,
+        "predicted": imported.info[IMPORTED]["rows"],
+        "scores": scores,
+        "suspects": len(suspects(data, run)),
+    }
+
+
+def _score(dataset: str, task: Task, run: str | None, on: str = HERE) -> dict:
+    from ..dataset.dataset import Dataset
+
+    data = Dataset(dataset)
+    scores = steps(on).compute_scores(data, run, task=task)
+    return {"run": data.run(run).name, "scores": scores}
+
+
+def _audit(
+    dataset: str,
+    task: Task,
+    config: dict,
+    resumed: dict | None = None,
+    **options,
+) -> dict:
+    """resumed: the run that an earlier job was training, as `Run.marks`."""
+    from ..dataset.dataset import Dataset
+    from ..learn.config import TrainConfig
+    from ..pipeline import audit, resume_audit
+
+    # A stop ends the whole job: predicting and scoring what was trained could take minutes.
+    hooks = {"task": task, "keep_going": False}
+    if resumed is None:
+        return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
+    data = Dataset(dataset)
+    ranking = {name: options[name] for name in ("score", "k", "on") if name in options}
+    return resume_audit(data, _find_run(data, resumed), **hooks, **ranking).to_dict()
+
+
+def _compare(dataset: str, task: Task) -> dict:
+    from ..dataset.dataset import Dataset
+    from ..features.duplicates import find_duplicates
+
+    found = find_duplicates(Dataset(dataset), task)
+    return {"samples": len(found.ids), "searched": found.searched}
+
+
+def _export(
+    dataset: str,
+    task: Task,
+    target: str,
+    only_suspects: bool = False,
+    of_run: str | None = None,
+    split: str | None = None,
+    tag: str | None = None,
+    **options,
+) -> dict:
+    from ..dataset.dataset import Dataset
+    from ..export import export_dataset
+    from ..ranking.ranking import selection
+
+    view = selection(Dataset(dataset), of_run, only_suspects, split, tag)
+    exported = export_dataset(view, target, task=task, **options)
+    return {**exported.to_dict(), "message": str(exported)}
+
+
+def _find_run(data, marks: dict):
+    """The run that an earlier job was writing. Raises LabelAuditError if it does not exist."""
+    run = data.find_run(marks)
+    if run is None:
+        raise LabelAuditError(
+            f"run {marks['name']!r} of dataset {data.name!r} was deleted: start the job again."
+        )
+    return run
+
+
+# A kind can be resumed if its function takes `resumed`.
+KINDS: dict[str, JobKind] = {
+    "load": JobKind(_load, "load", "{samples:,} samples"),
+    "look": JobKind(_look, "take a first look at", "{run}: {suspects:,} suspects"),
+    "train": JobKind(_train, "train", "{run}: {epochs} of {planned} epochs"),
+    "predict": JobKind(_predict, "predict", "{run}: {predicted:,} samples predicted"),
+    "import": JobKind(
+        _import,
+        "import predictions of",
+        "{run}: {predicted:,} predictions, {suspects:,} suspects",
+    ),
+    "score": JobKind(_score, "score", "{run}: scored"),
+    "audit": JobKind(_audit, "audit", "{run}: {suspects:,} suspects"),
+    "compare": JobKind(
+        _compare,
+        "look for duplicates in",
+        "{samples:,} of {searched:,} samples have a duplicate",
+    ),
+    "export": JobKind(_export, "export", "{samples:,} samples written to {target}"),
+}

@@ -1,0 +1,187 @@
+"""Computes and stores the scores of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
+from ..dataset.columns import MISSING
+from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..features import neighbours
+from ..scores import SCORES, Score
+from ..scores.base import DYNAMICS, LOGITS, NEIGHBOURS
+from ..scores.suspicion import SUSPICION
+from ..storage.schema import RECORDED, REMOVED
+from .logit_scores import from_logits
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Who does the slow steps of scoring. By default this process."""
+
+    from_logits: Callable = from_logits
+    search: neighbours.Search = neighbours.search_here
+
+
+def compute_scores(
+    dataset: Dataset,
+    run: str | None = None,
+    names: Sequence[str] | None = None,
+    task: Task = QUIET,
+) -> list[str]:
+    """Compute scores of a run and store them with its other scores. Returns their names.
+
+    run: by default the latest with predictions. names: by default all scores for which the run has
+    the data. A sample without the data for a score gets no value (null). If the task is stopped,
+    StoppedError is raised and the stored scores are unchanged.
+    Raises LabelAuditError for an unknown score, and for a named one for which the run has no data.
+    """
+    return compute_scores_by(Backend(), dataset, run, names, task)
+
+
+def compute_scores_by(
+    backend: Backend,
+    dataset: Dataset,
+    run: str | None,
+    names: Sequence[str] | None,
+    task: Task,
+) -> list[str]:
+    """Do the same as `compute_scores` with another backend."""
+    stored_run = dataset.run(run)
+    wanted = _wanted(stored_run, names)
+    samples = _Samples.read(dataset, stored_run)
+    out_of_sample = _out_of_sample(stored_run)
+    computed, suggestions = backend.from_logits(
+        stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task
+    )
+    computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
+    computed |= _from_dynamics(stored_run, wanted, samples)
+    for score in wanted if names else ():
+        if score.name not in computed:
+            raise LabelAuditError(_missing_data(stored_run, score, samples.ids))
+    task.check("scoring")
+    ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
+    stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
+    return list(ordered)
+
+
+def check_score_name(name: str) -> None:
+    """Raise LabelAuditError if there is no such score."""
+    if name not in SCORES:
+        raise LabelAuditError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
+
+
+def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
+    for name in names or ():
+        check_score_name(name)
+    wanted = [SCORES[name] for name in names or SCORES]
+    if not run.is_first_look:
+        return wanted
+    # A first look cannot distinguish wrong labels from hard images.
+    if names and SUSPICION in names:
+        raise LabelAuditError(
+            f"run {run.name!r} was made without training, so suspicion cannot be computed for it: "
+            "train a model, or use another score."
+        )
+    return [score for score in wanted if score.name != SUSPICION]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """All samples of a dataset. Arrays (n,); labels are class indices, MISSING for none."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    known_labels: np.ndarray  # MISSING also for classes that the model was not trained on
+    counted: np.ndarray  # bool: labelled and not removed
+
+    @classmethod
+    def read(cls, dataset: Dataset, run: Run) -> _Samples:
+        frame = dataset.view().frame
+        with frame.steady():
+            ids, labels = frame.ids, frame.label
+            counted = (labels != MISSING) & ~frame.tagged(REMOVED)
+            # A model rejects every sample of a class that it was not trained on.
+            known = np.where(_trained_classes(run, len(frame.classes))[labels], labels, MISSING)
+        return cls(ids, labels, known, counted)
+
+
+def _trained_classes(run: Run, classes: int) -> np.ndarray:
+    """Return a mask, bool (classes + 1,), of the classes that the model was trained on.
+
+    Its last element, which MISSING selects, is False.
+    """
+    untaught = set(run.info.get("untaught", []))
+    trained = np.zeros(classes + 1, bool)
+    trained[: len(run.classes)] = [name not in untaught for name in run.classes]
+    return trained
+
+
+def _has_folds(run: Run) -> bool:
+    """Whether each sample was also recorded by a model that was not trained on it."""
+    recorded = run.info.get(RECORDED)
+    folds = run.info.get("config", {}).get("folds", 1)
+    return recorded["out_of_sample"] if recorded else folds > 1
+
+
+def _out_of_sample(run: Run) -> bool:
+    """Whether the noise model must fit how confident the run's predictions are.
+
+    That of a model trained elsewhere is unknown, even if it was trained on these labels. (Digits
+    with 20 and 5 % mistakes; a linear model, a forest and a small net trained on them: the
+    suspicions add up to 0.95 to 1.03 times the wrong labels. Treated as in-sample runs of
+    LabelAudit they would add up to 0.00 to 0.55 times.)
+    """
+    return _has_folds(run) or not run.has_model
+
+
+def _from_neighbours(
+    run: Run, wanted: Sequence[Score], samples: _Samples, backend: Backend, task: Task
+) -> dict[str, np.ndarray]:
+    scores = [score for score in wanted if score.needs == NEIGHBOURS]
+    if not scores:
+        return {}
+    k = neighbours.how_many(samples.labels)
+    near = neighbours.of_run(run, samples.ids, samples.counted, k, task, backend.search)
+    if near is None:
+        return {}
+    places, cosines = near
+    labels = np.where(places >= 0, samples.labels[places], MISSING)
+    return {score.name: score.function(samples.labels, labels, cosines) for score in scores}
+
+
+def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict[str, np.ndarray]:
+    scores = [score for score in wanted if score.needs == DYNAMICS]
+    dynamics = run.dynamics(samples.ids) if scores else None
+    if dynamics is None:
+        return {}
+    # Dynamics were recorded for the label at training time; it may have changed.
+    same = dynamics.labels == samples.known_labels
+    return {
+        score.name: np.where(same, score.function(getattr(dynamics, score.measure)), np.nan)
+        for score in scores
+        if not score.out_of_sample or _has_folds(run)
+    }
+
+
+def _missing_data(run: Run, score: Score, ids: np.ndarray) -> str:
+    """Return an error message: which data the score needs, and how to get them."""
+    if score.needs in (LOGITS, NEIGHBOURS) and not run.has_predictions():
+        return f"{score.name} needs predictions, and run {run.name!r} has none: predict first."
+    if score.needs == NEIGHBOURS:
+        fix = "predict with it again" if run.has_model else "import them with its predictions"
+        return f"{score.name} needs embeddings, and run {run.name!r} has none: {fix}."
+    if score.out_of_sample and run.dynamics(ids) is not None:
+        return (
+            f"{score.name} needs models that were not trained on the sample, and run "
+            f"{run.name!r} was trained without folds: train with folds=2 or more."
+        )
+    return (
+        f"{score.name} needs training dynamics, and run {run.name!r} has none: train with "
+        "LabelAudit to record them."
+    )

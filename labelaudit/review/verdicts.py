@@ -1,0 +1,189 @@
+"""The verdicts of one reviewer: give, undo, redo, and count them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import LabelAuditError
+from ..dataset import verdict_log
+from ..dataset.columns import MISSING, as_ids
+from ..dataset.dataset import Dataset
+from ..dataset.verdict_log import KEEP, REDO, RELABEL, REMOVE, UNDO, VERDICTS
+from ..features.duplicates import has_copy
+
+if TYPE_CHECKING:
+    from .queue import Queue
+
+RECENT = 50  # verdicts in the recent yield
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one reviewer says about one sample."""
+
+    verdict: str  # one of VERDICTS
+    label: str | None  # the class that "relabel" gives
+    reviewer: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A reviewer's progress in a queue."""
+
+    total: int  # samples that pass the filter, whatever their verdicts
+    reviewed: int  # those with a verdict of this reviewer
+    wrong: int  # those of them to be relabelled or removed, without removed duplicates
+    recent: int  # the reviewer's latest verdicts on any sample, at most RECENT
+    recent_wrong: int  # those of them that found a wrong label
+
+
+class Review:
+    """The verdicts of one reviewer on a dataset. Every verdict is on disk when the call returns.
+
+    Verdicts do not change labels; `labelaudit.apply_verdicts` does.
+    """
+
+    def __init__(self, dataset: Dataset, reviewer: str) -> None:
+        self.dataset, self.reviewer = dataset, verdict_log.check_reviewer(reviewer)
+        self._frame = dataset.view().frame
+
+    def decide(
+        self,
+        ids: int | Sequence[int] | np.ndarray,
+        verdict: str,
+        label: str | Sequence[str] | None = None,
+        *,
+        seen: Sequence[str | None] | None = None,
+    ) -> int:
+        """Give samples one verdict. It replaces this reviewer's earlier verdict on them.
+
+        ids: one id, or (n,). verdict: keep, relabel, remove or unsure. label: for relabel, a class
+        for all samples or one for each. A sample that is relabelled as its current label is kept.
+        seen: the labels that the reviewer was shown. Returns the number of the batch, which is
+        undone as a whole.
+        Raises LabelAuditError for an unknown verdict, class or id, and if a label differs from
+        `seen` by now. Then no verdict is stored.
+        """
+        _check_verdict(verdict, label)
+        ids = as_ids(ids)
+        if not len(ids):
+            raise LabelAuditError("no sample was given: choose at least one.")
+        with self._frame.writing():
+            with self._frame.steady():
+                given = self._frame.label[self._frame.positions(ids)]
+            self._check_seen(ids, given, seen)
+            labels = self._label_codes(label, len(ids))
+            code = VERDICTS.index(verdict)
+            same = (code == RELABEL) & (labels == given)
+            verdicts, labels = np.where(same, KEEP, code), np.where(same, MISSING, labels)
+            return verdict_log.append(self._frame, self.reviewer, verdicts, ids, labels, given)
+
+    def _label_codes(self, label: str | Sequence[str] | None, count: int) -> np.ndarray:
+        """Return the class index for each of the samples, int32 (count,)."""
+        if label is None:
+            return np.full(count, MISSING, np.int32)
+        names = [label] * count if isinstance(label, str) else list(label)
+        labels = self._frame.class_codes(names)
+        if len(labels) != count or (labels == MISSING).any():
+            raise LabelAuditError(f"give each of the {count} samples a class.")
+        return labels
+
+    def _check_seen(
+        self, ids: np.ndarray, given: np.ndarray, seen: Sequence[str | None] | None
+    ) -> None:
+        if seen is None:
+            return
+        changed = np.flatnonzero(self._frame.class_codes(seen) != given)
+        if len(changed):
+            raise LabelAuditError(
+                f"sample {ids[changed[0]]} was relabelled in the meantime: look at it again, then "
+                "decide."
+            )
+
+    def undo(self) -> np.ndarray:
+        """Undo this reviewer's latest batch. Returns its samples, int64 (n,); empty without one."""
+        return self._reverse(UNDO)
+
+    def redo(self) -> np.ndarray:
+        """Redo the batch that was undone last, unless there are newer verdicts.
+
+        Returns its samples, int64 (n,).
+        """
+        return self._reverse(REDO)
+
+    def _reverse(self, event: int) -> np.ndarray:
+        with self._frame.writing():
+            log = verdict_log.read(self._frame)
+            batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
+            if batch is None:
+                return np.empty(0, np.int64)
+            verdict_log.append_events(self._frame, self.reviewer, event, np.array([batch]))
+        return log.samples_of(batch)
+
+    def judged(self) -> np.ndarray:
+        """Return the samples with a verdict of this reviewer, int64 (n,), in verdict order."""
+        log = verdict_log.read(self._frame)
+        current = log.current
+        return log.sample[current[log.reviewer[current] == log.code(self.reviewer)]]
+
+    def reviewers(self) -> list[str]:
+        """Return the names of everyone with at least one verdict that was not undone."""
+        log = verdict_log.read(self._frame)
+        return [log.reviewers[code] for code in np.unique(log.reviewer[log.current])]
+
+    def can(self) -> tuple[bool, bool]:
+        """Return whether there is something to undo, and to redo."""
+        log = verdict_log.read(self._frame)
+        return log.undoable(self.reviewer) is not None, log.redoable(self.reviewer) is not None
+
+    def of(self, ids: Sequence[int] | np.ndarray) -> list[list[Verdict]]:
+        """Return the verdicts on each of these ids, (n,), this reviewer's first."""
+        log = verdict_log.read(self._frame)
+        rows = log.current
+        rows = rows[np.isin(log.sample[rows], as_ids(ids))]
+        own = log.code(self.reviewer)
+        found: dict[int, list[Verdict]] = {}
+        for row in sorted(rows, key=lambda row: log.reviewer[row] != own):
+            found.setdefault(int(log.sample[row]), []).append(self._verdict(log, row))
+        return [found.get(int(sample), []) for sample in as_ids(ids)]
+
+    def _verdict(self, log: verdict_log.VerdictLog, row: int) -> Verdict:
+        label = log.label[row]
+        return Verdict(
+            VERDICTS[log.verdict[row]],
+            None if label == MISSING else self._frame.classes[label],
+            log.reviewers[log.reviewer[row]],
+            log.time[row],
+        )
+
+    def progress(self, queue: Queue) -> Reviewed:
+        """Return this reviewer's progress in a queue that `make_queue` returned."""
+        log = verdict_log.read(self._frame)
+        rows = log.current
+        rows = rows[log.reviewer[rows] == log.code(self.reviewer)]
+        removed = log.verdict[rows] == REMOVE
+        if removed.any():
+            removed[removed] = ~has_copy(self.dataset, log.sample[rows[removed]])
+        wrong = removed | (log.verdict[rows] == RELABEL)
+        inside = queue.covers(log.sample[rows])
+        return Reviewed(
+            total=len(queue.scope),
+            reviewed=int(inside.sum()),
+            wrong=int((inside & wrong).sum()),
+            recent=len(rows[-RECENT:]),
+            recent_wrong=int(wrong[-RECENT:].sum()),
+        )
+
+
+def _check_verdict(verdict: str, label: object) -> None:
+    if verdict not in VERDICTS:
+        raise LabelAuditError(f"there is no verdict {verdict!r}: use one of {', '.join(VERDICTS)}.")
+    if verdict == VERDICTS[RELABEL] and label is None:
+        raise LabelAuditError("relabel needs a label: give a class.")
+    if verdict != VERDICTS[RELABEL] and label is not None:
+        raise LabelAuditError(f"{verdict!r} takes no label ({label!r} was given).")

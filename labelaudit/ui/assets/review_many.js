@@ -1,0 +1,162 @@
+// Review many at once: select samples on a page, or the whole queue, and give them one verdict.
+
+class ReviewMany extends Part {
+  constructor(root) {
+    super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "cards", "end"])
+    this.selected = new Set()
+    this.all = false // whether the whole queue is selected, not only samples on this page
+    this.build()
+  }
+
+  update(data, send) {
+    const decided = this.channel.waiting?.kind === "decide"
+    this.receive(data, send)
+    if (decided && !this.channel.waiting && !data.failed) this.clear() // the selected samples have their verdict
+    const page = `${data.version}/${data.total}/${data.place}/${data.items.map((item) => item.id).join()}`
+    const fresh = page !== this.page
+    if (fresh) this.clear()
+    this.page = page
+    this.data = data
+    if (fresh) this.drawCards()
+    this.draw()
+    this.channel.pump()
+  }
+
+  clear() {
+    this.selected.clear()
+    this.all = false
+    this.last = null
+  }
+
+  // --- to the server ---
+
+  decide(verdict, label = null) {
+    this.channel.push(() => {
+      if (!this.selected.size && !this.all) return null
+      const given = new Map(this.data.items.map((item) => [item.id, item.given]))
+      const samples = this.all ? null : [...this.selected]
+      const seen = samples && samples.map((id) => given.get(id))
+      return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.all }
+    })
+  }
+
+  actions() {
+    return {
+      s: () => this.selectPage(), Escape: () => this.selectNone(),
+      ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
+    }
+  }
+
+  turn(by) {
+    const page = this.data.page + by
+    if (page >= 1 && page <= this.data.pages) this.act("page", { page })
+  }
+
+  // --- selection ---
+
+  toggle(place, event) {
+    const cards = this.data.items
+    const on = !this.selected.has(cards[place].id)
+    const from = event.shiftKey && this.last !== null ? Math.min(this.last, place) : place
+    const to = event.shiftKey && this.last !== null ? Math.max(this.last, place) : place
+    for (let i = from; i <= to; i++) this.selected[on ? "add" : "delete"](cards[i].id)
+    this.last = place
+    this.all = false
+    this.draw()
+  }
+
+  selectPage() {
+    const every = this.data.items.every((item) => this.selected.has(item.id))
+    if (every) return this.selectNone()
+    this.data.items.forEach((item) => this.selected.add(item.id))
+    this.draw()
+  }
+
+  selectAll() {
+    this.selected.clear()
+    this.all = true
+    this.draw()
+  }
+
+  selectNone() {
+    this.clear()
+    this.draw()
+  }
+
+  // --- drawing ---
+
+  build() {
+    const { pages, undo, verdicts } = this.parts
+    this.first = keyButton("First", "", () => this.act("page", { page: 1 }), "small")
+    this.back = keyButton("Back", "←", () => this.turn(-1), "small")
+    this.next = keyButton("Next", "→", () => this.turn(1), "small")
+    this.end = keyButton("Last", "", () => this.act("page", { page: this.data.pages }), "small")
+    pages.append(this.first, this.back, this.next, this.end)
+    this.buildUndo(undo)
+    this.every = keyButton("", "S", () => this.selectPage())
+    this.whole = keyButton("", "", () => this.selectAll())
+    this.tally = element("span", "tally")
+    this.buttons = [
+      keyButton("Accept suggestions", "A", () => this.decide("accept"), "main"),
+      keyButton("Keep", "K", () => this.decide("keep")),
+      keyButton("Remove", "X", () => this.decide("remove")),
+      keyButton("Unsure", "U", () => this.decide("unsure")),
+    ]
+    verdicts.append(this.every, this.whole, this.tally, ...this.buttons)
+  }
+
+  draw() {
+    const { data, parts } = this
+    const number = (n) => n.toLocaleString("en")
+    this.drawProgress()
+    parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
+    const on = this.all ? data.all : this.selected.size
+    const full = data.items.length > 0 && data.items.every((item) => this.selected.has(item.id))
+    this.every.firstChild.textContent = full ? "Select none" : `Select these ${data.items.length}`
+    this.whole.firstChild.textContent = `Select all ${number(data.all)}`
+    this.whole.hidden = data.total <= data.items.length
+    this.tally.textContent = `${number(on)} selected`
+    this.buttons.forEach((button) => (button.disabled = !on))
+    const suggested = new Set(data.items.map((item) => item.suggested))
+    this.buttons[0].firstChild.textContent =
+      suggested.size === 1 ? `Relabel as ${[...suggested][0]}` : "Accept suggestions"
+    this.first.disabled = this.back.disabled = data.page <= 1
+    this.end.disabled = this.next.disabled = data.page >= data.pages
+    parts.end.textContent = data.empty
+    parts.end.hidden = data.total > 0
+    ;[...parts.cards.children].forEach((card, i) => {
+      const item = data.items[i]
+      const verdict = data.verdicts[i]
+      const inAll = this.all && (data.all === data.total || !verdict)
+      card.classList.toggle("on", inAll || this.selected.has(item.id))
+      card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
+      card.lastChild.className = verdict ? `verdict ${verdict.verdict}` : "verdict none"
+    })
+  }
+
+  drawCards() {
+    this.parts.cards.replaceChildren(
+      ...this.data.items.map((item, place) => {
+        const card = element("button", "card")
+        card.type = "button"
+        if (item.image) {
+          const picture = element("img", item.small ? "crisp" : "")
+          picture.src = item.image
+          picture.alt = ""
+          card.append(picture)
+        } else card.append(element("div", "unread", "Image cannot be read"))
+        const labels = element("div", "words", item.given ?? "no label")
+        labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
+        card.append(labels, element("span", "verdict"))
+        card.title = `id ${item.id}: ${item.given} → ${item.suggested}\n${item.filepath}`
+        card.addEventListener("click", (event) => {
+          card.blur()
+          this.toggle(place, event)
+        })
+        return card
+      }),
+    )
+  }
+}
+
+export default (component) => mount(ReviewMany, component)

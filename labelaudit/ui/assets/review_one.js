@@ -1,0 +1,324 @@
+// Review one by one. The server sends the current sample and the next ones. The view moves on when the
+// server has answered that the verdict is stored.
+
+const SIZE = { curve: [300, 118] }
+const CACHED_ITEMS = 64
+
+class ReviewOne extends Part {
+  constructor(root) {
+    super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "said", "verdicts", "classes", "labels",
+      "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
+    this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
+    this.items = new Map()
+    this.build()
+  }
+
+  // --- from the server ---
+
+  update(data, send) {
+    this.receive(data, send)
+    if (data.version !== this.version) this.items.clear()
+    this.version = data.version
+    for (const item of data.items) {
+      this.items.delete(item.id) // so that it is the newest entry
+      this.items.set(item.id, item)
+      this.preload(item)
+    }
+    for (const id of [...this.items.keys()].slice(0, -CACHED_ITEMS)) if (id !== data.current) this.items.delete(id)
+    this.data = data
+    this.draw()
+    if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server assumed we have it
+    this.channel.pump()
+  }
+
+  preload(item) {
+    item.picture = new Image()
+    if (!item.image) return
+    item.picture.src = item.image
+    item.picture.decode?.().catch(() => {})
+  }
+
+  // --- to the server ---
+
+  get item() {
+    return this.items.get(this.data.current)
+  }
+
+  event(kind, more = {}) {
+    return { kind, version: this.version, have: [...this.items.keys()], ...more }
+  }
+
+  decide(verdict, label) {
+    this.channel.push(() => {
+      const item = this.item
+      if (!item) return null // the end of the queue
+      const accepted = verdict === "accept"
+      return this.event("decide", {
+        verdict: accepted ? "relabel" : verdict,
+        label: (accepted ? item.suggested : label) ?? null,
+        sample: item.id,
+        seen: [item.given],
+      })
+    })
+  }
+
+  actions() {
+    return {
+      ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
+      Home: () => this.act("go", { place: 0 }),
+      "/": () => this.search.focus(), g: () => this.jump.select(),
+    }
+  }
+
+  // --- fixed parts, built once ---
+
+  build() {
+    const part = (name) => this.root.querySelector(`.${name}`)
+    this.jump = part("jump")
+    this.search = part("search")
+    this.options = part("options")
+    this.buildButtons()
+    this.jump.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.jump.blur()
+      if (event.key !== "Enter") return
+      const place = Math.min(Math.max(parseInt(this.jump.value) || 1, 1), this.data.total) - 1
+      this.jump.blur()
+      this.act("go", { place })
+    })
+    this.jump.addEventListener("blur", () => this.draw())
+    this.search.addEventListener("input", () => this.drawOptions())
+    this.search.addEventListener("focus", () => this.drawOptions())
+    this.search.addEventListener("blur", () => setTimeout(() => this.closeSearch(), 150))
+    this.search.addEventListener("keydown", (event) => this.searchKey(event))
+  }
+
+  buildButtons() {
+    const { verdicts, steps } = this.parts
+    this.accept = keyButton("", "A", () => this.decide("accept"), "main")
+    this.keep = keyButton("", "K", () => this.decide("keep"))
+    const remove = keyButton("Remove", "X", () => this.decide("remove"))
+    const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
+    remove.title = "The image does not belong in this dataset"
+    verdicts.append(this.accept, this.keep, remove, unsure)
+    this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
+    this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
+    steps.append(this.back, this.next)
+    this.buildUndo(steps)
+  }
+
+  // --- the search for a class ---
+
+  matches() {
+    const words = this.search.value.trim().toLowerCase()
+    const found = this.data.classes.filter((name) => name.toLowerCase().includes(words))
+    const starts = (name) => !name.toLowerCase().startsWith(words)
+    return found.sort((a, b) => starts(a) - starts(b)).slice(0, 8)
+  }
+
+  drawOptions() {
+    this.chosen = 0
+    this.options.replaceChildren(
+      ...this.matches().map((name, i) => {
+        const option = element("div", i ? "" : "chosen", name)
+        option.addEventListener("mousedown", () => this.choose(name))
+        return option
+      }),
+    )
+    this.options.hidden = false
+  }
+
+  searchKey(event) {
+    const count = this.options.children.length
+    if (event.key === "Escape") this.search.blur()
+    else if (event.key === "Enter" && count) this.choose(this.options.children[this.chosen].textContent)
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      this.chosen = (this.chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % count
+      ;[...this.options.children].forEach((o, i) => o.classList.toggle("chosen", i === this.chosen))
+    } else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+
+  choose(name) {
+    this.search.blur()
+    this.decide("relabel", name)
+  }
+
+  closeSearch() {
+    this.options.hidden = true
+    this.search.value = ""
+  }
+
+  // --- drawing ---
+
+  draw() {
+    const { data, item } = this
+    const ended = data.current === null
+    this.parts.one.classList.toggle("ended", ended)
+    this.drawProgress()
+    this.drawPlace(ended)
+    if (ended) {
+      this.parts.end.textContent = data.total
+        ? `End of the queue. Go back with ←, change the filters, or apply your verdicts. ${data.controls}`
+        : data.empty
+      return
+    }
+    if (!item) return
+    if (this.shown !== item) this.drawItem(item)
+    this.shown = item
+    this.drawSaid(item)
+  }
+
+  drawPlace(ended) {
+    const { data } = this
+    if (this.root.activeElement !== this.jump) this.jump.value = ended ? data.total : data.place + 1
+    this.jump.size = Math.max(this.jump.value.length, 2)
+    this.parts.count.textContent = `of ${data.total.toLocaleString("en")}`
+    this.back.disabled = data.place <= 0
+    this.next.disabled = ended
+  }
+
+  drawSaid(item) {
+    const own = this.data.verdicts
+    this.parts.said.replaceChildren(
+      ...own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`)),
+    )
+  }
+
+  drawItem(item) {
+    const { parts, data } = this
+    parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "Image cannot be read"))
+    item.picture.className = item.small ? "crisp" : ""
+    item.picture.alt = `sample ${item.id}`
+    this.accept.firstChild.textContent = `Relabel as ${item.suggested}`
+    this.accept.classList.toggle("main", !item.check) // the label of a random check is most likely right
+    this.keep.classList.toggle("main", Boolean(item.check))
+    this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep without label"
+    parts.labels.replaceChildren(
+      element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
+      element("span", "suggested", item.suggested),
+      ...(item.check ? [checkBadge(item.check)] : []),
+    )
+    parts.why.textContent = item.why
+    parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
+    parts.curve.replaceChildren(...(item.p_given ? [curves(item, data.colors)] : []))
+    parts.legend.replaceChildren(...legend(item, data.colors))
+    parts.curve.parentElement.hidden = !item.p_given
+    parts.near.replaceChildren(...item.neighbours.map((n) => this.neighbour(item, n)))
+    parts.near.parentElement.hidden = !item.neighbours.length
+    parts.ranks.replaceChildren(...item.ranks.map(rank))
+    parts.ranks.parentElement.hidden = !item.ranks.length
+    const file = item.filepath.split("/").pop()
+    const facts = [`id ${item.id}`, file, item.split, ...item.tags].filter(Boolean)
+    parts.facts.textContent = facts.join(" · ")
+    parts.facts.title = item.filepath
+    this.drawClasses(item)
+  }
+
+  drawClasses(item) {
+    this.parts.classes.replaceChildren(
+      ...[...numberKeys(this.data.classes)].map(([key, name]) => {
+        const mark = name === item.suggested ? "suggested" : name === item.given ? "given" : ""
+        const button = keyButton(name, key, () => this.decide("relabel", name), `small ${mark}`)
+        button.style.setProperty("--dot", this.data.colors[name])
+        return button
+      }),
+    )
+    this.search.hidden = this.data.classes.length <= NUMBER_KEYS.length
+  }
+
+  barOf(item, [name, share]) {
+    const row = element("div", "bar-row")
+    const mark = name === item.given ? " given" : name === item.suggested ? " suggested" : ""
+    const track = element("div", "track")
+    const fill = element("div", "fill")
+    fill.style.width = width(share)
+    fill.style.background = this.data.colors[name]
+    track.append(fill)
+    row.append(element("span", `name${mark}`, name), track, element("span", "value", percent(share)))
+    return row
+  }
+
+  neighbour(item, near) {
+    const card = element("div", "near-card")
+    const picture = near.image
+      ? element("img", near.small ? "crisp" : "")
+      : element("div", "unread", "Image cannot be read")
+    if (near.image) picture.src = near.image
+    if (near.image) picture.alt = ""
+    const label = element("span", near.label === item.given ? "" : "other", near.label ?? "none")
+    label.style.setProperty("--dot", this.data.colors[near.label] ?? "transparent")
+    card.append(picture, label)
+    card.title = `id ${near.id}: ${near.label}, similarity ${near.similarity.toFixed(2)}`
+    return card
+  }
+}
+
+function rank({ title, value, percentile }) {
+  const row = element("div", "rank")
+  const track = element("div", "track")
+  const fill = element("div", "fill")
+  fill.style.width = `${percentile}%`
+  track.append(fill)
+  row.append(element("span", "name", title), track, element("span", "value", percentile.toFixed(1)))
+  row.title = `${title} ${value.toFixed(4)}: more suspicious than ${percentile.toFixed(2)}% of the samples`
+  return row
+}
+
+function checkBadge(words) {
+  const badge = element("span", "badge", words)
+  badge.title = "Not a suspect, but a random sample. It shows how many wrong labels the ranking misses."
+  return badge
+}
+
+// The lines: this image, and the median image of the given and of the suggested class.
+function legend(item, colors) {
+  const lines = [["this image", ""], [item.given, "dash"], [item.suggested, "dash"]]
+  return lines.map(([name, kind]) => {
+    const line = element("span")
+    const mark = element("i", kind)
+    if (kind) mark.style.borderColor = colors[name]
+    line.append(mark, kind ? `median ${name}` : name)
+    return line
+  })
+}
+
+function curves(item, colors) {
+  const [width, height] = SIZE.curve
+  const space = "http://www.w3.org/2000/svg"
+  const svg = document.createElementNS(space, "svg")
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
+  const left = 26, bottom = 16
+  const at = (values) => {
+    const step = (width - left - 6) / Math.max(values.length - 1, 1)
+    return values
+      .map((v, i) => (v === null ? null : [left + i * step, 4 + (1 - v) * (height - bottom - 8)]))
+      .filter(Boolean)
+  }
+  const add = (tag, attributes, text) => {
+    const node = document.createElementNS(space, tag)
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
+    if (text !== undefined) node.textContent = text
+    svg.append(node)
+    return node
+  }
+  for (const share of [0, 0.5, 1]) {
+    const [, y] = at([share])[0]
+    add("line", { x1: left, x2: width - 4, y1: y, y2: y, class: "grid" })
+    add("text", { x: left - 4, y: y + 3.5, class: "tick right" }, percent(share))
+  }
+  add("text", { x: left, y: height - 3, class: "tick" }, "epoch 1")
+  add("text", { x: width - 4, y: height - 3, class: "tick right" }, String(item.p_given.length))
+  const line = (values, name, color) => {
+    if (!values) return
+    const points = at(values)
+    const curve = add("polyline", { points: points.map((p) => p.join()).join(" "), class: name })
+    if (color) curve.style.stroke = color
+  }
+  line(item.median_given, "median", colors[item.given])
+  line(item.median_suggested, "median", colors[item.suggested])
+  line(item.p_given, "own")
+  return svg
+}
+
+export default (component) => mount(ReviewOne, component)

@@ -1,0 +1,171 @@
+"""Review one by one: a suspect with its evidence; every verdict is one key."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from ..dataset.dataset import Dataset
+from ..ranking import evidence
+from ..review.blind_controls import answers
+from ..review.queue import QueueFilter
+from ..scores import SCORES
+from ..storage.schema import MISTAKE, QUIET_TAGS
+from . import charts
+from .images import LARGE, pictures
+from .review_session import ReviewSession, component, run
+
+AHEAD = 5  # number of samples to prefetch
+CACHED_ITEMS = 64  # for going back
+# Planted mistakes are not marked, as that would give the rehearsal away.
+HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
+
+_draw = component("review_one")
+
+
+@st.fragment
+def show(dataset: Dataset, wanted: QueueFilter, reviewer: str, controls: int = 0) -> None:
+    """Draw the queue, one sample at a time. Only this fragment runs again for a verdict.
+
+    controls: one in this many places is a blind control; 0 for none.
+    """
+    run("review-one", _draw, (dataset, wanted, reviewer, controls), _act, _data)
+
+
+def _act(session: ReviewSession, event: dict) -> None:
+    kind = event["kind"]
+    if kind == "decide":
+        decision = event["verdict"], event["label"], event["seen"]
+        if control := session.queue.controls.get(event["sample"]):
+            session.answer_control(control, *decision)
+        else:
+            session.decide(np.array([event["sample"]]), *decision)
+        place = session.queue.place(event["sample"])
+        session.go_to(session.next_place(session.place - 1 if place is None else place))
+    elif kind == "step":
+        session.go_to(session.place + event["by"])
+    elif kind == "go":
+        session.go_to(event["place"])
+    elif kind in ("undo", "redo"):
+        session.undo_or_redo(kind)  # any other event only requests the current data
+
+
+def _data(session: ReviewSession, event: dict | None) -> dict:
+    """Return the place, the verdicts on its sample, and the samples that the browser lacks."""
+    current = session.current
+    verdicts = session.verdicts_on(current) if current is not None else []
+    return {
+        "current": current,
+        "place": session.place,
+        "verdicts": [vars(verdict) for verdict in verdicts],
+        "controls": _control_result(session),
+        "colors": charts.class_colors(session.dataset.classes),
+        "items": _items(session, _have(session, event)),
+    }
+
+
+def _control_result(session: ReviewSession) -> str:
+    """Return how the reviewer answered the controls, at the end of the queue only.
+
+    An earlier result would reveal which samples are controls.
+    """
+    ended = session.controls and session.current is None
+    found = answers(session.dataset, session.reviewer) if ended else None
+    return found.sentence() if found and found.total else ""
+
+
+def _have(session: ReviewSession, event: dict | None) -> set[int]:
+    """Return the ids of the samples that the browser has in their current version."""
+    return set(event["have"]) if event and event["version"] == session.items_version else set()
+
+
+def _items(session: ReviewSession, have: set[int]) -> list[dict]:
+    """Return the current sample and the prefetched ones, without those the browser has.
+
+    More are prefetched in the background, so that the answer to a verdict does not wait for them.
+    """
+    ids = _upcoming(session)
+    if not ids:
+        return []
+    session.collect(wait=ids[0] not in session.items)
+    known = session.items
+    if ids[0] not in known:
+        known.update(_make_items(session, ids[:1]))
+    missing = [sample for sample in ids if sample not in known]
+    if missing:
+        session.prefetch(lambda: _make_items(session, missing))
+    for sample in [sample for sample in known if sample not in ids][:-CACHED_ITEMS]:
+        del known[sample]
+    return [known[sample] for sample in ids if sample in known and sample not in have]
+
+
+def _upcoming(session: ReviewSession) -> list[int]:
+    """Return the ids of the current sample and the ones after it; empty at the queue's end."""
+    places, place = [], session.place
+    while place < len(session.queue) and len(places) <= AHEAD:
+        places.append(place)
+        place = session.next_place(place)
+    return session.queue.ids[places].tolist()
+
+
+def _make_items(session: ReviewSession, ids: list[int]) -> dict[int, dict]:
+    """Return what the browser draws for each sample, by id."""
+    dataset = session.dataset
+    run = dataset.run(session.wanted.run).name
+    view = dataset.view(run)
+    source = (view.store.uri, dataset.created)
+    controls = session.queue.controls
+    shown = {sample: controls[sample].shown for sample in ids if sample in controls}
+    found = evidence.gather(dataset, run, ids, shown if session.controls else None)
+    near = sorted({sample for each in found for sample, _, _ in each.neighbours})
+    thumbnails = dict(zip(near, pictures(source, view.take(near)), strict=True)) if near else {}
+    samples = view.take(ids)
+    shown = zip(samples, pictures(source, samples, LARGE), found, strict=True)
+    return {
+        sample.id: _item(sample, picture, each, thumbnails) | _marks(session, sample)
+        for sample, picture, each in shown
+    }
+
+
+def _marks(session: ReviewSession, sample) -> dict:
+    """Return the badge of samples that are not suspects. Hides file names beside controls, because
+    a folder name is often the label."""
+    controls = session.queue.controls
+    easy = sample.id in controls and controls[sample.id].easy and session.queue.checks
+    check = sample.id in session.queue.checks or easy
+    badge = "random check or control" if controls else "random check"
+    blind = {"filepath": ""} if session.controls else {}
+    return {"check": badge if check else "", **blind}
+
+
+def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:
+    return {
+        "id": sample.id,
+        "filepath": sample.filepath,
+        "split": sample.split,
+        "tags": [tag for tag in sample.tags if tag not in HIDDEN_TAGS],
+        "image": picture.uri,
+        "small": picture.small,
+        "given": found.given,
+        "suggested": found.suggested,
+        "why": found.why,
+        "probabilities": list(found.probabilities.items()),
+        "p_given": found.p_given,
+        "median_given": found.median_given,
+        "median_suggested": found.median_suggested,
+        "neighbours": [
+            {
+                "id": near,
+                "label": label,
+                "similarity": similarity,
+                "image": thumbnails[near].uri,
+                "small": thumbnails[near].small,
+            }
+            for near, label, similarity in found.neighbours
+        ],
+        "ranks": [
+            {"title": SCORES[name].title, "value": found.scores[name], "percentile": percentile}
+            for name, percentile in found.percentiles.items()
+            if name in SCORES
+        ],
+    }

@@ -1,0 +1,333 @@
+"""What one reviewer's session at a queue remembers: the queue, the place, answered events."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from ..core.errors import LabelAuditError
+from ..dataset.dataset import Dataset
+from ..review.advice import AHEAD
+from ..review.blind_controls import Control, Controls, with_controls
+from ..review.estimate import estimate_wrong, has_suspicion
+from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
+from ..review.verdicts import Review, Verdict
+from .text import sentence
+
+log = logging.getLogger(__name__)
+
+ASSETS = Path(__file__).with_name("assets")
+# Query parameters of the review page, and their values
+MODE, ONE, MANY = "mode", "One by one", "Many at once"
+STATUS = "show"
+STATUS_WORDS = {
+    TODO: "not reviewed by me",
+    ALL: "all suspects",
+    MINE: "reviewed by me",
+    DISAGREED: "reviewers disagree",
+}
+SAMPLE = "sample"  # the current sample
+WRITTEN = "sample-written"  # session state key: the sample that this module put into the address
+CHECK_SECONDS = 5
+
+_workers = ThreadPoolExecutor(2, thread_name_prefix="prefetch")
+
+
+@dataclass
+class ReviewSession:
+    """One reviewer at one queue. Stored in the browser session until the page is drawn again."""
+
+    dataset: Dataset
+    wanted: QueueFilter
+    reviewer: str
+    queue: Queue
+    version: str  # of everything that `queue` and `items` are made from
+    browser_session: str  # events of another browser session are ignored
+    number: int = field(default_factory=itertools.count().__next__)  # unique per object
+    checked: float = field(default_factory=time.monotonic)
+    place: int = 0  # len(queue) at its end
+    answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
+    note: str = ""  # shown once, with the answer to an event
+    failed: bool = False  # whether the note is an error
+    controls: int = 0  # one in this many places is a blind control; 0: none
+    items: dict = field(default_factory=dict)  # what the browser draws, by sample id
+    prefetched: Future | None = None  # more items, made in the background
+
+    def __post_init__(self) -> None:
+        self.review = Review(self.dataset, self.reviewer)
+        self.answers = Controls(self.dataset, self.reviewer)
+        self._open = ~np.isin(self.queue.ids, self.review.judged())
+        self._open[self.queue.places(np.array([*self.queue.controls], np.int64))] = True
+        # Controls are part of it, because a control shows another label than its sample has.
+        self.items_version = (
+            f"{self.version}-{hash((self.controls, *self.queue.controls.values()))}"
+        )
+
+    @property
+    def current(self) -> int | None:
+        """Id of the current sample; None at the end of the queue."""
+        return int(self.queue.ids[self.place]) if self.place < len(self.queue) else None
+
+    def go_to(self, place: int) -> None:
+        self.place = min(max(place, 0), len(self.queue))
+
+    def next_place(self, place: int) -> int:
+        """The next place without a verdict; when reviewing verdicts again, simply the next one."""
+        if self.wanted.status in (MINE, DISAGREED):
+            return place + 1
+        rest = self._open[place + 1 :]
+        return place + 1 + int(rest.argmax()) if rest.any() else len(self.queue)
+
+    def decide(self, ids: np.ndarray, verdict: str, label, seen: list | None) -> None:
+        """Store a verdict for each of the samples. It is durable when this returns."""
+        self.review.decide(ids, verdict, label, seen=seen)
+        self._open[self._places(ids)] = False
+
+    def answer_control(self, control: Control, verdict: str, label, seen: list) -> None:
+        """Store the answer to a control, which is not a verdict."""
+        if seen != [control.shown]:  # the browser drew the sample before it became a control
+            raise LabelAuditError("the queue has changed: look at the image again, then decide.")
+        self.answers.answer(control, verdict, label)
+        self._open[self.queue.place(control.sample)] = False
+
+    def verdicts_on(self, sample: int) -> list[Verdict]:
+        """All verdicts on a sample; for a control, only this reviewer's answer."""
+        if sample in self.queue.controls:
+            return self.answers.of(sample)
+        return self.review.of([sample])[0]
+
+    def upcoming(self, count: int) -> np.ndarray:
+        """Ids of the next samples to review, without controls; int64 (at most `count`,)."""
+        ids = self.queue.ids[self.place :]
+        ids = ids[self._open[self.place :]][: count + len(self.queue.controls)]
+        return ids[~np.isin(ids, [*self.queue.controls])][:count]
+
+    def undo_or_redo(self, kind: str) -> None:
+        """Undo or redo the latest batch of verdicts and go to its sample.
+
+        An answer to a control can be undone but not redone: the reviewer sees the control again.
+        """
+        if kind == "undo" and (control := self.answers.undo()) is not None:
+            place = self.queue.place(control)
+            if place is None:
+                self.note = "1 verdict undone."
+            else:
+                self._open[place], self.place = True, place
+            return
+        samples = self.review.undo() if kind == "undo" else self.review.redo()
+        if not len(samples):
+            self.note = f"Nothing to {kind}."
+            return
+        inside = samples[self.queue.holds(samples)]
+        self._open[self._places(inside)] = ~np.isin(inside, self.review.judged())
+        if len(samples) == 1 and len(inside):
+            self.place = self.queue.place(int(inside[0]))
+        if len(samples) > 1 or not len(inside):
+            done = "undone" if kind == "undo" else "redone"
+            self.note = f"{len(samples):,} verdict{'s' if len(samples) > 1 else ''} {done}."
+
+    @property
+    def selectable(self) -> np.ndarray:
+        """Ids that "select all" means: the queue, without the samples that just got a verdict if
+        the filter asks for samples without one."""
+        return self.queue.ids[self._open] if self.wanted.status == TODO else self.queue.ids
+
+    def _places(self, ids: np.ndarray) -> np.ndarray:
+        return self.queue.places(ids[self.queue.holds(ids)])
+
+    def prefetch(self, make_items: Callable[[], dict]) -> None:
+        """Make more items in the background, unless that is already happening."""
+        if self.prefetched is None:
+            self.prefetched = _workers.submit(make_items)
+
+    def collect(self, wait: bool) -> None:
+        """Take the prefetched items if they are ready; with `wait`, wait for them."""
+        future = self.prefetched
+        if future and (wait or future.done()):
+            self.prefetched = None
+            if not future.exception():  # the error is raised again when the item is needed
+                self.items.update(future.result())
+
+    def state(self) -> dict:
+        """What the browser needs in both modes: the answered event, messages and progress."""
+        can_undo, can_redo = self.review.can()
+        return {
+            "answered": self.answered,
+            "session": self.browser_session,
+            "queue_number": self.number,
+            "version": self.items_version,
+            "note": self.note,
+            "failed": self.failed,
+            "empty": _empty_message(self.wanted),
+            "reviewer": self.reviewer,
+            "total": len(self.queue),
+            # not counted beside controls: the easy controls look like random checks
+            "checks": 0 if self.queue.controls else len(self.queue.checks),
+            "progress": vars(self.review.progress(self.queue)),
+            "estimate": self.estimate(),
+            "can_undo": can_undo or self.answers.can_undo(),
+            "can_redo": can_redo,
+            "classes": self.dataset.classes,
+        }
+
+    def estimate(self) -> dict:
+        """How many labels are wrong, and whether to stop, as text; if the run can tell."""
+        if not has_suspicion(self.dataset, self.wanted.run):
+            is_first_look = self.dataset.run(self.wanted.run).is_first_look
+            action = "Train a model" if is_first_look else "Score the run"
+            text = f"{action} to estimate how many wrong labels are left."
+            return {"text": text, "advice": "", "stop": False}
+        found = estimate_wrong(self.dataset, self.wanted.run)
+        ids = self.upcoming(AHEAD)
+        expected, n = found.expected_in(ids), len(ids)
+        who = "You have" if len(self.review.reviewers()) < 2 else "Together you have"
+        stop, advice = found.advice(expected, n, queued=int(self._open[self.place :].sum()))
+        return {"text": found.sentence(expected, n, who), "advice": advice, "stop": stop}
+
+    def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
+        """Handle an event once, no matter how often the browser sends it."""
+        if not event:
+            return
+        number = {"token": event["token"], "number": event["number"]}
+        if number == self.answered:
+            return
+        self.note, self.failed = "", False
+        self.answered = number
+        if event["session"] != self.browser_session:  # perhaps handled before the app ended
+            self.note = "The app was restarted. Check that your last verdict was stored."
+            return
+        try:
+            act(event)
+        except LabelAuditError as error:
+            self.note, self.failed = sentence(str(error)), True
+        except Exception as error:  # the browser waits for an answer
+            log.exception("review event %s", event["kind"])
+            self.note, self.failed = (
+                f"Something went wrong: {error}. See the log for details.",
+                True,
+            )
+
+
+def component(name: str):
+    """Return a Streamlit component made of files in assets/. All data is drawn as plain text."""
+    scripts = (ASSETS / "channel.js", ASSETS / f"{name}.js")
+    return st.components.v2.component(
+        f"labelaudit_{name}",
+        html=(ASSETS / f"{name}.html").read_text(),
+        css=(ASSETS / "review.css").read_text(),
+        js="".join(script.read_text() for script in scripts),
+    )
+
+
+def run(
+    key: str,
+    draw: Callable,
+    queue: tuple[Dataset, QueueFilter, str, int],
+    act: Callable[[ReviewSession, dict], None],
+    data: Callable[[ReviewSession, dict | None], dict],
+) -> None:
+    """Run a review fragment once: handle the browser's event, then send it what to draw.
+
+    queue: dataset, filter, reviewer, and one in how many places is a control. act: handles the
+    events of this mode. data: returns what this mode draws.
+    """
+    event = (st.session_state.get(f"{key}-view") or {}).get("event")
+    session = _open_session(key, *queue, answering=bool(event))
+    session.answer(event, lambda event: act(session, event))
+    if session.current is not None:
+        st.session_state[WRITTEN] = session.current
+        st.query_params[SAMPLE] = str(session.current)
+    with session.dataset.view().frame.steady():
+        state = session.state() | data(session, event)
+    draw(key=f"{key}-view", data=state, on_event_change=lambda: None)
+
+
+def _open_session(
+    key: str,
+    dataset: Dataset,
+    wanted: QueueFilter,
+    reviewer: str,
+    controls: int,
+    answering: bool,
+) -> ReviewSession:
+    """Return the session at this queue: a new one when the page is drawn, else the same one.
+
+    answering: whether the browser sent an event. Then changes of labels, scores and predictions are
+    checked only every CHECK_SECONDS, as a check takes a quarter of the time of a verdict.
+    """
+    before: ReviewSession | None = st.session_state.get(key)
+    requested = (dataset.name, wanted, reviewer, controls)
+    same = before and requested == (
+        before.dataset.name,
+        before.wanted,
+        before.reviewer,
+        before.controls,
+    )
+    if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
+        return before
+    with dataset.view().frame.steady():
+        version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
+        if same and answering and version == before.version:
+            before.checked = time.monotonic()
+            return before
+        queue = make_queue(dataset, wanted, reviewer)
+        queue = with_controls(dataset, queue, wanted, reviewer, controls)
+        browser_session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)
+        linked = _linked_sample(before)
+        if (
+            linked is not None
+            and queue.place(linked) is None
+            and _is_predicted(dataset, wanted, linked)
+        ):
+            ids = np.concatenate([[linked], queue.ids])
+            queue = Queue(ids, queue.scope, queue.checks, queue.controls)
+        new = ReviewSession(
+            dataset, wanted, reviewer, queue, version, browser_session, controls=controls
+        )
+        if before:
+            new.answered = before.answered
+            new.items = before.items if new.items_version == before.items_version else {}
+        new.place = _first_place(new, before, linked)
+        st.session_state[key] = new
+        return new
+
+
+def _linked_sample(before: ReviewSession | None) -> int | None:
+    """The sample in the address, unless this module put it there."""
+    text = st.query_params.get(SAMPLE, "")
+    sample = int(text) if text.isdecimal() and len(text) < 19 else None
+    return None if before and st.session_state.get(WRITTEN) == sample else sample
+
+
+def _is_predicted(dataset: Dataset, wanted: QueueFilter, sample: int) -> bool:
+    """Whether the sample exists and has a prediction."""
+    return len(dataset.view(wanted.run).above("confidence", 0).select([sample])) > 0
+
+
+def _empty_message(wanted: QueueFilter) -> str:
+    """The message for an empty queue."""
+    if wanted.status == TODO:
+        return "Nothing left to review here. You have reviewed every sample that matches."
+    if wanted.status == DISAGREED:
+        return "Reviewers do not disagree on any sample here."
+    return "No samples match these filters. Change them in the sidebar."
+
+
+def _first_place(new: ReviewSession, before: ReviewSession | None, linked: int | None) -> int:
+    """The place of the sample in the address, else of the previous sample, else the first open."""
+    here = before.current if before and before.dataset.name == new.dataset.name else None
+    for sample in (linked, here):
+        place = None if sample is None else new.queue.place(sample)
+        if place is not None:
+            return place
+    place = new.next_place(-1)
+    return place if place < len(new.queue) else 0

@@ -1,0 +1,86 @@
+"""What a review session remembers, without a browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
+from labelaudit.ui.review_session import ReviewSession
+
+
+@pytest.fixture
+def open_session(audited):
+    def make(**wanted) -> ReviewSession:
+        queue_filter = QueueFilter(**wanted)
+        return ReviewSession(
+            audited, queue_filter, "ann", make_queue(audited, queue_filter, "ann"), "v1", "session"
+        )
+
+    return make
+
+
+def event(number: int, session: str = "session", **more) -> dict:
+    return {"token": "t", "number": number, "session": session, "kind": "k", **more}
+
+
+def test_select_all_means_the_samples_without_a_verdict(open_session):
+    session, every = open_session(status="todo"), open_session(status="all")
+    ids = session.queue.ids
+    for each in (session, every):
+        each.decide(ids[:3], "keep", None, None)
+    assert session.selectable.tolist() == ids[3:].tolist()
+    assert every.selectable.tolist() == ids.tolist()
+    session.undo_or_redo("undo")  # the second batch
+    session.undo_or_redo("undo")
+    assert session.selectable.tolist() == ids.tolist()
+    assert session.note == "3 verdicts undone."
+
+
+def test_the_next_one_is_the_first_without_a_verdict(open_session):
+    session = open_session()
+    ids = session.queue.ids
+    session.decide(ids[[1, 2]], "keep", None, None)
+    assert [session.next_place(place) for place in (-1, 0, 1, 5)] == [0, 3, 3, 6]
+    assert session.next_place(len(ids) - 1) == len(ids)  # the end
+    again = open_session(status="mine")
+    assert [again.next_place(place) for place in (-1, 0)] == [0, 1]  # those are looked at in turn
+
+
+def test_an_event_is_done_once_however_often_it_comes(open_session):
+    session, done = open_session(), []
+    for number in (1, 1, 2, 2, 2):
+        session.answer(event(number), done.append)
+    assert [each["number"] for each in done] == [1, 2]
+    assert session.answered == {"token": "t", "number": 2}
+    session.answer(event(3, session="before the restart"), done.append)
+    assert len(done) == 2  # it may have been done already
+    assert "restarted" in session.note
+    assert session.answered["number"] == 3  # the browser need not ask again
+
+
+@pytest.mark.parametrize("error", [LabelAuditError("disk full."), ValueError("odd")])
+def test_an_error_is_answered_and_shown(open_session, error):
+    def act(_) -> None:
+        raise error
+
+    session = open_session()
+    session.answer(event(1), act)
+    assert session.answered["number"] == 1
+    assert session.failed
+    assert ("Disk full." if isinstance(error, LabelAuditError) else "odd") in session.note
+    session.answer(event(2), lambda _: None)
+    assert (session.note, session.failed) == ("", False)
+
+
+def test_undo_goes_back_to_the_sample_or_says_that_it_is_elsewhere(open_session, audited):
+    session = open_session(given="3")
+    session.decide(session.queue.ids[4:5], "keep", None, None)
+    session.go_to(9)
+    session.undo_or_redo("undo")
+    assert session.place == 4
+    right = audited.view().match(wrong=False).ids[:1]
+    Review(audited, "ann").decide(right, "keep")
+    session.undo_or_redo("undo")
+    assert (session.place, session.note) == (4, "1 verdict undone.")
+    assert not np.isin(right, Review(audited, "ann").judged()).any()

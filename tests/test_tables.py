@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.storage import schema
+from labelaudit.storage.tables import Store
+
+NUMBERS = pa.schema([schema.ID, ("value", pa.int32())])
+
+
+def numbers(ids, value=0) -> pa.Table:
+    return pa.table([pa.array(ids, pa.int64()), pa.array([value] * len(ids), pa.int32())],
+                    schema=NUMBERS)  # fmt: skip
+
+
+def rows(store: Store) -> dict:
+    table = store.read("numbers", ["id", "value"])
+    return dict(zip(table["id"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+def test_overwrite_append_upsert_and_drop():
+    store = Store("d")
+    assert store.stamp("numbers") is None
+    assert store.read("numbers", ["id"]) is None
+    store.overwrite("numbers", numbers([1, 2]), NUMBERS)
+    store.append("numbers", numbers([3]), NUMBERS)
+    store.upsert("numbers", numbers([2, 4], value=9), NUMBERS)
+    assert rows(store) == {1: 0, 2: 9, 3: 0, 4: 9}
+    store.overwrite("numbers", iter(numbers([7]).to_batches()), NUMBERS)  # streamed
+    assert rows(store) == {7: 0}
+    store.drop("numbers")
+    assert store.tables() == []
+
+
+def test_an_empty_table_is_a_table():
+    store = Store("d")
+    store.overwrite("numbers", numbers([]), NUMBERS)
+    assert store.exists("numbers")
+    store.upsert("numbers", numbers([1]), NUMBERS)
+    store.overwrite("numbers", numbers([]), NUMBERS)
+    store.append("numbers", numbers([2]), NUMBERS)
+    assert rows(store) == {2: 0}
+
+
+def test_another_handle_sees_a_commit_at_once():
+    writer, reader = Store("d"), Store("d")
+    writer.overwrite("numbers", numbers([1]), NUMBERS)
+    first = reader.stamp("numbers")
+    writer.append("numbers", numbers([2]), NUMBERS)
+    assert reader.stamp("numbers") != first
+    assert rows(reader) == {1: 0, 2: 0}
+
+
+def test_a_steady_reading_opens_each_table_once():
+    writer, reader = Store("d"), Store("d")
+    writer.overwrite("numbers", numbers([1]), NUMBERS)
+    opened = []
+    reader._open = lambda table, inner=reader._open: opened.append(table) or inner(table)
+    with reader.steady():
+        before = reader.stamp("numbers")
+        writer.append("numbers", numbers([2]), NUMBERS)
+        with reader.steady():
+            assert reader.stamp("numbers") == before
+            assert reader.columns("numbers") == ["id", "value"]
+            assert not reader.exists("others")
+            assert not reader.exists("others")
+        assert opened == ["numbers", "others"]
+        assert rows(reader) == {1: 0}  # the data, too, are of that version
+        with pytest.raises(RuntimeError, match="steady"):
+            reader.append("numbers", numbers([3]), NUMBERS)
+    assert reader.stamp("numbers") != before
+    assert rows(reader) == {1: 0, 2: 0}
+
+
+def test_stamps_never_repeat_even_where_a_table_is_made_again():
+    store = Store("d")
+    seen = set()
+    for _ in range(3):
+        store.overwrite("numbers", numbers([1]), NUMBERS)
+        seen.add(store.stamp("numbers"))
+        store.drop("numbers")
+    assert len(seen) == 3
+
+
+def test_an_error_while_rows_are_made_commits_nothing_and_keeps_its_words():
+    store = Store("d")
+    store.overwrite("numbers", numbers([1]), NUMBERS)
+
+    def broken():
+        yield numbers([2]).to_batches()[0]
+        raise LabelAuditError("row 2 is bad")
+
+    with pytest.raises(LabelAuditError, match=r"^row 2 is bad$"):
+        store.append("numbers", broken(), NUMBERS)
+    with pytest.raises(LabelAuditError, match=r"^row 2 is bad$"):
+        store.overwrite("numbers", broken(), NUMBERS)
+    assert rows(store) == {1: 0}
+
+
+def test_a_first_write_that_failed_leaves_no_table():
+    def batches():
+        yield from numbers(range(5)).to_batches()
+        raise LabelAuditError("the model is gone")
+
+    store = Store("d")
+    store.overwrite("other", numbers([1]), NUMBERS)
+    with pytest.raises(LabelAuditError, match="the model is gone"):
+        store.overwrite("numbers", batches(), NUMBERS)
+    assert not store.exists("numbers")
+    assert store.read("numbers", ["id"]) is None
+    store.upsert("numbers", numbers([7]), NUMBERS)
+    assert rows(store) == {7: 0}
+    with pytest.raises(LabelAuditError, match="the model is gone"):
+        store.overwrite("third", batches(), NUMBERS)
+    store.drop("third")
+    assert sorted(store.tables()) == ["numbers", "other"]
+
+
+def test_a_failed_write_names_the_table_and_the_place(home):
+    store = Store("d")
+    store.overwrite("numbers", numbers([1]), NUMBERS)
+    other = pa.table({"id": pa.array([2]), "other": pa.array(["x"])})
+    with pytest.raises(LabelAuditError, match=r"'numbers' of dataset 'd' under .*unchanged"):
+        store.upsert("numbers", other, other.schema)
+    assert rows(store) == {1: 0}
+
+
+UPSERT = """
+import sys
+from tests.test_store import NUMBERS, Store, numbers
+start = int(sys.argv[1])
+for i in range(8):
+    Store("d").upsert("numbers", numbers(range(start, start + 50), value=i), NUMBERS)
+"""
+
+
+@pytest.mark.system
+def test_two_processes_that_upsert_the_same_new_ids_make_no_duplicates(home):
+    Store("d").overwrite("numbers", numbers([1]), NUMBERS)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", UPSERT, "100"], stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for worker in workers:
+        _, errors = worker.communicate(timeout=120)
+        assert worker.returncode == 0, errors.decode()
+    ids = Store("d").read("numbers", ["id"])["id"].to_pylist()
+    assert sorted(ids) == [1, *range(100, 150)]
+
+
+def test_the_primary_key_survives_an_overwrite():
+    store = Store("d")
+    for _ in range(2):
+        store.overwrite("numbers", numbers([1]), NUMBERS)
+        field = store._open("numbers").schema.field("id")
+        assert not field.nullable
+        assert b"lance-schema:unenforced-primary-key:position" in field.metadata
+
+
+def hold(name: str, held, release) -> None:
+    with Store(name).writing():
+        held.set()
+        release.wait(60)
+
+
+def test_one_writer_at_a_time(monkeypatch):
+    monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.3)
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=("d", held, release))
+    other.start()
+    assert held.wait(60)
+    with (
+        pytest.raises(LabelAuditError, match="written to by another process"),
+        Store("d").writing(),
+    ):
+        pass
+    release.set()
+    other.join()
+    store = Store("d")
+    with store.writing(), store.writing():  # re-entrant
+        pass
+
+
+def test_many_small_commits_are_compacted():
+    store = Store("d")
+    store.overwrite("numbers", numbers([0]), NUMBERS)
+    for i in range(1, 110):
+        store.append("numbers", numbers([i]), NUMBERS)
+    fragments = store._open("numbers").stats()["fragment_stats"]["num_fragments"]
+    assert fragments < 70
+    assert len(rows(store)) == 110
