@@ -413,7 +413,8 @@ def test_a_load_that_fails_or_was_killed_leaves_nothing(s3, monkeypatch):
     assert list(object_store.names_below(f"{s3}/home/datasets")) == []
 
     killed = process(
-        "import os\nfrom labelaudit import lease\nfrom labelaudit.dataset import create_dataset\n"
+        "import os\nfrom labelaudit.storage import lease\n"
+        "from labelaudit.dataset.dataset import create_dataset\n"
         "lease.EXPIRY = 0.5\n"
         "def rows():\n"
         "    for i in range(100_000):\n"
