@@ -501,7 +501,7 @@ def test_zips_and_lists_in_object_storage_are_sources(pets):
 def test_a_large_image_waits_for_its_turn(pets, monkeypatch):
     from labelaudit.sources import bucket
 
-    monkeypatch.setattr(bucket, "AHEAD_BYTES", 100)
+    monkeypatch.setattr(bucket, "PREFETCH_BYTES", 100)
     monkeypatch.setattr(bucket, "MAX_MEMBER_BYTES", len(png(3)))
     dataset = labelaudit.load_dataset("pets", f"{pets}/pets")
     assert len(dataset) + dataset.info["skipped"]["count"] == 41

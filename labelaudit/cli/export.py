@@ -18,7 +18,7 @@ FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
 )
 @click.argument("dataset")
 @click.argument("target", type=click.Path())
-@click.option("--format", "fmt", type=click.Choice(FORMATS), default="manifest",
+@click.option("--format", "fmt", metavar=f"[{'|'.join(FORMATS)}]", default="manifest",
               help="manifest: one table, TARGET ends in .csv, .jsonl or .parquet. The others hold "
               "the images, and make a new folder, or a zip where TARGET ends in .zip. folders: "
               "<split>/<class>/<image>.")  # fmt: skip

@@ -7,13 +7,13 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.noise import still_wrong
 from labelaudit.export import (
-    FORMATS,
     MANIFEST,
     absolute,
+    all_formats,
     check_export,
     export_zip,
+    format_bytes,
     manifest_bytes,
-    size,
     survey,
 )
 from labelaudit.jobs.manager import Job
@@ -21,6 +21,7 @@ from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, words
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # that a browser is given at once
+FORMATS = all_formats()
 SUFFIXES = {".csv": "CSV", ".jsonl": "JSON lines", ".parquet": "Parquet"}
 ALL, SUSPECTS = "All samples", "Only the suspects"
 
@@ -59,7 +60,7 @@ def figures(found) -> None:
             if value or title != "Without a label":
                 st.metric(title, f"{value:,}", width="content")
         if found.bytes is not None:
-            st.metric("Images", size(found.bytes), width="content")
+            st.metric("Images", format_bytes(found.bytes), width="content")
 
 
 def pick_format() -> str:
@@ -74,7 +75,8 @@ def download(view, name: str, suffix: str, images: bool, found) -> None:
     """A button; or, where it is too much for a browser, a sentence."""
     too_much = found.samples > MOST_SAMPLES or (found.bytes or 0) > MOST_BYTES
     if too_much and (format != MANIFEST or images):
-        st.info(f"Too much for a download (over {MOST_SAMPLES:,} images, or {size(MOST_BYTES)}): "
+        most = f"{MOST_SAMPLES:,} images, or {format_bytes(MOST_BYTES)}"
+        st.info(f"Too much for a download (over {most}): "
                 "write it into a folder on this machine.")  # fmt: skip
         return
     if format == MANIFEST:
