@@ -304,7 +304,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
         if sizes[-1] != 20:
             old = make(n=20, overwrite=True)
             if copied:
-                copy_out(folder, old.view().store.uri)
+                copy_out(folder, old.uri)
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
