@@ -83,11 +83,11 @@ def measure(samples: int, latency: float) -> list[dict]:
 
 
 def walk(name: str) -> list[dict]:
+    import lancedb  # noqa: F401  (imports are no step)
+
     import labelaudit
     from labelaudit.ranking.evidence import gather
-    from labelaudit.review.queue import QueueFilter, make_queue
-    from labelaudit.review.verdicts import Review
-    from labelaudit.storage.database import lancedb  # noqa: F401  (imports are no step)
+    from labelaudit.review.queue import QueueFilter, Review, make_queue
 
     rows: list[dict] = []
     asked()

@@ -12,7 +12,6 @@ from . import cluster
 from .core.errors import StoppedError
 from .core.progress import QUIET, Task, never
 from .dataset import noise as noise_module
-from .dataset.columns import FINISHED
 from .dataset.dataset import Dataset
 from .dataset.runs import Run
 from .dataset.view import View
@@ -26,6 +25,7 @@ from .ranking.scoring import check_score_name, compute_scores
 from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
+from .storage.schema import FINISHED
 
 FIRST_LOOK_SAMPLES = 20_000  # a larger dataset gets no first look; this many take a minute
 SHOWN = 10  # suspects in the printed result

@@ -21,8 +21,9 @@ from labelaudit.core.images import MAX_PIXELS, UnreadableImageError, decode
 from labelaudit.core.progress import QUIET
 from labelaudit.dataset.ingest import check_class
 from labelaudit.patch import parse_patch
-from labelaudit.sources import files, manifest, pieces
-from labelaudit.sources.kinds import KINDS
+from labelaudit.sources import archive as archives
+from labelaudit.sources import files, manifest, table_reader
+from labelaudit.sources.detect import open_path
 
 LISTED = Path(bad_input.PAGE).read_text()
 # What must never get through: everything else may load or be refused, as the page says.
@@ -89,8 +90,7 @@ def test_images_with_bytes_changed_are_read_or_refused(kind, data):
 
 def read_rows(path: Path) -> int:
     """How many samples a source yields; images are not looked at."""
-    opener = next(opener for matches, opener in KINDS if matches(path))
-    source = opener(path, None, None, None)
+    source = open_path(path)
     source.check = False
     return sum(len(batch) for batch in source.read(QUIET))
 
@@ -163,7 +163,7 @@ def long_list(path: Path, rows: int, ids: str = "{i}") -> Path:
 
 
 def test_rows_are_counted_through_all_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(pieces, "ROW_BYTES", 4_000)
+    monkeypatch.setattr(table_reader, "ROW_BYTES", 4_000)
     path = long_list(tmp_path / "m.csv", 2_000)
     assert read_rows(path) == 2_000
     text = path.read_text()
@@ -174,7 +174,7 @@ def test_rows_are_counted_through_all_pieces(tmp_path, monkeypatch):
     with pytest.raises(LabelAuditError, match=r"row 1235: ids must be whole numbers.*'seven'"):
         read_rows(path)
     path.write_text(text.replace("class2,1234\n", "class2,7\n"))
-    with pytest.raises(LabelAuditError, match="id 7 stands in row 8 and in row 1235"):
+    with pytest.raises(LabelAuditError, match="rows 8 and 1235 have the same id 7"):
         read_rows(path)
     path.write_text(text.replace("class2,1234\n", "class2,1234,more\n"))
     with pytest.raises(LabelAuditError, match="line 1236 has 4 cells, and the header 3"):
@@ -191,9 +191,9 @@ def test_numbers_as_pandas_writes_them_are_ids(tmp_path):
 
 
 def _listing(path: Path):
-    from labelaudit.sources.listing import Listing
+    from labelaudit.sources.image_list import ListFile
 
-    return Listing(str(path), lambda: path.open("rb"), files.Folder(path.parent))
+    return ListFile(str(path), lambda: path.open("rb"), files.Folder(path.parent))
 
 
 def test_lists_with_too_much_in_them_are_refused(tmp_path, monkeypatch):
@@ -204,7 +204,7 @@ def test_lists_with_too_much_in_them_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "MAX_CLASSES", 6)
     with pytest.raises(LabelAuditError, match="more than 6 different labels in the column 'label'"):
         read_rows(path)
-    monkeypatch.setattr("labelaudit.sources.listing.MAX_BYTES", 40)
+    monkeypatch.setattr("labelaudit.sources.image_list.MAX_BYTES", 40)
     (tmp_path / "m.jsonl").write_text('{"filepath": "a.png", "label": "a rather long one"}\n')
     with pytest.raises(LabelAuditError, match="is larger than 0 MiB: write it as CSV or Parquet"):
         read_rows(tmp_path / "m.jsonl")
@@ -219,17 +219,17 @@ def test_a_long_list_is_never_whole_in_memory(tmp_path):
     assert len(table) == 300_000
     held = pa.total_allocated_bytes()
     most = max(pa.total_allocated_bytes() - held for _ in table.to_batches(10_000))
-    assert most < 8 * pieces.ROW_BYTES < 34 << 20
+    assert most < 8 * table_reader.ROW_BYTES < 34 << 20
 
 
 def test_a_zip_of_many_names_is_listed_in_bounded_time_and_memory(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as made:
         for i in range(3_000):
             made.writestr(f"cat/{i}.txt", b"")
-    monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 150_000)
-    with pytest.raises(LabelAuditError, match="holds more files than can be listed in memory"):
+    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 150_000)
+    with pytest.raises(LabelAuditError, match="contains more files than can be listed in memory"):
         load_dataset("x", tmp_path / "x.zip")
-    monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 200_000)
+    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 200_000)
     with pytest.raises(LabelAuditError, match="neither images nor a list"):
         load_dataset("x", tmp_path / "x.zip")
 

@@ -25,8 +25,8 @@ from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.dataset.dataset import create_dataset
 from labelaudit.dataset.ingest import check_class
-from labelaudit.export import FORMATS, export_zip, trees, write_labels
-from labelaudit.export.names import Places, distinct_names, key, safe_name
+from labelaudit.export import FORMATS, export_zip, outputs, write_labels
+from labelaudit.export.file_names import UniquePaths, distinct_names, key, safe_name
 
 HOSTILE = ["a, b", "two  lines", "=1+1", "'=z", "'tis", "-1", "007", " ends ", "日本 \U0001f431",
            "NA", "null", '"q"', "a;b", "t\u3000t", "<b>"]  # fmt: skip
@@ -105,8 +105,8 @@ def is_class(name: str) -> bool:
                 unique=True),
        st.sampled_from([".csv", ".jsonl", ".parquet"]))  # fmt: skip
 def test_any_label_comes_back(tmp_path_factory, names, suffix):
-    from labelaudit.export.content import Content
-    from labelaudit.sources.kinds import open_listing
+    from labelaudit.export.samples import Samples
+    from labelaudit.sources.detect import open_path
 
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("any")
@@ -114,14 +114,14 @@ def test_any_label_comes_back(tmp_path_factory, names, suffix):
         rows = {"filepath": [f"/n/{i}.png" for i in range(len(names))], "label": names}
         dataset = create_dataset("any", rows, classes=sorted(set(names), reverse=True))
         write_labels(dataset.view(), folder / f"m{suffix}")
-        source = open_listing(folder / f"m{suffix}", None, None)
+        source = open_path(folder / f"m{suffix}")
         assert [row["label"] for row in source.rows()] == names
-        assert Content(dataset.view()).classes == source.classes
+        assert Samples(dataset.view()).classes == source.classes
 
 
 def test_a_manifest_alone_says_that_images_are_missing(odd, tmp_path):
     done = export_dataset(odd, tmp_path / "m.csv")
-    assert f"{len(HOSTILE) + 2} images are kept inside the dataset" in str(done)
+    assert f"{len(HOSTILE) + 2} images are stored in the dataset" in str(done)
     assert "--images" in str(done)
 
 
@@ -195,7 +195,7 @@ def test_class_folders_of_files(pets, tmp_path):
 def test_class_folders_with_odd_names_come_back(odd, tmp_path):
     done = export_dataset(odd, tmp_path / "out", "folders")
     assert "1 samples have no label" in str(done)
-    assert "labels.classes.json tells the true ones" in str(done)
+    assert "labels.classes.json contains the real names" in str(done)
     labelled = odd.view().match(label=odd.classes)
     again = load_dataset("again", tmp_path / "out")
     assert again.classes == odd.classes
@@ -235,7 +235,7 @@ def test_files_that_were_moved_or_added_have_the_class_of_their_folder(odd, tmp_
     assert found[str(out / "train/new class/1.png")].ground_truth == "new class"
     assert after.classes == [*odd.classes, "new class"]
     assert {f["why"] for f in after.info["skipped"]["files"]} == {
-        "lies in no class folder", "there is no such file"}  # fmt: skip
+        "is not in a class folder", "there is no such file"}  # fmt: skip
     (out / "labels.csv").unlink()
     assert load_dataset("bare", out).classes == after.classes
 
@@ -265,7 +265,9 @@ def test_hard_links_share_the_file_and_fall_back_to_copies(pets, tmp_path, monke
     monkeypatch.setattr(os, "link", some)
     done = export_dataset(pets, tmp_path / "mixed", "folders", link=True)
     assert (done.linked, done.copied) == (2, 3)
-    assert "2 images are hard links to their files; 3 could not be, and are copies" in str(done)
+    assert "2 images are hard links to their files; 3 could not be linked and are copies" in str(
+        done
+    )
     assert shape(tmp_path / "mixed") == shape(tmp_path / "linked")
 
 
@@ -288,7 +290,7 @@ def test_what_others_are_to_open_can_be_loaded_here_too(odd, tmp_path, format, s
 
 def test_a_zip_of_hugging_faces_parquet_is_to_be_unpacked(odd, tmp_path):
     export_dataset(odd, tmp_path / "out.zip", "huggingface")
-    with pytest.raises(LabelAuditError, match=r"holds a Hugging Face dataset: unpack it"):
+    with pytest.raises(LabelAuditError, match=r"contains a Hugging Face dataset: unpack it"):
         load_dataset("again", tmp_path / "out.zip")
 
 
@@ -327,8 +329,8 @@ def test_class_names_that_differ_in_case_or_form_get_two_folders():
                           st.lists(st.sampled_from(["a", "A", "1.png", "1-2.png"]), min_size=1,
                                    max_size=3)), max_size=12))  # fmt: skip
 def test_places_are_never_the_same_nor_a_folder_of_another(wanted):
-    places = Places()
-    found = [places.take(folder, below, i) for i, (folder, below) in enumerate(wanted)]
+    places = UniquePaths()
+    found = [places.add(folder, below, i) for i, (folder, below) in enumerate(wanted)]
     keys = [key(path) for path in found]
     assert len(set(keys)) == len(keys)
     assert not any(a != b and b.startswith(a + "/") for a in keys for b in keys)
@@ -370,17 +372,17 @@ def test_nothing_is_written_over_or_among_the_source(pets, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/1").write_text("x")
     refused(tmp_path / "full", "not empty")
-    refused(tmp_path / "full/1", "there already")
+    refused(tmp_path / "full/1", "already exists")
     refused(tmp_path / "full/1/out", "is a file")
     refused(tmp_path / "no/out", "does not exist")
-    refused(tmp_path / "no/out.zip", "no folder")
+    refused(tmp_path / "no/out.zip", "is not a folder")
     refused(tmp_path / "pets/out", "where the source images are")
     refused(tmp_path / "pets/train/cat/out.zip", "where the source images are")
     (tmp_path / "link").symlink_to(tmp_path / "pets")
     refused(tmp_path / "link/out", "where the source images are")
     refused(tmp_path / "link/out", "where the source images are", "huggingface")
-    refused(tmp_path / "full/m.csv", "images goes with", images=True)
-    refused(tmp_path / "out", "no format", "tar")
+    refused(tmp_path / "full/m.csv", "images works only with", images=True)
+    refused(tmp_path / "out", "is not a format", "tar")
     refused(tmp_path / "out.zip", "hard links", link=True)
     (tmp_path / "dir.csv").mkdir()
     refused(tmp_path / "dir.csv", "is a folder", "manifest")
@@ -394,7 +396,7 @@ def test_nothing_is_written_over_or_among_the_source(pets, tmp_path):
 def test_images_beside_a_manifest_take_no_other_folders_place(odd, tmp_path):
     (tmp_path / "m-images").mkdir()
     (tmp_path / "m-images/precious").write_text("x")
-    with pytest.raises(LabelAuditError, match="m-images is there already"):
+    with pytest.raises(LabelAuditError, match="m-images already exists"):
         export_dataset(odd, tmp_path / "m.csv", images=True)
     assert not (tmp_path / "m.csv").exists()
 
@@ -414,15 +416,15 @@ def test_a_full_disk_and_a_stop_leave_nothing(pets, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: Full)
-        with pytest.raises(LabelAuditError, match="10 bytes are free"):
+        with pytest.raises(LabelAuditError, match="only 10 bytes are free"):
             export_dataset(pets, tmp_path / "out", "folders")
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trees.shutil, "copyfile", full)
-        with pytest.raises(LabelAuditError, match=r"No space left on device\. Nothing is left"):
+        patch.setattr(outputs.shutil, "copyfile", full)
+        with pytest.raises(LabelAuditError, match=r"No space left on device\. Nothing was left"):
             export_dataset(pets, tmp_path / "out", "folders")
     with pytest.raises(StoppedError):
         export_dataset(pets, tmp_path / "out", "folders", task=Task(stop=lambda: True))
@@ -431,8 +433,8 @@ def test_a_full_disk_and_a_stop_leave_nothing(pets, tmp_path, monkeypatch):
 
 def test_an_export_that_was_killed_is_cleared_away_by_the_next(pets, tmp_path, home):
     code = (
-        "import time, labelaudit, labelaudit.export.trees as trees\n"
-        "trees.FolderTree._put_in_place = lambda self: time.sleep(60)\n"
+        "import time, labelaudit, labelaudit.export.outputs as outputs\n"
+        "outputs.FolderOutput._move_to_target = lambda self: time.sleep(60)\n"
         f"labelaudit.export_dataset(labelaudit.load_dataset('pets'), {str(tmp_path / 'out')!r}, "
         "'folders')\n"
     )

@@ -82,7 +82,7 @@ def test_an_image_folder_with_metadata(pets, suffix):
     assert dataset.classes == ["9", "10"]
     assert dataset.info["source"] == f"ImageFolder {path}"
     assert skipped(dataset) == {
-        "gone.png": "there is no such file", "0.png": "is listed twice: its first label is taken",
+        "gone.png": "there is no such file", "0.png": "is listed twice: its first label is used",
     }  # fmt: skip
     assert labels(load_dataset("again", path)) == labels(dataset)
 
@@ -105,7 +105,7 @@ def test_metadata_of_each_split_lies_in_its_folder(pets, tmp_path, zip_it):
 def test_the_column_with_the_labels_can_be_named(pets):
     folder = pets()
     write(folder / "metadata.csv", "file_name,species,breed\n0.png,cat,manx\n1.png,dog,pug\n")
-    refuses(folder, "has no column 'label' but species, breed beside file_name")
+    refuses(folder, "has no column 'label'; besides file_name it has species, breed")
     refuses(folder, "has no column 'colour'", label="colour")
     assert load_dataset("a", folder, label="breed").classes == ["manx", "pug"]
     write(folder / "m.csv", "filepath,species\n0.png,cat\n")
@@ -165,7 +165,7 @@ def test_coco_with_one_category_an_image(pets, tmp_path, below, zip_it):
     assert labels(dataset) == {"0.png": "dog", "1.png": "cat", "3.png": None}
     assert dataset.classes == ["dog", "cat", "emu"]  # in the order of the categories
     assert skipped(dataset) == {
-        "2.png": "has 2 categories (cat, dog): one only",
+        "2.png": "has 2 categories (cat, dog): keep one",
         "image_id 99": "is annotated, but not among the images",
     }
 
@@ -185,15 +185,15 @@ def test_coco_of_each_split_and_by_its_own_path(pets, tmp_path):
     ("content", "says"),
     [
         (coco(annotations=[{"image_id": 0, "category_id": 5}]),
-         "annotations[0]: category_id 5 is none of the categories"),
+         "annotations[0]: category_id 5 is not among the categories"),
         (coco(annotations=[{"image_id": 0}]), "annotations[0] has no category_id"),
         (coco(images=[{"id": 1}]), "images[0] has no file_name"),
         (coco(images=["0.png"]), "images[0] has no id"),
         (coco(images=[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]),
-         "images[1]: id 1 is there twice"),
+         "images[1]: id 1 occurs twice"),
         (coco(categories=[{"id": [1], "name": "cat"}]), "categories[0]: id must be a number"),
-        (coco(images=[]), "lists no image that can be used (the first one, image_id 0"),
-        ({"images": [], "notes": 1}, "holds images, notes, which is neither COCO"),
+        (coco(images=[]), "lists no usable image (the first one, image_id 0"),
+        ({"images": [], "notes": 1}, "contains images, notes, which is neither COCO"),
         ("{broken", "cannot be read as json"),
         ("[1, 2]", "each line must be an object"),
     ],
@@ -222,7 +222,7 @@ def test_fiftyone_classification_export(pets, picture):
     why = {e["file"]: e["why"] for e in dataset.info["skipped"]["files"]}
     assert why == {
         "4": "may be data/4.jpg or data/4.png: rename one of them",
-        "5": "has 2 labels (cat, dog): one only",
+        "5": "has 2 labels (cat, dog): keep one",
         "gone": "there is no such file in data/",
     }
     labelaudit.delete_dataset("pets")
@@ -245,8 +245,8 @@ def test_fiftyone_dataset_export(pets):
     ]
     write(folder / "samples.json", {"samples": samples})
     write(folder / "metadata.json", {"name": "pets", "sample_fields": []})
-    refuses(folder, "has species, mood: name the field with the labels")
-    refuses(folder, "has no field 'x' of Classification: it has species, mood", label="x")
+    refuses(folder, "has the Classification fields species, mood: name the one with the labels")
+    refuses(folder, "has no Classification field 'x': it has species, mood", label="x")
     dataset = load_dataset("pets", folder, label="species")
     assert labels(dataset) == {"0.png": "cat", "1.png": "dog", "2.png": None}
     table = dataset.view().to_pandas()
@@ -300,8 +300,8 @@ def test_label_studio_tasks(pets, picture, tmp_path):
         "0a1b2c3d-u.png": "cat", "l.png": "dog", "0.png": "dog", "1.png": "dog", "2.png": None,
     }  # fmt: skip
     assert skipped(dataset) == {
-        "3.png": "has 2 choices (cat, dog): one only",
-        "4.png": "lies on a server: download it, and write its path instead",
+        "3.png": "has 2 choices (cat, dog): keep one",
+        "4.png": "is on a server: download it, and write its path instead",
         "gone.png": "there is no such file",
     }
     elsewhere = tmp_path / "elsewhere.json"
@@ -322,7 +322,7 @@ def test_label_studio_json_min(pets):
     path = write(folder / "min.json", rows)
     dataset = load_dataset("pets", path)
     assert labels(dataset) == {"0.png": "dog", "2.png": None}
-    assert skipped(dataset) == {"1.png": "has 2 choices (cat, dog): one only"}
+    assert skipped(dataset) == {"1.png": "has 2 choices (cat, dog): keep one"}
     labelaudit.delete_dataset("pets")
     refuses(path, "has no choices 'breed'", label="breed")
 
@@ -332,15 +332,15 @@ def test_label_studio_controls_must_be_told_apart(pets):
     both = choice("cat")
     both["result"] += choice("calm", control="mood")["result"]
     path = write(folder / "e.json", [task(1, "0.png", both)])
-    refuses(path, "has the choices species, mood: say which are the labels")
+    refuses(path, "has the choices species, mood: name the one with the labels")
     assert load_dataset("mood", path, label="mood").classes == ["calm"]
     labelaudit.delete_dataset("mood")
     write(path, [task(1, "0.png")])
-    refuses(path, "has no choices, so no labels")
+    refuses(path, "has no choices, so it has no labels")
     write(path, [task(1, "0.png", choice("cat")), 5])
-    refuses(path, "entry 2 is no task but 5")
+    refuses(path, "entry 2 is not a task but 5")
     write(path, [{"id": 1, "data": {"text": "x"}, "annotations": [choice("cat")]}])
-    refuses(path, "task 1: has no image among its data")
+    refuses(path, "task 1: has no image in its data")
 
 
 # --- all of them ---
@@ -360,11 +360,11 @@ def test_a_listing_may_lead_out_of_a_folder_but_not_out_of_a_zip(pets, tmp_path,
 def test_options_that_do_not_fit_are_said(pets):
     folder = pets("cat")
     refuses(folder, "the labels of", label="species")
-    refuses(folder, "goes with a file that lists images", root=folder)
-    refuses(folder, "is for the zoo and the hub", split="train")
-    refuses("hf:owner/name", "goes with a file", root=folder)
+    refuses(folder, "works only for a file that lists images", root=folder)
+    refuses(folder, "works only for zoo and hub datasets", split="train")
+    refuses("hf:owner/name", "works only for a file", root=folder)
     path = write(folder / "a.json", coco())
-    refuses(path, "which has only one field of them", label="species")
+    refuses(path, "has only one field of labels", label="species")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from labelaudit.core import images as pictures
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.sources import source as source_room
-from labelaudit.sources.tree import read_tree
+from labelaudit.sources.class_folders import parse_class_folders
 from labelaudit.storage import paths as home
 
 
@@ -46,7 +46,7 @@ def contents(dataset):
     ],
 )
 def test_class_folders_are_understood(paths, expected):
-    assert read_tree(paths) == expected
+    assert parse_class_folders(paths) == expected
 
 
 def test_folder_with_splits_is_referenced_where_it_lies(tmp_path, picture):
@@ -77,7 +77,7 @@ def test_broken_images_are_reported_and_the_rest_loads(tmp_path, picture):
     why = {entry["file"].rsplit("/", 1)[-1]: entry["why"] for entry in skipped["files"]}
     assert set(why) == {"cut.jpg", "empty.png", "text.gif", "stray.png"}
     assert "cannot identify" in why["text.gif"]
-    assert "no class folder" in why["stray.png"]
+    assert "not in a class folder" in why["stray.png"]
 
 
 def test_every_pillow_mode_can_be_audited(tmp_path):
@@ -144,7 +144,7 @@ def test_manifest_paths_may_be_relative_to_another_folder(tmp_path, picture):
         ("filepath,label\n", "has no rows"),
         ("filepath,label\n,cat\n", "row 1: the filepath is empty"),
         ("filepath,label,id\na.png,cat,1\nb.png,cat,2\nc.png,dog,1\n",
-         "id 1 stands in row 1 and in row 3"),
+         "rows 1 and 3 have the same id 1"),
         ("filepath,label,id\na.png,cat,x\n", "ids must be whole numbers"),
         ("filepath,label,id\na.png,cat,\nb.png,cat,3\n", "row 1: the id is empty"),
         ("filepath,label\na.png,cat\nb.png\n", "cannot be read as csv"),
@@ -214,11 +214,11 @@ def test_unusable_sources_make_nothing_and_say_why(tmp_path, picture):
     zipfile.ZipFile(tmp_path / "hollow.zip", "w").close()
     (tmp_path / "notes.txt").write_text("hello")
     for source, says in [
-        ("empty", "neither images nor a list of them"),
-        ("flat", "lie in no class folders"),
+        ("empty", "neither images nor a list of images"),
+        ("flat", "is in a class folder"),
         ("all_bad", "holds no image that can be read"),
         ("broken.zip", "not a whole zip"),
-        ("hollow.zip", "neither images nor a list of them"),
+        ("hollow.zip", "neither images nor a list of images"),
         ("notes.txt", "no folder, zip or list of images"),
         ("gone", "does not exist"),
     ]:
@@ -248,7 +248,7 @@ def test_arrays_with_names_or_indices():
         (np.zeros((2, 4, 4), np.uint8), ["a"], "2 images but 1 labels"),
         (np.zeros((0, 4, 4), np.uint8), [], "no images"),
         (np.zeros((1, 4, 4)), ["a"], "uint8"),
-        (np.zeros((1, 4, 4), np.uint8), [5], "label 5 has no class"),
+        (np.zeros((1, 4, 4), np.uint8), [5], "label 5 is not a class index"),
     ],
 )
 def test_bad_arrays(images, labels, says):
@@ -281,7 +281,7 @@ def test_a_zip_of_class_folders_may_hold_other_files(tmp_path, picture):
 
 def test_own_data_may_not_take_a_name_of_the_zoo(tmp_path, picture):
     picture(tmp_path / "in/cat/a.png")
-    with pytest.raises(LabelAuditError, match="'digits' is a name of the zoo"):
+    with pytest.raises(LabelAuditError, match="'digits' is the name of a zoo dataset"):
         load_dataset("digits", tmp_path / "in")
     assert labelaudit.list_datasets() == []
 
@@ -313,9 +313,9 @@ def test_arrays_are_matched_by_place_whatever_they_are(home):
     gaps = pd.Series([1, pd.NA, 0], dtype="Int64")
     named = labelaudit.load_arrays("gaps", images, gaps, classes=["cat", "dog"])
     assert named.view().values("ground_truth").tolist() == ["dog", None, "cat"]
-    with pytest.raises(LabelAuditError, match=r"label 0.5 is no class index"):
+    with pytest.raises(LabelAuditError, match=r"label 0.5 is not a class index"):
         labelaudit.load_arrays("half", images, [0.5, 0, 1], classes=["cat", "dog"])
-    with pytest.raises(LabelAuditError, match="image 0 is a int"):
+    with pytest.raises(LabelAuditError, match="image 0 has the type int"):
         labelaudit.load_arrays("flat", np.zeros(3, np.uint8), [0, 0, 1])
 
 
@@ -324,8 +324,8 @@ def test_large_images_of_an_archive_are_read_a_few_at_a_time(tmp_path, picture, 
         picture(tmp_path / "in" / f"c{i % 2}" / f"{i}.bmp", seed=i, size=(60, 60))
     monkeypatch.setattr("labelaudit.sources.source.CHECK_BYTES", 15_000)
     held = []
-    monkeypatch.setattr("labelaudit.sources.source.Source._next",
-                        spied(labelaudit.sources.source.Source._next, held))  # fmt: skip
+    monkeypatch.setattr("labelaudit.sources.source.Source._next_group",
+                        spied(labelaudit.sources.source.Source._next_group, held))  # fmt: skip
     dataset = load_dataset("big", zipped(tmp_path / "big.zip", tmp_path / "in"))
     assert len(dataset) == 6
     assert max(count for count, _ in held) == 2
@@ -343,7 +343,7 @@ def spied(method, calls):
     ("text", "says"),
     [
         ("filepath,label,label\na.png,x,y\n", "has the column 'label' twice"),
-        ('{"filepath": "a.png", "label": "x", "tags": {"a": 1}}', "tags text or lists of it"),
+        ('{"filepath": "a.png", "label": "x", "tags": {"a": 1}}', "tags text or lists of text"),
     ],
 )
 def test_manifests_of_the_wrong_shape_are_said(tmp_path, text, says):
@@ -366,7 +366,7 @@ def test_a_load_that_was_stopped_goes_on_where_it_was(tmp_path, picture, monkeyp
 
     monkeypatch.setattr(source_room, "decode", decode)
     asked = iter([False, False, True])
-    with pytest.raises(StoppedError, match="need not be checked again"):
+    with pytest.raises(StoppedError, match="are not checked again"):
         load_dataset("pets", tmp_path / "pets", task=Task(stop=lambda: next(asked)))
     assert len(opened) == 20
     assert list_datasets() == []

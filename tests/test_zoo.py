@@ -82,7 +82,7 @@ def test_a_partial_archive_is_said_so_and_fetched_again(cifar, home):
     stages = []
     dataset = load_dataset("cifar10", task=Task(lambda p: stages.append(p.stage)))
     assert len(dataset) == 8
-    assert any("broken or partial: fetching it again" in stage for stage in stages)
+    assert any("broken or incomplete: downloading it again" in stage for stage in stages)
     assert partial.read_bytes() == whole
 
 
@@ -102,7 +102,7 @@ def test_no_network_is_one_clear_sentence(cifar):
 
 def test_an_archive_that_is_wrong_at_the_server_is_said(cifar):
     (cifar.folder / "cifar-10-python.tar.gz").write_bytes(b"something else")
-    with pytest.raises(LabelAuditError, match="could not be downloaded whole"):
+    with pytest.raises(LabelAuditError, match="was incomplete twice"):
         load_dataset("cifar10")
     assert labelaudit.list_datasets() == []
 

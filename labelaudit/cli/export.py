@@ -18,7 +18,7 @@ FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
 @click.option(
     "--format",
     "fmt",
-    type=click.Choice(FORMATS),
+    metavar=f"[{'|'.join(FORMATS)}]",
     default="manifest",
     help="manifest: one table; TARGET ends in .csv, .jsonl or .parquet. The others "
     "include the images and write a new folder, or a zip if TARGET ends in .zip. "

@@ -1,4 +1,4 @@
-"""The card of an exported dataset: what was audited, by what and by whom."""
+"""The card of an exported dataset: what was audited, with which model, and by whom."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from .. import __version__
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING
 from ..storage.schema import FIRST_LOOK, IMPORTED
-from .content import Content
+from .samples import Samples
 
-SHOWN_CLASSES = 50  # further ones are counted only
+SHOWN_CLASSES = 50  # further classes are only counted
 SHOWN_CHANGES = 20
 
 
-def dataset_card(content: Content, splits: dict[str | None, str]) -> str:
-    """README.md: a head that Hugging Face reads (which files are which split), and the account.
+def dataset_card(samples: Samples, splits: dict[str | None, str]) -> str:
+    """Return the text of README.md: metadata that Hugging Face reads, and a summary of the audit.
 
-    splits: what each split is called in the files' names.
+    splits: the name of each split in the file names.
     """
     parts = [
-        _head(len(content), splits),
-        f"# {content.frame.name}\n",
+        _head(len(samples), splits),
+        f"# {samples.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
         f"{__version__} on {history_log.now()[:10]}.\n",
-        _counts(content),
+        _counts(samples),
         _columns(),
-        _classes(content),
-        _run(content),
-        _review(content),
-        _changes(content),
+        _classes(samples),
+        _run(samples),
+        _review(samples),
+        _changes(samples),
     ]
     return "\n".join(part for part in parts if part)
 
 
 def _head(count: int, splits: dict[str | None, str]) -> str:
-    bounds = [(1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
-              (1e7, "1M<n<10M")]  # fmt: skip
-    size = next((words for bound, words in bounds if count < bound), "n>10M")
+    names = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
+    size = names[sum(count >= bound for bound in (1e3, 1e4, 1e5, 1e6, 1e7))]
     files = "".join(
         f"  - split: {name}\n    path: {json.dumps(f'data/{name}-*')}\n" for name in splits.values()
     )
@@ -50,12 +49,12 @@ def _head(count: int, splits: dict[str | None, str]) -> str:
     )
 
 
-def _counts(content: Content) -> str:
+def _counts(samples: Samples) -> str:
     rows = [
-        ("samples", len(content)),
-        ("with a label", len(content) - content.unlabelled),
-        ("whose label is not the one that was loaded", content.relabelled),
-        ("removed in the audit, and not here", content.removed),
+        ("samples", len(samples)),
+        ("with a label", len(samples) - samples.unlabelled),
+        ("with a label that differs from the loaded one", samples.relabelled),
+        ("removed in the audit, and not included", samples.removed),
     ]
     lines = [f"| {words} | {count:,} |" for words, count in rows]
     return "\n".join(["| | |", "| --- | ---: |", *lines, ""])
@@ -63,52 +62,56 @@ def _counts(content: Content) -> str:
 
 def _columns() -> str:
     return (
-        "`label` is the corrected label, `original_label` the one that was loaded; `id` and `tags` "
-        "are LabelAudit's.\n"
+        "`label` is the corrected label, `original_label` the label that was loaded. `id` and "
+        "`tags` are those in LabelAudit.\n"
     )
 
 
-def _classes(content: Content) -> str:
-    counts = np.bincount(content.labels[content.labels != MISSING], minlength=len(content.classes))
-    shown = list(zip(content.classes, counts.tolist(), strict=True))[:SHOWN_CLASSES]
+def _classes(samples: Samples) -> str:
+    counts = np.bincount(samples.labels[samples.labels != MISSING], minlength=len(samples.classes))
+    shown = list(zip(samples.classes, counts.tolist(), strict=True))[:SHOWN_CLASSES]
     lines = [f"| {_cell(name)} | {count:,} |" for name, count in shown]
-    more = len(content.classes) - SHOWN_CLASSES
+    more = len(samples.classes) - SHOWN_CLASSES
     lines += [f"| … and {more:,} more | |"] if more > 0 else []
     return "\n".join(["## Classes\n", "| class | samples |", "| --- | ---: |", *lines, ""])
 
 
-def _run(content: Content) -> str:
-    run = content.run
+def _run(samples: Samples) -> str:
+    run = samples.run
     if run is None:
-        return "## Model\n\nNo model has judged these labels.\n"
+        return "## Model\n\nNo model was used.\n"
     if FIRST_LOOK in run:
-        told = [f"Run `{run['name']}`: each image predicted by all the others, without training."]
+        sentences = [
+            f"Run `{run['name']}`: each image was predicted from all others, without training."
+        ]
     elif IMPORTED in run:
-        told = [f"Run `{run['name']}` of {run['created'][:10]}: predictions of a model from "
-                f"elsewhere ({_cell(run[IMPORTED]['source'])})."]  # fmt: skip
+        source = _cell(run[IMPORTED]["source"])
+        sentences = [
+            f"Run `{run['name']}` of {run['created'][:10]}: imported predictions ({source})."
+        ]
     else:
         config = run.get("config") or {}
         facts = [f"{key} {config[key]}" for key in ("model", "seed", "folds") if key in config]
         facts += [f"{run['epochs']} epochs"] if "epochs" in run else []
-        told = [f"Run `{run['name']}` of {run['created'][:10]}"
-                + (f" ({', '.join(facts)})." if facts else ".")]  # fmt: skip
+        details = f" ({', '.join(facts)})" if facts else ""
+        sentences = [f"Run `{run['name']}` of {run['created'][:10]}{details}."]
     accuracy = run.get("validation_accuracy")
     if accuracy is not None:
-        told.append(
-            f"It agrees with {accuracy:.1%} of the labels, as they were then, of images that it "
-            "did not learn."
+        sentences.append(
+            f"On images it was not trained on, it agrees with {accuracy:.1%} of the labels at that "
+            "time."
         )
-    names = content.view.score_names()
+    names = samples.view.score_names()
     if names:
-        told.append(f"Scores: {', '.join(names)}; higher is more suspicious.")
-    return "## Model\n\n" + " ".join(told) + "\n"
+        sentences.append(f"Scores: {', '.join(names)}; higher is more suspicious.")
+    return "## Model\n\n" + " ".join(sentences) + "\n"
 
 
-def _review(content: Content) -> str:
-    log = verdict_log.read(content.frame)
+def _review(samples: Samples) -> str:
+    log = verdict_log.read(samples.frame)
     rows = log.current
     if not len(rows):
-        return "## Review\n\nNobody has reviewed these labels.\n"
+        return "## Review\n\nThese labels were not reviewed.\n"
     table = np.zeros((len(log.reviewers), len(verdict_log.VERDICTS)), int)
     np.add.at(table, (log.reviewer[rows], log.verdict[rows]), 1)
     lines = [
@@ -120,23 +123,26 @@ def _review(content: Content) -> str:
     return "\n".join(["## Review\n", head, rule, *lines, ""])
 
 
-def _changes(content: Content) -> str:
-    lines = history_log.entries(content.frame)
+def _changes(samples: Samples) -> str:
+    lines = history_log.entries(samples.frame)
     if not lines:
         return ""
-    shown = [f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {line.count:,} samples"
-             for line in lines[-SHOWN_CHANGES:]]  # fmt: skip
+    shown = [
+        f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {line.count:,} samples"
+        for line in lines[-SHOWN_CHANGES:]
+    ]
     more = len(lines) - SHOWN_CHANGES
-    shown = [f"- {more:,} earlier ones", *shown] if more > 0 else shown
-    noise = history_log.noise_report(content.frame)
+    shown = [f"- {more:,} earlier changes", *shown] if more > 0 else shown
+    noise = history_log.noise_report(samples.frame)
     planted = []
     if noise:
-        planted = [f"\n**{noise['changed']:,} labels were made wrong on purpose, to rehearse "
-                   f"({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']}), and are not "
-                   "taken back.**"]  # fmt: skip
+        planted = [
+            f"\n**{noise['changed']:,} labels were made wrong on purpose for a rehearsal "
+            f"({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']}), and are not restored.**"
+        ]
     return "\n".join(["## Changes of labels and tags\n", *shown, *planted, ""])
 
 
 def _cell(text: str) -> str:
-    """In a table of Markdown, on one line."""
+    """Return a text for a cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split()) or "(blank)"

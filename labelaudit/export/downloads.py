@@ -1,4 +1,4 @@
-"""Exports in memory, for a download, and what one would hold."""
+"""Exports in memory for a download, and a summary of what an export would contain."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..dataset.view import View
-from . import labels
-from .content import Content
-from .formats import FORMATS
-from .trees import Tree, ZipTree
+from . import manifest
+from .formats import all_formats
+from .outputs import Output, ZipOutput
+from .samples import Samples
 
 
 def export_zip(view: View, format: str, name: str) -> bytes:
-    """What `export_dataset` writes into a folder of this name, as a zip in memory (for a
-    download)."""
-    return _in_memory(view, lambda content, tree: FORMATS[format].write(content, tree, name))
+    """Return the zip that `export_dataset` would write for a folder of this name."""
+    write = all_formats()[format].write
+    return _in_memory(view, lambda samples, output: write(samples, output, name))
 
 
 def manifest_bytes(view: View, name: str, images: bool, zipped: bool) -> bytes:
-    """A manifest of this name (labels.csv, …) with absolute paths, in memory; zipped: a zip of it
-    and of what goes with it."""
-    path = Path(name)
+    """Return a manifest with absolute paths. name: its file name (labels.csv, …).
+
+    zipped: return a zip of the manifest and its companion files.
+    """
     data = _in_memory(
-        view, lambda content, tree: labels.write_manifest(content, tree, path, "absolute", images)
+        view,
+        lambda samples, output: manifest.write_manifest(samples, output, name, images=images),
     )
     if zipped:
         return data
@@ -34,35 +35,40 @@ def manifest_bytes(view: View, name: str, images: bool, zipped: bool) -> bytes:
         return archive.read(name)
 
 
-def _in_memory(view: View, write: Callable[[Content, Tree], list[str]]) -> bytes:
+def _in_memory(view: View, write: Callable[[Samples, Output], list[str]]) -> bytes:
     buffer = io.BytesIO()
-    with view.steady(), ZipTree(buffer) as tree:
-        write(Content(view), tree)
+    with view.steady(), ZipOutput(buffer) as output:
+        write(Samples(view), output)
     return buffer.getvalue()
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What an export of a view would hold."""
+    """What an export of a view would contain."""
 
     samples: int
     relabelled: int
     removed: int
     unlabelled: int
-    bytes: int | None  # of the images; None where there are too many to look at
-    without_file: int  # images that are kept inside the dataset; 0 where they were not looked at
-    table_says_all: bool  # a manifest needs no file beside it for the order of the classes
+    bytes: int | None  # of the images; None if there are too many to check
+    without_file: int  # images that are stored in the dataset; 0 if they were not checked
+    table_says_all: bool  # whether a manifest needs no class list
 
 
 def survey(view: View, most: int) -> Survey:
-    """most: samples whose images are looked at. Raises LabelAuditError where there is no sample, or
-    an image is not there."""
+    """Summarise an export. most: images are checked only up to this number of samples.
+
+    Raises LabelAuditError if there is no sample, or a checked image does not exist.
+    """
     with view.steady():
-        content = Content(view)
-        few = len(content) <= most
+        samples = Samples(view)
+        is_small = len(samples) <= most
         return Survey(
-            len(content), content.relabelled, content.removed, content.unlabelled,
-            int(content.sizes.sum()) if few else None,
-            int(content.stored.sum()) if few else 0,
-            labels.class_list(content) is None,
-        )  # fmt: skip
+            samples=len(samples),
+            relabelled=samples.relabelled,
+            removed=samples.removed,
+            unlabelled=samples.unlabelled,
+            bytes=int(samples.sizes.sum()) if is_small else None,
+            without_file=int(samples.stored.sum()) if is_small else 0,
+            table_says_all=manifest.class_list(samples) is None,
+        )

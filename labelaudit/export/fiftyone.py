@@ -1,4 +1,4 @@
-"""A dataset as FiftyOne opens it: `fo.Dataset.from_dir(folder, fo.types.FiftyOneDataset)`."""
+"""The format FiftyOneDataset: `fo.Dataset.from_dir(folder, fo.types.FiftyOneDataset)`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,29 @@ import json
 
 import numpy as np
 
-from .content import Content
-from .names import Places
-from .trees import Tree
+from .outputs import Output
+from .samples import Samples
 
-# An old version that every later FiftyOne takes, and brings up to its own on the way in.
+# An old version: every later FiftyOne accepts it and migrates it on import.
 VERSION = "1.0.0"
 _FIELDS = "fiftyone.core.fields."
-_STAMP = {"$date": "2000-01-01T00:00:00Z"}  # FiftyOne puts the time of its import in its place
+_STAMP = {"$date": "2000-01-01T00:00:00Z"}  # FiftyOne replaces it with the time of the import
 LABELS = ("ground_truth", "original_label", "prediction", "suggested")
 
 
-def write_fiftyone(content: Content, tree: Tree) -> list[str]:
-    """data/, samples.json and metadata.json. Fields: ground_truth (the label now), original_label,
-    prediction and suggested with confidences, split, finding, every score, labelaudit_id; tags."""
-    places = content.image_places(np.full(len(content), "data", object), Places())
-    for i, image in content.images():
-        tree.place(places[i], image)
-    scores = content.view.score_names()
-    row = 0
-    with tree.open("samples.json") as sink:
-        sink.write(b'{"samples": [')
-        for frame in content.frames():
-            records = frame.to_dict("records")
-            for record in records:
-                text = json.dumps(_sample(record, places[row], scores))
-                sink.write((",\n" if row else "\n").encode() + text.encode())
-                row += 1
-        sink.write(b"\n]}\n")
-    tree.write("metadata.json", json.dumps(_dataset(content, scores), indent=1).encode())
+def write_fiftyone(samples: Samples, output: Output, folder: str) -> list[str]:
+    """Write data/, samples.json and metadata.json.
+
+    Fields: ground_truth (the current label), original_label, prediction and suggested with
+    confidences, split, finding, every score, labelaudit_id; tags.
+    """
+    paths = samples.image_paths(np.full(len(samples), "data", object))
+    for i, image in samples.images():
+        output.add_image(paths[i], image)
+    scores = samples.view.score_names()
+    rows = (_sample(*pair, scores) for pair in zip(samples.records(), paths, strict=True))
+    output.write_json_list("samples.json", rows, b'{"samples": [', b"]}")
+    output.write("metadata.json", json.dumps(_dataset(samples, scores), indent=1).encode())
     return []
 
 
@@ -45,7 +39,7 @@ def _sample(row: dict, path: str, scores: list[str]) -> dict:
         "filepath": path,
         "tags": list(row["tags"]),
         "_media_type": "image",
-        "_rand": (number * 0.6180339887498949) % 1,  # by which FiftyOne draws at random
+        "_rand": (number * 0.6180339887498949) % 1,  # FiftyOne uses it to draw random samples
         "labelaudit_id": number,
         "split": row["split"],
         "finding": row.get("finding") or None,
@@ -64,8 +58,8 @@ def _sample(row: dict, path: str, scores: list[str]) -> dict:
 def _label(label: str | None, confidence: float | None, key: dict) -> dict | None:
     if label is None:
         return None
-    told = {"_id": key, "_cls": "Classification", "tags": [], "label": label}
-    return told if confidence is None else {**told, "confidence": _finite(confidence)}
+    fields = {"_id": key, "_cls": "Classification", "tags": [], "label": label}
+    return fields if confidence is None else {**fields, "confidence": _finite(confidence)}
 
 
 def _finite(value: float) -> float | None:
@@ -73,18 +67,18 @@ def _finite(value: float) -> float | None:
 
 
 def _object_id(kind: int, number: int) -> dict:
-    """24 hexadecimal digits, the same at every export; unique within a dataset is enough."""
+    """Return an id of 24 hexadecimal digits, unique in the dataset and stable across exports."""
     return {"$oid": f"{kind:08x}{number:016x}"}
 
 
-def _dataset(content: Content, scores: list[str]) -> dict:
+def _dataset(samples: Samples, scores: list[str]) -> dict:
     scalars = {"labelaudit_id": "IntField", "split": "StringField", "finding": "StringField"}
     scalars |= dict.fromkeys(scores, "FloatField")
-    run = content.run
+    run = samples.run
     return {
         "_id": _object_id(0, 0),
-        "name": content.frame.name,
-        "slug": content.frame.name,
+        "name": samples.frame.name,
+        "slug": samples.frame.name,
         "version": VERSION,
         "created_at": _STAMP,
         "last_modified_at": _STAMP,
@@ -97,7 +91,7 @@ def _dataset(content: Content, scores: list[str]) -> dict:
         "info": {"labelaudit_run": run["name"]} if run else {},
         "app_config": {},
         "classes": {},
-        "default_classes": content.classes,
+        "default_classes": samples.classes,
         "mask_targets": {},
         "default_mask_targets": {},
         "skeletons": {},
@@ -119,10 +113,18 @@ def _dataset(content: Content, scores: list[str]) -> dict:
 
 def _field(name: str, kind: str, **more) -> dict:
     return {
-        "name": name, "ftype": _FIELDS + kind, "embedded_doc_type": None, "subfield": None,
-        "fields": [], "db_field": name, "description": None, "info": None, "read_only": False,
-        "created_at": _STAMP, **more,
-    }  # fmt: skip
+        "name": name,
+        "ftype": _FIELDS + kind,
+        "embedded_doc_type": None,
+        "subfield": None,
+        "fields": [],
+        "db_field": name,
+        "description": None,
+        "info": None,
+        "read_only": False,
+        "created_at": _STAMP,
+        **more,
+    }
 
 
 def _document(name: str, kind: str, fields: list[dict]) -> dict:

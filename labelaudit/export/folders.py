@@ -1,4 +1,4 @@
-"""Class folders: `<split>/<class>/<image>`, as most training code reads them."""
+"""Class folders: `<split>/<class>/<image>`, which most training code reads."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ import numpy as np
 
 from ..dataset.arrays import MISSING
 from ..storage.schema import CLASS_LIST_SUFFIX
-from .content import Content
-from .labels import class_list, write_rows
-from .names import Places, distinct_names
-from .trees import Tree
+from .file_names import UniquePaths, distinct_names
+from .manifest import class_list, write_rows
+from .outputs import Output
+from .samples import Samples
 
-LISTING = "labels.csv"  # the labels with ids, splits and tags, as a manifest
-CLASS_LIST = f"labels{CLASS_LIST_SUFFIX}"  # what the folders stand for
+LABELS = "labels.csv"  # labels with ids, splits and tags, as a manifest
+CLASS_LIST = f"labels{CLASS_LIST_SUFFIX}"  # class and split names of the folders
 NO_SPLIT = "no_split"
 
 
-def write_folders(content: Content, tree: Tree) -> list[str]:
-    """Every labelled image below the folder of its class; labels.csv and labels.classes.json."""
-    labelled = content.labels != MISSING
-    top = (LISTING, CLASS_LIST)
-    splits = _split_folders(content, top)
-    classes = distinct_names(content.classes, () if splits else top)
-    of_class = np.array([*(classes[name] for name in content.classes), None], object)
-    folders = of_class[content.labels]
+def write_folders(samples: Samples, output: Output, folder: str) -> list[str]:
+    """Write labelled images into class folders, and labels.csv and labels.classes.json."""
+    labelled = samples.labels != MISSING
+    top_files = (LABELS, CLASS_LIST)
+    splits = _split_folders(samples, top_files)
+    classes = distinct_names(samples.classes, () if splits else top_files)
+    class_folders = np.array([*(classes[name] for name in samples.classes), None], object)
+    folders = class_folders[samples.labels]
     if splits:
-        folders = np.array(
-            [name if name is None else f"{splits[split]}/{name}"
-             for split, name in zip(content.splits, folders, strict=True)], object,
-        )  # fmt: skip
-    places = content.image_places(folders, Places(top), of_class=True)
-    for i, image in content.images(np.flatnonzero(labelled)):
-        tree.place(places[i], image)
-    known = {
+        pairs = zip(samples.splits, folders, strict=True)
+        names = [name if name is None else f"{splits[split]}/{name}" for split, name in pairs]
+        folders = np.array(names, object)
+    paths = samples.image_paths(folders, UniquePaths(top_files), in_class_folder=True)
+    for i, image in samples.images(np.flatnonzero(labelled)):
+        output.add_image(paths[i], image)
+    names_by_folder = {
         "class_folders": {folder: name for name, folder in classes.items()},
         "split_folders": {folder: name for name, folder in splits.items()},
     }
-    tree.write(CLASS_LIST, class_list(content, always=True, **known))
-    write_rows(content, tree, LISTING, lambda _, rows: places[rows], labelled)
-    return _notes(content, classes)
+    output.write(CLASS_LIST, class_list(samples, always=True, **names_by_folder))
+    write_rows(samples, output, LABELS, lambda _, rows: paths[rows], labelled)
+    return _notes(samples, classes)
 
 
-def _split_folders(content: Content, taken: tuple[str, ...]) -> dict[str | None, str]:
-    """A folder for each split; none at all where no sample has one."""
-    names = list(dict.fromkeys(content.splits.tolist()))
+def _split_folders(samples: Samples, taken: tuple[str, ...]) -> dict[str | None, str]:
+    """Return a folder for each split; empty if no sample has a split."""
+    names = list(dict.fromkeys(samples.splits.tolist()))
     if names == [None]:
         return {}
     folders: dict[str | None, str] = {}
@@ -52,15 +51,15 @@ def _split_folders(content: Content, taken: tuple[str, ...]) -> dict[str | None,
     return folders | distinct_names(filter(None, names), [*taken, *folders.values()])
 
 
-def _notes(content: Content, classes: dict[str, str]) -> list[str]:
+def _notes(samples: Samples, classes: dict[str, str]) -> list[str]:
     notes = []
-    if content.unlabelled:
-        notes.append(f"{content.unlabelled:,} samples have no label, so no folder: left out.")
+    if samples.unlabelled:
+        notes.append(f"{samples.unlabelled:,} samples have no label and are left out.")
     renamed = [(name, folder) for name, folder in classes.items() if name != folder]
     if renamed:
         name, folder = renamed[0]
         notes.append(
-            f"{len(renamed):,} classes have names that no folder can have ({name!r} lies in "
-            f"{folder!r}): {CLASS_LIST} tells the true ones."
+            f"{len(renamed):,} classes have names that no folder can have ({name!r} is in "
+            f"{folder!r}): {CLASS_LIST} contains the real names."
         )
     return notes

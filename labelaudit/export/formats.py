@@ -1,6 +1,7 @@
-"""The formats that an export may have: a visible registry.
+"""The export formats: a registry.
 
-To add one: a file with a function that writes a `Content` into a `Tree`, and one line here.
+To add one, write a file with a function that writes `Samples` to an `Output`, and add one line to
+FORMATS. Other packages register formats in the entry point group `labelaudit.exports`.
 """
 
 from __future__ import annotations
@@ -8,44 +9,65 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import fiftyone, folders, huggingface, label_studio, labels
-from .content import Content
-from .trees import Tree
+from ..core.plugins import load_plugins
+from . import fiftyone, folders, huggingface, label_studio, manifest
+from .outputs import Output
+from .samples import Samples
 
+GROUP = "labelaudit.exports"
 MANIFEST = "manifest"
 ZIP = ".zip"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way out that writes more than one file. write: content, tree, name of the top folder."""
+    """An export format.
+
+    write: called with the samples, the output, and the name of the folder; returns sentences for
+    the user. images: whether it contains the images. files: whether these are separate files, which
+    can be hard links.
+    """
 
     title: str
     about: str
-    write: Callable[[Content, Tree, str], list[str]]
-    images: bool = True  # whether the images go with it
-    files: bool = True  # … as files of their own, which may be hard links
+    write: Callable[[Samples, Output, str], list[str]]
+    images: bool = True
+    files: bool = True
 
 
 FORMATS: dict[str, Format] = {
     MANIFEST: Format(
-        "Manifest", "One table: file, label, split, tags (CSV, JSON lines or Parquet).",
-        labels.write_manifest, images=False, files=False,
+        "Manifest",
+        "One table: file, label, split, tags (CSV, JSON lines or Parquet).",
+        manifest.write_manifest,
+        images=False,
+        files=False,
     ),
     "folders": Format(
-        "Class folders", "The images in one folder a class, below one a split.",
-        lambda content, tree, _: folders.write_folders(content, tree),
+        "Class folders",
+        "The images in one folder per class, inside one folder per split.",
+        folders.write_folders,
     ),
     "huggingface": Format(
-        "Hugging Face", "Parquet with the images in it, and a card that tells of the audit.",
-        lambda content, tree, _: huggingface.write_huggingface(content, tree), files=False,
+        "Hugging Face",
+        "Parquet files that contain the images, and a dataset card about the audit.",
+        huggingface.write_huggingface,
+        files=False,
     ),
     "fiftyone": Format(
-        "FiftyOne", "Images, labels before and now, predictions, scores and tags.",
-        lambda content, tree, _: fiftyone.write_fiftyone(content, tree),
+        "FiftyOne",
+        "Images, current and original labels, predictions, scores and tags.",
+        fiftyone.write_fiftyone,
     ),
     "label-studio": Format(
-        "Label Studio", "Tasks with labels and predictions, images, and the labelling setup.",
+        "Label Studio",
+        "Tasks with labels and predictions, the images, and the labelling configuration.",
         label_studio.write_label_studio,
     ),
-}  # fmt: skip
+}
+
+
+def all_formats() -> dict[str, Format]:
+    """Return FORMATS and the formats that other packages registered, by name."""
+    registered = load_plugins(GROUP, Format)
+    return FORMATS | {name: entry for name, entry in registered.items() if name not in FORMATS}

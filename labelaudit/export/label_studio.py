@@ -1,68 +1,65 @@
-"""Tasks for Label Studio: the labels as annotations, what the model holds for true as predictions,
-and the labelling configuration."""
+"""Tasks for Label Studio: labels as annotations, the most probable classes as predictions, and the
+labelling configuration."""
 
 from __future__ import annotations
 
-import json
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from ..scores.suspicion import MISLABELLED
-from .content import Content
-from .names import Places
-from .trees import Tree
+from .outputs import Output
+from .samples import Samples
 
 FROM_NAME, TO_NAME = "label", "image"
-LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own machine
+LOCAL_FILES = "/data/local-files/?d="  # the address of local files in Label Studio
 
 README = """\
 Images and labels of {name}, for Label Studio.
 
-1. Start it so that it may serve these images:
+1. Start Label Studio with these variables, so that it serves the images:
    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
-   LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=<the folder that holds {folder}>
-2. Make a project; Settings, Labeling Interface, Code: paste config.xml.
+   LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=<the folder that contains {folder}>
+2. Create a project; Settings, Labeling Interface, Code: paste config.xml.
 3. Settings, Cloud Storage, Add Source Storage, Local files: the path of {folder}/images. Save it,
-   and do not sync: the tasks come from the file.
+   but do not sync: the tasks come from the file.
 4. Import tasks.json.
 
-Annotations are the labels as they are now. Predictions are what run {run} holds for the true class,
-with its probability as their score. Each task also has its split, tags, given_label, original_label
-and the scores of the run: higher is more suspicious, so order tasks by {score} to see the worst
-first.
+Annotations are the current labels. Predictions are the most probable classes by run {run}, with the
+probability as score. Each task also has its split, tags, given_label, original_label and the scores
+of the run. Higher scores are more suspicious: order the tasks by {score} to see the worst first.
 """
 
 
-def write_label_studio(content: Content, tree: Tree, folder: str) -> list[str]:
-    """tasks.json, config.xml, README.txt and images/. folder: the name that all of it lies under,
-    which the addresses of the images begin with."""
-    places = content.image_places(np.full(len(content), "images", object), Places())
-    for i, image in content.images():
-        tree.place(places[i], image)
-    run, scores = content.run, content.view.score_names()
-    row = 0
-    with tree.open("tasks.json") as sink:
-        sink.write(b"[")
-        for frame in content.frames():
-            for record in frame.to_dict("records"):
-                address = LOCAL_FILES + quote(f"{folder}/{places[row]}")
-                task = _task(record, address, run and run["name"], scores)
-                sink.write((",\n" if row else "\n").encode() + json.dumps(task).encode())
-                row += 1
-        sink.write(b"\n]\n")
-    tree.write("config.xml", labelling_config(content.classes).encode())
+def write_label_studio(samples: Samples, output: Output, folder: str) -> list[str]:
+    """Write tasks.json, config.xml, README.txt and images/.
+
+    folder: the name of the exported folder, which the addresses of the images contain.
+    """
+    paths = samples.image_paths(np.full(len(samples), "images", object))
+    for i, image in samples.images():
+        output.add_image(paths[i], image)
+    run, scores = samples.run, samples.view.score_names()
+    addresses = (LOCAL_FILES + quote(f"{folder}/{path}") for path in paths)
+    tasks = (
+        _task(record, address, run and run["name"], scores)
+        for record, address in zip(samples.records(), addresses, strict=True)
+    )
+    output.write_json_list("tasks.json", tasks)
+    output.write("config.xml", labelling_config(samples.classes).encode())
     text = README.format(
-        name=content.frame.name, folder=folder, run=run["name"] if run else "(none)",
+        name=samples.frame.name,
+        folder=folder,
+        run=run["name"] if run else "(none)",
         score="suspicion" if "suspicion" in scores else "a score",
-    )  # fmt: skip
-    tree.write("README.txt", text.encode())
+    )
+    output.write("README.txt", text.encode())
     return []
 
 
 def labelling_config(classes: list[str]) -> str:
-    """The XML of a project that asks for one class an image."""
+    """Return the XML of a project that asks for one class per image."""
     choices = "\n".join(f"    <Choice value={_attribute(name)}/>" for name in classes)
     return (
         f'<View>\n  <Image name="{TO_NAME}" value="$image"/>\n'
@@ -72,7 +69,7 @@ def labelling_config(classes: list[str]) -> str:
 
 
 def _attribute(text: str) -> str:
-    """A blank of another kind would be read back as a plain one, and some signs are not allowed."""
+    """Quote an attribute. Other whitespace would be read back as plain blanks, so it is escaped."""
     return quoteattr(text, {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
 
 
@@ -101,6 +98,8 @@ def _task(row: dict, address: str, run: str | None, scores: list[str]) -> dict:
 
 def _choice(label: str) -> dict:
     return {
-        "from_name": FROM_NAME, "to_name": TO_NAME, "type": "choices",
+        "from_name": FROM_NAME,
+        "to_name": TO_NAME,
+        "type": "choices",
         "value": {"choices": [label]},
-    }  # fmt: skip
+    }

@@ -1,4 +1,4 @@
-"""The CSV of suspected mistakes."""
+"""The CSV of suspected wrong labels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..dataset.view import View
 from .tables import as_text, column, csv_writer, write_view
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
-SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # of a run with suspicion
+SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # if the run has suspicion
 
 
 def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
-    """Write a view as CSV, in its order: id … confidence, every score, tags. Returns the rows.
+    """Write a view as CSV, in its order. Returns the number of rows.
 
-    Text cells that a spreadsheet would run as a formula begin with an apostrophe. A file appears
-    whole or not at all.
+    Columns: id … confidence, every score, tags. Text cells that a spreadsheet would run as a
+    formula begin with an apostrophe. A file is written atomically.
     """
     return write_view(view, target, _table, csv_writer)
 
 
 def suspects_csv(view: View) -> bytes:
-    """What `write_suspects` writes, in memory (for a download)."""
+    """Return the CSV of `write_suspects` as bytes, for a download."""
     buffer = io.BytesIO()
     write_suspects(view, buffer)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Tables as CSV, JSON lines or Parquet, streamed: to a sink, or to a file that appears whole."""
+"""Write tables as CSV, JSON lines or Parquet, to an open sink or atomically to a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARTIAL = ".partial"  # suffix of a file that is being written
 
 
 def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
-    """Write a table as CSV, in the manner of `write_suspects`. Returns the rows."""
+    """Write a table as CSV, in the same style as `write_suspects`. Returns the number of rows."""
     table = as_text(table)
     with open_sink(target) as sink, csv_writer(sink, table.schema) as out:
         out.write_table(table)
@@ -37,12 +37,12 @@ _TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(
 
 
 def column(frame: pd.DataFrame, name: str) -> pa.Array:
-    """A column of a view's chunk, in the type that it has in every chunk."""
+    """Return a column of a chunk, with the same type for every chunk."""
     return pa.array(frame[name], _TYPES.get(name, pa.float64()), from_pandas=True)
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Tags joined, texts guarded: as a CSV holds them."""
+    """Prepare a table for CSV: join the tags, and escape formulas in texts."""
     for i, name in enumerate(table.column_names):
         values = table[name]
         if pa.types.is_list(values.type):
@@ -53,7 +53,11 @@ def as_text(table: pa.Table) -> pa.Table:
 
 
 def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
-    """Write a view chunk by chunk, each turned into a table by `to_table`. Returns the rows."""
+    """Write a view in chunks. Returns the number of rows.
+
+    to_table: turns a chunk (DataFrame) into a table. writer: opens a table writer for a sink and a
+    schema, such as `csv_writer`.
+    """
     chunks: Iterator[pa.Table] = (to_table(frame) for frame in view.chunks())
     first = next(chunks)
     rows = 0
@@ -66,12 +70,15 @@ def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
 
 @contextmanager
 def open_sink(target) -> Iterator[io.IOBase]:
-    """The open target; a path gets a file that is put in place only when it is complete."""
+    """Open a target for writing bytes. A file replaces an existing one only when it is complete.
+
+    Raises LabelAuditError if it cannot be written.
+    """
     if hasattr(target, "write"):
         yield target
         return
-    path = Path(os.path.realpath(target))  # a link stays, and what it names is replaced
-    if path.exists() and not path.is_file():  # a pipe or a device is written to as it is
+    path = Path(os.path.realpath(target))  # the link stays, and the file it points to is replaced
+    if path.exists() and not path.is_file():  # a pipe or a device is written to directly
         try:
             with path.open("wb") as sink:
                 yield sink
@@ -81,10 +88,10 @@ def open_sink(target) -> Iterator[io.IOBase]:
     partial = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         for other in path.parent.glob(f".{glob.escape(path.name[:80])}.????????{PARTIAL}"):
-            with UseMark(other).cleaning_up():  # by a process that was killed: it goes
+            with UseMark(other).cleaning_up():  # of a killed process: it is deleted
                 pass
         mark = UseMark(partial)
-        mark.acquire()  # who may read it is for the umask to say
+        mark.acquire()  # the umask sets its permissions
     except OSError as error:
         raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
     try:
@@ -99,14 +106,18 @@ def open_sink(target) -> Iterator[io.IOBase]:
 
 
 def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:
+    """Open a CSV writer for tables with this schema."""
     return csv.CSVWriter(sink, schema, write_options=csv.WriteOptions(quoting_style="needed"))
 
 
 def parquet_writer(sink: io.IOBase, schema: pa.Schema) -> parquet.ParquetWriter:
+    """Open a Parquet writer for tables with this schema."""
     return parquet.ParquetWriter(sink, schema)
 
 
-class jsonl_writer:  # noqa: N801 (stands beside the two library writers)
+class jsonl_writer:  # noqa: N801 (used like the writers of Arrow)
+    """Writes tables as JSON lines."""
+
     def __init__(self, sink: io.IOBase, schema: pa.Schema) -> None:
         self._sink = sink
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.arrays import MISSING, find
-from ..dataset.columns import Frame, as_ids
+from ..dataset.arrays import MISSING, as_ids, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import FINISHED
 from ..dataset.dataset import Dataset
 from ..storage.locks import is_locked
+from ..storage.schema import FINISHED
 from . import launcher
 from .files import (
     ALIVE_LOCK,

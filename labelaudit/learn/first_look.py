@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import FIRST_LOOK, MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run
 from ..dataset.runs import Run
@@ -19,7 +19,7 @@ from ..dataset.view import View
 from ..features.extractors import Extractor, fit_extractor
 from ..features.image_batches import Images
 from ..scores.ridge import Fit, leave_one_out
-from ..storage.schema import REMOVED
+from ..storage.schema import FIRST_LOOK, REMOVED
 from .config import FIRST_LOOK_RUN, TrainConfig
 from .plan import image_size
 

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.dynamics import EVERYONES, HELD_OUT
 from ..dataset.view import View

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ..core.errors import LabelAuditError
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View

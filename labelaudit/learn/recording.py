@@ -12,7 +12,8 @@ import safetensors.numpy
 
 from ..core.errors import BusyError, LabelAuditError, StorageError
 from ..core.files import atomic_write
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.run_lifecycle import begin_run
 from ..dataset.run_predictions import MAX_FLOAT16
 from ..dataset.runs import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 
 
 def check_unchanged(

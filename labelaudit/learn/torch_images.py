@@ -62,7 +62,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
             self.classes = list(view.frame.classes)
         self.transform, self.keys = transform, _keys(keys)
         self._size = _size(image_size)
-        self._name, self._uri = view.name, view.store.uri
+        self._name, self._uri = view.name, view.uri
         self._owner_pid, self._frame = os.getpid(), view.frame
         self._forked: tuple[int, ForkedReader] | None = None  # with the process that it reads for
 

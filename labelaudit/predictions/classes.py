@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, SHOWN_CLASSES, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..storage.schema import REMOVED
 
 

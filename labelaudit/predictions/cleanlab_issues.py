@@ -17,8 +17,8 @@ import pyarrow as pa
 from ..core.csv_cells import separator
 from ..core.errors import LabelAuditError
 from ..dataset import edits, history_log
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import LabelAuditError
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING, find
+from ..dataset.columns import Frame
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
 # Names of such columns, here and in other tools.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import LabelAuditError
-from ..dataset.columns import MISSING, Frame, as_ids
+from ..dataset.arrays import MISSING, as_ids
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.runs import Run
 from ..dataset.view import View
 

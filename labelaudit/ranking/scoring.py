@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, Frame
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import now
 from ..dataset.verdict_log import KEEP, RELABEL, UNSURE, VERDICTS

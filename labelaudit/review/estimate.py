@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import LabelAuditError
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..scores.suspicion import SUSPICION
 from . import advice

@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..dataset import verdict_log
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import KEEP
 from ..dataset.view import View

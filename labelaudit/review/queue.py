@@ -10,8 +10,7 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.arrays import find
-from ..dataset.columns import MISSING
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
 from ..ranking.ranking import check_score, suspects

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..dataset import verdict_log
-from ..dataset.columns import MISSING, as_ids
+from ..dataset.arrays import MISSING, as_ids
 from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import KEEP, REDO, RELABEL, REMOVE, UNDO, VERDICTS
 from ..features.duplicates import has_copy

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..core.errors import LabelAuditError
 from ..core.images import encode
-from .source import Row, Source, classes_of
+from .source import Row, Source, class_names
 
 
 def open_arrays(
@@ -24,22 +24,22 @@ def open_arrays(
     description: str = "arrays in memory",
     names: Sequence[str] | None = None,
 ) -> Source:
-    """See `load_arrays`. names: what each image is called, as its filepath."""
+    """Create a source from arrays: see `load_arrays`. names: the filepath of each image."""
     count = len(images)
-    images, labels, splits, ids, tags = map(_by_place, (images, labels, splits, ids, tags))
+    images, labels, splits, ids, tags = map(_to_sequence, (images, labels, splits, ids, tags))
     for what, values in (("labels", labels), ("splits", splits), ("ids", ids), ("tags", tags)):
         if values is not None and len(values) != count:
             raise LabelAuditError(
-                f"{count} images but {len(values)} {what} were given: match them."
+                f"there are {count} images but {len(values)} {what}: give one per image."
             )
     if not count:
-        raise LabelAuditError("no images were given: the arrays are empty.")
-    label_names = [_name(value, classes) for value in labels]
+        raise LabelAuditError("the arrays contain no images: give at least one.")
+    label_names = [_label_name(value, classes) for value in labels]
     for i, image in enumerate(images):
         if not isinstance(image, (np.ndarray, Image.Image, bytes)):
             raise LabelAuditError(
-                f"image {i} is a {type(image).__name__}: give uint8 arrays (H, W) or (H, W, 3), "
-                "PIL images or encoded bytes."
+                f"image {i} has the type {type(image).__name__}: give uint8 arrays (H, W) or "
+                "(H, W, 3), PIL images or encoded bytes."
             )
 
     def rows() -> Iterator[Row]:
@@ -54,12 +54,15 @@ def open_arrays(
                 **_size(images[i]),
             }
 
-    known = list(classes) if classes is not None else classes_of(label_names)
-    return Source(description, known, count, rows, check=False)
+    all_classes = list(classes) if classes is not None else class_names(label_names)
+    return Source(description, all_classes, count, rows, check=False)
 
 
-def _by_place(values) -> list | np.ndarray | None:
-    """A list that is indexed by place: a pandas Series is by its index, a tensor gives tensors."""
+def _to_sequence(values) -> list | np.ndarray | None:
+    """Return a list or array that is indexed by position.
+
+    A pandas Series would be indexed by its index, and a tensor would return tensors.
+    """
     if values is None or (
         isinstance(values, (list, np.ndarray)) and getattr(values, "ndim", 2) > 1
     ):
@@ -74,16 +77,18 @@ def _is_missing(value) -> bool:
     return value is None or (np.ndim(value) == 0 and bool(pd.isna(value)))
 
 
-def _name(value, classes: Sequence[str] | None) -> str | None:
+def _label_name(value, classes: Sequence[str] | None) -> str | None:
     if _is_missing(value) or (isinstance(value, numbers.Real) and value < 0):
-        return None  # a negative number stands for no label
+        return None  # a negative number means no label
     if classes is None or not isinstance(value, numbers.Real):
         return str(value)
     if value != int(value):
-        raise LabelAuditError(f"label {value} is no class index: give whole numbers, or names.")
+        raise LabelAuditError(f"label {value} is not a class index: give whole numbers, or names.")
     value = int(value)
     if value >= len(classes):
-        raise LabelAuditError(f"label {value} has no class: {len(classes)} classes were given.")
+        raise LabelAuditError(
+            f"label {value} is not a class index: there are only {len(classes)} classes."
+        )
     return classes[value]
 
 

@@ -1,4 +1,4 @@
-"""Sources in object storage: a prefix as a folder of files, and a zip that is fetched first."""
+"""Sources in object storage: a prefix is a folder of files; a zip is downloaded first."""
 
 from __future__ import annotations
 
@@ -14,100 +14,100 @@ from ..core.errors import LabelAuditError
 from ..storage import object_store
 from ..storage.allowed_roots import check_inside, is_inside
 from ..storage.paths import local_home
-from .files import MAX_MEMBER_BYTES
-from .source import Row
+from .archive import MAX_MEMBER_BYTES
+from .source import OUTSIDE_ROOTS, Row
 
-READ_AT_ONCE = 4 << 20  # bytes asked for at once of a list of images
-FETCH_AT_ONCE = 16 << 20  # … of a zip
-AHEAD_BYTES = 4 << 20  # larger images are not fetched ahead of their turn
-SINGLE_QUESTIONS = 20  # whether a file is there, before all names are listed
+READ_BYTES = 4 << 20  # bytes per request while an image list is read
+DOWNLOAD_BYTES = 16 << 20  # bytes per request while a zip is downloaded
+PREFETCH_BYTES = 4 << 20  # larger images are not prefetched
+SINGLE_LOOKUPS = 20  # files that are looked up one by one before all names are listed
 
 
 class Bucket:
-    """Images are kept inside the dataset, under the names that they have below the prefix.
+    """A prefix in object storage.
 
-    A list may name others by `..` or by their whole URI.
+    Its images are copied into the dataset, under their names below the prefix. An image list may
+    name other objects with `..` or by their whole URI.
     """
 
-    what = "bucket"
-    nameless: tuple[str, ...] = ()
+    kind = "bucket"
+    undecodable_names: tuple[str, ...] = ()
 
-    def __init__(self, uri: str, within: Sequence[str] | None = None) -> None:
-        """within: URIs that all must lie below; by default anywhere."""
-        self.path, self.within, self._asked = object_store.clean(uri), within, 0
+    def __init__(self, uri: str, allowed_roots: Sequence[str] | None = None) -> None:
+        """allowed_roots: URIs that all objects must be below; None for any."""
+        self.path, self.allowed_roots = object_store.clean(uri), allowed_roots
+        self._lookups = 0
 
     @cached_property
     def names(self) -> list[str]:
-        """Of all objects below it, sorted; hidden ones do not count."""
         return sorted(name for name in object_store.names_below(self.path) if _is_wanted(name))
 
     @cached_property
-    def _known(self) -> set[str]:
+    def _name_set(self) -> set[str]:
         return set(self.names)
 
-    def called(self, name: str) -> str:
+    def display_name(self, name: str) -> str:
         return f"{self.path}/{name}"
 
-    def locate(self, name: str) -> str:
-        """Its name below the prefix, or its URI if it lies elsewhere."""
-        uri = self._uri(name)
-        return uri.removeprefix(f"{self.path}/")
+    def filepath(self, name: str) -> str:
+        """Return the name below the prefix, or the URI if it is elsewhere."""
+        return self._uri(name).removeprefix(f"{self.path}/")
 
-    def holds(self, name: str) -> bool:
-        self._asked += 1
-        if self._asked > SINGLE_QUESTIONS or "names" in self.__dict__:
-            return self.locate(name) in self._known
-        return self._is_open(name) and object_store.size(self._uri(name)) is not None
+    def exists(self, name: str) -> bool:
+        self._lookups += 1
+        if self._lookups > SINGLE_LOOKUPS or "names" in self.__dict__:
+            return self.filepath(name) in self._name_set
+        return self._is_allowed(name) and object_store.size(self._uri(name)) is not None
 
-    def leads_out(self, name: str) -> bool:
+    def is_unsafe(self, name: str) -> bool:
         return False
 
     def open(self, name: str) -> IO[bytes]:
         uri = self._uri(name)
-        if self.within is not None:
-            check_inside(uri, self.within)
-        return io.BufferedReader(object_store.RangeFile(uri, _size(uri)), READ_AT_ONCE)
+        if self.allowed_roots is not None:
+            check_inside(uri, self.allowed_roots)
+        return io.BufferedReader(object_store.RangeFile(uri, _size(uri)), READ_BYTES)
 
     def load(self, row: Row) -> bytes:
-        """The bytes of a row's image."""
+        """Return the bytes of a row's image. Raises an error with the reason if it cannot."""
         return self._read(row["filepath"], MAX_MEMBER_BYTES)
 
-    def fetch(self, row: Row) -> bytes | None:
-        """As `load`, ahead of its turn; None for one that would take much memory meanwhile."""
+    def prefetch(self, row: Row) -> bytes | None:
+        """Return the bytes of a row's image; None if it would take too much memory meanwhile."""
         try:
-            return self._read(row["filepath"], AHEAD_BYTES)
+            return self._read(row["filepath"], PREFETCH_BYTES)
         except ValueError:
             return None
 
     def _read(self, name: str, limit: int) -> bytes:
-        if not self._is_open(name):
-            raise PermissionError("lies outside of the folders that may be used here")
+        if not self._is_allowed(name):
+            raise PermissionError(OUTSIDE_ROOTS)
         return object_store.read_up_to(self._uri(name), limit)
 
-    def _is_open(self, name: str) -> bool:
-        return self.within is None or is_inside(self._uri(name), self.within)
+    def _is_allowed(self, name: str) -> bool:
+        return self.allowed_roots is None or is_inside(self._uri(name), self.allowed_roots)
 
     def _uri(self, name: str) -> str:
         uri = name if object_store.is_remote(name) else posixpath.join(self.path, name.lstrip("/"))
         return object_store.clean(uri)
 
 
-def fetched(uri: str) -> IO[bytes]:
-    """An object as a file on this machine that has no name, and is gone once it is closed.
+def download(uri: str) -> IO[bytes]:
+    """Download an object into an unnamed temporary file, which disappears when it is closed.
 
-    Raises LabelAuditError where it cannot be read, or does not fit on the disk.
+    Raises LabelAuditError if the object cannot be read or does not fit on the disk.
     """
     size = _size(uri)
-    file = tempfile.TemporaryFile(dir=local_home())  # noqa: SIM115 (it outlives this function)
+    file = tempfile.TemporaryFile(dir=local_home())  # noqa: SIM115 (the caller closes it)
     try:
-        for start in range(0, size, FETCH_AT_ONCE):
-            file.write(object_store.read_range(uri, start, min(FETCH_AT_ONCE, size - start)))
+        for start in range(0, size, DOWNLOAD_BYTES):
+            file.write(object_store.read_range(uri, start, min(DOWNLOAD_BYTES, size - start)))
         file.flush()
     except OSError as error:
         file.close()
         raise LabelAuditError(
-            f"{uri} ({size >> 20:,} MiB) could not be fetched to {local_home()} "
-            f"({error.strerror}): free some space there, or unpack it in the bucket."
+            f"{uri} ({size >> 20:,} MiB) could not be downloaded to {local_home()} "
+            f"({error.strerror}): free some space there, or unpack the zip in the bucket."
         ) from error
     file.seek(0)
     return file
@@ -116,7 +116,7 @@ def fetched(uri: str) -> IO[bytes]:
 def _size(uri: str) -> int:
     size = object_store.size(uri)
     if size is None:
-        raise LabelAuditError(f"{uri} is not there: check its name.")
+        raise LabelAuditError(f"{uri} does not exist: check its name.")
     return size
 
 

@@ -1,4 +1,4 @@
-"""The file beside a manifest that keeps what a manifest cannot: `<its name>.classes.json`."""
+"""`<name>.classes.json`: the file next to an exported manifest that stores the class order."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from pathlib import PurePosixPath
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .files import Files
 
-LARGEST = 256 << 20  # bytes that are read of such a file: a million long names
+MAX_BYTES = 256 << 20  # enough for a million long names
 
 
-def class_list_of(listing: str) -> str:
-    """The name of the file that goes with a manifest of this name."""
-    return str(PurePosixPath(listing).with_suffix("")) + CLASS_LIST_SUFFIX
+def class_list_name(manifest: str) -> str:
+    """Return the name of the class list that belongs to a manifest."""
+    return str(PurePosixPath(manifest).with_suffix("")) + CLASS_LIST_SUFFIX
 
 
-def read_beside(files: Files, name: str) -> bytes | None:
-    """A small file of a folder or an archive; None where there is none."""
-    if not files.holds(name):
+def read_small_file(files: Files, name: str) -> bytes | None:
+    """Return the content of a small file; None if it does not exist."""
+    if not files.exists(name):
         return None
     with files.open(name) as file:
-        return file.read(LARGEST)
+        return file.read(MAX_BYTES)
 
 
 def parse_class_list(data: bytes) -> dict | None:
-    """classes: names in their order; of class folders also what each folder stands for. None where
-    it is somebody else's file."""
+    """Return the content of a class list; None if LabelAudit did not write it.
+
+    `classes` lists the class names in their order. For exported class folders, `class_folders` and
+    `split_folders` map folder names to class and split names.
+    """
     try:
-        told = json.loads(data)
+        content = json.loads(data)
     except ValueError:
         return None
-    if not isinstance(told, dict) or not str(told.get("made_by", "")).startswith("labelaudit"):
+    if not isinstance(content, dict) or not str(content.get("made_by", "")).startswith(
+        "labelaudit"
+    ):
         return None
-    names = told.get("classes")
-    return told if isinstance(names, list) and all(isinstance(n, str) for n in names) else None
+    names = content.get("classes")
+    is_valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return content if is_valid else None

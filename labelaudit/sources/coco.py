@@ -1,76 +1,82 @@
-"""COCO's annotations, read as classification: the one category that an image has."""
+"""COCO annotations, read as classification: each image has one category."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ..core.errors import LabelAuditError
-from .listing import Listed, Listing, listed
+from .image_list import ImageList, ListFile
 
 KEYS = ("images", "annotations", "categories")
-FOLDERS = ("", "images", "data")  # beside the annotations, where the files may lie
+FOLDERS = ("", "images", "data")  # next to the annotations, where the images may be
 
 
-def is_coco(listing: Listing) -> bool:
-    return (
-        listing.suffix == ".json"
-        and isinstance(listing.json, dict)
-        and all(isinstance(listing.json.get(key), list) for key in KEYS)
-    )
+def is_coco(file: ListFile) -> bool:
+    """Whether a file is a JSON object with images, annotations and categories."""
+    content = file.json_document
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in KEYS)
 
 
-def read_coco(listing: Listing, label: str | None = None) -> Listed:
-    """Classes are all categories, in their order. An image with several is left out, one with none
-    has no label."""
-    name, content = listing.name, listing.json
+def read_coco(file: ListFile, label: str | None = None) -> ImageList:
+    """Read COCO annotations. The classes are all categories, in their order.
+
+    An image with several categories is skipped; one without any has no label. Raises
+    LabelAuditError that names the entry if the content is inconsistent.
+    """
+    name, content = file.name, file.json
     if label is not None:
-        raise LabelAuditError(f"label={label!r}: {name} is COCO, which has only one field of them.")
-    categories = _by_id(name, "categories", content["categories"], "name")
-    _by_id(name, "images", content["images"], "file_name")
-    found: dict = {}  # image id -> its categories
+        raise LabelAuditError(
+            f"label={label!r} cannot be used with {name}: COCO has only one field of labels."
+        )
+    categories = _values_by_id(name, "categories", content["categories"], "name")
+    _values_by_id(name, "images", content["images"], "file_name")  # checks them
+    labels_by_image: dict = {}
     for i, annotation in enumerate(content["annotations"]):
-        image, category = _entries(name, "annotations", i, annotation, "image_id", "category_id")
+        image, category = _fields(name, "annotations", i, annotation, "image_id", "category_id")
         if category not in categories:
             raise LabelAuditError(
-                f"{name}, annotations[{i}]: category_id {category!r} is none of the categories; "
-                "add it there, or drop the annotation."
+                f"{name}, annotations[{i}]: category_id {category!r} is not among the categories; "
+                "add it there, or remove the annotation."
             )
-        found.setdefault(image, {})[categories[category]] = None
-    rows, left_out = [], []
+        labels_by_image.setdefault(image, {})[categories[category]] = None
+    rows, skipped = [], []
     for image in content["images"]:
-        labels, file = list(found.pop(image["id"], ())), str(image["file_name"])
+        labels, path = list(labels_by_image.pop(image["id"], ())), str(image["file_name"])
         if len(labels) > 1:
-            left_out.append((file, f"has {len(labels)} categories ({', '.join(labels)}): one only"))
+            skipped.append((path, f"has {len(labels)} categories ({', '.join(labels)}): keep one"))
         else:
-            rows.append({"filepath": file, "label": labels[0] if labels else None})
-    left_out += [(f"image_id {image}", "is annotated, but not among the images") for image in found]
+            rows.append({"filepath": path, "label": labels[0] if labels else None})
+    skipped += [(f"image_id {image}", "is annotated, but not among the images")
+                for image in labels_by_image]  # fmt: skip
     classes = dict.fromkeys(categories.values())
-    return listed(rows, list(classes), left_out=left_out, places=_places)
+    return ImageList.from_rows(rows, list(classes), skipped=skipped, candidates=_candidates)
 
 
-def _places(name: str) -> Sequence[str]:
+def _candidates(name: str) -> Sequence[str]:
     return [f"{folder}/{name}" if folder else name for folder in FOLDERS]
 
 
-def _by_id(name: str, key: str, entries: list, field: str) -> dict:
-    """`field` of each entry by its id."""
+def _values_by_id(name: str, key: str, entries: list, field: str) -> dict:
+    """Return `field` of each entry by its id."""
     values: dict = {}
     for i, entry in enumerate(entries):
-        number, value = _entries(name, key, i, entry, "id", field)
+        number, value = _fields(name, key, i, entry, "id", field)
         if number in values:
             raise LabelAuditError(
-                f"{name}, {key}[{i}]: id {number!r} is there twice; make the ids unique."
+                f"{name}, {key}[{i}]: id {number!r} occurs twice; make the ids unique."
             )
         values[number] = str(value)
     return values
 
 
-def _entries(name: str, key: str, i: int, entry, *fields: str) -> list:
+def _fields(name: str, key: str, i: int, entry, *fields: str) -> list:
+    """Return these fields of an entry. Raises LabelAuditError if one is missing or no scalar."""
     missing = [f for f in fields if not isinstance(entry, dict) or entry.get(f) in (None, "")]
     if missing:
-        raise LabelAuditError(f"{name}, {key}[{i}] has no {missing[0]}: give it one, or drop it.")
-    values = [entry[f] for f in fields]
-    odd = [f for f in fields if isinstance(entry[f], (dict, list))]
-    if odd:
-        raise LabelAuditError(f"{name}, {key}[{i}]: {odd[0]} must be a number or text.")
-    return values
+        raise LabelAuditError(
+            f"{name}, {key}[{i}] has no {missing[0]}: add it, or remove the entry."
+        )
+    nested = [f for f in fields if isinstance(entry[f], (dict, list))]
+    if nested:
+        raise LabelAuditError(f"{name}, {key}[{i}]: {nested[0]} must be a number or text.")
+    return [entry[f] for f in fields]

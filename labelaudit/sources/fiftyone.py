@@ -1,5 +1,7 @@
-"""What FiftyOne exports: FiftyOneImageClassificationDataset, and FiftyOneDataset. Neither needs
-the package."""
+"""Exports of FiftyOne: FiftyOneImageClassificationDataset and FiftyOneDataset.
+
+The package fiftyone is not needed.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,16 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..core.errors import LabelAuditError
-from .listing import SAY_LABEL, Listed, Listing, listed
-from .source import Row, classes_of, is_image_name
-from .tree import SPLITS
+from .class_folders import SPLITS
+from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
+from .source import Row, class_names, is_image_name
 
 FOLDER = "data"
 
 
-def is_classification(listing: Listing) -> bool:
-    """{"classes": [name …] or null, "labels": {key: label}}"""
-    content = listing.json if listing.suffix == ".json" else None
+def is_classification(file: ListFile) -> bool:
+    """Whether a file is like {"classes": [name, …] or null, "labels": {key: label}}."""
+    content = file.json_document
     return (
         isinstance(content, dict)
         and "classes" in content
@@ -26,87 +28,101 @@ def is_classification(listing: Listing) -> bool:
     )
 
 
-def is_samples(listing: Listing) -> bool:
-    """{"samples": [{"filepath": …, field: {"_cls": "Classification", "label": …}}]}"""
-    content = listing.json if listing.suffix == ".json" else None
+def is_samples(file: ListFile) -> bool:
+    """Whether a file is like {"samples": [{"filepath": …, field: {"_cls": "Classification"}}]}."""
+    content = file.json_document
     return isinstance(content, dict) and isinstance(content.get("samples"), list)
 
 
-def read_classification(listing: Listing, label: str | None = None) -> Listed:
-    """A key is a whole path, or that of a file below `data/` without its suffix."""
+def read_classification(file: ListFile, label: str | None = None) -> ImageList:
+    """Read a FiftyOneImageClassificationDataset.
+
+    Each key is an absolute path, or the path of a file below `data/` without its suffix. Raises
+    LabelAuditError that names the entry if the content is inconsistent.
+    """
     if label is not None:
-        raise LabelAuditError(f"label={label!r}: {listing.name} has only one field of labels.")
-    classes, rows, left_out = listing.json["classes"], [], []
+        raise LabelAuditError(
+            f"label={label!r} cannot be used with {file.name}: it has only one field of labels."
+        )
+    classes, rows, skipped = file.json["classes"], [], []
     if classes is not None and not all(isinstance(name, str) for name in classes):
-        raise LabelAuditError(f"{listing.name}: classes must be a list of names, or null.")
-    files = _files(listing)
-    for key, value in listing.json["labels"].items():
-        names = _names(value, classes, f"{listing.name}, labels[{key!r}]")
-        found = [key] if posixpath.isabs(key) else files.get(key, [])
-        if len(names) > 1:
-            left_out.append((key, f"has {len(names)} labels ({', '.join(names)}): one only"))
-        elif len(found) > 1:
-            left_out.append((key, f"may be {' or '.join(found)}: rename one of them"))
-        elif not found:
-            left_out.append((key, f"there is no such file in {FOLDER}/"))
+        raise LabelAuditError(f"{file.name}: classes must be a list of names, or null.")
+    paths_by_key = _image_paths(file)
+    for key, value in file.json["labels"].items():
+        labels = _labels(value, classes, f"{file.name}, labels[{key!r}]")
+        paths = [key] if posixpath.isabs(key) else paths_by_key.get(key, [])
+        if len(labels) > 1:
+            skipped.append((key, f"has {len(labels)} labels ({', '.join(labels)}): keep one"))
+        elif len(paths) > 1:
+            skipped.append((key, f"may be {' or '.join(paths)}: rename one of them"))
+        elif not paths:
+            skipped.append((key, f"there is no such file in {FOLDER}/"))
         else:
-            rows.append({"filepath": found[0], "label": names[0] if names else None})
-    used = classes_of([row["label"] for row in rows])
-    return listed(rows, classes or used, left_out=left_out)
+            rows.append({"filepath": paths[0], "label": labels[0] if labels else None})
+    used = class_names([row["label"] for row in rows])
+    return ImageList.from_rows(rows, classes or used, skipped=skipped)
 
 
-def read_samples(listing: Listing, label: str | None = None) -> Listed:
-    """label: the field, where there are several of Classification beside `ground_truth`. The split
-    is what a field of that name says, or the one tag that is a split's name. Classes that
-    `metadata.json` lists keep their order."""
-    samples, rows = listing.json["samples"], []
-    fields = dict.fromkeys(name for sample in samples for name in _classifications(sample))
-    field = _chosen(list(fields), label, listing.name)
+def read_samples(file: ListFile, label: str | None = None) -> ImageList:
+    """Read a FiftyOneDataset.
+
+    label: the Classification field to use; by default `ground_truth`, or the only one. The split is
+    the value of a text field `split`, or the only tag that is the name of a split. Classes listed
+    in `metadata.json` keep their order.
+    """
+    samples, rows = file.json["samples"], []
+    fields = dict.fromkeys(name for sample in samples for name in _classification_fields(sample))
+    field = _choose_field(list(fields), label, file.name)
     for i, sample in enumerate(samples):
         path = sample.get("filepath") if isinstance(sample, dict) else None
         if not path:
-            raise LabelAuditError(f"{listing.name}, samples[{i}] has no filepath: give it one.")
-        names = _names(sample.get(field), None, f"{listing.name}, samples[{i}], {field}")
+            raise LabelAuditError(f"{file.name}, samples[{i}] has no filepath: add it.")
+        labels = _labels(sample.get(field), None, f"{file.name}, samples[{i}], {field}")
         tags = [str(tag) for tag in sample.get("tags") or ()]
-        splits = [tag for tag in tags if tag.lower() in SPLITS]
-        split = splits[0] if len(splits) == 1 else None
+        split_tags = [tag for tag in tags if tag.lower() in SPLITS]
+        split = split_tags[0] if len(split_tags) == 1 else None
         split = sample["split"] if isinstance(sample.get("split"), str) else split
-        tags = [tag for tag in tags if tag != split]
-        rows.append({"filepath": path, "label": names[0] if names else None, "split": split,
-                     "tags": tags})  # fmt: skip
-    found = classes_of([row["label"] for row in rows])
-    return listed(rows, list(dict.fromkeys([*_ordered(listing), *found])))
+        rows.append(
+            {
+                "filepath": path,
+                "label": labels[0] if labels else None,
+                "split": split,
+                "tags": [tag for tag in tags if tag != split],
+            }
+        )
+    used = class_names([row["label"] for row in rows])
+    return ImageList.from_rows(rows, list(dict.fromkeys([*_default_classes(file), *used])))
 
 
-def _ordered(listing: Listing) -> list[str]:
-    """The dataset's class names, where the export says them beside the samples."""
+def _default_classes(file: ListFile) -> list[str]:
+    """Return the class names in `metadata.json`; empty if there are none."""
     try:
-        names = json.loads(listing.beside("metadata.json") or b"{}")["default_classes"]
+        names = json.loads(file.read_sibling("metadata.json") or b"{}")["default_classes"]
     except (ValueError, LookupError, TypeError):
         return []
-    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return names if known else []
+    is_valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_valid else []
 
 
-def _files(listing: Listing) -> dict[str, list[str]]:
-    """Images below `data/`, by their path there without the suffix."""
-    start, found = listing.path_of(f"{FOLDER}/"), {}
-    for name in listing.files.names:
+def _image_paths(file: ListFile) -> dict[str, list[str]]:
+    """Return the images below `data/` by their path there without suffix."""
+    start, paths = file.relative_path(f"{FOLDER}/"), {}
+    for name in file.files.names:
         if name.startswith(start) and is_image_name(name):
             key = str(PurePosixPath(name[len(start) :]).with_suffix(""))
-            found.setdefault(key, []).append(f"{FOLDER}/{name[len(start) :]}")
-    return found
+            paths.setdefault(key, []).append(f"{FOLDER}/{name[len(start) :]}")
+    return paths
 
 
-def _names(value, classes: list[str] | None, place: str) -> list[str]:
-    """Of one label: null, a name, an index into the classes, an object with `label`, or a list."""
+def _labels(value, classes: list[str] | None, place: str) -> list[str]:
+    """Return the class names in a value: null, a name, a class index, an object, or a list."""
     match value:
         case None:
             return []
         case list():
-            return list(dict.fromkeys(name for v in value for name in _names(v, classes, place)))
+            return list(dict.fromkeys(name for v in value for name in _labels(v, classes, place)))
         case dict():
-            return _names(value.get("label"), classes, place)
+            return _labels(value.get("label"), classes, place)
         case int() if classes is not None and not isinstance(value, bool):
             if not 0 <= value < len(classes):
                 raise LabelAuditError(f"{place} is {value}, but there are {len(classes)} classes.")
@@ -116,22 +132,22 @@ def _names(value, classes: list[str] | None, place: str) -> list[str]:
     raise LabelAuditError(f"{place} is {value!r}: it must be a class name, its index or null.")
 
 
-def _classifications(sample: Row) -> Iterator[str]:
+def _classification_fields(sample: Row) -> Iterator[str]:
     for name, value in sample.items() if isinstance(sample, dict) else ():
         if isinstance(value, dict) and value.get("_cls") == "Classification":
             yield name
 
 
-def _chosen(fields: list[str], label: str | None, name: str) -> str:
+def _choose_field(fields: list[str], label: str | None, name: str) -> str:
     if label is not None and label not in fields:
         raise LabelAuditError(
-            f"{name} has no field {label!r} of Classification: it has "
-            f"{', '.join(fields) or 'none'}."
+            f"{name} has no Classification field {label!r}: it has {', '.join(fields) or 'none'}."
         )
     if label is None and "ground_truth" not in fields and len(fields) != 1:
         raise LabelAuditError(
-            f"{name} has {', '.join(fields)}: name the field with the labels ({SAY_LABEL})."
+            f"{name} has the Classification fields {', '.join(fields)}: name the one with the "
+            f"labels ({HOW_TO_SET_LABEL})."
             if fields
-            else f"{name} has no field of Classification, so no labels: export one with it."
+            else f"{name} has no Classification field, so it has no labels: export one with it."
         )
     return label or ("ground_truth" if "ground_truth" in fields else fields[0])

@@ -1,4 +1,4 @@
-"""What every way in has in common: batches of samples, and an account of what was left out."""
+"""What all sources share: batches of samples, and a report of what was skipped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,45 +18,51 @@ from ..core.images import UnreadableImageError, decode
 from ..core.progress import Task
 from ..dataset.ingest import INPUT, natural_order
 from ..storage.allowed_roots import is_inside
-from .checked import Checked, Finding, Stat
+from .check_cache import CheckCache, CheckResult, FileState
+
+if TYPE_CHECKING:
+    from .files import Files
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm",
 }  # fmt: skip
-SKIPPED_LISTED = 1000  # further ones are counted only
-SHOWN = 500  # characters of a file's name, and of what is wrong with it
-CHECK_ROWS = 1000  # images checked, and samples handed on, at once
-CHECK_BYTES = 64 << 20  # … or so many bytes of them, if that is fewer
-CHECK_SIZE = 64  # a JPEG is decoded no larger than this to see whether it is whole
+MAX_SKIPPED_LISTED = 1000  # skipped images beyond these are only counted
+MAX_TEXT = 500  # characters of a file name, and of a reason
+CHECK_ROWS = 1000  # images that are checked together and form one batch …
+CHECK_BYTES = 64 << 20  # … or fewer, if they have this many bytes
+CHECK_SIZE = 64  # a JPEG is decoded no larger than this to check that it is complete
 
-FETCHERS = 16  # requests under way for images of object storage
-FETCHED = "fetched"  # of a row: its image, once it is there
+PREFETCH_THREADS = 16  # concurrent requests for images in object storage
+PREFETCHED = "prefetched"  # key of a row: the future of its image
+OUTSIDE_ROOTS = "is outside the folders that may be used here"
 
-Row = dict  # the fields of intake.INPUT, those that are known
+Row = dict  # some of the fields of ingest.INPUT
 
 
 class Skipped:
-    """Images that were left out: how many, and of the first ones which and why."""
+    """Skipped images: their number, and file and reason of the first ones."""
 
     def __init__(self) -> None:
         self.report: dict = {"count": 0, "files": []}
 
-    def add(self, file: str, why: str) -> None:
+    def add(self, file: str, reason: str) -> None:
+        """Count a skipped image."""
         self.report["count"] += 1
-        if len(self.report["files"]) < SKIPPED_LISTED:
-            name = file if len(file) <= SHOWN else f"…{file[1 - SHOWN :]}"
-            self.report["files"].append({"file": name, "why": why[:SHOWN]})
+        if len(self.report["files"]) < MAX_SKIPPED_LISTED:
+            name = file if len(file) <= MAX_TEXT else f"…{file[1 - MAX_TEXT :]}"
+            self.report["files"].append({"file": name, "why": reason[:MAX_TEXT]})
 
 
 @dataclass
 class Source:
     """A dataset that can be read once.
 
-    rows() yields samples as mappings; where `check` is set their images are opened, sized, and
-    left out if broken. `load`, where there is one, fetches the bytes of an image by its row; where
-    there is `fetch`, too, threads call that ahead of their turn, and None leaves it to `load`.
-    `within`: resolved folders that files must lie in, links followed; by default any.
+    rows: yields samples as mappings with fields of `ingest.INPUT`. total: their number, if known.
+    check: open every image, store its size, and skip it if it is broken. load: returns the bytes of
+    a row's image; None if rows reference files or already contain the bytes. prefetch: the same,
+    called by threads ahead of time; it may return None to leave an image to `load`.
+    allowed_roots: resolved folders that files must be in after links are resolved; None for any.
     """
 
     description: str
@@ -64,113 +71,128 @@ class Source:
     rows: Callable[[], Iterable[Row]]
     check: bool = True
     load: Callable[[Row], bytes] | None = None
-    fetch: Callable[[Row], bytes | None] | None = None
+    prefetch: Callable[[Row], bytes | None] | None = None
     skipped: Skipped = field(default_factory=Skipped)
-    within: Sequence[str] | None = None
+    allowed_roots: Sequence[str] | None = None
+
+    @classmethod
+    def of_files(
+        cls,
+        files: Files,
+        description: str,
+        classes: list[str],
+        total: int | None,
+        rows: Callable[[], Iterable[Row]],
+    ) -> Source:
+        """Create a source with images that are read through `files`."""
+        return cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
-        """Batches of intake.INPUT."""
-        seen = Checked(self.description)
-        meter = task.stage(f"reading {self.description}", self.total, stoppable=False)
-        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._ahead() as rows:
+        """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
+        cache = CheckCache(self.description)
+        stage = task.stage(f"reading {self.description}", self.total, stoppable=False)
+        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._prefetching() as rows:
             while True:
-                count, group = self._next(rows)
+                count, group = self._next_group(rows)
                 if not count:
                     break
                 if task.stop():
-                    seen.write()
-                    kept = "" if self.load else ", but what was checked need not be checked again"
+                    cache.write()
+                    note = "" if self.load else "; images already checked are not checked again"
                     raise StoppedError(
-                        f"reading {self.description} was stopped: there is no new dataset{kept}."
+                        f"reading {self.description} was stopped, and no dataset was created{note}."
                     )
                 if self.check:
-                    group = self._whole(group, seen, pool)
-                meter.advance(count)
+                    group = self._check_images(group, cache, pool)
+                stage.advance(count)
                 if group:
                     yield pa.RecordBatch.from_pylist(group, schema=INPUT)
-        seen.forget()
+        cache.delete()
 
     @contextmanager
-    def _ahead(self) -> Iterator[Iterator[Row]]:
-        """The rows; with `fetch` their images are on the way, as FETCHED of each."""
-        if self.fetch is None:
+    def _prefetching(self) -> Iterator[Iterator[Row]]:
+        """Iterate over the rows; with `prefetch`, each row carries a future under PREFETCHED."""
+        if self.prefetch is None:
             yield iter(self.rows())
             return
-        pool = ThreadPoolExecutor(FETCHERS)
+        pool = ThreadPoolExecutor(PREFETCH_THREADS)
         try:
-            yield self._fetched(pool)
+            yield self._prefetched_rows(pool)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _fetched(self, pool: ThreadPoolExecutor) -> Iterator[Row]:
+    def _prefetched_rows(self, pool: ThreadPoolExecutor) -> Iterator[Row]:
         waiting: deque[Row] = deque()
         for row in self.rows():
-            waiting.append({**row, FETCHED: pool.submit(self.fetch, row)})
-            if len(waiting) > 2 * FETCHERS:
+            waiting.append({**row, PREFETCHED: pool.submit(self.prefetch, row)})
+            if len(waiting) > 2 * PREFETCH_THREADS:
                 yield waiting.popleft()
         yield from waiting
 
-    def _whole(self, group: list[Row], seen: Checked, pool: ThreadPoolExecutor) -> list[Row]:
-        """Those of these rows whose image is whole, with its size."""
-        on_disk = [row for row in group if row.get("image") is None]
-        stats = list(pool.map(_stat, on_disk))
-        known = seen.known([row["filepath"] for row in on_disk], stats)
-        findings: dict[int, Finding] = {
-            id(row): finding for row, finding in zip(on_disk, known, strict=True) if finding
-        }
-        new = [row for row in group if id(row) not in findings]
-        findings |= zip(map(id, new), pool.map(inspect_image, new), strict=True)
-        for row, stat, before in zip(on_disk, stats, known, strict=True):
-            if stat is not None and before is None:
-                seen.add(row["filepath"], stat, findings[id(row)])
-        seen.keep()
-        whole = []
-        for row in group:
-            row["width"], row["height"], why = findings[id(row)]
-            if why:
-                self.skipped.add(row["filepath"], why)
-            else:
-                whole.append(row)
-        return whole
-
-    def _next(self, rows: Iterator[Row]) -> tuple[int, list[Row]]:
-        """How many rows were taken, and those of them that could be; limited in rows and bytes."""
+    def _next_group(self, rows: Iterator[Row]) -> tuple[int, list[Row]]:
+        """Return how many rows were taken, and the usable ones; limited in rows and bytes."""
         count, size, group = 0, 0, []
         for row in islice(rows, CHECK_ROWS):
             count += 1
-            if self._may_be_read(row) and (self.load is None or self._loaded(row)):
+            if self._is_allowed(row) and (self.load is None or self._load_image(row)):
                 group.append(row)
                 size += len(row.get("image") or b"")
             if size > CHECK_BYTES:
                 break
         return count, group
 
-    def _may_be_read(self, row: Row) -> bool:
-        """Files of an archive or of memory may; others where they lie within the folders."""
-        if self.within is None or self.load is not None:
+    def _is_allowed(self, row: Row) -> bool:
+        """Whether a row may be read: it is in an archive, in memory, or in the allowed roots."""
+        if self.allowed_roots is None or self.load is not None:
             return True
         path = row.get("filepath") or ""
         if row.get("image") is not None and "://" not in path:
             return True
-        if is_inside(path, self.within):
+        if is_inside(path, self.allowed_roots):
             return True
-        self.skipped.add(path, "lies outside of the folders that may be used here")
+        self.skipped.add(path, OUTSIDE_ROOTS)
         return False
 
-    def _loaded(self, row: Row) -> bool:
+    def _load_image(self, row: Row) -> bool:
+        """Set the image of a row. Returns False, and reports the row, if it cannot be read."""
         try:
-            fetched = row.pop(FETCHED, None)
-            row["image"] = (fetched and fetched.result()) or self.load(row)
-        except LabelAuditError:  # the storage cannot be reached: no image of it is to blame
+            future = row.pop(PREFETCHED, None)
+            row["image"] = (future and future.result()) or self.load(row)
+        except LabelAuditError:  # the storage cannot be reached; the image is not at fault
             raise
-        except Exception as error:  # zip readers raise many kinds on broken members
+        except Exception as error:  # zip readers raise many types on broken members
             self.skipped.add(row["filepath"], str(error) or type(error).__name__)
             return False
         return True
 
+    def _check_images(
+        self, group: list[Row], cache: CheckCache, pool: ThreadPoolExecutor
+    ) -> list[Row]:
+        """Return the rows with a complete image, with width and height set; report the others."""
+        on_disk = [row for row in group if row.get("image") is None]
+        states = list(pool.map(_file_state, on_disk))
+        cached = cache.get([row["filepath"] for row in on_disk], states)
+        results: dict[int, CheckResult] = {
+            id(row): result for row, result in zip(on_disk, cached, strict=True) if result
+        }
+        new = [row for row in group if id(row) not in results]
+        results |= zip(map(id, new), pool.map(check_image, new), strict=True)
+        for row, state, known in zip(on_disk, states, cached, strict=True):
+            if state is not None and known is None:
+                cache.add(row["filepath"], state, results[id(row)])
+        cache.write_if_due()
+        complete = []
+        for row in group:
+            row["width"], row["height"], problem = results[id(row)]
+            if problem:
+                self.skipped.add(row["filepath"], problem)
+            else:
+                complete.append(row)
+        return complete
 
-def inspect_image(row: Row) -> Finding:
-    """Decode a row's image to see that it is whole: its width and height, or what is wrong."""
+
+def check_image(row: Row) -> CheckResult:
+    """Decode the image of a row. Returns its width and height, or the problem."""
     try:
         image = decode(row["filepath"], row.get("image"), draft=CHECK_SIZE)
     except UnreadableImageError as error:
@@ -178,7 +200,7 @@ def inspect_image(row: Row) -> Finding:
     return *image.info["full_size"], None
 
 
-def _stat(row: Row) -> Stat | None:
+def _file_state(row: Row) -> FileState | None:
     try:
         found = os.stat(row["filepath"])
     except (OSError, ValueError):
@@ -187,8 +209,10 @@ def _stat(row: Row) -> Stat | None:
 
 
 def is_image_name(path: str) -> bool:
+    """Whether a path ends like an image file."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
-def classes_of(labels: Iterable[str | None]) -> list[str]:
+def class_names(labels: Iterable[str | None]) -> list[str]:
+    """Return the distinct labels in natural order, without None."""
     return natural_order(label for label in set(labels) if label is not None)

@@ -28,7 +28,7 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
     size_key, page_key, before_key = f"{key}-size", f"{key}-page", f"{key}-before"
     size = st.session_state.get(size_key, PAGE_SIZES[1])
     page = st.session_state.get(page_key, 1)
-    ranking = (view.store.uri, ranking)
+    ranking = (view.uri, ranking)
     before = st.session_state.get(before_key, (ranking, size))
     if before[0] != ranking:
         page = 1
@@ -77,7 +77,7 @@ def draw(
     are given on this page. Then splits are shown, and planted mistakes are hidden because they
     would give the rehearsal away.
     """
-    source = (view.frame.store.uri, view.frame.meta["created"])
+    source = (view.frame.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(source, samples), strict=True)
     address = _review_address(view, score) if view.score_names() else None
     cards = (_card(sample, picture, score, address, judging) for sample, picture in shown)

@@ -120,7 +120,7 @@ def _typed_path() -> Path | None:
 def _preview(dataset: Dataset, source: Path, settings: dict) -> bool:
     """Show how the file is read, or why it cannot be. Returns whether it can be imported."""
     changed = source.stat().st_mtime_ns if source.is_file() else 0
-    stamp = dataset.name, dataset.created, dataset.view().store.stamp("annotations")
+    stamp = dataset.name, dataset.created, dataset.stamp("annotations")
     understood, error = _read(str(source), changed, stamp, dataset, **settings)
     if error:
         text.show_error(error)

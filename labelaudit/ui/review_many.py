@@ -82,7 +82,7 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     run = dataset.run(session.wanted.run).name
     view = dataset.view(run)
     samples = view.take(ids)
-    source = (view.store.uri, dataset.created)
+    source = (view.uri, dataset.created)
     shown = zip(
         samples, pictures(source, samples), suggested_labels(dataset, run, ids), strict=True
     )

@@ -113,7 +113,7 @@ def _make_items(session: ReviewSession, ids: list[int]) -> dict[int, dict]:
     dataset = session.dataset
     run = dataset.run(session.wanted.run).name
     view = dataset.view(run)
-    source = (view.store.uri, dataset.created)
+    source = (view.uri, dataset.created)
     controls = session.queue.controls
     shown = {sample: controls[sample].shown for sample in ids if sample in controls}
     found = evidence.gather(dataset, run, ids, shown if session.controls else None)

@@ -7,13 +7,13 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.noise import still_wrong
 from labelaudit.export import (
-    FORMATS,
     MANIFEST,
     absolute,
+    all_formats,
     check_export,
     export_zip,
+    format_bytes,
     manifest_bytes,
-    size,
     survey,
 )
 from labelaudit.jobs.job import Job
@@ -21,6 +21,7 @@ from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # of a download
+FORMATS = all_formats()
 SUFFIXES = {".csv": "CSV", ".jsonl": "JSON lines", ".parquet": "Parquet"}
 ALL, SUSPECTS = "All samples", "Only the suspects"
 
@@ -68,7 +69,7 @@ def figures(found) -> None:
             if value or title != "Without a label":
                 st.metric(title, f"{value:,}", width="content")
         if found.bytes is not None:
-            st.metric("Images", size(found.bytes), width="content")
+            st.metric("Images", format_bytes(found.bytes), width="content")
 
 
 def pick_format() -> str:
@@ -86,7 +87,7 @@ def download(view, name: str, suffix: str, images: bool, found) -> None:
     too_much = found.samples > MOST_SAMPLES or (found.bytes or 0) > MOST_BYTES
     if too_much and (format != MANIFEST or images):
         st.info(
-            f"Too large to download (over {MOST_SAMPLES:,} images or {size(MOST_BYTES)}). "
+            f"Too large to download (over {MOST_SAMPLES:,} images or {format_bytes(MOST_BYTES)}). "
             "Write it to a folder on this machine instead."
         )
         return

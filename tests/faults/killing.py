@@ -117,7 +117,7 @@ class _Points:
 
     def install(self) -> None:
         for owner, names in (
-            (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_tidy")),
+            (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_compact")),
             (os, ("replace", "rename", "unlink")),
             (paths, ("remove",)),
         ):

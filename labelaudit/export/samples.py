@@ -1,4 +1,4 @@
-"""What there is to export: the samples of a view as columns, and their images, some at a time."""
+"""The samples to export: as columns, and their images a few at a time."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
 from ..dataset.view import View
 from ..storage.schema import REMOVED
-from .names import Places
+from .file_names import UniquePaths
 
-CHUNK_ROWS, CHUNK_BYTES = 1000, 32 << 20  # images held at once
-SIZE_ROWS = 1000  # stored images whose size is measured at once
-ImageData = bytes | str  # the bytes of an image that is kept inside the dataset, or a file's path
+CHUNK_ROWS, CHUNK_BYTES = 1000, 32 << 20  # limits of images in memory
+SIZE_ROWS = 1000  # stored images in memory while sizes are measured
+ImageData = bytes | str  # the bytes of an image stored in the dataset, or the path of its file
 
 
 @dataclass
-class Content:
-    """The samples of a view, without those that are tagged `removed`, in the view's order.
+class Samples:
+    """The samples of a view in its order, without those tagged `removed`.
 
-    Arrays are (n,). It is read within one `store.steady()`, so all of it belongs together.
+    Arrays have the shape (n,). Use it inside one `store.steady()`, so that all columns are of the
+    same state.
     """
 
-    whole: View
-    meter: Stage | None = None
+    whole: View  # including removed samples
+    stage: Stage | None = None
     task: Task = QUIET
 
     def __post_init__(self) -> None:
@@ -43,9 +44,10 @@ class Content:
         self.ids = self.frame.ids[self.positions]
         self.removed = len(self.whole) - len(self.ids)
         if not len(self.ids):
-            left = f" (all {self.removed:,} are removed)" if self.removed else ""
+            removed = f" (all {self.removed:,} are removed)" if self.removed else ""
             raise LabelAuditError(
-                f"there is no sample to export of dataset {self.frame.name!r}{left}: choose others."
+                f"there is no sample to export in dataset {self.frame.name!r}{removed}: "
+                "choose other samples."
             )
 
     def __len__(self) -> int:
@@ -53,50 +55,53 @@ class Content:
 
     @property
     def classes(self) -> list[str]:
+        """All class names of the dataset, in the order of their indices."""
         return self.frame.classes
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class indices now, int32; MISSING where there is none."""
+        """Current class indices, int32; MISSING for no label."""
         return self.frame.label[self.positions]
 
     @cached_property
     def originals(self) -> np.ndarray:
-        """Class indices as they were loaded, int32."""
+        """Class indices as loaded, int32; MISSING for no label."""
         return self.view.fields.coded("original_label")[0][self.positions]
 
     @property
     def relabelled(self) -> int:
+        """Number of samples with a label that differs from the loaded one."""
         return int((self.labels != self.originals).sum())
 
     @property
     def unlabelled(self) -> int:
+        """Number of samples without a label."""
         return int((self.labels == MISSING).sum())
 
     @cached_property
     def paths(self) -> np.ndarray:
-        """Where the image lies, or what it was called where it is kept inside the dataset."""
+        """Paths of the image files; for images stored in the dataset, their original names."""
         return self.frame.take("samples", self.positions, ["filepath"])["filepath"].to_numpy()
 
     @cached_property
     def splits(self) -> np.ndarray:
-        """Names as objects; None where there is none."""
+        """Split names as objects; None for no split."""
         codes, names = self.frame.split()
         return np.array([*names, None], object)[codes[self.positions]]
 
     @cached_property
     def stored_sizes(self) -> np.ndarray:
-        """Bytes of the images that are kept inside the dataset, int64; MISSING of the others."""
+        """Bytes of the images stored in the dataset, int64; MISSING for image files."""
         return stored_sizes(self.whole)[self.positions]
 
     @cached_property
     def stored(self) -> np.ndarray:
-        """Mask of the images that are kept inside the dataset."""
+        """Mask of the images that are stored in the dataset."""
         return self.stored_sizes != MISSING
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """Bytes of each image, int64. Raises LabelAuditError where a file is not there."""
+        """Bytes of each image, int64. Raises LabelAuditError if a file does not exist."""
         sizes = self.stored_sizes.copy()
         for i in np.flatnonzero(~self.stored):
             try:
@@ -107,63 +112,71 @@ class Content:
 
     @property
     def run(self) -> dict | None:
-        """What the run says of itself whose predictions are meant."""
+        """The information of the run that gives predictions and scores; None without a run."""
         return self.view.fields.run_or_none()
 
     def frames(self) -> Iterator[pd.DataFrame]:
-        """All that is known of the samples, as `View.chunks` gives it."""
+        """Yield all columns of the samples in chunks, as `View.chunks` does."""
         return self.view.chunks()
 
+    def records(self) -> Iterator[dict]:
+        """Yield all columns of the samples as one dict per sample."""
+        for frame in self.frames():
+            yield from frame.to_dict("records")
+
     def images(self, rows: np.ndarray | None = None) -> Iterator[tuple[int, ImageData]]:
-        """(place in the arrays, image) of these rows, or all. Counts progress, hears a stop."""
+        """Yield (row, image) of these rows, or of all. Raises StoppedError if stopped."""
         rows = np.arange(len(self)) if rows is None else rows
-        for part in self._parts(rows):
+        for part in self._chunks(rows):
             if self.task.stop():
-                raise StoppedError("the export was stopped: nothing is left of it.")
-            inside = part[self.stored[part]]
-            data = dict(zip(inside.tolist(), self._stored(inside), strict=True))
+                raise StoppedError("the export was stopped, and nothing was written.")
+            stored = part[self.stored[part]]
+            data = dict(zip(stored.tolist(), self._load_stored(stored), strict=True))
             for i in part.tolist():
                 yield i, data[i] if i in data else self.paths[i]
-            if self.meter:
-                self.meter.advance(len(part))
+            if self.stage:
+                self.stage.advance(len(part))
 
-    def image_places(
-        self, folders: np.ndarray, places: Places, of_class: bool = False
+    def image_paths(
+        self, folders: np.ndarray, unique: UniquePaths | None = None, in_class_folder: bool = False
     ) -> np.ndarray:
-        """A relative path for each image below its folder (names as objects), no two alike; of
-        samples whose folder is None: None. Paths below the folder that holds all are kept; with
-        of_class only what lies below split and class, for these are in the folder's name."""
-        below = self._below(of_class)
-        chosen = np.full(len(self), None, object)
-        for i in np.argsort(self.ids, kind="stable").tolist():  # whatever the view's order
+        """Return a unique relative path for each image, as objects (n,).
+
+        folders: the folder of each image, as objects; None for an image without a path. Within it,
+        an image keeps its path below the common folder of all images. in_class_folder: remove split
+        and class from that path, because they are part of the folder. unique: the paths that are
+        already used.
+        """
+        unique = unique or UniquePaths()
+        relative = self._relative_paths(in_class_folder)
+        paths = np.full(len(self), None, object)
+        for i in np.argsort(self.ids, kind="stable").tolist():  # independent of the view's order
             if folders[i] is not None:
-                chosen[i] = places.take(folders[i], below[i], int(self.ids[i]))
-        return chosen
+                paths[i] = unique.add(folders[i], relative[i], int(self.ids[i]))
+        return paths
 
-    # --- inside ---
-
-    def _parts(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Rows in parts that are small in number and in bytes."""
+    def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Split rows into chunks that are limited in number and in bytes."""
         full = np.cumsum(np.maximum(self.stored_sizes[rows], 0)) // CHUNK_BYTES
         starts = np.flatnonzero(np.diff(full, prepend=-1))
         for begin, end in zip(starts, [*starts[1:], len(rows)], strict=True):
             for start in range(begin, end, CHUNK_ROWS):
                 yield rows[start : min(start + CHUNK_ROWS, end)]
 
-    def _stored(self, rows: np.ndarray) -> list[bytes]:
+    def _load_stored(self, rows: np.ndarray) -> list[bytes]:
         if not len(rows):
             return []
         return self.frame.take("samples", self.positions[rows], ["image"])["image"].to_pylist()
 
-    def _below(self, of_class: bool) -> list[list[str]]:
-        """The parts of each image's path below the folder that holds all, or below its class."""
+    def _relative_paths(self, in_class_folder: bool) -> list[list[str]]:
+        """Return the parts of each image's path below the common folder, or below its class."""
         parts = [path.replace(os.sep, "/").strip("/").split("/") for path in self.paths]
-        for mask in (self.stored, ~self.stored):  # names in an archive, and files
+        for mask in (self.stored, ~self.stored):  # names in an archive, and image files
             rows = np.flatnonzero(mask).tolist()
-            common = _shared({tuple(parts[i][:-1]) for i in rows})
+            common = _shared_parts({tuple(parts[i][:-1]) for i in rows})
             for i in rows:
                 parts[i] = parts[i][common:]
-        if of_class:
+        if in_class_folder:
             parts = self._without_class(parts)
         known = Image.registered_extensions()
         for i, part in enumerate(parts):
@@ -183,27 +196,30 @@ class Content:
         return parts
 
     def _suffix(self, row: int) -> str:
-        """Of an image whose name has none, by its content."""
+        """Return a suffix for an image without one, from its content."""
         try:
-            data = io.BytesIO(self._stored(np.array([row]))[0]) if self.stored[row] else None
+            data = io.BytesIO(self._load_stored(np.array([row]))[0]) if self.stored[row] else None
             with Image.open(data or self.paths[row]) as image:
                 return "." + image.format.lower().replace("jpeg", "jpg")
         except OSError:
             return ".png"
 
 
-def _shared(folders: set[tuple[str, ...]]) -> int:
-    """How many parts at the beginning are the same in all of these paths."""
+def _shared_parts(folders: set[tuple[str, ...]]) -> int:
+    """Return how many leading parts are the same in all of these paths."""
     if not folders:
         return 0
-    first, last = min(folders), max(folders)  # where these two agree, all between them do
+    first, last = min(folders), max(folders)  # in sorted order, all others are between these two
     pairs = enumerate(zip(first, last, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
 
 
 def stored_sizes(view: View) -> np.ndarray:
-    """Bytes of each image of the whole dataset that is kept inside it, int64, by position in the
-    frame; MISSING where it is not. Kept until the samples change: the images are read for it."""
+    """Return the bytes of each image stored in the dataset, int64, by position in the frame.
+
+    MISSING for image files. The result is cached until samples change, because all stored images
+    are read.
+    """
     frame = view.frame
 
     def load() -> np.ndarray:
@@ -223,13 +239,13 @@ def stored_sizes(view: View) -> np.ndarray:
 
 def _unreadable(path: str, error: OSError) -> LabelAuditError:
     return LabelAuditError(
-        f"image {path} cannot be read ({error.strerror}): put it back, or tag its sample "
+        f"image {path} cannot be read ({error.strerror}): restore the file, or tag its sample "
         f"{REMOVED!r}. Nothing was written."
     )
 
 
 def read_image(image: ImageData) -> bytes:
-    """The bytes of an image. Raises LabelAuditError where its file cannot be read."""
+    """Return the bytes of an image. Raises LabelAuditError if its file cannot be read."""
     if isinstance(image, bytes):
         return image
     try:

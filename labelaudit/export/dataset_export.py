@@ -1,0 +1,220 @@
+"""Export a dataset, or a view of it, in one of the formats."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
+from ..dataset.view import View
+from ..storage.object_store import is_remote
+from . import manifest
+from .checks import check_outside_sources, check_space, check_target, format_bytes
+from .formats import MANIFEST, ZIP, Format, all_formats
+from .outputs import CountingOutput, FileOutput, FolderOutput, Output, ZipOutput
+from .samples import Samples
+
+
+@dataclass
+class Exported:
+    """What an export wrote, or would write."""
+
+    format: str
+    target: str
+    samples: int
+    files: int = 0
+    bytes: int = 0  # newly written; hard links add nothing
+    linked: int = 0  # files that are hard links
+    copied: int = 0  # files that could not be linked and were copied
+    relabelled: int = 0  # samples with a label that differs from the loaded one
+    removed: int = 0  # samples left out because they have the tag `removed`
+    notes: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+    def to_dict(self) -> dict:
+        """Return all fields as plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        verb = "would be written" if self.dry_run else "written"
+        what = f"{self.samples:,} {'labels' if self.format == MANIFEST else 'samples'}"
+        files = f"{self.files:,} file{'' if self.files == 1 else 's'}, {format_bytes(self.bytes)}"
+        lines = [f"{what} {verb} to {self.target} ({files})"]
+        if self.linked:
+            copies = f"; {self.copied:,} could not be linked and are copies" if self.copied else ""
+            lines.append(f"{self.linked:,} images are hard links to their files{copies}")
+        elif self.copied:
+            lines.append(f"{self.copied:,} images could not be hard-linked and are copies")
+        if self.relabelled:
+            lines.append(f"{self.relabelled:,} labels differ from the loaded labels")
+        if self.removed:
+            lines.append(f"{self.removed:,} samples tagged removed are left out")
+        return "\n".join([*lines, *self.notes])
+
+
+def export_dataset(
+    view: View,
+    target: str | os.PathLike,
+    format: str = MANIFEST,
+    *,
+    link: bool = False,
+    images: bool = False,
+    paths: str = "auto",
+    into_source: bool = False,
+    dry_run: bool = False,
+    task: Task = QUIET,
+) -> Exported:
+    """Write the samples of a view with their current labels, without those tagged `removed`.
+
+    view: a view, or a whole dataset. format: a name in `all_formats()`. target: for a manifest a
+    file; its suffix sets the kind of table (.csv, .jsonl, .parquet). For other formats, a new or
+    empty folder, or a new .zip. link: create hard links to the image files instead of copies, where
+    possible. images, paths: for a manifest, see `write_labels`. into_source: allow a target inside
+    the folders of the source images. dry_run: write nothing, and report what would be written.
+
+    The export is atomic. Raises LabelAuditError, and writes nothing, if the target exists or cannot
+    be created, an image cannot be read, or the disk is full; StoppedError if the task is stopped.
+    """
+    entry = _get_format(format)
+    view = view if isinstance(view, View) else view.view()
+    path = absolute(target)
+    with view.steady():
+        check_export(path, format, link, images, paths)
+        if (format != MANIFEST or images) and not into_source:
+            check_outside_sources(view, path)
+        samples = Samples(view, task=task)
+        total = len(samples) if entry.images or images else None
+        samples.stage = task.stage(f"writing {entry.title}", total)
+        if dry_run:
+            output: Output = CountingOutput(path.parent, link)
+            return _write(samples, output, format, path, paths, images, dry_run=True)
+        if total and not link:
+            check_space(path, int(samples.sizes.sum()))
+        try:
+            with _open_output(path, format, link) as output:
+                exported = _write(samples, output, format, path, paths, images)
+        except OSError as error:
+            raise LabelAuditError(
+                f"{path} could not be written: {error.strerror or error}. Nothing was left behind."
+            ) from error
+    return exported
+
+
+def write_labels(
+    view: View,
+    path: str | os.PathLike,
+    *,
+    paths: str = "auto",
+    images: bool = False,
+    task: Task = QUIET,
+) -> int:
+    """Write the current labels as a manifest that `load_dataset` reads. Returns the number of rows.
+
+    The suffix sets the format: .csv, .jsonl or .parquet. Columns: id, filepath, label, split, tags.
+    Samples tagged `removed` are left out. If the table alone would lose the class order, or blanks
+    at the ends of names, `<name>.classes.json` next to it stores them.
+
+    paths: "auto" writes relative paths for files below the manifest's folder, "relative" and
+    "absolute" write all paths so. images: also write images that are stored in the dataset, which
+    have no file, into `<name>-images` next to the manifest; without them it cannot be loaded.
+    Raises LabelAuditError as `export_dataset` does, and StoppedError if the task is stopped;
+    nothing is written then.
+    """
+    return export_dataset(view, path, MANIFEST, paths=paths, images=images, task=task).samples
+
+
+def check_export(
+    path: Path, format: str, link: bool = False, images: bool = False, paths: str = "auto"
+) -> None:
+    """Check the target and options of an export without reading the samples.
+
+    Raises LabelAuditError as `export_dataset` would.
+    """
+    entry = _get_format(format)
+    if format == MANIFEST:
+        manifest.check_manifest(path, paths, images)
+    elif not _is_zip(path, format):
+        check_target(path)
+    elif path.exists():
+        raise LabelAuditError(f"{path} already exists: choose another file.")
+    if link and (path.suffix.lower() == ZIP or not entry.files):
+        linkable = ", ".join(name for name, entry in all_formats().items() if entry.files)
+        raise LabelAuditError(
+            "hard links need a folder of image files: leave link out, or choose a folder and one "
+            f"of the formats {linkable}."
+        )
+    if images and format != MANIFEST:
+        raise LabelAuditError(
+            f"images works only with manifest: {format} always contains them, so leave it out."
+        )
+    if paths != "auto" and format != MANIFEST:
+        raise LabelAuditError(
+            f"paths works only with manifest: {format} has its own paths, so leave it out."
+        )
+    if not path.parent.is_dir():
+        raise LabelAuditError(
+            f"{path} cannot be written because {path.parent} is not a folder: choose another place."
+        )
+
+
+def absolute(target: str | os.PathLike) -> Path:
+    """Return the absolute path of a target: `~` is expanded, and a link to a file is followed.
+
+    Raises LabelAuditError for a URI of object storage.
+    """
+    if is_remote(target):
+        raise LabelAuditError(
+            f"{str(target)!r} is in object storage: write to a folder on this machine, and copy it "
+            "there."
+        )
+    path = Path(os.path.abspath(Path(target).expanduser()))
+    # the link stays, and the file it points to is replaced
+    return Path(os.path.realpath(path)) if path.is_file() else path
+
+
+def _get_format(name: str) -> Format:
+    formats = all_formats()
+    if name not in formats:
+        raise LabelAuditError(f"{name!r} is not a format: the formats are {', '.join(formats)}.")
+    return formats[name]
+
+
+def _is_zip(path: Path, format: str) -> bool:
+    return format != MANIFEST and path.suffix.lower() == ZIP
+
+
+def _open_output(path: Path, format: str, link: bool) -> Output:
+    if _is_zip(path, format):
+        return ZipOutput(path)
+    return FileOutput(path) if format == MANIFEST else FolderOutput(path, link)
+
+
+def _write(
+    samples: Samples,
+    output: Output,
+    format: str,
+    path: Path,
+    paths: str,
+    images: bool,
+    dry_run: bool = False,
+) -> Exported:
+    if format == MANIFEST:
+        notes = manifest.write_manifest(samples, output, path.name, path.parent, paths, images)
+    else:
+        folder = path.stem if _is_zip(path, format) else path.name
+        notes = _get_format(format).write(samples, output, folder)
+    return Exported(
+        format,
+        str(path),
+        len(samples),
+        files=output.files,
+        bytes=output.bytes,
+        linked=output.linked,
+        copied=output.copied,
+        relabelled=samples.relabelled,
+        removed=samples.removed,
+        notes=notes,
+        dry_run=dry_run,
+    )

@@ -1,0 +1,249 @@
+"""Load a dataset from any source: files, the Hugging Face hub, the zoo, or memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import LabelAuditError
+from ..core.progress import QUIET, Task
+from ..dataset.dataset import Dataset, create_dataset, list_datasets
+from ..storage.allowed_roots import resolved
+from ..storage.object_store import clean, is_remote
+from ..storage.paths import check_name
+from . import arrays, huggingface, zoo
+from .detect import WELL_KNOWN_NAMES, open_path, open_remote
+from .manifest import SUFFIXES
+from .source import Source
+from .zoo import ZOO
+
+
+def load_dataset(
+    name: str,
+    source: str | os.PathLike | None = None,
+    *,
+    split: str | None = None,
+    root: str | os.PathLike | None = None,
+    label: str | None = None,
+    within: Sequence[str] | None = None,
+    overwrite: bool = False,
+    task: Task = QUIET,
+) -> Dataset:
+    """Open a dataset by name, or create it from a source.
+
+    name: an existing dataset; or a zoo dataset (`digits`, `cifar10`, …), which is downloaded and
+    created on first use; or, with `source`, the name of the new dataset.
+
+    source: a path; its format is detected automatically (`labelaudit/sources/registry.py` lists
+    all): class folders, a manifest (CSV, JSON lines, Parquet), a Hugging Face ImageFolder or
+    dataset folder, COCO annotations, an export of FiftyOne or Label Studio, or a zip of one of
+    these. `hf:owner/name` or `hf:owner/name@config` is a dataset on the Hugging Face hub.
+    `s3://bucket/pets` is a folder, zip or list in object storage; its images are copied into the
+    dataset.
+    root: the folder that relative paths in a manifest or another image list refer to; by default
+    the folder of that file.
+    label: the column, field or control that holds the labels, if it does not have the usual name or
+    there are several.
+    split: load only this split of a zoo dataset, stored as `<name>-<split>`, or of a hub dataset.
+    within: folders that all files must be in after links are resolved; other images are skipped.
+
+    Unreadable images are skipped; `dataset.info["skipped"]` lists them with the reason.
+    Raises LabelAuditError if the source cannot be used, and StoppedError if the task is stopped; no
+    dataset is created then.
+    """
+    if source is not None:
+        return _load_source(name, source, split, root, label, within, overwrite, task)
+    if name in ZOO:
+        return _load_zoo(name, split, overwrite, task)
+    names = list_datasets()
+    if name not in names:
+        raise LabelAuditError(
+            f"there is no dataset {name!r}: the datasets are {', '.join(names) or 'none yet'}, the "
+            f"zoo has {', '.join(ZOO)}; to create a dataset, give its source."
+        )
+    if split is not None:
+        raise LabelAuditError(
+            f"split={split!r} works only for zoo datasets: use "
+            f"load_dataset({name!r}).view().match(split={split!r})."
+        )
+    return Dataset(name)
+
+
+def load_arrays(
+    name: str,
+    images,
+    labels,
+    *,
+    splits=None,
+    ids=None,
+    tags=None,
+    classes=None,
+    overwrite: bool = False,
+    task: Task = QUIET,
+) -> Dataset:
+    """Create a dataset from arrays in memory; the images are stored in it as PNG.
+
+    images: uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), or a sequence of such arrays or PIL
+    images. labels: N class names, or N ints, which index `classes` if that is given; None or a
+    negative int means no label. splits: N names. ids: N unique ints. tags: N lists of words.
+    Raises LabelAuditError, and creates nothing, if the lengths differ, a label has no class, an id
+    occurs twice, or the dataset exists and `overwrite` is False.
+    """
+    source = arrays.open_arrays(images, labels, splits, ids, tags, classes)
+    return _create(name, source, overwrite, task)
+
+
+def load_huggingface(
+    name: str,
+    data,
+    image: str = huggingface.IMAGE,
+    label: str = huggingface.LABEL,
+    *,
+    overwrite: bool = False,
+    task: Task = QUIET,
+) -> Dataset:
+    """Create a dataset from a Hugging Face `Dataset` or `DatasetDict`, in memory or streamed.
+
+    image, label: the column names. If the default names do not exist, the only Image column and the
+    only ClassLabel column are used. The names of a ClassLabel become the classes, in their order;
+    -1 and None mean no label. The keys of a DatasetDict become splits. Images that are files are
+    referenced; all others are copied in their encoded form. Rows are read one at a time.
+    Raises LabelAuditError if the data cannot be used, and StoppedError if the task is stopped; no
+    dataset is created then.
+    """
+    source = huggingface.open_object(data, image, label)
+    return _create(name, source, overwrite, task)
+
+
+def default_name(source: str) -> str:
+    """Suggest a dataset name for a source: the name of the file, folder or hub dataset.
+
+    For `metadata.csv` and similar names it is the name of the surrounding folder. Characters that
+    dataset names cannot contain are replaced.
+    """
+    if _is_hub(source):
+        name = source.rsplit("/", 1)[-1].split("@")[0].removeprefix(huggingface.SCHEME)
+    else:
+        path = Path(source).expanduser().absolute()
+        name = path.parent.name if path.stem in WELL_KNOWN_NAMES and path.suffix else path.stem
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine"
+
+
+def _load_source(
+    name: str,
+    source: str | os.PathLike,
+    split: str | None,
+    root: str | os.PathLike | None,
+    label: str | None,
+    within: Sequence[str] | None,
+    overwrite: bool,
+    task: Task,
+) -> Dataset:
+    if split is not None and not _is_hub(source):
+        raise LabelAuditError(
+            f"split={split!r} works only for zoo and hub datasets: load all of {name!r}, then use "
+            f"load_dataset({name!r}).view().match(split={split!r})."
+        )
+    if str(source) in ZOO and not os.path.exists(source):
+        raise LabelAuditError(
+            f"{source} is a zoo dataset, which is always stored under the name {source}: load it "
+            "without another name."
+        )
+    if name in ZOO:
+        raise LabelAuditError(
+            f"{name!r} is the name of a zoo dataset: choose another name for your own data."
+        )
+    check_name(name)  # before the source is opened, which can take long
+    if _is_hub(source):
+        task.announce(f"downloading {source}, unless it is cached")
+    allowed_roots = None if within is None else tuple(map(resolved, within))
+    opened = _open(source, root, label, split, allowed_roots)
+    opened.allowed_roots = allowed_roots
+    return _create(name, opened, overwrite, task)
+
+
+def _load_zoo(name: str, split: str | None, overwrite: bool, task: Task) -> Dataset:
+    full_name = name if split is None else f"{name}-{split}"
+    if full_name in list_datasets() and not overwrite:
+        return Dataset(full_name)
+    source = zoo.open_zoo(name, split, task)
+    try:
+        return _create(full_name, source, overwrite, task)
+    except LabelAuditError:
+        if full_name in list_datasets() and not overwrite:
+            return Dataset(full_name)  # another process created it meanwhile
+        raise
+
+
+def _is_hub(source: str | os.PathLike) -> bool:
+    return str(source).startswith(huggingface.SCHEME)
+
+
+def _is_hub_name(source: str) -> bool:
+    """Whether `hf:…` names a dataset on the hub and not a local folder."""
+    path = source.removeprefix(huggingface.SCHEME).split("@")[0]
+    return bool(re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", path)) and not os.path.exists(path)
+
+
+def _open(
+    source: str | os.PathLike,
+    root: str | os.PathLike | None,
+    label: str | None,
+    split: str | None,
+    allowed_roots: Sequence[str] | None,
+) -> Source:
+    if _is_hub(source):
+        if root is not None:
+            raise LabelAuditError(
+                f"root={str(root)!r} works only for a file that lists images, not for {source}: "
+                "leave it out."
+            )
+        if allowed_roots is not None and not _is_hub_name(str(source)):
+            raise LabelAuditError(
+                f"{str(source)!r} is not a dataset on the hub: write hf:owner/name."
+            )
+        return huggingface.open_hub(str(source), split, label)
+    if is_remote(source):
+        if root is not None and not is_remote(root):
+            raise LabelAuditError(
+                f"root={str(root)!r} must be in object storage like {source}: write "
+                "s3://bucket/prefix."
+            )
+        return open_remote(clean(str(source)), root and str(root), label, allowed_roots)
+    path = Path(source).expanduser()
+    if not _exists(path):
+        raise LabelAuditError(f"{_printable(path)} does not exist: check the path.")
+    folder = None if root is None else Path(root).expanduser().absolute()
+    if folder and (path.suffix.lower() not in SUFFIXES or not folder.is_dir()):
+        raise LabelAuditError(
+            f"root={str(root)!r} must be a folder, and works only for a file that lists images; "
+            f"the source is {path}."
+        )
+    return open_path(path, folder, label, allowed_roots)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (ValueError, OSError):  # a NUL byte, or a name longer than the system allows
+        return False
+
+
+def _printable(path: Path) -> str:
+    """The path unchanged if it fits on one line, else escaped and shortened."""
+    text = str(path)
+    return text if text.isprintable() and len(text) < 300 else f"{ascii(text)[:300]}"
+
+
+def _create(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
+    check_name(name)
+    return create_dataset(
+        name,
+        source.read(task),
+        classes=source.classes,
+        source=source.description,
+        skipped=source.skipped.report,
+        overwrite=overwrite,
+    )

@@ -1,0 +1,156 @@
+"""The formats that can be loaded: the registry of sources.
+
+To add one, write a file with a function that opens it, and add one line to LIST_FORMATS (a file
+that lists images) or FOLDER_FORMATS (a folder or zip without such a file). Other packages register
+formats in the entry point group `labelaudit.sources`; these are tried first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..core.plugins import load_plugins
+from . import (
+    class_folders,
+    coco,
+    fiftyone,
+    huggingface,
+    label_studio,
+    labelaudit_folders,
+    manifest,
+)
+from .files import Files
+from .image_list import ImageList, ListFile
+from .source import Source
+
+GROUP = "labelaudit.sources"
+
+
+@dataclass(frozen=True)
+class ListFormat:
+    """A format of files that list images.
+
+    looks: for users, how it looks on disk. matches: whether a file has the format. read: reads a
+    file; its second argument is the name of the label column or field, if the user gave one.
+    certain: whether it is loaded even if the folder also has class folders, because no other file
+    looks like it by accident.
+    """
+
+    title: str
+    looks: str
+    matches: Callable[[ListFile], bool]
+    read: Callable[[ListFile, str | None], ImageList]
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class FolderFormat:
+    """A format of folders and zips. The fields are as in ListFormat."""
+
+    title: str
+    looks: str
+    matches: Callable[[Files], bool]
+    open: Callable[[Files, str | None], Source]
+
+
+# The first match is used.
+LIST_FORMATS: list[ListFormat] = [
+    ListFormat(
+        "manifest",
+        "CSV, JSON lines or Parquet with `filepath,label`, optionally `split,id,tags`",
+        manifest.is_manifest,
+        manifest.read_manifest,
+        certain=False,
+    ),
+    ListFormat(
+        "ImageFolder",
+        "Hugging Face ImageFolder: images with `metadata.csv`, `.jsonl` or `.parquet` "
+        "(`file_name,label`), one for all or one in the folder of each split",
+        manifest.is_metadata,
+        manifest.read_metadata,
+    ),
+    ListFormat(
+        "COCO annotations",
+        "a JSON of images, annotations and categories, with one category per image; the images are "
+        "in the same folder or in `images/`",
+        coco.is_coco,
+        coco.read_coco,
+    ),
+    ListFormat(
+        "FiftyOne export",
+        "`labels.json` with `data/` (FiftyOneImageClassificationDataset)",
+        fiftyone.is_classification,
+        fiftyone.read_classification,
+    ),
+    ListFormat(
+        "FiftyOne dataset",
+        "`samples.json` with `data/` (FiftyOneDataset)",
+        fiftyone.is_samples,
+        fiftyone.read_samples,
+    ),
+    ListFormat(
+        "Label Studio export",
+        "JSON of tasks with choices; the latest annotation that is not cancelled counts",
+        label_studio.is_tasks,
+        label_studio.read_tasks,
+    ),
+    ListFormat(
+        "Label Studio JSON-MIN",
+        "JSON-MIN of tasks with choices",
+        label_studio.is_tasks_min,
+        label_studio.read_tasks_min,
+    ),
+]
+
+# Used if nothing else matches.
+CLASS_FOLDERS = FolderFormat(
+    "class folders",
+    "`cat/1.jpg`, `dog/2.jpg` …, optionally inside `train/` and `test/`",
+    lambda files: True,
+    class_folders.open_class_folders,
+)
+
+# These are tried before image lists. The first match is used.
+FOLDER_FORMATS: list[FolderFormat] = [
+    FolderFormat(
+        "LabelAudit class folders",
+        "written by `labelaudit export --format folders`",
+        labelaudit_folders.is_labelaudit_export,
+        labelaudit_folders.open_labelaudit_export,
+    ),
+    FolderFormat(
+        "Hugging Face folder",
+        "written by `save_to_disk`",
+        huggingface.is_saved,
+        huggingface.open_saved,
+    ),
+    FolderFormat(
+        "Hugging Face Parquet",
+        "a dataset as on the hub: Parquet files that contain the images",
+        huggingface.is_parquet,
+        huggingface.open_parquet,
+    ),
+]
+
+
+def list_formats() -> list[ListFormat]:
+    """Return all formats of image lists, registered ones first."""
+    return [*_registered(ListFormat), *LIST_FORMATS]
+
+
+def folder_formats() -> list[FolderFormat]:
+    """Return all formats of folders except plain class folders, registered ones first."""
+    return [*_registered(FolderFormat), *FOLDER_FORMATS]
+
+
+def help_lines() -> Sequence[tuple[str, str]]:
+    """Return (title, looks) of all formats, most common first."""
+    formats = [CLASS_FOLDERS, *LIST_FORMATS, *FOLDER_FORMATS]
+    formats += [*_registered(ListFormat), *_registered(FolderFormat)]
+    return [(entry.title[0].upper() + entry.title[1:], entry.looks) for entry in formats]
+
+
+def _registered(kind: type) -> list:
+    plugins = load_plugins(GROUP, ListFormat, FolderFormat)
+    return [entry for entry in plugins.values() if isinstance(entry, kind)]

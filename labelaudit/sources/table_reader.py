@@ -1,0 +1,112 @@
+"""Read tables of images: CSV and Parquet in batches, JSON as a whole."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from ..core.errors import LabelAuditError
+from .image_list import ListFile, explain
+
+BATCHED_SUFFIXES = (".csv", ".tsv", ".parquet")
+ROW_BYTES = 4 << 20  # size of the blocks in which a CSV is read; no row can be longer
+FILEPATH, FILE_NAME, LABEL = "filepath", "file_name", "label"
+
+
+def column_names(file: ListFile) -> list[str]:
+    """Return the column names without reading a large table as a whole.
+
+    Raises LabelAuditError if the file cannot be read.
+    """
+    with read_errors(file):
+        if file.suffix == ".parquet":
+            with open_parquet(file) as table:
+                return table.schema_arrow.names
+        if file.suffix in (".csv", ".tsv"):
+            with file.open() as stream:
+                return _open_csv(file, stream).schema.names
+    rows = [file.json] if isinstance(file.json, dict) else file.json
+    return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
+
+
+def read_batches(file: ListFile, rows: int) -> Iterator[pa.Table]:
+    """Yield the table in batches: of `rows` rows for Parquet, of ROW_BYTES bytes for CSV.
+
+    Raises LabelAuditError if the file cannot be read.
+    """
+    with read_errors(file):
+        if file.suffix == ".parquet":
+            with open_parquet(file) as table:
+                for batch in table.iter_batches(rows):
+                    yield pa.Table.from_batches([batch])
+            return
+        with file.open() as stream:
+            names = _open_csv(file, stream).schema.names
+        with file.open() as stream:  # all columns are text: a label may look like a number or date
+            for batch in _open_csv(file, stream, dict.fromkeys(names, pa.string())):
+                yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def read_errors(file: ListFile) -> Iterator[None]:
+    """Turn the errors of readers into a LabelAuditError of one sentence."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OSError, EOFError, zlib.error) as error:
+        raise LabelAuditError(
+            f"{file.name} cannot be read as {file.suffix[1:]}: {explain(error)}."
+        ) from error
+
+
+def open_parquet(file: ListFile) -> parquet.ParquetFile:
+    """Open a Parquet file. On disk only the requested parts are read; in a zip, all of it."""
+    stream = file.open()
+    stream = stream if isinstance(stream, io.BufferedReader) else io.BytesIO(file.content)
+    return parquet.ParquetFile(stream)
+
+
+def _open_csv(
+    file: ListFile, stream: IO[bytes], types: dict | None = None
+) -> csv.CSVStreamingReader:
+    encoding, delimiter = _encoding_and_delimiter(file.head)
+    return csv.open_csv(
+        stream,
+        # with threads, errors do not contain the line number
+        read_options=csv.ReadOptions(use_threads=False, block_size=ROW_BYTES, encoding=encoding),
+        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=types, strings_can_be_null=True, null_values=[""]
+        ),
+    )
+
+
+def _encoding_and_delimiter(head: bytes) -> tuple[str, str]:
+    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf8"
+    header = head.decode(encoding, errors="replace").split("\n", 1)[0]
+    return encoding, max(",;\t", key=header.count)
+
+
+def parse_json(rows) -> pa.Table:
+    """Turn JSON objects into a table. Raises ValueError if a row has the wrong shape.
+
+    Arrow's own reader is not used because it takes labels that look like dates for dates.
+    """
+    rows = [rows] if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("each line must be an object with filepath and label")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in columns.keys() & {FILEPATH, FILE_NAME, LABEL, "split"}:
+        wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
+        if wrong is not None:
+            raise ValueError(f"{name} of row {wrong + 1} must be text, not a list or an object")
+    for name in columns.keys() - {"id", "tags"}:
+        columns[name] = [None if v is None else str(v) for v in columns[name]]
+    return pa.table(columns)
