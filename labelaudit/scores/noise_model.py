@@ -1,89 +1,120 @@
-"""The noise model: a model of labelling errors, fitted to labels and logits alone.
+"""A model of how labels go wrong, fitted to labels and logits alone.
 
-It gives the probability that each class is the true one, from the network's prediction and from how
-often labels of each class are wrong, and as which class. So the score `suspicion` is a probability,
-and its sum estimates the number of wrong labels.
+For every class it gives the probability that this is the true class of a sample, given what one or
+more sources of predictions say about the image *and* how often labels of each class are wrong, and
+as what. The score `suspicion` is therefore a probability, and its sum estimates the number of wrong
+labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .probability import known_labels, normalise
+from .probability import known_labels
 from .softmax import Softmax
 
-FLOOR = 1e-4  # added to probabilities, so that no class is impossible
+FLOOR = 1e-4  # share of every prediction that is spread evenly over the classes
+LEAST = 1e-9  # least probability of which a logarithm is taken
 
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """P(true class a) = softmax(sharpness log p + bias). For a sample of class a
+    """P(true class a | image) = floor(softmax(sum_k sharpness_k log p_k + bias)).
 
-    - the label is wrong with probability sigmoid(rate_a + ambiguity log(1 - P(a))): with a positive
-      ambiguity, errors are more likely for images that are hard to recognise;
-    - a wrong label is class b with probability proportional to exp(pair_ab) P(b)^likeness.
+    p_k is what source k says, and floor(q) = (1 - floor) q + floor / C. Of a sample of true class a
+
+    - the label is wrong with probability sigmoid(rate_a + ambiguity log(1 - P(a))): with ambiguity
+      above 0, images that the sources are unsure of have more errors;
+    - a wrong label is class b != a with probability proportional to
+      exp(target_b + pair_ab) P(b)^likeness.
 
     With ambiguity = likeness = 0 this is class-conditional noise, the model of Natarajan et al.
-    2013 and of confident learning (Northcutt et al. 2021). These two parameters let errors depend
-    on the image, as human errors do. All parameters are fitted to the given labels with the priors
-    of `noise_fit.py`. No true label is needed.
+    2013 and of confident learning (Northcutt et al. 2021). All parameters are found by maximum
+    likelihood of the given labels with the priors of `noise_priors.py`. No true label is needed.
     """
 
-    sharpness: float
+    sharpness: list[float]  # (K,), one per source
     ambiguity: float
     likeness: float
     bias: list[float]  # (C,)
     rate: list[float]  # (C,), logits
-    pair: list[list[float]] | None  # (C, C); None: all wrong classes are equally likely
+    target: list[float]  # (C,)
+    pair: list[list[float]] | None  # (C, C); None: all zero
+    floor: float = FLOOR
 
-    def posterior(self, labels: np.ndarray, logits: np.ndarray | Softmax) -> np.ndarray:
+    def posterior(
+        self, labels: np.ndarray, sources: np.ndarray | Softmax | Sequence[np.ndarray | Softmax]
+    ) -> np.ndarray:
         """Return P(true class | image, given label), (n, C), in the precision of the logits.
 
-        For a sample without a label from 0 to C - 1 it is P(true class | image).
-        labels: int (n,). logits: float (n, C).
+        labels: int (n,). sources: logits, float (n, C), or a sequence of K such arrays. Rows of
+        samples without a label among the C classes are what the sources say alone.
         """
-        softmax = Softmax.of(logits)
-        number = softmax.logits.dtype.type
+        logits = [Softmax.of(source).logits for source in as_sources(sources)]
         labels = np.asarray(labels)
-        at = np.flatnonzero(known_labels(labels, softmax.classes))
-        given = labels[at]
-        log_p = np.log(softmax.p + number(FLOOR))
-        log_p *= number(self.sharpness)
-        log_p += np.array(self.bias, number)
-        p = normalise(log_p)
-        if len(at) == len(labels):
-            return self._given(p, log_p, given)
-        p[at] = self._given(p[at], log_p[at], given)
-        return p
+        known = known_labels(labels, logits[0].shape[1])
+        # Arrays are (C, n): sums and maxima over classes are then vectorised over samples.
+        p, log_p = self._from_images(logits)
+        if known.all():
+            return np.ascontiguousarray(self._given(p, log_p, labels).T)
+        at = np.flatnonzero(known)
+        p[:, at] = self._given(p[:, at], log_p[:, at], labels[at])
+        return np.ascontiguousarray(p.T)
+
+    def _from_images(self, logits: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return P(true class | image), (C, n), and its logarithm."""
+        number = logits[0].dtype.type
+        mixed = np.array(self.bias, number)[:, None] + logits[0].T * number(self.sharpness[0])
+        for source, sharpness in zip(logits[1:], self.sharpness[1:], strict=True):
+            mixed += source.T * number(sharpness)
+        return floored_softmax(np.ascontiguousarray(mixed), self.floor)[1:]
 
     def _given(self, p: np.ndarray, log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return P(true class | image, given label), (n, C).
-
-        p, log_p: P(true class | image) and its logarithm; both arrays are overwritten.
-        """
-        rows, number = np.arange(len(labels)), p.dtype.type
-        right = np.log(np.maximum(1 - p, number(1e-9)))
-        right *= number(-self.ambiguity)
-        right -= np.array(self.rate, number)
-        wrong = np.exp(right, out=right)  # first the odds that the label is right
+        """Return P(true class | image, given label), (C, n). Overwrites p and log_p."""
+        columns, number = np.arange(len(labels)), p.dtype.type
+        wrong = np.log(np.maximum(1 - p, number(LEAST)))
+        wrong *= number(-self.ambiguity)
+        wrong -= np.array(self.rate, number)[:, None]
+        with np.errstate(over="ignore"):
+            np.exp(wrong, out=wrong)  # odds that a label of this class is right
         wrong += 1
-        np.divide(1, wrong, out=wrong)  # now P(label wrong | true class, image)
+        np.divide(1, wrong, out=wrong)
         log_p *= number(self.likeness)
         like = np.exp(log_p, out=log_p)
+        like *= np.exp(np.array(self.target)).astype(number)[:, None]
         if self.pair is None:
-            chosen, like_others = None, like.sum(axis=1, keepdims=True) - like
+            every = like.sum(axis=0) - like
         else:
-            weight = np.exp(np.array(self.pair)).astype(number).T
-            np.fill_diagonal(weight, 0)
-            chosen, like_others = weight[labels], like @ weight
-        p_label, p_right = p[rows, labels], 1 - wrong[rows, labels]
+            pair = np.exp(np.array(self.pair)).astype(number)
+            np.fill_diagonal(pair, 0)
+            every = pair @ like
+        p_right = p[labels, columns] * (1 - wrong[labels, columns])
         p *= wrong
-        if chosen is not None:
-            p *= chosen
-        p *= like[rows, labels][:, None]
-        p /= np.maximum(like_others, number(1e-30))
-        p[rows, labels] = p_label * p_right
-        p /= p.sum(axis=1, keepdims=True)
+        p /= np.maximum(every, number(1e-30))
+        if self.pair is not None:
+            p *= pair.T[labels].T
+        p *= like[labels, columns]
+        p[labels, columns] = p_right
+        p /= p.sum(axis=0)
         return p
+
+
+def floored_softmax(mixed: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the softmax over axis 0 of (C, n), the same with a floor, and the logarithm of that.
+
+    Overwrites `mixed`.
+    """
+    mixed -= mixed.max(axis=0)
+    q = np.exp(mixed, out=mixed)
+    q /= q.sum(axis=0)
+    p = q * q.dtype.type(1 - floor)
+    p += q.dtype.type(floor / len(q))
+    return q, p, np.log(p)
+
+
+def as_sources(sources) -> Sequence:
+    """Return a sequence of sources; a single one becomes a list."""
+    return sources if isinstance(sources, list | tuple) else [sources]
