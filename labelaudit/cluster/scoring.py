@@ -18,7 +18,7 @@ from ..dataset.arrays import find
 from ..dataset.dataset import Dataset
 from ..dataset.run_predictions import LOGIT_BATCH_BYTES
 from ..dataset.runs import Run
-from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge
+from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge, others_at
 from ..ranking.scoring import Backend, compute_scores_by
 from ..scores import Score
 from ..scores.softmax import Softmax
@@ -51,19 +51,28 @@ def from_logits(
     labels: np.ndarray,
     out_of_sample: bool,
     task: Task,
+    witness: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """Do the same as `logit_scores.from_logits`."""
-    judge = make_judge(run, wanted, labels, out_of_sample)
+    judge = make_judge(run, wanted, labels, out_of_sample, witness)
     if judge is None:
         return {}, None
-    return _Scoring(run, judge, ids, labels, task).run()
+    return _Scoring(run, judge, ids, labels, task, witness).run()
 
 
 class Reader:
     """Reads blocks of stored predictions from a version of their table."""
 
-    def __init__(self, uri: str, version: int, classes: int) -> None:
+    def __init__(self, uri: str, version: int, classes: int, witness=None) -> None:
+        """witness: a Ray reference to logits of all samples, see `logit_scores.from_logits`."""
         self.uri, self.version, self.classes = uri, version, classes
+        self._witness = witness
+
+    def others(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the witness's logits at these places, int (m,), as `Softmax` takes them."""
+        import ray
+
+        return others_at(None if self._witness is None else ray.get(self._witness), places)
 
     def parts(self, block: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield (places, labels, logits float32 (m, C)) of a block of consecutive rows, in parts as
@@ -93,8 +102,8 @@ def look(block: pa.Table, reader: Reader, judge: Judge) -> dict[str, np.ndarray]
     """Return a copy of the judge that has looked at a block, as one row."""
     own = copy.deepcopy(judge)  # a retry must start from the same state
     own.start_at(block["before"][0].as_py())
-    for _, labels, logits in reader.parts(block):
-        own.observe(labels, Softmax(logits))
+    for places, labels, logits in reader.parts(block):
+        own.observe(labels, Softmax(logits, reader.others(places)))
     judges = np.empty(1, object)
     judges[0] = own
     return {"judge": judges, "rows": np.array([len(block)])}
@@ -104,7 +113,7 @@ def score(block: pa.Table, reader: Reader, judge: Judge) -> pa.Table:
     """Return the scores of a block: `place`, and one column per score."""
     parts = []
     for places, labels, logits in reader.parts(block):
-        found, suggestions = judge.score(labels, logits)
+        found, suggestions = judge.score(labels, logits, reader.others(places))
         columns = {"place": places, **found}
         if suggestions:
             columns |= {SUGGESTED: suggestions[0], SUGGESTED_P: suggestions[1]}
@@ -116,10 +125,19 @@ class _Scoring:
     """Scores the stored predictions of a run."""
 
     def __init__(
-        self, run: Run, judge: Judge, ids: np.ndarray, labels: np.ndarray, task: Task
+        self,
+        run: Run,
+        judge: Judge,
+        ids: np.ndarray,
+        labels: np.ndarray,
+        task: Task,
+        witness: np.ndarray | None,
     ) -> None:
+        import ray
+
         self.judge, self.samples, self.task = judge, len(ids), task
-        self.reader = Reader(*run.logits_location(), len(run.classes))
+        shared = None if witness is None else ray.put(witness)
+        self.reader = Reader(*run.logits_location(), len(run.classes), shared)
         stored = run.predicted_ids()
         places, known = find(ids, stored)
         self.rows = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -66,9 +67,14 @@ class Judge:
         for model in self.models.values():
             model.fit()
 
-    def score(self, labels: np.ndarray, logits: np.ndarray) -> tuple[dict, Suggestions | None]:
-        """Return the scores of a block by name, float64 (m,), and the suggested labels."""
-        softmax, suggestions, found = Softmax(logits), None, {}
+    def score(
+        self, labels: np.ndarray, logits: np.ndarray, others: Sequence[np.ndarray] = ()
+    ) -> tuple[dict, Suggestions | None]:
+        """Return the scores of a block by name, float64 (m,), and the suggested labels.
+
+        labels: int (m,). logits, others: float (m, C), see `Softmax`.
+        """
+        softmax, suggestions, found = Softmax(logits, others), None, {}
         for name, model in self.models.items():
             result = model.score(labels, softmax)
             if model.suggests:
@@ -80,12 +86,17 @@ class Judge:
 
 
 def make_judge(
-    run: Run, wanted: Sequence[Score], labels: np.ndarray, out_of_sample: bool
+    run: Run,
+    wanted: Sequence[Score],
+    labels: np.ndarray,
+    out_of_sample: bool,
+    witness: np.ndarray | None = None,
 ) -> Judge | None:
     """Return the judge of a run; None without predictions, or if no wanted score needs logits."""
     if not run.has_predictions():
         return None
-    info = LogitsInfo(len(run.classes), int((labels >= 0).sum()), out_of_sample)
+    others = 0 if witness is None else 1
+    info = LogitsInfo(len(run.classes), int((labels >= 0).sum()), out_of_sample, others)
     judge = Judge(wanted, info)
     return judge if judge.models else None
 
@@ -97,27 +108,30 @@ def from_logits(
     labels: np.ndarray,
     out_of_sample: bool,
     task: Task,
+    witness: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], Suggestions | None]:
     """Compute the wanted scores that need logits.
 
     ids: int64 (n,), sorted. labels: int (n,), negative for none. out_of_sample: whether the model
-    was not trained on these labels.
+    was not trained on these labels. witness: logits, float16 (n, C), of another run that did not
+    see the labels, which suspicion reads as well; rows of zeros if it has no prediction.
     Returns scores by name, float64 (n,), NaN for samples without a prediction, and the suggested
     labels if a score suggests some. There are no scores without predictions.
     """
-    judge = make_judge(run, wanted, labels, out_of_sample)
+    judge = make_judge(run, wanted, labels, out_of_sample, witness)
     if judge is None:
         return {}, None
     reader = _LogitsReader(run, ids, task, passes=2 if judge.reads_twice else 1)
     if judge.reads_twice:
-        for places, softmax in prefetch(_with_softmax, reader.blocks()):
+        with_softmax = partial(_with_softmax, witness=witness)
+        for places, softmax in prefetch(with_softmax, reader.blocks()):
             judge.observe(labels[places], softmax)
     judge.fit()
     result = ScoreArrays(judge, len(ids))
 
     def score_block(block: Block) -> None:  # threads write to different places
         places, logits = block
-        result.put(places, *judge.score(labels[places], logits))
+        result.put(places, *judge.score(labels[places], logits, others_at(witness, places)))
 
     for _ in prefetch(score_block, reader.blocks()):
         pass
@@ -144,8 +158,13 @@ class ScoreArrays:
                 array[places] = values
 
 
-def _with_softmax(block: Block) -> tuple[np.ndarray, Softmax]:
-    softmax = Softmax(block[1])
+def others_at(witness: np.ndarray | None, places: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the witness's logits at these places, int (m,), as `Softmax` takes them."""
+    return () if witness is None else (witness[places].astype(np.float32),)
+
+
+def _with_softmax(block: Block, witness: np.ndarray | None) -> tuple[np.ndarray, Softmax]:
+    softmax = Softmax(block[1], others_at(witness, block[0]))
     _ = softmax.total  # computed here, in this thread
     return block[0], softmax
 

@@ -9,15 +9,17 @@ import numpy as np
 
 from ..core.errors import LabelAuditError
 from ..core.progress import QUIET, Task
-from ..dataset.arrays import MISSING
+from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours
 from ..scores import SCORES, Score
 from ..scores.base import DYNAMICS, LOGITS, NEIGHBOURS
-from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
 from .logit_scores import from_logits
+
+WITNESS_BYTES = 1 << 29  # of a first look's logits in memory
+LEAST_LOGIT = -1e4  # below the largest of the row; half precision ends at -65,504
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def compute_scores_by(
     wanted = _wanted(stored_run, names)
     samples = _Samples.read(dataset, stored_run)
     out_of_sample = _out_of_sample(stored_run)
+    witness = _witness(dataset, stored_run, samples.ids)
     computed, suggestions = backend.from_logits(
-        stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task
+        stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task, witness
     )
     computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
     computed |= _from_dynamics(stored_run, wanted, samples)
@@ -80,15 +83,7 @@ def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
     for name in names or ():
         check_score_name(name)
     wanted = [SCORES[name] for name in names or SCORES]
-    if not run.is_first_look:
-        return wanted
-    # A first look cannot distinguish wrong labels from hard images.
-    if names and SUSPICION in names:
-        raise LabelAuditError(
-            f"run {run.name!r} was made without training, so suspicion cannot be computed for it: "
-            "train a model, or use another score."
-        )
-    return [score for score in wanted if score.name != SUSPICION]
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -138,6 +133,26 @@ def _out_of_sample(run: Run) -> bool:
     LabelAudit they would add up to 0.00 to 0.55 times.)
     """
     return _has_folds(run) or not run.has_model
+
+
+def _witness(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray | None:
+    """Return the logits, float16 (n, C), of the dataset's first look, zeros without a prediction.
+
+    None if there is none, if its classes are others, if `run` is a first look itself, or if the
+    logits would take more than WITNESS_BYTES.
+    """
+    if run.is_first_look or 2 * len(ids) * len(run.classes) > WITNESS_BYTES:
+        return None
+    looks = (dataset.run(name) for name in reversed(dataset.runs))
+    look = next((look for look in looks if look.is_first_look and look.has_predictions()), None)
+    if look is None or look.classes != run.classes:
+        return None
+    logits = np.zeros((len(ids), len(run.classes)), np.float16)
+    for predicted, values in look.logits():
+        places, known = find(ids, predicted)
+        values = values - values.max(axis=1, keepdims=True)
+        logits[places[known]] = np.maximum(values[known], LEAST_LOGIT)
+    return logits
 
 
 def _from_neighbours(

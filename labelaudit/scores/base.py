@@ -92,6 +92,7 @@ class LogitsInfo:
     classes: int
     labelled: int  # number of samples with a label
     out_of_sample: bool  # whether the model was not trained on the labels under audit
+    others: int = 0  # further sources of logits, all out of sample
 
 
 class BlockModel:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from .probability import log_softmax, of_label
 
 COMPONENTS = 400
 POWER = 0.25  # components are divided by this power of their deviation: 0 none, 1 whitened
@@ -13,62 +16,97 @@ STEPS = 100  # of L-BFGS
 CORRECTIONS = 10  # that it remembers
 EXACT_SIZE = 2_000  # larger covariances are decomposed by randomised iteration
 ITERATIONS, OVERSAMPLED = 3, 20  # of the randomised iteration
-LEAST_DEVIATION = 0.05
+LARGEST = 10.0  # of a joined feature, whose usual size is far below 1
 
 
-def standardised(features: np.ndarray, least_deviation: float = LEAST_DEVIATION) -> np.ndarray:
-    """Return features with mean 0 and similar deviations, of mean squared length 1, float32 (n, d).
+@dataclass(frozen=True)
+class FeatureMap:
+    """Joins blocks of features: each centred, scaled to similar deviations, and weighted.
 
-    least_deviation: features are scaled to equal deviation, but at most as if theirs was this share
-    of the mean deviation, so that noise is not enlarged.
+    For each block: mean and scale, float32 (d,).
     """
-    values = np.asarray(features, np.float32)
-    values = values - values.mean(axis=0)
-    deviation = values.std(axis=0)
-    values /= np.maximum(deviation, least_deviation * max(float(deviation.mean()), 1e-12))
-    np.clip(values, -100, 100, out=values)
-    length = np.einsum("ij,ij->", values, values, dtype=np.float64) / max(len(values), 1)
-    values /= np.float32(np.sqrt(max(length, 1e-12)))
-    return values
+
+    means: list[np.ndarray]
+    scales: list[np.ndarray]
+
+    @classmethod
+    def fit(
+        cls,
+        blocks: Sequence[np.ndarray],
+        weights: Sequence[float],
+        least_deviations: Sequence[float],
+    ) -> FeatureMap:
+        """Fit it to blocks, float (n, d) each.
+
+        weights: share of the squared length that each block gets; they add up to 1.
+        least_deviations: features are scaled to equal deviation, but at most as if theirs was this
+        share of the mean deviation of their block, so that noise is not enlarged.
+        """
+        means, scales = [], []
+        for block, weight, least in zip(blocks, weights, least_deviations, strict=True):
+            values = np.asarray(block, np.float32)
+            mean, deviation = values.mean(axis=0), values.std(axis=0)
+            scale = 1 / np.maximum(deviation, least * max(float(deviation.mean()), 1e-12))
+            length = float(np.square(deviation * scale, dtype=np.float64).sum())
+            means.append(mean)
+            scales.append((scale * np.sqrt(weight / max(length, 1e-12))).astype(np.float32))
+        return cls(means, scales)
+
+    def transform(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the joined features, float32 (n, sum of widths), of mean squared length 1."""
+        parts = [
+            np.clip((np.asarray(block, np.float32) - mean) * scale, -LARGEST, LARGEST)
+            for block, mean, scale in zip(blocks, self.means, self.scales, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else np.hstack(parts)
 
 
-def joined(blocks: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Return blocks of standardised features side by side, float32 (n, sum of widths).
+@dataclass(frozen=True)
+class Components:
+    """Projects features on their first principal components.
 
-    weights: share of the squared length that each block gets; they add up to 1.
+    directions: float32 (d, k), divided by the deviation of each component to the power POWER, and
+    by one number so that the mean square of all components is 1.
     """
-    parts = [np.float32(np.sqrt(w)) * block for block, w in zip(blocks, weights, strict=True) if w]
-    return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+    directions: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, count: int = COMPONENTS, seed: int = 0) -> Components:
+        """Fit it to centred features, float32 (n, d).
+
+        Source of the randomised iteration for large n and d: Halko, Martinsson & Tropp 2011.
+        """
+        n, d = features.shape
+        count = max(min(count, n - 1, d), 1)
+        if min(n, d) <= EXACT_SIZE:
+            directions = _exact_directions(features, count)
+        else:
+            rng = np.random.default_rng(seed)
+            basis = rng.standard_normal((d, count + OVERSAMPLED)).astype(np.float32)
+            for _ in range(ITERATIONS):
+                basis = np.linalg.qr(features.T @ (features @ basis))[0]
+            projected = features @ basis
+            _, turn = np.linalg.eigh(projected.T @ projected)
+            directions = basis @ turn[:, ::-1][:, :count]
+        deviation = np.maximum((features @ directions).std(axis=0), 1e-6)
+        directions = directions / deviation**POWER
+        mean_square = float((deviation ** (2 - 2 * POWER)).mean())
+        return cls((directions / np.sqrt(max(mean_square, 1e-12))).astype(np.float32))
+
+    def transform(self, features: np.ndarray) -> np.ndarray:
+        """Return the components, float32 (n, k), of features, float32 (n, d)."""
+        return features @ self.directions
 
 
-def principal_components(
-    features: np.ndarray, count: int = COMPONENTS, power: float = POWER, seed: int = 0
-) -> np.ndarray:
-    """Return scores on the first principal components, float32 (n, at most `count`).
-
-    features: float32 (n, d), centred. Each component is divided by its deviation to the power
-    `power`, and all by one number so that their mean square is 1. Source of the randomised
-    iteration for large n and d: Halko, Martinsson & Tropp 2011.
-    """
+def _exact_directions(features: np.ndarray, count: int) -> np.ndarray:
     n, d = features.shape
-    count = max(min(count, n - 1, d), 1)
-    if d <= min(n, EXACT_SIZE):
-        _, directions = np.linalg.eigh(features.T @ features)
-        scores = features @ directions[:, ::-1][:, :count]
-    elif n <= EXACT_SIZE:
-        size, directions = np.linalg.eigh(features @ features.T)
-        scale = np.sqrt(np.maximum(size[::-1][:count], 0))
-        scores = directions[:, ::-1][:, :count] * scale
-    else:
-        rng = np.random.default_rng(seed)
-        basis = rng.standard_normal((d, count + OVERSAMPLED)).astype(np.float32)
-        for _ in range(ITERATIONS):
-            basis = np.linalg.qr(features.T @ (features @ basis))[0]
-        scores = features @ basis
-        _, directions = np.linalg.eigh(scores.T @ scores)
-        scores = scores @ directions[:, ::-1][:, :count]
-    scores = scores / np.maximum(scores.std(axis=0), 1e-6) ** power
-    return (scores / np.sqrt(max(float(np.square(scores).mean()), 1e-12))).astype(np.float32)
+    if d <= n:
+        _, vectors = np.linalg.eigh(features.T @ features)
+        return vectors[:, ::-1][:, :count]
+    size, vectors = np.linalg.eigh(features @ features.T)
+    inverse = 1 / np.sqrt(np.maximum(size[::-1][:count], 1e-12))
+    return (features.T @ vectors[:, ::-1][:, :count]) * inverse
 
 
 class SoftmaxRegression:
@@ -86,6 +124,7 @@ class SoftmaxRegression:
         curvature = np.square(self._x).sum(axis=0, dtype=np.float64) / 10
         scale = (1 / np.sqrt(curvature + penalty)).astype(np.float32)
         self._x *= scale
+        self._scale = scale
         self._penalty = (penalty * scale**2).astype(np.float32)[:, None]
 
     def fit(
@@ -131,6 +170,10 @@ class SoftmaxRegression:
         """Return logits, float32 (m, C), of some rows."""
         return self._x[rows] @ weights.astype(np.float32)
 
+    def plain(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights, float32 (k + 1, C), for features that are not scaled; see `apply`."""
+        return (weights * self._scale[:, None]).astype(np.float32)
+
 
 def balanced_folds(
     labels: np.ndarray, folds: int = FOLDS, seed: int = 0, groups: np.ndarray | None = None
@@ -154,18 +197,30 @@ def balanced_folds(
 
 def cross_fitted(
     components: np.ndarray, targets: np.ndarray, fold: np.ndarray, c: float
-) -> np.ndarray:
-    """Return the logits, float32 (n, C), of each sample by a regression on the other folds.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits of each sample by a regression on the other folds, float32 (n, C).
 
     components: float32 (n, k). targets: float32 (n, C), see SoftmaxRegression; rows of zeros are
-    predicted but not learned from. fold: int (n,).
+    predicted but not learned from. fold: int (n,). The second result are the mean weights of all
+    folds, float32 (k + 1, C), for samples that are not among these: see `apply`.
     """
     model = SoftmaxRegression(components, c)
     learned = targets.any(axis=1)
     logits = np.empty(targets.shape, np.float32)
-    weights = None
-    for number in range(int(fold.max()) + 1):
+    weights, total, folds = None, 0.0, int(fold.max()) + 1
+    for number in range(folds):
         rows, held = np.flatnonzero(learned & (fold != number)), np.flatnonzero(fold == number)
         weights = model.fit(rows, targets[rows], weights)
         logits[held] = model.logits(weights, held)
-    return logits
+        total = total + model.plain(weights)
+    return logits, np.asarray(total) / folds
+
+
+def apply(weights: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Return the logits, float32 (m, C), of components, float32 (m, k)."""
+    return components @ weights[:-1] + weights[-1]
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of -log p(label), in nats. labels: int (n,), 0 to C - 1."""
+    return float(-of_label(log_softmax(logits), labels).mean())

@@ -22,14 +22,13 @@ TABLE_SCALES = (0.5, 2.2)  # tried, besides no table
 STANDARD_ERRORS = 2.0  # a wider table must be better than that
 LEAST_GAIN = 2.0  # nats of all held-out samples together
 MOST_SAMPLE_GAIN = 5.0  # nats of one sample that count: a few samples must not decide
-CLAIM_SAMPLES = 2_000
 DISTINCT = 0.1  # least difference of two solutions
 # The likelihood has two kinds of optimum: errors are independent of the image, or they follow the
 # doubt about it. Both are tried.
 STARTS = ({}, {"overall": 2.0, "ambiguity": 0.6, "likeness": 0.6, "sharpness": 0.5})
 TEMPERATURES = np.geomspace(0.02, 50, 41)
 TEMPERATURE_SAMPLES = 2_000
-OUTLIERS = 0.01  # share of labels that may be anything, when the temperature is found
+OUTLIERS = (0.003, 0.03, 0.1, 0.2, 0.4)  # shares of labels that may be anything, tried with each
 
 
 def fit_noise_model(
@@ -92,7 +91,7 @@ class _Trial:
     table_scale: float
     held_out: np.ndarray  # log-likelihood of each held-out sample
     x: np.ndarray  # parameters of the first half
-    claimed: float  # share of wrong labels that they imply
+    value: float  # log-likelihood of all held-out samples and priors together
 
 
 def _choose_table(
@@ -110,8 +109,8 @@ def _choose_table(
         error = STANDARD_ERRORS * loss.std() / np.sqrt(len(loss))
         if loss.mean() <= max(error, LEAST_GAIN / len(loss)):
             good.append(trial)
-    # of equally good explanations the narrowest table, and of those the fewest errors
-    chosen = min(good, key=lambda trial: (trial.table_scale, trial.claimed))
+    # of equally good explanations the narrowest table, and of those the most probable a priori
+    chosen = min(good, key=lambda trial: (trial.table_scale, -trial.value))
     return _Choice(chosen.table_scale, chosen.x)
 
 
@@ -125,16 +124,14 @@ def _trials(
         [Likelihood(labels[h], [z[h] for z in sources], out_of_sample, table) for h in halves]
         for table in (False, True)
     )
-    some = halves[1][:CLAIM_SAMPLES]
     trials: list[_Trial] = []
 
     def add(scale: float, parts: list[Likelihood], xs: list[np.ndarray]) -> None:
         held_out = np.concatenate([parts[1 - i].per_sample(xs[i]) for i in (0, 1)])
         if np.isfinite(held_out).all():
-            model = parts[0].parameters.model(xs[0], [1.0] * len(sources))
-            p = model.posterior(labels[some], [source[some] for source in sources])
-            claimed = 1 - float(p[np.arange(len(some)), labels[some]].mean())
-            trials.append(_Trial(scale, held_out, xs[0], claimed))
+            priors = [part.parameters.penalty(x)[0] for part, x in zip(parts, xs, strict=True)]
+            value = float(held_out.sum(dtype=np.float64)) - float(np.mean(priors))
+            trials.append(_Trial(scale, held_out, xs[0], value))
 
     solutions: list[np.ndarray] = []
     for changes in STARTS:
@@ -188,5 +185,6 @@ def usual_scale(labels: np.ndarray, logits: np.ndarray) -> float:
     for factor in factors:
         p = np.exp(factor * z)
         own = p[rows, given] / p.sum(axis=1)
-        losses.append(-np.log((1 - OUTLIERS) * own + OUTLIERS / z.shape[1]).mean())
+        mixed = ((1 - share) * own + share / z.shape[1] for share in OUTLIERS)
+        losses.append(min(-np.log(q).mean() for q in mixed))
     return float(factors[int(np.argmin(losses))])

@@ -13,7 +13,7 @@ from .noise_model import FLOOR, NoiseModel
 USUAL_SHARPNESS, SD_SHARPNESS = 1.2, 0.5  # of all sources together, out of sample
 IN_SAMPLE_SHARPNESS = 1.5  # of a source that learned these labels: not fitted
 USUAL_RATE = -3.0  # of the errors of all classes, as a logit
-SD_RATE_ABOVE, SD_RATE_BELOW = 1.0, 4.0  # clean data must not be pushed towards errors
+SD_RATE_ABOVE, SD_RATE_BELOW = 1.0, 1.0  # clean data must not be pushed towards errors
 # With ambiguity = likeness = 1, errors could not be told from honest doubt: a label would be drawn
 # from the predictions.
 SD_AMBIGUITY = {True: 0.08, False: 0.1}  # by out_of_sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +19,10 @@ class Softmax:
     all results (n,) are float64, so that a probability close to 1 is not rounded to 1.
     """
 
-    def __init__(self, logits: np.ndarray) -> None:
+    def __init__(self, logits: np.ndarray, others: Sequence[np.ndarray] = ()) -> None:
+        """others: logits, float (n, C), of further sources, which only the noise model reads."""
         self.logits = logits if logits.dtype in (np.float32, np.float64) else logits.astype(float)
+        self.others = tuple(others)
 
     @classmethod
     def of(cls, logits: np.ndarray | Softmax) -> Softmax:

@@ -25,10 +25,10 @@ class Suspicion(BlockModel):
     def __init__(self, info: LogitsInfo) -> None:
         # of many labelled samples, a random share is drawn to fit the noise model
         self._share = most_rows(info.classes) / max(info.labelled, 1)
-        self._out_of_sample = info.out_of_sample
+        self._out_of_sample = [info.out_of_sample, *[True] * info.others]
         self._rng = np.random.default_rng(SEED)
         self._labels: list[np.ndarray] = []
-        self._logits: list[np.ndarray] = []
+        self._sources: list[tuple[np.ndarray, ...]] = []  # logits of each source, per block
         self._model: NoiseModel | None = None
 
     def start_at(self, row: int) -> None:
@@ -40,17 +40,18 @@ class Suspicion(BlockModel):
         if self._share < 1:
             drawn &= self._rng.random(len(labels)) < self._share
         self._labels.append(labels[drawn])
-        self._logits.append(softmax.logits[drawn])
+        self._sources.append(tuple(logits[drawn] for logits in (softmax.logits, *softmax.others)))
 
     def merge(self, other: Suspicion) -> None:
         self._labels += other._labels
-        self._logits += other._logits
+        self._sources += other._sources
 
     def fit(self) -> None:
         if any(map(len, self._labels)):
-            labels, logits = map(np.concatenate, (self._labels, self._logits))
-            self._model = fit_noise_model(labels, logits, self._out_of_sample)
-        self._labels, self._logits = [], []
+            sources = [np.concatenate(blocks) for blocks in zip(*self._sources, strict=True)]
+            labels = np.concatenate(self._labels)
+            self._model = fit_noise_model(labels, sources, self._out_of_sample)
+        self._labels, self._sources = [], []
 
     def score(
         self, labels: np.ndarray, softmax: Softmax
@@ -60,7 +61,7 @@ class Suspicion(BlockModel):
             nan = np.full(len(labels), np.nan)
             return nan, np.full(len(labels), -1, np.int32), nan.copy()
         rows, given = np.arange(len(labels)), np.where(known, labels, 0)
-        p = self._model.posterior(labels, softmax)
+        p = self._model.posterior(labels, [softmax.logits, *softmax.others])
         p_given = p[rows, given].astype(np.float64)
         p[rows, given] = 0
         others = p.sum(axis=1, dtype=np.float64)

@@ -1,0 +1,173 @@
+"""Chooses features for a dataset: those with which labels are predicted best out of sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..core.errors import BadInputError, LabelAuditError
+from ..core.progress import QUIET, Task
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
+from ..scores.cross_fit import FeatureMap, log_loss
+from ..scores.ridge import leave_one_out
+from .extraction import extract, open_for
+from .extractors import Examples, Extractor, check_extractor
+from .stored import Features, find_features, stored_features
+
+AUTO = "auto"
+JOIN = "+"
+TINY_SIDE, SMALL_SIDE = 16, 96  # pixels; up to these, images are icons or small
+TRIED = 2_000  # samples that are compared with each other to choose
+BETTER = 0.99  # another extractor must lower the log loss to this share, as it takes time
+
+
+@dataclass
+class FeatureSet:
+    """Features of one dataset from one or several extractors.
+
+    weights: share of the squared length that each gets. tried: log loss of each choice that was
+    compared, by name.
+    """
+
+    frame: Frame
+    names: list[str]
+    weights: list[float]
+    tried: dict[str, float] = field(default_factory=dict)
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The names of all extractors, such as "lite0+patches"."""
+        return JOIN.join(self.names)
+
+    @property
+    def least_deviations(self) -> list[float]:
+        """See `Extractor.least_deviation`; its usual value for imported features."""
+        kinds = (self._extractors.get(name, Extractor) for name in self.names)
+        return [kind.least_deviation for kind in kinds]
+
+    def extract(self, ids: np.ndarray, task: Task = QUIET) -> None:
+        """Extract the features that are not stored yet. ids: sorted, int64."""
+        for name in self.names:
+            if extractor := self._extractors.get(name):
+                extract(self.frame, extractor, ids, task)
+
+    def available(self, ids: np.ndarray) -> np.ndarray:
+        """Return a mask, bool (n,), of the samples that have features of every extractor."""
+        found = [np.isin(ids, features.ids()) for features in self._stored()]
+        return np.logical_and.reduce(found)
+
+    def read(self, ids: np.ndarray) -> list[np.ndarray]:
+        """Return the features of each extractor, float16 (n, d), of sorted ids that have them."""
+        return [features.read(ids)[1] for features in self._stored()]
+
+    def notes(self, ids: np.ndarray) -> list[str]:
+        """Return a sentence if some samples have no features."""
+        lacking = int((~self.available(ids)).sum())
+        if not lacking:
+            return []
+        return [f"{lacking:,} of {len(ids):,} images could not be read, and are left out"]
+
+    def _stored(self) -> list[Features]:
+        return [find_features(self.frame, name) for name in self.names]
+
+
+def named_features(frame: Frame, ids: np.ndarray, names: str) -> FeatureSet:
+    """Return the features with these names, joined by "+", with equal weights.
+
+    Raises NotFoundError for a name that is neither an extractor nor the name of imported features.
+    """
+    parts = [part.strip() for part in names.split(JOIN)]
+    if len(set(parts)) < len(parts) or not all(parts):
+        raise BadInputError(
+            f"features {names!r} are not a list of different names: join them like lite0+patches."
+        )
+    return _open(frame, ids, parts, [1 / len(parts)] * len(parts))
+
+
+def choose_features(
+    frame: Frame, ids: np.ndarray, labels: np.ndarray, task: Task = QUIET
+) -> FeatureSet:
+    """Return the features that predict the given labels best out of sample.
+
+    ids: sorted, int64 (n,). labels: int (n,), MISSING for none. Up to TRIED labelled samples are
+    compared: each extractor that suits the images, and two of them joined. Imported features take
+    part, too.
+    """
+    names = candidates(frame, ids)
+    if len(names) == 1:
+        return _open(frame, ids, names, [1.0])
+    labelled = np.flatnonzero(labels != MISSING)
+    some = np.sort(np.random.default_rng(2).permutation(labelled)[:TRIED])
+    losses: dict[str, float] = {}
+    blocks: dict[str, np.ndarray] = {}
+    sets: dict[str, FeatureSet] = {}
+    for name in names:
+        single = _open(frame, ids[some], [name], [1.0])
+        try:
+            single.extract(ids[some], task)
+        except LabelAuditError:
+            if name == names[0]:
+                raise
+            continue
+        sets[name], blocks[name] = single, single.read(ids[some])[0]
+    readable = np.logical_and.reduce([each.available(ids[some]) for each in sets.values()])
+    given = labels[some][readable]
+    if len(np.unique(given)) < 2:
+        return _open(frame, ids, names[:1], [1.0])
+    order = list(sets)
+    options = [[name] for name in order] + [[order[0], other] for other in order[1:]]
+    for option in options:
+        weights = [1 / len(option)] * len(option)
+        parts = [blocks[name][readable] for name in option]
+        least = [sets[name].least_deviations[0] for name in option]
+        features = FeatureMap.fit(parts, weights, least).transform(parts)
+        fit = leave_one_out(features, given, int(labels.max()) + 1, rounds=0)
+        losses[JOIN.join(option)] = log_loss(fit.logits, given)
+    best = min(losses, key=lambda name: losses[name] * (1 if JOIN not in name else 1 / BETTER))
+    parts = best.split(JOIN)
+    chosen = _open(frame, ids, parts, [1 / len(parts)] * len(parts))
+    chosen.tried = losses
+    return chosen
+
+
+def candidates(frame: Frame, ids: np.ndarray) -> list[str]:
+    """Return the names of the extractors that suit the images, and of imported features."""
+    examples = Examples(frame, ids)
+    grey = _are_grey(examples)
+    if examples.side <= TINY_SIDE:
+        names = ["pixels"] if grey else ["patches"]
+    elif examples.side <= SMALL_SIDE:
+        names = ["lite0", "pixels" if grey else "patches"]
+    else:
+        names = ["lite0", "patches"]
+    return [*names, *_imported(frame)]
+
+
+def _imported(frame: Frame) -> list[str]:
+    """Return the names of features that no extractor made."""
+    return [name for name in stored_features(frame) if not _is_extractor(name)]
+
+
+def _is_extractor(name: str) -> bool:
+    try:
+        check_extractor(name)
+    except LabelAuditError:
+        return False
+    return True
+
+
+def _are_grey(examples: Examples) -> bool:
+    images = examples.images(min(max(examples.side, 8), 32))
+    return bool((images[:, 0] == images[:, 1]).all() and (images[:, 0] == images[:, 2]).all())
+
+
+def _open(
+    frame: Frame, ids: np.ndarray, names: Sequence[str], weights: Sequence[float]
+) -> FeatureSet:
+    imported = set(_imported(frame))
+    extractors = {name: open_for(frame, name, ids) for name in names if name not in imported}
+    return FeatureSet(frame, list(names), list(weights), _extractors=extractors)

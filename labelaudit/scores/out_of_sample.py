@@ -1,0 +1,128 @@
+"""Out-of-sample predictions from frozen features, without training a network.
+
+Two predictors see the same features: kernel ridge regression, whose leave-one-out predictions are
+exact and take a second, and logistic regression fitted in folds, whose probabilities are better.
+The noise model combines both. What it says about the true labels then replaces the given labels as
+targets of a second logistic regression, so that wrong labels teach less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cross_fit import Components, apply, balanced_folds, cross_fitted, log_loss
+from .noise_fit import fit_noise_model, most_rows
+from .noise_model import NoiseModel
+from .probability import log_softmax
+from .ridge import Fit, leave_one_out
+
+PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)  # inverse strengths, tried in turn
+PENALTY_SAMPLES = 3_000  # that the strength is chosen with
+ROUNDS = 1  # of logistic regression on corrected targets
+EMBEDDED = 128  # components that are stored as embeddings
+FIT_SAMPLES = 10_000  # that the noise model is fitted to between the rounds
+
+
+@dataclass(frozen=True)
+class OutOfSample:
+    """Predictions of samples by models that did not see their labels.
+
+    logits: float32 (n, C), of the samples that were learned from. embeddings: float32 (n, k).
+    penalty: inverse strength chosen for the logistic regression. log_loss: of the ridge regression
+    against the given labels, in nats per sample.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    penalty: float
+    log_loss: float
+    _components: Components
+    _weights: np.ndarray
+    _ridge: Fit
+    _sharpness: tuple[float, float]
+
+    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32 (m, C), and embeddings of samples that were not learned from.
+
+        features: float32 (m, d), joined like those that were learned from.
+        """
+        components = self._components.transform(features)
+        sources = apply(self._weights, components), self._ridge.predict(features)[0]
+        return _combined(sources, self._sharpness), components[:, :EMBEDDED]
+
+
+def predict_out_of_sample(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    groups: np.ndarray | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> OutOfSample:
+    """Predict each sample by models that did not see its label.
+
+    features: float32 (n, d), see `FeatureMap`. labels: int (n,), 0 to classes - 1. groups: int
+    (n,), equal for copies of one image, which stay in one fold. check: called between the steps;
+    may raise to stop.
+    """
+    ridge = leave_one_out(features, labels, classes, rounds=0)
+    check()
+    components = Components.fit(features)
+    projected = components.transform(features)
+    check()
+    penalty = choose_penalty(projected, labels, classes, groups)
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    for number in range(ROUNDS + 1):
+        check()
+        fold = balanced_folds(labels, seed=number, groups=groups)
+        regression, weights = cross_fitted(projected, targets, fold, penalty)
+        sources = regression, ridge.logits
+        model = _noise_model(labels, sources)
+        if number < ROUNDS:
+            targets = model.posterior(labels, sources).astype(np.float32)
+    sharpness = (model.sharpness[0], model.sharpness[1])
+    return OutOfSample(
+        _combined(sources, sharpness),
+        projected[:, :EMBEDDED],
+        penalty,
+        log_loss(ridge.logits, labels),
+        components,
+        weights,
+        ridge,
+        sharpness,
+    )
+
+
+def choose_penalty(
+    components: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray | None = None
+) -> float:
+    """Return the inverse strength of the penalty with the lowest out-of-sample log loss.
+
+    More samples need a stronger penalty on each of them, because the loss is a sum; it is chosen
+    with some of the samples and scaled to their number.
+    """
+    count = min(len(labels), PENALTY_SAMPLES)
+    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:count])
+    targets = np.eye(classes, dtype=np.float32)[labels[some]]
+    fold = balanced_folds(labels[some], groups=None if groups is None else groups[some])
+    losses: list[float] = []
+    for penalty in PENALTIES:
+        logits, _ = cross_fitted(components[some], targets, fold, penalty)
+        losses.append(log_loss(logits, labels[some]))
+        if losses[-1] > 1.05 * min(losses):  # weaker penalties are worse still
+            break
+    return PENALTIES[int(np.argmin(losses))] * count / len(labels)
+
+
+def _noise_model(labels: np.ndarray, sources: tuple[np.ndarray, np.ndarray]) -> NoiseModel:
+    most = min(most_rows(sources[0].shape[1]), FIT_SAMPLES)
+    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
+    return fit_noise_model(labels[some], [source[some] for source in sources], True)
+
+
+def _combined(sources: tuple[np.ndarray, ...], sharpness: tuple[float, ...]) -> np.ndarray:
+    """Return one array of logits, float32 (n, C), that says what all sources say together."""
+    parts = [weight * log_softmax(z) for weight, z in zip(sharpness, sources, strict=True)]
+    return np.sum(parts, axis=0).astype(np.float32)
