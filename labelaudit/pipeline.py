@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from . import cluster
-from .core.errors import StoppedError
+from .core.errors import BadInputError, StoppedError
 from .core.progress import QUIET, Task, never
 from .dataset import noise as noise_module
 from .dataset.dataset import Dataset
@@ -17,6 +17,7 @@ from .dataset.runs import Run
 from .dataset.view import View
 from .export import write_suspects
 from .features.duplicates import ensure_duplicates
+from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
 from .learn.plan import Plan, make_plan
 from .ranking.evaluation import check_k, evaluate
@@ -27,7 +28,8 @@ from .sources import load_dataset
 from .storage.paths import check_name
 from .storage.schema import FINISHED
 
-FIRST_LOOK_SAMPLES = 20_000  # a larger dataset gets no first look; this many take a minute
+FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
+PREVIEW_FROM, PREVIEW_SAMPLES = 2_500, 1_000  # of photographs: some are looked at before all
 SHOWN = 10  # suspects in the printed result
 
 
@@ -121,18 +123,26 @@ def audit(
     score: str | None = None,
     k: int | None = None,
     first_look: bool = True,
+    features: str = AUTO,
+    train: bool | None = None,
     on: str = "here",
     task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
     """Find the wrong labels of a dataset or, with `noise`, rehearse on injected mistakes.
 
+    First, each image is predicted from the features of all others (see `first_look`). Its suspects
+    can be reviewed while a model trains, where training adds something: then suspicion combines
+    both.
+
     dataset: a Dataset, its name, or the name of a dataset in the zoo. noise: share of labels to
     make wrong first (0 to 1). None audits the labels as they are; mistakes that were injected
     before are evaluated all the same. run, config: as in `train`. score: ranks the suspects, by
     default the best score of the run. k: number of suspects in the evaluation, by default the
-    number of mistakes. first_look: make the run `first-look` before training, so that its suspects
-    can be reviewed during training (up to 20,000 samples).
+    number of mistakes. first_look: whether to take a first look before training (up to 100,000
+    samples). features: as in `first_look`. train: whether to train a model, too. By
+    default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
+    photographs, pretrained features find more than a small network trained from scratch.
     on: "here", or "ray" to train, predict and score on a Ray cluster: the one at RAY_ADDRESS, or
     all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     A stop during training continues with the finished epochs. Without keep_going it raises
@@ -145,6 +155,8 @@ def audit(
         dataset = load_dataset(dataset, task=task)
     timer.finish("load")
     # check all arguments before anything is changed
+    if train is None:
+        train = run is not None or config is not None or trains_by_default(dataset)
     config = config or TrainConfig()
     if on == cluster.HERE:
         choose_device(config.device)
@@ -153,14 +165,18 @@ def audit(
     _check_ranking(score, k)
     if config.folds > 1:  # duplicates must be in the same fold, and may not be known yet
         ensure_duplicates(dataset, task)
-    plan = make_plan(dataset, config)
+    plan = make_plan(dataset, config) if train else None
     noise_report = None
     if noise is not None:
         noise_report = noise_module.inject(dataset, noise, noise_kind, seed)
         timer.finish("noise")
-    if first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES:
-        task = _with_first_look(task, take_first_look(dataset, task=task))
+    looks = first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES
+    if looks or not train:
+        task = _preview(dataset, features, task)
+        task = _with_first_look(task, take_first_look(dataset, task=task, features=features))
         timer.finish("first look")
+    if not train:
+        return _first_look_result(dataset, noise_report, timer, score, k)
     with steps.session():
         trained = steps.train(dataset, run, config, task)
         timer.finish("train")
@@ -201,13 +217,70 @@ def resume_audit(
         return _ScoringJob(dataset, trained, plan, None, steps, timer, task).run(score, k)
 
 
-def take_first_look(dataset: Dataset, run: str = FIRST_LOOK_RUN, task: Task = QUIET) -> dict:
-    """Make a first look and score it. Returns its run's name and its number of suspects."""
+def take_first_look(
+    target: Dataset | View,
+    run: str = FIRST_LOOK_RUN,
+    task: Task = QUIET,
+    *,
+    features: str = AUTO,
+) -> dict:
+    """Make a first look and score it. Returns its run's name and its number of suspects.
+
+    features: as in `first_look`.
+    """
     from .learn.first_look import first_look
 
-    first_look(dataset, run, task)
+    first_look(target, run, task, features=features)
+    dataset = Dataset(target.name)
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
+
+
+def trains_by_default(dataset: Dataset) -> bool:
+    """Return whether an audit trains a model unless told otherwise: for small images."""
+    from .features.image_size import SMALL_SIDE, usual_size
+
+    return usual_size(dataset.view().frame, dataset.view().ids) <= SMALL_SIDE
+
+
+def _preview(dataset: Dataset, features: str, task: Task) -> Task:
+    """Take a first look at some images if all take long. Returns a task that reports it."""
+    if len(dataset) < PREVIEW_FROM or trains_by_default(dataset):
+        return task
+    ids = np.sort(np.random.default_rng(0).permutation(dataset.view().ids)[:PREVIEW_SAMPLES])
+    try:
+        look = take_first_look(dataset.view().select(ids), task=task, features=features)
+    except BadInputError:  # these images are all of one class
+        return task
+    return _with_first_look(task, look)
+
+
+def _first_look_result(
+    dataset: Dataset,
+    noise: noise_module.NoiseReport | None,
+    timer: _StepTimer,
+    score: str | None,
+    k: int | None,
+) -> AuditResult:
+    """Return the result of an audit without training."""
+    run = dataset.run(FIRST_LOOK_RUN)
+    score = check_score(run, score)
+    view = dataset.view(run.name)
+    evaluation, found = evaluate(view, k), suspects(dataset, run.name, score)
+    timer.finish("rank")
+    return AuditResult(
+        dataset=dataset,
+        run=run.name,
+        score=score,
+        suspects=found,
+        evaluation=evaluation,
+        noise=noise,
+        validation_accuracy=None,
+        true_accuracy=None,
+        stopped=False,
+        seconds=timer.seconds,
+        weakness=weakness(view),
+    )
 
 
 def _check_ranking(score: str | None, k: int | None) -> None:

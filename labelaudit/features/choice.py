@@ -14,12 +14,11 @@ from ..dataset.columns import Frame
 from ..scores.cross_fit import FeatureMap, log_loss
 from ..scores.ridge import leave_one_out
 from .extraction import extract, open_for
-from .extractors import Examples, Extractor, check_extractor
+from .extractors import JOIN, Examples, Extractor, check_extractor
+from .image_size import SMALL_SIDE
 from .stored import Features, find_features, stored_features
 
-AUTO = "auto"
-JOIN = "+"
-TINY_SIDE, SMALL_SIDE = 16, 96  # pixels; up to these, images are icons or small
+TINY_SIDE = 16  # pixels of the longer side; images up to it are icons
 TRIED = 2_000  # samples that are compared with each other to choose
 BETTER = 0.99  # another extractor must lower the log loss to this share, as it takes time
 

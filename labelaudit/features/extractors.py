@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 GROUP = "labelaudit.extractors"
+AUTO = "auto"  # the features with which labels are predicted best
+JOIN = "+"  # between the names of features that are used together
 EXAMPLES = 2_000  # images that an extractor is fitted on, at most
 
 

@@ -10,6 +10,7 @@ from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
 from .decoding import decoded_images
 
+SMALL_SIDE = 96  # pixels of the longer side; larger images are photographs
 SIZE_SAMPLE = 16  # images opened to find their size if the dataset does not know it
 LARGEST = 100_000  # pixels
 

@@ -12,13 +12,13 @@ import torch
 
 from ..core.errors import DamagedError
 from .extractors import Examples
+from .image_size import SMALL_SIDE
 from .networks import NetworkExtractor, fingerprint
 
 NAME = "lite0"
 STAGES = (2, 4, 6)  # whose feature maps are averaged, beside the head's
 WIDTH = 40 + 112 + 320 + 1280
 PHOTO, SMALL_IMAGE = 224, 96  # sides in pixels that the network gets
-SMALL_SIDE = 96  # images up to this size are small: edges and textures decide
 
 
 def open_lite0(_: str, examples: Examples) -> NetworkExtractor:

@@ -17,8 +17,9 @@ from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run
 from ..dataset.runs import Run
 from ..dataset.view import View
-from ..features.choice import AUTO, FeatureSet, choose_features, named_features
+from ..features.choice import FeatureSet, choose_features, named_features
 from ..features.duplicates import duplicates
+from ..features.extractors import AUTO
 from ..scores.cross_fit import FeatureMap
 from ..scores.out_of_sample import OutOfSample, predict_out_of_sample
 from ..storage.schema import FIRST_LOOK, REMOVED
