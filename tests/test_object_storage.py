@@ -28,6 +28,8 @@ from labelaudit.jobs import manager
 from labelaudit.storage import database, lease, object_store, snapshot_pointer, writer_lock
 from labelaudit.storage import paths as homes
 
+pytestmark = pytest.mark.system
+
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = labelaudit.TrainConfig(epochs=2, threads=1)
 
