@@ -112,7 +112,7 @@ def test_within_roots_no_other_bucket_can_be_named(pets, monkeypatch):
         assert not is_inside(outside, roots)
         with pytest.raises(LabelAuditError, match="lies outside"):
             paths.typed(outside, remote=True)
-    with pytest.raises(LabelAuditError, match="give a path of this machine"):
+    with pytest.raises(LabelAuditError, match="enter a path on this machine"):
         paths.typed(f"{pets}/pets")  # where a model or an export is meant
     assert not is_inside(f"{pets}/pets", ("/",))
     assert check_inside(f"{pets}/pets/./train", roots) == f"{pets}/pets/train"

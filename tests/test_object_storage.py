@@ -168,7 +168,7 @@ def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
     cli("export", "pets", tmp_path / "labels.csv")
     assert len(pd.read_csv(tmp_path / "labels.csv")) == 60
     refused = cli("export", "pets", f"{s3}/labels.csv", code=1).output
-    assert "lies in object storage: write to a folder of this machine" in refused
+    assert "is in object storage: write to a folder on this machine" in refused
     assert "60 samples" in cli("load", f"{s3}/pets", "--overwrite").stdout
     assert Dataset("pets").runs == []
     assert "pets" in cli("datasets").stdout
@@ -227,7 +227,7 @@ HOLDER = """
 import labelaudit, time
 from labelaudit.storage import lease
 lease.EXPIRY = 3.0
-with labelaudit.Dataset("small").view().writing():
+with labelaudit.Dataset("small").view().store.writing():
     print("held", flush=True)
     time.sleep(100)
 """
@@ -257,7 +257,7 @@ def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
     monkeypatch.setattr(lease, "EXPIRY", 1.0)
     monkeypatch.setattr(lease, "RENEWALS", 1e-6)  # never renewed, as without a network
     uri = f"{s3}/home/locks/small.json"
-    with dataset.view().writing():
+    with dataset.view().store.writing():
         other = lease.Lease(uri)
         other.acquire(5)
         assert other.is_sure
@@ -473,6 +473,12 @@ def test_what_is_wrong_is_one_sentence(s3, server, monkeypatch, break_it, said):
     finally:
         if break_it is wrong_credentials:
             server.put("/moto-api/reset-auth", b"inf", "POST")
+
+
+def test_a_source_in_a_bucket_that_does_not_exist_is_one_sentence(s3):
+    with pytest.raises(LabelAuditError, match="s3://nowhere-at-all at .* does not exist"):
+        labelaudit.load_dataset("x", "s3://nowhere-at-all/pets")
+    assert labelaudit.list_datasets() == []
 
 
 def test_a_home_in_an_empty_prefix_is_empty(s3):

@@ -212,7 +212,7 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
     ]
     assert "Loss" not in texts(app)
     app = no_error(open_page("model/predict"))
-    assert "recorded in your training loop" in texts(app)
+    assert "recorded in your own training loop" in texts(app)
     assert not [b for b in app.button if b.label.startswith("Predict with")]
     assert button(app, "Update scores")
     compute_scores(digits)
