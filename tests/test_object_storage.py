@@ -476,7 +476,7 @@ def test_what_is_wrong_is_one_sentence(s3, server, monkeypatch, break_it, said):
 
 
 def test_a_source_in_a_bucket_that_does_not_exist_is_one_sentence(s3):
-    with pytest.raises(LabelAuditError, match="s3://nowhere-at-all at .* does not exist"):
+    with pytest.raises(LabelAuditError, match=r"s3://nowhere-at-all at .* does not exist"):
         labelaudit.load_dataset("x", "s3://nowhere-at-all/pets")
     assert labelaudit.list_datasets() == []
 
