@@ -375,9 +375,9 @@ def test_a_corrected_rehearsal_is_told_from_one_planted_late_and_export_warns(au
     assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
-    assert "339 of these labels are wrong on purpose" in texts(open_page("suspects/export"))
+    assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
     labelaudit.restore_noise(audited)
-    assert "wrong on purpose" not in texts(open_page("suspects/export"))
+    assert "planted mistakes" not in texts(open_page("suspects/export"))
 
 
 def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, tmp_path):

@@ -328,7 +328,7 @@ def test_a_run_that_was_made_here_is_not_replaced(audited):
         import_predictions(audited, logits, "run-1")
     assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
-    with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
+    with pytest.raises(LabelAuditError, match="has no model, only predictions"):
         labelaudit.predict(audited, "imported")
     assert audited.run().name == "imported"  # the latest
     assert labelaudit.load_model(audited)[1]["name"] == "run-1"  # the latest that has a model

@@ -180,7 +180,7 @@ def test_a_load_within_folders_reads_nothing_outside(places, home):
     assert [Path(p).name for p in dataset.view().values("filepath")] == ["a.png", "near.png"]
     (left,) = dataset.info["skipped"]["files"]
     assert left["file"].endswith("link.png")
-    assert left["why"] == "lies outside of the folders that may be used here"
+    assert left["why"] == "is outside the folders that may be used here"
     lines = ["in/cat/a.png,cat", "../data2/cat/secret.png,cat", f"{places}/data2/cat/secret.png,b",
              "out/cat/secret.png,c"]  # fmt: skip
     (places / "data/m.csv").write_text("\n".join(["filepath,label", *lines]))
@@ -201,7 +201,7 @@ def test_a_list_of_images_that_is_a_link_is_not_read(places, home):
 def test_no_folder_of_this_machine_is_taken_for_a_dataset_of_the_hub(name, home, monkeypatch):
     monkeypatch.chdir(REPO)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(LabelAuditError, match="is no dataset of the hub"):
+    with pytest.raises(LabelAuditError, match="is not a dataset on the hub"):
         load_dataset("x", name, within=[])
     with pytest.raises(LabelAuditError, match="need the package"):
         load_dataset("x", "hf:owner/name@config", within=[])
