@@ -126,7 +126,7 @@ def test_within_roots_no_other_bucket_can_be_named(pets, monkeypatch):
 @pytest.mark.parametrize(("source", "said"), [
     ("s3://bucket/nothing-here", "there is nothing at s3://bucket/nothing-here: check the name"),
     ("s3://bucket/nothing.zip", "there is nothing at s3://bucket/nothing.zip: check the name"),
-    ("{pets}/pets/train/dog", "none of the 10 images in s3://bucket/pets/train/dog is in a class folder"),
+    ("{pets}/pets/train/dog", "none of the 10 images in s3://bucket/.* is in a class folder"),
     ("{pets}/lists/../pets/README.txt", "there is nothing at"),
 ])  # fmt: skip
 def test_sources_that_are_none_are_one_sentence(pets, source, said):
