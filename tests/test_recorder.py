@@ -364,7 +364,7 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
     [
         ({"classes": ["c0", "c1", "c2"]}, "lacks 'c3'"),
         ({"classes": ["c0", "c1", "c2", "c3", "c3"]}, "has a name twice"),
-        ({"classes": ["c0", "c1", "c2", "cat"]}, "'cat' is no class"),
+        ({"classes": ["c0", "c1", "c2", "cat"]}, "'cat' is not a class"),
         ({"run": "a/b"}, "cannot be a run name"),
     ],
 )

@@ -12,6 +12,8 @@ from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
 from .base import (
+    Bar,
+    Interrupt,
     console_task,
     emit,
     example,
@@ -294,7 +296,8 @@ def audit(
     """
     from ..pipeline import audit as run_audit
 
-    task = console_task()
+    bar = Bar()
+    task = Task(bar, Interrupt())
     result = run_audit(
         _loaded(dataset, task) if "/" in dataset else dataset,
         noise=rate,
@@ -308,7 +311,7 @@ def audit(
         on=on,
         task=task,
     )
-    task.progress.close()
+    bar.close()
     emit(as_json, result.to_dict(), str(result))
     if csv_file:
         click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -99,7 +100,7 @@ class WorkerArguments:
     run: int
     size: int
     config: dict
-    coordinator: object
+    coordinator: Any  # handle of the Coordinator actor
     samples: object
 
 

@@ -85,8 +85,7 @@ def entries(frame: Frame) -> list[Entry]:
         rows = _rows(frame)
         if rows and rows[-1]["before"] == _stamp(frame):
             rows = rows[:-1]  # interrupted before it happened
-    fields = ("id", "time", "who", "kind", "count")
-    return [Entry(*(row[name] for name in fields), json.loads(row["info"])) for row in rows]
+    return [Entry(**{**row, "info": json.loads(row["info"])}) for row in rows]
 
 
 def noise_report(frame: Frame) -> dict | None:

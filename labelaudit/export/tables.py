@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
@@ -69,7 +70,7 @@ def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
 
 
 @contextmanager
-def open_sink(target) -> Iterator[io.IOBase]:
+def open_sink(target) -> Iterator[IO[bytes]]:
     """Open a target for writing bytes. A file replaces an existing one only when it is complete.
 
     Raises LabelAuditError if it cannot be written.

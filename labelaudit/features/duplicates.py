@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,7 +91,7 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
     with frame.writing():
         frame.overwrite(TABLE, rows, DUPLICATES)
-    return duplicates(dataset)
+    return _stored(frame, frame.stamp(TABLE))
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
@@ -109,7 +110,11 @@ def duplicates(dataset: Dataset) -> Duplicates | None:
         stamp = frame.stamp(TABLE)
         if stamp is None:
             return None
-        return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
+        return _stored(frame, stamp)
+
+
+def _stored(frame: Frame, stamp: Hashable) -> Duplicates:
+    return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
 
 
 def has_copy(dataset: Dataset, ids: np.ndarray) -> np.ndarray:

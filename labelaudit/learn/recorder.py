@@ -123,7 +123,6 @@ class Recorder:
             self._skip("batch", 1, "batches that do not fit", str(error))
         except Exception as error:  # must not end a loop that has run for hours
             self._skip("batch", 1, "batches that could not be read", repr(error))
-            self._leave_out("batch", 1, "batches that could not be read", repr(error))
 
     def end_epoch(self) -> None:
         """End the epoch with everything recorded since the last call; nothing recorded, no epoch.
@@ -281,7 +280,6 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
     if len(own) < 2:
         raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
     if classes is None:
-        return list(range(len(own)))
         return list(range(len(own)))
     classes = list(classes)
     frame.class_codes(classes)  # raises for a name that is no class

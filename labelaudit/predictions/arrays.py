@@ -53,11 +53,11 @@ class Source:
         return max(BATCH_BYTES // (8 * (self.width + (self.embedded or 0))), 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Arrays(Source):
     """Predictions in arrays: values, (rows, width), and embeddings, (rows, embedded)."""
 
-    values: np.ndarray | None = None
+    values: np.ndarray
     embeddings: np.ndarray | None = None
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -69,7 +69,8 @@ class Arrays(Source):
 def from_array(values: np.ndarray, what: str) -> Arrays:
     """Return an array (n, C) without names as a source."""
     _check_numbers(values, what)
-    return Arrays(what, *values.shape, values=values)
+    rows, width = values.shape
+    return Arrays(what, rows, width, values=values)
 
 
 def open_npy(path: Path) -> Arrays:

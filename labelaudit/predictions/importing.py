@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from .tables import from_frame, open_csv, open_parquet
 IMPORTED = "imported"  # default name of the run
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
-SourceLike = str | os.PathLike | np.ndarray | pd.DataFrame
+SourceLike: TypeAlias = str | os.PathLike | np.ndarray | pd.DataFrame
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def match_rows(
                 )
             return frame.ids
         found = ids if by == ID else _ids_of_paths(frame, paths, what, folder)
+        assert found is not None  # `by` is one of the keys that the rows have
         _, known = find(frame.ids, found)
         if not known.all():
             row = int(np.flatnonzero(~known)[0])

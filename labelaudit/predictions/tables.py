@@ -28,12 +28,12 @@ PROBE_ROWS = 1  # rows read to find the length of lists
 Reader = Callable[[list[str], int], Iterator[pa.RecordBatch]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Table(Source):
     """Predictions in a table."""
 
-    read: Reader | None = None
-    columns: Sequence[str] = ()  # of numbers: one per class, or a single column of lists
+    read: Reader
+    columns: Sequence[str]  # of numbers: one per class, or a single column of lists
     of_lists: bool = False
     embedding_column: str | None = None
 
@@ -151,13 +151,14 @@ def _table(
         columns, class_names = lists[:1], named
     else:
         columns = class_names = _class_columns(what, names, classes, named)
-    keys = [
+    id_column, path_column, index_column = (
         next((name for name in names if name in known and name not in columns), None)
         for known in (IDS, PATHS, INDEX)
-    ]
-    if keys[:2] != [None, None]:
-        keys[2] = None  # an id or path matters more than the index
+    )
+    if id_column is not None or path_column is not None:
+        index_column = None  # an id or path matters more than the index
     embeddings = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
+    keys = (id_column, path_column, index_column)
     ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
     return Table(
         what,

@@ -14,7 +14,7 @@ from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours
 from ..scores import SCORES, Score
-from ..scores.base import DYNAMICS, LOGITS, NEIGHBOURS
+from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore
 from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
 from .logit_scores import from_logits
@@ -156,7 +156,7 @@ def _from_neighbours(
 
 
 def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict[str, np.ndarray]:
-    scores = [score for score in wanted if score.needs == DYNAMICS]
+    scores = [score for score in wanted if isinstance(score, DynamicsScore)]
     dynamics = run.dynamics(samples.ids) if scores else None
     if dynamics is None:
         return {}
@@ -176,7 +176,8 @@ def _missing_data(run: Run, score: Score, ids: np.ndarray) -> str:
     if score.needs == NEIGHBOURS:
         fix = "predict with it again" if run.has_model else "import them with its predictions"
         return f"{score.name} needs embeddings, and run {run.name!r} has none: {fix}."
-    if score.out_of_sample and run.dynamics(ids) is not None:
+    out_of_sample = isinstance(score, DynamicsScore) and score.out_of_sample
+    if out_of_sample and run.dynamics(ids) is not None:
         return (
             f"{score.name} needs models that were not trained on the sample, and run "
             f"{run.name!r} was trained without folds: train with folds=2 or more."

@@ -62,7 +62,8 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
                 "tags": row["tags"],
             }
 
-    labels = {_class_and_split(name, class_list)[0] for name in names} - {None}
+    found = (_class_and_split(name, class_list)[0] for name in names)
+    labels = {label for label in found if label is not None}
     classes = list(dict.fromkeys([*class_list["classes"], *sorted(labels)]))
     source = Source.of_files(files, describe(files), classes, len(names), rows)
     return source
