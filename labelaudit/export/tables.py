@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from ..core.csv_cells import TAG_SEPARATOR, guard
-from ..core.errors import LabelAuditError
+from ..core.errors import StorageError
 from ..dataset.view import View
 from ..storage.locks import UseMark
 
@@ -84,7 +84,7 @@ def open_sink(target) -> Iterator[IO[bytes]]:
             with path.open("wb") as sink:
                 yield sink
         except OSError as error:
-            raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+            raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
         return
     partial = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -94,13 +94,13 @@ def open_sink(target) -> Iterator[IO[bytes]]:
         mark = UseMark(partial)
         mark.acquire()  # the umask sets its permissions
     except OSError as error:
-        raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
     try:
         with os.fdopen(os.dup(mark.descriptor), "wb") as sink:
             yield sink
         os.replace(partial, path)
     except OSError as error:
-        raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
+        raise StorageError(f"{path} could not be written: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
         mark.close()

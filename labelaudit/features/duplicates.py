@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, as_ids, find
 from ..dataset.columns import Frame
@@ -176,10 +176,10 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
     Raises LabelAuditError for another `which`, and if duplicates were not searched for.
     """
     if which not in WHICH:
-        raise LabelAuditError(f"{which!r} is not a list of duplicates: use {', '.join(WHICH)}.")
+        raise BadInputError(f"{which!r} is not a list of duplicates: use {', '.join(WHICH)}.")
     found = duplicates(dataset)
     if found is None:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"duplicates in {dataset.name!r} have not been searched for yet: do this first "
             f"(labelaudit duplicates {dataset.name})."
         )

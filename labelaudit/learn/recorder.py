@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -278,7 +278,7 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
     """
     name = frame.name
     if len(own) < 2:
-        raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
+        raise BadInputError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
     if classes is None:
         return list(range(len(own)))
     classes = list(classes)
@@ -286,7 +286,7 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
     if sorted(classes) != sorted(own):
         missing = next((c for c in own if c not in classes), None)
         what = f"lacks {missing!r}" if missing else "has a name twice"
-        raise LabelAuditError(
+        raise BadInputError(
             f"classes= {what}: give each of the {len(own)} classes of dataset {name!r} once, in "
             "the order of the model's outputs."
         )

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..core.errors import BusyError, LabelAuditError, StorageError
+from ..core.errors import BusyError, DamagedError, StorageError
 from ..core.files import atomic_write
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -222,7 +222,7 @@ class Recording:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 state = json.loads(file.metadata()["state"])
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"recording {path} cannot be read ({error}): record again, without resume."
             ) from error
         ids, labels, classes = tensors["ids"], tensors["labels"], state["classes"]

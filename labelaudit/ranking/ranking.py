@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View
@@ -53,9 +53,9 @@ def check_score(run: Run, score: str | None) -> str:
     available = run.score_names()
     best = default_score(available)
     if best is None:
-        raise LabelAuditError(f"run {run.name!r} has no scores yet: score it first.")
+        raise NotFoundError(f"run {run.name!r} has no scores yet: score it first.")
     if score is not None and score not in available:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"run {run.name!r} has no score {score!r}: it has {', '.join(available)}."
         )
     return score or best

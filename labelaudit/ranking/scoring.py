@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
@@ -63,7 +63,7 @@ def compute_scores_by(
     computed |= _from_dynamics(stored_run, wanted, samples)
     for score in wanted if names else ():
         if score.name not in computed:
-            raise LabelAuditError(_missing_data(stored_run, score, samples.ids))
+            raise NotFoundError(_missing_data(stored_run, score, samples.ids))
     task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
     stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
@@ -73,7 +73,7 @@ def compute_scores_by(
 def check_score_name(name: str) -> None:
     """Raise LabelAuditError if there is no such score."""
     if name not in SCORES:
-        raise LabelAuditError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
+        raise BadInputError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
 
 
 def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
@@ -84,7 +84,7 @@ def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
         return wanted
     # A first look cannot distinguish wrong labels from hard images.
     if names and SUSPICION in names:
-        raise LabelAuditError(
+        raise BadInputError(
             f"run {run.name!r} was made without training, so suspicion cannot be computed for it: "
             "train a model, or use another score."
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
@@ -111,7 +111,7 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     Raises LabelAuditError for an unknown status, run, score, class or split.
     """
     if wanted.status not in STATUSES:
-        raise LabelAuditError(
+        raise BadInputError(
             f"there is no status {wanted.status!r}: use one of {', '.join(STATUSES)}."
         )
     run = dataset.run(wanted.run)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..dataset.dataset import Dataset
 from ..review.advice import AHEAD
 from ..review.blind_controls import Control, Controls, with_controls
@@ -100,7 +100,7 @@ class ReviewSession:
     def answer_control(self, control: Control, verdict: str, label, seen: list) -> None:
         """Store the answer to a control, which is not a verdict."""
         if seen != [control.shown]:  # the browser drew the sample before it became a control
-            raise LabelAuditError("the queue has changed: look at the image again, then decide.")
+            raise BadInputError("the queue has changed: look at the image again, then decide.")
         self.answers.answer(control, verdict, label)
         self._open[self.queue.place(control.sample)] = False
 
