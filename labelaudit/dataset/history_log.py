@@ -85,7 +85,12 @@ def entries(frame: Frame) -> list[Entry]:
         rows = _rows(frame)
         if rows and rows[-1]["before"] == _stamp(frame):
             rows = rows[:-1]  # interrupted before it happened
-    return [Entry(**{**row, "info": json.loads(row["info"])}) for row in rows]
+    return [
+        Entry(
+            row["id"], row["time"], row["who"], row["kind"], row["count"], json.loads(row["info"])
+        )
+        for row in rows
+    ]
 
 
 def noise_report(frame: Frame) -> dict | None:
