@@ -114,7 +114,7 @@ def write_meta(store: Store, meta: dict) -> None:
 def settle(frame: Frame) -> None:
     """Delete the entry of an interrupted change. Needs the dataset's lock.
 
-    Must run before `annotations` is written, because its stamp tells that the change did not
+    Must run before `annotations` is written, because its stamp shows that the change did not
     happen.
     """
     meta = frame.meta

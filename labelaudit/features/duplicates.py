@@ -201,7 +201,7 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
 
 
 def conflicts(dataset: Dataset) -> pd.DataFrame:
-    """Return the groups with different given labels, of which at least one is wrong. Exact copies
+    """Return the groups with different given labels: at least one of these is wrong. Exact copies
     come first, because there it is certain. Columns as in `Groups.table`; see `list_groups`."""
     return list_groups(dataset, CONFLICTS).table()
 

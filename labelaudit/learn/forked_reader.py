@@ -1,6 +1,6 @@
 """Reads images on behalf of a forked process.
 
-LanceDB may crash or wait for ever in a forked process, because its threads and the locks that they
+LanceDB may crash or hang in a forked process, because its threads and the locks that they
 held do not survive a fork. So another process, which is started and not forked, reads the images.
 This module is also the program of that process: it answers requests until its input ends.
 """

@@ -34,7 +34,7 @@ class Columns:
 def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -> Columns:
     """Match columns by class names, or by position if there are no names and the number fits.
 
-    Names 0 to width - 1, none of which is a class of the dataset, count as positions too. what:
+    Names 0 to width - 1 count as positions too if none is a class of the dataset. what:
     what has these columns, for errors. Raises LabelAuditError if names do not fit, or if samples
     have a class without a column: a model that does not know a class would call all of them wrong.
     """

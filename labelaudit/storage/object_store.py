@@ -209,7 +209,7 @@ def _connection(uri: str):
 def translated(error: Exception, uri: str) -> LabelAuditError:
     """Return the error to raise for an error of obstore, of LanceDB, or of the network.
 
-    Only the text of these errors tells what happened, so it is searched here and nowhere else.
+    Only the text of these errors says what happened, so it is searched here and nowhere else.
     """
     text = str(error)
     bucket = _parts(uri)[0]
