@@ -1,4 +1,4 @@
-"""Every page, driven through streamlit.testing; what counts is what was stored."""
+"""Every page, driven through streamlit.testing; the tests check what was stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGES = [
 
 
 def said(element) -> str:
-    """What stands on the page of a text whose Markdown is escaped."""
+    """Return what the page shows of a text with escaped Markdown."""
     return re.sub(r"\\(.)", r"\1", element.value)
 
 
@@ -90,7 +90,7 @@ def html(app: AppTest) -> str:
 
 
 def finish_job(app: AppTest) -> AppTest:
-    """Wait for the job that the page has started; draw the page again."""
+    """Wait for the job that the page started, and draw the page again."""
     job = manager.list_jobs()[0].wait(180)
     assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
@@ -295,7 +295,7 @@ def test_delete_falls_back_to_another_dataset(digits, make_dataset):
     assert box(app, "Dataset").value == "digits"
 
 
-def test_labels_changed_after_scoring_are_said(audited):
+def test_labels_changed_after_scoring_are_reported(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
@@ -305,7 +305,7 @@ def test_labels_changed_after_scoring_are_said(audited):
 
 
 def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
-    """Both have the same table versions; only the mark of each table tells them apart."""
+    """Both have the same table versions; only the mark of each table differs."""
     from labelaudit import TrainConfig, audit, load_arrays
 
     images = [sample.image for sample in audited.view().limit(300)]
@@ -367,7 +367,7 @@ def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     assert not any("average_precision" in table.value for table in app.dataframe)
 
 
-def test_a_corrected_rehearsal_is_told_from_one_planted_late_and_export_warns(audited):
+def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export_warns(audited):
     wrong = audited.view().match_tag("mistake").limit(20)
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
@@ -500,7 +500,7 @@ def show(app: AppTest, part: str) -> AppTest:
 
 
 def charted(app: AppTest) -> tuple[dict, list]:
-    """The one chart's spec and its tables of data."""
+    """Return the spec and the data tables of the only chart."""
     import json
 
     import pyarrow as pa
@@ -681,7 +681,7 @@ def test_results_say_how_many_labels_are_wrong(audited):
     assert "Before any review: " in texts(app)
 
 
-def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
+def test_predictions_of_the_user_come_in_and_every_page_copes(digits, tmp_path):
     view = digits.view()
     p = np.full((1797, 10), 0.01)
     p[np.arange(1797), view.frame.label] = 0.91

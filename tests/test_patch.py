@@ -39,7 +39,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def copies(home, folders):
-    """Two datasets of them: the second in another folder, order, with other ids and class order."""
+    """Two datasets of them: the second has another folder, order, ids and class order."""
     return make_copies(folders)
 
 

@@ -1,4 +1,4 @@
-"""Predictions of a model that was not trained here, read from files and arrays."""
+"""Predictions of models from elsewhere, read from files and arrays."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_exported_logits_of_a_trained_run_have_its_scores(audited, tmp_path):
         )  # fmt: skip
         assert np.array_equal(trained, same), name
         assert np.allclose(trained, close, atol=1e-5), name
-    # sharpness and all is fitted: the model is not taken for one of ours
+    # sharpness is fitted too, because LabelAudit did not train the model
     mistakes = audited.view().frame.tags["mistake"]
     wrong = audited.view("b").values("suspicion")
     assert 0.9 < wrong.sum() / mistakes.sum() < 1.1

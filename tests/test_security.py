@@ -49,7 +49,7 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
 
 
 def test_no_pickle_is_ever_loaded_and_nothing_is_evaluated():
-    """torchvision alone reads CIFAR's own batches, whose archive it checks first."""
+    """Only torchvision reads CIFAR's batches, after checking the archive."""
     forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -70,7 +70,7 @@ def test_no_pickle_is_ever_loaded_and_nothing_is_evaluated():
 
 
 def test_batches_of_cifar_that_are_not_torchvisions_are_never_unpickled(home, monkeypatch):
-    """They are pickles: only those whose checksums torchvision knows are read."""
+    """They are pickles: only files with a checksum that torchvision knows are read."""
     from urllib.error import URLError
 
     import torchvision.datasets.cifar as cifar
@@ -134,7 +134,7 @@ def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
 
 @pytest.fixture
 def places(tmp_path, picture):
-    """/data with a class folder, its neighbour /data2 with a secret, and links out of the one."""
+    """/data with a class folder and links to the outside, and next to it /data2 with a secret."""
     for name, seed in (("data/in/cat/a.png", 1), ("data2/cat/secret.png", 2)):
         picture(tmp_path / name, seed=seed)
     (tmp_path / "data/out").symlink_to(tmp_path / "data2")
@@ -242,7 +242,7 @@ def test_typed_paths_are_refused_where_people_sign_in(monkeypatch):
 
 
 def test_every_path_that_pages_take_is_asked_for():
-    """What is typed goes to `load_dataset` only through `paths`."""
+    """Typed paths reach `load_dataset` only through `paths`."""
     text = (REPO / "pages/data/dataset.py").read_text()
     assert 'jobs.begin("load"' in text
     for call in re.findall(r'jobs\.begin\("load".*?\)\n', text):

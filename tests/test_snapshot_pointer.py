@@ -37,7 +37,7 @@ def folder(bucket):
 
 
 def build(folder: str, content: bytes) -> str:
-    """New tables next to those in place. Returns their URI."""
+    """Create new tables next to the current ones. Returns their URI."""
     tables = snapshot_pointer.new_uri(folder)
     for name in ("samples.lance/data/1", "labels.lance/data/1"):
         object_store.write(f"{tables}/{name}", content)
@@ -45,7 +45,7 @@ def build(folder: str, content: bytes) -> str:
 
 
 def current(folder: str) -> set[bytes]:
-    """The content of the tables in place; all objects must agree."""
+    """Return the content of the current tables; all objects must agree."""
     tables = snapshot_pointer.tables_uri(folder)
     names = ("samples.lance/data/1", "labels.lance/data/1")
     found = [object_store.read(f"{tables}/{name}") for name in names]

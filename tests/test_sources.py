@@ -346,14 +346,14 @@ def spied(method, calls):
         ('{"filepath": "a.png", "label": "x", "tags": {"a": 1}}', "tags text or lists of text"),
     ],
 )
-def test_manifests_of_the_wrong_shape_are_said(tmp_path, text, says):
+def test_manifests_of_the_wrong_shape_are_reported(tmp_path, text, says):
     path = tmp_path / ("m.csv" if text.startswith("f") else "m.jsonl")
     path.write_text(text)
     with pytest.raises(LabelAuditError, match=says):
         load_dataset("m", path)
 
 
-def test_a_load_that_was_stopped_goes_on_where_it_was(tmp_path, picture, monkeypatch):
+def test_a_load_that_was_stopped_continues_where_it_was(tmp_path, picture, monkeypatch):
     for i in range(40):
         picture(tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png", seed=i)
     (tmp_path / "pets/a/99.png").write_bytes(b"no image")
