@@ -1,5 +1,5 @@
 # make run: the app on its embedded dataset.
-# make test: lint, import rules, unit tests, page tests and one browser test.
+# make test: lint, import rules, types, unit tests, page tests and one browser test.
 # make test-system: the other browser tests, object storage, kills, full disks, the notebook.
 # They set up .venv first; after that no network is needed.
 # make test-faults: kills each operation at every point where it writes, and at random moments.
@@ -16,6 +16,7 @@ test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/python -m pytest tests --ignore tests/extras -m "not system" -n 2 --dist worksteal
 
 test-system: .venv/.dev-installed

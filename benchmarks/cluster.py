@@ -78,7 +78,7 @@ def measure(home: Path, options) -> None:
 
 
 def prepare(options) -> None:
-    """Noise as images, logits and embeddings: it is as fast as any."""
+    """Create random images, logits and embeddings: their content does not affect the time."""
     import labelaudit
     from labelaudit.dataset.dataset import create_dataset
 
@@ -97,7 +97,7 @@ def prepare(options) -> None:
 
 
 def one_process() -> tuple[dict, dict]:
-    """Seconds, and processor-seconds."""
+    """Measure seconds and processor-seconds."""
     import labelaudit
     from labelaudit.features.neighbours import all_nearest
 
@@ -249,7 +249,7 @@ def watched(row: dict):
 
 
 def rates(spent: dict, options) -> dict:
-    """What one core does in a second."""
+    """Return the work that one core does in a second."""
     scoring = {}
     for classes, rows in ((CLASSES, options.logits), (MANY_CLASSES, options.logits // 20)):
         each = spent[f"score x{classes}"] - spent[f"fit x{classes}"]  # the fit is done once

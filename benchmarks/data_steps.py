@@ -1,5 +1,5 @@
-"""The steps between the model and the reviewer, on synthetic rows: seconds and peak memory, beside
-what FiftyOne 1.22 took for the same on a machine of this kind.
+"""The steps between the model and the reviewer, on synthetic rows: seconds and peak memory, next
+to the time of FiftyOne 1.22 on a similar machine.
 
     python benchmarks/data_steps.py --samples 50000
 """

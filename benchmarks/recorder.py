@@ -1,11 +1,11 @@
-"""What a Recorder costs in a training loop of one's own: epochs with and without it, in turn.
+"""What a Recorder costs in your own training loop: alternating epochs with and without it.
 
     python benchmarks/recorder.py                             # digits, the small net
     python benchmarks/recorder.py --data ../shared/data/cifar10/train.zip --images 5000
 
-CPU-seconds, which other work on the machine disturbs less than seconds. Each pair of epochs is one
-with and one without, which of them comes first alternates; the share is the median over the pairs.
-What is done once (beginning the run, finishing it) is told apart.
+It measures CPU-seconds, because other work on the machine affects them less than seconds. Each pair
+of epochs is one with and one without a Recorder, in alternating order; the share is the median over
+the pairs. Work that is done once (beginning and finishing the run) is measured separately.
 """
 
 from __future__ import annotations

@@ -36,10 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--samples", nargs="+", type=int, default=[20_000, 200_000])
     parser.add_argument("--latency", type=float, default=20, help="milliseconds")
-    parser.add_argument("--walk", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.walk:
-        print(json.dumps(walk(options.walk)))
+    if options.measure:
+        print(json.dumps(measure_steps(options.measure)))
         return
     found = []
     for samples in options.samples:
@@ -65,7 +65,7 @@ def server():
 
 
 def asked(latency: float | None = None) -> list[dict]:
-    """Requests since the last call. latency: what each waits from now on."""
+    """Return the requests since the last call. latency: delay of each, in milliseconds."""
     query = "" if latency is None else f"?latency={latency}"
     with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/counts{query}") as answer:
         return json.load(answer)
@@ -77,13 +77,15 @@ def measure(samples: int, latency: float) -> list[dict]:
     synthetic(samples, SHAPE)
     asked(latency)
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
-    command = [sys.executable, __file__, "--walk", "synthetic"]
-    walked = subprocess.run(command, check=True, text=True, env=environment, stdout=subprocess.PIPE)
-    return json.loads(walked.stdout.splitlines()[-1])
+    command = [sys.executable, __file__, "--measure", "synthetic"]
+    measured = subprocess.run(
+        command, check=True, text=True, env=environment, stdout=subprocess.PIPE
+    )
+    return json.loads(measured.stdout.splitlines()[-1])
 
 
-def walk(name: str) -> list[dict]:
-    import lancedb  # noqa: F401  (imports are no step)
+def measure_steps(name: str) -> list[dict]:
+    import lancedb  # noqa: F401  (importing is not a step)
 
     import labelaudit
     from labelaudit.ranking.evidence import gather

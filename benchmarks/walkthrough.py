@@ -1,4 +1,4 @@
-"""The whole walk on N images: seconds, CPU-seconds and peak memory by step, average precision by
+"""The whole audit of N images: seconds, CPU-seconds and peak memory by step, average precision by
 score.
 
     python benchmarks/walkthrough.py                          # digits

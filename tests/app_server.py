@@ -1,8 +1,8 @@
 """Starts the app in its own process, and a browser: for browser tests and screenshots.
 
 As a script it is the app with a changing home: each line on stdin is the next LABELAUDIT_HOME, and
-is answered by a line. So tests share one server, which takes seconds to start, and each test has a
-home that the server has not seen before.
+is answered with a line. So tests share one server, which takes seconds to start, and each test has
+a home that is new to the server.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def animation() -> bytes:
     return buffer.getvalue()
 
 
-# Orientation is said to lie 4 GB further on, and there are 65,535 entries of which none is there.
+# The orientation's offset is 4 GB, and the 65,535 announced entries are missing.
 EXIF_ODD = b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 274, 3, 2**31, 2**32 - 9)
 TEXT = zlib.compress(b"A" * (64 << 20), 9)  # 64 MB in 64 kB
 PROFILE = zlib.compress(os.urandom(64) * (16 << 14), 9)
@@ -148,7 +148,7 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 def image_rows(folder: Path) -> Iterator[tuple[str, str]]:
-    """All of them lie in one folder, and are loaded at once."""
+    """All are in one folder and are loaded together."""
     (folder / "in/cat").mkdir(parents=True)
     (folder / "in/cat/good.png").write_bytes(small(seed=1))
     names = {f"{i:02d}{name}": what for i, (what, (name, _)) in enumerate(IMAGES.items())}
@@ -198,7 +198,7 @@ def twice(archive: zipfile.ZipFile) -> None:
 
 
 def claims(data: bytes, size: int) -> bytes:
-    """The last member, cat/x.png, says that it expands to `size` bytes."""
+    """The last member, cat/x.png, claims to expand to `size` bytes."""
     at = data.rindex(b"PK\1\2")
     return data[: at + 24] + struct.pack("<I", size) + data[at + 28 :]
 
@@ -211,7 +211,7 @@ def encrypted(data: bytes) -> bytes:
 
 
 def many_claims(folder: Path) -> Path:
-    """40 files that say they are 4 GB each, at the cost of some bytes."""
+    """40 files that claim 4 GB each and take a few bytes."""
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         for i in range(40):
             archive.writestr(f"cat/{i}.png", small())
@@ -415,7 +415,7 @@ GROUPS: dict[str, list[Case]] = {
 
 
 def outcome(case: Case, folder: Path) -> str:
-    """What happens, in words that say nothing of the folder."""
+    """Return what happens, without the path of the folder."""
     try:
         made = case.make(folder)
         dataset = made if isinstance(made, labelaudit.Dataset) else labelaudit.load_dataset(
@@ -434,7 +434,7 @@ def _plain(text: str, folder: Path) -> str:
 
 
 def rows(group: str) -> Iterator[tuple[str, str]]:
-    """(what, what happens) of all cases of a group, each in a home of its own."""
+    """Return (what, what happens) of all cases of a group, each in its own home."""
     before = os.environ.get("LABELAUDIT_HOME")
     try:
         if group == IN_ONE:

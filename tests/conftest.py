@@ -145,7 +145,7 @@ def load_few_digits(home):
 
 @pytest.fixture
 def few_digits(load_few_digits) -> labelaudit.Dataset:
-    """400 digits: enough where a test does not depend on the number of samples."""
+    """400 digits, for tests that do not depend on the number of samples."""
     return load_few_digits()
 
 
@@ -218,7 +218,7 @@ def file_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    """One app for all tests of a file. It serves one home after the other."""
+    """One app for all tests of a file. It serves one home after another."""
     with serve_in_turn(tmp_path_factory.mktemp("app")) as shared:
         yield shared
 

@@ -29,7 +29,7 @@ class Request:
 
 
 class S3Server:
-    """All requests since `requests` was cleared are in it."""
+    """Records all requests since `requests` was cleared."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -45,7 +45,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which it is reached."""
+        """Return the environment variables for using it."""
         return {
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1", "AWS_ENDPOINT": self.address, "AWS_ALLOW_HTTP": "true",
@@ -60,7 +60,7 @@ class S3Server:
         self._server.stop()
 
     def counts(self) -> Counter:
-        """How many requests of each kind since the last call."""
+        """Return the number of requests of each kind since the last call."""
         with self._lock:
             found, self.requests = self.requests, []
         return Counter(request.kind for request in found)

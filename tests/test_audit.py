@@ -50,12 +50,12 @@ def test_a_real_audit_changes_no_label(digits):
     assert digits.info["tags"] == {"processed": 1797}
 
 
-def test_a_stop_before_the_first_epoch_is_said(digits):
+def test_a_stop_before_the_first_epoch_is_reported(digits):
     with pytest.raises(StoppedError):
         labelaudit.audit(digits, config=QUICK, task=Task(stop=lambda: True))
 
 
-def test_an_audit_cut_short_in_training_goes_on_to_its_end(few_digits):
+def test_an_audit_cut_short_in_training_continues_to_its_end(few_digits):
     digits = few_digits
     options = {"noise": 0.2, "config": QUICK, "first_look": False}
     whole = labelaudit.audit(digits, run="whole", **options)
@@ -97,7 +97,7 @@ def test_a_stopped_audit_may_end_there_and_be_scored_later(few_digits):
     assert "aum" in run.score_names()
 
 
-def test_bad_input_is_said_before_anything_happens(home):
+def test_bad_input_is_reported_before_anything_happens(home):
     with pytest.raises(LabelAuditError, match="no dataset 'pets'"):
         labelaudit.audit("pets")
     with pytest.raises(LabelAuditError, match="between 0 and 1"):

@@ -41,7 +41,7 @@ def one_line(error: Exception) -> None:
 
 @pytest.mark.parametrize("group", bad_input.GROUPS)
 def test_every_bad_input_has_one_sentence_and_the_page_has_it(group):
-    """`python tests/bad_input.py` writes the page anew."""
+    """`python tests/bad_input.py` regenerates the page."""
     found = list(bad_input.rows(group))
     for what, happens in found:
         assert "\n" not in happens
@@ -89,7 +89,7 @@ def test_images_with_bytes_changed_are_read_or_refused(kind, data):
 
 
 def read_rows(path: Path) -> int:
-    """How many samples a source yields; images are not looked at."""
+    """Return how many samples a source yields, without checking images."""
     source = open_path(path)
     source.check = False
     return sum(len(batch) for batch in source.read(QUIET))
@@ -211,7 +211,7 @@ def test_lists_with_too_much_in_them_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_long_list_is_never_whole_in_memory(tmp_path):
-    """300,000 rows, 13 MB: what is held at once is a piece of it, and eight bytes an id."""
+    """300,000 rows, 13 MB: only a part of it is in memory at once, and eight bytes per id."""
     import pyarrow as pa
 
     path = long_list(tmp_path / "m.csv", 300_000)
@@ -251,7 +251,7 @@ def test_nothing_is_half_written_and_what_was_there_stays(tmp_path):
 
 
 def test_a_good_image_among_large_ones_is_not_held_up(tmp_path):
-    """More large images than may be decoded at once: all come through, none waits forever."""
+    """More large images than may be decoded at once: all are decoded, none waits forever."""
     from labelaudit.core import images
 
     (tmp_path / "in/cat").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Samples that nobody doubts, among the suspects: random checks, and controls of a known label."""
+"""Samples between the suspects: random checks, and controls with a known label."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_nothing_that_is_drawn_tells_a_control(audited):
     assert audited[bad].ground_truth == controls[bad].truth
 
 
-def test_how_the_reviewer_did_is_said_at_the_end_only(audited):
+def test_how_the_reviewer_did_is_reported_at_the_end_only(audited):
     session = sit(audited)
     for control in list(session.queue.controls.values())[:3]:
         session.answers.answer(control, "relabel", control.truth)

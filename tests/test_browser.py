@@ -135,7 +135,7 @@ def test_a_button_to_another_page_keeps_the_dataset(page, server, audited, make_
     assert "dataset=digits" in page.url
 
 
-def test_duplicates_are_looked_for_decided_and_opened_on_the_desk(page, server, audited):
+def test_duplicates_are_looked_for_decided_and_opened_on_the_review_page(page, server, audited):
     page.goto(f"{server}/duplicates")
     page.get_by_role("button", name="Find duplicates").click()
     page.locator(".la-card").first.wait_for()

@@ -1,4 +1,4 @@
-"""Long work in a real browser: a refresh, a stop, a kill and a restarted server lose nothing."""
+"""Jobs in a real browser: a refresh, a stop, a kill and a restarted server lose nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def epoch_on(page) -> int:
 
 
 def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path):
-    """Through a refresh, a kill -9, and a server that is started anew."""
+    """With a page refresh, a kill -9, and a restarted server."""
     dataset = load_dataset("digits")
     job = start_training()
     with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:

@@ -1,4 +1,4 @@
-"""Reviewing in a real browser: by keys only, many at once, by a link, and what a reviewer sees."""
+"""Reviewing in a real browser: with keys only, many at once, and from a link."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server(audited, server):
 
 
 def expect_sample(page, sample: int) -> None:
-    """The desk shows this sample: its number is in the facts, and its image is drawn."""
+    """The page shows this sample: its id is in the facts, and its image is drawn."""
     playwright.expect(page.locator(".facts")).to_have_text(re.compile(rf"\bid {sample} ·"))
     playwright.expect(page.locator(f".stage img[alt='sample {sample}']")).to_have_count(1)
 
@@ -116,7 +116,7 @@ def test_labels_that_change_meanwhile_are_seen_before_they_are_judged(page, serv
     assert len(Review(Dataset("digits"), user()).judged()) == 2
 
 
-def test_somebody_elses_change_does_not_stop_the_desk(page, server, audited):
+def test_somebody_elses_change_does_not_stop_the_review_page(page, server, audited):
     ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
     page.goto(f"{server}/review")
     expect_sample(page, ids[0])
@@ -137,7 +137,7 @@ def test_a_link_shows_its_sample_whatever_the_filter(page, server, audited):
     expect_sample(page, int(make_queue(audited, QueueFilter(), user()).ids[0]))
 
 
-def test_apply_heeds_who_reviewed_since_the_page_was_opened(page, server, audited):
+def test_apply_notices_who_reviewed_since_the_page_was_opened(page, server, audited):
     first, second = make_queue(audited, QueueFilter(), "ann").ids[:2].tolist()
     Review(audited, "ann").decide([first, second], "remove")
     page.goto(f"{server}/apply")
@@ -233,7 +233,7 @@ def test_verdicts_are_applied_and_taken_back(page, server, audited):
     playwright.expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
 
 
-def test_how_many_are_left_is_said_after_each_verdict(page, server, audited):
+def test_how_many_are_left_is_reported_after_each_verdict(page, server, audited):
     ids = make_queue(audited, QueueFilter(checks=True), user()).ids.tolist()
     page.goto(f"{server}/review")
     line = page.locator(".estimate")

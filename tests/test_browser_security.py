@@ -1,4 +1,4 @@
-"""Names that would run, or call out, if they were anything but text: on every page, in Chromium."""
+"""Names that would run code or load addresses if not escaped: on every page, in Chromium."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def names(url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    """An app whose visitors may use one folder of the machine."""
+    """An app that may use one folder of the machine."""
     folder = tmp_path_factory.mktemp("roots")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELAUDIT_ROOTS", str(folder / "data"))
@@ -45,7 +45,7 @@ def app(tmp_path_factory):
 
 @pytest.fixture
 def hostile(home, tmp_path, file_server):
-    """Classes, files, folders, splits, tags and a reviewer called so; scored, some reviewed."""
+    """Classes, files, folders, splits, tags and a reviewer with such names; scored and reviewed."""
     classes, rng = names(file_server.url), np.random.default_rng(0)
     folder = tmp_path / "![x](y) <img src=x onerror=alert(4)>"
     folder.mkdir()
@@ -125,7 +125,7 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
 
 
 def test_visitors_load_from_the_roots_and_from_nowhere_else(app, page, server):
-    """Neither by '..', nor by a link, nor what lies beside a root."""
+    """Not by '..', not by a link, and not a folder next to a root."""
     inside, outside = app.folder / "data/pets/cat", app.folder / "data2/cat"
     for folder in (inside, outside):
         folder.mkdir(parents=True)

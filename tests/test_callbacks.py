@@ -1,4 +1,4 @@
-"""Callbacks for frameworks that are not there; with the real ones: tests/extras."""
+"""Callbacks of frameworks that are not installed. tests/extras tests them with the frameworks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that is cut short, and goes on where it was."""
+"""Trainings that are interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = TrainConfig(epochs=5, batch_size=16, threads=1, device="cpu")
 
 
 class CutError(Exception):
-    """Stands for what ends a training without a word."""
+    """Simulates a sudden end of the process."""
 
 
 def every_step(progress, stop=never) -> Task:
@@ -38,7 +38,7 @@ def every_step(progress, stop=never) -> Task:
 
 @pytest.fixture
 def stripes(home):
-    """60 coloured images of two classes, some with the wrong label: some are left out later on."""
+    """60 coloured images of two classes, some with wrong labels; training later leaves some out."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (60, 16, 16, 3), np.uint8)
     labels = np.arange(60) % 2
@@ -106,7 +106,7 @@ def test_a_backbone_with_dropout_resumes_exactly(stripes):
     assert_same_outcome(whole, resume_training(stripes, "cut"), stripes.view().ids)
 
 
-def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_anew(stripes, monkeypatch):
+def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_again(stripes, monkeypatch):
     whole = train(stripes, "whole", CONFIG)
     written = []
 
@@ -170,7 +170,7 @@ def test_a_view_that_was_learned_is_learned_on(stripes):
     assert_same_outcome(whole, resumed, stripes.view().ids)
 
 
-def test_what_changed_since_is_said_and_nothing_is_lost(stripes):
+def test_what_changed_since_is_reported_and_nothing_is_lost(stripes):
     cut(stripes, run="cut")
     stripes.set_labels([1, 2, 5], "tall")
     changed = int((stripes.view().frame.label != _labels_of(stripes)).sum())
@@ -188,7 +188,7 @@ def _labels_of(dataset) -> np.ndarray:
     return Checkpoint(run.checkpoint).tensors["labels"].numpy()
 
 
-def test_a_stop_while_it_goes_on_keeps_the_epochs_of_both(stripes):
+def test_a_stop_while_it_continues_keeps_the_epochs_of_both(stripes):
     cut(stripes, 4, "cut")
     seen = []
 
@@ -203,7 +203,7 @@ def test_a_stop_while_it_goes_on_keeps_the_epochs_of_both(stripes):
     assert stripes.unfinished_runs == []
 
 
-def test_a_stop_before_it_goes_on_leaves_it_to_be_resumed(stripes):
+def test_a_stop_before_it_continues_leaves_it_to_be_resumed(stripes):
     cut(stripes)
     with pytest.raises(StoppedError):
         resume_training(stripes, task=Task(stop=lambda: True))  # while the images are read
@@ -223,7 +223,7 @@ def test_a_stop_while_an_epoch_is_recorded_is_obeyed(stripes):
     assert run.info["epochs"] == len(run.dynamics(stripes.view().ids).margin) < 5
 
 
-def test_nothing_to_resume_is_said(stripes):
+def test_nothing_to_resume_is_reported(stripes):
     with pytest.raises(LabelAuditError, match="no training was interrupted"):
         resume_training(stripes)
     cut(stripes, run="a")
@@ -257,7 +257,7 @@ def test_a_run_that_is_being_trained_is_not_trained_twice(stripes):
     assert resume_training(stripes, "x").info["epochs"] == 5
 
 
-def test_a_run_trained_anew_leaves_nothing_of_the_one_cut_short(stripes):
+def test_a_run_trained_again_leaves_nothing_of_the_one_cut_short(stripes):
     cut(stripes, run="x")
     (left,) = unfinished_runs(stripes.view().frame)
     train(stripes, "x", CONFIG)
@@ -295,7 +295,7 @@ def test_homes_and_datasets_of_one_name_share_no_checkpoint(stripes, tmp_path, m
     assert first.parent == second.parent != third.parent
 
 
-def test_a_checkpoint_is_no_pickle_and_a_damaged_one_is_said(stripes):
+def test_a_checkpoint_is_no_pickle_and_a_damaged_one_is_reported(stripes):
     cut(stripes)
     (run,) = unfinished_runs(stripes.view().frame)
     data = run.checkpoint.read_bytes()

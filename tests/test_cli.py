@@ -36,7 +36,7 @@ def test_every_command_and_option_is_documented_with_an_example_that_parses():
     assert "Exit codes: 0" in cli("--help").stdout
 
 
-def test_the_walk_step_by_step(tmp_path, home):
+def test_an_audit_step_by_step(tmp_path, home):
     assert "no datasets yet" in cli("datasets").stdout
     assert "1,797 samples (1,437 train, 360 test), 10 classes" in cli("load", "digits").stdout
     assert "359 of 1,797" in cli("noise", "digits", "--rate", 0.2).stdout
@@ -86,7 +86,7 @@ def test_load_of_own_data_says_what_was_left_out(tmp_path, picture):
     assert "bad.jpg: cannot identify" in text
 
 
-def test_predictions_and_models_of_ones_own_are_scored_at_once(tmp_path, digits):
+def test_predictions_and_models_of_the_user_are_scored_at_once(tmp_path, digits):
     view = digits.view()
     p = np.full((1797, 10), 0.01)
     p[np.arange(1797), view.frame.label] = 0.91
@@ -255,7 +255,7 @@ def test_a_list_of_images_by_its_own_label_and_root_then_cleanlabs_issues(tmp_pa
     path = tmp_path / "pets/metadata.csv"
     path.parent.mkdir()
     path.write_text("file_name,breed,mood\n0.png,pug,a\n1.png,manx,b\n2.png,pug,a\n")
-    assert "name the one with the labels" in cli("load", path, code=1).stderr
+    assert "name the column with the labels" in cli("load", path, code=1).stderr
     loaded = cli("load", path, "--label", "breed", "--root", tmp_path / "far")
     assert "pets: 3 samples, 2 classes" in loaded.stdout  # named after the folder
     issues = tmp_path / "issues.csv"

@@ -1,4 +1,4 @@
-"""What can be told of the room `cluster` without Ray: the rest is in tests/extras/test_ray.py."""
+"""The parts of `cluster` that work without Ray; tests/extras/test_ray.py has the others."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_judges_that_looked_at_a_part_each_come_to_the_same():
 
 
 @pytest.mark.parametrize("exact", [10_000, 1_000])
-def test_neighbours_are_the_same_in_whatever_order_they_are_found(exact):
+def test_neighbours_are_the_same_in_any_order(exact):
     vectors = np.random.default_rng(0).normal(size=(3_000, 8)).astype(np.float32)
     counted = np.arange(3_000) % 7 > 0
 

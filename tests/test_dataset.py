@@ -137,7 +137,7 @@ def test_a_sample_answers_by_name(audited):
     assert audited.classes[logits.argmax()] == sample.prediction.label
 
 
-def test_unknown_ids_and_names_are_said(make_dataset):
+def test_unknown_ids_and_names_are_reported(make_dataset):
     dataset = make_dataset(3)
     with pytest.raises(LabelAuditError, match="no sample with id 77"):
         dataset[77]
@@ -148,14 +148,14 @@ def test_unknown_ids_and_names_are_said(make_dataset):
             create_dataset(name, [{"filepath": "/a"}])
 
 
-def test_a_missing_image_is_said_when_it_is_opened(make_dataset):
+def test_a_missing_image_is_reported_when_it_is_opened(make_dataset):
     with pytest.raises(
         LabelAuditError, match=r"/nowhere/0.png cannot be read \(there is no such file\)"
     ):
         _ = make_dataset(1)[1].image
 
 
-def test_create_refuses_to_replace_unless_told(make_dataset):
+def test_create_refuses_to_replace_by_default(make_dataset):
     make_dataset(3)
     with pytest.raises(LabelAuditError, match="already"):
         make_dataset(5)
@@ -196,7 +196,7 @@ def test_any_uri_serves_as_home(home, monkeypatch):
     assert list_datasets() == []
 
 
-def test_a_home_that_cannot_be_written_is_said(home, monkeypatch, tmp_path):
+def test_a_home_that_cannot_be_written_is_reported(home, monkeypatch, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
     monkeypatch.setenv("LABELAUDIT_HOME", str(blocker / "inside"))
@@ -276,7 +276,7 @@ def test_a_damaged_dataset_leaves_the_others_alone(make_dataset, home):
 
 
 def test_readings_in_threads_never_mix_rows_while_samples_are_added(make_dataset):
-    """All columns of a reading belong together, whoever writes meanwhile."""
+    """All columns of a steady reading are of the same version, even if another process writes."""
     dataset = make_dataset(200)
     done, wrong = threading.Event(), []
 

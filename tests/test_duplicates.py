@@ -32,7 +32,7 @@ from labelaudit.jobs import files, manager
 
 
 def photo(seed: int, size: int = 96) -> Image.Image:
-    """Random colours whose amplitude falls with frequency, as in photographs."""
+    """Random colours with an amplitude that falls with frequency, as in photographs."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
     frequency[0, 0] = np.inf
@@ -271,7 +271,7 @@ def test_a_stop_keeps_what_was_read(digits, monkeypatch):
 
 
 def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
-    """So that a kill loses seconds only."""
+    """A kill then loses only seconds."""
     monkeypatch.setattr(fingerprints, "WRITE_SECONDS", 0.0)
     on_disk = []
     find_duplicates(

@@ -1,4 +1,4 @@
-"""How many labels are wrong: against simulated truth, and as reviewers decide."""
+"""The estimate of wrong labels: compared with simulated truth, and as reviewers decide."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def suspicion(rng: np.random.Generator, n: int = 3000) -> np.ndarray:
-    """As a run has it: most samples are hardly suspicious, some very, some in between."""
+    """Like in a run: most samples are hardly suspicious, some very, some in between."""
     few = n // 12
     return sigmoid(np.concatenate([rng.normal(-5, 1.2, n - few), rng.normal(1.5, 2, few)]))
 
 
 def look(p: np.ndarray, wrong: np.ndarray, first: int, checks: int, rng) -> Estimate:
-    """After the first `first` by suspicion were looked at, and some of the others at random."""
+    """After reviewing the `first` most suspicious samples, and some of the others at random."""
     bins, at_bin, mean = binned(p)
     n, labels = len(p), np.zeros(len(p), np.int32)
     there = np.ones(n, bool)
@@ -100,7 +100,7 @@ def test_before_any_verdict_it_is_what_the_suspicions_add_up_to():
 
 
 def test_only_random_checks_tell_what_the_ranking_misses():
-    """Of 200 samples drawn from the innocent ones ten are wrong: then a twentieth of them is."""
+    """If 10 of 200 randomly drawn samples are wrong, a twentieth of all of them is."""
     rng = np.random.default_rng(2)
     p = suspicion(rng)
     order = np.argsort(-p)

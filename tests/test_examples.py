@@ -1,4 +1,4 @@
-"""What the README and the examples show must run."""
+"""The code of the README and of the examples runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_readme_names_every_command():
 
 
 def test_the_training_loop_of_the_docs_makes_a_run(home):
-    """Those of the frameworks are run in tests/extras."""
+    """tests/extras runs the examples of the frameworks."""
     text = (REPO / "docs" / "training-loops.md").read_text()
     begin, loop, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(begin + loop, {"__name__": "example"})

@@ -1,4 +1,4 @@
-"""Ways out: what is written can be loaded back and is equal; nothing is half-written."""
+"""Exports: loaded again they are equal, and nothing is half-written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def shape(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def pets(tmp_path, picture) -> Dataset:
-    """Files in class folders, some of one name, deeper ones too; one relabelled, one removed."""
+    """Files in class folders, some with equal names, some deeper; one relabelled, one removed."""
     root = tmp_path / "pets"
     names = ["train/cat/1.png", "train/dog/1.png", "train/cat/deep/er/1.png", "test/cat/1.png",
              "test/dog/2.png", "train/dog/3.png"]  # fmt: skip
@@ -69,7 +69,7 @@ def pets(tmp_path, picture) -> Dataset:
 
 @pytest.fixture
 def odd(home) -> Dataset:
-    """Images kept inside the dataset; every odd name as a class; splits, tags, no labels."""
+    """Images stored in the dataset; every unusual name as a class; splits, tags, no labels."""
     images = np.random.default_rng(0).integers(0, 255, (len(HOSTILE) + 2, 5, 4, 3), np.uint8)
     labels = [*range(len(HOSTILE)), None, 0]
     splits = [["train", "fold/1", None][i % 3] for i in range(len(labels))]
@@ -220,8 +220,8 @@ def test_files_that_were_moved_or_added_have_the_class_of_their_folder(odd, tmp_
     out = tmp_path / "out"
     export_dataset(odd, out, "folders")
     before = load_dataset("before", out)
-    told = json.loads((out / "labels.classes.json").read_text())["class_folders"]
-    folder = {name: safe for safe, name in told.items()}
+    info = json.loads((out / "labels.classes.json").read_text())["class_folders"]
+    folder = {name: safe for safe, name in info.items()}
     moved = next(s for s in before.view() if s.ground_truth == "a, b" and s.split == "train")
     target = out / "train" / folder["two  lines"] / "moved.png"
     target.parent.mkdir(exist_ok=True)
@@ -271,7 +271,7 @@ def test_hard_links_share_the_file_and_fall_back_to_copies(pets, tmp_path, monke
     assert shape(tmp_path / "mixed") == shape(tmp_path / "linked")
 
 
-# --- the formats of others (tests/extras has what their own packages read) ---
+# --- formats of other tools (tests/extras opens them with the tools) ---
 
 
 @pytest.mark.parametrize("format", ["fiftyone", "label-studio"])
@@ -452,7 +452,7 @@ def test_an_export_that_was_killed_is_cleared_away_by_the_next(pets, tmp_path, h
     assert shape(tmp_path / "out") == shape(tmp_path / "other")
 
 
-def test_an_empty_view_is_said(pets, tmp_path):
+def test_an_empty_view_is_reported(pets, tmp_path):
     with pytest.raises(LabelAuditError, match="no sample to export"):
         export_dataset(pets.view().match_tag("none"), tmp_path / "out", "folders")
     with pytest.raises(LabelAuditError, match="all 1 are removed"):

@@ -1,4 +1,4 @@
-"""A model of the user's own looks at a dataset: functions, estimators, torch modules and files."""
+"""Predictions of the user's own model: functions, estimators, torch modules and files."""
 
 from __future__ import annotations
 
@@ -194,10 +194,10 @@ def test_no_pickle_is_loaded(tiny, linear, tmp_path):
 
 
 def _pickled(config: bytes) -> bytes:
-    told = json.loads(config)
-    for value in told["config"].values():
+    settings = json.loads(config)
+    for value in settings["config"].values():
         value["use_pickle"] = True
-    return json.dumps(told).encode()
+    return json.dumps(settings).encode()
 
 
 def test_a_named_network_with_weights_from_a_file(tiny, tmp_path):

@@ -15,7 +15,7 @@ from labelaudit.features.extractors import fit_extractor
 from labelaudit.features.patches import FILTERS, POOLED, Patches
 from labelaudit.features.pixels import Pixels
 from labelaudit.jobs import files, manager
-from labelaudit.learn import first_look as room
+from labelaudit.learn import first_look as module
 from labelaudit.pipeline import take_first_look
 
 QUICK = labelaudit.TrainConfig(epochs=1, threads=1)
@@ -29,7 +29,7 @@ def noisy(digits):
 
 @pytest.fixture(scope="module")
 def looked_home(tmp_path_factory):
-    """A home with digits, 20 % mistakes and a scored first look. To be copied, not changed."""
+    """A home with digits, 20 % mistakes and a scored first look. Copy it, do not change it."""
     folder = tmp_path_factory.mktemp("looked")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELAUDIT_HOME", str(folder))
@@ -46,7 +46,7 @@ def looked(looked_home, home):
 
 @pytest.fixture
 def colours():
-    """120 photographs of noise, their classes told by the direction of stripes."""
+    """120 images of noise with stripes; the direction of the stripes is the class."""
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 2
     images = rng.integers(0, 120, (120, 32, 32, 3), np.uint8)
@@ -127,7 +127,7 @@ def test_samples_without_label_or_removed_are_predicted_but_not_learned(noisy):
 
 
 def test_of_many_only_some_are_learned_from(noisy, monkeypatch):
-    monkeypatch.setattr(room, "MAX_LEARNED", 600)
+    monkeypatch.setattr(module, "MAX_LEARNED", 600)
     run = labelaudit.first_look(noisy, "few")
     assert run.info["first_look"]["learned"] == 600
     labelaudit.compute_scores(noisy, "few")
@@ -155,7 +155,7 @@ def test_a_stop_or_too_few_classes_leave_what_was_there(looked):
 
 
 def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, monkeypatch):
-    monkeypatch.setattr(room, "MAX_LEARNED", 600)
+    monkeypatch.setattr(module, "MAX_LEARNED", 600)
     before = labelaudit.first_look(noisy)
     late = iter(range(10_000))
     with pytest.raises(StoppedError):  # while the samples that were not learned are predicted
@@ -187,7 +187,7 @@ def test_a_class_without_samples_is_not_held_against_one_that_gets_it_later(colo
     assert np.isfinite(values[1:]).all()
 
 
-def test_photographs_are_told_by_their_patches(colours):
+def test_photographs_are_recognised_by_their_patches(colours):
     images, labels = colours
     dataset = labelaudit.load_arrays("stripes", images, labels)
     dataset.set_labels(dataset.view().ids[:6], "c0")
@@ -208,7 +208,7 @@ def test_features_of_an_image_and_its_mirror_image_are_the_same(colours):
     assert np.isfinite(flat).all()
 
 
-def test_grey_images_are_told_by_their_pixels():
+def test_grey_images_are_recognised_by_their_pixels():
     grey = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(2, 3, 8, 8)
     features = fit_extractor(grey)
     assert isinstance(features, Pixels)

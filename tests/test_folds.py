@@ -1,4 +1,4 @@
-"""Training in folds: each sample is judged by a model that never saw its label."""
+"""Training in folds: each sample is judged by a model that was not trained on its label."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_without_folds_one_model_learns_and_looks_at_all(stripes):
 
 
 def test_a_label_does_not_reach_the_model_that_judges_it_out_of_sample(stripes):
-    """A training with another label of one sample gives it the same out-of-sample logits."""
+    """If one label differs, the sample's out-of-sample logits stay the same."""
     first = train(stripes, "first", CONFIG)
     ids = stripes.view().ids
     fold = first.folds(ids)
@@ -166,7 +166,7 @@ def test_a_class_of_one_sample_is_learned_by_every_model(home):
     assert np.isfinite(np.delete(values, 29)).all()
 
 
-def test_too_few_samples_for_the_folds_are_said(home):
+def test_too_few_samples_for_the_folds_are_reported(home):
     images = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), np.uint8)
     few = load_arrays("few", images, [0, 0, 0, 0, 0, 1], classes=["a", "b"])
     with pytest.raises(LabelAuditError, match="cannot be learned in 9 folds"):

@@ -1,4 +1,4 @@
-"""Odd images, to the pixel: whatever the file, what comes out is what a person sees."""
+"""Unusual images: the decoded pixels are what a person sees, for every file format."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from labelaudit.ui import charts
 
 @pytest.fixture
 def mixed(make_dataset):
-    """60 samples of 30 classes, predicted right but for four: both of c1 and one of c2 are taken
-    for c5, and one of c3 for c9."""
+    """60 samples of 30 classes, all but four predicted correctly: both of c1 and one of c2 are
+    taken for c5, and one of c3 for c9."""
     dataset = make_dataset(60, classes=30)
     run = dataset.new_run("hand").finish({"classes": dataset.classes})
     predicted = dataset.view().frame.label.copy()
@@ -142,7 +142,7 @@ def test_without_embeddings_there_is_no_look_alike_map(mixed):
 
 
 @pytest.mark.parametrize("count", [1, 6, 10, 11, 100, 1000])
-def test_class_colors_are_stable_and_told_apart(count):
+def test_class_colors_are_stable_and_distinguishable(count):
     names = [f"class {i}" for i in range(count)]
     colors = charts.class_colors(names)
     assert list(colors) == names

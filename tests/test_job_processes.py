@@ -60,7 +60,7 @@ def test_stop_keeps_what_is_there_within_two_seconds(digits):
 
 
 def killed_training(config: dict, run: str | None = None, epochs: int = 2) -> jobs.Job:
-    """A job that was killed with so many epochs behind it."""
+    """Return a job that was killed after this many epochs."""
     job = manager.start("train", "digits", run=run, split=None, config=config)
     until(lambda: job.finished_epochs >= epochs)
     os.kill(pid_of(job), signal.SIGKILL)
@@ -116,7 +116,7 @@ def test_a_killed_job_run_again_leaves_nothing_of_the_first_try(digits):
     assert again.wait(20).status == files.DONE
 
 
-def test_a_killed_audit_goes_on_to_its_end_without_more_noise(digits):
+def test_a_killed_audit_continues_to_its_end_without_more_noise(digits):
     job = manager.start("audit", "digits", noise=0.1, config={"epochs": 50, "threads": 1})
     until(lambda: job.finished_epochs >= 2)
     os.kill(pid_of(job), signal.SIGKILL)
@@ -146,7 +146,7 @@ def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
 
 
 def wait_until_read(pipe: Path) -> None:
-    """Returns when a process waits for what comes out of it; nothing ever will."""
+    """Return when a process waits to read from the pipe, to which nothing is written."""
 
     def is_read() -> bool:
         with suppress(OSError):  # nobody has opened it
@@ -157,8 +157,8 @@ def wait_until_read(pipe: Path) -> None:
     until(is_read)
 
 
-def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, home):
-    """A picture that is a pipe without a writer: whoever opens it waits for ever."""
+def test_work_that_ignores_a_stop_is_ended_within_two_seconds(tmp_path, picture, home):
+    """An image that is a pipe without a writer: opening it never returns."""
     picture(tmp_path / "p/c0/a.png")
     (tmp_path / "p/c1").mkdir()
     os.mkfifo(tmp_path / "p/c1/b.png")
@@ -178,7 +178,7 @@ def test_work_that_does_not_hear_is_ended_within_two_seconds(tmp_path, picture, 
 
 
 def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, home):
-    """Images streamed from disk, one of which hangs in the third epoch."""
+    """Images read from disk in every epoch; one hangs in the third epoch."""
     for i in range(24):
         picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
     dataset = load_dataset("pets", tmp_path / "p")
@@ -204,7 +204,7 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     assert dataset.run("run-1").info["epochs"] > job.finished_epochs
 
 
-def test_a_job_of_a_dataset_made_anew_is_not_resumed_in_its_place(digits, load_few_digits):
+def test_a_job_of_a_dataset_made_again_is_not_resumed_in_its_place(digits, load_few_digits):
     job = killed_training(LONG)
     delete_dataset("digits")
     load_few_digits()

@@ -58,7 +58,7 @@ def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):
     assert "too late" not in ended
 
 
-def test_scores_are_computed_anew_as_a_job(jobs_in_threads, audited):
+def test_scores_are_computed_again_as_a_job(jobs_in_threads, audited):
     first = audited.view().sort_by("self_confidence", reverse=True).head(1)[0]
     first.set_label(first.prediction.label)
     assert audited[first.id].scores["self_confidence"] is None

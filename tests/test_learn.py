@@ -32,7 +32,7 @@ QUICK = TrainConfig(epochs=2, threads=1)
 
 @pytest.fixture
 def stripes(home):
-    """80 images of two classes that are easy to tell apart, with unlabelled and test samples."""
+    """80 images of two classes that are easy to distinguish, with unlabelled and test samples."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (80, 16, 16, 3), np.uint8)
     labels = np.arange(80) % 2
@@ -67,7 +67,7 @@ def test_training_learns_and_records_every_labelled_sample_every_epoch(stripes):
 
 
 def test_dynamics_are_those_of_the_model_that_is_kept(stripes):
-    """The last epoch's margin and p(label) are what the saved model says of each image."""
+    """The last epoch's margin and p(label) equal those of the saved model."""
     run = train(stripes, config=QUICK)
     predict(stripes, augment=False)
     recorded = run.dynamics(stripes.view().ids)
@@ -143,7 +143,7 @@ def test_tiny_datasets_and_batches_larger_than_them_work():
     assert run.info["learned"] + run.info["held_out"] == 5
 
 
-def test_a_loss_that_explodes_is_said(stripes):
+def test_a_loss_that_explodes_is_reported(stripes):
     with pytest.raises(LabelAuditError, match=r"the loss became .* lower learning rate"):
         train(stripes, config=TrainConfig(epochs=60, learning_rate=100, batch_size=16, threads=1))
 
@@ -276,7 +276,7 @@ def test_a_backbone_trains_and_predicts(stripes):
 
 @pytest.fixture
 def served_weights(file_server, tmp_path, monkeypatch):
-    """resnet18 weights of our own making, served in place of torchvision's."""
+    """Random resnet18 weights, served instead of torchvision's."""
     import hashlib
 
     from torchvision.models import ResNet18_Weights, get_model
@@ -302,7 +302,7 @@ def test_pretrained_weights_are_downloaded_once_and_used(served_weights, file_se
     assert len(file_server.requests) == 1
 
 
-def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_server, stripes):
+def test_without_pretrained_weights_it_says_so_and_continues(served_weights, file_server, stripes):
     file_server.close()
     run = train(stripes, config=TrainConfig(model="resnet18", epochs=1, image_size=32))
     assert "are not available" in run.info["notes"][0]
@@ -319,7 +319,7 @@ def test_without_pretrained_weights_it_says_so_and_goes_on(served_weights, file_
         ({"image_size": 8}, "small model takes 16 to 64"),
     ],
 )
-def test_bad_settings_are_said(options, says):
+def test_bad_settings_are_reported(options, says):
     with pytest.raises(LabelAuditError, match=says):
         TrainConfig(**options)
 
@@ -386,7 +386,7 @@ def test_threads_are_chosen_by_measuring(monkeypatch):
 
 
 def test_evaluation_does_not_depend_on_the_batch(stripes):
-    """Batch statistics are those of training: a sample's logits are its own."""
+    """Training's batch statistics are used, so a sample's logits do not depend on its batch."""
     train(stripes, config=QUICK)
     model, _ = load_model(stripes)
     images = Images(stripes.view().frame, stripes.view().ids, 16)
@@ -419,7 +419,7 @@ def test_copies_are_shifted_and_mirrored():
     assert augmented_copies(0, False) == [Copy()]
 
 
-def test_predictions_are_means_over_copies_unless_told_otherwise(stripes):
+def test_predictions_are_means_over_copies_by_default(stripes):
     run = train(stripes, config=QUICK)
     model, info = load_model(stripes)
     assert (info["shift"], info["mirror"]) == (1, True)

@@ -22,7 +22,7 @@ def uri(bucket):
 @pytest.fixture
 def make_lease(uri):
     """A new lease on the same object, as another process would have. Released after the test, so
-    that no thread goes on renewing it."""
+    that no thread continues to renew it."""
     created: list[Lease] = []
 
     def make() -> Lease:
@@ -36,7 +36,7 @@ def make_lease(uri):
 
 @pytest.fixture
 def cut_off(monkeypatch):
-    """Leases are not renewed, as when their holder is dead or has lost the network."""
+    """Leases are not renewed, as if their holder had died or lost the network."""
     monkeypatch.setattr(lease, "RENEWALS", 1e-6)
 
 

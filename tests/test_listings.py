@@ -327,7 +327,7 @@ def test_label_studio_json_min(pets):
     refuses(path, "has no choices 'breed'", label="breed")
 
 
-def test_label_studio_controls_must_be_told_apart(pets):
+def test_label_studio_controls_must_be_distinguishable(pets):
     folder = pets()
     both = choice("cat")
     both["result"] += choice("calm", control="mood")["result"]
@@ -357,7 +357,7 @@ def test_a_listing_may_lead_out_of_a_folder_but_not_out_of_a_zip(pets, tmp_path,
     assert skipped(dataset) == {"out.png": "there is no such file in the archive"}
 
 
-def test_options_that_do_not_fit_are_said(pets):
+def test_options_that_do_not_fit_are_reported(pets):
     folder = pets("cat")
     refuses(folder, "the labels of", label="species")
     refuses(folder, "works only for a file that lists images", root=folder)

@@ -65,14 +65,14 @@ def test_how_many_neighbours():
     assert how_many(np.array([-1, -1])) == neighbours.LEAST
 
 
-def test_a_stop_is_heeded():
+def test_a_stop_ends_it():
     with pytest.raises(StoppedError):
         all_nearest(np.eye(4, dtype=np.float32), np.ones(4, bool), 2, task=Task(stop=lambda: True))
 
 
 @pytest.fixture
 def embedded(make_dataset):
-    """24 samples of two classes in two directions; sample 1 lies among those of the other."""
+    """24 samples of two classes in two directions; sample 1 lies among the other class."""
     dataset = make_dataset(24, classes=2)
     run = dataset.new_run("hand").finish({"classes": dataset.classes})
     label = dataset.view().frame.label.copy()

@@ -1,4 +1,4 @@
-"""The fit of the noise model: what is made small, and its slope."""
+"""The fit of the noise model: the function that is minimised, and its gradient."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def anywhere(layout: _Layout) -> np.ndarray:
 
 
 def plainly(model: NoiseModel, labels: np.ndarray, logits: np.ndarray) -> float:
-    """Sum of log P(given label | image), from the model's description, sample by sample."""
+    """Sum of log P(given label | image), computed from the model's description for each sample."""
     total, classes = 0.0, logits.shape[1]
     for g, row in zip(labels, logits.astype(float), strict=True):
         p = np.exp(row - row.max())

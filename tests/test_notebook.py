@@ -47,8 +47,8 @@ def test_it_takes_the_steps_of_the_script(notebook):
     more = {"dataset.view().grid(16)", "mistakes.grid(8)", "suspects.grid(24)"}
     more |= {'dataset.view().sort_by("hardness", reverse=True).grid(8)'}
     more |= {"print(labelaudit.estimate_wrong(dataset).sentence())"}
-    told = [line for line in code_lines("\n".join(cells)) if line not in more]
-    assert told == code_lines(script)
+    shared = [line for line in code_lines("\n".join(cells)) if line not in more]
+    assert shared == code_lines(script)
 
 
 def test_what_is_stored_is_whole_small_and_of_no_machine(notebook):

@@ -28,6 +28,8 @@ from labelaudit.jobs import manager
 from labelaudit.storage import database, lease, object_store, snapshot_pointer, writer_lock
 from labelaudit.storage import paths as homes
 
+pytestmark = pytest.mark.system
+
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = labelaudit.TrainConfig(epochs=2, threads=1)
 
@@ -41,7 +43,7 @@ def server():
 
 @pytest.fixture
 def s3(server, tmp_path, monkeypatch):
-    """A home in object storage, of this test alone; what stays local is in a folder of its own."""
+    """A home in object storage for this test only, with a separate folder for local files."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", str(tmp_path / "local"))
@@ -88,17 +90,17 @@ def cli(*arguments, code: int = 0):
 
 
 def process(program: str, *arguments, **environment) -> subprocess.Popen:
-    """A Python process of its own."""
+    """Start a separate Python process."""
     environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, "-c", program, *map(str, arguments)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     return subprocess.Popen(command, text=True, env=environment, **pipes)
 
 
-# --- the whole walk ---
+# --- a complete audit ---
 
 
-def test_the_walk_through_the_library(s3, server, tmp_path):
+def test_an_audit_through_the_library(s3, server, tmp_path):
     dataset = make()
     assert labelaudit.inject_noise(dataset, rate=0.2, seed=1).changed == 40
     run = labelaudit.train(dataset, config=CONFIG)
@@ -133,7 +135,7 @@ def test_the_walk_through_the_library(s3, server, tmp_path):
     assert not lease.is_held(f"{s3}/home/locks/small.json")
 
 
-def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
+def test_an_audit_through_the_command_line_and_another_process(s3, tmp_path):
     for i in range(60):
         object_store.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
     audited = json.loads(
@@ -166,7 +168,7 @@ def test_the_walk_through_the_command_line_and_another_process(s3, tmp_path):
     cli("export", "pets", tmp_path / "labels.csv")
     assert len(pd.read_csv(tmp_path / "labels.csv")) == 60
     refused = cli("export", "pets", f"{s3}/labels.csv", code=1).output
-    assert "lies in object storage: write to a folder of this machine" in refused
+    assert "is in object storage: write to a folder on this machine" in refused
     assert "60 samples" in cli("load", f"{s3}/pets", "--overwrite").stdout
     assert Dataset("pets").runs == []
     assert "pets" in cli("datasets").stdout
@@ -206,10 +208,10 @@ for i in ids:
 def test_two_machines_write_at_once_and_nothing_is_lost(small, tmp_path):
     ids = {"one": range(1, 7), "two": range(1, 7)}
     writers = {who: process(WRITER, who, *of, HOME=str(tmp_path / who)) for who, of in ids.items()}
-    told = {who: writer.communicate()[0].split() for who, writer in writers.items()}
+    printed = {who: writer.communicate()[0].split() for who, writer in writers.items()}
     assert all(writer.returncode == 0 for writer in writers.values())
     for who, of in ids.items():
-        assert told[who] == [str(i) for i in of]
+        assert printed[who] == [str(i) for i in of]
         assert sorted(labelaudit.Review(small, who).judged().tolist()) == list(of)
         assert small.view().match_tag(who).ids.tolist() == list(of)
         assert set(small.view().values(who)) == {4.0}
@@ -225,7 +227,7 @@ HOLDER = """
 import labelaudit, time
 from labelaudit.storage import lease
 lease.EXPIRY = 3.0
-with labelaudit.Dataset("small").view().writing():
+with labelaudit.Dataset("small").view().store.writing():
     print("held", flush=True)
     time.sleep(100)
 """
@@ -255,7 +257,7 @@ def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
     monkeypatch.setattr(lease, "EXPIRY", 1.0)
     monkeypatch.setattr(lease, "RENEWALS", 1e-6)  # never renewed, as without a network
     uri = f"{s3}/home/locks/small.json"
-    with dataset.view().writing():
+    with dataset.view().store.writing():
         other = lease.Lease(uri)
         other.acquire(5)
         assert other.is_sure
@@ -272,14 +274,14 @@ def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
 
 
 class Killed(BaseException):
-    """As when the process ends: nothing of it is done any more."""
+    """Simulate the end of the process: none of its work continues."""
 
 
 CHANGES = ("write", "write_if", "delete", "delete_below")
 
 
 def kill_at(monkeypatch, step: int) -> None:
-    """The process dies as it is about to make its change number `step` to the storage."""
+    """The process dies just before its change number `step` to the storage."""
     made = 0
 
     def dying(change):
@@ -329,7 +331,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
 
 
 def copy_out(folder: str, tables: str) -> None:
-    """As `aws s3 cp --recursive` of a local dataset: tables right in the folder."""
+    """Like `aws s3 cp --recursive` of a local dataset: the tables are directly in the folder."""
     for name in object_store.names_below(tables):
         object_store.write(f"{folder}/{name}", object_store.read(f"{tables}/{name}")[0])
     object_store.delete(f"{folder}/current")
@@ -471,6 +473,12 @@ def test_what_is_wrong_is_one_sentence(s3, server, monkeypatch, break_it, said):
     finally:
         if break_it is wrong_credentials:
             server.put("/moto-api/reset-auth", b"inf", "POST")
+
+
+def test_a_source_in_a_bucket_that_does_not_exist_is_one_sentence(s3):
+    with pytest.raises(LabelAuditError, match=r"s3://nowhere-at-all at .* does not exist"):
+        labelaudit.load_dataset("x", "s3://nowhere-at-all/pets")
+    assert labelaudit.list_datasets() == []
 
 
 def test_a_home_in_an_empty_prefix_is_empty(s3):

@@ -1,4 +1,4 @@
-"""Every page, driven through streamlit.testing; what counts is what was stored."""
+"""Every page, driven through streamlit.testing; the tests check what was stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGES = [
 
 
 def said(element) -> str:
-    """What stands on the page of a text whose Markdown is escaped."""
+    """Return what the page shows of a text with escaped Markdown."""
     return re.sub(r"\\(.)", r"\1", element.value)
 
 
@@ -90,7 +90,7 @@ def html(app: AppTest) -> str:
 
 
 def finish_job(app: AppTest) -> AppTest:
-    """Wait for the job that the page has started; draw the page again."""
+    """Wait for the job that the page started, and draw the page again."""
     job = manager.list_jobs()[0].wait(180)
     assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
@@ -212,13 +212,13 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
     ]
     assert "Loss" not in texts(app)
     app = no_error(open_page("model/predict"))
-    assert "recorded in your training loop" in texts(app)
+    assert "recorded in your own training loop" in texts(app)
     assert not [b for b in app.button if b.label.startswith("Predict with")]
     assert button(app, "Update scores")
     compute_scores(digits)
     app = no_error(open_page("suspects/insights"))
     app.get("button_group")[0].set_value("Similarity map").run()
-    assert "mine has no embeddings: give them to Recorder.update" in texts(no_error(app))
+    assert "mine has no embeddings. Pass them to Recorder.update" in texts(no_error(app))
 
 
 def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(audited):
@@ -295,7 +295,7 @@ def test_delete_falls_back_to_another_dataset(digits, make_dataset):
     assert box(app, "Dataset").value == "digits"
 
 
-def test_labels_changed_after_scoring_are_said(audited):
+def test_labels_changed_after_scoring_are_reported(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
@@ -305,7 +305,7 @@ def test_labels_changed_after_scoring_are_said(audited):
 
 
 def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
-    """Both have the same table versions; only the mark of each table tells them apart."""
+    """Both have the same table versions; only the mark of each table differs."""
     from labelaudit import TrainConfig, audit, load_arrays
 
     images = [sample.image for sample in audited.view().limit(300)]
@@ -315,7 +315,7 @@ def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
     box(app, "Dataset").set_value("digits").run()
     assert "359 were planted in all" in texts(no_error(app))
     box(app, "Dataset").set_value("other").run()
-    assert "there are 30 in all" in texts(no_error(app))
+    assert "30 were planted in all" in texts(no_error(app))
 
 
 def test_samples_in_random_order_are_the_same_samples(digits):
@@ -362,22 +362,22 @@ def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     compute_scores(digits)
     app = open_page("suspects/results")
     assert "40 labels changed since run-1 was trained" in texts(app)
-    assert "planted after run-1 had learned the right labels" in texts(app)
+    assert "planted after run-1 was trained" in texts(app)
     # no figures that flatter
     assert not any("average_precision" in table.value for table in app.dataframe)
 
 
-def test_a_corrected_rehearsal_is_told_from_one_planted_late_and_export_warns(audited):
+def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export_warns(audited):
     wrong = audited.view().match_tag("mistake").limit(20)
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
     shown = texts(open_page("suspects/results"))
     assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
-    assert "20 of 359 are corrected by now" in texts(open_page("data/noise"))
-    assert "339 of these labels are wrong on purpose" in texts(open_page("suspects/export"))
+    assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
+    assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
     labelaudit.restore_noise(audited)
-    assert "wrong on purpose" not in texts(open_page("suspects/export"))
+    assert "planted mistakes" not in texts(open_page("suspects/export"))
 
 
 def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, tmp_path):
@@ -500,7 +500,7 @@ def show(app: AppTest, part: str) -> AppTest:
 
 
 def charted(app: AppTest) -> tuple[dict, list]:
-    """The one chart's spec and its tables of data."""
+    """Return the spec and the data tables of the only chart."""
     import json
 
     import pyarrow as pa
@@ -681,7 +681,7 @@ def test_results_say_how_many_labels_are_wrong(audited):
     assert "Before any review: " in texts(app)
 
 
-def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
+def test_predictions_of_the_user_come_in_and_every_page_copes(digits, tmp_path):
     view = digits.view()
     p = np.full((1797, 10), 0.01)
     p[np.arange(1797), view.frame.label] = 0.91
@@ -706,7 +706,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     assert "Update scores" in [b.label for b in app.button]
     assert not [b for b in app.button if b.label.startswith("Predict with")]
     shown = texts(open_page("suspects/results"))
-    assert "imported is a model of your own, from p.npz" in shown
+    assert "imported was imported from p.npz" in shown
     assert f"{len(suspects(digits)):,} suspects" in shown
     open_page("suspects/review")
     open_page("model/train")  # which lists the runs that were trained here
@@ -716,7 +716,7 @@ def test_predictions_of_ones_own_come_in_and_every_page_copes(digits, tmp_path):
     app.get("button_group")[0].set_value("Similarity map").run()
     assert "imported has no embeddings" in texts(no_error(app))
     digits.set_labels([1], "9")
-    assert "Labels changed since imported was scored: 1" in texts(open_page("suspects/results"))
+    assert "1 labels changed since imported was scored" in texts(open_page("suspects/results"))
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):

@@ -39,7 +39,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def copies(home, folders):
-    """Two datasets of them: the second in another folder, order, with other ids and class order."""
+    """Two datasets of them: the second has another folder, order, ids and class order."""
     return make_copies(folders)
 
 
@@ -417,14 +417,14 @@ def test_the_commands(copies, tmp_path):
     one.set_labels([1], "emu")
     cli("patch", "one", "-o", b)
     text = cli("merge-patches", a, b, "-o", c, code=1)
-    assert "1 disagreements, nothing is written" in text
+    assert "1 conflicts, nothing written" in text
     assert f"  cat/0.png: dog by root ({a})" in text.replace(one_user(), "root")
     assert not c.exists()
     assert "resolved in favour of" in cli("merge-patches", a, b, "-o", c, "--prefer", b)
     assert json.loads(cli("apply", "other", "--patch", c, "--dry-run", "--json"))["relabelled"] == 2
-    assert "2 samples were relabelled, 0 removed; 0 are so" in cli("apply", "other", "--patch", c)
+    assert "2 samples were relabelled, 0 removed; 0 already" in cli("apply", "other", "--patch", c)
     text = cli("apply", "other", "--patch", a)
-    assert "0 samples were relabelled, 0 removed; 1 are so already" in text
+    assert "0 samples were relabelled, 0 removed; 1 already match the patch" in text
     assert "1 conflicts, not changed:\n  cat/0.png: cat → dog by" in text
     assert "labelled otherwise as emu" in text
     assert cli("apply", "other", "--patch", a, "--by", "ann", code=2) == ""

@@ -1,8 +1,6 @@
-"""Predictions of a model that was not trained here, read from files and arrays."""
+"""Predictions of models from elsewhere, read from files and arrays."""
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from pyarrow import parquet
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
-from labelaudit.dataset import runs
+from labelaudit.dataset import run_files
 from labelaudit.predictions import arrays, import_predictions, inspect_source
 from labelaudit.predictions.numbers import FLOOR
 from labelaudit.scores.probability import probabilities
@@ -135,7 +133,7 @@ def test_exported_logits_of_a_trained_run_have_its_scores(audited, tmp_path):
         )  # fmt: skip
         assert np.array_equal(trained, same), name
         assert np.allclose(trained, close, atol=1e-5), name
-    # sharpness and all is fitted: the model is not taken for one of ours
+    # sharpness is fitted too, because LabelAudit did not train the model
     mistakes = audited.view().frame.tags["mistake"]
     wrong = audited.view("b").values("suspicion")
     assert 0.9 < wrong.sum() / mistakes.sum() < 1.1
@@ -326,11 +324,11 @@ def test_paths_match_by_their_last_parts_where_these_name_one_sample(make_datase
 
 def test_a_run_that_was_made_here_is_not_replaced(audited):
     logits = stored(audited, "run-1")[1]
-    with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was made here"):
+    with pytest.raises(LabelAuditError, match=r"run 'run-1' .* was created here"):
         import_predictions(audited, logits, "run-1")
     assert not audited.run("run-1").is_imported
     import_predictions(audited, logits)
-    with pytest.raises(LabelAuditError, match="no model: only its predictions are kept"):
+    with pytest.raises(LabelAuditError, match="has no model, only predictions"):
         labelaudit.predict(audited, "imported")
     assert audited.run().name == "imported"  # the latest
     assert labelaudit.load_model(audited)[1]["name"] == "run-1"  # the latest that has a model
@@ -344,7 +342,7 @@ def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
     # killed when all was written and nothing counted yet
     left = plain.new_run("imported")
     left.write_predictions([(IDS, LOGITS)], classes=4)
-    os.close(runs._held.pop(left._begun))  # as the system does when a process dies
+    run_files._held.pop(left._files.begun).close()  # as the system does when a process dies
     assert plain.runs == ["imported"]
     import_predictions(plain, -LOGITS)
     assert not left.has_predictions()

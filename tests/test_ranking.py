@@ -127,7 +127,7 @@ def test_suspects_are_those_above_the_boundary_worst_first(scored):
 
 
 def test_an_unsure_model_that_agrees_makes_no_suspect(make_dataset):
-    """With many classes p(label) is low even where it is the highest."""
+    """With many classes p(label) is low even if it is the highest."""
     dataset = make_dataset(100, classes=50)
     run = dataset.new_run("unsure").finish({"classes": dataset.classes})
     logits = 0.5 * np.eye(50, dtype=np.float32)[dataset.view().frame.label]
@@ -139,7 +139,7 @@ def test_an_unsure_model_that_agrees_makes_no_suspect(make_dataset):
         assert sorted(suspects(dataset, score=score).ids.tolist()) == [5, 10], score
 
 
-def test_nothing_to_rank_is_said(make_dataset):
+def test_nothing_to_rank_is_reported(make_dataset):
     dataset = make_dataset(4)
     with pytest.raises(LabelAuditError, match="train or predict first"):
         suspects(dataset)
@@ -179,7 +179,7 @@ def test_curves_end_at_the_share_of_mistakes(audited):
     assert at_k == pytest.approx(table.precision_at_k["aum"], abs=0.03)
 
 
-def test_a_model_that_learned_next_to_nothing_is_told(make_dataset, audited):
+def test_a_model_that_learned_next_to_nothing_is_reported(make_dataset, audited):
     assert weakness(audited.view()) is None
     dataset = make_dataset(40)
     run = dataset.new_run("hand").finish({"classes": dataset.classes})

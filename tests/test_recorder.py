@@ -1,4 +1,4 @@
-"""A training loop of the user's own, watched."""
+"""Recording the user's own training loop."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_dynamics_and_predictions_are_those_of_the_logits(plain, kind, monkeypat
 
 
 def test_a_loop_finds_planted_mistakes(digits):
-    """The whole way: a linear model on digits, its own loop, then suspects and review."""
+    """From end to end: a linear model on digits in its own loop, then suspects and review."""
     inject(digits, rate=0.2, seed=1)
     view = digits.view()
     images = np.stack([np.asarray(sample.image.convert("L")) for sample in view]) / 255
@@ -233,7 +233,7 @@ def test_held_out_samples_are_judged_out_of_sample(plain):
 
 
 def test_in_cross_validation_what_counts_is_the_model_that_did_not_learn_the_sample(plain):
-    """Two models, each of half the samples, one after the other in one recorder."""
+    """Two models, each trained on half of the samples, one after the other in one recorder."""
     ids, labels = plain.view().ids, labels_of(plain)
     recorder = Recorder(plain)
     own = {True: {}, False: {}}
@@ -260,8 +260,8 @@ def test_in_cross_validation_what_counts_is_the_model_that_did_not_learn_the_sam
 
 
 @pytest.mark.parametrize("learned", [True, False])
-def test_how_sure_a_model_of_ones_own_is_is_fitted(plain, learned, monkeypatch):
-    """Whether it learned these labels or not: what is measured is the sharpness of our own net."""
+def test_the_sharpness_of_the_users_own_model_is_fitted(plain, learned, monkeypatch):
+    """The fixed sharpness holds only for LabelAudit's networks, trained on these labels or not."""
     suspicion = sys.modules["labelaudit.scores.suspicion"]
     asked, fit = [], suspicion.fit_noise_model
     monkeypatch.setattr(suspicion, "fit_noise_model", lambda *a: (asked.append(a[2]), fit(*a))[1])
@@ -294,6 +294,15 @@ def test_embeddings_are_kept(plain, caplog):
 
 
 # --- what does not fit ---
+
+
+def test_an_unexpected_error_does_not_end_the_loop(plain, monkeypatch):
+    recorder = Recorder(plain)
+    recorder.update([1], random_logits(0, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr("labelaudit.learn.recorder.as_batch", lambda *_: 1 / 0)
+        recorder.update([2], random_logits(0, 1))
+    assert recorder.finish().info["notes"] == ["1 batches that could not be read were left out"]
 
 
 def test_nothing_that_a_loop_gives_raises(plain, caplog):
@@ -337,7 +346,9 @@ def test_without_an_update_there_is_no_run(plain, caplog):
     assert not plain.view().store.exists("runs")
 
 
-def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, caplog, monkeypatch):
+def test_an_epoch_that_cannot_be_stored_is_reported_and_training_continues(
+    plain, caplog, monkeypatch
+):
     recorder = Recorder(plain)
 
     def full(*_):
@@ -364,11 +375,11 @@ def test_an_epoch_that_cannot_be_stored_is_said_and_training_goes_on(plain, capl
     [
         ({"classes": ["c0", "c1", "c2"]}, "lacks 'c3'"),
         ({"classes": ["c0", "c1", "c2", "c3", "c3"]}, "has a name twice"),
-        ({"classes": ["c0", "c1", "c2", "cat"]}, "'cat' is no class"),
+        ({"classes": ["c0", "c1", "c2", "cat"]}, "'cat' is not a class"),
         ({"run": "a/b"}, "cannot be a run name"),
     ],
 )
-def test_misuse_is_said_at_the_start(plain, options, message):
+def test_misuse_is_reported_at_the_start(plain, options, message):
     with pytest.raises(LabelAuditError, match=message):
         Recorder(plain, **options)
 
@@ -486,7 +497,7 @@ def test_later_epochs_are_forgotten_where_training_goes_back(plain):
     assert [row["epoch"] for row in run.info["curves"]] == [1, 2]
 
 
-def test_what_begins_anew_knows_nothing_of_before(plain):
+def test_what_begins_again_knows_nothing_of_before(plain):
     recorder = Recorder(plain)
     record(recorder, range(2))
     recorder.forget_after(0)
@@ -548,7 +559,7 @@ with FileLock({str(lock)!r}):
 
 
 def test_epochs_are_settled_in_pieces(plain, monkeypatch):
-    """However the rows come from disk, and whichever samples an epoch had."""
+    """For any order of the rows on disk, and any samples of an epoch."""
     ids, labels = plain.view().ids, labels_of(plain)
     recorder = Recorder(plain)
     expected = np.full((4, 40), np.nan)
@@ -593,7 +604,7 @@ if __name__ == "__main__":
 
 @pytest.mark.system
 def test_ranks_come_together_in_one_run(plain, tmp_path):
-    """Each makes its Recorder before the ranks know each other, as scripts do."""
+    """Each rank creates its Recorder before the process group exists, as scripts do."""
     logits = np.stack([random_logits(0), random_logits(1)])
     np.save(tmp_path / "logits.npy", logits)
     script = tmp_path / "rank.py"

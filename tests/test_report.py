@@ -56,7 +56,7 @@ def page_of(dataset, **options) -> Page:
 
 @pytest.fixture
 def hostile(home):
-    """Names that would run, were they not escaped; scored by given logits, with 4 suspects."""
+    """Names that would run code if not escaped; scored by given logits, with 4 suspects."""
     rng = np.random.default_rng(0)
     images = list(rng.integers(0, 255, (40, 9, 9, 3), np.uint8))
     truth = np.arange(40) % 4

@@ -53,14 +53,14 @@ def test_wrong_labels_are_contradicted_by_the_others(blobs, landmarks):
     assert fit.logits.dtype == np.float32
     assert (fit.logits.argmax(axis=1) == true).mean() > 0.93
     assert fit.strength in ridge.STRENGTHS
-    logits, embeddings = fit.predict(features)  # … of which it knows the labels now
+    logits, embeddings = fit.predict(features)  # … with their labels known
     assert logits.shape == (60, 3)
     np.testing.assert_allclose(embeddings, fit.embeddings, atol=2e-2)
     assert fit.predict(10 * features)[0] == pytest.approx(logits, abs=1e-3)  # only the direction
 
 
 def test_a_label_does_not_reach_its_own_prediction(blobs):
-    """Without refinement: with it, the targets of the others were moved by what they saw of it."""
+    """Without refinement, because refinement changes the targets of the other samples."""
     features, labels, _ = blobs
     other = labels.copy()
     other[5] = (labels[5] + 1) % 3
@@ -101,6 +101,6 @@ def test_classes_that_nobody_has_and_twins(blobs):
         (np.array([[1, np.nan], [0, 1]]), [0, 1], "not finite"),
     ],
 )
-def test_bad_input_is_said(features, labels, says):
+def test_bad_input_is_reported(features, labels, says):
     with pytest.raises(ValueError, match=says):
         leave_one_out(features, np.array(labels), 2)

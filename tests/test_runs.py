@@ -1,4 +1,4 @@
-"""Embeddings, neighbours and a few samples' dynamics, as a run keeps and finds them."""
+"""How a run stores and finds embeddings, neighbours and dynamics of a few samples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def embedded(make_dataset):
-    """200 samples with embeddings of 8 numbers, and what these are."""
+    """200 samples with embeddings of 8 numbers, and these embeddings."""
     dataset = make_dataset(200)
     run = dataset.new_run("hand").finish({"classes": dataset.classes})
     vectors = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
@@ -41,7 +41,7 @@ def test_embeddings_are_kept_in_half_precision(embedded):
 
 @pytest.mark.parametrize("rows", [50_000, 50])
 def test_neighbours_are_the_nearest_others_best_first(embedded, monkeypatch, rows):
-    """With the index, which looks at all partitions of so few rows, as without."""
+    """With the index, which searches all partitions of so few rows, the result is the same."""
     _, run, vectors = embedded
     monkeypatch.setattr(vector_search, "UNINDEXED_ROWS", rows)
     monkeypatch.setattr(vector_search, "ROWS_PER_PARTITION", 50)

@@ -1,4 +1,4 @@
-"""Scores against the definitions' sources: scipy's entropy, cleanlab, FiftyOne's formula."""
+"""Scores compared with their sources: scipy's entropy, cleanlab, FiftyOne's formula."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_aum_and_cartography_average_over_recorded_epochs_only():
 
 
 def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
-    """Higher means more suspicious, without exception; hardness looks at doubt, not at labels."""
+    """Higher always means more suspicious; hardness depends on uncertainty, not on labels."""
     logits = np.array([[8.0, 0, 0], [0, 8.0, 0]])  # sample 0 fits its label, sample 1 does not
     labels = np.array([0, 0])
     for score in SCORES.values():

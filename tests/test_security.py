@@ -19,6 +19,7 @@ import labelaudit
 from labelaudit import load_dataset
 from labelaudit.core.csv_cells import guard, unguard
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import create_dataset
 from labelaudit.export import suspects_csv
 from labelaudit.export.tables import open_sink
 from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
@@ -48,7 +49,7 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
 
 
 def test_no_pickle_is_ever_loaded_and_nothing_is_evaluated():
-    """torchvision alone reads CIFAR's own batches, whose archive it checks first."""
+    """Only torchvision reads CIFAR's batches, after checking the archive."""
     forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -69,7 +70,7 @@ def test_no_pickle_is_ever_loaded_and_nothing_is_evaluated():
 
 
 def test_batches_of_cifar_that_are_not_torchvisions_are_never_unpickled(home, monkeypatch):
-    """They are pickles: only those whose checksums torchvision knows are read."""
+    """They are pickles: only files with a checksum that torchvision knows are read."""
     from urllib.error import URLError
 
     import torchvision.datasets.cifar as cifar
@@ -112,7 +113,7 @@ def test_conditions_of_sql_hold_nothing_but_numbers_and_the_librarys_own_words()
 def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
     rows = {"filepath": [f"/x/{i}.png" for i in range(len(HOSTILE))], "label": HOSTILE,
             "split": HOSTILE}  # fmt: skip
-    dataset = labelaudit.dataset.create_dataset("x", rows)
+    dataset = create_dataset("x", rows)
     for i, word in enumerate(HOSTILE, 1):
         assert dataset.view().match(label=word).ids.tolist() == [i]
         assert dataset.view().match(split=word).ids.tolist() == [i]
@@ -133,7 +134,7 @@ def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
 
 @pytest.fixture
 def places(tmp_path, picture):
-    """/data with a class folder, its neighbour /data2 with a secret, and links out of the one."""
+    """/data with a class folder and links to the outside, and next to it /data2 with a secret."""
     for name, seed in (("data/in/cat/a.png", 1), ("data2/cat/secret.png", 2)):
         picture(tmp_path / name, seed=seed)
     (tmp_path / "data/out").symlink_to(tmp_path / "data2")
@@ -179,7 +180,7 @@ def test_a_load_within_folders_reads_nothing_outside(places, home):
     assert [Path(p).name for p in dataset.view().values("filepath")] == ["a.png", "near.png"]
     (left,) = dataset.info["skipped"]["files"]
     assert left["file"].endswith("link.png")
-    assert left["why"] == "lies outside of the folders that may be used here"
+    assert left["why"] == "is outside the folders that may be used here"
     lines = ["in/cat/a.png,cat", "../data2/cat/secret.png,cat", f"{places}/data2/cat/secret.png,b",
              "out/cat/secret.png,c"]  # fmt: skip
     (places / "data/m.csv").write_text("\n".join(["filepath,label", *lines]))
@@ -200,7 +201,7 @@ def test_a_list_of_images_that_is_a_link_is_not_read(places, home):
 def test_no_folder_of_this_machine_is_taken_for_a_dataset_of_the_hub(name, home, monkeypatch):
     monkeypatch.chdir(REPO)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(LabelAuditError, match="is no dataset of the hub"):
+    with pytest.raises(LabelAuditError, match="is not a dataset on the hub"):
         load_dataset("x", name, within=[])
     with pytest.raises(LabelAuditError, match="need the package"):
         load_dataset("x", "hf:owner/name@config", within=[])
@@ -241,7 +242,7 @@ def test_typed_paths_are_refused_where_people_sign_in(monkeypatch):
 
 
 def test_every_path_that_pages_take_is_asked_for():
-    """What is typed goes to `load_dataset` only through `paths`."""
+    """Typed paths reach `load_dataset` only through `paths`."""
     text = (REPO / "pages/data/dataset.py").read_text()
     assert 'jobs.begin("load"' in text
     for call in re.findall(r'jobs\.begin\("load".*?\)\n', text):
@@ -358,7 +359,7 @@ def test_no_cell_is_run_by_a_spreadsheet_and_all_come_back(texts):
 
 def test_names_in_files_are_guarded_and_escaped(home):
     rows = {"filepath": [f"/x/{w}.png" for w in HOSTILE], "label": HOSTILE, "split": HOSTILE}
-    view = labelaudit.dataset.create_dataset("x", rows).view()
+    view = create_dataset("x", rows).view()
     text = suspects_csv(view).decode()
     assert "\n=HYPERLINK" not in text
     assert ",=HYPERLINK" not in text

@@ -37,7 +37,7 @@ def folder(bucket):
 
 
 def build(folder: str, content: bytes) -> str:
-    """New tables next to those in place. Returns their URI."""
+    """Create new tables next to the current ones. Returns their URI."""
     tables = snapshot_pointer.new_uri(folder)
     for name in ("samples.lance/data/1", "labels.lance/data/1"):
         object_store.write(f"{tables}/{name}", content)
@@ -45,7 +45,7 @@ def build(folder: str, content: bytes) -> str:
 
 
 def current(folder: str) -> set[bytes]:
-    """The content of the tables in place; all objects must agree."""
+    """Return the content of the current tables; all objects must agree."""
     tables = snapshot_pointer.tables_uri(folder)
     names = ("samples.lance/data/1", "labels.lance/data/1")
     found = [object_store.read(f"{tables}/{name}") for name in names]
@@ -65,19 +65,19 @@ def test_a_replacement_killed_at_any_write_leaves_the_old_or_the_new(folder, mon
             for name in ("samples.lance/data/1", "labels.lance/data/1"):
                 object_store.write(f"{folder}/{name}", b"old")
         else:
-            snapshot_pointer.put_in_place(folder, build(folder, b"old"))
+            snapshot_pointer.replace(folder, build(folder, b"old"))
         assert current(folder) == {b"old"}
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
-                snapshot_pointer.put_in_place(folder, build(folder, b"new"))
+                snapshot_pointer.replace(folder, build(folder, b"new"))
                 done = True
             except Killed:
                 done = False
         found = current(folder)
         assert found in ({b"old"}, {b"new"})
         seen.append(found.pop())
-        snapshot_pointer.clear(folder)
+        snapshot_pointer.remove_leftovers(folder)
         assert not snapshot_pointer.has_leftovers(folder)
         assert current(folder) == {seen[-1]}
         if done:
@@ -92,18 +92,18 @@ def test_a_replacement_killed_at_any_write_leaves_the_old_or_the_new(folder, mon
 def test_a_deletion_killed_at_any_write_leaves_all_or_nothing(folder, monkeypatch):
     seen = []
     for step in range(20):
-        snapshot_pointer.put_in_place(folder, build(folder, b"data"))
+        snapshot_pointer.replace(folder, build(folder, b"data"))
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
-                snapshot_pointer.take_away(folder)
+                snapshot_pointer.delete(folder)
                 done = True
             except Killed:
                 done = False
         found = current(folder)
         assert found in ({b"data"}, {None})
         seen.append(found == {b"data"})
-        snapshot_pointer.take_away(folder)  # a second deletion completes the first
+        snapshot_pointer.delete(folder)  # a second deletion completes the first
         assert names(folder) == []
         if done:
             break
@@ -115,6 +115,6 @@ def test_a_copy_without_a_pointer_is_left_alone(folder):
     object_store.write(f"{folder}/samples.lance/data/1", b"half a copy")
     built = build(folder, b"killed load")
     assert snapshot_pointer.has_leftovers(folder)
-    snapshot_pointer.clear(folder)
+    snapshot_pointer.remove_leftovers(folder)
     assert names(folder) == ["samples.lance/data/1"]
     assert names(built) == []

@@ -217,9 +217,9 @@ def test_unusable_sources_make_nothing_and_say_why(tmp_path, picture):
         ("empty", "neither images nor a list of images"),
         ("flat", "is in a class folder"),
         ("all_bad", "holds no image that can be read"),
-        ("broken.zip", "not a whole zip"),
+        ("broken.zip", "not a complete zip archive"),
         ("hollow.zip", "neither images nor a list of images"),
-        ("notes.txt", "no folder, zip or list of images"),
+        ("notes.txt", "is not a folder, a zip or a list of images"),
         ("gone", "does not exist"),
     ]:
         with pytest.raises(LabelAuditError) as caught:
@@ -346,14 +346,14 @@ def spied(method, calls):
         ('{"filepath": "a.png", "label": "x", "tags": {"a": 1}}', "tags text or lists of text"),
     ],
 )
-def test_manifests_of_the_wrong_shape_are_said(tmp_path, text, says):
+def test_manifests_of_the_wrong_shape_are_reported(tmp_path, text, says):
     path = tmp_path / ("m.csv" if text.startswith("f") else "m.jsonl")
     path.write_text(text)
     with pytest.raises(LabelAuditError, match=says):
         load_dataset("m", path)
 
 
-def test_a_load_that_was_stopped_goes_on_where_it_was(tmp_path, picture, monkeypatch):
+def test_a_load_that_was_stopped_continues_where_it_was(tmp_path, picture, monkeypatch):
     for i in range(40):
         picture(tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png", seed=i)
     (tmp_path / "pets/a/99.png").write_bytes(b"no image")

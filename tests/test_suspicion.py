@@ -1,4 +1,4 @@
-"""Suspicion against labels whose truth is known."""
+"""Suspicion compared with known true labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ C, N = 6, 4000
 
 
 def network(rng: np.random.Generator, truth: np.ndarray, classes: int = C) -> np.ndarray:
-    """Logits of a network that is right in about 85 %, a little too unsure of itself."""
+    """Logits of a network that is right in about 85 %, and slightly underconfident."""
     signal = 3.2 * np.eye(classes)[truth] + rng.normal(0, 1.4, (len(truth), classes))
     return (0.7 * signal).astype(np.float32)
 
@@ -78,7 +78,7 @@ def test_knowing_which_classes_are_taken_for_each_other_finds_more():
     assert better > plain + 0.03
 
 
-def test_errors_of_doubtful_images_are_told_from_errors_that_strike_all_alike():
+def test_errors_of_doubtful_images_are_distinguished_from_errors_that_strike_all_alike():
     rng = np.random.default_rng(3)
     truth = rng.integers(0, C, N)
     logits = network(rng, truth)
@@ -88,7 +88,7 @@ def test_errors_of_doubtful_images_are_told_from_errors_that_strike_all_alike():
 
 
 def test_posteriors_are_bayes_rule():
-    """Against the sum over true classes written out for one sample."""
+    """Compare with the sum over true classes, computed directly for one sample."""
     pair = np.log(np.array([[1.0, 3, 1], [1, 1, 1], [2, 1, 1]]))
     model = NoiseModel(1.0, 0.0, 0.0, [0.0] * 3, [-1.0, -2.0, 0.0], pair.tolist())
     p = np.array([0.6, 0.3, 0.1])

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from labelaudit import TorchImageDataset, load_arrays, load_dataset
-from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.errors import LabelAuditError, NotFoundError
 from labelaudit.learn.forked_reader import ForkedReader
 
 
@@ -22,7 +22,7 @@ def as_tensor(image: Image.Image) -> torch.Tensor:
 
 @pytest.fixture
 def arrays(home):
-    """30 images kept in the dataset itself: the image of id i is grey i everywhere."""
+    """30 images stored in the dataset: all pixels of the image with id i have grey value i."""
     images = np.repeat(np.arange(1, 31, dtype=np.uint8), 8 * 6).reshape(30, 8, 6)
     return load_arrays("greys", images, np.arange(30) % 3)
 
@@ -76,21 +76,21 @@ def test_images_are_resized_and_transformed(arrays):
     assert image.shape == (3, 10, 20)
 
 
-def test_a_dict_with_names_of_ones_own(arrays):
+def test_a_dict_with_names_of_the_user(arrays):
     images = TorchImageDataset(arrays, as_tensor, keys=("pixel_values", "labels", "id"))
     batch = next(iter(DataLoader(images, batch_size=2)))
     assert list(batch) == ["pixel_values", "labels", "id"]
     assert batch["id"].tolist() == [1, 2]
 
 
-def test_what_reads_for_a_forked_worker_says_what_is_wrong_and_when_it_has_ended(arrays):
+def test_the_reader_of_a_forked_worker_reports_errors_and_its_end(arrays):
     store = arrays.view().store
     reader = ForkedReader(store.name, store.uri)
     assert reader(np.array([3, 1]))["filepath"].to_pylist() == ["3.png", "1.png"]
-    with pytest.raises(LabelAuditError, match="has no sample with id 99"):
+    with pytest.raises(NotFoundError, match="has no sample with id 99"):
         reader(np.array([1, 99]))
     assert len(reader(np.array([], np.int64))) == 0
-    assert len(reader(np.array([2]))) == 1  # it goes on
+    assert len(reader(np.array([2]))) == 1  # it still answers
     reader._process.kill()
     with pytest.raises(LabelAuditError, match=r"has ended \(exit status -9\): begin"):
         reader(np.array([1]))
@@ -117,14 +117,14 @@ def test_files_are_read_where_they_lie(home, tmp_path, picture):
         ({"keys": "abc"}, "give three names"),
     ],
 )
-def test_what_cannot_be_meant_is_said(arrays, options, message):
+def test_what_cannot_be_meant_is_reported(arrays, options, message):
     with pytest.raises(LabelAuditError, match=message):
         TorchImageDataset(arrays, **options)
 
 
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.system)])
 def test_it_works_in_workers(arrays, method):
-    """LanceDB was used by this process before: its connections must not be those of the workers."""
+    """This process has used LanceDB: the workers must not use its connections."""
     images = TorchImageDataset(arrays, transform=as_tensor)
     assert images[0][2] == 1
     assert pickle.loads(pickle.dumps(images))[0][2] == 1

@@ -90,7 +90,7 @@ STEPS = st.lists(
 @settings(max_examples=25, deadline=None)
 @given(steps=STEPS)
 def test_the_log_says_what_two_stacks_of_steps_would(steps):
-    """Against the textbook: a stack of what was done and one of what was undone, for each."""
+    """Compare with the textbook solution: a stack of done and a stack of undone steps for each."""
     log = VerdictLog(
         **verdict_log._columns(verdict_log.schema.VERDICTS.empty_table(), []), reviewers=[]
     )
@@ -143,7 +143,7 @@ def test_a_label_that_changed_meanwhile_is_not_judged(plain):
     assert sorted(review.judged()) == [1, 2]
 
 
-def test_redo_gives_again_only_ones_own(plain):
+def test_redo_gives_again_only_the_reviewers_own(plain):
     ann, bob = Review(plain, "ann"), Review(plain, "bob")
     ann.decide(1, "remove")
     verdict_log.append_events(plain.view().frame, "bob", verdict_log.UNDO, np.array([1]))

@@ -138,7 +138,7 @@ def test_an_empty_view_reads_like_any_other(make_dataset):
     assert view.tag("x") == 0
 
 
-def test_unknown_names_are_said(make_dataset):
+def test_unknown_names_are_reported(make_dataset):
     view = make_dataset(4).view()
     with pytest.raises(LabelAuditError, match="'cow' is not a class"):
         len(view.match(label="cow"))

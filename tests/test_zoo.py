@@ -1,4 +1,4 @@
-"""The zoo's real download code, against a small server of our own on 127.0.0.1."""
+"""The zoo's download code, against a small test server on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_cifar10_is_downloaded_once_with_both_splits(cifar):
     assert downloads(cifar) == asked
 
 
-def test_a_partial_archive_is_said_so_and_fetched_again(cifar, home):
+def test_a_partial_archive_is_reported_and_fetched_again(cifar, home):
     whole = (cifar.folder / "cifar-10-python.tar.gz").read_bytes()
     partial = home / "downloads" / "cifar10" / "cifar-10-python.tar.gz"
     partial.parent.mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_no_network_is_one_clear_sentence(cifar):
     assert labelaudit.list_datasets() == []
 
 
-def test_an_archive_that_is_wrong_at_the_server_is_said(cifar):
+def test_an_archive_that_is_wrong_at_the_server_is_reported(cifar):
     (cifar.folder / "cifar-10-python.tar.gz").write_bytes(b"something else")
     with pytest.raises(LabelAuditError, match="was incomplete twice"):
         load_dataset("cifar10")

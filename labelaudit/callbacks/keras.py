@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..learn.recorder import Recorder
 from ..predictions.numbers import FLOOR, TOLERANCE
 from .batches import BatchCheck, ids_of
@@ -49,11 +49,11 @@ class LabelAuditCallback(Callback):
         self._check = BatchCheck("give ids=, or batches (images, labels, ids).")
         for images, given, _ in self._data:
             if given is not None and len(images) != len(given):
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{len(given)} ids were given with {len(images)} images: give one for each."
                 )
         if every < 1:
-            raise LabelAuditError(f"every={every}: give a number of epochs, 1 or more.")
+            raise BadInputError(f"every={every}: give a number of epochs, 1 or more.")
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         if (epoch + 1) % self._every:

@@ -104,7 +104,9 @@ class LazyGroup(click.Group):
 
     def all_commands(self) -> dict[str, click.Command]:
         """Import every command and return them by name."""
-        return {name: self.get_command(None, name) for name in self.list_commands()}
+        for name in self.list_commands():
+            self.get_command(None, name)
+        return dict(self.commands)
 
     def sections(self) -> dict[str, dict[str, str]]:
         """Return the commands' summaries by section and name."""

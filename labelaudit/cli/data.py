@@ -9,7 +9,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
 from ..dataset.dataset import Dataset, delete_dataset, list_datasets
 from ..dataset.noise import KINDS, inject, restore
 from ..predictions.cleanlab_issues import LISTED, import_issues
@@ -186,7 +186,7 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, restore_labels, as_
         try:
             matrix = np.loadtxt(confusion, delimiter=",", ndmin=2)
         except ValueError as error:
-            raise LabelAuditError(f"{confusion} is not a matrix of numbers: {error}.") from error
+            raise DamagedError(f"{confusion} is not a matrix of numbers: {error}.") from error
     report = inject(in_split(data, split), rate, kind, seed, pair, matrix)
     emit(as_json, report.__dict__, str(report))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..sources import load_dataset
@@ -40,7 +40,7 @@ def read_classes(path: str | None) -> list[str] | None:
         text = Path(path).read_text("utf-8-sig")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     except ValueError as error:
-        raise LabelAuditError(
+        raise DamagedError(
             f"{path} is not a text file with one class per line: {error}."
         ) from error
     return [str(name).strip() for name in names if str(name).strip()]

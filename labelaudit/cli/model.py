@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from ..cluster import HERE, PLACES, steps
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import Task
 from ..dataset.dataset import Dataset, list_datasets
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
 from .base import (
+    Bar,
+    Interrupt,
     console_task,
     emit,
     example,
@@ -294,7 +296,8 @@ def audit(
     """
     from ..pipeline import audit as run_audit
 
-    task = console_task()
+    bar = Bar()
+    task = Task(bar, Interrupt())
     result = run_audit(
         _loaded(dataset, task) if "/" in dataset else dataset,
         noise=rate,
@@ -308,7 +311,7 @@ def audit(
         on=on,
         task=task,
     )
-    task.progress.close()
+    bar.close()
     emit(as_json, result.to_dict(), str(result))
     if csv_file:
         click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
@@ -318,7 +321,7 @@ def _loaded(source: str, task: Task) -> Dataset:
     """Load a path or URI as a new dataset."""
     name = default_name(source)
     if name in list_datasets():
-        raise LabelAuditError(
+        raise BadInputError(
             f"the dataset {name!r} already exists: audit it (labelaudit audit {name}), or load "
             f"{source} under another name (labelaudit load {source} --name …)."
         )
@@ -336,7 +339,7 @@ def jobs(dataset, to_stop, as_json) -> None:
     if to_stop:
         job = manager.find_job(to_stop)
         if job is None:
-            raise LabelAuditError(f"there is no job {to_stop!r}; `labelaudit jobs` lists all jobs.")
+            raise NotFoundError(f"there is no job {to_stop!r}; `labelaudit jobs` lists all jobs.")
         job.stop()
         listed = [job.wait(STOP_SECONDS)]
     else:

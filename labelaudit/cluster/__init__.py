@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 
 HERE, RAY = PLACES = ("here", "ray")  # values of `on`
 NEEDED = ("ray", "lance_ray", "lance")
@@ -58,7 +58,7 @@ def check_place(on: str) -> bool:
     """Whether `on` is Ray. Raises LabelAuditError for a value other than "here" and "ray", and if
     Ray is not installed."""
     if on not in PLACES:
-        raise LabelAuditError(f"on={on!r}: choose here (this machine) or ray (a Ray cluster).")
+        raise BadInputError(f"on={on!r}: choose here (this machine) or ray (a Ray cluster).")
     if on == RAY and not is_installed():
         raise LabelAuditError(
             'Ray, which a cluster needs, is not installed: pip install "labelaudit[cluster]".'

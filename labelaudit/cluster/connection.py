@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..core.errors import LabelAuditError
+from ..core.errors import StorageError
 from ..storage import object_store, paths
 from . import RAY, check_place
 
@@ -60,7 +60,7 @@ def connected() -> Iterator[None]:
             )
     except (OSError, RuntimeError, ValueError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
-        raise LabelAuditError(
+        raise StorageError(
             f"no Ray cluster could be reached {where} ({_first_line(error)}): start it "
             "with the same versions of Python and Ray, or unset RAY_ADDRESS."
         ) from error
@@ -118,7 +118,7 @@ def check_dataset_exists(name: str) -> None:
     """Raise LabelAuditError if a dataset does not exist on this node of the cluster."""
     uri = paths.dataset_uri(name)
     if paths.is_missing(uri):
-        raise LabelAuditError(
+        raise StorageError(
             f"{socket.gethostname()}, a node of the Ray cluster, has no {uri}: set LABELAUDIT_HOME "
             "to a folder that all nodes share, or to an s3:// address."
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,7 @@ class WorkerArguments:
     dataset: str
     info: dict
     weights: object
-    coordinator: object
+    coordinator: Any  # handle of the Coordinator actor
     device: str
     augment: bool
 
@@ -103,11 +104,11 @@ class Predictor:
         info, augment = self.arguments.info, self.arguments.augment
         images = Images(SampleRows(self.store, ids, offsets), ids, info["image_size"])
         predictor = FoldPredictor(self.model, info, fold, images, self.device, augment)
-        readable, *predictions = predictor.predict(np.arange(len(ids)), self.reporter)
+        readable, logits, embeddings = predictor.predict(np.arange(len(ids)), self.reporter)
         self.reporter.flush(images.example)
         if not len(readable):
             return self.columns.empty_table()
-        batch = prediction_batch(ids[readable], *predictions, self.columns)
+        batch = prediction_batch(ids[readable], logits, embeddings, self.columns)
         return pa.Table.from_batches([batch])
 
 

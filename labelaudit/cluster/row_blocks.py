@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BusyError
 from ..dataset.arrays import in_order
 from ..storage.tables import Store
 
@@ -30,7 +30,7 @@ class SampleRows:
         wanted = self.ids[positions]
         rows = self.store.take(table, self.offsets[positions].tolist(), ["id", *columns])
         if not np.array_equal(np.sort(rows["id"].to_numpy()), np.sort(wanted)):
-            raise LabelAuditError(
+            raise BusyError(
                 f"the samples of dataset {self.store.name!r} were replaced meanwhile: run it again."
             )
         return in_order(rows, wanted)

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs
 import torch
 
-from ..core.errors import LabelAuditError, StoppedError
+from ..core.errors import BadInputError, LabelAuditError, StoppedError
 from ..core.progress import QUIET, Progress, Task, ignore
 from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run, refuse_second_training
@@ -71,7 +72,7 @@ def train(
     """
     config = config or TrainConfig()
     if config.folds > 1:
-        raise LabelAuditError(
+        raise BadInputError(
             f"folds={config.folds}: on Ray one model learns all; train with folds=1, or on one "
             "machine (on='here')."
         )
@@ -99,7 +100,7 @@ class WorkerArguments:
     run: int
     size: int
     config: dict
-    coordinator: object
+    coordinator: Any  # handle of the Coordinator actor
     samples: object
 
 

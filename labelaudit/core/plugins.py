@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from importlib.metadata import entry_points
+from typing import Any
 
 
 @lru_cache
-def load_plugins(group: str, *types: type) -> dict[str, object]:
+def load_plugins(group: str, *types: type) -> dict[str, Any]:
     """Return the objects registered in an entry point group, by entry point name, sorted.
 
     An entry point that cannot be loaded, or is not an instance of one of `types`, is ignored with a
     warning: a broken package must not break the rest. The result is cached for the process.
     """
-    plugins: dict[str, object] = {}
+    plugins: dict[str, Any] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
             value = entry.load()

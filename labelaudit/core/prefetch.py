@@ -12,13 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 PREFETCHED = 3  # results computed before the caller asks for them
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def prefetch(compute: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield compute(item) for each item, in order, computed by threads PREFETCHED items ahead."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(compute, item))
             if len(waiting) > PREFETCHED:

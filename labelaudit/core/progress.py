@@ -55,6 +55,11 @@ class Task:
     stop: Callable[[], bool] = never
     interval: float = 0.1
 
+    def __repr__(self) -> str:
+        """Without the addresses of functions: it is the default in documented signatures."""
+        names = (getattr(each, "__name__", repr(each)) for each in (self.progress, self.stop))
+        return "Task()" if self == QUIET else f"Task({', '.join(names)}, {self.interval})"
+
     def check(self, work: str) -> None:
         """Raise StoppedError if the caller asked to stop. work: what is under way ("scoring")."""
         if self.stop():

@@ -85,8 +85,12 @@ def entries(frame: Frame) -> list[Entry]:
         rows = _rows(frame)
         if rows and rows[-1]["before"] == _stamp(frame):
             rows = rows[:-1]  # interrupted before it happened
-    fields = ("id", "time", "who", "kind", "count")
-    return [Entry(*(row[name] for name in fields), json.loads(row["info"])) for row in rows]
+    return [
+        Entry(
+            row["id"], row["time"], row["who"], row["kind"], row["count"], json.loads(row["info"])
+        )
+        for row in rows
+    ]
 
 
 def noise_report(frame: Frame) -> dict | None:
@@ -110,7 +114,7 @@ def write_meta(store: Store, meta: dict) -> None:
 def settle(frame: Frame) -> None:
     """Delete the entry of an interrupted change. Needs the dataset's lock.
 
-    Must run before `annotations` is written, because its stamp tells that the change did not
+    Must run before `annotations` is written, because its stamp shows that the change did not
     happen.
     """
     meta = frame.meta

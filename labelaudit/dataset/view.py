@@ -197,8 +197,8 @@ class View:
         codes, names = self.fields.coded(field)
         if names is None:
             raise BadInputError(f"values of {field!r} are numbers and are not counted.")
-        counts = np.bincount(codes[positions] + 1, minlength=len(names) + 1)[1:]
-        return dict(zip(names, counts.tolist(), strict=True))
+        per_code = np.bincount(codes[positions] + 1, minlength=len(names) + 1)[1:]
+        return dict(zip(names, per_code.tolist(), strict=True))
 
     @steadily
     def class_pairs(self) -> pd.DataFrame:

@@ -18,7 +18,7 @@ def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
 
     def named(field: str) -> np.ndarray:
         codes, names = fields.coded(field)
-        return np.array([*names, None], dtype=object)[codes[positions]]
+        return np.array([*(names or ()), None], dtype=object)[codes[positions]]
 
     run, scores = fields.run_or_none(), fields.score_names()
     paths = frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()

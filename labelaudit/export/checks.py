@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError, StorageError
 from ..dataset.view import View
 from ..storage.schema import FROM_FOLDER
 from .samples import stored_sizes
@@ -18,26 +18,26 @@ def check_target(target: Path) -> None:
     """Raise LabelAuditError if a new folder cannot be created at this path."""
     above = next((path for path in target.parents if path.exists()), None)
     if above is not None and not above.is_dir():
-        raise LabelAuditError(
+        raise BadInputError(
             f"{target} cannot be created because {above} is a file: choose another folder."
         )
     if not target.parent.is_dir():
-        raise LabelAuditError(f"{target.parent} does not exist: create that folder first.")
+        raise NotFoundError(f"{target.parent} does not exist: create that folder first.")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise LabelAuditError(f"{target} already exists: choose a new folder.")
+        raise BadInputError(f"{target} already exists: choose a new folder.")
     if target.is_dir() and any(target.iterdir()):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{target} already exists and is not empty: choose a new folder, or empty it."
         )
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise LabelAuditError(f"{target.parent} is not writable: choose another folder.")
+        raise StorageError(f"{target.parent} is not writable: choose another folder.")
 
 
 def check_space(target: Path, needed: int) -> None:
     """Raise LabelAuditError if fewer than `needed` bytes are free."""
     free = shutil.disk_usage(target.parent).free
     if needed > free:
-        raise LabelAuditError(
+        raise StorageError(
             f"{target} needs {format_bytes(needed)}, but only {format_bytes(free)} are free: free "
             "some space, or choose another place."
         )
@@ -52,7 +52,7 @@ def check_outside_sources(view: View, path: Path) -> None:
     sources = source_folders(view)
     inside = next((folder for folder in (real, *real.parents) if str(folder) in sources), None)
     if inside is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path} is inside {inside}, where the source images are: choose another place, or set "
             "into_source (--into-source)."
         )

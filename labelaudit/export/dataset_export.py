@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
 from ..dataset.view import View
 from ..storage.object_store import is_remote
@@ -96,7 +96,7 @@ def export_dataset(
             with _open_output(path, format, link) as output:
                 exported = _write(samples, output, format, path, paths, images)
         except OSError as error:
-            raise LabelAuditError(
+            raise StorageError(
                 f"{path} could not be written: {error.strerror or error}. Nothing was left behind."
             ) from error
     return exported
@@ -138,23 +138,23 @@ def check_export(
     elif not _is_zip(path, format):
         check_target(path)
     elif path.exists():
-        raise LabelAuditError(f"{path} already exists: choose another file.")
+        raise BadInputError(f"{path} already exists: choose another file.")
     if link and (path.suffix.lower() == ZIP or not entry.files):
         linkable = ", ".join(name for name, entry in all_formats().items() if entry.files)
-        raise LabelAuditError(
+        raise BadInputError(
             "hard links need a folder of image files: leave link out, or choose a folder and one "
             f"of the formats {linkable}."
         )
     if images and format != MANIFEST:
-        raise LabelAuditError(
+        raise BadInputError(
             f"images works only with manifest: {format} always contains them, so leave it out."
         )
     if paths != "auto" and format != MANIFEST:
-        raise LabelAuditError(
+        raise BadInputError(
             f"paths works only with manifest: {format} has its own paths, so leave it out."
         )
     if not path.parent.is_dir():
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path} cannot be written because {path.parent} is not a folder: choose another place."
         )
 
@@ -165,7 +165,7 @@ def absolute(target: str | os.PathLike) -> Path:
     Raises LabelAuditError for a URI of object storage.
     """
     if is_remote(target):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{str(target)!r} is in object storage: write to a folder on this machine, and copy it "
             "there."
         )
@@ -177,7 +177,7 @@ def absolute(target: str | os.PathLike) -> Path:
 def _get_format(name: str) -> Format:
     formats = all_formats()
     if name not in formats:
-        raise LabelAuditError(f"{name!r} is not a format: the formats are {', '.join(formats)}.")
+        raise BadInputError(f"{name!r} is not a format: the formats are {', '.join(formats)}.")
     return formats[name]
 
 

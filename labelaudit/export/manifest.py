@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from .. import __version__
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.ingest import natural_order
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .checks import check_target
@@ -32,14 +32,14 @@ def check_manifest(path: Path, paths: str, images: bool) -> None:
     """Raise LabelAuditError if a manifest cannot be written with these options."""
     if path.suffix.lower() not in WRITERS:
         ending = f"ends in {path.suffix.lower()!r}" if path.suffix else "has no suffix"
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path} {ending}: the name of a manifest ends in {', '.join(WRITERS)}; for another "
             "format, set it (--format)."
         )
     if paths not in PATH_STYLES:
-        raise LabelAuditError(f"paths={paths!r}: give one of {', '.join(PATH_STYLES)}.")
+        raise BadInputError(f"paths={paths!r}: give one of {', '.join(PATH_STYLES)}.")
     if path.is_dir():
-        raise LabelAuditError(f"{path} is a folder: name a file.")
+        raise BadInputError(f"{path} is a folder: name a file.")
     if images:
         check_target(path.with_name(images_folder(path.name)))
 

@@ -13,8 +13,9 @@ import platform
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO, Self
 
 from .samples import ImageData, read_image
 from .tables import open_sink
@@ -36,6 +37,12 @@ class Output:
         """Write an image to a relative path. Raises LabelAuditError if it cannot be read."""
         raise NotImplementedError
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error) -> None:
+        """Complete the output, or delete it after an error."""
+
     @contextmanager
     def open(self, path: str) -> Iterator[io.IOBase]:
         """Open a new file at a relative path for writing bytes."""
@@ -43,6 +50,9 @@ class Output:
             counter = _CountingSink(sink)
             yield counter
         self.count(counter.written)
+
+    def _open(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        raise NotImplementedError
 
     def write(self, path: str, data: bytes) -> None:
         """Write a new file at a relative path."""
@@ -104,7 +114,7 @@ class CountingOutput(Output):
         return self.count(0)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[io.IOBase]:
+    def _open(self, path: str) -> Iterator[IO[bytes]]:
         with open(os.devnull, "wb") as sink:
             yield sink
 
@@ -116,7 +126,7 @@ class ZipOutput(Output):
         super().__init__()
         self._target = target
 
-    def __enter__(self) -> ZipOutput:
+    def __enter__(self) -> Self:
         self._sink = open_sink(self._target)
         self._zip = zipfile.ZipFile(self._sink.__enter__(), "w", strict_timestamps=False)
         return self
@@ -136,7 +146,7 @@ class ZipOutput(Output):
         self.count(len(data))
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[io.IOBase]:
+    def _open(self, path: str) -> Iterator[IO[bytes]]:
         info = zipfile.ZipInfo(path)
         info.compress_type = zipfile.ZIP_DEFLATED
         with self._zip.open(info, "w", force_zip64=True) as sink:
@@ -152,7 +162,7 @@ class FolderOutput(Output):
         self._partial = target.parent / f"{_prefix(target)}{os.getpid()}{PARTIAL}"
         self._created: set[Path] = set()
 
-    def __enter__(self) -> FolderOutput:
+    def __enter__(self) -> Self:
         _remove_leftovers(self.target)
         os.mkdir(self._partial)
         return self
@@ -189,7 +199,7 @@ class FolderOutput(Output):
         return self.count(target.stat().st_size)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[io.IOBase]:
+    def _open(self, path: str) -> Iterator[IO[bytes]]:
         with self._path(path).open("wb") as sink:
             yield sink
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.compute as pc
 from PIL import Image
 
-from ..core.errors import LabelAuditError, StoppedError
+from ..core.errors import BadInputError, DamagedError, StoppedError
 from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
 from ..dataset.view import View
@@ -45,7 +45,7 @@ class Samples:
         self.removed = len(self.whole) - len(self.ids)
         if not len(self.ids):
             removed = f" (all {self.removed:,} are removed)" if self.removed else ""
-            raise LabelAuditError(
+            raise BadInputError(
                 f"there is no sample to export in dataset {self.frame.name!r}{removed}: "
                 "choose other samples."
             )
@@ -237,8 +237,8 @@ def stored_sizes(view: View) -> np.ndarray:
         return frame.cached("stored sizes", stamp, load)
 
 
-def _unreadable(path: str, error: OSError) -> LabelAuditError:
-    return LabelAuditError(
+def _unreadable(path: str, error: OSError) -> DamagedError:
+    return DamagedError(
         f"image {path} cannot be read ({error.strerror}): restore the file, or tag its sample "
         f"{REMOVED!r}. Nothing was written."
     )

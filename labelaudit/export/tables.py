@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from ..core.csv_cells import TAG_SEPARATOR, guard
-from ..core.errors import LabelAuditError
+from ..core.errors import StorageError
 from ..dataset.view import View
 from ..storage.locks import UseMark
 
@@ -69,7 +70,7 @@ def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
 
 
 @contextmanager
-def open_sink(target) -> Iterator[io.IOBase]:
+def open_sink(target) -> Iterator[IO[bytes]]:
     """Open a target for writing bytes. A file replaces an existing one only when it is complete.
 
     Raises LabelAuditError if it cannot be written.
@@ -83,7 +84,7 @@ def open_sink(target) -> Iterator[io.IOBase]:
             with path.open("wb") as sink:
                 yield sink
         except OSError as error:
-            raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+            raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
         return
     partial = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -93,13 +94,13 @@ def open_sink(target) -> Iterator[io.IOBase]:
         mark = UseMark(partial)
         mark.acquire()  # the umask sets its permissions
     except OSError as error:
-        raise LabelAuditError(f"{path} cannot be written: {error.strerror}.") from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
     try:
         with os.fdopen(os.dup(mark.descriptor), "wb") as sink:
             yield sink
         os.replace(partial, path)
     except OSError as error:
-        raise LabelAuditError(f"{path} could not be written: {error.strerror}.") from error
+        raise StorageError(f"{path} could not be written: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
         mark.close()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,9 +23,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).item()  # fails on "meta", which stores no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise LabelAuditError(
-            f"device {name!r} cannot be used here: choose auto or cpu."
-        ) from error
+        raise BadInputError(f"device {name!r} cannot be used here: choose auto or cpu.") from error
     return device
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, as_ids, find
 from ..dataset.columns import Frame
@@ -90,7 +91,7 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
     with frame.writing():
         frame.overwrite(TABLE, rows, DUPLICATES)
-    return duplicates(dataset)
+    return _stored(frame, frame.stamp(TABLE))
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
@@ -109,7 +110,11 @@ def duplicates(dataset: Dataset) -> Duplicates | None:
         stamp = frame.stamp(TABLE)
         if stamp is None:
             return None
-        return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
+        return _stored(frame, stamp)
+
+
+def _stored(frame: Frame, stamp: Hashable) -> Duplicates:
+    return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
 
 
 def has_copy(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
@@ -171,10 +176,10 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
     Raises LabelAuditError for another `which`, and if duplicates were not searched for.
     """
     if which not in WHICH:
-        raise LabelAuditError(f"{which!r} is not a list of duplicates: use {', '.join(WHICH)}.")
+        raise BadInputError(f"{which!r} is not a list of duplicates: use {', '.join(WHICH)}.")
     found = duplicates(dataset)
     if found is None:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"duplicates in {dataset.name!r} have not been searched for yet: do this first "
             f"(labelaudit duplicates {dataset.name})."
         )
@@ -196,7 +201,7 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
 
 
 def conflicts(dataset: Dataset) -> pd.DataFrame:
-    """Return the groups with different given labels, of which at least one is wrong. Exact copies
+    """Return the groups with different given labels: at least one of these is wrong. Exact copies
     come first, because there it is certain. Columns as in `Groups.table`; see `list_groups`."""
     return list_groups(dataset, CONFLICTS).table()
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError, LabelAuditError
 from ..core.images import UnreadableImageError, to_rgb
 from ..core.prefetch import prefetch
 from ..core.progress import Task
@@ -101,9 +101,9 @@ def unreadable_note(count: int, total: int, example: str) -> str:
     return f"{count:,} of {total:,} images could not be read, and are left out (such as {example})"
 
 
-def nothing_readable(count: int, example: str) -> LabelAuditError:
+def nothing_readable(count: int, example: str) -> DamagedError:
     """Return the error to raise if no image is left."""
-    return LabelAuditError(
+    return DamagedError(
         f"none of the {count:,} images can be read (such as {example}): put them back, or load the "
         "dataset again from their present place."
     )

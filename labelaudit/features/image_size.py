@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
 from ..core.images import UnreadableImageError
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -18,7 +18,7 @@ LARGEST = 100_000  # pixels
 def usual_size(frame: Frame, ids: np.ndarray, low: int = 1, high: int = LARGEST) -> int:
     """Return the longer side of most images in pixels, within bounds.
 
-    Raises LabelAuditError if the sizes are not known and no image can be read.
+    Raises DamagedError if the sizes are not known and no image can be read.
     """
     positions = frame.positions(ids)
     width = frame.number("samples", "width", MISSING)[positions]
@@ -42,4 +42,4 @@ def _some_sides(frame: Frame, ids: np.ndarray) -> list[int]:
         if sides:
             return sides
         start, count = start + count, 2 * count
-    raise LabelAuditError(f"none of the {len(ids):,} images can be read: {unread}")
+    raise DamagedError(f"none of the {len(ids):,} images can be read: {unread}")

@@ -163,7 +163,7 @@ def _with_similar_inside(
         a, b = i[start : start + CHECKED], j[start : start + CHECKED]
         mirrored = _mirrored(v[a], v[b])
         pairs = np.stack([places[a], places[b]], axis=1)
-        inside = _inner_similarity(*thumbnails[pairs.T], mirrored)
+        inside = _inner_similarity(thumbnails[places[a]], thumbnails[places[b]], mirrored)
         if (good := inside >= INNER).any():
             yield pairs[good]
 

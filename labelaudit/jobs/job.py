@@ -204,7 +204,9 @@ class Job:
         if (self.folder / RESULT).exists():
             return DONE
         ending = read_json(self.folder / ERROR)
-        return ending and (STOPPED if ending["stopped"] else FAILED)
+        if not ending:
+            return None
+        return STOPPED if ending["stopped"] else FAILED
 
     def _is_alive(self) -> bool:
         lock = self.folder / ALIVE_LOCK

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cluster import HERE, steps
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..core.progress import Task
 from ..storage.schema import IMPORTED
 
@@ -181,7 +181,7 @@ def _find_run(data, marks: dict):
     """The run that an earlier job was writing. Raises LabelAuditError if it does not exist."""
     run = data.find_run(marks)
     if run is None:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"run {marks['name']!r} of dataset {data.name!r} was deleted: start the job again."
         )
     return run

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, BusyError, LabelAuditError
 from ..dataset.dataset import Dataset
 from ..storage import paths
 from ..storage.locks import exclusive
@@ -30,7 +30,7 @@ def start(kind: str, dataset: str, **options) -> Job:
     Raises LabelAuditError if the kind does not exist or a job is running on this dataset.
     """
     if kind not in KINDS:
-        raise LabelAuditError(f"there is no job kind {kind!r}: use one of {', '.join(KINDS)}.")
+        raise BadInputError(f"there is no job kind {kind!r}: use one of {', '.join(KINDS)}.")
     with _starting(dataset, options.get("run")):
         return _launch(kind, dataset, options)
 
@@ -42,7 +42,7 @@ def resume(job: Job) -> Job:
     """
     with _starting(job.dataset, job.run_name):
         if not job.resumable:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"the job to {job.action} cannot be resumed: it left no finished epoch, or "
                 "another job has resumed it. Run it again."
             )
@@ -79,13 +79,11 @@ def check_idle(dataset: str, run: str | None = None) -> None:
         return
     title = running.title
     if run is not None and run == running.run_name:
-        raise LabelAuditError(
+        raise BusyError(
             f"another job writes run {run!r} of dataset {dataset!r} ({title}): wait for it, or "
             "stop it."
         )
-    raise LabelAuditError(
-        f"a job is running on dataset {dataset!r} ({title}): wait for it, or stop it."
-    )
+    raise BusyError(f"a job is running on dataset {dataset!r} ({title}): wait for it, or stop it.")
 
 
 def list_jobs(dataset: str | None = None) -> list[Job]:

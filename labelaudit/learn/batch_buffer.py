@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.arrays import as_ids
 
 BUFFERED_BYTES = 8 << 20  # of buffered logits and embeddings
@@ -50,18 +50,18 @@ def as_batch(ids, logits, embeddings, learned: bool, classes: int) -> Batch:
     logits = _copy(logits, "logits")
     ids = _as_ids(ids)
     if logits.ndim != 2 or logits.shape[1] != classes:
-        raise LabelAuditError(
+        raise BadInputError(
             f"logits of shape {tuple(logits.shape)} were given, and the dataset has {classes} "
             f"classes: give (n, {classes}), one column for each class."
         )
     if len(ids) != len(logits):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{len(ids)} ids were given with {len(logits)} rows of logits: give one id for each."
         )
     if embeddings is not None:
         embeddings = _copy(embeddings, "embeddings")
         if embeddings.ndim != 2 or len(embeddings) != len(ids) or not embeddings.shape[1]:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"embeddings of shape {tuple(embeddings.shape)} were given for {len(ids)} samples: "
                 f"give ({len(ids)}, D)."
             )
@@ -72,7 +72,7 @@ def as_batch(ids, logits, embeddings, learned: bool, classes: int) -> Batch:
 def _as_ids(ids) -> np.ndarray | torch.Tensor:
     if isinstance(ids, torch.Tensor):
         if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool:
-            raise LabelAuditError(f"ids are a tensor of {ids.dtype}: ids are whole numbers.")
+            raise BadInputError(f"ids are a tensor of {ids.dtype}: ids are whole numbers.")
         ids = ids.detach().reshape(-1)
         return ids.numpy().astype(np.int64) if ids.device.type == "cpu" else ids.clone()
     if isinstance(ids, list | tuple) and any(isinstance(one, torch.Tensor) for one in ids):
@@ -85,7 +85,7 @@ def _copy(values, name: str) -> torch.Tensor:
         return values.detach().clone()
     values = np.array(values)
     if values.dtype.kind not in "fiu":
-        raise LabelAuditError(f"{name} of type {values.dtype} were given: they must be numbers.")
+        raise BadInputError(f"{name} of type {values.dtype} were given: they must be numbers.")
     return torch.from_numpy(values.astype(np.float32))
 
 

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..core.errors import LabelAuditError, StorageError
+from ..core.errors import DamagedError, StorageError
 from ..core.files import atomic_write
 from ..dataset.columns import Frame
 from .config import TrainConfig
@@ -43,7 +43,7 @@ class Checkpoint:
                 self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 self.state = json.loads(file.metadata()["state"])
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"checkpoint {path} cannot be read ({error}): train again from the start."
             ) from error
 
@@ -59,7 +59,7 @@ class Checkpoint:
         """
         work = f"the training of run {self.state['run']!r}"
         if "fold" not in self.tensors:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"{work} of dataset {frame.name!r} was started by an earlier version and "
                 f"cannot be resumed. {_RESTART}"
             )

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 
 FIRST_LOOK_RUN = "first-look"  # default name of a run without training
 SMALL = "small"
@@ -88,7 +88,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            raise LabelAuditError(f"{self.model!r} is not a model: choose {', '.join(MODELS)}.")
+            raise BadInputError(f"{self.model!r} is not a model: choose {', '.join(MODELS)}.")
         for name, kind, low, high in _BOUNDS:
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
@@ -96,12 +96,12 @@ class TrainConfig:
             whole = "a whole number " if kind is Integral else ""
             fits = isinstance(value, kind) and not isinstance(value, bool)
             if not fits or not low <= value <= high:  # NaN fails too
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{name}={value!r}: it must be {whole}between {low:g} and {high:g}."
                 )
         low, high = SMALL_SIZES
         if self.model == SMALL and self.image_size and not low <= self.image_size <= high:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"image_size={self.image_size}: the small model takes {low} to {high} pixels; "
                 f"choose another model ({', '.join(BACKBONES)}) for larger images."
             )

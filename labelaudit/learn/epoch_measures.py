@@ -14,7 +14,7 @@ class EpochMeasures:
     """Margins and p(label) of a plan's samples, float32 (n,), filled batch by batch.
 
     `margin` and `p_label` come from a model that learned the sample (from all models for a held-out
-    sample), `out_margin` and `out_p_label` from a model that did not; NaN where there is none.
+    sample), `out_margin` and `out_p_label` from a model that did not. NaN: not measured.
     `correct`: bool (n,), whether a model that learned the sample predicts its given label.
     """
 

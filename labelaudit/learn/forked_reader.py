@@ -1,6 +1,6 @@
 """Reads images on behalf of a forked process.
 
-LanceDB may crash or wait for ever in a forked process, because its threads and the locks that they
+LanceDB may crash or hang in a forked process, because its threads and the locks that they
 held do not survive a fork. So another process, which is started and not forked, reads the images.
 This module is also the program of that process: it answers requests until its input ends.
 """
@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from ..core import errors
 from ..core.errors import LabelAuditError
 from ..core.subprocess_env import command, environment
 from ..dataset.columns import Frame
@@ -49,7 +50,8 @@ class ForkedReader:
                 'multiprocessing_context="forkserver".'
             ) from error
         if kind == b"!":
-            raise LabelAuditError(answer.decode())
+            name, _, message = answer.decode().partition("\n")
+            raise getattr(errors, name)(message)
         return pa.ipc.open_stream(answer).read_all()
 
 
@@ -71,7 +73,7 @@ def _answer(frame: Frame, ids: np.ndarray) -> tuple[bytes, bytes]:
     try:
         table = read_images(frame, ids)
     except LabelAuditError as error:
-        return b"!", str(error).encode()
+        return b"!", f"{type(error).__name__}\n{error}".encode()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -94,7 +94,7 @@ def _plan(view: View, is_dataset: bool, config: TrainConfig) -> Plan:
         chosen = np.setdiff1d(chosen, test)
     held_out = np.setdiff1d(test, chosen)
     if not len(chosen):
-        raise LabelAuditError(
+        raise BadInputError(
             f"nothing to learn from: no chosen sample of {frame.name!r} has a label."
         )
     known = duplicates(Dataset(frame.name))
@@ -103,7 +103,7 @@ def _plan(view: View, is_dataset: bool, config: TrainConfig) -> Plan:
         drawn = _held_out(frame.label[chosen], groups, config)
         chosen, held_out = chosen[~drawn], chosen[drawn]
     if len(np.unique(frame.label[chosen])) < 2:
-        raise LabelAuditError(
+        raise BadInputError(
             f"the {len(chosen):,} samples to learn from are all of one class: "
             "training needs at least two."
         )
@@ -143,7 +143,7 @@ def _folds(labels: np.ndarray, groups: np.ndarray, config: TrainConfig) -> np.nd
         return np.zeros(len(labels), np.int8)
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     if len(first) < config.folds:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{len(first)} samples without their duplicates cannot be learned in {config.folds} "
             "folds: use fewer folds, or more samples."
         )

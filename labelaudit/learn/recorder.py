@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -123,7 +123,6 @@ class Recorder:
             self._skip("batch", 1, "batches that do not fit", str(error))
         except Exception as error:  # must not end a loop that has run for hours
             self._skip("batch", 1, "batches that could not be read", repr(error))
-            self._leave_out("batch", 1, "batches that could not be read", repr(error))
 
     def end_epoch(self) -> None:
         """End the epoch with everything recorded since the last call; nothing recorded, no epoch.
@@ -279,16 +278,15 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
     """
     name = frame.name
     if len(own) < 2:
-        raise LabelAuditError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
+        raise BadInputError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
     if classes is None:
-        return list(range(len(own)))
         return list(range(len(own)))
     classes = list(classes)
     frame.class_codes(classes)  # raises for a name that is no class
     if sorted(classes) != sorted(own):
         missing = next((c for c in own if c not in classes), None)
         what = f"lacks {missing!r}" if missing else "has a name twice"
-        raise LabelAuditError(
+        raise BadInputError(
             f"classes= {what}: give each of the {len(own)} classes of dataset {name!r} once, in "
             "the order of the model's outputs."
         )

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..core.errors import BusyError, LabelAuditError, StorageError
+from ..core.errors import BusyError, DamagedError, StorageError
 from ..core.files import atomic_write
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -155,12 +155,12 @@ class Recording:
         due = immediately or time.monotonic() - self._written >= WRITE_SECONDS
         if not due or not self._unwritten:
             return
-        self._open_run()
+        run = self._open_run()
         epoch = np.concatenate([np.full(len(rows), epoch) for epoch, rows, _ in self._unwritten])
         rows = np.concatenate([rows for _, rows, _ in self._unwritten])
         measures = np.concatenate([values for *_, values in self._unwritten], axis=1)
         if len(rows):  # empty if none of the samples has a label
-            self.run.append_dynamics(epoch, self.ids[rows], self.labels[rows], *measures)
+            run.append_dynamics(epoch, self.ids[rows], self.labels[rows], *measures)
         self._unwritten = []
         self._save()
         self._written = time.monotonic()
@@ -173,16 +173,15 @@ class Recording:
         if epoch == 0:
             self.flags[:] = 0
         if self.run:
-            self._open_run()
-            self.run.forget_dynamics_after(epoch)
+            self._open_run().forget_dynamics_after(epoch)
             self._save()
 
-    def _open_run(self) -> None:
-        """Create the run if there is none, and lock it against other processes."""
+    def _open_run(self) -> Run:
+        """Return the run, created if there is none, and lock it against other processes."""
         if self.run is None:
             self.run = begin_run(self.frame, self.name)
         if self._locked:
-            return
+            return self.run
         try:
             self._lock.enter_context(training_lock(self.run))
         except TimeoutError as error:
@@ -190,6 +189,7 @@ class Recording:
         self._locked = True
         # a kill between writing table and file leaves dynamics of one epoch too many
         self.run.forget_dynamics_after(self.epochs - len(self._unwritten))
+        return self.run
 
     # --- on disk ---
 
@@ -222,7 +222,7 @@ class Recording:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 state = json.loads(file.metadata()["state"])
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"recording {path} cannot be read ({error}): record again, without resume."
             ) from error
         ids, labels, classes = tensors["ids"], tensors["labels"], state["classes"]
@@ -264,20 +264,20 @@ class Recording:
         Every step can be repeated, so a kill between them loses nothing.
         """
         self.write(immediately=True)
-        self._open_run()
+        run = self._open_run()
         recorded = (self.flags > 0) & (self.labels != MISSING)
         learned = (self.flags & LEARNED) > 0
-        self.run.settle_dynamics(self.ids[recorded], self.labels[recorded], learned[recorded])
-        same_name = unfinished_recordings(self.frame, self.run.name)
-        self.run.finish(self.info(notes))
-        self.run.write_predictions(self._predictions())
-        self.run.index_embeddings()
-        self.run.recording.unlink(missing_ok=True)
+        run.settle_dynamics(self.ids[recorded], self.labels[recorded], learned[recorded])
+        same_name = unfinished_recordings(self.frame, run.name)
+        run.finish(self.info(notes))
+        run.write_predictions(self._predictions())
+        run.index_embeddings()
+        run.recording.unlink(missing_ok=True)
         for other in same_name:  # recordings that ended before this one started
-            if other.id != self.run.id:
+            if other.id != run.id:
                 other.abandon()
                 other.recording.unlink(missing_ok=True)
-        return self.run
+        return run
 
     @property
     def is_empty(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 
@@ -33,7 +33,7 @@ def check_unchanged(
         reason = f"{changed:,} of its labels were changed"
     else:
         return
-    raise LabelAuditError(
+    raise BadInputError(
         f"{work} of dataset {frame.name!r} cannot be resumed: since its last epoch "
         f"{reason}. {remedy}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import safetensors.torch
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from .config import TrainConfig
@@ -44,7 +44,7 @@ def trained_run(dataset: Dataset, name: str | None = None) -> Run:
     if name is None:
         names = [name for name in dataset.trained_runs if dataset.run(name).has_model]
         if not names:
-            raise LabelAuditError(f"dataset {dataset.name!r} has no trained run yet: train first.")
+            raise NotFoundError(f"dataset {dataset.name!r} has no trained run yet: train first.")
         name = names[-1]
     return dataset.run(name)
 

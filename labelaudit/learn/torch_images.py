@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from ..core.images import UnreadableImageError, decode, to_rgb
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -114,7 +114,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
         try:
             image = to_rgb(decode(path, data, draft=self._size and max(self._size)))
         except UnreadableImageError as error:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"image {path} cannot be read any more ({error}): put it back, or load the dataset "
                 "again without it."
             ) from error
@@ -130,7 +130,7 @@ def _keys(keys: Sequence[str] | None) -> tuple[str, ...] | None:
     if keys is None:
         return None
     if isinstance(keys, str) or len(set(keys)) != 3 or len(keys) != 3:
-        raise LabelAuditError(
+        raise BadInputError(
             f'keys={keys!r}: give three names, as in ("pixel_values", "labels", "id").'
         )
     return tuple(keys)
@@ -142,5 +142,5 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         return None
     height, width = (size, size) if isinstance(size, int) else size
     if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
-        raise LabelAuditError(f"image_size={size!r}: give pixels, such as 224 or (224, 320).")
+        raise BadInputError(f"image_size={size!r}: give pixels, such as 224 or (224, 320).")
     return width, height

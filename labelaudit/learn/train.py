@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run, refuse_second_training
@@ -81,7 +81,7 @@ def resume(
         if unfinished.state != BEGUN:
             # left by a kill between finishing the run and deleting the checkpoint
             unfinished.checkpoint.unlink(missing_ok=True)
-            raise LabelAuditError(
+            raise NotFoundError(
                 f"run {unfinished.name!r} of dataset {dataset.name!r} is already finished or "
                 "deleted: there is nothing to resume."
             )
@@ -106,7 +106,7 @@ def _unfinished_run(dataset: Dataset, name: str | None) -> Run:
     missing = "no run" if name is None else f"no run {name!r}"
     names = ", ".join(run.name for run in runs)
     others = f"choose one of {names}." if runs else "no training was interrupted after an epoch."
-    raise LabelAuditError(
+    raise NotFoundError(
         f"dataset {dataset.name!r} has {missing} that can be resumed here: {others}"
     )
 
@@ -120,7 +120,7 @@ def _load_images(plan: Plan, size: int, config: TrainConfig, device, task: Task)
     if not len(learned):
         raise images.nothing_readable()
     if len(np.unique(plan.labels[learned])) < 2:
-        raise LabelAuditError(
+        raise BadInputError(
             f"the {len(learned):,} samples to learn from with readable images are all of one "
             f"class, and training needs at least two: {images.note}."
         )

@@ -236,8 +236,9 @@ def _plan(frame: Frame, changes: list[Change], trust: Sequence[str], unread: int
     search = _Search(frame, changes, trust)
     classes = frame.classes
     names = [*classes, None]
-    known = {None: MISSING} | {name: code for code, name in enumerate(classes)}
-    strangers = sorted({c.after for c in changes} - known.keys())
+    known: dict[str | None, int] = {name: code for code, name in enumerate(classes)}
+    known[None] = MISSING
+    strangers = sorted({c.after for c in changes if c.after is not None} - known.keys())
     codes = known | {name: len(classes) + i for i, name in enumerate(strangers)}
     before = np.array([known.get(c.before, NOT_A_CLASS) for c in changes], np.int32)
     after = np.array([codes[c.after] for c in changes], np.int32)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from .matching import IDS, PATHS
 from .numbers import LOGITS, PROBABILITIES
 
@@ -53,11 +53,11 @@ class Source:
         return max(BATCH_BYTES // (8 * (self.width + (self.embedded or 0))), 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Arrays(Source):
     """Predictions in arrays: values, (rows, width), and embeddings, (rows, embedded)."""
 
-    values: np.ndarray | None = None
+    values: np.ndarray
     embeddings: np.ndarray | None = None
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -69,7 +69,8 @@ class Arrays(Source):
 def from_array(values: np.ndarray, what: str) -> Arrays:
     """Return an array (n, C) without names as a source."""
     _check_numbers(values, what)
-    return Arrays(what, *values.shape, values=values)
+    rows, width = values.shape
+    return Arrays(what, rows, width, values=values)
 
 
 def open_npy(path: Path) -> Arrays:
@@ -89,7 +90,7 @@ def open_npz(path: Path) -> Arrays:
             names = stored.files
             numbers = [name for name in names if name in NUMBERS]
             if len(numbers) != 1:
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{what} has the arrays {', '.join(names) or 'none'}: one must be called "
                     "logits, probabilities or predictions."
                 )
@@ -100,7 +101,7 @@ def open_npz(path: Path) -> Arrays:
             values = stored[numbers[0]]
             found = {part: stored[name] for part, name in parts.items() if name}
     except (ValueError, OSError, EOFError) as error:
-        raise LabelAuditError(_unreadable(path, error)) from error
+        raise DamagedError(_unreadable(path, error)) from error
     source = from_array(values, what)
     source.kind = NUMBERS[numbers[0]]
     source.unused = [name for name in names if name not in (*numbers, *parts.values())]
@@ -126,14 +127,14 @@ def whole_numbers(values, rows: int, what: str) -> np.ndarray:
     """Return ids as int64 (rows,). Raises LabelAuditError if they are not whole numbers."""
     given = _check_rows(np.asarray(values), rows, "ids", what)
     if given.dtype.kind not in "iu":
-        raise LabelAuditError(f"{what}: the ids are {given.dtype}, and must be whole numbers.")
+        raise BadInputError(f"{what}: the ids are {given.dtype}, and must be whole numbers.")
     return given.astype(np.int64)
 
 
 def _check_rows(values: np.ndarray, rows: int, name: str, what: str) -> np.ndarray:
     """Return the values. Raises LabelAuditError unless there is one for each row."""
     if len(values) != rows or (values.ndim != 1 and name != "embeddings"):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what}: the {name} have the shape {values.shape}, but there are {rows:,} rows: give "
             "one for each row."
         )
@@ -142,7 +143,7 @@ def _check_rows(values: np.ndarray, rows: int, name: str, what: str) -> np.ndarr
 
 def _check_numbers(values: np.ndarray, what: str) -> None:
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.shape[1]:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what} is an array of {values.dtype} {values.shape}: it must be numbers, with a row "
             "for each sample and a column for each class."
         )
@@ -152,7 +153,7 @@ def _load(path: Path, mmap_mode: str | None):
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise LabelAuditError(_unreadable(path, error)) from error
+        raise DamagedError(_unreadable(path, error)) from error
 
 
 def _unreadable(path: Path, error: Exception) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..storage.schema import REMOVED
@@ -34,7 +34,7 @@ class Columns:
 def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -> Columns:
     """Match columns by class names, or by position if there are no names and the number fits.
 
-    Names 0 to width - 1, none of which is a class of the dataset, count as positions too. what:
+    Names 0 to width - 1 count as positions too if none is a class of the dataset. what:
     what has these columns, for errors. Raises LabelAuditError if names do not fit, or if samples
     have a class without a column: a model that does not know a class would call all of them wrong.
     """
@@ -46,7 +46,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
             names = None
     if names is None:
         if width != len(known):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{what} has {width:,} columns and dataset {frame.name!r} {len(known):,} "
                 f"classes: name the class of each column (classes=)."
             )
@@ -57,7 +57,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
     target = np.array([index[names[i]] for i in source], np.int64)
     missing = [name for name in known if name not in set(names)]
     if not len(source):
-        raise LabelAuditError(
+        raise BadInputError(
             f"none of the classes of {what} ({shown(names)}) is a class of dataset "
             f"{frame.name!r} ({shown(known)}): use the names of the dataset."
         )
@@ -78,12 +78,12 @@ def shown(names: Sequence[str]) -> str:
 
 def _check_names(names: list[str], width: int, what: str) -> None:
     if len(names) != width:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{len(names):,} classes are named and {what} has {width:,} columns: name each column."
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise LabelAuditError(
+        raise BadInputError(
             f"class {twice!r} stands for two columns of {what}: name each class once."
         )
 
@@ -94,7 +94,7 @@ def _check_missing(frame: Frame, missing: list[str], index: dict[str, int], what
     used = [name for name in missing if counts[index[name]]]
     if used:
         more = f" (and {len(used) - 1:,} more classes)" if len(used) > 1 else ""
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what} has no column for class {used[0]!r}{more}, with which "
             f"{counts[index[used[0]]]:,} samples of {frame.name!r} are labelled: "
             "predictions must include all classes that samples have."

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..core.csv_cells import separator
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
@@ -50,7 +50,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
     table, name = _read(source, dataset)
     issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
     if not issues:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has no column like is_label_issue: it has "
             f"{', '.join(map(str, table.columns)) or 'none'}."
         )
@@ -60,13 +60,13 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
         masks = {tag: _flags(table[column], name, column) for tag, column in issues.items()}
         rows = np.flatnonzero(at != MISSING)
         if not len(rows):
-            raise LabelAuditError(f"no row of {name} matches a sample of {dataset.name!r}.")
+            raise BadInputError(f"no row of {name} matches a sample of {dataset.name!r}.")
         current = _has_current_label(frame, table, name, at, rows, by_order)
         rows, outdated = rows[current], int((~current).sum())
         ids = frame.ids[at[rows]]
         if len(np.unique(ids)) != len(ids):
             values, counts = np.unique(ids, return_counts=True)
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{name} has {counts.max()} rows for sample {values[counts.argmax()]}: keep one."
             )
     chosen = {tag: mask[rows] for tag, mask in masks.items()}
@@ -109,14 +109,14 @@ def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
             case ".parquet":
                 table = with_keys(pd.read_parquet(path))
             case suffix:
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{path} ends in {suffix or 'nothing'!r}: give a .csv, .jsonl or .parquet file."
                 )
     except FileNotFoundError as error:
-        raise LabelAuditError(f"{path} does not exist: check the path.") from error
+        raise NotFoundError(f"{path} does not exist: check the path.") from error
     except (ValueError, OSError, pd.errors.ParserError) as error:
         words = " ".join(str(error).split())
-        raise LabelAuditError(f"{path} cannot be read ({words}): write it again.") from error
+        raise DamagedError(f"{path} cannot be read ({words}): write it again.") from error
     return table, path.name
 
 
@@ -126,11 +126,11 @@ def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:
     if array.dtype.kind in "iu" and array.ndim == 1:
         odd = array[(array < 0) | (array >= count)]
         if len(odd):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"position {odd[0]} is not a sample: positions are 0 to {count - 1:,}."
             )
         return pd.DataFrame({"is_label_issue": np.isin(np.arange(count), array)})
-    raise LabelAuditError(
+    raise BadInputError(
         f"the array is {array.dtype} {array.shape}: give bool ({count},), or positions, int (k,)."
     )
 
@@ -156,7 +156,7 @@ def _positions(
         paths = pa.array(table[column].astype(str), pa.string())
         return _known(frame, find_paths(frame, paths, folder)[0]), False
     if len(table) != len(frame.ids):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has {len(table):,} rows and the dataset {len(frame.ids):,} samples: add a "
             "column id or filepath, or write the file with its index."
         )
@@ -172,7 +172,7 @@ def _numbers(values: pd.Series, name: str, column: str) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
     odd = np.flatnonzero(~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)))
     if len(odd):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, not a whole number."
         )
     return numbers.astype(np.int64)
@@ -183,7 +183,7 @@ def _flags(values: pd.Series, name: str, column: str) -> np.ndarray:
     true = words.isin(_TRUE).to_numpy()
     odd = np.flatnonzero(~true & ~words.isin(_FALSE).to_numpy())
     if len(odd):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {odd[0] + 1}: {column} is {values.iloc[odd[0]]!r}, not True or False."
         )
     return true
@@ -207,7 +207,7 @@ def _has_current_label(
         row = int(np.flatnonzero(never)[0])
         sample = at[rows[row]]
         has = frame.classes[label[row]] if label[row] != MISSING else None
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {rows[row] + 1}: {GIVEN} is {values.iloc[row]!r}, but sample "
             f"{frame.ids[sample]} is {has!r}: sort the rows by id, or add a column id or "
             "filepath."

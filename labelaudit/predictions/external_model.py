@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..learn.models import IMAGENET_MEAN, IMAGENET_STD
 
 UNIT, IMAGENET, UINT8 = PREPROCESS = ("unit", "imagenet", "uint8")
@@ -46,7 +46,7 @@ def to_numbers(output) -> np.ndarray:
         values = np.empty(0)
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         shape = f"an array of {values.dtype} {values.shape}" if values.ndim else type(output)
-        raise LabelAuditError(
+        raise BadInputError(
             f"the model returned {shape}: it must return logits or probabilities (n, C), a row "
             "for each image and a column for each class."
         )
@@ -84,7 +84,7 @@ class Network:
         except LabelAuditError:
             raise
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"the model could not take images {tuple(images.shape)}: "
                 f"{str(error).strip().splitlines()[0][:200]}; check image_size= and preprocess=."
             ) from error

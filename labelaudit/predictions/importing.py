@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.columns import SHOWN_CLASSES
 from ..dataset.dataset import Dataset
@@ -27,7 +28,7 @@ from .tables import from_frame, open_csv, open_parquet
 IMPORTED = "imported"  # default name of the run
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
-SourceLike = str | os.PathLike | np.ndarray | pd.DataFrame
+SourceLike: TypeAlias = str | os.PathLike | np.ndarray | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class _Import:
         self.source = _open(source, self.frame.classes, classes)
         rows, what = self.source.rows, self.source.what
         if not rows:
-            raise LabelAuditError(f"{what} has no rows.")
+            raise BadInputError(f"{what} has no rows.")
         if ids is not None:
             self.source.ids = whole_numbers(ids, rows, what)
         if embeddings is not None:
@@ -218,21 +219,21 @@ class _Import:
         keys = [ID] * (self.source.ids is not None) + [FILEPATH] * (self.source.paths is not None)
         if by is None:
             if not keys and not self.source.in_order:
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{self.source.what} has neither id nor filepath, and an index that is not 0, "
                     "1, 2 …: name the index id if it contains ids, or state that the rows are in "
                     "the order of the ids (by='order')."
                 )
             return [*keys, ORDER][0]
         if by not in BY:
-            raise LabelAuditError(f"by={by!r}: match rows by {', '.join(BY)}.")
+            raise BadInputError(f"by={by!r}: match rows by {', '.join(BY)}.")
         if by not in (*keys, ORDER):
-            raise LabelAuditError(f"{self.source.what} has no {by} of its rows to match by.")
+            raise BadInputError(f"{self.source.what} has no {by} of its rows to match by.")
         return by
 
     def _add_embeddings(self, embeddings) -> None:
         if not isinstance(self.source, Arrays):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.source.what} is a table: give its embeddings as its column `embeddings`."
             )
         if isinstance(embeddings, str | os.PathLike):
@@ -246,13 +247,13 @@ def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Sou
     if isinstance(source, pd.DataFrame):
         return from_frame(source, classes, named)
     if not isinstance(source, str | os.PathLike):
-        raise LabelAuditError(
+        raise BadInputError(
             f"predictions of type {type(source).__name__}: give a NumPy array, a pandas frame or "
             "the path of a file."
         )
     path = Path(source).expanduser()
     if not path.is_file():
-        raise LabelAuditError(f"there is no file {path}.")
+        raise NotFoundError(f"there is no file {path}.")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return open_npy(path)
@@ -262,7 +263,7 @@ def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Sou
         return open_csv(path, classes, named)
     if suffix == ".parquet":
         return open_parquet(path, classes, named)
-    raise LabelAuditError(
+    raise BadInputError(
         f"{path.name} ends in {suffix or 'nothing'!r}: predictions are read from "
         f"{', '.join(SUFFIXES)}."
     )

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 
@@ -48,16 +48,17 @@ def match_rows(
     with frame.steady():
         if by == ORDER:
             if rows != len(frame.ids):
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{what} has {rows:,} rows and dataset {frame.name!r} {len(frame.ids):,} "
                     "samples: give each row an id or a filepath."
                 )
             return frame.ids
         found = ids if by == ID else _ids_of_paths(frame, paths, what, folder)
+        assert found is not None  # `by` is one of the keys that the rows have
         _, known = find(frame.ids, found)
         if not known.all():
             row = int(np.flatnonzero(~known)[0])
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{what}, row {row + 1:,}: dataset {frame.name!r} has no sample with id "
                 f"{found[row]}{_more_rows(~known)}: remove such rows, or match by filepath."
             )
@@ -122,7 +123,7 @@ def _check_unique(ids: np.ndarray, what: str, paths: pa.Array | None) -> None:
     if len(again):
         first, second = sorted(order[again[0] : again[0] + 2].tolist())
         name = f"id {ids[first]}" if paths is None else f"filepath {paths[second].as_py()}"
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what}: rows {first + 1:,} and {second + 1:,} are both of {name}: keep one of them."
         )
 
@@ -131,18 +132,18 @@ def _ids_of_paths(frame: Frame, wanted: pa.Array, what: str, folder: Path | None
     """Return the ids of these paths, int64 (n,). Raises LabelAuditError unless each has one."""
     if wanted.null_count:
         row = int(np.flatnonzero(pc.is_null(wanted).to_numpy(zero_copy_only=False))[0])
-        raise LabelAuditError(f"{what}, row {row + 1:,}: the filepath is empty.")
+        raise BadInputError(f"{what}, row {row + 1:,}: the filepath is empty.")
     found, fits = find_paths(frame, wanted, folder)
     unclear, unmatched = np.flatnonzero(fits > 1), np.flatnonzero(fits == 0)
     if len(unclear):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what}: the paths of {fits[unclear[0]]:,} samples end in "
             f"{wanted[int(unclear[0])].as_py()}: give more of the path, or ids."
         )
     if len(unmatched):
         row = int(unmatched[0])
         first = frame.take("samples", np.array([0]), ["filepath"])["filepath"][0].as_py()
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what}, row {row + 1:,}: no sample of dataset {frame.name!r} has the filepath "
             f"{wanted[row].as_py()}{_more_rows(fits == 0)}; its first is {first}."
         )

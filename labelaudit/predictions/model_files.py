@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError, LabelAuditError
 from ..features.device import choose_device
 from ..learn.models import IMAGENET_MEAN, IMAGENET_STD
 from .external_model import UINT8, UNIT, ExternalModel, Network
@@ -34,7 +34,7 @@ def open_scripted(path: Path, preprocess, device: str) -> ExternalModel:
             warnings.simplefilter("ignore", FutureWarning)
             model = torch.jit.load(str(path), map_location=where)
     except (RuntimeError, ValueError, AttributeError) as error:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path.name} is not a TorchScript file: save the model with torch.export.save (.pt2) "
             "or torch.jit.save; weights alone need a named model (weights=). Pickled models are "
             "not loaded."
@@ -51,7 +51,7 @@ def open_exported(path: Path, preprocess, device: str) -> ExternalModel:
         program = torch.export.load(io.BytesIO(data))
         model = program.module().to(choose_device(device))
     except Exception as error:  # the deserializer raises many types
-        raise LabelAuditError(
+        raise DamagedError(
             f"{path.name} cannot be loaded by torch.export ({type(error).__name__}): export it "
             f"with torch {torch.__version__.split('+')[0]}."
         ) from error
@@ -59,7 +59,7 @@ def open_exported(path: Path, preprocess, device: str) -> ExternalModel:
     inputs = [node.meta["val"] for node in program.graph.nodes if node.name in names]
     shapes = [value.shape for value in inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][2] != shapes[0][3]:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path.name} takes {[tuple(map(str, shape)) for shape in shapes]}: it must take one "
             "batch of square images (n, 3, S, S)."
         )
@@ -75,12 +75,12 @@ def _refuse_pickles(data: bytes, name: str) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             refused = _refused_part(archive)
     except Exception as error:  # not a zip, not JSON, or sample inputs that are not tensors
-        raise LabelAuditError(
+        raise DamagedError(
             f"{name} is not a torch.export file, or contains more than tensors: export the model "
             "again with torch.export.save."
         ) from error
     if refused:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} contains {refused}, which would be unpickled or run: export the model again "
             "with torch.export.save, with plain tensors as its weights."
         )
@@ -115,13 +115,13 @@ def open_named(
     """
     library, _, network = name.partition(":")
     if weights is None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} needs weights: give weights=, a .safetensors file (or a .pt file of tensors), "
             "or weights='pretrained'."
         )
     pretrained = weights == "pretrained"
     if pretrained and classes is None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"the pretrained {name} has its own classes: name all of them in its order (classes=), "
             "with the names of this dataset."
         )
@@ -131,7 +131,7 @@ def open_named(
         model, size, mean, std = build(network, width, pretrained)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         why = str(error).strip().strip("'\"").splitlines()[0][:200]
-        raise LabelAuditError(f"{name} could not be created: {why}.") from error
+        raise BadInputError(f"{name} could not be created: {why}.") from error
     if not pretrained:
         _load_weights(model, Path(weights).expanduser(), name, width)
     model.eval()
@@ -179,7 +179,7 @@ def _load_weights(model: nn.Module, path: Path, name: str, width: int) -> None:
             parts = (state[key] for key in STATE_KEYS if isinstance(state.get(key), dict))
             state = next(parts, state)
     except Exception as error:  # both raise many types for other formats
-        raise LabelAuditError(
+        raise DamagedError(
             f"{path} cannot be read as weights: give a .safetensors file, or a .pt file that "
             "contains only tensors."
         ) from error
@@ -188,6 +188,6 @@ def _load_weights(model: nn.Module, path: Path, name: str, width: int) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         why = str(error).strip().splitlines()[-1].strip()[:200]
-        raise LabelAuditError(
+        raise BadInputError(
             f"the weights of {path.name} do not fit {name} with {width:,} classes: {why}"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..scores.chance import no_better_than_chance
 from ..scores.probability import log_softmax
 from .classes import Columns
@@ -19,7 +19,7 @@ FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - FLOOR still differ
 def check_kind(kind: str | None) -> None:
     """Raise LabelAuditError unless `kind` is None or one of KINDS."""
     if kind not in (None, *KINDS):
-        raise LabelAuditError(f"kind={kind!r}: use logits or probabilities.")
+        raise BadInputError(f"kind={kind!r}: use logits or probabilities.")
 
 
 def detect_kind(values: np.ndarray) -> str:
@@ -88,7 +88,7 @@ class LogitConverter:
             finite = np.isfinite(values.astype(np.float32, copy=False))
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self._row(row, ids)}: the number in column {column + 1} is "
                 f"{_plain(values[row, column])}, and must be finite. Nothing was stored."
             )
@@ -106,7 +106,7 @@ class LogitConverter:
             problem = f"sums to {_plain(sums[row])}, but the probabilities of a row must sum to 1"
         detected = "" if self.kind_given else " (its numbers look like probabilities)"
         hint = "name all its classes (classes=)" if self.unused else "correct the row"
-        raise LabelAuditError(
+        raise BadInputError(
             f"{self._row(row, ids)} {problem}{detected}: {hint}, or pass kind='logits' if these "
             "are scores of another kind. Nothing was stored."
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..features.device import choose_device
 from ..learn.models import IMAGENET_MEAN, IMAGENET_STD
 from .external_model import PREPROCESS, UINT8, UNIT, ExternalModel, Network, to_numbers
@@ -28,17 +28,17 @@ def open_model(
     count: classes of the dataset, for a named network. Raises LabelAuditError if it is not a model.
     """
     if isinstance(preprocess, str) and preprocess not in PREPROCESS:
-        raise LabelAuditError(
+        raise BadInputError(
             f"preprocess={preprocess!r}: give a function, or one of {', '.join(PREPROCESS)}."
         )
     if isinstance(model, str) and model.partition(":")[0] in LIBRARIES:
         return open_named(model, classes, weights, preprocess, device, count)
     if weights is not None:
-        raise LabelAuditError("weights= needs a named model: timm:… or torchvision:….")
+        raise BadInputError("weights= needs a named model: timm:… or torchvision:….")
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
         if not path.is_file():
-            raise LabelAuditError(
+            raise NotFoundError(
                 f"there is no file {path}: give the path of a TorchScript or torch.export (.pt2) "
                 "file, or a name such as timm:resnet18 or torchvision:resnet18."
             )
@@ -53,7 +53,7 @@ def open_model(
     if callable(model):
         name = getattr(model, "__name__", type(model).__name__)
         return ExternalModel(partial(_call, model, preprocess), f"the function {name}")
-    raise LabelAuditError(
+    raise BadInputError(
         f"a model of type {type(model).__name__}: give a function, a torch module, an estimator "
         "with predict_proba, a path or a name."
     )
@@ -76,7 +76,7 @@ def _estimator(model, preprocess) -> ExternalModel:
         if preprocess is None:
             pixels = pixels.reshape(len(pixels), -1).astype(np.float32) / 255
             if features not in (None, pixels.shape[1]):
-                raise LabelAuditError(
+                raise BadInputError(
                     f"the estimator learned {features:,} features, and an image has "
                     f"{pixels.shape[1]:,} (pixels x 3 colours): give preprocess=, a function of "
                     "uint8 (n, S, S, 3) that returns the features."

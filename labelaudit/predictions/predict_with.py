@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -80,7 +80,7 @@ def predict_with(
     started = time.monotonic()
     check_kind(kind)
     if batch_size < 1:
-        raise LabelAuditError(f"batch_size={batch_size}: use 1 or more.")
+        raise BadInputError(f"batch_size={batch_size}: use 1 or more.")
     if isinstance(target, str):
         target = Dataset(target)
     view = target.view() if isinstance(target, Dataset) else target
@@ -88,7 +88,7 @@ def predict_with(
     refuse_to_replace(Dataset(frame.name), run)
     ids = np.sort(view.ids)
     if not len(ids):
-        raise LabelAuditError(f"no sample of {frame.name!r} is selected: nothing to predict.")
+        raise BadInputError(f"no sample of {frame.name!r} is selected: nothing to predict.")
     opened = open_model(model, classes, weights, preprocess, device, len(frame.classes))
     size = image_size or opened.size or usual_size(frame, ids, 1, LARGEST)
     rows = opened.rows or batch_size
@@ -177,7 +177,7 @@ class _Predictor:
             values, embeddings = self.model.predict(batch)
             count = len(at)
             if len(values) != len(batch):
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{self.model.what} returned {len(values):,} rows for {len(batch):,} images: "
                     "it must return one for each."
                 )

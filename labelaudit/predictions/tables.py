@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from ..core.csv_cells import separator, unguard
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from .arrays import EMBEDDINGS, NUMBERS, Source, whole_numbers
 from .classes import shown, text
 from .matching import IDS, INDEX, PATHS, with_keys
@@ -28,12 +28,12 @@ PROBE_ROWS = 1  # rows read to find the length of lists
 Reader = Callable[[list[str], int], Iterator[pa.RecordBatch]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Table(Source):
     """Predictions in a table."""
 
-    read: Reader | None = None
-    columns: Sequence[str] = ()  # of numbers: one per class, or a single column of lists
+    read: Reader
+    columns: Sequence[str]  # of numbers: one per class, or a single column of lists
     of_lists: bool = False
     embedding_column: str | None = None
 
@@ -52,7 +52,7 @@ class Table(Source):
     def _numbers(self, batch: pa.RecordBatch, column: str) -> np.ndarray:
         values = batch[column]
         if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.what}: column {column!r} holds {values.type}, and must hold numbers."
             )
         if values.null_count:  # becomes NaN, which is refused with its row
@@ -65,7 +65,7 @@ class Table(Source):
         lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
         if values.null_count or (lengths != width).any():
             other = lengths[lengths != width]
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.what}: the lists of column {column!r} must all have the same length; the "
                 f"first has {width:,} numbers, another {other[0] if len(other) else 0:,}."
             )
@@ -81,7 +81,7 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
             parse = csv.ParseOptions(delimiter=delimiter)
             return csv.open_csv(path, csv.ReadOptions(block_size=block), parse, convert)
         except pa.ArrowException as error:
-            raise LabelAuditError(f"{path.name} cannot be read: {_line(error)}.") from error
+            raise DamagedError(f"{path.name} cannot be read: {_line(error)}.") from error
 
     names = reader(csv.ConvertOptions()).schema.names
     kinds = dict.fromkeys(names, pa.float64())
@@ -97,7 +97,7 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
             for batch in reader(convert):
                 yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
         except pa.ArrowException as error:
-            raise LabelAuditError(f"{path.name}: {_line(error)}.") from error
+            raise DamagedError(f"{path.name}: {_line(error)}.") from error
 
     return _table(path.name, names, {}, read, classes, named)
 
@@ -107,7 +107,7 @@ def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> 
     try:
         file = parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise LabelAuditError(f"{path.name} cannot be read as Parquet: {error}.") from error
+        raise DamagedError(f"{path.name} cannot be read as Parquet: {error}.") from error
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(rows, columns=columns)
@@ -127,7 +127,7 @@ def from_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | No
             try:
                 table = pa.Table.from_pandas(some, preserve_index=False).combine_chunks()
             except pa.ArrowException as error:
-                raise LabelAuditError(f"the frame: {_line(error)}.") from error
+                raise BadInputError(f"the frame: {_line(error)}.") from error
             yield from table.to_batches()
 
     _check_unique("the frame", list(frame.columns))
@@ -151,13 +151,14 @@ def _table(
         columns, class_names = lists[:1], named
     else:
         columns = class_names = _class_columns(what, names, classes, named)
-    keys = [
+    id_column, path_column, index_column = (
         next((name for name in names if name in known and name not in columns), None)
         for known in (IDS, PATHS, INDEX)
-    ]
-    if keys[:2] != [None, None]:
-        keys[2] = None  # an id or path matters more than the index
+    )
+    if id_column is not None or path_column is not None:
+        index_column = None  # an id or path matters more than the index
     embeddings = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
+    keys = (id_column, path_column, index_column)
     ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
     return Table(
         what,
@@ -180,7 +181,7 @@ def _table(
 def _check_unique(what: str, names: list[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise LabelAuditError(f"{what} has the column {twice!r} twice: keep one of them.")
+        raise BadInputError(f"{what} has the column {twice!r} twice: keep one of them.")
 
 
 def _class_columns(
@@ -195,16 +196,14 @@ def _class_columns(
         wanted = [text(name) for name in named]
         absent = next((name for name in wanted if name not in names), None)
         if absent is not None:
-            raise LabelAuditError(
-                f"{what} has no column {absent!r}: its columns are {shown(names)}."
-            )
+            raise BadInputError(f"{what} has no column {absent!r}: its columns are {shown(names)}.")
         return wanted
     found = [name for name in names if name in set(classes)]
     numbered = [name for name in names if name.isdecimal()]
     if not found and numbered == [str(i) for i in range(len(classes))]:
         return numbered
     if not found:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{what} has no column with the name of a class of the dataset "
             f"({shown(list(classes))}): its columns are {shown(names)}."
         )
@@ -233,7 +232,7 @@ def _read_keys(
         values = pa.chunked_array(found[id_column] or [pa.array([], pa.int64())])
         if values.null_count:
             row = int(np.flatnonzero(pc.is_null(values).to_numpy())[0])
-            raise LabelAuditError(f"{what}, row {row + 1:,}: the id is empty.")
+            raise BadInputError(f"{what}, row {row + 1:,}: the id is empty.")
         ids = whole_numbers(values.to_numpy(), rows, what)
     if path_column is not None:
         texts = pa.chunked_array(found[path_column] or [pa.array([], pa.string())])

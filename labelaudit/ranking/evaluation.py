@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.view import View
 from ..storage.schema import MISTAKE
 
@@ -19,7 +19,7 @@ MOST = 0.9  # share of the mistakes, for the column looks_for_90
 def check_k(k: int | None) -> None:
     """Raise LabelAuditError unless k is None or at least 1."""
     if k is not None and k < 1:
-        raise LabelAuditError(f"k={k}: k must be at least 1.")
+        raise BadInputError(f"k={k}: k must be at least 1.")
 
 
 def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:

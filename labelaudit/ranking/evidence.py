@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING, as_ids
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -170,7 +170,7 @@ def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
     rows = frame.take(schema.table("predictions", run.id), at, ["logits"])
     if len(rows) < len(at):
         missing = np.setdiff1d(frame.ids[at], rows["id"].to_numpy())
-        raise LabelAuditError(
+        raise NotFoundError(
             f"run {run.name!r} has no prediction for {len(missing):,} of these samples (the first: "
             f"{missing[0]}): predict all samples again."
         )

@@ -12,7 +12,7 @@ from ..core.progress import Task
 from ..dataset.arrays import find
 from ..dataset.runs import Run
 from ..scores import Score
-from ..scores.base import LOGITS, LogitsInfo
+from ..scores.base import FittedScore, LogitScore, LogitsInfo
 from ..scores.softmax import Softmax
 
 BLOCK = 1 << 18  # logits per block, so that temporary arrays stay in the processor cache
@@ -30,7 +30,8 @@ class Judge:
     """
 
     def __init__(self, scores: Sequence[Score], info: LogitsInfo) -> None:
-        self.models = {score.name: score.model(info) for score in scores if score.needs == LOGITS}
+        logit_scores = [s for s in scores if isinstance(s, LogitScore | FittedScore)]
+        self.models = {score.name: score.model(info) for score in logit_scores}
         # labels are suggested by one score, the first that does
         suggesting = (name for name, model in self.models.items() if model.suggests)
         self._suggesting = next(suggesting, None)

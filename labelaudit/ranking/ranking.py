@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View
@@ -51,13 +51,14 @@ def check_score(run: Run, score: str | None) -> str:
     Raises LabelAuditError if the run does not have it, or has no scores.
     """
     available = run.score_names()
-    if not available:
-        raise LabelAuditError(f"run {run.name!r} has no scores yet: score it first.")
+    best = default_score(available)
+    if best is None:
+        raise NotFoundError(f"run {run.name!r} has no scores yet: score it first.")
     if score is not None and score not in available:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"run {run.name!r} has no score {score!r}: it has {', '.join(available)}."
         )
-    return score or default_score(available)
+    return score or best
 
 
 def outdated(view: View) -> int:

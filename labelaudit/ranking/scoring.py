@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours
 from ..scores import SCORES, Score
-from ..scores.base import DYNAMICS, LOGITS, NEIGHBOURS
+from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore
 from ..storage.schema import RECORDED, REMOVED
 from .logit_scores import from_logits
 
@@ -66,7 +66,7 @@ def compute_scores_by(
     computed |= _from_dynamics(stored_run, wanted, samples)
     for score in wanted if names else ():
         if score.name not in computed:
-            raise LabelAuditError(_missing_data(stored_run, score, samples.ids))
+            raise NotFoundError(_missing_data(stored_run, score, samples.ids))
     task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
     stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
@@ -76,7 +76,7 @@ def compute_scores_by(
 def check_score_name(name: str) -> None:
     """Raise LabelAuditError if there is no such score."""
     if name not in SCORES:
-        raise LabelAuditError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
+        raise BadInputError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
 
 
 def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
@@ -171,7 +171,7 @@ def _from_neighbours(
 
 
 def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict[str, np.ndarray]:
-    scores = [score for score in wanted if score.needs == DYNAMICS]
+    scores = [score for score in wanted if isinstance(score, DynamicsScore)]
     dynamics = run.dynamics(samples.ids) if scores else None
     if dynamics is None:
         return {}
@@ -191,7 +191,8 @@ def _missing_data(run: Run, score: Score, ids: np.ndarray) -> str:
     if score.needs == NEIGHBOURS:
         fix = "predict with it again" if run.has_model else "import them with its predictions"
         return f"{score.name} needs embeddings, and run {run.name!r} has none: {fix}."
-    if score.out_of_sample and run.dynamics(ids) is not None:
+    out_of_sample = isinstance(score, DynamicsScore) and score.out_of_sample
+    if out_of_sample and run.dynamics(ids) is not None:
         return (
             f"{score.name} needs models that were not trained on the sample, and run "
             f"{run.name!r} was trained without folds: train with folds=2 or more."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset import edits, history_log, verdict_log
 from ..dataset.arrays import find
 from ..dataset.columns import Frame
@@ -129,7 +129,7 @@ def apply_verdicts(
     with frame.writing():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)
         if shown is not None and not wanted.equals(shown):
-            raise LabelAuditError(
+            raise BadInputError(
                 "verdicts or labels changed since you looked: check the changes again, then apply "
                 "them."
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -81,7 +81,7 @@ def with_controls(
     if every == 0:
         return queue
     if every < 2:
-        raise LabelAuditError(f"one control per {every} places: give 2 or more, or 0 for none.")
+        raise BadInputError(f"one control per {every} places: give 2 or more, or 0 for none.")
     if not wanted.whole:
         return queue
     count = min(len(queue) // (every - 1), MOST)
@@ -154,9 +154,7 @@ class Controls:
         Raises LabelAuditError for an unknown verdict, and unless exactly "relabel" has a label.
         """
         if verdict not in VERDICTS or (verdict == VERDICTS[RELABEL]) != (label is not None):
-            raise LabelAuditError(
-                f"{verdict!r} with label {label!r} is not an answer to a control."
-            )
+            raise BadInputError(f"{verdict!r} with label {label!r} is not an answer to a control.")
         code, shown, truth = (
             MISSING if name is None else int(self._frame.class_codes([name])[0])
             for name in (label, control.shown, control.truth)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..scores.suspicion import SUSPICION
@@ -39,7 +39,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
     view = dataset.view(dataset.run(run).name)
     with view.steady():
         if SUSPICION not in view.score_names():
-            raise LabelAuditError(_no_suspicion(dataset, view.run))
+            raise NotFoundError(_no_suspicion(dataset, view.run))
         scored = view.frame.cached(
             ("scored", view.run), view.fields.stamp(), lambda: ScoredSamples.read(dataset, view)
         )

@@ -67,9 +67,8 @@ class ScoredSamples:
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Samples in each bin, int64 (BINS,): all with a suspicion, and the current ones."""
-        return tuple(
-            np.bincount(self.bin[mask], minlength=BINS) for mask in (self.known, self.current)
-        )
+        known, current = self.bin[self.known], self.bin[self.current]
+        return np.bincount(known, minlength=BINS), np.bincount(current, minlength=BINS)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
@@ -18,6 +19,9 @@ from ..storage.schema import REMOVED
 from .opinions import opinions
 from .sampling import insert_at, least_hashed
 from .verdicts import Review
+
+if TYPE_CHECKING:
+    from .blind_controls import Control
 
 CHECKS_EVERY, MOST_CHECKS = 20, 200  # every 20th place is a random check, if they are enabled
 ALL, TODO, MINE, DISAGREED = STATUSES = ("all", "todo", "mine", "disagreed")
@@ -61,7 +65,7 @@ class Queue:
         ids: np.ndarray,
         scope: np.ndarray,
         checks: Iterable[int] = (),
-        controls: Mapping[int, object] | None = None,
+        controls: Mapping[int, Control] | None = None,
     ) -> None:
         self.ids, self.scope = ids, scope
         self.checks, self.controls = frozenset(checks), controls or {}
@@ -107,7 +111,7 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     Raises LabelAuditError for an unknown status, run, score, class or split.
     """
     if wanted.status not in STATUSES:
-        raise LabelAuditError(
+        raise BadInputError(
             f"there is no status {wanted.status!r}: use one of {', '.join(STATUSES)}."
         )
     run = dataset.run(wanted.run)

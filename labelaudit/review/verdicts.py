@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, as_ids
 from ..dataset.dataset import Dataset
@@ -72,7 +72,7 @@ class Review:
         _check_verdict(verdict, label)
         ids = as_ids(ids)
         if not len(ids):
-            raise LabelAuditError("no sample was given: choose at least one.")
+            raise BadInputError("no sample was given: choose at least one.")
         with self._frame.writing():
             with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
@@ -90,7 +90,7 @@ class Review:
         names = [label] * count if isinstance(label, str) else list(label)
         labels = self._frame.class_codes(names)
         if len(labels) != count or (labels == MISSING).any():
-            raise LabelAuditError(f"give each of the {count} samples a class.")
+            raise BadInputError(f"give each of the {count} samples a class.")
         return labels
 
     def _check_seen(
@@ -100,7 +100,7 @@ class Review:
             return
         changed = np.flatnonzero(self._frame.class_codes(seen) != given)
         if len(changed):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"sample {ids[changed[0]]} was relabelled in the meantime: look at it again, then "
                 "decide."
             )
@@ -182,8 +182,8 @@ class Review:
 
 def _check_verdict(verdict: str, label: object) -> None:
     if verdict not in VERDICTS:
-        raise LabelAuditError(f"there is no verdict {verdict!r}: use one of {', '.join(VERDICTS)}.")
+        raise BadInputError(f"there is no verdict {verdict!r}: use one of {', '.join(VERDICTS)}.")
     if verdict == VERDICTS[RELABEL] and label is None:
-        raise LabelAuditError("relabel needs a label: give a class.")
+        raise BadInputError("relabel needs a label: give a class.")
     if verdict != VERDICTS[RELABEL] and label is not None:
-        raise LabelAuditError(f"{verdict!r} takes no label ({label!r} was given).")
+        raise BadInputError(f"{verdict!r} takes no label ({label!r} was given).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -106,13 +106,16 @@ class BlockModel:
     reads_twice = False
     suggests = False  # whether `score` also suggests labels
 
+    def __init__(self, info: LogitsInfo) -> None:
+        pass
+
     def start_at(self, row: int) -> None:
         """Called before the first `observe` of a copy; `row` samples come before its blocks."""
 
     def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
         """Take in the labels, int (m,), and predictions of one block."""
 
-    def merge(self, other: BlockModel) -> None:
+    def merge(self, other: Self) -> None:
         """Take in everything that another copy observed in the blocks that follow."""
 
     def fit(self) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from .base import BlockModel, LogitsInfo, score_batches
@@ -24,7 +26,7 @@ class ConfidentLearning(BlockModel):
         self._sum += np.bincount(given, softmax.of_label(labels)[known], size)
         self._count += np.bincount(given, minlength=size)
 
-    def merge(self, other: ConfidentLearning) -> None:
+    def merge(self, other: Self) -> None:
         self._sum += other._sum
         self._count += other._count
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from .base import BlockModel, LogitsInfo, score_batches
@@ -26,14 +28,15 @@ class Suspicion(BlockModel):
         # of many labelled samples, a random share is drawn to fit the noise model
         self._share = most_rows(info.classes) / max(info.labelled, 1)
         self._out_of_sample = [info.out_of_sample, *[True] * info.others]
-        self._rng = np.random.default_rng(SEED)
+        self._bits = np.random.PCG64(SEED)  # as in default_rng
+        self._rng = np.random.Generator(self._bits)
         self._labels: list[np.ndarray] = []
         self._sources: list[tuple[np.ndarray, ...]] = []  # logits of each source, per block
         self._model: NoiseModel | None = None
 
     def start_at(self, row: int) -> None:
         # One number per sample: skipping them draws the same samples as a single pass over all.
-        self._rng.bit_generator.advance(row)
+        self._bits.advance(row)
 
     def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
         drawn = known_labels(labels, softmax.classes)
@@ -42,7 +45,7 @@ class Suspicion(BlockModel):
         self._labels.append(labels[drawn])
         self._sources.append(tuple(logits[drawn] for logits in (softmax.logits, *softmax.others)))
 
-    def merge(self, other: Suspicion) -> None:
+    def merge(self, other: Self) -> None:
         self._labels += other._labels
         self._sources += other._sources
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from .source import Row
 
 MAX_MEMBER_BYTES = 256 << 20  # one image, expanded
@@ -45,7 +45,7 @@ class Archive:
                 self._size = _check_directory(opened, path)
             self._zip = zipfile.ZipFile(file or path)
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-            raise LabelAuditError(f"{path} is not a complete zip archive: {error}.") from error
+            raise DamagedError(f"{path} is not a complete zip archive: {error}.") from error
         self.path, self.name = path, PurePosixPath(str(path)).name
         members = [info for info in self._zip.infolist() if _is_wanted(info)]
         self._members = {info.filename: info for info in members}
@@ -57,12 +57,12 @@ class Archive:
         """Check the sizes that the archive declares; no member is read beyond its declared size."""
         packed = max(self._size, 1)
         if total > MAX_TOTAL_BYTES:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.path} would expand to {total / 2**30:,.0f} GiB, over the limit of "
                 f"{MAX_TOTAL_BYTES / 2**30:.0f} GiB: unpack it and load the folder."
             )
         if total > RATIO_FROM and total > MAX_RATIO * packed:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.path} would expand to {total // packed:,} times its size, over the limit "
                 f"of {MAX_RATIO}, which images never reach: unpack it and load the folder."
             )
@@ -97,9 +97,7 @@ class Archive:
             _check_not_encrypted(info)
             return self._zip.open(info)
         except Exception as error:  # zip readers raise many types on broken members
-            raise LabelAuditError(
-                f"{self.path}: {name} cannot be read: {_problem(error)}."
-            ) from error
+            raise DamagedError(f"{self.path}: {name} cannot be read: {_problem(error)}.") from error
 
     def load(self, row: Row) -> bytes:
         """Return the bytes of a row's image. Raises LookupError or ValueError with the reason."""
@@ -155,7 +153,7 @@ def _check_directory(file: IO[bytes], path: Path | str) -> int:
     if size == 0xFFFFFFFF and zip64 >= 0:
         size = int.from_bytes(tail[zip64 + 40 : zip64 + 48], "little")
     if size > MAX_DIRECTORY_BYTES:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{path} contains more files than can be listed in memory (their names take "
             f"{size >> 20:,} MiB, over the limit of {MAX_DIRECTORY_BYTES >> 20} MiB): unpack it "
             "and load the folder."

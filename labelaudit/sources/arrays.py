@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..core.images import encode
 from .source import Row, Source, class_names
 
@@ -29,15 +29,15 @@ def open_arrays(
     images, labels, splits, ids, tags = map(_to_sequence, (images, labels, splits, ids, tags))
     for what, values in (("labels", labels), ("splits", splits), ("ids", ids), ("tags", tags)):
         if values is not None and len(values) != count:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"there are {count} images but {len(values)} {what}: give one per image."
             )
     if not count:
-        raise LabelAuditError("the arrays contain no images: give at least one.")
+        raise BadInputError("the arrays contain no images: give at least one.")
     label_names = [_label_name(value, classes) for value in labels]
     for i, image in enumerate(images):
         if not isinstance(image, (np.ndarray, Image.Image, bytes)):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"image {i} has the type {type(image).__name__}: give uint8 arrays (H, W) or "
                 "(H, W, 3), PIL images or encoded bytes."
             )
@@ -83,10 +83,10 @@ def _label_name(value, classes: Sequence[str] | None) -> str | None:
     if classes is None or not isinstance(value, numbers.Real):
         return str(value)
     if value != int(value):
-        raise LabelAuditError(f"label {value} is not a class index: give whole numbers, or names.")
+        raise BadInputError(f"label {value} is not a class index: give whole numbers, or names.")
     value = int(value)
     if value >= len(classes):
-        raise LabelAuditError(
+        raise BadInputError(
             f"label {value} is not a class index: there are only {len(classes)} classes."
         )
     return classes[value]

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO
 
-from ..core.errors import LabelAuditError
+from ..core.errors import NotFoundError, StorageError
 from ..storage import object_store
 from ..storage.allowed_roots import check_inside, is_inside
 from ..storage.paths import local_home
@@ -105,7 +105,7 @@ def download(uri: str) -> IO[bytes]:
         file.flush()
     except OSError as error:
         file.close()
-        raise LabelAuditError(
+        raise StorageError(
             f"{uri} ({size >> 20:,} MiB) could not be downloaded to {local_home()} "
             f"({error.strerror}): free some space there, or unpack the zip in the bucket."
         ) from error
@@ -116,7 +116,7 @@ def download(uri: str) -> IO[bytes]:
 def _size(uri: str) -> int:
     size = object_store.size(uri)
     if size is None:
-        raise LabelAuditError(f"{uri} does not exist: check its name.")
+        raise NotFoundError(f"{uri} does not exist: check its name.")
     return size
 
 

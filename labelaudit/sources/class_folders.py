@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..storage.schema import FROM_FOLDER, HELD_OUT_SPLITS, TRAINING_SPLITS
 from .files import Files
 from .source import Row, Source, class_names, is_image_name
@@ -22,14 +22,14 @@ def open_class_folders(files: Files, label: str | None = None) -> Source:
     Raises LabelAuditError if `label` is given, or no image is in a class folder.
     """
     if label is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"label={label!r} works only for a file with columns or fields: the labels of "
             f"{files.path} are the names of its folders."
         )
     images = [name for name in files.names if is_image_name(name)]
     parsed = parse_class_folders(images)
     if all(label is None for label, _ in parsed):
-        raise LabelAuditError(
+        raise BadInputError(
             f"none of the {len(images):,} images in {files.path} is in a class folder: move them "
             "into one folder per class, or load a manifest."
             if images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .image_list import ImageList, ListFile
 
 KEYS = ("images", "annotations", "categories")
@@ -25,7 +25,7 @@ def read_coco(file: ListFile, label: str | None = None) -> ImageList:
     """
     name, content = file.name, file.json
     if label is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"label={label!r} cannot be used with {name}: COCO has only one field of labels."
         )
     categories = _values_by_id(name, "categories", content["categories"], "name")
@@ -34,7 +34,7 @@ def read_coco(file: ListFile, label: str | None = None) -> ImageList:
     for i, annotation in enumerate(content["annotations"]):
         image, category = _fields(name, "annotations", i, annotation, "image_id", "category_id")
         if category not in categories:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{name}, annotations[{i}]: category_id {category!r} is not among the categories; "
                 "add it there, or remove the annotation."
             )
@@ -62,7 +62,7 @@ def _values_by_id(name: str, key: str, entries: list, field: str) -> dict:
     for i, entry in enumerate(entries):
         number, value = _fields(name, key, i, entry, "id", field)
         if number in values:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{name}, {key}[{i}]: id {number!r} occurs twice; make the ids unique."
             )
         values[number] = str(value)
@@ -73,10 +73,8 @@ def _fields(name: str, key: str, i: int, entry, *fields: str) -> list:
     """Return these fields of an entry. Raises LabelAuditError if one is missing or no scalar."""
     missing = [f for f in fields if not isinstance(entry, dict) or entry.get(f) in (None, "")]
     if missing:
-        raise LabelAuditError(
-            f"{name}, {key}[{i}] has no {missing[0]}: add it, or remove the entry."
-        )
+        raise BadInputError(f"{name}, {key}[{i}] has no {missing[0]}: add it, or remove the entry.")
     nested = [f for f in fields if isinstance(entry[f], (dict, list))]
     if nested:
-        raise LabelAuditError(f"{name}, {key}[{i}]: {nested[0]} must be a number or text.")
+        raise BadInputError(f"{name}, {key}[{i}]: {nested[0]} must be a number or text.")
     return [entry[f] for f in fields]

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage import object_store
 from ..storage.allowed_roots import check_inside
 from ..storage.schema import CLASS_LIST_SUFFIX
@@ -50,7 +50,7 @@ def open_path(
     if suffix in manifest.SUFFIXES:
         folder = Folder(absolute.parent)
         return _open_list(folder, path.name, Folder(root) if root else folder, label)
-    raise LabelAuditError(
+    raise BadInputError(
         f"{path} is not a folder, a zip or a list of images "
         f"({', '.join(sorted(manifest.SUFFIXES))}): give one of these."
     )
@@ -71,7 +71,7 @@ def open_remote(
         return _open_list(folder, name, Bucket(root, allowed_roots) if root else folder, label)
     files = Bucket(uri, allowed_roots)
     if not files.names:
-        raise LabelAuditError(f"there is nothing at {uri}: check the name.")
+        raise NotFoundError(f"there is nothing at {uri}: check the name.")
     return open_folder(files, label)
 
 
@@ -96,7 +96,7 @@ def _open_list(folder: Files, name: str, images: Files, label: str | None) -> So
     )
     entry = _list_format(file)
     if entry is None:
-        raise LabelAuditError(_unknown_format(file))
+        raise BadInputError(_unknown_format(file))
     return _read_lists(entry, [file], label)
 
 
@@ -132,12 +132,12 @@ def _choose_lists(files: Files) -> list[ListFile]:
             names = ", ".join(sorted(file.name for file, _ in chosen))
             is_archive = files.kind == "archive"
             fix = "keep one of them" if is_archive else "load one of them by its own path"
-            raise LabelAuditError(f"{files.path} has several lists of images ({names}): {fix}.")
+            raise BadInputError(f"{files.path} has several lists of images ({names}): {fix}.")
     if has_class_folders(files):
         return []
     for file in levels[0]:  # there is nothing else: say what is wrong with it
         _list_format(file)
-        raise LabelAuditError(_unknown_format(file))
+        raise BadInputError(_unknown_format(file))
     return []
 
 

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .class_folders import SPLITS
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
 from .source import Row, class_names, is_image_name
@@ -41,12 +41,12 @@ def read_classification(file: ListFile, label: str | None = None) -> ImageList:
     LabelAuditError that names the entry if the content is inconsistent.
     """
     if label is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"label={label!r} cannot be used with {file.name}: it has only one field of labels."
         )
     classes, rows, skipped = file.json["classes"], [], []
     if classes is not None and not all(isinstance(name, str) for name in classes):
-        raise LabelAuditError(f"{file.name}: classes must be a list of names, or null.")
+        raise BadInputError(f"{file.name}: classes must be a list of names, or null.")
     paths_by_key = _image_paths(file)
     for key, value in file.json["labels"].items():
         labels = _labels(value, classes, f"{file.name}, labels[{key!r}]")
@@ -76,7 +76,7 @@ def read_samples(file: ListFile, label: str | None = None) -> ImageList:
     for i, sample in enumerate(samples):
         path = sample.get("filepath") if isinstance(sample, dict) else None
         if not path:
-            raise LabelAuditError(f"{file.name}, samples[{i}] has no filepath: add it.")
+            raise BadInputError(f"{file.name}, samples[{i}] has no filepath: add it.")
         labels = _labels(sample.get(field), None, f"{file.name}, samples[{i}], {field}")
         tags = [str(tag) for tag in sample.get("tags") or ()]
         split_tags = [tag for tag in tags if tag.lower() in SPLITS]
@@ -125,11 +125,11 @@ def _labels(value, classes: list[str] | None, place: str) -> list[str]:
             return _labels(value.get("label"), classes, place)
         case int() if classes is not None and not isinstance(value, bool):
             if not 0 <= value < len(classes):
-                raise LabelAuditError(f"{place} is {value}, but there are {len(classes)} classes.")
+                raise BadInputError(f"{place} is {value}, but there are {len(classes)} classes.")
             return [classes[value]]
         case str() | int():
             return [str(value)]
-    raise LabelAuditError(f"{place} is {value!r}: it must be a class name, its index or null.")
+    raise BadInputError(f"{place} is {value!r}: it must be a class name, its index or null.")
 
 
 def _classification_fields(sample: Row) -> Iterator[str]:
@@ -140,11 +140,11 @@ def _classification_fields(sample: Row) -> Iterator[str]:
 
 def _choose_field(fields: list[str], label: str | None, name: str) -> str:
     if label is not None and label not in fields:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has no Classification field {label!r}: it has {', '.join(fields) or 'none'}."
         )
     if label is None and "ground_truth" not in fields and len(fields) != 1:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has the Classification fields {', '.join(fields)}: name the one with the "
             f"labels ({HOW_TO_SET_LABEL})."
             if fields

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
 from ..storage.allowed_roots import check_inside
 from .source import Row
 
@@ -102,12 +102,12 @@ class Folder:
         try:
             return path.open("rb")
         except OSError as error:
-            raise LabelAuditError(f"{path} cannot be read: {error.strerror}.") from error
+            raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _files_below(root: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
-        raise LabelAuditError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise DamagedError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
     for folder, folders, files in os.walk(root, onerror=fail, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError, LabelAuditError, NotFoundError
 from ..core.images import encode
 from ..dataset.ingest import natural_order
 from .files import Files
@@ -41,13 +41,13 @@ def open_hub(address: str, split: str | None = None, label: str | None = None) -
     datasets = _package()
     match = _HUB_NAME.fullmatch(address.removeprefix(SCHEME))
     if not match:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{address!r} is not a dataset on the hub: write hf:owner/name or hf:owner/name@config."
         )
     try:
         found = datasets.load_dataset(match["path"], match["config"], split=split)
     except Exception as error:  # of many types, its own and the network's
-        raise LabelAuditError(
+        raise NotFoundError(
             f"{address} cannot be loaded ({_first_line(error)}): "
             "check its name, configuration and split, and the network."
         ) from error
@@ -101,7 +101,7 @@ def open_saved(files: Files, label: str | None = None) -> Source:
 def _open_folder(files: Files, label: str | None, load: Callable, fix: str) -> Source:
     """Open a local folder with `load(package, path)`."""
     if files.load is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{files.path} contains a Hugging Face dataset: "
             f"{'unpack' if files.kind == 'archive' else 'download'} it and load the folder."
         )
@@ -110,7 +110,7 @@ def _open_folder(files: Files, label: str | None, load: Callable, fix: str) -> S
     except LabelAuditError:
         raise
     except Exception as error:
-        raise LabelAuditError(
+        raise DamagedError(
             f"{files.path} looks like a Hugging Face dataset, but cannot be read "
             f"({_first_line(error)}): {fix} again."
         ) from error
@@ -126,7 +126,7 @@ def open_object(
     parts = dict(data) if isinstance(data, Mapping) else {_split_name(data): data}
     wrong = next((part for part in parts.values() if not isinstance(part, types)), None)
     if wrong is not None or not parts:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{type(wrong if parts else data).__name__} is not a Hugging Face dataset: give a "
             "Dataset or a DatasetDict."
         )
@@ -171,7 +171,7 @@ class _Columns:
         if isinstance(kind, datasets.ClassLabel):
             return cls(image, label, kind.names, kind.names)
         if kind is not None and not isinstance(kind, datasets.Value):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"column {label!r} has the type {kind}: LabelAudit needs one label per image; give "
                 "a column of class names or ClassLabel."
             )
@@ -193,7 +193,7 @@ class _Columns:
         if self.names is None:
             return str(value)
         if not 0 <= value < len(self.names):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{place}: {self.label} is {value}, but there are {len(self.names)} class names."
             )
         return self.names[value]
@@ -207,7 +207,7 @@ def _column(features: Mapping, name: str, default: str, kind, what: str, how: st
     if name == default and len(matching) == 1:
         return matching[0]
     choices = matching if name == default and matching else features
-    raise LabelAuditError(
+    raise BadInputError(
         f"the dataset has no column {name!r}: name the column with the {what} ({how}); it has "
         f"{', '.join(choices) or 'none'}."
     )
@@ -228,7 +228,7 @@ def _image_fields(value, place: str, cache: str) -> Row:
             return {"filepath": f"{place}.png", "image": encode(value)}
         case list():
             return {"filepath": f"{place}.png", "image": encode(np.asarray(value, np.uint8))}
-    raise LabelAuditError("has no image")
+    raise BadInputError("has no image")
 
 
 def _file_fields(path: str, cache: str) -> Row:
@@ -241,7 +241,7 @@ def _file_fields(path: str, cache: str) -> Row:
             with xopen(path, "rb") as file:
                 return {"filepath": path, "image": file.read()}
         except Exception as error:  # of any file system
-            raise LabelAuditError(f"{path} cannot be read ({error})") from error
+            raise DamagedError(f"{path} cannot be read ({error})") from error
     real = os.path.realpath(path)
     if real.startswith(cache + os.sep) and os.path.isfile(real):
         return {"filepath": path, "image": Path(real).read_bytes()}

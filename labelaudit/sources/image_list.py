@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from .files import Files
 from .source import Row, Source
 
@@ -95,7 +95,7 @@ class ListFile:
         with self.open() as file:
             data = self._read(file, MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.name} is larger than {MAX_BYTES >> 20} MiB: write it as CSV or Parquet "
                 "with filepath and label, which are read in batches."
             )
@@ -105,7 +105,7 @@ class ListFile:
         try:
             return file.read(size)
         except Exception as error:  # zip readers raise many types on broken members
-            raise LabelAuditError(f"{self.name} cannot be read: {error}.") from error
+            raise DamagedError(f"{self.name} cannot be read: {error}.") from error
 
     @cached_property
     def json(self):
@@ -121,7 +121,7 @@ class ListFile:
             # not splitlines(), which also splits at characters that a JSON string may contain
             return [json.loads(line) for line in text.split("\n") if line.strip()]
         except (ValueError, RecursionError) as error:
-            raise LabelAuditError(
+            raise DamagedError(
                 f"{self.name} cannot be read as {self.suffix[1:]}: {explain(error)}."
             ) from error
 
@@ -184,7 +184,7 @@ def open_lists(title: str, lists: Sequence[tuple[ListFile, ImageList]]) -> Sourc
     name = first.name if len(lists) == 1 else files.display_name("")
     total = sum(len(images.table) for _, images in lists)
     if not total:
-        raise LabelAuditError(f"{name} lists no usable image{_first_reason(lists)}.")
+        raise BadInputError(f"{name} lists no usable image{_first_reason(lists)}.")
     classes = list(dict.fromkeys(name for _, images in lists for name in images.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
     return source

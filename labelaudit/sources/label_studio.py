@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
 from .source import Row, class_names, is_image_name
 
@@ -69,7 +69,7 @@ def read_tasks_min(file: ListFile, label: str | None = None) -> ImageList:
         place = f"{file.name}, task {key}"
         _add(rows, skipped, place, _image(row, ()), _choices(row.get(control)))
     if label and not any(row["label"] for row in rows):
-        raise LabelAuditError(f"{file.name} has no choices {label!r}: check the name.")
+        raise BadInputError(f"{file.name} has no choices {label!r}: check the name.")
     return _image_list(rows, skipped)
 
 
@@ -121,7 +121,7 @@ def _tasks(file: ListFile) -> list[dict]:
     tasks = file.json
     wrong = next((i for i, task in enumerate(tasks) if not isinstance(task, dict)), None)
     if wrong is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{file.name}, entry {wrong + 1} is not a task but {tasks[wrong]!r}: export it again."
         )
     return tasks
@@ -185,11 +185,11 @@ def _find_control(rows: list[dict], name: str) -> str:
 
 def _choose_control(controls: list[str], label: str | None, name: str) -> str:
     if label is not None and label not in controls:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has no choices {label!r}: it has {', '.join(controls) or 'none'}."
         )
     if label is None and len(controls) != 1:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} has the choices {', '.join(controls)}: name the one with the labels "
             f"({HOW_TO_SET_LABEL})."
             if controls

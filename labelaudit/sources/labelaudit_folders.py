@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .class_folders import NO_CLASS_FOLDER, NOT_UTF8, describe
 from .class_list import parse_class_list, read_small_file
@@ -32,14 +32,14 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
     Raises LabelAuditError if `label` is given, or there are no images.
     """
     if label is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"label={label!r} works only for a file with columns or fields: LabelAudit exported "
             f"{files.path}, and its labels are in {LABELS}."
         )
     class_list, listed = _read_class_list(files), _read_labels(files)
     names = sorted({*filter(is_image_name, files.names), *listed})
     if not names:
-        raise LabelAuditError(f"{files.path} contains no images: export the dataset again.")
+        raise BadInputError(f"{files.path} contains no images: export the dataset again.")
     first_new_id = 1 + max((row["id"] for row in listed.values()), default=0)
 
     def rows() -> Iterator[Row]:
@@ -62,7 +62,8 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
                 "tags": row["tags"],
             }
 
-    labels = {_class_and_split(name, class_list)[0] for name in names} - {None}
+    found = (_class_and_split(name, class_list)[0] for name in names)
+    labels = {label for label in found if label is not None}
     classes = list(dict.fromkeys([*class_list["classes"], *sorted(labels)]))
     source = Source.of_files(files, describe(files), classes, len(names), rows)
     return source

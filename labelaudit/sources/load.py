@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset, create_dataset, list_datasets
 from ..storage.allowed_roots import resolved
@@ -59,12 +59,12 @@ def load_dataset(
         return _load_zoo(name, split, overwrite, task)
     names = list_datasets()
     if name not in names:
-        raise LabelAuditError(
+        raise NotFoundError(
             f"there is no dataset {name!r}: the datasets are {', '.join(names) or 'none yet'}, the "
             f"zoo has {', '.join(ZOO)}; to create a dataset, give its source."
         )
     if split is not None:
-        raise LabelAuditError(
+        raise BadInputError(
             f"split={split!r} works only for zoo datasets: use "
             f"load_dataset({name!r}).view().match(split={split!r})."
         )
@@ -142,17 +142,17 @@ def _load_source(
     task: Task,
 ) -> Dataset:
     if split is not None and not _is_hub(source):
-        raise LabelAuditError(
+        raise BadInputError(
             f"split={split!r} works only for zoo and hub datasets: load all of {name!r}, then use "
             f"load_dataset({name!r}).view().match(split={split!r})."
         )
     if str(source) in ZOO and not os.path.exists(source):
-        raise LabelAuditError(
+        raise BadInputError(
             f"{source} is a zoo dataset, which is always stored under the name {source}: load it "
             "without another name."
         )
     if name in ZOO:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name!r} is the name of a zoo dataset: choose another name for your own data."
         )
     check_name(name)  # before the source is opened, which can take long
@@ -196,28 +196,28 @@ def _open(
 ) -> Source:
     if _is_hub(source):
         if root is not None:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"root={str(root)!r} works only for a file that lists images, not for {source}: "
                 "leave it out."
             )
         if allowed_roots is not None and not _is_hub_name(str(source)):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{str(source)!r} is not a dataset on the hub: write hf:owner/name."
             )
         return huggingface.open_hub(str(source), split, label)
     if is_remote(source):
         if root is not None and not is_remote(root):
-            raise LabelAuditError(
+            raise BadInputError(
                 f"root={str(root)!r} must be in object storage like {source}: write "
                 "s3://bucket/prefix."
             )
         return open_remote(clean(str(source)), root and str(root), label, allowed_roots)
     path = Path(source).expanduser()
     if not _exists(path):
-        raise LabelAuditError(f"{_printable(path)} does not exist: check the path.")
+        raise NotFoundError(f"{_printable(path)} does not exist: check the path.")
     folder = None if root is None else Path(root).expanduser().absolute()
     if folder and (path.suffix.lower() not in SUFFIXES or not folder.is_dir()):
-        raise LabelAuditError(
+        raise BadInputError(
             f"root={str(root)!r} must be a folder, and works only for a file that lists images; "
             f"the source is {path}."
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, MAX_ERROR_TEXT, ImageList, ListFile
 from .manifest_columns import check_filepaths, check_unique, id_column, tag_column, text_column
@@ -71,7 +71,7 @@ def read_metadata(file: ListFile, label: str | None = None) -> ImageList:
     others = [name for name in names if name not in (FILE_NAME, "split", "tags", "id")]
     if label is None and LABEL not in others:
         if len(others) != 1:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{file.name} has no column 'label'; besides file_name it has "
                 f"{', '.join(others) or 'none'}: name the column with the labels "
                 f"({HOW_TO_SET_LABEL})."
@@ -114,7 +114,7 @@ class _ManifestTable:
         for batch in self.to_batches(BATCH_ROWS):
             labels.update(pc.unique(batch["label"]).to_pylist())
             if len(labels) > MAX_CLASSES:
-                raise LabelAuditError(
+                raise BadInputError(
                     f"{self.name} has more than {MAX_CLASSES:,} different labels in the column "
                     f"{self._columns['label']!r}: name the column with the labels "
                     f"({HOW_TO_SET_LABEL})."
@@ -124,7 +124,7 @@ class _ManifestTable:
             self._rows += len(batch)
             self._check_row_count(self._rows)
         if not self._rows:
-            raise LabelAuditError(f"{self.name} has no rows: add one row per image.")
+            raise BadInputError(f"{self.name} has no rows: add one row per image.")
         if ids:
             check_unique(np.concatenate(ids), self.name)
         return class_names(labels)
@@ -146,7 +146,7 @@ class _ManifestTable:
 
     def _check_row_count(self, rows: int) -> None:
         if rows > MAX_ROWS:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.name} has more than {MAX_ROWS:,} rows: split it into several files."
             )
 
@@ -155,12 +155,12 @@ class _ManifestTable:
         columns = self._columns
         repeated = [name for name in columns.values() if name and names.count(name) > 1]
         if repeated:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.name} has the column {repeated[0]!r} twice: remove one of them."
             )
         missing = [columns[c] for c in ("filepath", "label") if columns[c] not in names]
         if missing:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.name} has no column {missing[0]!r}: it has {_shorten(names)}; it needs "
                 f"{columns['filepath']} and {columns['label']}, and may have split, id and tags."
             )
@@ -175,7 +175,7 @@ class _ManifestTable:
             }
             columns["tags"] = tag_column(batch, escaped)
         except pa.ArrowException as error:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{self.name}: {names['filepath']}, {names['label']} and split must be text, "
                 f"and tags text or lists of text: {error}."
             ) from error

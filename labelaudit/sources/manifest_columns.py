@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.csv_cells import TAG_SEPARATOR, unguard
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from .image_list import MAX_ERROR_TEXT
 
 _WHOLE_NUMBER = r"^-?\d{1,18}(\.0*)?$"
@@ -59,13 +59,13 @@ def id_column(table: pa.Table, name: str, column: str | None, first: int) -> pa.
             row = _first_row(wrong) if pc.any(wrong).as_py() else 1
             place = f"{name}, row {first + row}"
             value = repr(values[row - 1].as_py())[:MAX_ERROR_TEXT]
-        raise LabelAuditError(
+        raise BadInputError(
             f"{place}: ids must be whole numbers below 2^63, not {value}; correct it, or remove "
             "the column."
         ) from error
     if ids.null_count:
         row = first + _first_row(pc.is_null(ids))
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {row}: the id is empty; fill it in, or remove the column."
         )
     return ids
@@ -75,13 +75,13 @@ def check_filepaths(paths: pa.ChunkedArray, name: str, column: str, first: int) 
     """Raise LabelAuditError that names the first row with an empty or impossible path."""
     empty = pc.is_null(paths)
     if pc.any(empty).as_py():
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {first + _first_row(empty)}: the {column} is empty; fill it in, or "
             "remove the row."
         )
     nul = pc.match_substring(paths, "\0")
     if pc.any(nul).as_py():
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}, row {first + _first_row(nul)}: the {column} contains a NUL byte, which no "
             "path can contain; correct it."
         )
@@ -93,7 +93,7 @@ def check_unique(ids: np.ndarray, name: str) -> None:
     repeats = np.flatnonzero(np.diff(ids[order]) == 0)
     if len(repeats):
         first, second = sorted(order[repeats[0] : repeats[0] + 2] + 1)
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name}: rows {first} and {second} have the same id {ids[first - 1]}; make the ids "
             "unique, or remove the column."
         )

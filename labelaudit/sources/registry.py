@@ -146,7 +146,7 @@ def folder_formats() -> list[FolderFormat]:
 
 def help_lines() -> Sequence[tuple[str, str]]:
     """Return (title, looks) of all formats, most common first."""
-    formats = [CLASS_FOLDERS, *LIST_FORMATS, *FOLDER_FORMATS]
+    formats: list[ListFormat | FolderFormat] = [CLASS_FOLDERS, *LIST_FORMATS, *FOLDER_FORMATS]
     formats += [*_registered(ListFormat), *_registered(FolderFormat)]
     return [(entry.title[0].upper() + entry.title[1:], entry.looks) for entry in formats]
 

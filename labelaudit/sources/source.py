@@ -134,7 +134,7 @@ class Source:
         count, size, group = 0, 0, []
         for row in islice(rows, CHECK_ROWS):
             count += 1
-            if self._is_allowed(row) and (self.load is None or self._load_image(row)):
+            if self._is_allowed(row) and (self.load is None or self._load_image(row, self.load)):
                 group.append(row)
                 size += len(row.get("image") or b"")
             if size > CHECK_BYTES:
@@ -153,11 +153,11 @@ class Source:
         self.skipped.add(path, OUTSIDE_ROOTS)
         return False
 
-    def _load_image(self, row: Row) -> bool:
+    def _load_image(self, row: Row, load: Callable[[Row], bytes]) -> bool:
         """Set the image of a row. Returns False, and reports the row, if it cannot be read."""
         try:
             future = row.pop(PREFETCHED, None)
-            row["image"] = (future and future.result()) or self.load(row)
+            row["image"] = (future and future.result()) or load(row)
         except LabelAuditError:  # the storage cannot be reached; the image is not at fault
             raise
         except Exception as error:  # zip readers raise many types on broken members

@@ -12,7 +12,7 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from ..core.errors import LabelAuditError
+from ..core.errors import DamagedError
 from .image_list import ListFile, explain
 
 BATCHED_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -60,7 +60,7 @@ def read_errors(file: ListFile) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, ValueError, OSError, EOFError, zlib.error) as error:
-        raise LabelAuditError(
+        raise DamagedError(
             f"{file.name} cannot be read as {file.suffix[1:]}: {explain(error)}."
         ) from error
 

@@ -10,7 +10,7 @@ from urllib.error import URLError
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, StorageError
 from ..core.progress import Task
 from ..storage.locks import exclusive
 from ..storage.paths import local_home
@@ -40,7 +40,7 @@ def open_zoo(name: str, split: str | None, task: Task) -> Source:
     Raises LabelAuditError if the split does not exist or the download fails.
     """
     if split is not None and split not in SPLITS:
-        raise LabelAuditError(f"{name} has no split {split!r}: its splits are train and test.")
+        raise BadInputError(f"{name} has no split {split!r}: its splits are train and test.")
     names = SPLITS if split is None else (split,)
     parts = [ZOO[name].load(part, task) for part in names]
     counts = [(part, len(images)) for part, (images, *_) in zip(names, parts, strict=True)]
@@ -89,7 +89,7 @@ def _download(name: str, class_name: str, split: str, root: Path, task: Task) ->
         return _read(dataset_class, root, split, name, task)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         if _is_network(error):
-            raise LabelAuditError(
+            raise StorageError(
                 f"{name} could not be downloaded ({' '.join(str(error).split())}): check the "
                 f"network, or put the files where torchvision expects them below {root}."
             ) from error
@@ -98,7 +98,7 @@ def _download(name: str, class_name: str, split: str, root: Path, task: Task) ->
     try:
         return _read(dataset_class, root, split, name, task)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise LabelAuditError(
+        raise StorageError(
             f"the download of {name} was incomplete twice ({error}): check the network and try "
             "again."
         ) from error

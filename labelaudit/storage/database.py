@@ -55,7 +55,7 @@ class Database:
     def steady(self) -> Iterator[None]:
         """Within this block, this thread reads each table at the version that it opened first.
 
-        So columns that are read one after the other are consistent, whoever writes in the meantime.
+        So columns that are read one after the other are consistent, even if another process writes.
         It also saves time: reading a view needs dozens of stamps, at 1 to 3 ms each.
         """
         if self._steady_tables is not None:  # an outer block

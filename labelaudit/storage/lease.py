@@ -74,7 +74,7 @@ class Lease:
             pause = min(pause * 1.5, POLLS[1])
 
     def release(self) -> None:
-        """Release the lease. If the storage fails, it expires by itself."""
+        """Release the lease. If the storage fails, it expires later."""
         self._released.set()
         if self._renewer is not None:
             self._renewer.join()

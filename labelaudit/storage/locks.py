@@ -2,9 +2,9 @@
 
 There are two kinds:
 
-- `exclusive(path)`: one holder at a time, others wait. `is_locked(path)` tells whether it is held.
+- `exclusive(path)`: one holder at a time, others wait. `is_locked(path)` checks it.
 - `UseMark(path)`: a file that exists while something is in use. Several processes may hold it. If
-  they die the file stays, and tells others that there is something to clean up.
+  they die the file stays, and shows that something must be cleaned up.
 
 Dataset writers use `writer_lock`, which also works across machines.
 """
@@ -51,7 +51,7 @@ class UseMark:
     """A file that this process holds while it uses something. Several processes may hold it.
 
     As a context manager it is removed at the end, unless another process holds it too. If the block
-    fails the file stays, for whoever cleans up.
+    fails the file stays, and shows that something must be cleaned up.
 
     It is held with a shared flock, so a clean-up asks for an exclusive one. Without flock (Windows,
     some network drives) no file ever counts as abandoned.

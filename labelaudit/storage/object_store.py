@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -125,11 +125,12 @@ def level_below(uri: str) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the objects directly below a prefix."""
     with _connection(uri) as (obstore, store, key):
         found = obstore.list_with_delimiter(store, key or None)
-        objects = [entry["path"] for entry in found["objects"]]
-        return tuple(
-            [path.rstrip("/").rpartition("/")[2] for path in paths]
-            for paths in (found["common_prefixes"], objects)
-        )
+    objects = [entry["path"] for entry in found["objects"]]
+    return _last_parts(found["common_prefixes"]), _last_parts(objects)
+
+
+def _last_parts(paths: Iterable[str]) -> list[str]:
+    return [path.rstrip("/").rpartition("/")[2] for path in paths]
 
 
 def has_below(uri: str) -> bool:
@@ -208,7 +209,7 @@ def _connection(uri: str):
 def translated(error: Exception, uri: str) -> LabelAuditError:
     """Return the error to raise for an error of obstore, of LanceDB, or of the network.
 
-    Only the text of these errors tells what happened, so it is searched here and nowhere else.
+    Only the text of these errors says what happened, so it is searched here and nowhere else.
     """
     text = str(error)
     bucket = _parts(uri)[0]

@@ -53,7 +53,7 @@ def local_home() -> Path:
     """
     folder = Path(DEFAULT_HOME).expanduser() if is_remote() else Path(home())
     try:
-        # private to its user; whoever wants a shared home creates it first
+        # private to its user; to share a home, create it first
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StorageError(

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,9 @@ from . import lance_errors, object_store, paths, vector_search
 from .database import CREATED, Database, Stamp
 from .locks import UseMark
 from .row_stream import RowStream
+
+if TYPE_CHECKING:
+    from lancedb.table import Table as LanceTable
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +267,7 @@ class Store(Database):
         elif table in self.tables():
             paths.remove(self._folder(table))
 
-    def _open_or_create(self, table: str, schema: pa.Schema) -> object:
+    def _open_or_create(self, table: str, schema: pa.Schema) -> LanceTable:
         handle = self._open(table)
         if handle is None:  # not `or`: an empty table is false
             return self._db.create_table(table, schema=_with_id(schema))

@@ -11,7 +11,7 @@ import os
 
 import streamlit as st
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..storage.allowed_roots import VARIABLE, check_inside, configured_roots
 from ..storage.object_store import is_remote
 from . import signin
@@ -32,12 +32,12 @@ def typed(text: str, remote: bool = False) -> str:
     not allowed.
     """
     if is_remote(text) and not remote:
-        raise LabelAuditError(f"{text!r} is in object storage: enter a path on this machine.")
+        raise BadInputError(f"{text!r} is in object storage: enter a path on this machine.")
     roots = allowed()
     if roots is None:
         return text
     if not roots:
-        raise LabelAuditError(
+        raise BadInputError(
             f"paths are disabled because others can reach this app: start it with {VARIABLE}=/data "
             f"(the allowed folders, separated by {os.pathsep!r}), or upload a zip."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
 from ..ranking.evidence import suggested_labels
 from ..review.queue import QueueFilter
@@ -36,7 +36,7 @@ def _act(session: ReviewSession, event: dict) -> None:
 def _decide(session: ReviewSession, event: dict) -> None:
     ids = session.selectable if event["all"] else np.array(event["samples"], np.int64)
     if event["all"] and len(ids) != event["count"]:
-        raise LabelAuditError(
+        raise BadInputError(
             f"the queue now has {len(ids):,} samples, not {event['count']:,}: look at it, then "
             "select again."
         )

@@ -120,10 +120,10 @@ def _make_items(session: ReviewSession, ids: list[int]) -> dict[int, dict]:
     near = sorted({sample for each in found for sample, _, _ in each.neighbours})
     thumbnails = dict(zip(near, pictures(source, view.take(near)), strict=True)) if near else {}
     samples = view.take(ids)
-    shown = zip(samples, pictures(source, samples, LARGE), found, strict=True)
+    drawn = zip(samples, pictures(source, samples, LARGE), found, strict=True)
     return {
         sample.id: _item(sample, picture, each, thumbnails) | _marks(session, sample)
-        for sample, picture, each in shown
+        for sample, picture, each in drawn
     }
 
 

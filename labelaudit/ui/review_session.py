@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError
 from ..dataset.dataset import Dataset
 from ..review.advice import AHEAD
 from ..review.blind_controls import Control, Controls, with_controls
@@ -73,6 +73,11 @@ class ReviewSession:
         )
 
     @property
+    def requested(self) -> tuple:
+        """What the page asked for: another request needs another session."""
+        return self.dataset.name, self.wanted, self.reviewer, self.controls
+
+    @property
     def current(self) -> int | None:
         """Id of the current sample; None at the end of the queue."""
         return int(self.queue.ids[self.place]) if self.place < len(self.queue) else None
@@ -95,7 +100,7 @@ class ReviewSession:
     def answer_control(self, control: Control, verdict: str, label, seen: list) -> None:
         """Store the answer to a control, which is not a verdict."""
         if seen != [control.shown]:  # the browser drew the sample before it became a control
-            raise LabelAuditError("the queue has changed: look at the image again, then decide.")
+            raise BadInputError("the queue has changed: look at the image again, then decide.")
         self.answers.answer(control, verdict, label)
         self._open[self.queue.place(control.sample)] = False
 
@@ -266,19 +271,16 @@ def _open_session(
     """
     before: ReviewSession | None = st.session_state.get(key)
     requested = (dataset.name, wanted, reviewer, controls)
-    same = before and requested == (
-        before.dataset.name,
-        before.wanted,
-        before.reviewer,
-        before.controls,
-    )
-    if same and answering and time.monotonic() - before.checked < CHECK_SECONDS:
-        return before
+    same: ReviewSession | None = None  # the session, if it answers an event of the same queue
+    if before and answering and requested == before.requested:
+        same = before
+    if same and time.monotonic() - same.checked < CHECK_SECONDS:
+        return same
     with dataset.view().frame.steady():
         version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
-        if same and answering and version == before.version:
-            before.checked = time.monotonic()
-            return before
+        if same and version == same.version:
+            same.checked = time.monotonic()
+            return same
         queue = make_queue(dataset, wanted, reviewer)
         queue = with_controls(dataset, queue, wanted, reviewer, controls)
         browser_session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)

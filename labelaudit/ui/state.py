@@ -46,6 +46,7 @@ def current() -> Dataset:
     except LabelAuditError as error:
         show_error(error)
         st.stop()
+        raise  # never reached: st.stop() ends the script
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)

@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 
-from ..core.errors import LabelAuditError
+from ..core.errors import StorageError
 from ..storage.paths import local_home
 
 STORED_SECONDS = 24 * 3600  # so that a failed job can be run again
@@ -29,7 +29,7 @@ def store(upload, folder: str | None = None) -> str:
         path = parent / safe_name(upload.name)
         path.write_bytes(upload.getbuffer())
     except OSError as error:
-        raise LabelAuditError(
+        raise StorageError(
             f"the upload could not be stored in {root}: {error.strerror}."
         ) from error
     return str(path)

@@ -19,10 +19,11 @@ st.title("Apply")
 counts = verdict_counts(dataset)
 names = list(counts["reviewer"]) if len(counts) else []
 with st.sidebar:
-    whose = None
+    reviewers = None
     if names:
-        whose = (
-            st.multiselect("Verdicts of", names, key="apply-whose", placeholder="everybody") or None
+        reviewers = (
+            st.multiselect("Verdicts of", names, key="apply-reviewers", placeholder="everybody")
+            or None
         )
     who = (
         state.name_field(
@@ -58,7 +59,7 @@ def figures(wanted) -> None:
         )
         st.caption(
             "Samples on which reviewers disagree are not changed. Change a verdict, or "
-            "select whose verdicts to apply in the sidebar. Unsure does not count."
+            "select the reviewers in the sidebar. Unsure does not count."
         )
     if len(wanted.outdated):
         st.caption("Samples relabelled since their verdict are not changed.")
@@ -78,7 +79,7 @@ def buttons(wanted) -> None:
         shown = st.session_state.get(SHOWN, wanted)
         st.session_state[SHOWN] = wanted
         if clicked:
-            attempt(lambda: apply_verdicts(dataset, whose, who, shown))
+            attempt(lambda: apply_verdicts(dataset, reviewers, who, shown))
         undo_button(history_log.VERDICTS)
         st.page_link("pages/suspects/export.py", label="Export labels", icon=":material/ios_share:")
 
@@ -112,7 +113,7 @@ def show_verdicts() -> None:
             "pages/suspects/review.py", label="Review the suspects", icon=":material/rate_review:"
         )
         return
-    wanted = pending_decisions(dataset, whose)
+    wanted = pending_decisions(dataset, reviewers)
     figures(wanted)
     buttons(wanted)
     if len(wanted):

@@ -1,4 +1,4 @@
-"""cleanlab's Datalab needs the package `datasets`: what it finds becomes tags."""
+"""Issues that cleanlab's Datalab finds become tags. Datalab needs the package `datasets`."""
 
 from __future__ import annotations
 

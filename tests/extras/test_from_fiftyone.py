@@ -1,4 +1,4 @@
-"""Ways in, from what FiftyOne itself exports."""
+"""Loading what FiftyOne exports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import labelaudit
 
 @pytest.fixture(scope="module")
 def fo(tmp_path_factory):
-    """The package, with a database of its own."""
+    """The package with a separate database."""
     with pytest.MonkeyPatch.context() as patch:
         if "fiftyone" not in os.sys.modules:  # else it has one already
             patch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path_factory.mktemp("fiftyone")))

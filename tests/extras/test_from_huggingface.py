@@ -1,4 +1,4 @@
-"""Ways in, from what the package `datasets` itself writes."""
+"""Loading what the package `datasets` writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pixels(i: int) -> np.ndarray:
 
 
 def made(count=4, names=("dog", "cat"), column="image", label="label", labels=None):
-    """A dataset whose images are PNG within it."""
+    """A dataset that contains PNG images."""
     features = datasets.Features(
         {column: datasets.Image(), label: datasets.ClassLabel(names=list(names)),
          "note": datasets.Value("string")}
@@ -162,7 +162,7 @@ def test_parquet_as_the_hub_has_it_is_streamed(tmp_path, cache):
 
 
 def test_the_packages_own_image_folders(tmp_path, picture):
-    """What `load_dataset("imagefolder")` reads, we read from the folder alike."""
+    """A folder gives the same samples as `load_dataset("imagefolder")`."""
     for i, place in enumerate(["train/cat/a.png", "train/dog/b.png", "test/cat/c.png"]):
         picture(tmp_path / "in" / place, seed=i)
     theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "in"))

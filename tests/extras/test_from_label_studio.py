@@ -1,4 +1,4 @@
-"""Ways in, from what Label Studio's own converter writes."""
+"""Loading what Label Studio's converter writes."""
 
 from __future__ import annotations
 

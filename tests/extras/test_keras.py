@@ -74,7 +74,7 @@ def test_every_second_epoch(home):
     np.testing.assert_allclose(recorded, known.after_margin[1:2, :LEARNED], rtol=1e-3, atol=1e-4)
 
 
-def test_what_does_not_fit_is_said(home, caplog):
+def test_what_does_not_fit_is_reported(home, caplog):
     from labelaudit.callbacks.keras import LabelAuditCallback
 
     known = by_hand()

@@ -24,7 +24,7 @@ lightning = pytest.importorskip("lightning")
 
 
 class Module(lightning.LightningModule):
-    """how: which way the logits come out of the steps."""
+    """how: how the steps return the logits."""
 
     def __init__(self, start: torch.nn.Module, how: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_without_ids_or_logits_it_says_how(home, caplog):
     assert known.dataset.runs == []
 
 
-def test_a_fit_that_goes_on_forgets_what_it_does_again(home):
+def test_a_fit_that_continues_forgets_what_it_does_again(home):
     from labelaudit.callbacks.lightning import LabelAuditCallback
 
     known = by_hand()

@@ -56,7 +56,7 @@ def nodes():
 
 @pytest.fixture
 def workers(nodes):
-    """Three of them, whatever the test before has done."""
+    """Three nodes, even if the test before removed some."""
     while len(nodes.list_all_nodes()) < 3:
         nodes.add_node(**NODE)
     nodes.wait_for_nodes()
@@ -65,7 +65,7 @@ def workers(nodes):
 
 @pytest.fixture
 def twins(home, monkeypatch):
-    """A dataset and its copy, which know the same run: one is for one process, one for Ray."""
+    """A dataset and its copy with the same run: one for a single process, one for Ray."""
     monkeypatch.setattr(scoring, "LEAST_ROWS", 400)  # some blocks of so few samples
     monkeypatch.setattr(nearest, "TASK_CELLS", 200_000)
     return _twins(labelaudit.load_dataset("digits"), home, epochs=3)
@@ -80,7 +80,7 @@ def _twins(dataset, home, epochs: int):
 
 
 def _processes(word: str) -> list[psutil.Process]:
-    """Of this test's cluster, those that are at some work."""
+    """Return the workers of this test's cluster that are busy."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
@@ -90,7 +90,7 @@ def _processes(word: str) -> list[psutil.Process]:
 
 
 def _node_of(nodes, process: psutil.Process):
-    """The node that a process belongs to, unless it is the first one or the driver's."""
+    """Return the node of a process, unless it is the first node or the driver's."""
     from ray._private.worker import global_worker
 
     parents = {parent.pid for parent in process.parents()}
@@ -151,7 +151,7 @@ def test_predictions_and_scores_are_those_of_one_process(workers, twins):
     assert {"suspicion", "confident_learning", "neighbours", "aum"} <= set(names)
     _same(alone, by_ray)
 
-    # one process goes on with what the workers wrote, and they with what it wrote
+    # one process continues what the workers wrote, and the workers continue what it wrote
     labelaudit.predict(by_ray)
     cluster.predict(alone.view().limit(700))
     _same_logits(alone, by_ray)
@@ -161,7 +161,7 @@ def test_predictions_and_scores_are_those_of_one_process(workers, twins):
 
 
 def test_of_many_samples_the_same_are_drawn_to_fit_the_noise_model(workers, home, make_dataset):
-    """It is fitted to some 20,000, whoever reads which of them."""
+    """It is fitted to about 20,000 samples, the same ones for any number of workers."""
     alone = make_dataset(n=50_000, classes=3, name="many")
     logits = np.random.default_rng(0).normal(0, 2, (50_000, 3)).astype(np.float32)
     logits[np.arange(50_000), np.arange(50_000) % 3] += 2
@@ -172,7 +172,7 @@ def test_of_many_samples_the_same_are_drawn_to_fit_the_noise_model(workers, home
     _same(alone, by_ray)
 
 
-def test_images_that_are_gone_are_left_out_likewise(workers, home, tmp_path, picture, caplog):
+def test_images_that_are_gone_are_left_out_too(workers, home, tmp_path, picture, caplog):
     for i in range(300):
         picture(tmp_path / f"in/{'ab'[i % 2]}/{i:03}.png", seed=i)
     dataset = labelaudit.load_dataset("files", tmp_path / "in")
@@ -270,7 +270,7 @@ def test_training_by_workers_finds_as_much_as_by_one(workers, twins):
     assert cluster.predict(by_ray, "long") == 1_797
 
 
-def test_training_hears_a_stop_and_says_what_it_cannot(workers, twins):
+def test_training_obeys_a_stop_and_says_what_it_cannot(workers, twins):
     _, by_ray = twins
     reports = []
 
@@ -304,7 +304,7 @@ def test_images_that_no_worker_can_read_end_a_training(workers, tmp_path, pictur
 
 @pytest.fixture
 def slow(twins, monkeypatch):
-    """Long enough to be disturbed: a block takes a few tenths of a second, and there are many."""
+    """Slow enough to be interrupted: there are many blocks, each takes a few tenths of a second."""
     monkeypatch.setattr(predicting, "LEAST_ROWS", 60)
     monkeypatch.setattr(predicting, "ROWS", 60)
     return twins
@@ -334,7 +334,7 @@ def test_a_loss_while_predicting_changes_nothing(workers, slow, lost):
 
 
 def test_a_worker_lost_while_training_changes_nothing(workers, twins):
-    """Of two workers: the sum of more depends on their order in its last digits."""
+    """With two workers: the last digits of a sum over more depend on their order."""
     alone, by_ray = twins
     two = _config(batch_size=40)
     cluster.train(alone, "whole", two)
@@ -443,7 +443,7 @@ def test_a_node_that_does_not_see_the_dataset_is_named(workers, twins, tmp_path)
 
 
 def test_a_cluster_that_does_not_answer_is_named(home):
-    """In a process of its own: this one is connected."""
+    """In a separate process, because this one is connected."""
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""A timm network with weights of one's own looks at a dataset."""
+"""Predictions of a timm network with the user's own weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the callbacks share: a tiny training by hand, and the examples of the docs."""
+"""Shared by the callbacks' tests: a small hand-written training loop, and the docs' examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH, RATE, EPOCHS, LEARNED, HELD_OUT = 50, 0.1, 3, 200, 60
 
 
 def example(title: str) -> str:
-    """The code under this heading of the docs, after what all examples begin with."""
+    """Return the code under this heading of the docs, after the part that all examples share."""
     text = DOCS.read_text()
     section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
     blocks = re.findall(r"```python\n(.*?)```", section, re.S)
@@ -63,7 +63,7 @@ def by_hand() -> SimpleNamespace:
 
 
 def check_recorded(known: SimpleNamespace, name: str) -> None:
-    """The run has what the loop by hand has; the held-out samples out of sample."""
+    """The run equals the hand-written loop; the held-out samples are out of sample."""
     run = known.dataset.run(name)
     some = run.dynamics(known.ids)
     near = {"rtol": 1e-3, "atol": 1e-4}
@@ -78,7 +78,7 @@ def check_recorded(known: SimpleNamespace, name: str) -> None:
 
 
 def check_example(title: str, name: str, learned: int = 1437, held_out: int = 360) -> None:
-    """The example of the docs runs as it stands, and its run can be scored."""
+    """The example of the docs runs unchanged, and its run can be scored."""
     exec(compile(example(title), str(DOCS), "exec"), {"__name__": "example"})
     dataset = labelaudit.Dataset("digits")
     info = dataset.run(name).info

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A home that operations begin with. To be copied (`killing.copy`), not changed."""
+    """The home that operations start from. Copy it (`killing.copy`), do not change it."""
     folder = tmp_path_factory.mktemp("faults") / "prepared"
     folder.mkdir()
     killing.warm_up()
@@ -21,7 +21,7 @@ def prepared(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A disk of 16 MB of its own."""
+    """A separate disk of 16 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]

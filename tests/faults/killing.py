@@ -1,5 +1,5 @@
-"""Runs operations in processes of their own, and kills these: at a random moment, or at the n-th
-time that something is about to be written, renamed or removed."""
+"""Runs operations in separate processes and kills these: at a random moment, or just before the
+n-th time that something is written, renamed or removed."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from labelaudit.storage.tables import Store
 WAIT = 120  # seconds, for a machine that is busy with other things
 
 CONTEXT = multiprocessing.get_context("forkserver")
-importlib.import_module("torch._dynamo")  # else each fork does at its first optimizer, in 2 s
+importlib.import_module("torch._dynamo")  # otherwise each fork needs 2 s for it
 
 
 def warm_up() -> None:
-    """Start the process that has all imported, and of which each other is a fork."""
+    """Start the process that has imported everything; the others are its forks."""
     CONTEXT.set_forkserver_preload(["killing"])
     with pytest.MonkeyPatch.context() as patch:  # it finds what it preloads by this only
         folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
@@ -46,10 +46,10 @@ def warm_up() -> None:
 
 @dataclass
 class Outcome:
-    """What became of a process."""
+    """How a process ended."""
 
     killed: bool
-    said: list = field(default_factory=list)  # what it was told is done
+    said: list = field(default_factory=list)  # acknowledged before it ended
     seconds: float = 0.0  # of the operation
     points: int = 0  # places where it could have been killed
     error: str | None = None

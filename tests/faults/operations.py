@@ -1,5 +1,5 @@
-"""What is killed, starved of space and repeated: the operations, on a small dataset, and all that
-the dataset holds, by content."""
+"""The operations that tests kill, run on a full disk and repeat, on a small dataset; and the
+content of the dataset."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load() -> Dataset:
 
 
 def prepare() -> None:
-    """The dataset that operations begin with: noise, two runs, scores, verdicts, and a patch."""
+    """The dataset that operations start from: noise, two runs, scores, verdicts, and a patch."""
     dataset = load()
     labelaudit.inject_noise(dataset, 0.1, seed=1)
     labelaudit.first_look(dataset)
@@ -166,8 +166,8 @@ def _out(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something to do to the prepared dataset. `do` gets it, and what to call with all that it was
-    told is done. `repeats`: whether doing it twice is the same as doing it once."""
+    """An operation on the prepared dataset. do: called with the dataset and a function to which it
+    reports everything that is done. repeats: whether doing it twice equals doing it once."""
 
     do: Callable[[Dataset, Callable[[object], None]], None]
     repeats: bool = True
@@ -199,14 +199,14 @@ OPERATIONS = {
 }
 
 
-# --- what is there, by content ---
+# --- the content of a home ---
 
 TIMES = re.compile(rb"\d{4}-\d\d-\d\d[T ][\d:.+]*|\d\d? \w+ \d{4}, \d\d:\d\d")
 FILES = ("labels.csv", "suspects.csv", "own.labels.jsonl", "report.html")
 
 
 def everything() -> dict:
-    """All that a user could see of this home: each dataset, and each exported file."""
+    """Return everything that a user can see of this home: each dataset and each exported file."""
     found = {name: _dataset(Dataset(name)) for name in labelaudit.list_datasets()}
     for name in FILES:
         path = _out(name)
@@ -239,11 +239,11 @@ def _dataset(dataset: Dataset) -> dict:
 
 def _run(dataset: Dataset, name: str) -> dict:
     run, view = dataset.run(name), dataset.view(name)
-    told = {key: value for key, value in run.info.items() if key not in ("id", "created")}
+    info = {key: value for key, value in run.info.items() if key not in ("id", "created")}
     dynamics = run.dynamics(dataset.view().ids)
     scores = {score: view.values(score).tolist() for score in run.score_names()}
     found = {
-        "info": _timeless(told),
+        "info": _timeless(info),
         "dynamics": None if dynamics is None else _digest(dynamics.margin.tobytes()),
         "scores": _digest(repr(scores).encode()),
     }
@@ -266,7 +266,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-# --- what nobody will ever read ---
+# --- leftovers that nothing refers to ---
 
 
 def orphans() -> list[str]:
@@ -296,7 +296,7 @@ def orphans() -> list[str]:
 
 
 def tidy() -> None:
-    """What clears away the rest, as any later work does: a change, a run, a load."""
+    """Work that cleans up leftovers: a change, a run, a load."""
     if NAME in labelaudit.list_datasets():
         dataset = Dataset(NAME)
         dataset.tag([1], "later")

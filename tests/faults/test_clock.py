@@ -1,4 +1,4 @@
-"""A clock that is set back: what came later still comes later, for it is ids that say so."""
+"""A clock that is set back: the order of entries is unchanged, because ids determine it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def clock(monkeypatch):
 
     def set_to(hours: float) -> None:
         words = (LATER + timedelta(hours=hours)).isoformat(timespec="seconds")
-        for room in (history_log, verdict_log):
-            monkeypatch.setattr(room, "now", lambda: words)
+        for module in (history_log, verdict_log):
+            monkeypatch.setattr(module, "now", lambda: words)
 
         class Clock(datetime):
             @classmethod
@@ -73,7 +73,7 @@ def test_the_latest_sitting_comes_first(make_dataset, clock):
 
 
 class NoLauncher:
-    """Starts nothing: each job has ended at once."""
+    """Start no process: each job ends immediately."""
 
     def launch(self, folder) -> None:
         pass

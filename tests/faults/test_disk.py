@@ -1,4 +1,4 @@
-"""A full disk, a limit on files, a folder that is read-only: one sentence, and nothing lost."""
+"""A full disk, a limit on file sizes, a read-only folder: one clear error, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = [name for name in OPERATIONS if name != "delete"] if KILLS else SHORT
 
 
 def size(folder: Path) -> int:
-    """Bytes that its files take on a disk of pages."""
+    """Return the bytes that its files occupy on disk, in whole pages."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*"))
 
 
@@ -73,7 +73,7 @@ def test_a_full_disk_loses_nothing(name, prepared, small_disk, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["load", "export"])
-def test_a_limit_on_files_is_said_as_clearly(name, prepared, tmp_path, monkeypatch):
+def test_a_limit_on_files_is_reported_as_clearly(name, prepared, tmp_path, monkeypatch):
     folder = tmp_path / "home"
     monkeypatch.setenv("LABELAUDIT_HOME", str(folder))
     killing.copy(prepared, folder)

@@ -27,7 +27,7 @@ SHORT = [
 
 @dataclass
 class Reference:
-    """An operation that nothing happened to."""
+    """An operation that was not killed."""
 
     after: dict
     seconds: float
@@ -98,7 +98,7 @@ def _check(folder, name, before, reference, killed, row) -> None:
 
 
 def _same(state: dict, wanted: dict) -> None:
-    """Equal, or a failure that says where they differ."""
+    """Fail with the first difference unless both are equal."""
     for name in wanted:
         if isinstance(wanted[name], dict) and isinstance(state.get(name), dict):
             for part, value in wanted[name].items():
@@ -107,7 +107,7 @@ def _same(state: dict, wanted: dict) -> None:
 
 
 def _check_verdicts(state: dict, before: dict, after: dict, said: list[int]) -> None:
-    """The log is a beginning of the whole one, and holds all that was acknowledged."""
+    """The log is a prefix of the complete log, and contains everything that was acknowledged."""
     own, whole = state[NAME]["verdicts"], after[NAME]["verdicts"]
     for column, wanted in zip(own, whole, strict=True):
         assert column == wanted[: len(column)]

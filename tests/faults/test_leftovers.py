@@ -1,4 +1,4 @@
-"""What is cleared away, and what is not, because another process is at it."""
+"""What is cleaned up, and what is not because another process uses it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
 
 @contextmanager
 def another(code: str):
-    """Another process that has done this and lives."""
+    """Another process that did this and still runs."""
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING.format(code)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -98,7 +98,7 @@ def test_files_without_a_mark_are_nobody_s_business(make_dataset):
 def test_what_is_cleared_from_annotations_makes_no_cut_short_change_look_done(
     make_dataset, monkeypatch
 ):
-    """Clearing makes another version, and by the version it is told whether a change happened."""
+    """Cleaning up creates a version, and the version shows whether a change happened."""
     dataset = make_dataset(6)
     store = dataset.view().store
 
@@ -348,7 +348,7 @@ def test_a_file_is_left_behind_only_when_nobody_holds_it(tmp_path):
     assert not path.exists()
 
 
-def test_a_file_that_was_cleared_while_it_was_being_taken_is_made_anew(tmp_path, monkeypatch):
+def test_a_file_that_was_cleared_while_it_was_being_taken_is_made_again(tmp_path, monkeypatch):
     path, stat, calls = tmp_path / "held", os.stat, []
 
     def cleared(*arguments, **options):

@@ -1,4 +1,4 @@
-"""Source images that are gone: the audit goes on without them, and says so."""
+"""Missing source images: the audit continues without them and reports it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lose(dataset: Dataset, ids, tmp_path) -> None:
 
 @pytest.mark.parametrize("memory_gb", [2, 0])  # held in memory, read in every epoch
 @pytest.mark.parametrize("folds", [1, 2])
-def test_an_audit_goes_on_without_what_is_missing(pets, tmp_path, memory_gb, folds):
+def test_an_audit_continues_without_what_is_missing(pets, tmp_path, memory_gb, folds):
     lose(pets, GONE, tmp_path)
     (tmp_path / "pets" / "35.png").write_bytes(b"no image")
     unread = [*GONE, 35]
@@ -79,7 +79,7 @@ def test_predicting_says_what_it_left_out(pets, tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_a_class_of_which_nothing_can_be_read_was_not_learned(pets, tmp_path):
+def test_a_class_without_a_readable_image_was_not_learned(pets, tmp_path):
     pets.add_samples({"filepath": [str(tmp_path / "pets" / "41.png")], "label": ["odd"]})
     info = labelaudit.train(pets, config=QUICK).info
     assert info["untaught"] == ["odd"]

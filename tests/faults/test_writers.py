@@ -1,4 +1,4 @@
-"""Two processes that change the same dataset at the same time: every change is there, once."""
+"""Two processes change the same dataset at the same time: every change is stored, once."""
 
 from __future__ import annotations
 
