@@ -97,7 +97,8 @@ def make_judge(
     if not run.has_predictions():
         return None
     others = 0 if witness is None else 1
-    info = LogitsInfo(len(run.classes), int((labels >= 0).sum()), out_of_sample, others)
+    labelled = int((labels >= 0).sum())
+    info = LogitsInfo(len(run.classes), labelled, out_of_sample, others, run.is_first_look)
     judge = Judge(wanted, info)
     return judge if judge.models else None
 

@@ -92,7 +92,8 @@ class LogitsInfo:
     classes: int
     labelled: int  # number of samples with a label
     out_of_sample: bool  # whether the model was not trained on the labels under audit
-    others: int = 0  # further sources of logits, all out of sample
+    others: int = 0  # first looks that are further sources of logits
+    is_first_look: bool = False
 
 
 class BlockModel:

@@ -18,8 +18,8 @@ class Likelihood:
     """Minus the logarithms of the likelihood of the labels and of the priors, with its gradient.
 
     labels: int (n,), 0 to C - 1. sources: K logit arrays, float (n, C). out_of_sample: for each
-    source, whether it was not trained on these labels. has_table: see `Parameters`. dtype: of the
-    arithmetic over samples.
+    source, whether it was not trained on these labels. has_table, calibrated: see `Parameters`.
+    dtype: of the arithmetic over samples.
     """
 
     def __init__(
@@ -28,10 +28,14 @@ class Likelihood:
         sources: Sequence[np.ndarray],
         out_of_sample: Sequence[bool],
         has_table: bool,
+        calibrated: bool = False,
         dtype: type = np.float32,
     ) -> None:
         classes = sources[0].shape[1]
-        self.parameters, self.samples = Parameters(classes, out_of_sample, has_table), len(labels)
+        self.parameters, self.samples = (
+            Parameters(classes, out_of_sample, has_table, calibrated),
+            len(labels),
+        )
         self._number = dtype
         order = np.argsort(labels, kind="stable")  # samples of a label are neighbours
         labels = np.asarray(labels)[order]

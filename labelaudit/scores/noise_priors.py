@@ -16,8 +16,10 @@ USUAL_RATE = -3.0  # of the errors of all classes, as a logit
 SD_RATE_ABOVE, SD_RATE_BELOW = 1.0, 1.0  # clean data must not be pushed towards errors
 # With ambiguity = likeness = 1, errors could not be told from honest doubt: a label would be drawn
 # from the predictions.
-SD_AMBIGUITY = {True: 0.08, False: 0.1}  # by out_of_sample
-SD_LIKENESS, SD_BIAS, SD_FLOOR = 0.2, 0.3, 1.0
+SD_AMBIGUITY, SD_LIKENESS = 0.08, 0.2
+# Cross-fitted predictions are calibrated to the given labels, so that their doubt is honest.
+SD_AMBIGUITY_CALIBRATED, SD_LIKENESS_CALIBRATED = 0.02, 0.05
+SD_BIAS, SD_FLOOR = 0.3, 1.0
 CLASS_SCALE = 0.22  # of Student's t, for rate and target of each class
 FREEDOM = 4.0  # of Student's t: a few classes or pairs may stand out
 START_RATE = -2.0
@@ -27,11 +29,20 @@ class Parameters:
     """Where each parameter lies in the vector, where it starts, and its prior.
 
     classes: C. out_of_sample: for each of the K sources. has_table: whether there is a table of
-    class pairs; `table_scale` is the scale of its prior.
+    class pairs; `table_scale` is the scale of its prior. calibrated: whether a source was fitted
+    to these labels by cross-fitting.
     """
 
-    def __init__(self, classes: int, out_of_sample: Sequence[bool], has_table: bool) -> None:
+    def __init__(
+        self,
+        classes: int,
+        out_of_sample: Sequence[bool],
+        has_table: bool,
+        calibrated: bool = False,
+    ) -> None:
         self.out_of_sample = np.array(out_of_sample, bool)
+        self._ambiguity = SD_AMBIGUITY_CALIBRATED if calibrated else SD_AMBIGUITY
+        self._likeness = SD_LIKENESS_CALIBRATED if calibrated else SD_LIKENESS
         self.has_table, self.table_scale = has_table, 1.0
         sources = len(self.out_of_sample)
         self._log_sharpness = np.log(USUAL_SHARPNESS / sources)
@@ -62,11 +73,15 @@ class Parameters:
         return x
 
     def extended(self, other: Parameters, x: np.ndarray) -> np.ndarray:
-        """Return a start that has all parameters of another layout's vector."""
+        """Return a start that has all parameters of another layout's vector.
+
+        The error rate is at least the usual start: without errors, a table has no effect.
+        """
         start = self.start()
         parts = self.split(start)
         for name, values in other.split(x).items():
             parts[name][...] = values
+        parts["overall"][...] = max(float(parts["overall"]), START_RATE)
         return start
 
     def split(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,8 +102,8 @@ class Parameters:
         normal = {
             "sharpness": (self._log_sharpness, SD_SHARPNESS),
             "overall": (USUAL_RATE, SD_RATE_BELOW if rate < USUAL_RATE else SD_RATE_ABOVE),
-            "ambiguity": (0.0, SD_AMBIGUITY[bool(self.out_of_sample.all())]),
-            "likeness": (0.0, SD_LIKENESS),
+            "ambiguity": (0.0, self._ambiguity),
+            "likeness": (0.0, self._likeness),
             "floor": (np.log(FLOOR), SD_FLOOR),
             "bias": (0.0, SD_BIAS),
         }

@@ -119,7 +119,8 @@ def choose_penalty(
 def _noise_model(labels: np.ndarray, sources: tuple[np.ndarray, np.ndarray]) -> NoiseModel:
     most = min(most_rows(sources[0].shape[1]), FIT_SAMPLES)
     some = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
-    return fit_noise_model(labels[some], [source[some] for source in sources], True)
+    chosen = [source[some] for source in sources]
+    return fit_noise_model(labels[some], chosen, True, calibrated=True)
 
 
 def _combined(sources: tuple[np.ndarray, ...], sharpness: tuple[float, ...]) -> np.ndarray:

@@ -28,6 +28,7 @@ class Suspicion(BlockModel):
         # of many labelled samples, a random share is drawn to fit the noise model
         self._share = most_rows(info.classes) / max(info.labelled, 1)
         self._out_of_sample = [info.out_of_sample, *[True] * info.others]
+        self._calibrated = info.is_first_look or info.others > 0
         self._bits = np.random.PCG64(SEED)  # as in default_rng
         self._rng = np.random.Generator(self._bits)
         self._labels: list[np.ndarray] = []
@@ -53,7 +54,7 @@ class Suspicion(BlockModel):
         if any(map(len, self._labels)):
             sources = [np.concatenate(blocks) for blocks in zip(*self._sources, strict=True)]
             labels = np.concatenate(self._labels)
-            self._model = fit_noise_model(labels, sources, self._out_of_sample)
+            self._model = fit_noise_model(labels, sources, self._out_of_sample, self._calibrated)
         self._labels, self._sources = [], []
 
     def score(
