@@ -114,8 +114,8 @@ audit, and [examples/walkthrough.ipynb](../examples/walkthrough.ipynb) shows it 
 General rules:
 
 - Errors are subclasses of `LabelAuditError`, with one sentence that names the value and says how to
-  fix it: `NotFoundError` for a missing dataset, run, field or sample, `BadInputError` for an invalid
-  value (see [Errors and progress](#errors-and-progress)). Nothing is left half-written.
+  fix it: `NotFoundError` for a missing dataset, run, field or sample, `BadInputError` for an
+  invalid value (see [Errors and progress](#errors-and-progress)). Nothing is left half-written.
 - For every score, higher is more suspicious.
 - In shapes, n is the number of samples, C the number of classes, D the width of an embedding, and H
   and W are the height and width of an image in pixels. Ids are int64. Durations are in seconds,

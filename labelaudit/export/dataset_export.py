@@ -75,8 +75,8 @@ def export_dataset(
     the folders of the source images. dry_run: write nothing, and report what would be written.
 
     The export is atomic. Nothing is written if it raises an error: BadInputError if the target
-    exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the disk is
-    full or read-only, StoppedError if the task is stopped.
+    exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
+    disk is full or read-only, StoppedError if the task is stopped.
     """
     entry = _get_format(format)
     view = view if isinstance(view, View) else view.view()
