@@ -113,8 +113,9 @@ audit, and [examples/walkthrough.ipynb](../examples/walkthrough.ipynb) shows it 
 
 General rules:
 
-- A missing dataset, run, class, field or sample, and an invalid value, raise `LabelAuditError`: one
-  sentence that names it and says how to fix it. Nothing is left half-written.
+- Errors are subclasses of `LabelAuditError`, with one sentence that names the value and says how to
+  fix it: `NotFoundError` for a missing dataset, run, field or sample, `BadInputError` for an
+  invalid value (see [Errors and progress](#errors-and-progress)). Nothing is left half-written.
 - For every score, higher is more suspicious.
 - In shapes, n is the number of samples, C the number of classes, D the width of an embedding, and H
   and W are the height and width of an image in pixels. Ids are int64. Durations are in seconds,
@@ -278,7 +279,7 @@ def _fields_text(value: type) -> str:
 
 def _prose(entry: Entry) -> str:
     """The docstring, with the names of parameters in bold where it explains them."""
-    text = re.sub(r"(?<![`\w])(LabelAuditError|StoppedError)\b", r"`\1`", entry.doc)
+    text = re.sub(r"(?<![`\w])([A-Z][a-z]\w+Error)\b", r"`\1`", entry.doc)
     text = re.sub(r"(?<=\.)\n(?=Raises |Returns |None )", "\n\n", text)
     names = "|".join(inspect.signature(entry.function).parameters) if entry.function else ""
     if not names:

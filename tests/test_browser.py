@@ -75,7 +75,7 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     panel.get_by_role("textbox", name="Path").press("Tab")
     panel.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
-    page.get_by_text("Images left out: 1").wait_for()
+    page.get_by_text("Images skipped: 1").wait_for()
     playwright.expect(page.locator(".la-card")).to_have_count(6)
     assert Dataset("pets").classes == ["cat", "dog"]
     page.reload()
@@ -117,7 +117,7 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     page.reload()
     page.get_by_text("of 60").wait_for()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("Stopped early: run-1 learned for").wait_for()
+    page.get_by_text("Training of run-1 stopped early, after").wait_for()
     info = Dataset("digits").run("run-1").info
     assert info["stopped"]
     assert 1 <= info["epochs"] < 60

@@ -57,7 +57,7 @@ def test_a_kill_is_shown_and_resumed_to_a_finished_run(home, chromium, tmp_path)
         assert epoch_on(page) > seen
         os.kill(launcher.current.processes[job.folder].pid, signal.SIGKILL)
         page.get_by_text("did not finish: the process ended unexpectedly").wait_for()
-        page.get_by_text(f"of {EPOCHS} epochs are kept").wait_for()
+        page.get_by_text(f"of {EPOCHS} epochs are stored").wait_for()
     kept = job.finished_epochs
     assert 2 <= kept < EPOCHS
     assert dataset.runs == []

@@ -237,7 +237,8 @@ def test_how_many_are_left_is_reported_after_each_verdict(page, server, audited)
     ids = make_queue(audited, QueueFilter(checks=True), user()).ids.tolist()
     page.goto(f"{server}/review")
     line = page.locator(".estimate")
-    playwright.expect(line).to_contain_text("of 1,797 labels are wrong; the next 50 are expected")
+    estimate = "of 1,797 labels are wrong. The next 50 samples are expected to contain"
+    playwright.expect(line).to_contain_text(estimate)
     for count, following in ((1, ids[1]), (2, ids[2])):
         page.keyboard.press("x")
         expect_sample(page, following)

@@ -147,5 +147,5 @@ def test_visitors_load_from_the_roots_and_from_nowhere_else(app, page, server):
         dialog.get_by_text(f"'{path}' lies outside of the folders that may be used").wait_for()
     load(inside.parent)
     page.get_by_role("heading", name="pets").wait_for()
-    page.get_by_text("Images left out: 1").wait_for()
+    page.get_by_text("Images skipped: 1").wait_for()
     assert load_dataset("pets").view().values("filepath").tolist() == [str(inside / "a.png")]

@@ -136,7 +136,7 @@ def test_a_stopped_audit_keeps_its_epochs_and_can_be_scored(digits):
     job.stop()
     job.wait(20)
     assert job.status == files.STOPPED
-    assert "run 'run-1' keeps them" in job.error
+    assert "run 'run-1' is stored, but has no predictions and scores yet" in job.error
     assert job.resumable
     scored = manager.resume(job).wait(60)
     assert scored.status == files.DONE, scored.log

@@ -133,7 +133,7 @@ def test_a_failed_write_names_the_table_and_the_place(home):
 
 UPSERT = """
 import sys
-from tests.test_store import NUMBERS, Store, numbers
+from tests.test_tables import NUMBERS, Store, numbers
 start = int(sys.argv[1])
 for i in range(8):
     Store("d").upsert("numbers", numbers(range(start, start + 50), value=i), NUMBERS)

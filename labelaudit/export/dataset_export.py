@@ -74,8 +74,9 @@ def export_dataset(
     possible. images, paths: for a manifest, see `write_labels`. into_source: allow a target inside
     the folders of the source images. dry_run: write nothing, and report what would be written.
 
-    The export is atomic. Raises LabelAuditError, and writes nothing, if the target exists or cannot
-    be created, an image cannot be read, or the disk is full; StoppedError if the task is stopped.
+    The export is atomic. Nothing is written if it raises an error: BadInputError if the target
+    exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
+    disk is full or read-only, StoppedError if the task is stopped.
     """
     entry = _get_format(format)
     view = view if isinstance(view, View) else view.view()
@@ -119,8 +120,7 @@ def write_labels(
     paths: "auto" writes relative paths for files below the manifest's folder, "relative" and
     "absolute" write all paths so. images: also write images that are stored in the dataset, which
     have no file, into `<name>-images` next to the manifest; without them it cannot be loaded.
-    Raises LabelAuditError as `export_dataset` does, and StoppedError if the task is stopped;
-    nothing is written then.
+    Raises the errors of `export_dataset`; nothing is written then.
     """
     return export_dataset(view, path, MANIFEST, paths=paths, images=images, task=task).samples
 
@@ -130,7 +130,7 @@ def check_export(
 ) -> None:
     """Check the target and options of an export without reading the samples.
 
-    Raises LabelAuditError as `export_dataset` would.
+    Raises the errors of `export_dataset`.
     """
     entry = _get_format(format)
     if format == MANIFEST:
@@ -162,7 +162,7 @@ def check_export(
 def absolute(target: str | os.PathLike) -> Path:
     """Return the absolute path of a target: `~` is expanded, and a link to a file is followed.
 
-    Raises LabelAuditError for a URI of object storage.
+    Raises BadInputError for a URI of object storage.
     """
     if is_remote(target):
         raise BadInputError(

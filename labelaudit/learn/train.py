@@ -73,8 +73,8 @@ def resume(
 
     run: its name (see `dataset.unfinished_runs`), by default the one started last. On a CPU with
     `threads=1` the outcome equals that of an uninterrupted training. task: as in `train`.
-    Raises LabelAuditError if the labels, samples or classes that it learned from were changed, and
-    if another process trains it.
+    Raises NotFoundError if there is nothing to resume, BadInputError if the labels, samples or
+    classes that it learned from were changed, and BusyError if another process trains it.
     """
     unfinished = run if isinstance(run, Run) else _unfinished_run(dataset, run)
     with unfinished.training():

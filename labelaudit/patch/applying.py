@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, find
@@ -97,7 +97,7 @@ def plan_patch(
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     for word in trust:
         if word not in TRUSTED:
-            raise LabelAuditError(f"{word!r} cannot be trusted: it is {' or '.join(TRUSTED)}.")
+            raise BadInputError(f"{word!r} cannot be trusted: it is {' or '.join(TRUSTED)}.")
     frame = dataset.view().frame
     for _ in range(2):  # where paths turn out to be others', images are looked for anywhere
         with frame.steady():
@@ -134,12 +134,12 @@ def apply_patch(
     with frame.writing():
         wanted = _plan(frame, patch.changes, trust, 0)
         if not wanted.equals(plan):
-            raise LabelAuditError(
+            raise BadInputError(
                 "labels changed since you looked at what the patch would do: look again, then "
                 "apply it."
             )
         if wanted.new_classes and not add_classes:
-            raise LabelAuditError(
+            raise BadInputError(
                 f"{patch.name} gives labels of {len(wanted.new_classes)} classes that dataset "
                 f"{dataset.name!r} does not have ({_some(wanted.new_classes)}): add them with "
                 "--add-classes, or take these lines out."

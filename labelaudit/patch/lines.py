@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .. import __version__
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, DamagedError
 from ..dataset.ingest import UNPRINTABLE, natural_order
 from ..dataset.verdict_log import REVIEWER_LENGTH
 from ..export.tables import open_sink
@@ -116,7 +116,7 @@ class Patch:
         """The file's lines. Raises LabelAuditError for a class that no line can hold."""
         for name in self.classes:
             if UNPRINTABLE.search(name) or len(name) > TEXT_LENGTH:
-                raise LabelAuditError(
+                raise BadInputError(
                     f"class {_shown(name)} cannot stand in a patch: it has characters that cannot "
                     f"be printed, or more than {TEXT_LENGTH:,}; rename the class."
                 )
@@ -147,7 +147,7 @@ def read_patch(path: str | os.PathLike) -> Patch:
         with open(path, "rb") as file:
             return parse_patch(file, os.path.basename(path))
     except OSError as error:
-        raise LabelAuditError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def parse_patch(source: bytes | io.BufferedIOBase, name: str) -> Patch:
@@ -170,9 +170,9 @@ def parse_patch(source: bytes | io.BufferedIOBase, name: str) -> Patch:
             first = found.setdefault(change.key, (number, change))
             found[change.key] = (first[0], _joined(first, change))
         except _BadLineError as error:
-            raise LabelAuditError(f"{name}, line {number}: {error}.") from None
+            raise BadInputError(f"{name}, line {number}: {error}.") from None
     if not headers:
-        raise LabelAuditError(
+        raise BadInputError(
             f"{name} is empty: write one with `labelaudit patch DATASET -o {name}`."
         )
     changes = sorted((change for _, change in found.values()), key=Change.order)

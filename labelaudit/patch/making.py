@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING, find, tag_masks
@@ -57,13 +57,13 @@ def make_patch(
     cannot be read are found by their path only.
     """
     if source not in SOURCES:
-        raise LabelAuditError(f"{source!r} is no source: choose {' or '.join(SOURCES)}.")
+        raise BadInputError(f"{source!r} is no source: choose {' or '.join(SOURCES)}.")
     frame = dataset.view().frame
     with frame.steady():
         log, past = verdict_log.read(frame), _Past.read(frame)
         if reviewer is not None and reviewer not in {*log.reviewers, *past.people}:
             known = ", ".join(sorted({*log.reviewers, *past.people})) or "nobody yet"
-            raise LabelAuditError(
+            raise NotFoundError(
                 f"{reviewer!r} decided nothing in dataset {dataset.name!r}: those who did are "
                 f"{known}."
             )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError, NotFoundError
 from .lines import KEEP, RELABEL, Change, Patch, read_patch, union
 
 
@@ -39,9 +39,9 @@ def merge_patches(
     """
     names = [path.name if isinstance(path, Patch) else str(path) for path in paths]
     if len(paths) < 2 or len(set(names)) < len(names):
-        raise LabelAuditError("give two patches or more, each once.")
+        raise BadInputError("give two patches or more, each once.")
     if prefer is not None and str(prefer) not in names:
-        raise LabelAuditError(f"{prefer} is none of the patches: they are {', '.join(names)}.")
+        raise NotFoundError(f"{prefer} is none of the patches: they are {', '.join(names)}.")
     patches = [path if isinstance(path, Patch) else read_patch(path) for path in paths]
     changes, conflicts = [], []
     for sides in _by_sample(dict(zip(names, patches, strict=True))):

@@ -45,7 +45,8 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
     order is wrong.
     Returns the number of rows, the number of samples with each tag, the number of changed samples,
     and the rows that match no sample. The import is one entry in the history.
-    Raises LabelAuditError if the source cannot be read or matched; then nothing changes.
+    Raises NotFoundError if the file does not exist, DamagedError if it cannot be read, and
+    BadInputError if it has no issues or cannot be matched; then nothing changes.
     """
     table, name = _read(source, dataset)
     issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
@@ -194,7 +195,7 @@ def _has_current_label(
 ) -> np.ndarray:
     """Mask, bool (k,), of the rows with `given_label` equal to the sample's present label.
 
-    Raises LabelAuditError if rows are matched by order only, and a sample never had the label.
+    Raises BadInputError if rows are matched by order only, and a sample never had the label.
     """
     if GIVEN not in table:
         return np.ones(len(rows), bool)

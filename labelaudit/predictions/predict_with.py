@@ -74,7 +74,7 @@ def predict_with(
     device: of a torch model; "auto" leaves a module on its device.
 
     Images are streamed, and storing is one commit. Raises StoppedError after a stop; then nothing
-    changes. Raises LabelAuditError for a model that cannot be run, for classes that do not fit, and
+    changes. Raises BadInputError for a model that cannot be run, for classes that do not fit, and
     for outputs that are neither logits nor probabilities.
     """
     started = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..core.errors import LabelAuditError
+from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
 from ..export.tables import open_sink
 from .facts import gather
@@ -32,7 +32,7 @@ def write_report(
 def report_html(dataset: Dataset, run: str | None = None, top: int = TOP) -> str:
     """What `write_report` writes, in memory (for a download)."""
     if type(top) is not int or not 0 <= top <= MOST:
-        raise LabelAuditError(f"top={top!r}: it must be a whole number between 0 and {MOST:,}.")
+        raise BadInputError(f"top={top!r}: it must be a whole number between 0 and {MOST:,}.")
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent

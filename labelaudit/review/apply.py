@@ -123,7 +123,7 @@ def apply_verdicts(
     Samples get their new label, or the tag `removed`. `labelaudit.return_to` undoes it.
     who: the author in the history, by default the user of this machine. shown: the changes that a
     person agreed to.
-    Raises LabelAuditError, and changes nothing, if the changes differ from `shown` by now.
+    Raises BadInputError, and changes nothing, if the changes differ from `shown` by now.
     """
     frame = dataset.view().frame
     with frame.writing():

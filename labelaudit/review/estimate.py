@@ -34,7 +34,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
 
     run: by default the latest with predictions. reviewed: False ignores the verdicts. A verdict
     counts if all reviewers agree; "unsure" is ignored, and samples with disagreement count as not
-    reviewed. Raises LabelAuditError for a run without suspicion.
+    reviewed. Raises NotFoundError for a run without suspicion.
     """
     view = dataset.view(dataset.run(run).name)
     with view.steady():

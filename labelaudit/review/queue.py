@@ -108,7 +108,8 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     They are suspects. With the status "mine" or "disagreed" they are any predicted samples.
     Removed samples are included only with these statuses and if the filter asks for the tag
     `removed`. Random checks are inserted only if all suspects pass the filter.
-    Raises LabelAuditError for an unknown status, run, score, class or split.
+    Raises BadInputError for an unknown status or class, and NotFoundError for an unknown run or
+    score.
     """
     if wanted.status not in STATUSES:
         raise BadInputError(

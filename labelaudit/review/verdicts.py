@@ -66,8 +66,8 @@ class Review:
         for all samples or one for each. A sample that is relabelled as its current label is kept.
         seen: the labels that the reviewer was shown. Returns the number of the batch, which is
         undone as a whole.
-        Raises LabelAuditError for an unknown verdict, class or id, and if a label differs from
-        `seen` by now. Then no verdict is stored.
+        Raises BadInputError for an unknown verdict or class, and if a label differs from `seen` by
+        now; NotFoundError for an unknown id. Then no verdict is stored.
         """
         _check_verdict(verdict, label)
         ids = as_ids(ids)

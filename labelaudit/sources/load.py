@@ -50,8 +50,9 @@ def load_dataset(
     within: folders that all files must be in after links are resolved; other images are skipped.
 
     Unreadable images are skipped; `dataset.info["skipped"]` lists them with the reason.
-    Raises LabelAuditError if the source cannot be used, and StoppedError if the task is stopped; no
-    dataset is created then.
+    Raises NotFoundError if there is no such dataset or file, BadInputError, DamagedError or
+    StorageError if the source cannot be used, and StoppedError if the task is stopped; no dataset
+    is created then.
     """
     if source is not None:
         return _load_source(name, source, split, root, label, within, overwrite, task)
@@ -88,7 +89,7 @@ def load_arrays(
     images: uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), or a sequence of such arrays or PIL
     images. labels: N class names, or N ints, which index `classes` if that is given; None or a
     negative int means no label. splits: N names. ids: N unique ints. tags: N lists of words.
-    Raises LabelAuditError, and creates nothing, if the lengths differ, a label has no class, an id
+    Raises BadInputError, and creates nothing, if the lengths differ, a label has no class, an id
     occurs twice, or the dataset exists and `overwrite` is False.
     """
     source = arrays.open_arrays(images, labels, splits, ids, tags, classes)
