@@ -1,87 +1,237 @@
-"""The fit of the noise model: the function that is minimised, and its gradient."""
+"""The fit of the noise model: the function that is minimised, its gradient, and what it finds."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from labelaudit.scores.noise_fit import SHARPNESS, _Layout, _Likelihood, fit_noise_model
-from labelaudit.scores.noise_model import FLOOR, NoiseModel
+from labelaudit.scores.noise_fit import fit_noise_model, usual_scale
+from labelaudit.scores.noise_likelihood import Likelihood
+from labelaudit.scores.noise_model import NoiseModel
+from labelaudit.scores.noise_priors import IN_SAMPLE_SHARPNESS, Parameters
+
+Sources = list[np.ndarray]
 
 
-def given(classes: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def random_data(classes: int, n: int = 60, sources: int = 1) -> tuple[np.ndarray, Sources]:
     rng = np.random.default_rng(classes)
-    return rng.integers(0, classes, n), rng.normal(0, 2, (n, classes)).astype(np.float32)
+    logits = [rng.normal(0, 2, (n, classes)).astype(np.float32) for _ in range(sources)]
+    return rng.integers(0, classes, n), logits
 
 
-def anywhere(layout: _Layout) -> np.ndarray:
-    return layout.start + np.random.default_rng(1).normal(0, 0.3, len(layout.start))
+def predictions(
+    rng: np.random.Generator, truth: np.ndarray, classes: int, signal: float = 4.0
+) -> np.ndarray:
+    """Logits, float32 (n, C), of predictions that do not depend on the given labels."""
+    z = signal * np.eye(classes)[truth] + rng.normal(0, 1.2, (len(truth), classes))
+    return z.astype(np.float32)
 
 
-def plainly(model: NoiseModel, labels: np.ndarray, logits: np.ndarray) -> float:
+def with_errors(
+    rng: np.random.Generator, truth: np.ndarray, classes: int, share: float
+) -> np.ndarray:
+    """Return labels of which a share is replaced by any other class."""
+    labels = truth.copy()
+    at = rng.permutation(len(truth))[: round(share * len(truth))]
+    labels[at] = (truth[at] + rng.integers(1, classes, len(at))) % classes
+    return labels
+
+
+def random_parameters(parameters: Parameters) -> np.ndarray:
+    start = parameters.start()
+    return start + np.random.default_rng(1).normal(0, 0.3, len(start))
+
+
+def plain_log_likelihood(model: NoiseModel, labels: np.ndarray, sources: Sources) -> float:
     """Sum of log P(given label | image), computed from the model's description for each sample."""
-    total, classes = 0.0, logits.shape[1]
-    for g, row in zip(labels, logits.astype(float), strict=True):
-        p = np.exp(row - row.max())
-        p = (p / p.sum() + FLOOR) / (1 + classes * FLOOR)
-        p = p**model.sharpness * np.exp(model.bias)
-        p /= p.sum()
+    total, classes = 0.0, sources[0].shape[1]
+    for row, g in enumerate(labels):
+        mixed = np.array(model.bias)
+        for sharpness, logits in zip(model.sharpness, sources, strict=True):
+            mixed = mixed + sharpness * logits[row].astype(float)
+        p = np.exp(mixed - mixed.max())
+        p = (1 - model.floor) * p / p.sum() + model.floor / classes
         found = 0.0
         for a in range(classes):
             wrong = 1 / (1 + np.exp(-(model.rate[a] + model.ambiguity * np.log(1 - p[a]))))
             pair = np.zeros(classes) if model.pair is None else np.array(model.pair[a])
-            weight = np.exp(pair) * p**model.likeness
+            weight = np.exp(np.array(model.target) + pair) * p**model.likeness
             weight[a] = 0
             found += p[a] * (1 - wrong if a == g else wrong * weight[g] / weight.sum())
         total += np.log(found)
     return total
 
 
-@pytest.mark.parametrize("out_of_sample", [True, False])
-@pytest.mark.parametrize("classes", [2, 5, 120])
-class TestLikelihood:
-    def test_it_is_that_of_the_model_that_is_described(self, classes, out_of_sample):
-        labels, logits = given(classes)
-        likelihood = _Likelihood(labels, logits, out_of_sample)
-        x = anywhere(likelihood.layout)
-        value = likelihood(x)[0] - likelihood.layout.penalty(x)[0]
-        expected = -plainly(likelihood.layout.model(x), labels, logits)
-        assert value == pytest.approx(expected, rel=1e-4)  # the model's numbers are rounded
+def wrong_probability(model: NoiseModel, labels: np.ndarray, sources: Sources) -> np.ndarray:
+    p = model.posterior(labels, sources)
+    return 1 - p[np.arange(len(labels)), labels]
 
-    def test_the_slope_is_that_of_the_value(self, classes, out_of_sample, monkeypatch):
-        monkeypatch.setattr("labelaudit.scores.noise_fit.BLOCK", 20 * classes)  # several blocks
-        likelihood = _Likelihood(*given(classes), out_of_sample)
-        x = anywhere(likelihood.layout)
-        slope = likelihood(x)[1]
-        for i in {*range(3), *np.random.default_rng(2).integers(0, len(x), 20), len(x) - 1}:
+
+KINDS = [[True], [False], [True, True], [True, False]]  # out of sample, by source
+
+
+@pytest.mark.parametrize("has_table", [False, True])
+@pytest.mark.parametrize("out_of_sample", KINDS)
+@pytest.mark.parametrize("classes", [2, 5, 40])
+class TestLikelihood:
+    def test_it_is_that_of_the_model_that_is_described(self, classes, out_of_sample, has_table):
+        labels, sources = random_data(classes, sources=len(out_of_sample))
+        likelihood = Likelihood(labels, sources, out_of_sample, has_table, np.float64)
+        x = random_parameters(likelihood.parameters)
+        value = likelihood(x)[0] - likelihood.parameters.penalty(x)[0]
+        model = likelihood.parameters.model(x, np.ones(len(sources)))
+        expected = -plain_log_likelihood(model, labels, sources)
+        assert value == pytest.approx(expected, rel=1e-4)  # the model's numbers are rounded
+        assert likelihood.per_sample(x).sum() == pytest.approx(-value)
+
+    def test_the_gradient_is_that_of_the_value(
+        self, classes, out_of_sample, has_table, monkeypatch
+    ):
+        block = 20 * classes  # several blocks
+        monkeypatch.setattr("labelaudit.scores.noise_likelihood.BLOCK", block)
+        labels, sources = random_data(classes, sources=len(out_of_sample))
+        likelihood = Likelihood(labels, sources, out_of_sample, has_table, np.float64)
+        x = random_parameters(likelihood.parameters)
+        gradient = likelihood(x)[1]
+        for i in {*range(7), *np.random.default_rng(2).integers(0, len(x), 15), len(x) - 1}:
+            if i >= len(x):
+                continue
             step = np.zeros(len(x))
             step[i] = 1e-5
             measured = (likelihood(x + step)[0] - likelihood(x - step)[0]) / 2e-5
-            assert slope[i] == pytest.approx(measured, rel=1e-4, abs=1e-4)
+            assert gradient[i] == pytest.approx(measured, rel=1e-4, abs=1e-5)
 
 
-def test_sharpness_is_fitted_out_of_sample_only():
-    labels, logits = given(5, 500)
-    assert fit_noise_model(labels, logits, False).sharpness == SHARPNESS
-    assert fit_noise_model(labels, logits, True).sharpness != SHARPNESS
+@pytest.mark.parametrize("has_table", [False, True])
+def test_single_precision_is_enough(has_table):
+    labels, sources = random_data(5, 300, sources=2)
+    exact = Likelihood(labels, sources, [True, True], has_table, np.float64)
+    fast = Likelihood(labels, sources, [True, True], has_table)
+    x = random_parameters(exact.parameters)
+    assert fast(x)[0] == pytest.approx(exact(x)[0], rel=1e-5)
+    np.testing.assert_allclose(fast(x)[1], exact(x)[1], rtol=1e-3, atol=0.02)
+
+
+def test_the_sharpness_of_an_in_sample_source_is_not_fitted():
+    labels, (one, other) = random_data(5, 500, sources=2)
+    assert fit_noise_model(labels, one, False).sharpness == [IN_SAMPLE_SHARPNESS]
+    assert fit_noise_model(labels, one, True).sharpness != [IN_SAMPLE_SHARPNESS]
+    both = fit_noise_model(labels, [one, other], [False, True]).sharpness
+    assert both[0] == IN_SAMPLE_SHARPNESS / 2 != both[1]
+    scaled = fit_noise_model(labels, [3 * one, other], [False, True]).sharpness
+    assert scaled[0] == both[0]
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("classes", [2, 4, 120])
 def test_logits_of_any_size_are_fitted(classes):
-    labels, logits = given(classes, 300)
+    labels, (logits,) = random_data(classes, 300)
     for scale in (0.0, 1e-3, 1e3):
-        model = fit_noise_model(labels, scale * logits, True)
-        assert np.isfinite([model.sharpness, model.ambiguity, *model.rate, *model.bias]).all()
+        model = fit_noise_model(labels, np.float32(scale) * logits, True)
+        numbers = [*model.sharpness, model.ambiguity, model.floor, *model.rate, *model.bias]
+        assert np.isfinite(numbers).all()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [30, 1000])
 @pytest.mark.parametrize("classes", [2, 5, 120])
-def test_a_step_that_went_much_too_far_has_a_value(classes, size):
-    likelihood = _Likelihood(*given(classes), True)
-    with np.errstate(over="ignore", divide="raise", invalid="raise"):
+def test_a_step_that_went_much_too_far_does_not_end_the_fit(classes, size, monkeypatch):
+    """The line search gets a value that it rejects, never NaN."""
+    labels, (logits,) = random_data(classes, 200)
+    values = []
+
+    def minimise(function, start, **_):
         for seed in range(5):
-            x = np.random.default_rng(seed).normal(0, size, len(likelihood.layout.start))
-            value, slope = likelihood(x)
-            assert np.isfinite(value)
-            assert np.isfinite(slope).all()
+            step = np.random.default_rng(seed).normal(0, size, len(start))
+            values.append(function(start + step))
+        return SimpleNamespace(x=start)
+
+    monkeypatch.setattr("scipy.optimize.minimize", minimise)
+    fit_noise_model(labels, logits, True)
+    assert values
+    for value, gradient in values:
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("classes", "n"), [(10, 2000), (37, 1850), (101, 2020)])
+def test_hardly_any_label_of_clean_data_is_called_wrong(classes, n):
+    rng = np.random.default_rng(classes)
+    truth = rng.integers(0, classes, n)
+    logits = predictions(rng, truth, classes)
+    assert 0.5 < (logits.argmax(axis=1) == truth).mean() < 0.99  # the predictions have errors
+    model = fit_noise_model(truth, logits, True)
+    wrong = wrong_probability(model, truth, [logits])
+    assert wrong.sum() <= 0.01 * n
+    assert (wrong > 0.5).sum() <= 0.01 * n
+
+
+def test_logits_three_times_too_sure_give_the_same_posterior():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 8, 2000)
+    labels = with_errors(rng, truth, 8, 0.1)
+    first, second = predictions(rng, truth, 8), predictions(rng, truth, 8, signal=2.5)
+    model = fit_noise_model(labels, [first, second], True)
+    surer = fit_noise_model(labels, [first, 3 * second], True)
+    assert surer.sharpness[0] == pytest.approx(model.sharpness[0], rel=0.02)
+    assert surer.sharpness[1] == pytest.approx(model.sharpness[1] / 3, rel=0.02)
+    np.testing.assert_allclose(
+        surer.posterior(labels, [first, 3 * second]),
+        model.posterior(labels, [first, second]),
+        atol=0.01,
+    )
+
+
+def test_two_sources_find_more_than_one_and_one_that_adds_nothing_does_not_hurt():
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 8, 2000)
+    labels = with_errors(rng, truth, 8, 0.1)
+    wrong = labels != truth
+    first, second = (predictions(rng, truth, 8, signal=2.5) for _ in range(2))
+    nothing = rng.normal(0, 2, (2000, 8)).astype(np.float32)
+
+    def precision(*sources: np.ndarray) -> tuple[float, float]:
+        model = fit_noise_model(labels, list(sources), True)
+        p = wrong_probability(model, labels, list(sources))
+        return average_precision_score(wrong, p), p.sum()
+
+    alone, count = precision(first)
+    both, count_of_both = precision(first, second)
+    useless, count_with_useless = precision(first, nothing)
+    assert both > alone + 0.05
+    assert count_of_both == pytest.approx(wrong.sum(), rel=0.15)
+    assert useless > alone - 0.02
+    assert count_with_useless == pytest.approx(count, rel=0.15)
+
+
+def test_errors_of_easy_data_are_counted():
+    rng = np.random.default_rng(3)
+    truth = np.arange(400) % 4
+    labels = with_errors(rng, truth, 4, 0.2)
+    logits = predictions(rng, truth, 4, signal=9.0)
+    assert (logits.argmax(axis=1) == truth).all()
+    p = wrong_probability(fit_noise_model(labels, logits, True), labels, [logits])
+    assert p.sum() == pytest.approx(80, rel=0.15)
+    assert average_precision_score(labels != truth, p) > 0.99
+
+
+def test_a_table_of_class_pairs_is_used_only_if_the_data_ask_for_one():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 6, 3000)
+    logits = predictions(rng, truth, 6)
+    assert fit_noise_model(with_errors(rng, truth, 6, 0.2), logits, True).pair is None
+    at = rng.permutation(3000)[:600]
+    labels = truth.copy()
+    labels[at] = (truth[at] + 1) % 6
+    pair = np.array(fit_noise_model(labels, logits, True).pair)
+    likely = pair[np.arange(6), (np.arange(6) + 1) % 6]
+    assert (likely > 1).all()
+
+
+def test_the_usual_scale_undoes_the_scale_of_the_logits():
+    labels, (logits,) = random_data(5, 300)
+    logits = logits + 2 * np.eye(5, dtype=np.float32)[labels]
+    assert usual_scale(labels, 10 * logits) == pytest.approx(usual_scale(labels, logits) / 10)

@@ -90,11 +90,15 @@ def test_errors_of_doubtful_images_are_distinguished_from_errors_that_strike_all
 def test_posteriors_are_bayes_rule():
     """Compare with the sum over true classes, computed directly for one sample."""
     pair = np.log(np.array([[1.0, 3, 1], [1, 1, 1], [2, 1, 1]]))
-    model = NoiseModel(1.0, 0.0, 0.0, [0.0] * 3, [-1.0, -2.0, 0.0], pair.tolist())
+    target = np.log([1.0, 2.0, 1.0])
+    rate = np.array([-1.0, -2.0, 0.0])
+    no_bias = [0.0] * 3
+    model = NoiseModel([1.0], 0.0, 0.0, no_bias, rate.tolist(), target.tolist(), pair.tolist())
     p = np.array([0.6, 0.3, 0.1])
-    rate = 1 / (1 + np.exp(-np.array([-1.0, -2.0, 0.0])))
+    wrong = 1 / (1 + np.exp(-rate))
     given = 1
-    likelihood = np.array([rate[0] * 3 / 4, 1 - rate[1], rate[2] * 1 / 3])
+    # as class 1, of all wrong labels of class 0: 2 * 3 of 2 * 3 + 1; of class 2: 2 * 1 of 2 + 2
+    likelihood = np.array([wrong[0] * 6 / 7, 1 - wrong[1], wrong[2] * 2 / 4])
     expected = p * likelihood / (p * likelihood).sum()
     found = model.posterior(np.array([given]), np.log(p)[None])
     np.testing.assert_allclose(found[0], expected, atol=1e-3)  # probabilities have a floor

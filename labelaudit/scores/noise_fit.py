@@ -56,7 +56,7 @@ def fit_noise_model(
         out_of_sample = [bool(out_of_sample)] * len(sources)
     # The matrix products are small: two BLAS threads that wait for each other take ten times as
     # long. Overflow is harmless, because the line search rejects such a step.
-    with threadpool_limits(1, "blas"), np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
         return _fit(np.asarray(labels), list(sources), list(out_of_sample), calibrated)
 
 
