@@ -9,10 +9,19 @@ import streamlit as st
 
 from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
-from ..patch import APPLIED, VERDICTS, Patch, PatchPlan, apply_patch, make_patch, parse_patch
+from ..patch import (
+    APPLIED,
+    ID,
+    PATH,
+    SUFFIX,
+    VERDICTS,
+    Patch,
+    PatchPlan,
+    apply_patch,
+    make_patch,
+    parse_patch,
+)  # fmt: skip
 from ..patch import plan_patch as plan
-from ..patch.applying import ID, PATH
-from ..patch.lines import SUFFIX
 from . import jobs
 from .differences import differences
 from .words import fail, plain
