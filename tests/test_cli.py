@@ -254,7 +254,7 @@ def test_a_list_of_images_by_its_own_label_and_root_then_cleanlabs_issues(tmp_pa
     path = tmp_path / "pets/metadata.csv"
     path.parent.mkdir()
     path.write_text("file_name,breed,mood\n0.png,pug,a\n1.png,manx,b\n2.png,pug,a\n")
-    assert "name the one with the labels" in cli("load", path, code=1).stderr
+    assert "name the column with the labels" in cli("load", path, code=1).stderr
     loaded = cli("load", path, "--label", "breed", "--root", tmp_path / "far")
     assert "pets: 3 samples, 2 classes" in loaded.stdout  # named after the folder
     issues = tmp_path / "issues.csv"

@@ -105,11 +105,11 @@ def test_it_tells_what_the_audit_found(audited, tmp_path):
     assert f"An estimated {found.wrong:,.0f} of 1,797 labels are wrong." in text
     assert f"{found.low:,.0f} to {found.high:,.0f} is the 95" in text
     assert "359 labels were made wrong on purpose (uniform, 20%, seed 0)" in text
-    assert "6 epochs, one model of all, seed 0" in text
+    assert "6 epochs, one model for all samples, seed 0" in text
     best = labelaudit.evaluate(view).iloc[0]
     assert f"{best['average_precision']:.4f} {best['precision_at_k']:.1%}" in text
     assert (
-        f"of the first 359 by {SCORES[best['score']].title}, {best['found']:,} are such mistakes"
+        f"of the first 359 by {SCORES[best['score']].title}, {best['found']:,} are planted mistakes"
         in text
     )
     assert "Nothing was reviewed yet." in text
@@ -144,7 +144,7 @@ def test_what_became_of_the_top_suspects(audited):
     assert count == len(labelaudit.suspects(audited)) + 2
     html = report_html(audited, top=8)
     assert "2 agreed changes are not applied yet." in html
-    assert "Reviewers disagree on 1, which" in html
+    assert "Reviewers disagree on 1 samples, which" in html
     assert "verdicts applied (1 relabelled, 1 removed)" in html
 
 

@@ -110,7 +110,7 @@ def test_conditions_of_sql_hold_nothing_but_numbers_and_the_librarys_own_words()
 def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
     rows = {"filepath": [f"/x/{i}.png" for i in range(len(HOSTILE))], "label": HOSTILE,
             "split": HOSTILE}  # fmt: skip
-    dataset = labelaudit.dataset.create_dataset("x", rows)
+    dataset = labelaudit.dataset.dataset.create_dataset("x", rows)
     for i, word in enumerate(HOSTILE, 1):
         assert dataset.view().match(label=word).ids.tolist() == [i]
         assert dataset.view().match(split=word).ids.tolist() == [i]
@@ -177,7 +177,7 @@ def test_a_load_within_folders_reads_nothing_outside(places, home):
     assert [Path(p).name for p in dataset.view().values("filepath")] == ["a.png", "near.png"]
     (left,) = dataset.info["skipped"]["files"]
     assert left["file"].endswith("link.png")
-    assert left["why"] == "lies outside of the folders that may be used here"
+    assert left["why"] == "is outside the folders that may be used here"
     lines = ["in/cat/a.png,cat", "../data2/cat/secret.png,cat", f"{places}/data2/cat/secret.png,b",
              "out/cat/secret.png,c"]  # fmt: skip
     (places / "data/m.csv").write_text("\n".join(["filepath,label", *lines]))
@@ -198,7 +198,7 @@ def test_a_list_of_images_that_is_a_link_is_not_read(places, home):
 def test_no_folder_of_this_machine_is_taken_for_a_dataset_of_the_hub(name, home, monkeypatch):
     monkeypatch.chdir(REPO)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(LabelAuditError, match="is no dataset of the hub"):
+    with pytest.raises(LabelAuditError, match="is not a dataset on the hub"):
         load_dataset("x", name, within=[])
     with pytest.raises(LabelAuditError, match="need the package"):
         load_dataset("x", "hf:owner/name@config", within=[])
@@ -356,7 +356,7 @@ def test_no_cell_is_run_by_a_spreadsheet_and_all_come_back(texts):
 
 def test_names_in_files_are_guarded_and_escaped(home):
     rows = {"filepath": [f"/x/{w}.png" for w in HOSTILE], "label": HOSTILE, "split": HOSTILE}
-    view = labelaudit.dataset.create_dataset("x", rows).view()
+    view = labelaudit.dataset.dataset.create_dataset("x", rows).view()
     text = suspects_csv(view).decode()
     assert "\n=HYPERLINK" not in text
     assert ",=HYPERLINK" not in text
