@@ -541,7 +541,7 @@ def test_within_roots_no_other_bucket_can_be_named(pets, monkeypatch):
     assert check_inside(f"{pets}/pets/./train", roots) == f"{pets}/pets/train"
     with pytest.raises(LabelAuditError, match="lies outside"):
         labelaudit.load_dataset("x", f"{pets}/zips/pets.zip", within=roots)
-    with pytest.raises(LabelAuditError, match="lies outside of the folders"):
+    with pytest.raises(LabelAuditError, match="is outside the folders"):
         labelaudit.load_dataset("x", f"{pets}/lists/pets.csv", within=[f"{pets}/lists"])
     assert len(labelaudit.load_dataset("x", f"{pets}/pets", within=roots)) == 40
 
