@@ -37,7 +37,7 @@ def plan_patch(
     that were resized or compressed again; "id" accepts the id if neither is found. read: the
     maximum number of images to read for this; None for all that are needed. Each is read only once,
     because its hash is stored.
-    Raises LabelAuditError if the patch is malformed, and StoppedError if the task is stopped.
+    Raises BadInputError if the patch is malformed, and StoppedError if the task is stopped.
     """
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     for word in trust:

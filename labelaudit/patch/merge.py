@@ -37,7 +37,7 @@ def merge_patches(
     Changes are about the same sample if file and pixels are equal, or only the pixels if no patch
     has two such samples, because copies of a dataset may be in other folders. The same change of
     different old labels is a conflict: the patches are of different datasets, or one is outdated.
-    Raises LabelAuditError for fewer than two patches, a repeated patch, or a malformed one.
+    Raises BadInputError for fewer than two patches, a repeated patch, or a malformed one.
     """
     names = [path.name if isinstance(path, Patch) else str(path) for path in paths]
     if len(paths) < 2 or len(set(names)) < len(names):

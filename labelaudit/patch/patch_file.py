@@ -106,7 +106,7 @@ class Patch:
         return {kind: found[kind] for kind in KINDS}
 
     def to_lines(self) -> Iterator[str]:
-        """Yield the lines of the file. Raises LabelAuditError for an unprintable class name."""
+        """Yield the lines of the file. Raises BadInputError for an unprintable class name."""
         for name in self.classes:
             if UNPRINTABLE.search(name) or len(name) > MAX_TEXT:
                 raise BadInputError(
