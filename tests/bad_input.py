@@ -312,6 +312,10 @@ LISTS = [
     list_case("JSON whose path is a list", '[{"filepath": ["good.png"], "label": "a"}]', "m.json"),
     list_case("COCO whose annotations are numbers", json.dumps(
         {"images": [], "annotations": [1], "categories": []}), "m.json"),
+    list_case("COCO with a file name of 100,000 letters", json.dumps(
+        {"images": [{"id": 1, "file_name": "a" * 100_000}],
+         "annotations": [{"image_id": 1, "category_id": 2}],
+         "categories": [{"id": 2, "name": "cat"}]}), "m.json"),
 ]  # fmt: skip
 
 

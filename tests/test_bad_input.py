@@ -177,7 +177,7 @@ def test_rows_are_counted_through_all_pieces(tmp_path, monkeypatch):
     with pytest.raises(LabelAuditError, match="rows 8 and 1235 have the same id 7"):
         read_rows(path)
     path.write_text(text.replace("class2,1234\n", "class2,1234,more\n"))
-    with pytest.raises(LabelAuditError, match="line 1236 has 4 cells, and the header 3"):
+    with pytest.raises(LabelAuditError, match="line 1236 has 4 cells, but the header has 3"):
         read_rows(path)
     path.write_text(text.replace("class2,1234", "c" * 9_000 + ",1234"))
     with pytest.raises(LabelAuditError, match="a row is too long, or a quote is never closed"):

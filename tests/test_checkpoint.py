@@ -98,6 +98,7 @@ def test_a_resumed_training_equals_one_without_a_break(stripes, epoch):
     assert not any(paths.checkpoints("stripes").iterdir())
 
 
+@pytest.mark.system
 def test_a_backbone_with_dropout_resumes_exactly(stripes):
     config = TrainConfig(model="mobilenet_v3_small", pretrained=False, epochs=2, image_size=32,
                          batch_size=24, threads=1, device="cpu")  # fmt: skip

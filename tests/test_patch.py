@@ -18,7 +18,7 @@ from labelaudit.cli import main
 from labelaudit.dataset.dataset import create_dataset, delete_dataset
 from labelaudit.dataset.history import describe, list_changes, return_to
 from labelaudit.patch import Change, Patch, make_patch, parse_patch, write_patch
-from labelaudit.patch.lines import LINE_BYTES
+from labelaudit.patch.parse import MAX_LINE_BYTES
 
 CLASSES = ["cat", "dog", "emu"]
 FILES = [f"{CLASSES[i % 3]}/{i}.png" for i in range(6)]
@@ -229,7 +229,7 @@ def test_a_label_that_is_neither_before_nor_after_is_a_conflict(copies):
     assert (len(plan), plan.already) == (0, 1)
     rows = [row.to_dict() for row in plan.conflicts]
     assert [(r["sample"], r["here"], r["why"], r["id"]) for r in rows] == [
-        ("cat/0.png", "emu", "labelled otherwise", ids["cat/0.png"]),
+        ("cat/0.png", "emu", "labelled differently", ids["cat/0.png"]),
         ("emu/2.png", "emu", "removed here", ids["emu/2.png"]),
     ]
     assert state(other)["cat/0.png"] == "emu"
@@ -253,7 +253,7 @@ def test_moved_files_are_found_by_their_pixels_and_others_in_their_place_are_not
     assert plan.found == {"pixels": 2}
     assert (plan.relabel.tolist(), plan.unread) == ([1, 2], 0)
     assert [(row.change.file, row.why) for row in plan.missing] == [
-        ("emu/2.png", "another image lies there")]  # fmt: skip
+        ("emu/2.png", "another image is there")]  # fmt: skip
     trusting = plan_patch(moved, patch, trust=["path"])
     assert trusting.relabel.tolist() == [1, 2, 3]
     assert plan_patch(moved, patch, trust=["id"]).found == {"pixels": 2, "id": 1}
@@ -267,7 +267,7 @@ def test_copies_of_a_picture_are_not_guessed_among(home, folders):
     path = str(folders[0] / FILES[0])
     twice = create_dataset("twice", {"filepath": [path, path], "label": ["cat", "cat"]})
     plan = plan_patch(twice, make_patch(one))
-    assert (len(plan), [row.why for row in plan.missing]) == (0, ["several samples fit"])
+    assert (len(plan), [row.why for row in plan.missing]) == (0, ["several samples match"])
 
 
 def test_two_lines_for_one_sample_that_differ_are_a_conflict(copies):
@@ -280,7 +280,7 @@ def test_two_lines_for_one_sample_that_differ_are_a_conflict(copies):
     second = replace(second, pixels=None, id=int(plan.relabel[0]))
     plan = plan_patch(other, a_patch(change, second), trust=["id"])
     assert len(plan) == 0
-    assert [row.why for row in plan.conflicts] == ["two lines mean it"] * 2
+    assert [row.why for row in plan.conflicts] == ["two lines contradict each other"] * 2
 
 
 def test_classes_that_are_not_here_are_added_only_when_told(copies, folders):
@@ -306,7 +306,7 @@ def test_what_was_looked_at_must_still_be_so(copies):
     patch = make_patch(one)
     shown = plan_patch(other, patch)
     other.set_labels([shown.relabel[0]], "emu" if shown.after[0] != 0 else "dog")
-    with pytest.raises(LabelAuditError, match="labels changed since you looked"):
+    with pytest.raises(LabelAuditError, match="labels changed since the preview"):
         apply_patch(other, patch, shown=shown)
     assert len(list_changes(other)) == 1
 
@@ -324,30 +324,33 @@ def line(**values) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "p is empty: write one with"),
-        ("[1]", r"line 1: \[1\] is no JSON object"),
+        ("", "p is empty: create a patch with"),
+        ("[1]", r"line 1: \[1\] is not a JSON object"),
         (line(), "line 1: the header is missing"),
         (HEADER.replace('"version": 1', '"version": 2'), "line 1: .* version 2, .* update Label"),
         (HEADER.replace('"version": 1', '"version": true'), "line 1: the version is True"),
-        (HEADER.replace('"cat", ', '"cat", "cat", '), 'line 1: "classes" has a name twice'),
+        (HEADER.replace('"cat", ', '"cat", "cat", '), 'line 1: "classes" contains a name twice'),
         (HEADER.replace('"cat"', "7"), "line 1: a class name is 7"),
         (HEADER.replace(NOW, "now"), "line 1: \"made\" is 'now'"),
-        (f"{HEADER}\n<<<<<<< HEAD", "line 2: git left a conflict here"),
-        (f"{HEADER}\n\n{{", "line 3: it is no JSON"),
-        (f"{HEADER}\n" + "[" * 100_000, "line 2: it is no JSON"),
-        (f"{HEADER}\n" + line(id=0).replace("0}", "9" * 5000 + "}"), "line 2: it is no JSON"),
-        (f"{HEADER}\n" + line(id=0).replace("0}", "NaN}"), "line 2: NaN is no JSON"),
-        (f"{HEADER}\n" + line(id=0).replace("0}", "-Infinity}"), "line 2: -Infinity is no JSON"),
+        (f"{HEADER}\n<<<<<<< HEAD", "line 2: git left a merge conflict here"),
+        (f"{HEADER}\n\n{{", "line 3: it is not JSON"),
+        (f"{HEADER}\n" + "[" * 100_000, "line 2: it is not JSON"),
+        (f"{HEADER}\n" + line(id=0).replace("0}", "9" * 5000 + "}"), "line 2: it is not JSON"),
+        (f"{HEADER}\n" + line(id=0).replace("0}", "NaN}"), "line 2: NaN is not JSON"),
+        (f"{HEADER}\n" + line(id=0).replace("0}", "-Infinity}"), "line 2: -Infinity is not JSON"),
         (f"{HEADER}\n" + line(id=1.5), 'line 2: "id" is 1.5'),
         (f"{HEADER}\n" + line(id=-1), 'line 2: "id" is -1'),
         (f"{HEADER}\n" + line(id=2**63), 'line 2: "id" is 9223372036854775808'),
-        (f"{HEADER}\n" + '{"file": "a", "file": "b"}', "line 2: 'file' stands in it twice"),
-        (f"{HEADER}\n" + line(file="../../etc/passwd"), 'line 2: "file" is .* below the dataset'),
+        (f"{HEADER}\n" + '{"file": "a", "file": "b"}', "line 2: 'file' occurs twice"),
+        (f"{HEADER}\n" + line(file="../../etc/passwd"), 'line 2: "file" is .* a relative path'),
         (f"{HEADER}\n" + line(file="/etc/passwd"), 'line 2: "file" is'),
         (f"{HEADER}\n" + line(file="a\\..\\b"), 'line 2: "file" is'),
-        (f"{HEADER}\n" + line(file="a\x1b[31m"), r"line 2: .*'a\\x1b\[31m'.* cannot be printed"),
-        (f"{HEADER}\n" + line(file="a\u202egnp"), "line 2: .* cannot be printed"),
-        (f"{HEADER}\n" + line(file="\ud800"), "line 2: .* cannot be printed"),
+        (
+            f"{HEADER}\n" + line(file="a\x1b[31m"),
+            r"line 2: .*'a\\x1b\[31m'.* unprintable characters",
+        ),
+        (f"{HEADER}\n" + line(file="a\u202egnp"), "line 2: .* unprintable characters"),
+        (f"{HEADER}\n" + line(file="\ud800"), "line 2: .* unprintable characters"),
         (f"{HEADER}\n" + line(file="-", pixels="0x12"), 'line 2: "pixels" is'),
         (f"{HEADER}\n" + line(file="-"), "line 2: it names no sample"),
         (f"{HEADER}\n" + line(change="delete"), "line 2: \"change\" is 'delete'"),
@@ -358,7 +361,7 @@ def line(**values) -> str:
         (f"{HEADER}\n" + line(by=["a" * 65]), 'line 2: a name in "by" is longer than 64'),
         (f"{HEADER}\n" + line(at="soon"), "line 2: \"at\" is 'soon'"),
         (f"{HEADER}\n{line()}\n{line(after='emu')}", "line 3: .* another outcome in line 2"),
-        (f"{HEADER}\n" + " " * LINE_BYTES + "x", "line 2: it is longer than 1,048,576 bytes"),
+        (f"{HEADER}\n" + " " * MAX_LINE_BYTES + "x", "line 2: it is longer than 1,048,576 bytes"),
     ],
 )
 def test_a_malformed_line_is_named_with_its_fix(text, says):
@@ -397,9 +400,9 @@ def test_the_same_picture_under_another_name_is_one_sample_unless_a_patch_has_tw
     assert (len(merged), conflicts) == (3, [])
     other = a_patch(a_change("a.png", pixels="1" * 16), name="b")
     assert len(merge_patches([a, other])[1]) == 1  # another image under the same name
-    with pytest.raises(LabelAuditError, match="two patches or more"):
+    with pytest.raises(LabelAuditError, match="at least two patches"):
         merge_patches([a, a])
-    with pytest.raises(LabelAuditError, match="c is none of the patches"):
+    with pytest.raises(LabelAuditError, match="c is not one of the patches"):
         merge_patches([a, b], prefer="c")
 
 
@@ -426,7 +429,7 @@ def test_the_commands(copies, tmp_path):
     text = cli("apply", "other", "--patch", a)
     assert "0 samples were relabelled, 0 removed; 1 already match the patch" in text
     assert "1 conflicts, not changed:\n  cat/0.png: cat → dog by" in text
-    assert "labelled otherwise as emu" in text
+    assert "labelled differently as emu" in text
     assert cli("apply", "other", "--patch", a, "--by", "ann", code=2) == ""
 
 

@@ -103,16 +103,16 @@ def test_it_tells_what_the_audit_found(audited, tmp_path):
     text = " ".join(page.text.split())
     found = estimate_wrong(audited)
     assert f"An estimated {found.wrong:,.0f} of 1,797 labels are wrong." in text
-    assert f"{found.low:,.0f} to {found.high:,.0f} holds the true number with" in text
+    assert f"{found.low:,.0f} to {found.high:,.0f} is the 95" in text
     assert "359 labels were made wrong on purpose (uniform, 20%, seed 0)" in text
-    assert "6 epochs, one model of all, seed 0" in text
+    assert "6 epochs, one model for all samples, seed 0" in text
     best = labelaudit.evaluate(view).iloc[0]
     assert f"{best['average_precision']:.4f} {best['precision_at_k']:.1%}" in text
     assert (
-        f"of the first 359 by {SCORES[best['score']].title}, {best['found']:,} are such mistakes"
+        f"of the first 359 by {SCORES[best['score']].title}, {best['found']:,} are planted mistakes"
         in text
     )
-    assert "Nobody has reviewed anything yet." in text
+    assert "Nothing was reviewed yet." in text
     assert len(page.of("img")) == 12
     first = labelaudit.suspects(audited).head(12)
     titles = [a["title"] for a in page.of("div", "card")]
@@ -143,8 +143,8 @@ def test_what_became_of_the_top_suspects(audited):
     ]  # fmt: skip
     assert count == len(labelaudit.suspects(audited)) + 2
     html = report_html(audited, top=8)
-    assert "2 changes wait to be applied." in html
-    assert "Reviewers disagree on 1, which" in html
+    assert "2 agreed changes are not applied yet." in html
+    assert "Reviewers disagree on 1 samples, which" in html
     assert "verdicts applied (1 relabelled, 1 removed)" in html
 
 
@@ -165,7 +165,7 @@ def test_a_run_without_suspicion_and_a_dataset_without_images(make_dataset):
     assert "Suspects by class" in text
     assert text.count("cannot be read") == 3
     assert "c0 → c1" in text  # what it predicts, for nothing is suggested
-    assert "Model trained elsewhere" in text
+    assert "Model external" in text
 
 
 def test_it_says_whose_model_it_was(make_dataset):
@@ -178,10 +178,10 @@ def test_it_says_whose_model_it_was(make_dataset):
     recorder.update(dataset.view().ids, np.log(p))
     recorder.finish()
     for run, says in (
-        ("brought", "Model from elsewhere (the array); it did not learn these labels Predictions "
+        ("brought", "Model external (the array); it was not trained on these labels Predictions "
          "20 rows of probabilities, matched by order. The columns have no names"),
-        ("watched", "Model trained in a loop of its own, and watched there Training 1 epochs "
-         "Learned 20 samples, 0 held out Time 0 s of training"),
+        ("watched", "Model trained and recorded in the user's own training loop Training 1 epochs "
+         "Trained on 20 samples, 0 held out Time 0 s of training"),
     ):  # fmt: skip
         compute_scores(dataset, run, ["self_confidence"])
         assert says in " ".join(page_of(dataset, run=run).text.split())
@@ -203,7 +203,7 @@ def test_a_duplicate_that_is_removed_is_no_wrong_label(home):
 
 @pytest.mark.parametrize("top", [-1, 2001, 1.5, True, None])
 def test_the_number_of_suspects_is_bounded(audited, top):
-    with pytest.raises(LabelAuditError, match="a whole number between 0 and 2,000"):
+    with pytest.raises(LabelAuditError, match="give a whole number between 0 and 2,000"):
         report_html(audited, top=top)
 
 

@@ -19,7 +19,6 @@ import labelaudit
 from labelaudit import load_dataset
 from labelaudit.core.csv_cells import guard, unguard
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.dataset.dataset import create_dataset
 from labelaudit.export import suspects_csv
 from labelaudit.export.tables import open_sink
 from labelaudit.storage.allowed_roots import check_inside, configured_roots, is_inside
@@ -113,7 +112,7 @@ def test_conditions_of_sql_hold_nothing_but_numbers_and_the_librarys_own_words()
 def test_filters_by_hostile_words_find_what_they_name_and_nothing_else(home):
     rows = {"filepath": [f"/x/{i}.png" for i in range(len(HOSTILE))], "label": HOSTILE,
             "split": HOSTILE}  # fmt: skip
-    dataset = create_dataset("x", rows)
+    dataset = labelaudit.dataset.dataset.create_dataset("x", rows)
     for i, word in enumerate(HOSTILE, 1):
         assert dataset.view().match(label=word).ids.tolist() == [i]
         assert dataset.view().match(split=word).ids.tolist() == [i]
@@ -359,7 +358,7 @@ def test_no_cell_is_run_by_a_spreadsheet_and_all_come_back(texts):
 
 def test_names_in_files_are_guarded_and_escaped(home):
     rows = {"filepath": [f"/x/{w}.png" for w in HOSTILE], "label": HOSTILE, "split": HOSTILE}
-    view = create_dataset("x", rows).view()
+    view = labelaudit.dataset.dataset.create_dataset("x", rows).view()
     text = suspects_csv(view).decode()
     assert "\n=HYPERLINK" not in text
     assert ",=HYPERLINK" not in text

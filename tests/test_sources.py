@@ -217,7 +217,7 @@ def test_unusable_sources_make_nothing_and_say_why(tmp_path, picture):
         ("empty", "neither images nor a list of images"),
         ("flat", "is in a class folder"),
         ("all_bad", "holds no image that can be read"),
-        ("broken.zip", "not a complete zip archive"),
+        ("broken.zip", "not a complete zip"),
         ("hollow.zip", "neither images nor a list of images"),
         ("notes.txt", "is not a folder, a zip or a list of images"),
         ("gone", "does not exist"),

@@ -1,12 +1,35 @@
-"""Patches: a small, readable file of label changes for any copy of a dataset, and its merging."""
+"""Patches: a small, readable file of label changes that fits any copy of a dataset.
 
-from .applying import PatchPlan, Unfit, apply_patch, plan_patch
-from .lines import KEEP, RELABEL, REMOVE, Change, Patch, parse_patch, read_patch
-from .making import APPLIED, VERDICTS, make_patch, write_patch
-from .merging import Conflict, merge_patches
+May import: review, ranking, export, features, dataset, storage, scores and core.
+"""
+
+from .apply import apply_patch, plan_patch
+from .create import APPLIED, VERDICTS, make_patch, write_patch
+from .matching import ID, PATH
+from .merge import Conflict, merge_patches
+from .parse import parse_patch, read_patch
+from .patch_file import KEEP, RELABEL, REMOVE, SUFFIX, Change, Patch
+from .plan import PatchPlan, Unfit
 
 __all__ = [
-    "APPLIED", "KEEP", "RELABEL", "REMOVE", "VERDICTS", "Change", "Conflict", "Patch",
-    "PatchPlan", "Unfit", "apply_patch", "make_patch", "merge_patches", "parse_patch",
-    "plan_patch", "read_patch", "write_patch",
-]  # fmt: skip
+    "APPLIED",
+    "ID",
+    "KEEP",
+    "PATH",
+    "RELABEL",
+    "REMOVE",
+    "SUFFIX",
+    "VERDICTS",
+    "Change",
+    "Conflict",
+    "Patch",
+    "PatchPlan",
+    "Unfit",
+    "apply_patch",
+    "make_patch",
+    "merge_patches",
+    "parse_patch",
+    "plan_patch",
+    "read_patch",
+    "write_patch",
+]

@@ -1,4 +1,4 @@
-"""The top suspects of a report, with what became of them."""
+"""The top suspects of the report, with the decisions about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..storage import schema
 from ..storage.schema import MISTAKE, REMOVED
 
 THUMBNAIL = 128  # pixels a side
-AT_ONCE = 32  # images held
+BATCH = 32  # images in memory at a time
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,24 @@ class Suspect:
     id: int
     filepath: str
     split: str | None
-    image: str | None  # data URI; None where it cannot be read
-    small: bool
-    given: str  # as the run judged it
+    image: str | None  # data URI; None if it cannot be read
+    small: bool  # whether the image is smaller than the thumbnail
+    given: str  # the label that the run judged
     suggested: str | None
     probability: float | None  # of the suggested class
     score: float
-    decision: str  # in words
-    kind: str  # changed, kept, open, disputed: how it is coloured
+    decision: str  # as text
+    kind: str  # changed, kept, open, disputed: sets its colour
     by: str
-    planted: str | None  # the right class, of a mistake that was planted
+    planted: str | None  # the right class of a planted mistake
 
 
 def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list[Suspect], int]:
-    """The most suspicious samples, and how many suspects there are. Unlike in the queue, those that
-    were relabelled or removed since are among them, with the label that the run judged."""
+    """Return the most suspicious samples, and the number of all suspects.
+
+    Unlike the review queue, this includes samples that were relabelled or removed since, with the
+    label that the run judged.
+    """
     view = dataset.view(run)
     frame = view.frame
     info = view.fields.run_info()
@@ -60,30 +63,42 @@ def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list
     order = at[np.argsort(-values[at], kind="stable")][:top]
     if SUSPICION in view.score_names():
         suggested = frame.number(table, "suggested", MISSING)[order]
-        chance = frame.number(table, "suggested_p", np.nan)[order]
+        probability = frame.number(table, "suggested_p", np.nan)[order]
     else:
-        suggested, chance = predicted[order], view.fields.number("confidence")[order]
-    decided = _decisions(dataset, order, judged[order])
+        suggested, probability = predicted[order], view.fields.number("confidence")[order]
+    decisions = _decisions(dataset, order, judged[order])
     names = [*dataset.classes, None]
     ids = frame.ids[order]
     cards: list[Suspect] = []
-    for start in range(0, len(ids), AT_ONCE):
-        for sample in view.take(ids[start : start + AT_ONCE]):
+    for start in range(0, len(ids), BATCH):
+        for sample in view.take(ids[start : start + BATCH]):
             i = len(cards)
-            image, small = _picture(sample)
+            image, small = _thumbnail(sample)
             given = names[judged[order[i]]]
+            decision, kind, by = decisions[i]
             cards.append(
                 Suspect(
-                    sample.id, sample.filepath, sample.split, image, small, given or "no label",
-                    names[suggested[i]], None if np.isnan(chance[i]) else float(chance[i]),
-                    float(values[order[i]]), *decided[i],
-                    (sample.original_label or "no label") if MISTAKE in sample.tags else None,
+                    id=sample.id,
+                    filepath=sample.filepath,
+                    split=sample.split,
+                    image=image,
+                    small=small,
+                    given=given or "no label",
+                    suggested=names[suggested[i]],
+                    probability=None if np.isnan(probability[i]) else float(probability[i]),
+                    score=float(values[order[i]]),
+                    decision=decision,
+                    kind=kind,
+                    by=by,
+                    planted=(sample.original_label or "no label")
+                    if MISTAKE in sample.tags
+                    else None,
                 )
-            )  # fmt: skip
+            )
     return cards, len(at)
 
 
-def _picture(sample) -> tuple[str | None, bool]:
+def _thumbnail(sample) -> tuple[str | None, bool]:
     try:
         return data_uri(sample.image, THUMBNAIL)
     except LabelAuditError:
@@ -91,33 +106,34 @@ def _picture(sample) -> tuple[str | None, bool]:
 
 
 def _decisions(dataset: Dataset, at: np.ndarray, judged: np.ndarray) -> list[tuple[str, str, str]]:
-    """What was decided of the samples at these positions: in words, of what kind, by whom."""
+    """Return (text, kind, reviewers) of the decision about each sample at these positions."""
     frame = dataset.view().frame
     log = verdict_log.read(frame)
-    said = opinions(log)
-    place, known = find(said.samples, frame.ids[at])
-    people: dict[int, set[str]] = {}
-    rows = log.current[np.isin(log.sample[log.current], frame.ids[at])]
-    for row in rows.tolist():  # also who is unsure
-        people.setdefault(int(log.sample[row]), set()).add(log.reviewers[log.reviewer[row]])
-    names, gone = [*dataset.classes, None], frame.tagged(REMOVED)[at]
-    answers = []
+    opinion = opinions(log)
+    ids = frame.ids[at]
+    index, has_opinion = find(opinion.samples, ids)
+    reviewers: dict[int, set[str]] = {}
+    rows = log.current[np.isin(log.sample[log.current], ids)]
+    for row in rows.tolist():  # including reviewers who are unsure
+        reviewers.setdefault(int(log.sample[row]), set()).add(log.reviewers[log.reviewer[row]])
+    names, removed = [*dataset.classes, None], frame.tagged(REMOVED)[at]
+    decisions = []
     for i, position in enumerate(at.tolist()):
-        now, by = frame.label[position], people.get(int(frame.ids[position]), set())
-        target = int(said.target[place[i]]) if known[i] else None
-        if gone[i]:
-            words, kind = "removed", "changed"
+        now, by = frame.label[position], reviewers.get(int(ids[i]), set())
+        target = int(opinion.target[index[i]]) if has_opinion[i] else None
+        if removed[i]:
+            text, kind = "removed", "changed"
         elif now != judged[i]:
-            words, kind = f"relabelled {names[now] or 'no label'}", "changed"
-        elif known[i] and not said.agreed[place[i]]:
-            words, kind = "reviewers disagree", "disputed"
+            text, kind = f"relabelled {names[now] or 'no label'}", "changed"
+        elif has_opinion[i] and not opinion.agreed[index[i]]:
+            text, kind = "reviewers disagree", "disputed"
         elif target is None:
-            words, kind = ("unsure", "disputed") if by else ("not reviewed", "open")
+            text, kind = ("unsure", "disputed") if by else ("not reviewed", "open")
         elif target == OUT:
-            words, kind = "to be removed", "changed"
+            text, kind = "to be removed", "changed"
         elif target == judged[i]:
-            words, kind = "kept", "kept"
+            text, kind = "kept", "kept"
         else:
-            words, kind = f"to be {names[target]}", "changed"
-        answers.append((words, kind, ", ".join(sorted(by))))
-    return answers
+            text, kind = f"to be {names[target]}", "changed"
+        decisions.append((text, kind, ", ".join(sorted(by))))
+    return decisions

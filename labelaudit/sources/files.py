@@ -90,7 +90,7 @@ class Folder:
         return str(self.path / name)
 
     def exists(self, name: str) -> bool:
-        return (self.path / name).is_file()
+        return os.path.isfile(self.path / name)  # False also for a name that is too long
 
     def is_unsafe(self, name: str) -> bool:
         return False

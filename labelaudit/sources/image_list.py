@@ -40,7 +40,7 @@ _MEANINGS = (
     (r"straddling object", "a row is too long, or a quote is never closed"),
     (
         r"Row #(\d+): Expected (\d+) columns, got (\d+)",
-        r"line \1 has \3 cells, and the header \2; correct the line, or close a quote",
+        r"line \1 has \3 cells, but the header has \2; correct the line, or close a quote",
     ),
     (r"invalid UTF8|codec can't decode|invalid start byte", "it is not UTF-8; save it as UTF-8"),
     (r"surrogates not allowed", "it contains half a character (a lone surrogate); write it again"),

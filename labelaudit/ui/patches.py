@@ -11,6 +11,9 @@ from ..core.errors import LabelAuditError
 from ..dataset.dataset import Dataset
 from ..patch import (
     APPLIED,
+    ID,
+    PATH,
+    SUFFIX,
     VERDICTS,
     Patch,
     PatchPlan,
@@ -19,8 +22,6 @@ from ..patch import (
     parse_patch,
     plan_patch,
 )
-from ..patch.applying import ID, PATH
-from ..patch.lines import SUFFIX
 from . import jobs
 from .differences import differences
 from .text import plain, show_error

@@ -70,10 +70,10 @@ def test_columns_are_found_by_their_kind_where_they_have_other_names():
     check(dataset, ["dog", "cat"] * 2)
     two = made().add_column("fine", [1, 1, 0, 0])
     two = two.cast_column("fine", datasets.ClassLabel(names=["x", "y"])).rename_column("label", "c")
-    with pytest.raises(LabelAuditError, match=r"no column 'label'.*of c, fine\."):
+    with pytest.raises(LabelAuditError, match=r"no column 'label'.*it has c, fine\."):
         labelaudit.load_huggingface("b", two)
     assert labelaudit.load_huggingface("b", two, label="fine").classes == ["x", "y"]
-    with pytest.raises(LabelAuditError, match=r"no column 'picture'.*of image, label, note"):
+    with pytest.raises(LabelAuditError, match=r"no column 'picture'.*it has image, label, note"):
         labelaudit.load_huggingface("c", made(), image="picture")
 
 
@@ -85,7 +85,7 @@ def test_labels_that_are_no_class_labels():
     numbers = made().remove_columns("label").add_column("label", [10, 9, 10, 9])
     assert labelaudit.load_huggingface("numbers", numbers).classes == ["9", "10"]
     many = made().remove_columns("label").add_column("label", [[0], [1], [0, 1], []])
-    with pytest.raises(LabelAuditError, match="one label an image"):
+    with pytest.raises(LabelAuditError, match="one label per image"):
         labelaudit.load_huggingface("many", many)
     assert "many" not in labelaudit.list_datasets()
 
@@ -142,7 +142,7 @@ def test_save_to_disk(tmp_path, home):
     assert dataset.info["source"] == f"Hugging Face folder {tmp_path / 'two'}"
     for file in (tmp_path / "one").glob("*.arrow"):
         file.write_bytes(b"broken")
-    with pytest.raises(LabelAuditError, match=r"cannot be read .*save it again"):
+    with pytest.raises(LabelAuditError, match=r"cannot be read .*save it with save_to_disk again"):
         labelaudit.load_dataset("three", tmp_path / "one")
     assert "three" not in labelaudit.list_datasets()
 
@@ -186,9 +186,9 @@ def test_config_and_split_are_handed_on_and_failures_are_one_sentence(monkeypatc
     with pytest.raises(LabelAuditError, match=r"hf:/nowhere/x cannot be loaded \(") as caught:
         labelaudit.load_dataset("c", "hf:/nowhere/x")
     assert "\n" not in str(caught.value)
-    with pytest.raises(LabelAuditError, match="'hf:' is no dataset"):
+    with pytest.raises(LabelAuditError, match="'hf:' is not a dataset"):
         labelaudit.load_dataset("c", "hf:")
-    with pytest.raises(LabelAuditError, match="list is no Hugging Face dataset"):
+    with pytest.raises(LabelAuditError, match="list is not a Hugging Face dataset"):
         labelaudit.load_huggingface("c", [1])
 
 
