@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 
 import labelaudit
 from labelaudit.core.errors import StoppedError
+from labelaudit.core.images import encode
 from labelaudit.core.progress import Task
 from labelaudit.features import quality
 from labelaudit.features.quality import ISSUES, MEASURES, image_issues, measure, measure_quality
@@ -34,23 +35,17 @@ MADE = {
 SIZES = {"odd shape": (150, 40), "odd size": (400, 400)}  # width, height
 
 
-def encoded(pixels: np.ndarray) -> bytes:
-    return labelaudit.core.images.encode(Image.fromarray(pixels))
-
-
 @pytest.fixture
-def pictures(home):
+def pictures(home, tmp_path):
     """40 good pictures, then one with each issue, in the order of MADE and SIZES."""
     arrays = [photo(seed) for seed in range(40)]
     arrays += [make(photo(50 + i)) for i, make in enumerate(MADE.values())]
     arrays += [photo(90 + i, *size) for i, size in enumerate(SIZES.values())]
-    from labelaudit.dataset.dataset import create_dataset
-
-    rows = [
-        {"filepath": f"{i}.png", "image": encoded(pixels), "label": f"c{i % 2}"}
-        for i, pixels in enumerate(arrays)
-    ]
-    return create_dataset("pictures", rows)
+    folder = tmp_path / "pictures/things"
+    folder.mkdir(parents=True)
+    for i, pixels in enumerate(arrays):
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return labelaudit.load_dataset("pictures", folder.parent)
 
 
 def test_the_measures_of_known_images():
@@ -112,7 +107,7 @@ def test_images_are_measured_once_and_a_stop_keeps_what_is_done(pictures, monkey
 
 
 def test_images_that_cannot_be_read_have_no_issue(pictures):
-    pictures.add_samples([{"filepath": "broken.png", "image": b"no image", "label": "c0"}])
+    pictures.add_samples([{"filepath": "broken.png", "image": b"no image", "label": "things"}])
     frame = pictures.view().frame
     measure_quality(frame, frame.ids)
     assert not any(found[-1] for found in image_issues(frame).values())
@@ -122,8 +117,8 @@ def test_issues_follow_new_samples(pictures):
     frame = pictures.view().frame
     measure_quality(frame, frame.ids)
     assert len(image_issues(frame)["dark"]) == 47
-    dark = encoded(photo(99) // 8)
-    pictures.add_samples([{"filepath": "night.png", "image": dark, "label": "c0"}])
+    dark = encode(Image.fromarray(photo(99) // 8))
+    pictures.add_samples([{"filepath": "night.png", "image": dark, "label": "things"}])
     frame = pictures.view().frame
     assert not image_issues(frame)["dark"][47]
     measure_quality(frame, frame.ids)
