@@ -70,7 +70,7 @@ def apply_patch(
     Applying a patch again changes nothing. `labelaudit.return_to` reverts it. add_classes: add
     missing classes to the dataset; otherwise a patch that needs them is rejected. who: the name in
     the history, by default the names in the patch. shown: the plan that the user confirmed.
-    Raises LabelAuditError, and changes nothing, if the plan is no longer the one shown;
+    Raises BadInputError, and changes nothing, if the plan is no longer the one shown;
     StoppedError if the task is stopped while images are read. The change itself is atomic.
     """
     patch = patch if isinstance(patch, Patch) else read_patch(patch)

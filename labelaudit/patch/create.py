@@ -55,7 +55,7 @@ def make_patch(
     agree on, applied or not, including the samples they kept, so that a merge shows who disagrees.
     reviewer: only the decisions of this person. Planted mistakes are not changes. The images of the
     samples are read once for a hash of their pixels; unreadable ones are identified by path only.
-    Raises LabelAuditError for an unknown source or reviewer, and StoppedError if the task is
+    Raises BadInputError for an unknown source or reviewer, and StoppedError if the task is
     stopped.
     """
     if source not in SOURCES:

@@ -40,7 +40,7 @@ _PIXELS = re.compile(r"[0-9a-f]{16}")
 def read_patch(path: str | os.PathLike) -> Patch:
     """Read a patch file.
 
-    Raises BadInputError or DamagedError that names the line if it is malformed or of a newer version.
+    Raises BadInputError that names the line if it is malformed, DamagedError if it cannot be read.
     """
     try:
         with open(path, "rb") as file:
