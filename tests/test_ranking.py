@@ -6,16 +6,21 @@ from sklearn.metrics import average_precision_score, precision_score
 
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features import neighbours
+from labelaudit.features.duplicates import duplicates
+from labelaudit.ranking.copies import weigh_copies
 from labelaudit.ranking.evaluation import evaluate, precision_curves
 from labelaudit.ranking.ranking import outdated, suspects, weakness
 from labelaudit.ranking.scoring import compute_scores
 from labelaudit.scores import SCORES, LogitScore
 from labelaudit.scores.aum import aum
+from labelaudit.scores.base import LogitsInfo
 from labelaudit.scores.cartography import cartography
 from labelaudit.scores.confident_learning import confident_learning
 from labelaudit.scores.neighbours import neighbours as neighbour_score
+from labelaudit.scores.outlier import outlier
 from labelaudit.scores.self_confidence import self_confidence
-from labelaudit.scores.suspicion import suspicion
+from labelaudit.scores.softmax import Softmax
+from labelaudit.scores.suspicion import Suspicion
 
 
 @pytest.fixture
@@ -39,11 +44,12 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
     near = neighbours.of_run(run, frame.ids, np.ones(len(audited), bool), 50)
     batches = lambda: [(np.arange(len(audited)), logits)]  # noqa: E731
     functions = {
-        "suspicion": lambda: suspicion(frame.label, batches, False)[0],
+        "suspicion": lambda: with_first_look(audited, logits),
         "confident_learning": lambda: confident_learning(frame.label, batches),
         "aum": lambda: aum(margin),
         "cartography": lambda: cartography(p_label),
         "neighbours": lambda: neighbour_score(frame.label, frame.label[near[0]], near[1]),
+        "outlier": lambda: outlier(frame.label, frame.label[near[0]], near[1]),
     }
     assert functions.keys() <= set(run.score_names())
     for name in run.score_names():
@@ -51,6 +57,21 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
         expected = compute()
         np.testing.assert_array_equal(audited.view().values(name), expected)
         assert np.isfinite(expected).all()
+
+
+def with_first_look(dataset, logits):
+    """Suspicion by the logits of a run and of the first look, and by exact copies."""
+    frame, look = dataset.view().frame, np.zeros((len(dataset), 10), np.float32)
+    for ids, rows in dataset.run("first-look").logits():
+        look[frame.positions(ids)] = rows - rows.max(axis=1, keepdims=True)
+    softmax = Softmax(logits, (look.astype(np.float16).astype(np.float32),))
+    model = Suspicion(LogitsInfo(10, len(dataset), False, 1))
+    model.observe(frame.label, softmax)
+    model.fit()
+    p = model.score(frame.label, softmax)[0]
+    found = weigh_copies(duplicates(dataset).exact_copies(frame.ids), frame.label, p)
+    p[found.places] = found.p_wrong
+    return p
 
 
 def test_scores_without_dynamics(scored):

@@ -10,6 +10,7 @@ from ..dataset.runs import Run
 from ..dataset.view import View
 from ..scores import SCORES, default_score
 from ..scores.chance import no_better_than_chance
+from ..scores.suspicion import SUSPICION
 from ..storage.schema import REMOVED
 
 
@@ -19,17 +20,31 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     run: by default the latest with predictions. score: by default the best that the run has.
     Suspects are the samples above the score's boundary (AUM above 0: another class had the higher
     logit). If it has none, they are the samples with another class predicted than the given one; a
-    score that does not judge the label, hardness, ranks all samples. Removed samples are left out.
+    score that does not judge the label, hardness, ranks all samples. Suspicion takes both: the
+    samples above its boundary and those with another class predicted. Exact copies under different
+    labels come first if their own label is probably wrong. Removed samples are left out.
     Raises LabelAuditError for a run without predictions or without this score.
     """
     stored_run = dataset.run(run)
     score = check_score(stored_run, score)
     boundary = SCORES[score].boundary
     view = dataset.view(stored_run.name).exclude_tag(REMOVED)
+    if score == SUSPICION:
+        return ranked(view.suspicious(score, boundary), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)
-    return view.sort_by(score, reverse=True)
+    return ranked(view, score)
+
+
+def ranked(view: View, score: str) -> View:
+    """Return the samples of a view, most suspicious first.
+
+    By suspicion, exact copies under different labels come first if their own label is probably
+    wrong.
+    """
+    view = view.sort_by(score, reverse=True)
+    return view.conflicts_first() if score == SUSPICION else view
 
 
 def selection(
