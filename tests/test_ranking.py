@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
+import labelaudit
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features import neighbours
 from labelaudit.features.duplicates import duplicates
 from labelaudit.ranking.copies import weigh_copies
 from labelaudit.ranking.evaluation import evaluate, precision_curves
-from labelaudit.ranking.ranking import outdated, suspects, weakness
+from labelaudit.ranking.ranking import confidence_note, outdated, suspects, weakness
 from labelaudit.ranking.scoring import compute_scores
 from labelaudit.scores import SCORES, LogitScore
 from labelaudit.scores.aum import aum
@@ -236,3 +237,44 @@ def test_a_sample_relabelled_after_scoring_is_not_ranked_by_its_old_label(audite
     assert outdated(view) == 1  # scored, but by a model that learned the other label
     assert audited[worst.id].scores["self_confidence"] < 0.5
     assert audited[worst.id].scores["aum"] is None  # what was recorded is about the label before
+
+
+def import_logits(dataset, predicted, certainty=4.0):
+    logits = np.zeros((len(dataset), 4), np.float32)
+    logits[np.arange(len(dataset)), predicted] = certainty
+    labelaudit.import_predictions(dataset, logits, "mine", kind="logits")
+    compute_scores(dataset, "mine")
+
+
+def test_suspects_of_suspicion_are_also_those_that_are_predicted_as_another_class(make_dataset):
+    dataset = make_dataset(400)
+    predicted = np.arange(400) % 4
+    predicted[:3] = 3
+    import_logits(dataset, predicted, 0.5)
+    view, found = dataset.view("mine"), suspects(dataset, "mine")
+    p = view.values("suspicion")
+    expected = np.flatnonzero((p > 0.1) | (predicted != view.frame.label))
+    assert set(found.ids) == set(view.ids[expected])
+    assert np.isin(view.ids[:3], found.ids).all()
+    ranked = found.values("suspicion")
+    assert (np.diff(ranked) <= 0).all()
+
+
+def test_there_is_a_note_where_probabilities_are_rough(make_dataset):
+    small, large = make_dataset(120, name="small"), make_dataset(240, name="large")
+    assert confidence_note(small.view()) == (
+        "Half of the classes have 30 or fewer labelled samples, which is too few for reliable "
+        "probabilities, so the ranking is shown without them."
+    )
+    assert confidence_note(large.view()) is None
+    noise = np.random.default_rng(0).normal(size=(240, 5))
+    labelaudit.import_features(large, noise, "noise")
+    labelaudit.first_look(large, features="noise")
+    note = confidence_note(large.view())
+    assert note.startswith("The first look agrees with ")
+    assert note.endswith("so the ranking is shown without probabilities.")
+    large.view().limit(160).tag("removed")
+    clear = np.eye(4)[large.view().frame.label] + noise[:, :4] / 100
+    labelaudit.import_features(large, clear, "clear")
+    labelaudit.first_look(large, features="clear")
+    assert "have 20 or fewer" in confidence_note(large.view())
