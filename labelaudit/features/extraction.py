@@ -12,7 +12,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from .extractors import Examples, Extractor, open_extractor
 from .image_batches import Images
-from .stored import Features, open_features, stored_state
+from .stored import Features, open_features, stored_features, stored_state
 
 ROWS = 64  # images decoded at once
 WRITE_SECONDS = 10.0  # work that a kill may lose
@@ -102,8 +102,7 @@ def measure_cost(frame: Frame, extractor: Extractor, ids: np.ndarray) -> Cost:
 
     Raises LabelAuditError if none of these images can be read.
     """
-    features = _open(frame, extractor)
-    missing = np.setdiff1d(ids, features.ids())
+    missing = np.setdiff1d(ids, _known_ids(frame, extractor))
     if not len(missing):
         return Cost(0.0, 0)
     some = np.random.default_rng(0).permutation(missing)[: 2 * TIMED]
@@ -120,3 +119,13 @@ def measure_cost(frame: Frame, extractor: Extractor, ids: np.ndarray) -> Cost:
         raise images.nothing_readable()
     per_image = spent / count if count else 0.0
     return Cost(per_image * len(missing), len(missing))
+
+
+def _known_ids(frame: Frame, extractor: Extractor) -> np.ndarray:
+    """Ids of the samples with features of this version, int64. Creates no table, unlike `_open`."""
+    found = stored_features(frame).get(extractor.name)
+    same = found is not None and (found.version, found.width) == (
+        extractor.version,
+        extractor.width,
+    )
+    return found.ids() if same else np.empty(0, np.int64)
