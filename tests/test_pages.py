@@ -227,9 +227,11 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     assert box(app, "Run").value == "run-1"
     counted = len(suspects(audited, "run-1", "confident_learning"))
     assert f"cleanlab's rule counts {counted:,} wrong labels" in texts(app)
-    assert "without training" not in texts(app)
+    assert "predicts each label from all other images" not in texts(app)
     box(app, "Run").set_value("first-look").run()
-    assert "without training. A trained model ranks better" in texts(no_error(app))
+    shown = texts(no_error(app))
+    assert "first-look predicts each label from all other images, using the features" in shown
+    assert "Also tried" in shown
     assert "first-look" not in box(open_page("model/predict"), "Run").options
     assert "first-look" not in texts(no_error(open_page("model/train")))
 

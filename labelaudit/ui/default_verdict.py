@@ -1,15 +1,21 @@
-"""The verdict that the review page highlights and that Enter gives; none if the case is unclear."""
+"""The verdict that the review page highlights and that Enter gives; none if the case is unclear.
+
+Also what the page says instead of, or about, the probabilities.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 
 from ..ranking.evidence import Evidence
 from ..ranking.explanation import percent
+from ..ranking.image_kinds import OUTLIER
+from ..scores.suspicion import FITTING
 
 ACCEPT, KEEP, REMOVE, NONE = "accept", "keep", "remove", ""
 CLEAR = 0.5  # least probability of a suggested class that is the default
-OUTLIER = "outlier"  # finding: the image looks like no class
 
 
 def is_clear(p: float | None) -> bool:
@@ -33,11 +39,20 @@ def default_verdict(found: Evidence, is_check: bool) -> str:
 
 def unclear_sentence(found: Evidence) -> str:
     """Return the two most probable classes, such as "Unclear: dog 38 %, cat 31 %."; "" if the
-    suggested class is clear or the given class is more probable than not."""
+    suggested class is clear or the label is probably correct."""
     best = sorted(found.probabilities.items(), key=lambda row: -row[1])[:2]
-    if is_clear(_suggested_p(found)) or not best or best[0][1] >= CLEAR:
+    if is_clear(_suggested_p(found)) or not best or found.finding == FITTING:
         return ""
     return f"Unclear: {', '.join(f'{name} {percent(p)}' for name, p in best)}."
+
+
+def similar_images_sentence(found: Evidence) -> str:
+    """Return how the most similar images are labelled, without probabilities; "" without any."""
+    labels = Counter(label for _, label, _ in found.neighbours if label is not None)
+    if not labels:
+        return ""
+    label, count = labels.most_common(1)[0]
+    return f"{count} of the {len(found.neighbours)} most similar images are labelled {label}."
 
 
 def _suggested_p(found: Evidence) -> float | None:

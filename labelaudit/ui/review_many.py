@@ -9,6 +9,7 @@ from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
 from ..ranking.evidence import suggested_labels
+from ..ranking.image_kinds import OUTLIER
 from ..review.queue import QueueFilter
 from .default_verdict import are_clear
 from .images import pictures
@@ -65,6 +66,7 @@ def _data(session: ReviewSession, _event: dict | None) -> dict:
         "all": len(session.selectable),
         "place": start,
         "page": start // PAGE + 1,
+        "outliers": session.wanted.image == OUTLIER,
         "pages": max(-(-total // PAGE), 1),
         "verdicts": [verdict and vars(verdict) for verdict in own],
         "items": _items(session, ids),

@@ -7,12 +7,19 @@ import streamlit as st
 
 from ..dataset.dataset import Dataset
 from ..ranking import evidence
+from ..ranking.image_kinds import OUTLIER
 from ..review.blind_controls import answers
 from ..review.queue import QueueFilter
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS
 from . import charts
-from .default_verdict import KEEP, default_verdict, unclear_sentence
+from .default_verdict import (
+    KEEP,
+    REMOVE,
+    default_verdict,
+    similar_images_sentence,
+    unclear_sentence,
+)
 from .images import LARGE, pictures
 from .review_session import ReviewSession, component, run
 
@@ -137,12 +144,21 @@ def _marks(session: ReviewSession, sample, found: evidence.Evidence) -> dict:
     badge = "random check or control" if controls else "random check"
     blind = {"filepath": ""} if session.controls else {}
     default = default_verdict(found, check)
-    return {
+    if session.wanted.image == OUTLIER and not check:
+        default = REMOVE
+    shown = {
         "check": badge if check else "",
         "default": default,
-        "unclear": "" if default == KEEP else unclear_sentence(found),
+        "unclear": "" if default in (KEEP, REMOVE) else unclear_sentence(found),
         **blind,
     }
+    return shown | (_without_probabilities(found) if session.note_on_probabilities else {})
+
+
+def _without_probabilities(found: evidence.Evidence) -> dict:
+    """Return what replaces the sentence and the bars where there is too little data for them."""
+    why = similar_images_sentence(found)
+    return {"why": why, "unclear": "", "probabilities": [], "p_given": None}
 
 
 def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:

@@ -33,8 +33,8 @@ class ReviewMany extends Part {
   decide(verdict, label = null) {
     this.channel.push(() => {
       if (!this.selected.size && !this.all) return null
-      if (verdict === "default" && !this.allClear()) return null
-      if (verdict === "default") verdict = "accept"
+      if (verdict === "default") verdict = this.default()
+      if (!verdict) return null
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
       const samples = this.all ? null : [...this.selected]
       const seen = samples && samples.map((id) => given.get(id))
@@ -42,9 +42,11 @@ class ReviewMany extends Part {
     })
   }
 
-  // Whether every selected suggestion is clear. Then Enter accepts them.
-  allClear() {
-    return !this.all && this.data.items.every((item) => item.clear || !this.selected.has(item.id))
+  // The verdict that is highlighted and that Enter gives. Suggestions must all be clear.
+  default() {
+    if (this.all) return ""
+    if (this.data.outliers) return "remove"
+    return this.data.items.every((item) => item.clear || !this.selected.has(item.id)) ? "accept" : ""
   }
 
   actions() {
@@ -124,7 +126,8 @@ class ReviewMany extends Part {
     this.whole.hidden = data.total <= data.items.length
     this.tally.textContent = `${number(on)} selected`
     this.buttons.forEach((button) => (button.disabled = !on))
-    this.buttons[0].classList.toggle("main", this.allClear())
+    this.buttons[0].classList.toggle("main", this.default() === "accept")
+    this.buttons[2].classList.toggle("main", this.default() === "remove")
     const suggested = new Set(data.items.map((item) => item.suggested))
     this.buttons[0].firstChild.textContent =
       suggested.size === 1 ? `Relabel as ${[...suggested][0]}` : "Accept suggestions"

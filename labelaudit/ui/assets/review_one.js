@@ -210,6 +210,7 @@ class ReviewOne extends Part {
       ...(item.check ? [checkBadge(item.check)] : []),
     )
     parts.why.textContent = item.why
+    parts.bars.parentElement.hidden = !item.probabilities.length
     parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
     parts.curve.replaceChildren(...(item.p_given ? [curves(item, data.colors)] : []))
     parts.legend.replaceChildren(...legend(item, data.colors))
