@@ -48,6 +48,7 @@ GROUPS = {
     ],
     "Your own predictions, model or loop": [
         "import_predictions",
+        "import_features",
         "predict_with",
         "Recorder",
         "TorchImageDataset",
@@ -95,6 +96,7 @@ INTERNAL = {
     "Run.state",
     "Run.training",
     "Store",
+    "View.conflicts_first",
     "View.fields",
     "View.frame",
     "View.name",
@@ -102,6 +104,7 @@ INTERNAL = {
     "View.steady",
     "View.steps",
     "View.store",
+    "View.suspicious",
     "View.uri",
 }
 

@@ -29,6 +29,7 @@ from .storage.paths import check_name
 from .storage.schema import FINISHED
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
+DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
 PREVIEW_FROM, PREVIEW_SAMPLES = 2_500, 1_000  # of photographs: some are looked at before all
 SHOWN = 10  # suspects in the printed result
 
@@ -54,10 +55,14 @@ class AuditResult:
         return write_suspects(self.suspects, path)
 
     def top(self, n: int = SHOWN) -> pd.DataFrame:
-        """Return the first n suspects: id, filepath, given, predicted, the ranking score."""
-        table = self.suspects.limit(n).to_pandas()
-        table = table.rename(columns={"ground_truth": "given"})
-        return table[["id", "filepath", "given", "predicted", self.score]]
+        """Return the first n suspects: id, filepath, given, suggested, the ranking score.
+
+        suggested: the most probable other class by suspicion; without it, the predicted class.
+        """
+        table = self.suspects.limit(n).to_pandas().rename(columns={"ground_truth": "given"})
+        if "suggested" not in table:
+            table["suggested"] = table["predicted"]
+        return table[["id", "filepath", "given", "suggested", self.score]]
 
     def to_dict(self) -> dict:
         """Return everything as plain JSON values, with the first suspects only."""
@@ -133,7 +138,8 @@ def audit(
 
     First, each image is predicted from the features of all others (see `first_look`). Its suspects
     can be reviewed while a model trains, where training adds something: then suspicion combines
-    both.
+    both. Duplicates are searched for in up to 200,000 samples, because copies of one picture under
+    different labels are certain errors, and the quality of the images is measured.
 
     dataset: a Dataset, its name, or the name of a dataset in the zoo. noise: share of labels to
     make wrong first (0 to 1). None audits the labels as they are; mistakes that were injected
@@ -171,10 +177,19 @@ def audit(
         noise_report = noise_module.inject(dataset, noise, noise_kind, seed)
         timer.finish("noise")
     looks = first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES
-    if looks or not train:
+    looks = looks or not train
+    if looks:
         task = _preview(dataset, features, task)
+        timer.finish("preview")
+    if len(dataset) <= DUPLICATE_SAMPLES:
+        ensure_duplicates(dataset, task)
+        timer.finish("duplicates")
+        plan = make_plan(dataset, config) if train else None  # duplicates are held out together
+    if looks:
         task = _with_first_look(task, take_first_look(dataset, task=task, features=features))
         timer.finish("first look")
+        _measure_quality(dataset, task)
+        timer.finish("image quality")
     if not train:
         return _first_look_result(dataset, noise_report, timer, score, k)
     with steps.session():
@@ -253,6 +268,13 @@ def _preview(dataset: Dataset, features: str, task: Task) -> Task:
     except BadInputError:  # these images are all of one class
         return task
     return _with_first_look(task, look)
+
+
+def _measure_quality(dataset: Dataset, task: Task) -> None:
+    from .features.quality import measure_quality  # importing torch takes seconds
+
+    frame = dataset.view().frame
+    measure_quality(frame, frame.ids, task)
 
 
 def _first_look_result(

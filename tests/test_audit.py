@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,3 +112,24 @@ def test_audit_is_the_function_however_it_is_imported():
         "assert callable(audit) and labelaudit.audit is audit"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_audit_without_training_finds_copies_and_measures_quality(home):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (60, 32, 32, 3), np.uint8)
+    images[:, :, :, 0] //= np.where(np.arange(60) % 2, 1, 8)[:, None, None].astype(np.uint8)
+    images[7] = images[3]
+    labels = [f"c{i % 2}" for i in range(60)]
+    labels[7] = "c0"
+    dataset = labelaudit.load_arrays("pairs", images, labels)
+    result = labelaudit.audit(dataset, train=False, features="pixels")
+    assert result.run == "first-look"
+    assert {"duplicates", "first look", "image quality"} <= set(result.seconds)
+    table = result.suspects.to_pandas()
+    assert table["id"][0] == 8
+    assert table["finding"][0] == "duplicate conflict"
+    assert table["suggested"][0] == "c1"
+    assert (dataset.view().to_pandas()["image_issues"] == "").any()
+    assert result.top()["suggested"][0] == "c1"
+    p = dataset.view("first-look").values("suspicion")
+    assert p[3] + p[7] == pytest.approx(1)

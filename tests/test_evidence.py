@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from labelaudit import Dataset, suspects
-from labelaudit.ranking.evidence import gather, suggested_labels
-from labelaudit.ranking.explanation import explain
+from labelaudit.ranking.evidence import (
+    gather,
+    suggested_labels,
+    suggestion_is_clear,
+    suggestions,
+)
+from labelaudit.ranking.explanation import explain, explain_copies, explain_finding
 
 
 def test_the_evidence_is_what_the_run_knows(audited):
@@ -18,11 +23,11 @@ def test_the_evidence_is_what_the_run_knows(audited):
     view = audited.view()
     for each in found:
         sample = audited[each.id]
-        z = sample.prediction.logits.astype(float)
-        p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
         assert each.given == sample.ground_truth
         assert each.suggested == sample.prediction.label != each.given
-        assert each.probabilities[each.suggested] == pytest.approx(p.max(), abs=1e-6)
+        assert each.probabilities[each.suggested] == each.suggested_p
+        assert each.probabilities[each.given] == pytest.approx(1 - each.scores["suspicion"])
+        assert sum(each.probabilities.values()) < 1.0001
         assert each.given in each.probabilities
         assert len(each.probabilities) == 5
         row = np.sort(ids).tolist().index(each.id)
@@ -37,8 +42,9 @@ def test_the_evidence_is_what_the_run_knows(audited):
         for near, label, similarity in each.neighbours:
             assert audited[near].ground_truth == label
             assert -1 <= similarity <= 1.0001
-        assert f"The model predicts {each.suggested}" in each.why
+        assert f"that it is {each.suggested}." in each.why
         assert f"not {each.given}" in each.why
+        assert "The model predicts" not in each.why  # these were other numbers
 
 
 def test_a_class_median_is_that_of_its_samples(audited):
@@ -56,7 +62,7 @@ def test_a_relabelled_sample_is_not_judged_by_dynamics_of_its_old_label(audited)
     each = gather(audited, "run-1", [sample])[0]
     assert each.given == other != each.suggested  # something else is suggested now
     assert each.p_given is None
-    assert set(each.scores) == {"hardness"}  # the others judged the old label
+    assert set(each.scores) == {"hardness", "outlier"}  # the others judged the old label
     audited.set_labels([sample], None)
     each = gather(audited, "run-1", [sample])[0]
     assert each.given is None
@@ -113,11 +119,13 @@ def test_the_first_sentence_is_what_suspicion_finds(audited):
     assert bad.suggested == rows["suggested"][0]
     assert bad.suggested_p == pytest.approx(rows["suggested_p"][0])
     assert re.match(rf"Probably mislabelled: (over )?9\d % that it is not {bad.given}, ", bad.why)
-    assert f"that it is {bad.suggested}. The model predicts" in bad.why
+    assert f"that it is {bad.suggested}. " in bad.why
     assert good.why.startswith("Probably correct: ")
     audited.set_labels([worst], bad.suggested)  # what was said of another label counts no more
     (now,) = gather(audited, "run-1", [worst])
-    assert (now.finding, now.suggested_p) == ("", None)
+    assert now.finding == ""
+    assert now.suggested_p == now.probabilities[now.suggested]  # of the softmax
+    assert "The model" in now.why
     assert now.suggested != bad.suggested
 
 
@@ -126,3 +134,38 @@ def test_every_sample_has_evidence_whatever_suspicion_suggests(audited):
     for each in gather(audited, "run-1", audited.view().ids):
         assert {each.given, each.suggested} <= set(each.probabilities)
         assert list(each.probabilities.values()) == sorted(each.probabilities.values())[::-1]
+
+
+def test_the_suggestion_is_the_same_everywhere(audited):
+    ids = suspects(audited).ids[:20]
+    names, p = suggestions(audited, "run-1", ids)
+    table = audited.view().select(ids).to_pandas().set_index("id").loc[ids]
+    assert names == table["suggested"].tolist() == suggested_labels(audited, "run-1", ids)
+    np.testing.assert_array_equal(p, table["suggested_p"])
+    for found, name, chance in zip(gather(audited, "run-1", ids), names, p, strict=True):
+        assert (found.suggested, found.suggested_p) == (name, chance)
+        others = set(found.probabilities) - {found.given, name}
+        assert all(found.probabilities[other] <= chance for other in others)
+    # beside blind controls, too
+    blind = gather(audited, "run-1", ids, {})
+    assert [each.suggested for each in blind] == names
+    assert audited.view().match(suggested=names[0]).select(ids[:1]).ids.tolist() == [ids[0]]
+
+
+def test_a_suggestion_below_one_half_is_not_clear():
+    assert suggestion_is_clear(0.5)
+    assert not suggestion_is_clear(0.49)
+    assert not suggestion_is_clear(None)
+
+
+def test_sentences_about_copies_and_outliers():
+    assert explain_copies([]) == ""
+    copies = [(7, "dog"), (8, "cow"), (9, "dog"), (10, "dog")]
+    assert explain_copies(copies) == (
+        "The same picture is also present with another label: sample 7 as dog, sample 8 as cow, "
+        "sample 9 as dog and 1 more."
+    )
+    assert explain_finding("outlier", 0.4, "cat", "dog", 0.3) == (
+        "Outlier, it looks like no class here: 40 % that it is not cat, 30 % that it is dog."
+    )
+    assert explain("cat", "dog", None, None, []) == ""

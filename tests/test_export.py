@@ -43,7 +43,7 @@ def test_suspects_csv_has_all_rows_in_order(audited, tmp_path):
         read = list(csv.DictReader(file))
     assert list(read[0]) == [
         "id", "filepath", "split", "ground_truth", "predicted", "confidence", "suggested",
-        "suggested_p", "finding", *audited.run().score_names(), "tags",
+        "suggested_p", "finding", "image_issues", *audited.run().score_names(), "tags",
     ]  # fmt: skip
     assert [int(row["id"]) for row in read] == view.ids.tolist()
     values = [float(row["mistakenness"]) for row in read]

@@ -851,7 +851,7 @@ def test_the_start_page_says_which_features_it_will_use_and_what_they_take(few_d
 def test_little_data_is_ranked_without_probabilities(few_digits):
     take_first_look(few_digits, features="pixels")
     shown = texts(open_page("suspects/results"))
-    assert "Most classes have fewer than 50 images" in shown
+    assert "too few for reliable probabilities" in shown
     assert "estimated" not in shown
 
 
@@ -877,9 +877,8 @@ def test_images_with_issues_are_filtered_and_counted(audited):
 
 
 def test_an_unclear_suggestion_is_no_default():
-    found = Evidence(
-        1, "cat", "dog", {"dog": 0.38, "cat": 0.31, "fox": 0.1}, None, None, None, [], {}, {}, ""
-    )
+    p = {"dog": 0.38, "cat": 0.31, "fox": 0.1}
+    found = Evidence(1, "cat", "dog", p, None, None, None, [], {}, {}, "", suggested_p=0.38)
     assert default_verdict(found, is_check=False) == ""
     assert unclear_sentence(found) == "Unclear: dog 38 %, cat 31 %."
     clear = replace(found, suggested_p=0.6)

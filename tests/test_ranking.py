@@ -4,18 +4,24 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
+import labelaudit
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.features import neighbours
+from labelaudit.features.duplicates import duplicates
+from labelaudit.ranking.copies import weigh_copies
 from labelaudit.ranking.evaluation import evaluate, precision_curves
-from labelaudit.ranking.ranking import outdated, suspects, weakness
+from labelaudit.ranking.ranking import confidence_note, outdated, suspects, weakness
 from labelaudit.ranking.scoring import compute_scores
 from labelaudit.scores import SCORES, LogitScore
 from labelaudit.scores.aum import aum
+from labelaudit.scores.base import LogitsInfo
 from labelaudit.scores.cartography import cartography
 from labelaudit.scores.confident_learning import confident_learning
 from labelaudit.scores.neighbours import neighbours as neighbour_score
+from labelaudit.scores.outlier import outlier
 from labelaudit.scores.self_confidence import self_confidence
-from labelaudit.scores.suspicion import suspicion
+from labelaudit.scores.softmax import Softmax
+from labelaudit.scores.suspicion import Suspicion
 
 
 @pytest.fixture
@@ -39,11 +45,12 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
     near = neighbours.of_run(run, frame.ids, np.ones(len(audited), bool), 50)
     batches = lambda: [(np.arange(len(audited)), logits)]  # noqa: E731
     functions = {
-        "suspicion": lambda: suspicion(frame.label, batches, False)[0],
+        "suspicion": lambda: with_first_look(audited, logits),
         "confident_learning": lambda: confident_learning(frame.label, batches),
         "aum": lambda: aum(margin),
         "cartography": lambda: cartography(p_label),
         "neighbours": lambda: neighbour_score(frame.label, frame.label[near[0]], near[1]),
+        "outlier": lambda: outlier(frame.label, frame.label[near[0]], near[1]),
     }
     assert functions.keys() <= set(run.score_names())
     for name in run.score_names():
@@ -51,6 +58,21 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
         expected = compute()
         np.testing.assert_array_equal(audited.view().values(name), expected)
         assert np.isfinite(expected).all()
+
+
+def with_first_look(dataset, logits):
+    """Suspicion by the logits of a run and of the first look, and by exact copies."""
+    frame, look = dataset.view().frame, np.zeros((len(dataset), 10), np.float32)
+    for ids, rows in dataset.run("first-look").logits():
+        look[frame.positions(ids)] = rows - rows.max(axis=1, keepdims=True)
+    softmax = Softmax(logits, (look.astype(np.float16).astype(np.float32),))
+    model = Suspicion(LogitsInfo(10, len(dataset), False, 1))
+    model.observe(frame.label, softmax)
+    model.fit()
+    p = model.score(frame.label, softmax)[0]
+    found = weigh_copies(duplicates(dataset).exact_copies(frame.ids), frame.label, p)
+    p[found.places] = found.p_wrong
+    return p
 
 
 def test_scores_without_dynamics(scored):
@@ -215,3 +237,44 @@ def test_a_sample_relabelled_after_scoring_is_not_ranked_by_its_old_label(audite
     assert outdated(view) == 1  # scored, but by a model that learned the other label
     assert audited[worst.id].scores["self_confidence"] < 0.5
     assert audited[worst.id].scores["aum"] is None  # what was recorded is about the label before
+
+
+def import_logits(dataset, predicted, certainty=4.0):
+    logits = np.zeros((len(dataset), 4), np.float32)
+    logits[np.arange(len(dataset)), predicted] = certainty
+    labelaudit.import_predictions(dataset, logits, "mine", kind="logits")
+    compute_scores(dataset, "mine")
+
+
+def test_suspects_of_suspicion_are_also_those_that_are_predicted_as_another_class(make_dataset):
+    dataset = make_dataset(400)
+    predicted = np.arange(400) % 4
+    predicted[:3] = 3
+    import_logits(dataset, predicted, 0.5)
+    view, found = dataset.view("mine"), suspects(dataset, "mine")
+    p = view.values("suspicion")
+    expected = np.flatnonzero((p > 0.1) | (predicted != view.frame.label))
+    assert set(found.ids) == set(view.ids[expected])
+    assert np.isin(view.ids[:3], found.ids).all()
+    ranked = found.values("suspicion")
+    assert (np.diff(ranked) <= 0).all()
+
+
+def test_there_is_a_note_where_probabilities_are_rough(make_dataset):
+    small, large = make_dataset(120, name="small"), make_dataset(240, name="large")
+    assert confidence_note(small.view()) == (
+        "Half of the classes have 30 or fewer labelled samples, which is too few for reliable "
+        "probabilities, so the ranking is shown without them."
+    )
+    assert confidence_note(large.view()) is None
+    noise = np.random.default_rng(0).normal(size=(240, 5))
+    labelaudit.import_features(large, noise, "noise")
+    labelaudit.first_look(large, features="noise")
+    note = confidence_note(large.view())
+    assert note.startswith("The first look agrees with ")
+    assert note.endswith("so the ranking is shown without probabilities.")
+    large.view().limit(160).tag("removed")
+    clear = np.eye(4)[large.view().frame.label] + noise[:, :4] / 100
+    labelaudit.import_features(large, clear, "clear")
+    labelaudit.first_look(large, features="clear")
+    assert "have 20 or fewer" in confidence_note(large.view())

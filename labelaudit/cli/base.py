@@ -43,7 +43,10 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "Models": {
-        "imports": {"import-predictions": "Import predictions of your own model."},
+        "imports": {
+            "import-predictions": "Import predictions of your own model.",
+            "import-features": "Import features of the images from your own network.",
+        },
         "model": {
             "first-look": "Find suspects in seconds, without training.",
             "train": "Train a model and record how it fits every sample.",

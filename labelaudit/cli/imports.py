@@ -69,6 +69,13 @@ def score_import(run: Run, dataset: str, as_json: bool) -> None:
     emit(as_json, data, "\n".join(lines))
 
 
+by_option = click.option(
+    "--by",
+    type=click.Choice(("id", "filepath", "order")),
+    help="How rows are matched to samples.  [default: the first of these the file has]",
+)
+
+
 @main.command(
     "import-predictions",
     **example("labelaudit import-predictions digits probabilities.csv --out-of-sample"),
@@ -77,11 +84,7 @@ def score_import(run: Run, dataset: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path())
 @click.option("--run", default="imported", help="Name of the run to write.")
 @kind_option
-@click.option(
-    "--by",
-    type=click.Choice(("id", "filepath", "order")),
-    help="How rows are matched to samples.  [default: the first of these the file has]",
-)
+@by_option
 @class_file_option
 @out_of_sample_option
 @json_option
@@ -105,3 +108,29 @@ def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, 
         task=console_task(),
     )
     score_import(imported, dataset, as_json)
+
+
+@main.command(
+    "import-features",
+    **example("labelaudit import-features digits embeddings.npy --name dinov2"),
+)
+@click.argument("dataset")
+@click.argument("file", type=click.Path())
+@click.option("--name", required=True, help="Name of the features; not that of an extractor.")
+@by_option
+@json_option
+def import_features(dataset, file, name, by, as_json) -> None:
+    """Import features of the images of DATASET, such as embeddings of your own network, from FILE
+    (.npy, .npz, .parquet). The first look then tries them with the built-in ones.
+
+    A table has a column of lists `features`, or a column for each number; and a column id or
+    filepath. An .npz file has features, and optionally ids or filepaths.
+    """
+    from ..predictions import import_features as read
+
+    count = read(load_dataset(dataset), file, name, by, task=console_task())
+    text = (
+        f"{name}: features of {count:,} samples; use them with "
+        f"`labelaudit first-look {dataset} --features {name}`"
+    )
+    emit(as_json, {"features": name, "samples": count}, text)

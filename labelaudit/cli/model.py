@@ -8,6 +8,7 @@ from ..cluster import HERE, PLACES, steps
 from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import Task
 from ..dataset.dataset import Dataset, list_datasets
+from ..features.extractors import AUTO
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
@@ -38,6 +39,12 @@ on_option = click.option(
     default=HERE,
     help="ray: use a Ray cluster, at RAY_ADDRESS or on the cores of this machine; needs "
     "labelaudit[cluster].",
+)
+features_option = click.option(
+    "--features",
+    default=AUTO,
+    help="Features of the first look: pixels, patches, lite0, timm:NAME, torchvision:NAME, "
+    "imported ones, or several joined by +. auto: those that predict the labels best.",
 )
 STOP_SECONDS = 30  # a job checks every two seconds, and needs time to save
 
@@ -109,13 +116,14 @@ def _config(model, epochs, batch_size, image_size, learning_rate, folds, device,
 )
 @click.argument("dataset")
 @click.option("--run", default=FIRST_LOOK_RUN, help="Name of the run to write.")
+@features_option
 @json_option
-def first_look(dataset, run, as_json) -> None:
+def first_look(dataset, run, features, as_json) -> None:
     """Predict every sample of DATASET from all the others, without training, and score the
-    predictions. This gives suspects to review while a model trains, which ranks better."""
+    predictions."""
     from ..pipeline import take_first_look
 
-    look = take_first_look(load_dataset(dataset), run, console_task())
+    look = take_first_look(load_dataset(dataset), run, console_task(), features=features)
     text = (
         f"{look['run']}: {look['suspects']:,} suspects; list them with "
         f"`labelaudit suspects {dataset} --run {look['run']}`"
@@ -283,12 +291,33 @@ def score(dataset, run, names, on, as_json) -> None:
     default=True,
     help="Find suspects without training first, to review while the model trains.",
 )
+@features_option
+@click.option(
+    "--train/--no-train",
+    "trains",
+    default=None,
+    help="Whether to train a model after the first look.  [default: for images up to 96 pixels]",
+)
 @on_option
 @json_option
 def audit(
-    dataset, rate, noise_kind, seed, run, by, k, csv_file, first_look, on, as_json, **options
+    dataset,
+    rate,
+    noise_kind,
+    seed,
+    run,
+    by,
+    k,
+    csv_file,
+    first_look,
+    features,
+    trains,
+    on,
+    as_json,
+    **options,
 ) -> None:
-    """Audit DATASET in one go: load it, train, predict, score, and rank the suspects.
+    """Audit DATASET in one go: load it, take a first look, train where it helps, and rank the
+    suspects.
 
     DATASET can be a path containing '/', hf:owner/name or s3://bucket/prefix. It is then loaded
     first, under the name `labelaudit load` would give it. --noise makes it a rehearsal: some labels
@@ -298,16 +327,21 @@ def audit(
 
     bar = Bar()
     task = Task(bar, Interrupt())
+    # options of the training other than the defaults ask for a training
+    config = _config(**options)
+    config = None if config == TrainConfig() else config
     result = run_audit(
         _loaded(dataset, task) if "/" in dataset else dataset,
         noise=rate,
         noise_kind=noise_kind,
         seed=seed,
         run=run,
-        config=_config(**options),
+        config=config,
         score=by,
         k=k,
         first_look=first_look,
+        features=features,
+        train=trains,
         on=on,
         task=task,
     )

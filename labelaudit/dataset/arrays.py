@@ -25,6 +25,16 @@ def find(ids: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places, (ids[places] == wanted if len(ids) else np.zeros(len(wanted), bool))
 
 
+def differing(key: np.ndarray, code: np.ndarray) -> np.ndarray:
+    """Mask, bool (n,), of the rows whose key occurs with at least two codes; MISSING is not one."""
+    keys, index = np.unique(key, return_inverse=True)
+    known = code != MISSING
+    low, high = np.full(len(keys), np.iinfo(np.int32).max), np.full(len(keys), MISSING)
+    np.minimum.at(low, index[known], code[known])
+    np.maximum.at(high, index[known], code[known])
+    return (low < high)[index]
+
+
 def in_order(rows: pa.Table, ids: np.ndarray) -> pa.Table:
     """Sort rows with an `id` column in the order of `ids`. Ids without a row are left out."""
     found = rows["id"].to_numpy()

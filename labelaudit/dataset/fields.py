@@ -8,8 +8,10 @@ import numpy as np
 
 from ..core.errors import NotFoundError
 from ..scores import SCORES
+from ..scores.outlier import OUTLIER
 from ..storage import schema
-from .arrays import MISSING
+from ..storage.schema import REMOVED
+from .arrays import MISSING, differing
 from .columns import Frame
 
 LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
@@ -116,9 +118,35 @@ class Fields:
         table = schema.table("predictions", self.run_info()["id"])
         return self.frame.number(table, "label", MISSING)
 
+    def copy_conflicts(self) -> np.ndarray:
+        """Return a mask, bool (n,), of samples with an exact copy that has another label.
+
+        Removed samples do not count. All False if duplicates were not searched for.
+        """
+        frame = self.frame
+
+        def load() -> np.ndarray:
+            copy_of = frame.number("duplicates", "copy_of", MISSING)
+            counted = (copy_of != MISSING) & (frame.label != MISSING) & ~frame.tagged(REMOVED)
+            at, found = np.flatnonzero(counted), np.zeros(len(frame.ids), bool)
+            found[at] = differing(copy_of[at], frame.label[at])
+            return found
+
+        with frame.steady():
+            stamp = frame.stamp("duplicates"), frame.stamp("annotations")
+            return frame.cached("copy conflicts", stamp, load)
+
+    def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return two masks, bool (m,), of the samples at these positions, for `findings`: those in
+        a conflict of copies, and outliers."""
+        outlier = np.zeros(len(at), bool)
+        if OUTLIER in self.score_names():
+            outlier = self.number(OUTLIER)[at] > SCORES[OUTLIER].boundary
+        return self.copy_conflicts()[at], outlier
+
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
-        tables = ["meta", "annotations", "samples"]
+        tables = ["meta", "annotations", "samples", "duplicates", "quality"]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
         return tuple(self.frame.stamp(table) for table in tables)

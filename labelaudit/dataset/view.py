@@ -18,6 +18,7 @@ from .arrays import MISSING, as_ids
 from .columns import Frame
 from .contact_sheet import contact_sheet
 from .fields import Fields
+from .image_issues import check_issues
 from .sample import Batch, Prediction, Sample
 from .table_access import steadily
 from .view_steps import SLICES, STEPS
@@ -63,18 +64,33 @@ class View:
         label: str | Sequence[str] | None = None,
         split: str | Sequence[str] | None = None,
         prediction: str | Sequence[str] | None = None,
+        suggested: str | Sequence[str] | None = None,
+        image_issue: str | Sequence[str] | None = None,
         wrong: bool | None = None,
     ) -> View:
         """Select samples that meet all given conditions.
 
-        label, split, prediction: one name or several. wrong: True for samples with a prediction
-        that differs from their given label, False for those where both agree. Samples without a
-        label or a prediction are neither.
+        label, split, prediction: one name or several. suggested: the same for the class that
+        suspicion suggests. image_issue: "dark", "bright", "blurred", "low information", "odd
+        shape", "odd size" or "grey"; several select samples with any of them. wrong: True for
+        samples with a prediction that differs from their given label, False for those where both
+        agree. Samples without a label or a prediction are neither.
         """
         view = self
-        for kind, names in (("label", label), ("split", split), ("prediction", prediction)):
-            if names is not None:
-                view = view._then(kind, (names,) if isinstance(names, str) else tuple(names))
+        conditions = {
+            "label": label,
+            "split": split,
+            "prediction": prediction,
+            "suggested": suggested,
+            "image_issue": image_issue,
+        }
+        for kind, names in conditions.items():
+            if names is None:
+                continue
+            names = (names,) if isinstance(names, str) else tuple(names)
+            if kind == "image_issue":
+                check_issues(names)
+            view = view._then(kind, names)
         return view if wrong is None else view._then("wrong", bool(wrong))
 
     def above(self, field: str, value: float) -> View:
@@ -229,7 +245,8 @@ class View:
         """Return the whole view, one row per sample.
 
         Columns: id, filepath, split, ground_truth, original_label, predicted, confidence, every
-        score, tags; if there is a suspicion also suggested, suggested_p and finding.
+        score, tags; if there is a suspicion also suggested, suggested_p and finding; if the image
+        quality was measured also image_issues, joined by ";".
         """
         frames = list(self.chunks())
         return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
@@ -266,6 +283,16 @@ class View:
         return edits.untag(self.frame, self.ids, name)
 
     # --- for other modules of the library ---
+
+    def suspicious(self, score: str, value: float) -> View:
+        """Select samples with a score above `value`, and those that have this score and another
+        class predicted than the given one."""
+        return self._then("suspicious", score, float(value))
+
+    def conflicts_first(self) -> View:
+        """Move samples to the front that have an exact copy under another label, if their own label
+        is at least as probably wrong as right by suspicion."""
+        return self._then("conflicts_first")
 
     @property
     def store(self) -> Store:

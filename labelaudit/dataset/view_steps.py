@@ -11,8 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..scores.suspicion import SUSPICION
 from .arrays import MISSING
 from .fields import Fields
+from .image_issues import image_issues
 
 
 def match_tag(fields: Fields, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:
@@ -48,6 +50,23 @@ def wrong(fields: Fields, at: np.ndarray, is_wrong: bool) -> np.ndarray:
     return at[both & ((given != predicted) == is_wrong)]
 
 
+def suggested(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    return at[np.isin(fields.suggestions()[0][at], fields.frame.class_codes(names))]
+
+
+def image_issue(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    found = image_issues(fields.frame)
+    masks = [found[name][at] for name in names if name in found]
+    return at[np.logical_or.reduce(masks)] if masks else at[:0]
+
+
+def suspicious(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
+    values = fields.number(field)[at]
+    given, predicted = fields.frame.label[at], fields.predictions()[at]
+    differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)
+    return at[(values > value) | (differ & np.isfinite(values))]
+
+
 def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
     return at[fields.number(field)[at] > value]
 
@@ -80,6 +99,11 @@ def sort_by(fields: Fields, at: np.ndarray, field: str, reverse: bool) -> np.nda
     return at[np.argsort(-values if reverse else values, kind="stable")]
 
 
+def conflicts_first(fields: Fields, at: np.ndarray) -> np.ndarray:
+    leads = fields.copy_conflicts()[at] & (fields.number(SUSPICION)[at] >= 0.5)
+    return at[np.argsort(~leads, kind="stable")]
+
+
 def limit(fields: Fields, at: np.ndarray, n: int) -> np.ndarray:
     return at[:n]
 
@@ -97,11 +121,15 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
         prediction,
         split,
         wrong,
+        suggested,
+        image_issue,
+        suspicious,
         above,
         between,
         select,
         sample,
         sort_by,
+        conflicts_first,
         limit,
         skip,
     )

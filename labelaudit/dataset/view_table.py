@@ -9,6 +9,9 @@ from ..scores.suspicion import SUSPICION, findings
 from .arrays import tag_lists
 from .columns import Frame
 from .fields import Fields
+from .image_issues import image_issues
+
+ISSUE_SEPARATOR = ";"
 
 
 def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
@@ -33,6 +36,8 @@ def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
     }
     if SUSPICION in scores:
         columns |= _suggestions(fields, positions)
+    if issues := image_issues(frame):
+        columns["image_issues"] = _joined({name: mask[positions] for name, mask in issues.items()})
     columns |= {name: fields.number(name)[positions] for name in scores}
     table = pd.DataFrame(
         {
@@ -57,5 +62,15 @@ def _suggestions(fields: Fields, positions: np.ndarray) -> dict[str, np.ndarray]
     return {
         "suggested": names[codes],
         "suggested_p": p,
-        "finding": findings(suspicion, p).astype(object),
+        "finding": findings(suspicion, p, *fields.finding_masks(positions)).astype(object),
     }
+
+
+def _joined(masks: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the names of the masks that are True in each row, joined by ";", objects (n,)."""
+    names = np.array([*masks], object)
+    table = np.stack([*masks.values()], axis=1)
+    text = np.full(len(table), "", object)
+    for row in np.flatnonzero(table.any(axis=1)):
+        text[row] = ISSUE_SEPARATOR.join(names[table[row]])
+    return text

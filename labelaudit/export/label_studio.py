@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from ..scores.suspicion import MISLABELLED
+from ..scores.suspicion import CLEAR, CONFLICT, MISLABELLED
 from .outputs import Output
 from .samples import Samples
 
@@ -87,7 +87,8 @@ def _task(row: dict, address: str, run: str | None, scores: list[str]) -> dict:
     if row["ground_truth"] is not None:
         task["annotations"].append({"result": [_choice(row["ground_truth"])]})
     label, p = row["predicted"], row["confidence"]
-    if row.get("finding") == MISLABELLED:
+    finding = row.get("finding")
+    if finding == MISLABELLED or (finding == CONFLICT and row["suggested_p"] >= CLEAR):
         label, p = row["suggested"], row["suggested_p"]
     if label is not None:
         task["predictions"].append(

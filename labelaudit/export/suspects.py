@@ -12,14 +12,16 @@ from ..dataset.view import View
 from .tables import as_text, column, csv_writer, write_view
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
-SUGGESTIONS = ["suggested", "suggested_p", "finding"]  # if the run has suspicion
+# If the run has suspicion, and if the image quality was measured.
+OPTIONAL = ["suggested", "suggested_p", "finding", "image_issues"]
 
 
 def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
     """Write a view as CSV, in its order. Returns the number of rows.
 
-    Columns: id … confidence, every score, tags. Text cells that a spreadsheet would run as a
-    formula begin with an apostrophe. A file is written atomically.
+    Columns: id … confidence, suggested, suggested_p and finding if the run has suspicion,
+    image_issues if the image quality was measured, every score, tags. Text cells that a spreadsheet
+    would run as a formula begin with an apostrophe. A file is written atomically.
     """
     return write_view(view, target, _table, csv_writer)
 
@@ -32,7 +34,7 @@ def suspects_csv(view: View) -> bytes:
 
 
 def _table(frame: pd.DataFrame) -> pa.Table:
-    before = [*BEFORE_SCORES, *(name for name in SUGGESTIONS if name in frame.columns)]
+    before = [*BEFORE_SCORES, *(name for name in OPTIONAL if name in frame.columns)]
     numbers = [name for name in frame.columns if frame[name].dtype.kind == "f"]
     names = [*before, *(name for name in numbers if name not in before), "tags"]
     return as_text(pa.table({name: column(frame, name) for name in names}))

@@ -32,9 +32,9 @@ def write_table(table: pa.Table, target: str | os.PathLike | io.IOBase) -> int:
     return len(table)
 
 
-_TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(
-    ["filepath", "split", "ground_truth", "predicted", "label", "suggested", "finding"], pa.string()
-)
+_TEXTS = ["filepath", "split", "ground_truth", "predicted", "label"]
+_TEXTS += ["suggested", "finding", "image_issues"]
+_TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(_TEXTS, pa.string())
 
 
 def column(frame: pd.DataFrame, name: str) -> pa.Array:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
-from ..dataset.arrays import MISSING, as_ids, find
+from ..dataset.arrays import MISSING, as_ids, differing, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..export import write_table
@@ -69,6 +69,24 @@ class Duplicates:
         groups = ids.copy()
         groups[known] = self.group[at[known]]
         return groups
+
+    def copies_of(self, sample: int) -> np.ndarray:
+        """Return the ids of the other samples with the same pixels as this one, sorted."""
+        at, known = find(self.ids, as_ids(sample))
+        if not known[0]:
+            return np.empty(0, np.int64)
+        same = self.ids[self.copy_of == self.copy_of[at[0]]]
+        return same[same != sample]
+
+    def exact_copies(self, ids: np.ndarray) -> np.ndarray:
+        """Return a number that is equal for samples with the same pixels, int64 (n,); MISSING for
+        samples without an exact copy."""
+        ids = as_ids(ids)
+        at, known = find(self.ids, ids)
+        numbers = np.full(len(ids), MISSING, np.int64)
+        known[known] = self.exact[at[known]]
+        numbers[known] = self.copy_of[at[known]]
+        return numbers
 
 
 def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
@@ -190,13 +208,13 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
         at, group, copy_of = at[present], found.group[present], found.copy_of[present]
         label, split = frame.label[at], frame.split()[0][at]
         ids = frame.ids[at]
-    in_conflict, across = _differ(group, label), _differ(group, split)
+    in_conflict, across = differing(group, label), differing(group, split)
     if which == OTHERS:
         chosen = _repeated(group) & ~in_conflict & ~across
         exact = _repeated(copy_of)
     else:
         chosen = in_conflict if which == CONFLICTS else across
-        exact = _differ(copy_of, label if which == CONFLICTS else split)
+        exact = differing(copy_of, label if which == CONFLICTS else split)
     return _grouped(dataset, ids[chosen], group[chosen], exact[chosen])
 
 
@@ -245,16 +263,6 @@ def _grouped(dataset: Dataset, ids: np.ndarray, group: np.ndarray, exact: np.nda
     rank = rank[index]  # of each sample's group
     starts = np.concatenate([[0], np.cumsum(np.bincount(rank, minlength=len(numbers)))])
     return Groups(dataset, exact[order], ids[np.lexsort((ids, rank))], starts, numbers[order])
-
-
-def _differ(key: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Mask, bool (n,), of the rows whose key occurs with at least two codes; MISSING is not one."""
-    keys, index = np.unique(key, return_inverse=True)
-    known = code != MISSING
-    low, high = np.full(len(keys), np.iinfo(np.int32).max), np.full(len(keys), MISSING)
-    np.minimum.at(low, index[known], code[known])
-    np.maximum.at(high, index[known], code[known])
-    return (low < high)[index]
 
 
 def _repeated(key: np.ndarray) -> np.ndarray:

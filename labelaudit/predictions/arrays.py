@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,32 +78,34 @@ def open_npy(path: Path) -> Arrays:
     return from_array(_load(path, "r"), path.name)
 
 
-def open_npz(path: Path) -> Arrays:
-    """Open the arrays of an .npz file by their names: those in `NUMBERS`, and the others above.
+def open_npz(path: Path, known: Mapping[str, str | None] = NUMBERS) -> Arrays:
+    """Open the arrays of an .npz file by their names: those in `known`, and the others above.
 
-    Raises LabelAuditError if not exactly one has a name of `NUMBERS`, or if shapes do not fit.
+    known: names of the array that is read, with their kind. Raises LabelAuditError if not exactly
+    one has such a name, or if shapes do not fit.
     """
     what = path.name
     names_of = {"ids": IDS, "paths": PATHS, "classes": CLASSES, "embeddings": EMBEDDINGS}
     try:
         with _load(path, None) as stored:
             names = stored.files
-            numbers = [name for name in names if name in NUMBERS]
+            numbers = [name for name in names if name in known]
             if len(numbers) != 1:
+                wanted = "logits, probabilities or predictions"
                 raise BadInputError(
                     f"{what} has the arrays {', '.join(names) or 'none'}: one must be called "
-                    "logits, probabilities or predictions."
+                    f"{wanted if known is NUMBERS else ' or '.join(known)}."
                 )
             parts = {
-                part: next((name for name in known if name in names), None)
-                for part, known in names_of.items()
+                part: next((name for name in usual if name in names and name not in numbers), None)
+                for part, usual in names_of.items()
             }
             values = stored[numbers[0]]
             found = {part: stored[name] for part, name in parts.items() if name}
     except (ValueError, OSError, EOFError) as error:
         raise DamagedError(_unreadable(path, error)) from error
     source = from_array(values, what)
-    source.kind = NUMBERS[numbers[0]]
+    source.kind = known[numbers[0]]
     source.unused = [name for name in names if name not in (*numbers, *parts.values())]
     if "ids" in found:
         source.ids = whole_numbers(found["ids"], source.rows, what)

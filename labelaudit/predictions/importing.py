@@ -166,7 +166,7 @@ class _Import:
             self.source.ids = whole_numbers(ids, rows, what)
         if embeddings is not None:
             self._add_embeddings(embeddings)
-        self.by = self._key(by)
+        self.by = matching_key(self.source, by)
         keys = self.source.ids, self.source.paths
         self.ids = match_rows(self.frame, rows, *keys, self.by, what, folder_of(source))
         names = self.source.names if classes is None else classes
@@ -214,23 +214,6 @@ class _Import:
         unused = bool(self.source.unused)
         return LogitConverter(self.columns, self.kind, self.source.what, unused)
 
-    def _key(self, by: str | None) -> str:
-        """Return how to match rows. Raises LabelAuditError if the source does not allow it."""
-        keys = [ID] * (self.source.ids is not None) + [FILEPATH] * (self.source.paths is not None)
-        if by is None:
-            if not keys and not self.source.in_order:
-                raise BadInputError(
-                    f"{self.source.what} has neither id nor filepath, and an index that is not 0, "
-                    "1, 2 …: name the index id if it contains ids, or state that the rows are in "
-                    "the order of the ids (by='order')."
-                )
-            return [*keys, ORDER][0]
-        if by not in BY:
-            raise BadInputError(f"by={by!r}: match rows by {', '.join(BY)}.")
-        if by not in (*keys, ORDER):
-            raise BadInputError(f"{self.source.what} has no {by} of its rows to match by.")
-        return by
-
     def _add_embeddings(self, embeddings) -> None:
         if not isinstance(self.source, Arrays):
             raise BadInputError(
@@ -239,6 +222,28 @@ class _Import:
         if isinstance(embeddings, str | os.PathLike):
             embeddings = open_npy(Path(embeddings).expanduser()).values
         add_embeddings(self.source, np.asarray(embeddings))
+
+
+def matching_key(source: Source, by: str | None) -> str:
+    """Return how to match the rows of a source to samples: "id", "filepath" or "order".
+
+    by: as given by the caller; None for the first that the source has. Raises LabelAuditError if
+    the source does not allow it.
+    """
+    keys = [ID] * (source.ids is not None) + [FILEPATH] * (source.paths is not None)
+    if by is None:
+        if not keys and not source.in_order:
+            raise BadInputError(
+                f"{source.what} has neither id nor filepath, and an index that is not 0, 1, 2 …: "
+                "name the index id if it contains ids, or state that the rows are in the order of "
+                "the ids (by='order')."
+            )
+        return [*keys, ORDER][0]
+    if by not in BY:
+        raise BadInputError(f"by={by!r}: match rows by {', '.join(BY)}.")
+    if by not in (*keys, ORDER):
+        raise BadInputError(f"{source.what} has no {by} of its rows to match by.")
+    return by
 
 
 def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Source:

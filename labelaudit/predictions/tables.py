@@ -6,7 +6,7 @@ lists, named `logits` or `probabilities`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +102,14 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
     return _table(path.name, names, {}, read, classes, named)
 
 
-def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> Table:
-    """Open a Parquet file. classes: of the dataset. named: classes that the caller gave."""
+def open_parquet(
+    path: Path,
+    classes: Sequence[str],
+    named: Sequence | None,
+    known: Mapping[str, str | None] = NUMBERS,
+) -> Table:
+    """Open a Parquet file. classes: of the dataset. named: classes that the caller gave. known:
+    names of a column of lists, with their kind."""
     try:
         file = parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -114,11 +120,16 @@ def open_parquet(path: Path, classes: Sequence[str], named: Sequence | None) -> 
 
     schema = file.schema_arrow
     types = dict(zip(schema.names, schema.types, strict=True))
-    return _table(path.name, schema.names, types, read, classes, named)
+    return _table(path.name, schema.names, types, read, classes, named, known)
 
 
-def from_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | None) -> Table:
-    """Return a frame as source. classes: of the dataset. named: classes that the caller gave."""
+def from_frame(
+    frame: pd.DataFrame,
+    classes: Sequence[str],
+    named: Sequence | None,
+    known: Mapping[str, str | None] = NUMBERS,
+) -> Table:
+    """Return a frame as source. The other arguments are those of `open_parquet`."""
     frame = with_keys(frame).rename(columns=str)
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
@@ -133,7 +144,7 @@ def from_frame(frame: pd.DataFrame, classes: Sequence[str], named: Sequence | No
     _check_unique("the frame", list(frame.columns))
     head = next(read(list(frame.columns), PROBE_ROWS), None)
     types = {} if head is None else dict(zip(head.schema.names, head.schema.types, strict=True))
-    return _table("the frame", list(frame.columns), types, read, classes, named)
+    return _table("the frame", list(frame.columns), types, read, classes, named, known)
 
 
 def _table(
@@ -143,21 +154,23 @@ def _table(
     read: Reader,
     classes: Sequence[str],
     named: Sequence | None,
+    known: Mapping[str, str | None] = NUMBERS,
 ) -> Table:
     """Find out what the columns are, and read the keys."""
     _check_unique(what, names)
-    lists = [name for name in names if name in NUMBERS and _is_list(types.get(name))]
+    lists = [name for name in names if name in known and _is_list(types.get(name))]
     if lists:
         columns, class_names = lists[:1], named
     else:
         columns = class_names = _class_columns(what, names, classes, named)
     id_column, path_column, index_column = (
-        next((name for name in names if name in known and name not in columns), None)
-        for known in (IDS, PATHS, INDEX)
+        next((name for name in names if name in usual and name not in columns), None)
+        for usual in (IDS, PATHS, INDEX)
     )
     if id_column is not None or path_column is not None:
         index_column = None  # an id or path matters more than the index
-    embeddings = next((n for n in names if n in EMBEDDINGS and _is_list(types.get(n))), None)
+    others = [name for name in names if name not in columns]
+    embeddings = next((n for n in others if n in EMBEDDINGS and _is_list(types.get(n))), None)
     keys = (id_column, path_column, index_column)
     ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
     return Table(
@@ -165,7 +178,7 @@ def _table(
         rows,
         width=_length(read, columns[0]) if lists else len(columns),
         names=class_names,
-        kind=NUMBERS[columns[0]] if lists else None,
+        kind=known[columns[0]] if lists else None,
         ids=ids,
         paths=paths,
         unused=[name for name in names if name not in (*columns, *keys, embeddings)],

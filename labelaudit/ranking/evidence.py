@@ -1,9 +1,13 @@
-"""The evidence for and against one label: everything a run knows about a sample."""
+"""The evidence for and against one label: everything a run knows about a sample.
+
+All probabilities are of the noise model if the run has suspicion, so that they agree with each
+other and with the suggestion that is stored with the scores.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,12 +15,15 @@ from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING, as_ids
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
+from ..dataset.image_issues import image_issues
 from ..dataset.runs import Run
 from ..dataset.view import View
+from ..features.duplicates import duplicates
 from ..scores.probability import best_other_class, probabilities
-from ..scores.suspicion import SUSPICION, findings
+from ..scores.suspicion import CLEAR, SUSPICION, findings
 from ..storage import schema
-from .explanation import explain, explain_finding
+from ..storage.schema import REMOVED
+from .explanation import explain, explain_copies, explain_finding, explain_issues
 
 SHOWN_CLASSES = 5  # the most probable classes
 NEIGHBOURS = 8
@@ -28,7 +35,7 @@ class Evidence:
 
     id: int
     given: str | None
-    suggested: str  # the most probable class other than the given one
+    suggested: str  # the most probable class other than the given one, as `suggestions` returns it
     probabilities: dict[str, float]  # of the most probable classes and the given one, best first
     p_given: list[float] | None  # p(given class) by epoch; None if it was not recorded
     median_given: list[float] | None  # the same for the median sample of the given class
@@ -39,6 +46,9 @@ class Evidence:
     why: str  # a sentence or two
     finding: str = ""  # one of scores.suspicion.FINDINGS; "" for a run without suspicion
     suggested_p: float | None = None  # probability that `suggested` is the true class
+    copies: list[tuple[int, str | None]] = field(default_factory=list)  # exact copies with another
+    # label: id, label
+    image_issues: list[str] = field(default_factory=list)  # names in features.quality.ISSUES
 
 
 def gather(
@@ -55,45 +65,64 @@ def gather(
     samples, so that controls look like the others.
     Raises LabelAuditError for a sample without a prediction.
     """
-    run, view = dataset.run(run_name), dataset.view(run_name)
+    view = dataset.view(run_name)
     with view.steady():
-        gatherer = _Gatherer(run, view, as_ids(ids), shown)
+        gatherer = _Gatherer(dataset, view, as_ids(ids), shown)
         return [gatherer.evidence(i) for i in range(len(gatherer.ids))]
 
 
-def suggested_labels(dataset: Dataset, run_name: str, ids: np.ndarray) -> list[str]:
-    """Return the class that the run suggests for each sample instead of the given one.
+def suggestions(
+    dataset: Dataset, run_name: str, ids: Sequence[int] | np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Return the class that the run suggests for each sample instead of the given one, and the
+    probability that it is the true class, float64 (n,).
 
+    They are stored with suspicion. Without one, they are the most probable other class by the
+    model, and its softmax probability.
     Raises LabelAuditError for a sample without a prediction.
     """
     run, frame = dataset.run(run_name), dataset.view().frame
     with frame.steady():
-        at = frame.positions(ids)
+        at = frame.positions(as_ids(ids))
         given, fields = frame.label[at], dataset.view(run_name).fields
-        codes = fields.suggestions()[0][at]
-        codes = np.where(codes == MISSING, fields.predictions()[at], codes)
+        codes, p = (values[at] for values in fields.suggestions())
+        lacking = codes == MISSING
+        codes = np.where(lacking, fields.predictions()[at], codes)
+        p = np.where(lacking, fields.number("confidence")[at], p)
         # Logits are needed only if the given class itself is predicted, which is rare for suspects.
         unclear = np.flatnonzero((codes == given) | (codes == MISSING))
         if len(unclear):
-            p = _probabilities(frame, run, at[unclear])
-            codes[unclear] = best_other_class(p, given[unclear])
-    return [run.classes[code] for code in codes]
+            softmax = _probabilities(frame, run, at[unclear])
+            codes[unclear] = best_other_class(softmax, given[unclear])
+            p[unclear] = softmax[np.arange(len(unclear)), codes[unclear]]
+    return [run.classes[code] for code in codes], p
+
+
+def suggested_labels(dataset: Dataset, run_name: str, ids: Sequence[int] | np.ndarray) -> list[str]:
+    """Return only the classes of `suggestions`."""
+    return suggestions(dataset, run_name, ids)[0]
+
+
+def suggestion_is_clear(p: float | None) -> bool:
+    """Return whether a suggestion with this probability may be offered as the default answer."""
+    return p is not None and p >= CLEAR
 
 
 class _Gatherer:
     """Reads the evidence for some samples at once. Arrays (n,) are aligned to `ids`."""
 
     def __init__(
-        self, run: Run, view: View, ids: np.ndarray, shown: Mapping[int, str] | None
+        self, dataset: Dataset, view: View, ids: np.ndarray, shown: Mapping[int, str] | None
     ) -> None:
+        run = dataset.run(view.run)
         frame, at = view.frame, view.frame.positions(ids)
-        self.ids, self.frame = ids, frame
+        self.ids, self.at, self.frame = ids, at, frame
         self.given = _presented_labels(frame, ids, at, shown or {})
         self.p = _probabilities(frame, run, at)
         self.suggested = best_other_class(self.p, self.given)
-        stored, self.suggested_p = (values[at] for values in view.fields.suggestions())
-        if shown is None:
-            self.suggested = np.where(stored == MISSING, self.suggested, stored)
+        stored, suggested_p = (values[at] for values in view.fields.suggestions())
+        known = (stored != MISSING) & (self.given == frame.label[at])
+        self.suggested = np.where(known, stored, self.suggested)
         self.near = run.neighbours(ids, NEIGHBOURS)
         self.curves = run.class_curves()
         self.dynamics = run.dynamics_of(ids) if shown is None else None
@@ -103,7 +132,13 @@ class _Gatherer:
             name: _percentiles(view, name, values) for name, values in self.scores.items()
         }
         self.p_wrong = self.scores.get(SUSPICION, np.full(len(ids), np.nan))
-        self.findings = findings(self.p_wrong, self.suggested_p)
+        if shown is None:  # otherwise they would tell controls from the other samples
+            self.p = _posterior(self.p, self.given, self.suggested, self.p_wrong, suggested_p)
+        self.suggested_p = self.p[np.arange(len(ids)), self.suggested]
+        masks = view.fields.finding_masks(at)
+        self.findings = findings(self.p_wrong, self.suggested_p, *masks)
+        self.duplicates = duplicates(dataset)
+        self.image_issues = image_issues(frame)
 
     def evidence(self, i: int) -> Evidence:
         given, suggested = self._name(self.given[i]), self._name(self.suggested[i])
@@ -111,11 +146,14 @@ class _Gatherer:
         best = {self._name(code): float(self.p[i, code]) for code in shown}
         recorded = self._is_recorded(i)
         p_given = _rounded(self.dynamics.p_label[:, i]) if recorded else None
-        neighbours = self._neighbours(i)
+        neighbours, copies = self._neighbours(i), self._copies(i)
+        issues = [name for name, mask in self.image_issues.items() if mask[self.at[i]]]
         finding, suggested_p = str(self.findings[i]), float(self.suggested_p[i])
         sentences = [
             explain_finding(finding, self.p_wrong[i], given, suggested, suggested_p),
-            explain(given, suggested, best, p_given, neighbours),
+            explain_copies(copies),
+            explain(given, suggested, None if finding else best, p_given, neighbours),
+            explain_issues(issues),
         ]
         return Evidence(
             id=int(self.ids[i]),
@@ -130,7 +168,9 @@ class _Gatherer:
             percentiles=_finite(self.percentiles, i),
             why=" ".join(filter(None, sentences)),
             finding=finding,
-            suggested_p=suggested_p if finding else None,
+            suggested_p=suggested_p,
+            copies=copies,
+            image_issues=issues,
         )
 
     def _name(self, code: int) -> str | None:
@@ -144,6 +184,19 @@ class _Gatherer:
         if self.curves is None or not 0 <= code < self.curves.shape[1]:
             return None
         return _rounded(self.curves[:, code])
+
+    def _copies(self, i: int) -> list[tuple[int, str | None]]:
+        """Return the exact copies that have another label than the presented one, id and label."""
+        if self.duplicates is None or self.given[i] == MISSING:
+            return []
+        ids = self.duplicates.copies_of(int(self.ids[i]))
+        at = self.frame.positions(ids)
+        labels = self.frame.label[at]
+        differ = (labels != MISSING) & (labels != self.given[i]) & ~self.frame.tagged(REMOVED)[at]
+        return [
+            (int(sample), self._name(code))
+            for sample, code in zip(ids[differ], labels[differ], strict=True)
+        ]
 
     def _neighbours(self, i: int) -> list[tuple[int, str | None, float]]:
         if self.near is None:
@@ -176,6 +229,32 @@ def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
         )
     logits = rows["logits"].combine_chunks().flatten().to_numpy()
     return probabilities(logits.reshape(len(at), -1))
+
+
+def _posterior(
+    p: np.ndarray,
+    given: np.ndarray,
+    suggested: np.ndarray,
+    p_wrong: np.ndarray,
+    suggested_p: np.ndarray,
+) -> np.ndarray:
+    """Return the probabilities of the noise model, float64 (n, C); the softmax without suspicion.
+
+    Those of the given and the suggested class are stored. The other classes share the rest in
+    proportion to their softmax `p`, and none of them gets more than the suggested class.
+    """
+    rows = np.flatnonzero(np.isfinite(p_wrong) & np.isfinite(suggested_p) & (given != MISSING))
+    known, given, suggested = p[rows], given[rows], suggested[rows]
+    p_wrong, suggested_p = p_wrong[rows], suggested_p[rows]
+    each = np.arange(len(rows))
+    known[each, given] = known[each, suggested] = 0
+    rest = np.maximum(p_wrong - suggested_p, 0)
+    known *= (rest / np.maximum(known.sum(axis=1), 1e-300))[:, None]
+    known = np.minimum(known, suggested_p[:, None])
+    known[each, given], known[each, suggested] = 1 - p_wrong, suggested_p
+    posterior = p.copy()
+    posterior[rows] = known
+    return posterior
 
 
 def _shown_classes(p: np.ndarray, given: int, suggested: int) -> list[int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ..scores.suspicion import AMBIGUOUS, FITTING, MISLABELLED
+from ..scores.suspicion import AMBIGUOUS, CONFLICT, FITTING, MISLABELLED, OUTLIER
 
 OPENINGS = {
     MISLABELLED: "Probably mislabelled",
     AMBIGUOUS: "Ambiguous",
     FITTING: "Probably correct",
+    CONFLICT: "Duplicate conflict",
+    OUTLIER: "Outlier, it looks like no class here",
 }
+SHOWN_COPIES = 3
 
 
 def explain_finding(
@@ -23,27 +26,51 @@ def explain_finding(
     return f"{text}."
 
 
+def explain_copies(copies: list[tuple[int, str | None]]) -> str:
+    """Return which exact copies have another label, as a sentence; "" for none.
+
+    copies: id and label of each.
+    """
+    if not copies:
+        return ""
+    names = [f"sample {sample} as {label}" for sample, label in copies[:SHOWN_COPIES]]
+    more = len(copies) - len(names)
+    listed = ", ".join(names) + (f" and {more:,} more" if more else "")
+    return f"The same picture is also present with another label: {listed}."
+
+
+def explain_issues(issues: list[str]) -> str:
+    """Return the issues of the image, as a sentence; "" for none."""
+    return f"Image quality: {', '.join(issues)}." if issues else ""
+
+
 def explain(
     given: str | None,
     suggested: str,
-    p: dict[str, float],
+    p: dict[str, float] | None,
     p_given: list[float] | None,
     neighbours: list[tuple[int, str | None, float]],
 ) -> str:
-    """Return the model's opinion, its training and the similar images, as one sentence.
+    """Return the model's opinion, its training and the similar images, as one sentence; "" if
+    there is nothing to say.
 
-    p: probabilities by class, including the given and the suggested one. p_given: p(given class)
-    after each epoch, None where not recorded. neighbours: id, label and similarity.
+    p: probabilities by class, including the given and the suggested one; None if `explain_finding`
+    states them. p_given: p(given class) after each epoch, None where not recorded. neighbours: id,
+    label and similarity.
     """
     if given is None:
-        return f"It has no label. The model predicts {suggested} ({percent(p.get(suggested, 0))})."
-    parts = [_prediction(given, suggested, p)]
+        return (
+            f"It has no label. The model predicts {suggested} "
+            f"({percent((p or {}).get(suggested, 0))})."
+        )
+    parts = [] if p is None else [_prediction(given, suggested, p)]
     epochs = [value for value in p_given or [] if value is not None]
     if epochs:
         parts.append(_training(given, epochs))
     if neighbours:
         parts.append(_similar_images(given, suggested, [label for _, label, _ in neighbours]))
-    return "; ".join(parts) + "."
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _prediction(given: str, suggested: str, p: dict[str, float]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dataset.image_issues import ISSUES, image_issues
 from ..dataset.view import View
-from ..features.quality import ISSUES, image_issues
 from ..scores import SCORES
+from ..scores.outlier import OUTLIER  # the score, and the kind of the samples above its boundary
 
-OUTLIER = "outlier"  # the score, and the kind of the samples above its boundary
 MEANINGS = {
     OUTLIER: "The image looks like no class of the dataset.",
     **{name: issue.meaning for name, issue in ISSUES.items()},

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import NotFoundError
+from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.view import View
 from ..scores import SCORES, default_score
 from ..scores.chance import no_better_than_chance
-from ..storage.schema import REMOVED
+from ..scores.suspicion import SUSPICION
+from ..storage import schema
+from ..storage.schema import FIRST_LOOK, REMOVED
+
+FEW = 50  # samples of the median class; below it, probabilities are rough
 
 
 def suspects(dataset: Dataset, run: str | None = None, score: str | None = None) -> View:
@@ -19,17 +24,31 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     run: by default the latest with predictions. score: by default the best that the run has.
     Suspects are the samples above the score's boundary (AUM above 0: another class had the higher
     logit). If it has none, they are the samples with another class predicted than the given one; a
-    score that does not judge the label, hardness, ranks all samples. Removed samples are left out.
+    score that does not judge the label, hardness, ranks all samples. Suspicion takes both: the
+    samples above its boundary and those with another class predicted. Exact copies under different
+    labels come first if their own label is probably wrong. Removed samples are left out.
     Raises LabelAuditError for a run without predictions or without this score.
     """
     stored_run = dataset.run(run)
     score = check_score(stored_run, score)
     boundary = SCORES[score].boundary
     view = dataset.view(stored_run.name).exclude_tag(REMOVED)
+    if score == SUSPICION:
+        return ranked(view.suspicious(score, boundary), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)
-    return view.sort_by(score, reverse=True)
+    return ranked(view, score)
+
+
+def ranked(view: View, score: str) -> View:
+    """Return the samples of a view, most suspicious first.
+
+    By suspicion, exact copies under different labels come first if their own label is probably
+    wrong.
+    """
+    view = view.sort_by(score, reverse=True)
+    return view.conflicts_first() if score == SUSPICION else view
 
 
 def selection(
@@ -92,3 +111,38 @@ def weakness(view: View) -> str | None:
         f"with {chance:.0%}. It learned almost nothing, so its suspects are meaningless, and so is "
         "a lack of suspects. Train for more epochs, or use another model."
     )
+
+
+def confidence_note(view: View) -> str | None:
+    """Return a sentence if the probabilities of a view's dataset are too rough to show, else None.
+
+    They are if the median class has fewer than FEW labelled samples, or if the first look predicts
+    no better than chance. The ranking may be useful all the same.
+    """
+    frame = view.frame
+    with view.steady():
+        labels = np.where(frame.tagged(REMOVED), MISSING, frame.label)
+        sizes = np.bincount(labels[labels != MISSING], minlength=1)
+        median = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
+        chance = _first_look_chance(view, labels)
+    if chance is not None:
+        return (
+            f"The first look agrees with {chance[0]:.0%} of the labels, and random guessing would "
+            f"agree with {chance[1]:.0%}, so the ranking is shown without probabilities."
+        )
+    if median < FEW:
+        return (
+            f"Half of the classes have {median:,.0f} or fewer labelled samples, which is too few "
+            "for reliable probabilities, so the ranking is shown without them."
+        )
+    return None
+
+
+def _first_look_chance(view: View, labels: np.ndarray) -> tuple[float, float] | None:
+    """Return what `no_better_than_chance` says of the latest first look; None without one."""
+    frame = view.frame
+    for run in reversed(frame.runs):
+        if FIRST_LOOK in run and frame.exists(schema.table("predictions", run["id"])):
+            predicted = view.use_run(run["name"]).fields.predictions()
+            return no_better_than_chance(predicted, labels, labels, len(frame.classes))
+    return None

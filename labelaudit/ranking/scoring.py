@@ -13,10 +13,13 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features import neighbours
+from ..features.duplicates import duplicates
 from ..scores import SCORES, Score
 from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore
+from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
-from .logit_scores import from_logits
+from .copies import weigh_copies
+from .logit_scores import Suggestions, from_logits
 
 WITNESS_BYTES = 1 << 29  # of a first look's logits in memory
 LEAST_LOGIT = -1e4  # below the largest of the row; half precision ends at -65,504
@@ -62,6 +65,8 @@ def compute_scores_by(
     computed, suggestions = backend.from_logits(
         stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task, witness
     )
+    if SUSPICION in computed:
+        suggestions = _weigh_copies(dataset, samples, computed, suggestions)
     computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
     computed |= _from_dynamics(stored_run, wanted, samples)
     for score in wanted if names else ():
@@ -153,6 +158,22 @@ def _witness(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray | None:
         values = values - values.max(axis=1, keepdims=True)
         logits[places[known]] = np.maximum(values[known], LEAST_LOGIT)
     return logits
+
+
+def _weigh_copies(
+    dataset: Dataset, samples: _Samples, computed: dict[str, np.ndarray], suggestions: Suggestions
+) -> Suggestions:
+    """Correct the suspicion of exact copies under different labels; return the suggestions."""
+    known = duplicates(dataset)
+    if known is None:
+        return suggestions
+    copy_of = np.where(samples.counted, known.exact_copies(samples.ids), MISSING)
+    found = weigh_copies(copy_of, samples.labels, computed[SUSPICION])
+    p_wrong, codes, p = (np.array(values) for values in (computed[SUSPICION], *suggestions))
+    p_wrong[found.places], codes[found.places] = found.p_wrong, found.suggested
+    p[found.places] = found.suggested_p
+    computed[SUSPICION] = p_wrong
+    return codes, p
 
 
 def _from_neighbours(

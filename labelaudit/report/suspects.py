@@ -52,12 +52,16 @@ def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list
     predicted = view.fields.predictions()
     boundary = SCORES[score].boundary
     suspect = np.isfinite(values)
-    if boundary is not None:
-        suspect &= np.nan_to_num(values, nan=-np.inf) > boundary
+    above = np.nan_to_num(values, nan=-np.inf) > (-np.inf if boundary is None else boundary)
+    if score == SUSPICION:
+        suspect &= above | (predicted != judged)
+    elif boundary is not None:
+        suspect &= above
     elif SCORES[score].judges_label:
         suspect &= predicted != judged
     at = suspect.nonzero()[0]
-    order = at[np.argsort(-values[at], kind="stable")][:top]
+    leads = view.fields.copy_conflicts()[at] & (values[at] >= 0.5) & (score == SUSPICION)
+    order = at[np.lexsort((-values[at], ~leads))][:top]
     if SUSPICION in view.score_names():
         suggested = frame.number(table, "suggested", MISSING)[order]
         chance = frame.number(table, "suggested_p", np.nan)[order]

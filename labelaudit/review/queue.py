@@ -15,7 +15,7 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
 from ..ranking.image_kinds import match_image
-from ..ranking.ranking import check_score, suspects
+from ..ranking.ranking import check_score, ranked, suspects
 from ..storage.schema import REMOVED
 from .opinions import opinions
 from .sampling import insert_at, least_hashed
@@ -137,7 +137,7 @@ def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> Vi
     if wanted.everything or wanted.image or keeps_removed:
         view = dataset.view(run).above("confidence", 0)  # predicted samples only
         view = view if keeps_removed else view.exclude_tag(REMOVED)
-        view = view.sort_by(score, reverse=True)
+        view = ranked(view, score)
     else:
         view = suspects(dataset, run, score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)

@@ -39,6 +39,7 @@ from .hardness import hardness
 from .mistakenness import mistakenness
 from .neighbours import neighbours
 from .normalized_margin import normalized_margin
+from .outlier import FAR, OUTLIER, outlier
 from .registry import Registry
 from .self_confidence import self_confidence
 from .suspicion import SUSPICION, Suspicion
@@ -124,6 +125,14 @@ SCORES = Registry(
             "Hardness",
             "The model is uncertain, whatever the label is.",
             hardness,
+            judges_label=False,
+        ),
+        NeighbourScore(
+            OUTLIER,
+            "Outlier",
+            "The image is unlike all others, whatever its label is.",
+            outlier,
+            boundary=FAR,
             judges_label=False,
         ),
     ]

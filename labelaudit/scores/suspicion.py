@@ -15,7 +15,9 @@ from .softmax import Softmax
 SUSPICION = "suspicion"
 SEED = 0  # of the sample that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class with at least this probability is plausible
-MISLABELLED, AMBIGUOUS, FITTING = FINDINGS = ("mislabelled", "ambiguous", "fitting")
+CLEAR = 0.5  # a suggestion with at least this probability is clear
+FINDINGS = ("mislabelled", "ambiguous", "fitting", "duplicate conflict", "outlier")
+MISLABELLED, AMBIGUOUS, FITTING, CONFLICT, OUTLIER = FINDINGS
 
 
 class Suspicion(BlockModel):
@@ -94,14 +96,23 @@ def suspicion(
     return score_batches(Suspicion, labels, batches, out_of_sample)
 
 
-def findings(scores: np.ndarray, suggested_p: np.ndarray) -> np.ndarray:
+def findings(
+    scores: np.ndarray,
+    suggested_p: np.ndarray,
+    in_conflict: np.ndarray | bool = False,
+    is_outlier: np.ndarray | bool = False,
+) -> np.ndarray:
     """Return the finding for each suspicion, str (n,); "" for NaN.
 
     "mislabelled": the given class is not plausible. "ambiguous": it and another class are
-    plausible. "fitting": only the given class is plausible.
-    scores, suggested_p: float (n,), as `suspicion` returns them.
+    plausible. "fitting": only the given class is plausible. "duplicate conflict": an exact copy has
+    another label. "outlier": the image looks like no class, and no suggested class is clear.
+    scores, suggested_p: float (n,), as `suspicion` returns them. in_conflict, is_outlier: masks,
+    bool (n,).
     """
     implausible, other = 1 - scores < PLAUSIBLE, suggested_p >= PLAUSIBLE
     names = np.array([*FINDINGS, ""])
     which = np.where(implausible, 0, np.where(other, 1, 2))
+    which = np.where(is_outlier & ~(implausible & (suggested_p >= CLEAR)), 4, which)
+    which = np.where(in_conflict, 3, which)
     return names[np.where(np.isnan(scores), len(FINDINGS), which)]

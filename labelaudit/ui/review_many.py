@@ -7,11 +7,9 @@ import streamlit as st
 
 from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
-from ..dataset.view import View
-from ..ranking.evidence import suggested_labels
+from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestions
 from ..ranking.image_kinds import OUTLIER
 from ..review.queue import QueueFilter
-from .default_verdict import are_clear
 from .images import pictures
 from .review_session import ReviewSession, component, run
 
@@ -87,25 +85,16 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     view = dataset.view(run)
     samples = view.take(ids)
     source = (view.uri, dataset.created)
-    labels = suggested_labels(dataset, run, ids)
-    shown = zip(samples, pictures(source, samples), labels, _are_clear(view, ids), strict=True)
+    shown = zip(samples, pictures(source, samples), *suggestions(dataset, run, ids), strict=True)
     return [
         {
             "id": sample.id,
             "filepath": sample.filepath,
             "given": sample.ground_truth,
             "suggested": label,
-            "clear": bool(clear),
+            "clear": suggestion_is_clear(float(p)),
             "image": picture.uri,
             "small": picture.small,
         }
-        for sample, picture, label, clear in shown
+        for sample, picture, label, p in shown
     ]
-
-
-def _are_clear(view: View, ids: np.ndarray) -> np.ndarray:
-    """Return whether each suggested class is the default verdict, bool (n,)."""
-    at = view.frame.positions(ids)
-    p = view.fields.suggestions()[1][at]
-    # without suspicion, the suggested class is the predicted one
-    return are_clear(np.where(np.isnan(p), view.fields.number("confidence")[at], p))
