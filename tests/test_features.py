@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from labelaudit.features.outliers import outlier_scores
 
 import labelaudit
 from labelaudit.core.errors import DamagedError, LabelAuditError, NotFoundError, StoppedError
@@ -13,7 +14,6 @@ from labelaudit.features import choice, extraction
 from labelaudit.features.choice import candidates, choose_features, named_features
 from labelaudit.features.extraction import extract, measure_cost
 from labelaudit.features.extractors import Extractor
-from labelaudit.features.outliers import outlier_scores
 from labelaudit.features.stored import find_features, open_features, stored_features
 
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
 from labelaudit import (
     Dataset,
+    QueueFilter,
     Recorder,
     Review,
     compute_scores,
     estimate_wrong,
     list_datasets,
+    make_queue,
     suspects,
 )
 from labelaudit.jobs import files, launcher, manager
 from labelaudit.pipeline import take_first_look
+from labelaudit.ranking.evidence import Evidence
 from labelaudit.scores import SCORES
+from labelaudit.storage import schema
+from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
 
 pytestmark = pytest.mark.usefixtures("jobs_in_threads")
@@ -227,9 +235,11 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     assert box(app, "Run").value == "run-1"
     counted = len(suspects(audited, "run-1", "confident_learning"))
     assert f"cleanlab's rule counts {counted:,} wrong labels" in texts(app)
-    assert "without training" not in texts(app)
+    assert "predicts each label from all other images" not in texts(app)
     box(app, "Run").set_value("first-look").run()
-    assert "without training. A trained model ranks better" in texts(no_error(app))
+    shown = texts(no_error(app))
+    assert "first-look predicts each label from all other images, using the features" in shown
+    assert "A trained model ranks" not in shown
     assert "first-look" not in box(open_page("model/predict"), "Run").options
     assert "first-look" not in texts(no_error(open_page("model/train")))
 
@@ -796,3 +806,82 @@ def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
     names = [sorted(p.relative_to(tmp_path / x).as_posix() for p in (tmp_path / x).rglob("*.png"))
              for x in ("out", "same")]  # fmt: skip
     assert names[0] == names[1]
+
+
+def wait_for(app: AppTest, text: str) -> AppTest:
+    """Draw the page again until it shows a text."""
+    for _ in range(120):
+        if text in texts(app):
+            return app
+        time.sleep(0.5)
+        no_error(app.run())
+    raise AssertionError(texts(app))
+
+
+def test_the_start_page_says_which_features_it_will_use_and_what_they_take(few_digits):
+    from labelaudit import load_arrays
+
+    some = few_digits.view().limit(100)
+    load_arrays("mine", [s.image for s in some], some.values("ground_truth"))
+    app = open_page()
+    box(app, "Dataset").set_value("mine").run()
+    assert box(app, "Features").options[:4] == [
+        "Automatic",
+        "Pixels",
+        "Patches",
+        "EfficientNet-Lite0",
+    ]
+    wait_for(app, "on this machine for 100 images")
+    box(app, "Features").set_value("other").run()
+    (name,) = [each for each in app.text_input if each.label == "Network"]
+    name.set_value("nothing:at-all").run()
+    assert "there is no feature extractor" in said(app.error[0]).lower()
+    (train,) = [each for each in app.toggle if each.label == "Also train a model"]
+    assert train.value  # small images
+    train.set_value(False)
+    box(app, "Features").set_value("pixels").run()
+    button(app, "Audit mine").click().run()
+    assert manager.list_jobs()[0].options == {"features": "pixels", "train": False}
+    finish_job(app)
+    dataset = Dataset("mine")
+    assert dataset.runs == ["first-look"]
+    assert dataset.run("first-look").info["first_look"]["features"] == "pixels"
+
+
+def test_little_data_is_ranked_without_probabilities(few_digits):
+    take_first_look(few_digits, features="pixels")
+    shown = texts(open_page("suspects/results"))
+    assert "too few for reliable probabilities" in shown
+    assert "estimated" not in shown
+
+
+def test_images_with_issues_are_filtered_and_counted(audited):
+    from labelaudit.features.quality import measure_quality
+
+    assert "Image" not in [each.label for each in open_page("suspects/results").selectbox]
+    frame = audited.view().frame
+    measure_quality(frame, frame.ids[:50])
+    row = {"shadows": 0.0, "highlights": 0.1, "sharpness": 50.0, "entropy": 4.0, "colour": 0.0}
+    rows = pa.Table.from_pylist([{"id": int(i), **row} for i in frame.ids[:3]], schema.QUALITY)
+    with frame.writing():
+        frame.upsert("quality", rows, schema.QUALITY)
+    app = open_page("suspects/results")
+    dark = next(text for text in box(app, "Image").options if text.startswith("dark"))
+    assert dark == "dark (3)"
+    box(app, "Image").set_value("dark").run()
+    assert "3 of 1,797 samples" in texts(no_error(app))
+    assert "Nearly all of the image is dark." in texts(app)
+    queue = make_queue(audited, QueueFilter(image="dark"), "ann")
+    assert sorted(queue.ids) == frame.ids[:3].tolist()
+    assert not queue.checks
+
+
+def test_an_unclear_suggestion_is_no_default():
+    p = {"dog": 0.38, "cat": 0.31, "fox": 0.1}
+    found = Evidence(1, "cat", "dog", p, None, None, None, [], {}, {}, "", suggested_p=0.38)
+    assert default_verdict(found, is_check=False) == ""
+    assert unclear_sentence(found) == "Unclear: dog 38 %, cat 31 %."
+    clear = replace(found, suggested_p=0.6)
+    assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
+    assert default_verdict(clear, is_check=True) == "keep"
+    assert default_verdict(replace(found, finding="outlier"), is_check=False) == "remove"

@@ -16,6 +16,8 @@ from ..core.errors import NotFoundError
 from ..core.progress import Task
 from ..storage.schema import IMPORTED
 
+COMPARED = 100  # first suspects that are compared before and after training
+
 
 @dataclass(frozen=True)
 class JobKind:
@@ -57,11 +59,11 @@ def _train(
     return {"run": info["name"], "stopped": info["stopped"], "epochs": info["epochs"]}
 
 
-def _look(dataset: str, task: Task) -> dict:
+def _look(dataset: str, task: Task, features: str = "auto") -> dict:
     from ..dataset.dataset import Dataset
     from ..pipeline import take_first_look
 
-    return take_first_look(Dataset(dataset), task=task)
+    return take_first_look(Dataset(dataset), task=task, features=features)
 
 
 def _predict(
@@ -132,11 +134,12 @@ def _score(dataset: str, task: Task, run: str | None, on: str = HERE) -> dict:
 def _audit(
     dataset: str,
     task: Task,
-    config: dict,
+    config: dict | None = None,
     resumed: dict | None = None,
     **options,
 ) -> dict:
-    """resumed: the run that an earlier job was training, as `Run.marks`."""
+    """config: of the training; None for the defaults. resumed: the run that an earlier job was
+    training, as `Run.marks`. The result has `changed` if a first look was followed by training."""
     from ..dataset.dataset import Dataset
     from ..learn.config import TrainConfig
     from ..pipeline import audit, resume_audit
@@ -144,10 +147,30 @@ def _audit(
     # A stop ends the whole job: predicting and scoring what was trained could take minutes.
     hooks = {"task": task, "keep_going": False}
     if resumed is None:
-        return audit(dataset, config=TrainConfig.from_dict(config), **hooks, **options).to_dict()
-    data = Dataset(dataset)
-    ranking = {name: options[name] for name in ("score", "k", "on") if name in options}
-    return resume_audit(data, _find_run(data, resumed), **hooks, **ranking).to_dict()
+        training = None if config is None else TrainConfig.from_dict(config)
+        result = audit(dataset, config=training, **hooks, **options)
+    else:
+        data = Dataset(dataset)
+        ranking = {name: options[name] for name in ("score", "k", "on") if name in options}
+        result = resume_audit(data, _find_run(data, resumed), **hooks, **ranking)
+    return {**result.to_dict(), "changed": _changed_by_training(result.dataset, result.run)}
+
+
+def _changed_by_training(dataset, run: str) -> dict | None:
+    """Return how many of the first suspects are new (`new`) and how many were compared (`of`).
+
+    None without a scored first look, or if the run is the first look.
+    """
+    from ..learn.config import FIRST_LOOK_RUN
+    from ..ranking.ranking import suspects
+
+    if run == FIRST_LOOK_RUN or FIRST_LOOK_RUN not in dataset.runs:
+        return None
+    if not dataset.run(FIRST_LOOK_RUN).score_names():
+        return None
+    before = suspects(dataset, FIRST_LOOK_RUN).limit(COMPARED).ids.tolist()
+    after = suspects(dataset, run).limit(COMPARED).ids.tolist()
+    return {"new": len(set(after) - set(before)), "of": len(after)} if before and after else None
 
 
 def _compare(dataset: str, task: Task) -> dict:

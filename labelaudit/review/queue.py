@@ -14,6 +14,7 @@ from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.view import View
+from ..ranking.image_kinds import match_image
 from ..ranking.ranking import check_score, ranked, suspects
 from ..storage.schema import REMOVED
 from .opinions import opinions
@@ -44,12 +45,13 @@ class QueueFilter:
     status: str = ALL
     everything: bool = False  # all predicted samples, not only suspects
     checks: bool = False  # insert random samples that are not suspects
+    image: str | None = None  # a kind of `ranking.image_kinds`, of all samples, not only suspects
 
     @property
     def whole(self) -> bool:
         """Whether all suspects pass the filter."""
-        narrow = (self.given, self.predicted, self.tag, self.split, self.low, self.high)
-        return narrow == (None,) * 6 and self.status in (ALL, TODO) and not self.everything
+        narrow = (self.given, self.predicted, self.tag, self.split, self.low, self.high, self.image)
+        return narrow == (None,) * 7 and self.status in (ALL, TODO) and not self.everything
 
 
 class Queue:
@@ -133,7 +135,7 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
 def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> View:
     """Return the samples that pass the filter except for its status, most suspicious first."""
     keeps_removed = wanted.tag == REMOVED or wanted.status in (MINE, DISAGREED)
-    if wanted.everything or keeps_removed:
+    if wanted.everything or wanted.image or keeps_removed:
         view = dataset.view(run).above("confidence", 0)  # predicted samples only
         view = view if keeps_removed else view.exclude_tag(REMOVED)
         view = ranked(view, score)
@@ -141,6 +143,7 @@ def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> Vi
         view = suspects(dataset, run, score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)
     view = view.match_tag(wanted.tag) if wanted.tag else view
+    view = match_image(view, wanted.image) if wanted.image else view
     if wanted.low is None and wanted.high is None:
         return view
     low = -np.inf if wanted.low is None else wanted.low

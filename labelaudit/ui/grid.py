@@ -18,11 +18,13 @@ from .review_session import SAMPLE, STATUS, STATUS_WORDS
 PAGE_SIZES = (24, 48, 96)
 
 
-def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -> None:
+def paged(
+    view: View, key: str, score: str | None = None, ranking: tuple = (), values: bool = True
+) -> None:
     """Draw a view page by page.
 
     key: prefix of the widget keys. ranking: identifies the order of the samples; a change of it
-    starts again at the first page.
+    starts again at the first page. values: whether to show the values of `score`.
     """
     total = len(view)
     size_key, page_key, before_key = f"{key}-size", f"{key}-page", f"{key}-before"
@@ -63,15 +65,20 @@ def paged(view: View, key: str, score: str | None = None, ranking: tuple = ()) -
         st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
     samples = list(view.skip(first).limit(size).iter_samples())
-    legend = f" · given label → prediction, and {SCORES[score].title}" if score else ""
+    title = f", and {SCORES[score].title}" if score and values else ""
+    legend = f" · given label → prediction{title}" if score else ""
     st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}{legend}")
-    draw(samples, view, score)
+    draw(samples, view, score, values=values)
 
 
 def draw(
-    samples: list[Sample], view: View, score: str | None = None, judging: bool = False
+    samples: list[Sample],
+    view: View,
+    score: str | None = None,
+    judging: bool = False,
+    values: bool = True,
 ) -> None:
-    """Draw the samples in order, with the value of `score` on each card.
+    """Draw the samples in order, with the value of `score` on each card unless not `values`.
 
     A click on an image opens it on the review page if the run has scores. judging: whether verdicts
     are given on this page. Then splits are shown, and planted mistakes are hidden because they
@@ -80,7 +87,8 @@ def draw(
     source = (view.frame.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(source, samples), strict=True)
     address = _review_address(view, score) if view.score_names() else None
-    cards = (_card(sample, picture, score, address, judging) for sample, picture in shown)
+    shown_score = score if values else None
+    cards = (_card(sample, picture, shown_score, address, judging) for sample, picture in shown)
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 

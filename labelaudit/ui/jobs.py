@@ -29,6 +29,7 @@ SIDEBAR_SECONDS = 2.0
 SHOWN_LOG = 20_000  # last characters of a log
 LOG_HEIGHT = 240
 RUNNING_LINES = 9  # as many as fit into LOG_HEIGHT
+IMAGE_STAGES = ("extracting features", "checking image quality")  # shown with images/s
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
@@ -161,8 +162,7 @@ def _progress(job: Job, with_log: bool = False) -> None:
                 "pages/suspects/review.py",
                 icon=":material/bolt:",
                 query_params={"run": look["run"]},
-                label=f"First look: {look['suspects']:,} suspects, ready to review "
-                "while the model trains",
+                label=f"First look: {look['suspects']:,} suspects ready to review",
             )
         if with_log:
             show_log(job)
@@ -260,8 +260,11 @@ def describe(job: Job) -> tuple[float, str]:
             text += f" · accuracy {progress['accuracy']:.3f}"
     if not progress["total"]:
         return 0.0, text + " …"
-    if progress["seconds_left"]:
-        text += f" · {duration(progress['seconds_left'])} left"
+    left = progress["seconds_left"]
+    if left:
+        if progress["stage"].startswith(IMAGE_STAGES):
+            text += f" · {(progress['total'] - progress['done']) / left:,.0f} images/s"
+        text += f" · {duration(left)} left"
     return min(progress["done"] / progress["total"], 1.0), text
 
 

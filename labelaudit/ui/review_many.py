@@ -7,7 +7,8 @@ import streamlit as st
 
 from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
-from ..ranking.evidence import suggested_labels
+from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestions
+from ..ranking.image_kinds import OUTLIER
 from ..review.queue import QueueFilter
 from .images import pictures
 from .review_session import ReviewSession, component, run
@@ -63,6 +64,7 @@ def _data(session: ReviewSession, _event: dict | None) -> dict:
         "all": len(session.selectable),
         "place": start,
         "page": start // PAGE + 1,
+        "outliers": session.wanted.image == OUTLIER,
         "pages": max(-(-total // PAGE), 1),
         "verdicts": [verdict and vars(verdict) for verdict in own],
         "items": _items(session, ids),
@@ -83,17 +85,16 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     view = dataset.view(run)
     samples = view.take(ids)
     source = (view.uri, dataset.created)
-    shown = zip(
-        samples, pictures(source, samples), suggested_labels(dataset, run, ids), strict=True
-    )
+    shown = zip(samples, pictures(source, samples), *suggestions(dataset, run, ids), strict=True)
     return [
         {
             "id": sample.id,
             "filepath": sample.filepath,
             "given": sample.ground_truth,
             "suggested": label,
+            "clear": suggestion_is_clear(float(p)),
             "image": picture.uri,
             "small": picture.small,
         }
-        for sample, picture, label in shown
+        for sample, picture, label, p in shown
     ]

@@ -7,11 +7,19 @@ import streamlit as st
 
 from ..dataset.dataset import Dataset
 from ..ranking import evidence
+from ..ranking.image_kinds import OUTLIER
 from ..review.blind_controls import answers
 from ..review.queue import QueueFilter
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS
 from . import charts
+from .default_verdict import (
+    KEEP,
+    REMOVE,
+    default_verdict,
+    similar_images_sentence,
+    unclear_sentence,
+)
 from .images import LARGE, pictures
 from .review_session import ReviewSession, component, run
 
@@ -122,20 +130,35 @@ def _make_items(session: ReviewSession, ids: list[int]) -> dict[int, dict]:
     samples = view.take(ids)
     drawn = zip(samples, pictures(source, samples, LARGE), found, strict=True)
     return {
-        sample.id: _item(sample, picture, each, thumbnails) | _marks(session, sample)
+        sample.id: _item(sample, picture, each, thumbnails) | _marks(session, sample, each)
         for sample, picture, each in drawn
     }
 
 
-def _marks(session: ReviewSession, sample) -> dict:
-    """Return the badge of samples that are not suspects. Hides file names beside controls, because
-    a folder name is often the label."""
+def _marks(session: ReviewSession, sample, found: evidence.Evidence) -> dict:
+    """Return the default verdict, and the badge of samples that are not suspects. Hides file names
+    beside controls, because a folder name is often the label."""
     controls = session.queue.controls
     easy = sample.id in controls and controls[sample.id].easy and session.queue.checks
     check = sample.id in session.queue.checks or easy
     badge = "random check or control" if controls else "random check"
     blind = {"filepath": ""} if session.controls else {}
-    return {"check": badge if check else "", **blind}
+    default = default_verdict(found, check)
+    if session.wanted.image == OUTLIER and not check:
+        default = REMOVE
+    shown = {
+        "check": badge if check else "",
+        "default": default,
+        "unclear": "" if default in (KEEP, REMOVE) else unclear_sentence(found),
+        **blind,
+    }
+    return shown | (_without_probabilities(found) if session.note_on_probabilities else {})
+
+
+def _without_probabilities(found: evidence.Evidence) -> dict:
+    """Return what replaces the sentence and the bars where there is too little data for them."""
+    why = similar_images_sentence(found)
+    return {"why": why, "unclear": "", "probabilities": [], "p_given": None}
 
 
 def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:

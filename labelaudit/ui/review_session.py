@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..review.blind_controls import Control, Controls, with_controls
 from ..review.estimate import estimate_wrong, has_suspicion
 from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
 from ..review.verdicts import Review, Verdict
+from .confidence import confidence_note
 from .text import sentence
 
 log = logging.getLogger(__name__)
@@ -184,14 +186,23 @@ class ReviewSession:
             "classes": self.dataset.classes,
         }
 
+    @cached_property
+    def note_on_probabilities(self) -> str | None:
+        """Why probabilities are not shown; None if they are."""
+        return confidence_note(self.dataset.view(self.dataset.run(self.wanted.run).name))
+
     def estimate(self) -> dict:
         """How many labels are wrong, and whether to stop, as text; if the run can tell."""
+        if self.note_on_probabilities:
+            return {"text": self.note_on_probabilities, "advice": "", "stop": False}
         if not has_suspicion(self.dataset, self.wanted.run):
             is_first_look = self.dataset.run(self.wanted.run).is_first_look
-            action = "Train a model" if is_first_look else "Score the run"
+            action = "Take the first look again" if is_first_look else "Score the run"
             text = f"{action} to estimate how many wrong labels are left."
             return {"text": text, "advice": "", "stop": False}
         found = estimate_wrong(self.dataset, self.wanted.run)
+        if self.wanted.image:  # these samples were not chosen by their labels
+            return {"text": found.sentence(), "advice": "", "stop": False}
         ids = self.upcoming(AHEAD)
         expected, n = found.expected_in(ids), len(ids)
         who = "You have" if len(self.review.reviewers()) < 2 else "Together you have"

@@ -80,10 +80,7 @@ def ended(job: Job) -> None:
 
 def looked(job: Job) -> None:
     """Show the result of a first look."""
-    st.success(
-        f"First look: {job.result['suspects']:,} suspects, ready to review. A trained model "
-        "ranks them better."
-    )
+    st.success(f"First look: {job.result['suspects']:,} suspects, ready to review.")
     st.page_link(
         "pages/suspects/review.py",
         label="Review the suspects",
@@ -100,8 +97,8 @@ if status != jobs.ACTIVE:
         look = st.button(
             "First look",
             icon=":material/bolt:",
-            help="Find suspects in seconds, without training: each image is predicted from all the "
-            "others. A trained model ranks them better.",
+            help="Find suspects without training: each image is predicted from the features of all "
+            "others. If a model is trained too, both count.",
         )
 if look:
     jobs.begin("look", dataset.name)

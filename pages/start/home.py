@@ -2,14 +2,18 @@
 
 import streamlit as st
 
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset.dataset import Dataset
 from labelaudit.jobs.job import Job
-from labelaudit.ui import jobs, run_on, state
+from labelaudit.pipeline import trains_by_default
+from labelaudit.ui import feature_choice, jobs, run_on, state
+from labelaudit.ui.text import plain
 
 NOISE = 0.2
 STEPS = [
     ("pages/data/dataset.py", "Dataset", "Load labelled images and browse them."),
     ("pages/data/noise.py", "Noise", "Optional: plant wrong labels to rehearse."),
-    ("pages/model/train.py", "Train", "Train a model on your labels."),
+    ("pages/model/train.py", "Train", "Take a first look, or train a model."),
     ("pages/model/predict.py", "Predict", "Predict and score every image."),
     ("pages/suspects/review.py", "Review", "Decide each suspect with one key."),
     ("pages/suspects/apply.py", "Apply", "Apply your verdicts to the labels."),
@@ -34,6 +38,11 @@ def show_result(job: Job) -> None:
                 show_rehearsal(found)
             else:
                 st.metric("Suspects", f"{result['suspects']:,}", width="content")
+        if changed := result.get("changed"):
+            st.caption(
+                f"Training changed {changed['new']:,} of the first {changed['of']:,} suspects of "
+                "the first look."
+            )
         with st.container(horizontal=True):
             st.button(
                 "Review the suspects",
@@ -75,7 +84,7 @@ def invite_to_sample() -> None:
         "See how many the audit finds. This takes less than a minute."
     )
     if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
-        jobs.begin("audit", state.SAMPLE, noise=NOISE, config={})
+        jobs.begin("audit", state.SAMPLE, noise=NOISE, train=True)
 
 
 def invite_to_continue(name: str) -> None:
@@ -88,18 +97,51 @@ def invite_to_continue(name: str) -> None:
     )
 
 
-def invite_to_own(name: str) -> None:
-    st.subheader("Audit your own images")
-    if name == state.SAMPLE:
+@st.cache_data(max_entries=20, show_spinner=False)
+def usually_trains(uri: str, created: str, samples: int, _dataset: Dataset) -> bool:
+    """Cached because it may open some images to find their size."""
+    try:
+        return trains_by_default(_dataset)
+    except LabelAuditError:  # no image can be read; the audit says so
+        return False
+
+
+def audit_form(dataset: Dataset) -> None:
+    """Choose the features and whether to train, and start the audit."""
+    features = feature_choice.choose(dataset, "audit")
+    default = usually_trains(dataset.uri, dataset.created, len(dataset), dataset)
+    train = st.toggle(
+        "Also train a model",
+        default,
+        key=f"audit-train-{dataset.name}",
+        help="Training comes after the first suspects and refines them. It adds something for "
+        "small images (up to 96 pixels). On photographs, pretrained features find more than a "
+        "small network trained from scratch.",
+    )
+    where = run_on.choose()
+    if st.button(
+        f"Audit {dataset.name}",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=features is None,
+    ):
+        jobs.begin("audit", dataset.name, features=features, train=train, **where)
+
+
+def invite_to_own(dataset: Dataset) -> None:
+    if dataset.name == state.SAMPLE:
+        st.subheader("Audit your own images")
         st.write(
             "Load class folders, an image list, COCO, Hugging Face, FiftyOne, Label Studio or "
             "a zip. If you have a model, import its predictions instead of training."
         )
     else:
-        st.write(f"Train on {name}, score every image and rank the suspects in one go.")
-        where = run_on.choose()
-        if st.button(f"Audit {name}", type="primary", icon=":material/play_arrow:"):
-            jobs.begin("audit", name, config={}, **where)
+        st.subheader(f"Audit {plain(dataset.name)}")
+        st.write(
+            "First, features are extracted from each image. The suspects are then ready to review; "
+            "if a model is trained too, it refines them."
+        )
+        audit_form(dataset)
     st.button(
         "Load a dataset",
         icon=":material/photo_library:",
@@ -113,19 +155,21 @@ if "go" in st.session_state:
 
 st.title("Find the wrong labels in your images")
 st.write(
-    "LabelAudit trains a small model on your dataset and ranks the images by how likely their "
-    "label is wrong. You decide each one with a key, and export the corrected labels."
+    "LabelAudit compares each image with all others and ranks the images by how likely their label "
+    "is wrong. You decide each one with a key, and export the corrected labels."
 )
 chosen = state.current().name
 status = jobs.show(chosen, ["audit"], show_result)
 if status == jobs.NOTHING and chosen != state.SAMPLE:  # the sample audit, started on this page
     status = jobs.show(state.SAMPLE, ["audit"], show_result, also_others=False)
 if status == jobs.NOTHING:
+    own = chosen != state.SAMPLE  # then its audit comes first
     left, right = st.columns([3, 2], gap="medium")
-    with left, st.container(border=True, height="stretch"):
+    first, second = (right, left) if own else (left, right)
+    with first, st.container(border=True, height="stretch"):
         invite_to_sample()
-    with right, st.container(border=True, height="stretch"):
-        invite_to_own(chosen)
+    with second, st.container(border=True, height="stretch"):
+        invite_to_own(state.current())
 
 if status == jobs.NOTHING and state.current().view().score_names():
     invite_to_continue(chosen)

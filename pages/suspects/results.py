@@ -5,13 +5,16 @@ import streamlit as st
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
 from labelaudit.ranking.evaluation import evaluate, precision_curves
+from labelaudit.ranking.image_kinds import match_image
 from labelaudit.ranking.ranking import outdated, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
-from labelaudit.storage.schema import IMPORTED, RECORDED
-from labelaudit.ui import charts, grid, jobs, state
+from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
+from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state
+from labelaudit.ui.confidence import confidence_note
+from labelaudit.ui.text import plain
 
 ANY = "any"
 
@@ -33,19 +36,20 @@ with st.sidebar:
     everything = st.toggle(
         "All samples, not only suspects", key="results-all", disabled=not SCORES[score].judges_label
     )
-    everything = everything or not SCORES[score].judges_label
-    view = (
-        dataset.view(run).sort_by(score, reverse=True)
-        if everything
-        else suspects(dataset, run, score)
-    )
     st.markdown("**Show**")
     left, right = st.columns(2, gap="small")
     given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
     predicted = right.selectbox("Predicted", [ANY, *dataset.classes], key="results-predicted")
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
+    image = image_filter.choose(dataset.view(run), "results-image")
 
+everything = everything or image is not None or not SCORES[score].judges_label
+if everything:
+    view = dataset.view(run).exclude_tag(REMOVED) if image else dataset.view(run)
+    view = view.sort_by(score, reverse=True)
+else:
+    view = suspects(dataset, run, score)
 ranked = view
 view = view.match(
     label=None if given == ANY else given,
@@ -53,6 +57,8 @@ view = view.match(
     split=None if split == ANY else split,
 )
 view = view if tag == ANY else view.match_tag(tag)
+view = match_image(view.above("confidence", 0), image) if image else view
+note = confidence_note(dataset.view(run))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -118,7 +124,7 @@ def show_rehearsal_or_not() -> None:
 
 def show_images() -> None:
     if len(view):
-        grid.paged(view, "results", score, ranking=(run, score, everything))
+        grid.paged(view, "results", score, ranking=(run, score, everything), values=not note)
     else:
         filtered = len(ranked) > 0
         st.info(
@@ -186,7 +192,40 @@ def review_address() -> dict[str, str]:
     filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
+    if image:
+        return address | {image_filter.PARAMETER: image}
     return address | ({"everything": "true"} if everything else {})
+
+
+def first_look_note(found: dict) -> str:
+    """Return which features a first look used, and what else was tried."""
+    used = found.get("features")
+    if not used:  # a first look of an earlier version
+        return f"{run} predicts each label from all other images."
+    text = (
+        f"{run} predicts each label from all other images, using the features "
+        f"{feature_choice.title(used)} (log loss {found['log_loss']:.2f}, lower is better)."
+    )
+    tried = found.get("tried") or {}
+    others = [
+        f"{feature_choice.title(name)} {loss:.2f}" for name, loss in tried.items() if name != used
+    ]
+    return f"{text} Also tried, on fewer images: {', '.join(others)}." if others else text
+
+
+def offer_other_features() -> None:
+    """Take the first look again, with features to choose. Drawn on demand, as it times them."""
+    if not st.toggle("Try other features", key="results-other-features"):
+        return
+    with st.container(border=True):
+        features = feature_choice.choose(dataset, "look")
+        if st.button(
+            "Take the first look again",
+            icon=":material/bolt:",
+            disabled=features is None,
+            help="Replaces the suspects of the first look. Verdicts stay.",
+        ):
+            jobs.begin("look", dataset.name, features=features)
 
 
 kind = "samples" if everything else "suspects"
@@ -231,16 +270,18 @@ elif imported is not None:
         f"{run} was imported from {imported['source']}. The model {trained} trained on "
         "these labels."
     )
-elif run not in dataset.trained_runs:
-    notes.append(
-        f"{run} predicted each image from all the others, without training. A trained model ranks "
-        "better."
-    )
+elif dataset.run(run).is_first_look:
+    notes.append(first_look_note(dataset.run(run).info.get(FIRST_LOOK) or {}))
 if "confident_learning" in names:
     counted = len(suspects(dataset, run, "confident_learning"))
     notes.append(f"For comparison, cleanlab's rule counts {counted:,} wrong labels.")
 if notes:
-    st.caption(" ".join(notes))
+    st.caption(" ".join(map(plain, notes)))
+jobs.show_running(dataset.name)
+if dataset.run(run).is_first_look:
+    offer_other_features()
+if note:
+    st.info(note)
 if imported and imported.get("doubt"):
     st.warning(imported["doubt"])
 elif weak := weakness_of(dataset.view(run).fields.stamp(), dataset.view(run)):
@@ -258,7 +299,7 @@ elif stale:
         st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
-if has_suspicion(dataset, run):
+if has_suspicion(dataset, run) and not note:
     parts["How many are wrong?"] = show_estimate
 if table is not None:
     parts["Rehearsal"] = show_rehearsal_or_not

@@ -5,7 +5,7 @@ import streamlit as st
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.queue import CHECKS_EVERY, QueueFilter
 from labelaudit.scores import SCORES, default_score
-from labelaudit.ui import jobs, review_many, review_one, state
+from labelaudit.ui import image_filter, jobs, review_many, review_one, state
 from labelaudit.ui.review_session import MANY, MODE, ONE, STATUS, STATUS_WORDS
 
 ANY = "any"
@@ -37,6 +37,7 @@ with st.sidebar:
     predicted = chosen("Predicted", dataset.classes, "predicted", right)
     tag = chosen("Tag", list(dataset.info["tags"]), "tag", left)
     split = chosen("Split", list(dataset.info["splits"]), "split", right)
+    images = st.container()
     with st.expander("Ranking"):
         run = st.selectbox("Run", runs, key="run", bind="query-params")
         names = dataset.run(run).score_names()
@@ -54,6 +55,8 @@ with st.sidebar:
         everything = st.toggle(
             "All samples, not only suspects", key="everything", bind="query-params"
         )
+    with images:
+        image = image_filter.choose(dataset.view(run), "image-kind", in_address=True)
     with st.expander("Checks"):
         checks = st.toggle(
             f"Random checks, 1 in {CHECKS_EVERY}",
@@ -99,7 +102,18 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
     )
     st.page_link("pages/suspects/apply.py", label="Apply verdicts", icon=":material/task_alt:")
 wanted = QueueFilter(
-    run, score, given, predicted, tag, split, low, high, status, everything, checks and mode == ONE
+    run,
+    score,
+    given,
+    predicted,
+    tag,
+    split,
+    low,
+    high,
+    status,
+    everything,
+    checks=checks and mode == ONE,
+    image=image,
 )
 if mode == ONE:
     review_one.show(dataset, wanted, reviewer, CONTROLS[controls])

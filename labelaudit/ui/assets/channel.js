@@ -111,7 +111,7 @@ function verdictWords({ verdict, label }) {
 }
 
 // Base class of both review modes. A subclass has `actions()` (functions by key), `decide(verdict,
-// label)` and `draw()`.
+// label)` and `draw()`. The verdict "default" is the highlighted one.
 class Part {
   constructor(root, names) {
     this.root = root
@@ -133,7 +133,7 @@ class Part {
     const key = keyOf(event)
     if (key === null || !this.data) return
     const named = numberKeys(this.data.classes).get(key)
-    const verdicts = { a: "accept", Enter: "accept", k: "keep", x: "remove", u: "unsure" }
+    const verdicts = { a: "accept", Enter: "default", k: "keep", x: "remove", u: "unsure" }
     let action = this.actions()[key]
     if (verdicts[key]) action = () => this.decide(verdicts[key])
     if (key === "z") action = () => this.act("undo")

@@ -33,11 +33,20 @@ class ReviewMany extends Part {
   decide(verdict, label = null) {
     this.channel.push(() => {
       if (!this.selected.size && !this.all) return null
+      if (verdict === "default") verdict = this.default()
+      if (!verdict) return null
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
       const samples = this.all ? null : [...this.selected]
       const seen = samples && samples.map((id) => given.get(id))
       return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.all }
     })
+  }
+
+  // The verdict that is highlighted and that Enter gives. Suggestions must all be clear.
+  default() {
+    if (this.all) return ""
+    if (this.data.outliers) return "remove"
+    return this.data.items.every((item) => item.clear || !this.selected.has(item.id)) ? "accept" : ""
   }
 
   actions() {
@@ -117,6 +126,8 @@ class ReviewMany extends Part {
     this.whole.hidden = data.total <= data.items.length
     this.tally.textContent = `${number(on)} selected`
     this.buttons.forEach((button) => (button.disabled = !on))
+    this.buttons[0].classList.toggle("main", this.default() === "accept")
+    this.buttons[2].classList.toggle("main", this.default() === "remove")
     const suggested = new Set(data.items.map((item) => item.suggested))
     this.buttons[0].firstChild.textContent =
       suggested.size === 1 ? `Relabel as ${[...suggested][0]}` : "Accept suggestions"
@@ -146,9 +157,10 @@ class ReviewMany extends Part {
           card.append(picture)
         } else card.append(element("div", "unread", "Image cannot be read"))
         const labels = element("div", "words", item.given ?? "no label")
-        labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested))
+        labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested + (item.clear ? "" : "?")))
         card.append(labels, element("span", "verdict"))
-        card.title = `id ${item.id}: ${item.given} → ${item.suggested}\n${item.filepath}`
+        const unclear = item.clear ? "" : " (unclear)"
+        card.title = `id ${item.id}: ${item.given} → ${item.suggested}${unclear}\n${item.filepath}`
         card.addEventListener("click", (event) => {
           card.blur()
           this.toggle(place, event)

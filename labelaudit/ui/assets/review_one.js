@@ -6,7 +6,7 @@ const CACHED_ITEMS = 64
 
 class ReviewOne extends Part {
   constructor(root) {
-    super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "said", "verdicts", "classes", "labels",
+    super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "unclear", "said", "verdicts", "classes", "labels",
       "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
@@ -52,6 +52,8 @@ class ReviewOne extends Part {
     this.channel.push(() => {
       const item = this.item
       if (!item) return null // the end of the queue
+      if (verdict === "default") verdict = item.default
+      if (!verdict) return this.sayNoDefault()
       const accepted = verdict === "accept"
       return this.event("decide", {
         verdict: accepted ? "relabel" : verdict,
@@ -60,6 +62,13 @@ class ReviewOne extends Part {
         seen: [item.given],
       })
     })
+  }
+
+  // Enter gives the highlighted verdict. If none is highlighted, it only says so.
+  sayNoDefault() {
+    this.parts.figures.textContent = "Unclear: choose a verdict or a class with its own key."
+    this.parts.figures.classList.add("noted")
+    return null
   }
 
   actions() {
@@ -96,10 +105,10 @@ class ReviewOne extends Part {
     const { verdicts, steps } = this.parts
     this.accept = keyButton("", "A", () => this.decide("accept"), "main")
     this.keep = keyButton("", "K", () => this.decide("keep"))
-    const remove = keyButton("Remove", "X", () => this.decide("remove"))
+    this.remove = keyButton("Remove", "X", () => this.decide("remove"))
     const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
-    remove.title = "The image does not belong in this dataset"
-    verdicts.append(this.accept, this.keep, remove, unsure)
+    this.remove.title = "The image does not belong in this dataset"
+    verdicts.append(this.accept, this.keep, this.remove, unsure)
     this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
     this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
     steps.append(this.back, this.next)
@@ -191,8 +200,9 @@ class ReviewOne extends Part {
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = `Relabel as ${item.suggested}`
-    this.accept.classList.toggle("main", !item.check) // the label of a random check is most likely right
-    this.keep.classList.toggle("main", Boolean(item.check))
+    for (const name of ["accept", "keep", "remove"]) this[name].classList.toggle("main", item.default === name)
+    parts.unclear.textContent = item.unclear
+    parts.unclear.hidden = !item.unclear
     this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep without label"
     parts.labels.replaceChildren(
       element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
@@ -200,6 +210,7 @@ class ReviewOne extends Part {
       ...(item.check ? [checkBadge(item.check)] : []),
     )
     parts.why.textContent = item.why
+    parts.bars.parentElement.hidden = !item.probabilities.length
     parts.bars.replaceChildren(...item.probabilities.map((row) => this.barOf(item, row)))
     parts.curve.replaceChildren(...(item.p_given ? [curves(item, data.colors)] : []))
     parts.legend.replaceChildren(...legend(item, data.colors))
