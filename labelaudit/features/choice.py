@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.errors import BadInputError, LabelAuditError
+from ..core.errors import BadInputError, LabelAuditError, StoppedError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -105,11 +105,11 @@ def choose_features(
     blocks: dict[str, np.ndarray] = {}
     sets: dict[str, FeatureSet] = {}
     for name in names:
-        single = _open(frame, ids[some], [name], [1.0])
+        single = _open(frame, ids, [name], [1.0])
         try:
             single.extract(ids[some], task)
-        except LabelAuditError:
-            if name == names[0]:
+        except LabelAuditError as error:
+            if name == names[0] or isinstance(error, StoppedError):
                 raise
             continue
         sets[name], blocks[name] = single, single.read(ids[some])[0]

@@ -12,11 +12,12 @@ from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from .extractors import Examples, Extractor, open_extractor
 from .image_batches import Images
-from .stored import Features, open_features, stored_state
+from .stored import Features, open_features, stored_features, stored_state
 
 ROWS = 64  # images decoded at once
 WRITE_SECONDS = 10.0  # work that a kill may lose
 TIMED = 48  # images that a cost estimate is made from
+WARM_UP = 8  # of these, before the time is taken
 
 
 def open_for(frame: Frame, name: str, ids: np.ndarray) -> Extractor:
@@ -102,21 +103,20 @@ def measure_cost(frame: Frame, extractor: Extractor, ids: np.ndarray) -> Cost:
 
     Raises LabelAuditError if none of these images can be read.
     """
-    features = _open(frame, extractor)
-    missing = np.setdiff1d(ids, features.ids())
+    known = stored_features(frame).get(extractor.name)
+    current = known is not None and known.version == extractor.version
+    missing = np.setdiff1d(ids, known.ids()) if current else ids
     if not len(missing):
         return Cost(0.0, 0)
-    some = np.random.default_rng(0).permutation(missing)[: 2 * TIMED]
-    images = Images(frame, np.sort(some), extractor.size)
-    count, started = 0, 0.0
-    for number, (places, pixels) in enumerate(images.batches(np.arange(len(some)), TIMED)):
+    some = np.sort(np.random.default_rng(0).permutation(missing)[:TIMED])
+    images = Images(frame, some, extractor.size)
+    for _, pixels in images.batches(np.arange(min(len(some), WARM_UP)), WARM_UP):
         extractor.of(pixels)
-        if number == 0:  # warms up
-            count, started = 0, time.monotonic()
-        else:
-            count += len(places)
+    count, started = 0, time.monotonic()
+    for places, pixels in images.batches(np.arange(len(some)), len(some)):
+        extractor.of(pixels)
+        count += len(places)
     spent = time.monotonic() - started
-    if not started:
+    if not count:
         raise images.nothing_readable()
-    per_image = spent / count if count else 0.0
-    return Cost(per_image * len(missing), len(missing))
+    return Cost(spent / count * len(missing), len(missing))

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.errors import NotFoundError
+from ..core.plugins import load_plugins
 from ..dataset.columns import Frame
 
 if TYPE_CHECKING:
@@ -130,9 +130,11 @@ EXTRACTORS: dict[str, ExtractorKind] = {
 
 
 def all_extractors() -> Mapping[str, ExtractorKind]:
-    """Return the registry with the extractors of installed plugins."""
-    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
-    return EXTRACTORS | {n: e.load() for n, e in plugins.items() if n not in EXTRACTORS}
+    """Return the registry with the extractors of installed plugins.
+
+    An entry point that cannot be loaded is ignored with a warning.
+    """
+    return EXTRACTORS | load_plugins(GROUP, ExtractorKind) | EXTRACTORS  # in this order
 
 
 def check_extractor(name: str) -> ExtractorKind:

@@ -55,7 +55,7 @@ class NetworkExtractor(Extractor):
         on_cpu = self.device.type == "cpu"
         rows = max(BATCH_PIXELS // self.input**2, 1) if on_cpu else GPU_IMAGES
         parts = [self._forward(self._prepared(some)).float().cpu() for some in images.split(rows)]
-        return torch.cat(parts).numpy() if parts else np.empty((0, self.width), np.float32)
+        return torch.cat(parts).numpy()
 
     def _prepared(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.to(self.device).float()

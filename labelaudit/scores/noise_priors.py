@@ -12,8 +12,7 @@ from .noise_model import FLOOR, NoiseModel
 # "errors are rare, and equally likely for all classes and images".
 USUAL_SHARPNESS, SD_SHARPNESS = 1.2, 0.5  # of all sources together, out of sample
 IN_SAMPLE_SHARPNESS = 1.5  # of a source that learned these labels: not fitted
-USUAL_RATE = -3.0  # of the errors of all classes, as a logit
-SD_RATE_ABOVE, SD_RATE_BELOW = 1.0, 1.0  # clean data must not be pushed towards errors
+USUAL_RATE, SD_RATE = -3.0, 1.0  # of the errors of all classes, as a logit
 # With ambiguity = likeness = 1, errors could not be told from honest doubt: a label would be drawn
 # from the predictions.
 SD_AMBIGUITY = {True: 0.08, False: 0.1}  # by out_of_sample
@@ -83,10 +82,9 @@ class Parameters:
     def penalty(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the logarithm of the priors, and its gradient."""
         total, slope = 0.0, np.zeros_like(x)
-        rate = x[self.at["overall"]][0]
         normal = {
             "sharpness": (self._log_sharpness, SD_SHARPNESS),
-            "overall": (USUAL_RATE, SD_RATE_BELOW if rate < USUAL_RATE else SD_RATE_ABOVE),
+            "overall": (USUAL_RATE, SD_RATE),
             "ambiguity": (0.0, SD_AMBIGUITY[bool(self.out_of_sample.all())]),
             "likeness": (0.0, SD_LIKENESS),
             "floor": (np.log(FLOOR), SD_FLOOR),
