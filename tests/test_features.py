@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from labelaudit.features.outliers import outlier_scores
 
 import labelaudit
 from labelaudit.core.errors import DamagedError, LabelAuditError, NotFoundError, StoppedError
@@ -14,7 +13,9 @@ from labelaudit.features import choice, extraction
 from labelaudit.features.choice import candidates, choose_features, named_features
 from labelaudit.features.extraction import extract, measure_cost
 from labelaudit.features.extractors import Extractor
+from labelaudit.features.neighbours import all_nearest
 from labelaudit.features.stored import find_features, open_features, stored_features
+from labelaudit.scores.outlier import NEIGHBOURS, outlier
 
 
 class Counted(Extractor):
@@ -248,6 +249,11 @@ class TestChoice:
     def test_without_two_classes_the_first_extractor_is_used(self, home):
         images, labels = colour_images(32, 20)
         assert self.chosen(images, np.zeros_like(labels)).name == "lite0"
+
+
+def outlier_scores(vectors: np.ndarray, labels: np.ndarray, _: int) -> np.ndarray:
+    near, cosines = all_nearest(vectors, labels >= 0, NEIGHBOURS)
+    return outlier(labels, np.where(near >= 0, labels[near], -1), cosines)
 
 
 class TestOutliers:

@@ -10,8 +10,9 @@ import labelaudit
 from labelaudit.core.errors import StoppedError
 from labelaudit.core.images import encode
 from labelaudit.core.progress import Task
+from labelaudit.dataset.image_issues import ISSUES, MEASURES, image_issues
 from labelaudit.features import quality
-from labelaudit.features.quality import ISSUES, MEASURES, image_issues, measure, measure_quality
+from labelaudit.features.quality import measure, measure_quality
 
 
 def photo(seed: int, width: int = 60, height: int = 60) -> np.ndarray:
