@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from . import cluster
 from .core.errors import BadInputError, StoppedError
 from .core.progress import QUIET, Task, never
+from .core.step_timer import StepTimer
 from .dataset import noise as noise_module
 from .dataset.dataset import Dataset
 from .dataset.runs import Run
@@ -156,7 +156,7 @@ def audit(
     """
     from .features.device import choose_device  # importing torch takes seconds
 
-    timer, steps = _StepTimer(), cluster.steps(on)
+    timer, steps = StepTimer(), cluster.steps(on)
     if isinstance(dataset, str):
         dataset = load_dataset(dataset, task=task)
     timer.finish("load")
@@ -219,7 +219,7 @@ def resume_audit(
     """
     from .learn.train import resume
 
-    timer, steps = _StepTimer(), cluster.steps(on)
+    timer, steps = StepTimer(), cluster.steps(on)
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
     _check_ranking(score, k)
     trained = _finished_run(dataset, run)
@@ -280,7 +280,7 @@ def _measure_quality(dataset: Dataset, task: Task) -> None:
 def _first_look_result(
     dataset: Dataset,
     noise: noise_module.NoiseReport | None,
-    timer: _StepTimer,
+    timer: StepTimer,
     score: str | None,
     k: int | None,
 ) -> AuditResult:
@@ -350,7 +350,7 @@ class _ScoringJob:
     plan: Plan
     noise: noise_module.NoiseReport | None
     steps: cluster.Steps
-    timer: _StepTimer
+    timer: StepTimer
     task: Task
 
     def run(self, score: str | None, k: int | None) -> AuditResult:
@@ -390,19 +390,6 @@ def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
         before = noise_module.labels_before_noise(view.frame)
         at = view.frame.positions(held_out)
         return float((view.fields.predictions()[at] == before[at]).mean())
-
-
-class _StepTimer:
-    """Measures the seconds of consecutive steps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def finish(self, step: str) -> None:
-        """Record the time since the last call for this step."""
-        now = time.monotonic()
-        self.seconds[step], self._last = now - self._last, now
 
 
 def _indented(table: pd.DataFrame) -> str:

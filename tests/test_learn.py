@@ -564,7 +564,7 @@ def test_what_no_model_has_learned_is_not_held_against_a_sample(home):
     for name in labelaudit.compute_scores(dataset):
         values = dataset.view().values(name)
         assert np.isfinite(values[:39]).all(), name
-        assert np.isnan(values[39]) == (name not in ("hardness", "neighbours")), name
+        assert np.isnan(values[39]) == (name not in ("hardness", "neighbours", "outlier")), name
     dataset.set_labels([dataset.view().ids[0]], "never")  # since it learned
     labelaudit.compute_scores(dataset)
     values = dataset.view().values("self_confidence")

@@ -79,7 +79,7 @@ KINDS = [[True], [False], [True, True], [True, False]]  # out of sample, by sour
 class TestLikelihood:
     def test_it_is_that_of_the_model_that_is_described(self, classes, out_of_sample, has_table):
         labels, sources = random_data(classes, sources=len(out_of_sample))
-        likelihood = Likelihood(labels, sources, out_of_sample, has_table, np.float64)
+        likelihood = Likelihood(labels, sources, out_of_sample, has_table, dtype=np.float64)
         x = random_parameters(likelihood.parameters)
         value = likelihood(x)[0] - likelihood.parameters.penalty(x)[0]
         model = likelihood.parameters.model(x, np.ones(len(sources)))
@@ -93,7 +93,7 @@ class TestLikelihood:
         block = 20 * classes  # several blocks
         monkeypatch.setattr("labelaudit.scores.noise_likelihood.BLOCK", block)
         labels, sources = random_data(classes, sources=len(out_of_sample))
-        likelihood = Likelihood(labels, sources, out_of_sample, has_table, np.float64)
+        likelihood = Likelihood(labels, sources, out_of_sample, has_table, dtype=np.float64)
         x = random_parameters(likelihood.parameters)
         gradient = likelihood(x)[1]
         for i in {*range(7), *np.random.default_rng(2).integers(0, len(x), 15), len(x) - 1}:
@@ -108,7 +108,7 @@ class TestLikelihood:
 @pytest.mark.parametrize("has_table", [False, True])
 def test_single_precision_is_enough(has_table):
     labels, sources = random_data(5, 300, sources=2)
-    exact = Likelihood(labels, sources, [True, True], has_table, np.float64)
+    exact = Likelihood(labels, sources, [True, True], has_table, dtype=np.float64)
     fast = Likelihood(labels, sources, [True, True], has_table)
     x = random_parameters(exact.parameters)
     assert fast(x)[0] == pytest.approx(exact(x)[0], rel=1e-5)

@@ -71,7 +71,8 @@ class Duplicates:
         return groups
 
     def copies_of(self, sample: int) -> np.ndarray:
-        """Return the ids of the other samples with the same pixels as this one, sorted."""
+        """Return the ids of the other samples with the same pixels as this one, int64 (m,), sorted;
+        empty if there are none."""
         at, known = find(self.ids, as_ids(sample))
         if not known[0]:
             return np.empty(0, np.int64)

@@ -51,8 +51,9 @@ def import_features(
     these that the source has. Samples without a row have no features and are left out of a first
     look that uses them. name: letters, digits, ".", "_" and "-"; not that of an extractor. Features
     imported under this name before are replaced. They are stored in half precision.
-    Raises LabelAuditError, and stores nothing, if the source cannot be read or matched, for a
-    number that is not finite, and for a name that is taken. Raises StoppedError after a stop.
+    Raises BadInputError for rows that match no sample, a number that is not finite, and the name of
+    an extractor, NotFoundError without the file, DamagedError if it cannot be read, and
+    StoppedError after a stop. Then nothing is stored.
     """
     dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
     check_features_name(name)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from labelaudit import load_arrays
 from labelaudit.export import export_dataset
+from labelaudit.scores.suspicion import FINDINGS
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_fiftyone_opens_it_and_all_is_equal(fo, audited, tmp_path):
             with Image.open(Path(found.filepath)) as image:
                 assert image.tobytes() == sample.image.tobytes()
         assert opened.exists("suggested").count() == 39
-        assert set(opened.distinct("finding")) <= {"mislabelled", "ambiguous", "fitting"}
+        assert set(opened.distinct("finding")) <= set(FINDINGS)
         # it can be worked with: filtered, changed, and drawn from
         assert opened.match(fo.ViewField("suspicion") > 0.5).count() == sum(
             (s.scores["suspicion"] or 0) > 0.5 for s in view
