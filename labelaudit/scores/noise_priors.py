@@ -11,6 +11,9 @@ from .noise_model import FLOOR, NoiseModel
 # Priors, as mean and standard deviation (of the logarithm for sharpness and floor). Their centre is
 # "errors are rare, and equally likely for all classes and images".
 USUAL_SHARPNESS, SD_SHARPNESS = 1.2, 0.5  # of all sources together, out of sample
+# Predictions that were cross-fitted to labels with errors are flatter than the truth: without other
+# evidence, labels spread over all classes are errors and not doubt.
+USUAL_SHARPNESS_CALIBRATED = 2.0
 IN_SAMPLE_SHARPNESS = 1.5  # of a source that learned these labels: not fitted
 USUAL_RATE, SD_RATE = -3.0, 1.0  # of the errors of all classes, as a logit
 # With ambiguity = likeness = 1, errors could not be told from honest doubt: a label would be drawn
@@ -44,7 +47,8 @@ class Parameters:
         self._likeness = SD_LIKENESS_CALIBRATED if calibrated else SD_LIKENESS
         self.has_table, self.table_scale = has_table, 1.0
         sources = len(self.out_of_sample)
-        self._log_sharpness = np.log(USUAL_SHARPNESS / sources)
+        usual = USUAL_SHARPNESS_CALIBRATED if calibrated else USUAL_SHARPNESS
+        self._log_sharpness = np.log(usual / sources)
         self._shapes: dict[str, tuple[int, ...]] = {
             "sharpness": (int(self.out_of_sample.sum()),),
             "overall": (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from .probability import Batches, known_labels
 from .softmax import Softmax
 
 SUSPICION = "suspicion"
+IN_SAMPLE_SHARPNESS = 1.0  # of a trained network beside a first look
 SEED = 0  # of the sample that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class with at least this probability is plausible
 CLEAR = 0.5  # a suggestion with at least this probability is clear
@@ -55,9 +57,16 @@ class Suspicion(BlockModel):
     def fit(self) -> None:
         if any(map(len, self._labels)):
             sources = [np.concatenate(blocks) for blocks in zip(*self._sources, strict=True)]
-            labels = np.concatenate(self._labels)
-            self._model = fit_noise_model(labels, sources, self._out_of_sample, self._calibrated)
+            self._model = self._fitted(np.concatenate(self._labels), sources)
         self._labels, self._sources = [], []
+
+    def _fitted(self, labels: np.ndarray, sources: list[np.ndarray]) -> NoiseModel:
+        if self._out_of_sample[0] or len(sources) == 1:
+            return fit_noise_model(labels, sources, self._out_of_sample, self._calibrated)
+        # How sure a network is of labels that it was trained on cannot be fitted: the fit would
+        # explain the errors by its doubt. So the noise is fitted to the first look alone.
+        model = fit_noise_model(labels, sources[1:], True, calibrated=True)
+        return replace(model, sharpness=[IN_SAMPLE_SHARPNESS, *model.sharpness])
 
     def score(
         self, labels: np.ndarray, softmax: Softmax
