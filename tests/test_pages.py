@@ -772,7 +772,7 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     assert here.view().values("ground_truth").tolist()[:4] == ["c0", "c0", "c2", "c3"]
     app.file_uploader[0].set_value(("<b>*p*.jsonl", b"?", "application/jsonl")).run()
     assert [error.value for error in app.error] == [
-        r"\<b\>\*p\*.jsonl, line 1\: it is no JSON; mend the line or delete it."
+        r"\<b\>\*p\*.jsonl, line 1\: it is not JSON; correct the line or delete it."
     ]
 
 
