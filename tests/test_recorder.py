@@ -269,7 +269,7 @@ def test_the_sharpness_of_the_users_own_model_is_fitted(plain, learned, monkeypa
     recorder.update(plain.view().ids, random_logits(0), learned=learned)
     recorder.finish()
     compute_scores(plain, names=["suspicion"])
-    assert asked == [[True]]
+    assert asked == [True]
 
 
 def test_embeddings_are_kept(plain, caplog):

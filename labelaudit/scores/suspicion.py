@@ -8,13 +8,12 @@ from typing import Self
 import numpy as np
 
 from .base import BlockModel, LogitsInfo, score_batches
-from .noise_fit import fit_noise_model, most_rows
+from .noise_fit import fit_noise_model, most_rows, usual_scale
 from .noise_model import NoiseModel
 from .probability import Batches, known_labels
 from .softmax import Softmax
 
 SUSPICION = "suspicion"
-IN_SAMPLE_SHARPNESS = 1.0  # of a trained network beside a first look
 SEED = 0  # of the sample that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class with at least this probability is plausible
 CLEAR = 0.5  # a suggestion with at least this probability is clear
@@ -31,8 +30,8 @@ class Suspicion(BlockModel):
     def __init__(self, info: LogitsInfo) -> None:
         # of many labelled samples, a random share is drawn to fit the noise model
         self._share = most_rows(info.classes) / max(info.labelled, 1)
-        self._out_of_sample = [info.out_of_sample, *[True] * info.others]
-        self._calibrated = info.is_first_look or info.others > 0
+        self._out_of_sample = info.out_of_sample
+        self._calibrated = info.is_first_look
         self._bits = np.random.PCG64(SEED)  # as in default_rng
         self._rng = np.random.Generator(self._bits)
         self._labels: list[np.ndarray] = []
@@ -61,12 +60,12 @@ class Suspicion(BlockModel):
         self._labels, self._sources = [], []
 
     def _fitted(self, labels: np.ndarray, sources: list[np.ndarray]) -> NoiseModel:
-        if self._out_of_sample[0] or len(sources) == 1:
+        if len(sources) == 1:
             return fit_noise_model(labels, sources, self._out_of_sample, self._calibrated)
-        # How sure a network is of labels that it was trained on cannot be fitted: the fit would
-        # explain the errors by its doubt. So the noise is fitted to the first look alone.
+        # How sure a network is of labels that it may have been trained on cannot be fitted: the fit
+        # would explain the errors by its doubt. So the noise is fitted to the first look alone.
         model = fit_noise_model(labels, sources[1:], True, calibrated=True)
-        return replace(model, sharpness=[IN_SAMPLE_SHARPNESS, *model.sharpness])
+        return replace(model, sharpness=[usual_scale(labels, sources[0]), *model.sharpness])
 
     def score(
         self, labels: np.ndarray, softmax: Softmax
