@@ -100,7 +100,10 @@ def measure_all(names: list[str], options: argparse.Namespace, home: Path) -> No
     for name in names:
         for seed in options.seeds:
             result = measure(ROWS[name], seed, options, data, home)
-            save(f"detection-{name}-{seed}", {"row": name, "seed": seed, **result})
+            stored = RESULTS / f"detection-{name}-{seed}.json"
+            if options.alone and stored.exists():  # what cleanlab found does not change
+                result["cleanlab"] = json.loads(stored.read_text()).get("cleanlab")
+            save(stored.stem, {"row": name, "seed": seed, **result})
 
 
 def measure(row: Row, seed: int, options: argparse.Namespace, data: Path, home: Path) -> dict:
@@ -191,7 +194,7 @@ def verdict(result: dict, run: dict) -> str:
         missed.append(f"AP {target['ap']}")
     if ap is not None and ap < precision["self_confidence"] - MARGIN:
         missed.append("self-confidence")
-    theirs = result.get("cleanlab", {"precision": {}})["precision"].values()
+    theirs = (result.get("cleanlab") or {"precision": {}})["precision"].values()
     if ap is not None and ap < max(theirs, default=0.0):
         missed.append("cleanlab")
     most = target["cpu"]
@@ -221,7 +224,7 @@ def show_table() -> None:
 
 def cells(result: dict, kind: str, run: dict) -> dict[str, str]:
     """One row of the table."""
-    theirs = result.get("cleanlab", {"precision": {"": None}, "count": "", "cpu": None})
+    theirs = result.get("cleanlab") or {"precision": {"": None}, "count": "", "cpu": None}
     wrong, low, high = run["estimate"]
     precision = run["precision"]
     return {
