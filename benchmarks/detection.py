@@ -1,249 +1,256 @@
-"""How many wrong labels each score finds, at what cost, and whether suspicion is a probability.
+"""How well wrong labels are found, at what cost, and whether their estimated number is right.
 
-    python benchmarks/detection.py                                   # digits
-    python benchmarks/detection.py --data ../shared/data/cifar10/train.zip --images 10000 \
-        --noise uniform pair human_aggregate human_random1
+    python benchmarks/detection.py                            # all rows; hours on one core
+    python benchmarks/detection.py --rows digits easy --seeds 0 1 2 3 4
+    python benchmarks/detection.py --rows 'cifar-10000-*' --fast  # the first look only
+    python benchmarks/detection.py --table                    # prints the stored results
 
-Each row (images, noise, seed) audits the labels as a user would, and beside it, with the same net,
-epochs and augmentation, trains the five folds that cleanlab needs. CPU-seconds are those of all
-that a score needed. --table prints what earlier rows have left in results/.
+Each row makes some labels wrong, audits the dataset with `labelaudit.audit`, and compares the
+ranking with the true labels. Beside it stands cleanlab with the probabilities of a 5-fold
+cross-validated logistic regression on the same features. CPU-seconds are those of every step from
+the loaded dataset to the ranking, with one thread. Features are extracted once for each set of
+images; their cost is added to every row.
 """
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
+
 import argparse
 import json
 import time
-import zipfile
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from common import RESULTS, fresh_home, save
-from sklearn.metrics import average_precision_score, roc_auc_score
-from walkthrough import first_images
+from detection_data import find_data, load_images, wrong_labels
+from detection_scores import cleanlab_result, judged
 
-RATE = 0.2
-FOLDS = 5
-BINS = 10  # of the reliability table
-PLANTED = ("uniform", "pair")
-NAME = "audited"
+EQUAL = 5e-5  # smaller differences of average precision are not shown
+MARGIN = 0.003  # average precision that suspicion may lose to self-confidence
+FIRST_LOOK, NETWORK = "first look", "with network"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of wrong labels in one set of images, and its targets.
+
+    ap: least average precision of suspicion. cpu: most CPU-seconds; "half" stands for half the
+    training of five networks. count: largest relative error of the estimate. most: largest
+    estimate. ece: largest calibration error.
+    """
+
+    images: str  # see detection_data.load_images
+    noise: str | None  # see detection_data.wrong_labels; None leaves the labels as they are
+    ap: float | None = None
+    cpu: float | str | None = None
+    count: float | None = None
+    most: int | None = None
+    ece: float = 0.03
+
+
+ROWS = {
+    "digits": Row("digits", "uniform", ap=0.999),
+    "easy": Row("easy", "uniform", ap=0.8, count=0.15),
+    "digits-3-8": Row("digits", "3-8", ap=0.8, count=0.15),
+    "clothing-1000-uniform": Row("clothing-1000", "uniform", ap=0.96, cpu=40),
+    "clothing-1000-pair": Row("clothing-1000", "pair"),
+    "clothing-uniform": Row("clothing", "uniform", ap=0.98, cpu=120),
+    "clothing-pair": Row("clothing", "pair", ap=0.96, cpu=120),
+    "cifar-10000-uniform": Row("cifar-10000", "uniform", ap=0.95, cpu="half"),
+    "cifar-10000-pair": Row("cifar-10000", "pair", ap=0.96, cpu="half"),
+    "cifar-10000-random1": Row("cifar-10000", "human_random1", ap=0.85, cpu="half"),
+    "cifar-10000-aggregate": Row("cifar-10000", "human_aggregate", ap=0.73, cpu="half"),
+    "clothing-as-it-is": Row("clothing", None, most=150),
+    "cifar-50000-uniform": Row("cifar-50000", "uniform", ap=0.965),
+    "cifar-50000-aggregate": Row("cifar-50000", "human_aggregate", ap=0.78),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="digits", help="digits, or a zip with a csv beside it")
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--noise", nargs="+", default=["uniform"],
-                        help="uniform, pair, or a column of the csv")  # fmt: skip
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), help="names; * is any text")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--folds", type=int, default=1, help="of our own training")
-    parser.add_argument("--alone", action="store_true", help="without cleanlab's five folds")
-    parser.add_argument("--table", action="store_true", help="only print what there is")
+    parser.add_argument("--fast", action="store_true", help="do not train a network")
+    parser.add_argument("--alone", action="store_true", help="do not run cleanlab")
+    parser.add_argument("--data", type=Path, help="the folder with cifar10 and clothing")
+    parser.add_argument("--home", type=Path, help="keep the datasets and features in this folder")
+    parser.add_argument("--table", action="store_true", help="only print the stored results")
     options = parser.parse_args()
     if not options.table:
-        for noise in options.noise:
-            for seed in options.seeds:
-                row = measure(options, noise, seed)
-                size = f"{row['data']}-{row['images']}-{noise}-{seed}"
-                save(f"detection-{size}{f'-{options.folds}fold' if options.folds > 1 else ''}", row)
-    show()
+        names = [name for name in ROWS if any(fnmatch(name, pattern) for pattern in options.rows)]
+        if options.home:
+            os.environ["LABELAUDIT_HOME"] = str(options.home)
+            measure_all(names, options, options.home)
+        else:
+            with fresh_home() as home:
+                measure_all(names, options, home)
+    show_table()
 
 
-def measure(options, noise: str, seed: int) -> dict:
-    import labelaudit
-
-    settings = {"seed": seed, "threads": 1, "folds": options.folds, "epochs": options.epochs}
-    config = labelaudit.TrainConfig(**{k: v for k, v in settings.items() if v is not None})
-    with fresh_home() as home:
-        dataset, truth = load(options, noise, seed, home)
-        ids, given = dataset.view().ids, dataset.view().frame.label
-        wrong = given != truth
-        scores, cpu, found = ours(dataset, config)
-        suspicion = np.nan_to_num(scores["suspicion"])
-        estimate = labelaudit.estimate_wrong(dataset)
-        row = {
-            "data": Path(options.data).parent.name if options.data != "digits" else "digits",
-            "images": len(ids), "noise": noise, "seed": seed, "wrong": int(wrong.sum()),
-            "config": config.to_dict(), "cpu": cpu, "validation_accuracy": found,
-            "estimated": [estimate.wrong, estimate.low, estimate.high],
-            "calibration_error": calibration_error(suspicion, wrong),
-            "reliability": reliability(suspicion, wrong),
-            "scores": [judge(name, values, wrong) for name, values in scores.items()],
-        }  # fmt: skip
-        if not options.alone:
-            row |= cleanlab_row(dataset, config, given, wrong)
-    return row
-
-
-def load(options, noise: str, seed: int, home: Path):
-    """The dataset with wrong labels in it, and the true classes."""
-    import labelaudit
-    from labelaudit.dataset import noise as noise_room
-
-    if options.data == "digits":
-        dataset = labelaudit.load_dataset("digits")
-        truth = dataset.view().frame.label.copy()
-    else:
-        archive = first_images(Path(options.data), options.images, home)
-        rows = pd.read_csv(Path(options.data).with_suffix(".csv"), nrows=options.images)
-        column = "label" if noise in PLANTED else noise
-        with zipfile.ZipFile(archive) as images:
-            images.extractall(home / "images")
-        manifest = home / "images" / "labels.csv"
-        rows.rename(columns={column: "given"})[["filepath", "given"]].rename(
-            columns={"given": "label"}
-        ).to_csv(manifest, index=False)
-        dataset = labelaudit.load_dataset(NAME, manifest)
-        names = dict(zip(rows["filepath"], rows["label"], strict=True))
-        paths = dataset.view().to_pandas()["filepath"]
-        folder = str(home / "images")
-        kept = [names[path.removeprefix(folder).lstrip("/")] for path in paths]
-        truth = np.array([dataset.classes.index(name) for name in kept])
-    if noise in PLANTED:
-        at, codes = noise_room.corrupt(truth, len(dataset.classes), RATE, noise, seed)
-        names = [dataset.classes[code] for code in codes]
-        dataset.set_labels(dataset.view().ids[at], names)
-    return dataset, truth
-
-
-def ours(dataset, config):
-    """Every stored score, CPU-seconds by step, and accuracy on the labels held out."""
-    import cleanlab.count  # noqa: F401  (loaded by both sides: by neither on the clock)
-    import torch  # noqa: F401
-
-    import labelaudit
-    from labelaudit.learn.predict import predict
-    from labelaudit.learn.train import train
-
-    cpu, clock = {}, time.process_time()
-
-    def lap(step: str) -> None:
-        nonlocal clock
-        now = time.process_time()
-        cpu[step], clock = now - clock, now
-
-    run = train(dataset, config=config)
-    lap("train")
-    predict(dataset)
-    lap("predict")
-    names = labelaudit.compute_scores(dataset)
-    lap("score")
-    view = dataset.view()
-    return {name: view.fields.number(name) for name in names}, cpu, run.info["validation_accuracy"]
-
-
-def cleanlab_row(dataset, config, given: np.ndarray, wrong: np.ndarray) -> dict:
-    """cleanlab's two rankings and its count, from five folds of the same net."""
-    from cleanlab.count import num_label_issues
-    from cleanlab.rank import get_label_quality_scores
-
-    started = time.process_time()
-    p = five_folds(dataset, config, given)
-    cpu = time.process_time() - started
-    rows = []
-    for method in ("self_confidence", "normalized_margin"):
-        quality = get_label_quality_scores(given, p, method=method)
-        rows.append(judge(f"cleanlab 5-fold {method}", -quality, wrong))
-    return {
-        "cleanlab": rows, "cleanlab_cpu": cpu,
-        "cleanlab_estimated": int(num_label_issues(given, p)),
-    }  # fmt: skip
-
-
-def five_folds(dataset, config, given: np.ndarray) -> np.ndarray:
-    """Out-of-sample probabilities (n, C), each sample's from the net of the four other folds.
-
-    The same net, steps, averaging and copies as ours, but nothing is left out of learning.
-    """
+def measure_all(names: list[str], options: argparse.Namespace, home: Path) -> None:
     import torch
-    from sklearn.model_selection import StratifiedKFold
-
-    from labelaudit.core.progress import QUIET
-    from labelaudit.features.device import choose_device
-    from labelaudit.features.image_batches import Images
-    from labelaudit.learn.forward import augmented_copies, forward
-    from labelaudit.learn.model_trainer import ModelTrainer
-    from labelaudit.learn.models import build_model
-    from labelaudit.scores.probability import probabilities
 
     torch.set_num_threads(1)
-    info, device = dataset.run().info, choose_device("cpu")
-    frame, shift, mirror = dataset.view().frame, info["shift"], info["mirror"]
-    images = Images(frame, frame.ids, info["image_size"])
-    images.load(device, QUIET)
-    nothing = np.zeros(len(given))  # margins: none is below the bound
-    p = np.empty((len(given), len(dataset.classes)))
-    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=config.seed)
-    for fold, (learned, held_out) in enumerate(splits.split(given, given)):
-        rng = np.random.default_rng([config.seed, fold])
-        model = build_model(config, len(dataset.classes))
-        some = rng.permutation(learned)[:500]
-        model.fit_input(next(images.batches(some, len(some)))[1])
-        labels = given.astype(np.int64)
-        trainer = ModelTrainer(model, learned, labels, config, device, rng, shift, mirror)
-        for epoch in range(config.epochs):
-            order = trainer.order(epoch + 1, nothing)
-            size = trainer.batch_size
-            for i, (places, batch) in enumerate(images.batches(order, size)):
-                share = min((i + 0.5) * size / len(order), 1)
-                trainer.step(places, batch, (epoch + share) / config.epochs)
-        copies = augmented_copies(shift, mirror)
-        for at, logits in forward(trainer.average, images, held_out, device, copies):
-            p[at] = probabilities(logits)
-    return p
+    data = options.data or find_data()
+    for name in names:
+        for seed in options.seeds:
+            result = measure(ROWS[name], seed, options, data, home)
+            stored = RESULTS / f"detection-{name}-{seed}.json"
+            if options.alone and stored.exists():  # what cleanlab found does not change
+                result["cleanlab"] = json.loads(stored.read_text()).get("cleanlab")
+            save(stored.stem, {"row": name, "seed": seed, **result})
 
 
-def judge(name: str, values: np.ndarray, wrong: np.ndarray) -> dict:
-    """Average precision, ROC-AUC, and precision among as many as there are wrong labels."""
-    values = np.nan_to_num(values, nan=-np.inf)
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    first = np.argsort(-values, kind="stable")[: wrong.sum()]
+def measure(row: Row, seed: int, options: argparse.Namespace, data: Path, home: Path) -> dict:
+    """Audit one row. Returns the measurements of each run, and those of cleanlab."""
+    import labelaudit
+    from labelaudit.learn.config import FIRST_LOOK_RUN
+    from labelaudit.pipeline import trains_by_default
+
+    dataset, truth = load_images(row.images, seed, data, home)
+    given = truth if row.noise is None else wrong_labels(row.noise, truth, dataset, seed, data)
+    dataset.set_labels(dataset.view().ids, [dataset.classes[code] for code in given])
+    wrong = given != truth
+    clock = Clock()
+    audit = labelaudit.audit(
+        dataset,
+        config=labelaudit.TrainConfig(seed=seed, threads=1),
+        train=not options.fast and trains_by_default(dataset),
+        task=labelaudit.Task(progress=clock.report, interval=0),
+    )
+    clock.lap("ranking")
+    extracted = clock.extraction()
+    # features that an earlier row has extracted cost as much as they did there
+    before = stored_extraction(home, dataset.name)
+    store_extraction(home, dataset.name, before + extracted)
+    total = before + sum(clock.cpu.values())
+    runs = {FIRST_LOOK: judged(dataset, FIRST_LOOK_RUN, wrong)}
+    trained = audit.run != FIRST_LOOK_RUN
+    runs[FIRST_LOOK]["cpu"] = before + clock.first_suspects["cpu"] if trained else total
+    if trained:
+        runs[NETWORK] = judged(dataset, audit.run, wrong) | {"cpu": total}
+    result = {
+        "target": asdict(row),
+        "images": len(given),
+        "wrong": int(wrong.sum()) if row.noise else None,
+        "features": dataset.run(FIRST_LOOK_RUN).info["first_look"],
+        "extraction_cpu": before + extracted,
+        "training_cpu": clock.cpu.get("training"),
+        "cpu_by_stage": dict(clock.cpu),
+        "first_suspects": clock.first_suspects if extracted else None,
+        "runs": runs,
+    }
+    if not options.alone:
+        result["cleanlab"] = cleanlab_result(dataset, given, wrong, before + extracted)
+    return result
+
+
+class Clock:
+    """CPU-seconds of each stage of an audit, from its progress reports."""
+
+    def __init__(self) -> None:
+        self.cpu: dict[str, float] = defaultdict(float)
+        self.first_suspects: dict[str, float] = {}  # when the first suspects could be reviewed
+        self._cpu, self._wall = time.process_time(), time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last call for this stage."""
+        now = time.process_time()
+        self.cpu[stage] += now - self._cpu
+        self._cpu = now
+
+    def report(self, progress) -> None:
+        """Receive a report of the audit."""
+        self.lap(progress.stage)
+        if progress.first_look and not self.first_suspects:
+            wall = time.monotonic() - self._wall
+            self.first_suspects = {"cpu": sum(self.cpu.values()), "seconds": wall}
+
+    def extraction(self) -> float:
+        """CPU-seconds that the features took."""
+        return sum(cpu for stage, cpu in self.cpu.items() if stage.startswith("extracting"))
+
+
+def stored_extraction(home: Path, name: str) -> float:
+    """CPU-seconds that the stored features of a dataset took."""
+    path = home / f"{name}-extraction.json"
+    return json.loads(path.read_text()) if path.exists() else 0.0
+
+
+def store_extraction(home: Path, name: str, seconds: float) -> None:
+    (home / f"{name}-extraction.json").write_text(json.dumps(seconds))
+
+
+def verdict(result: dict, run: dict) -> str:
+    """Say which targets a run meets. Targets of the issue; of the estimate and the ECE, too."""
+    target, precision, missed = result["target"], run["precision"], []
+    ap, wrong = precision["suspicion"], result["wrong"]
+    if target["ap"] and ap < target["ap"]:
+        missed.append(f"AP {target['ap']}")
+    if ap is not None and ap < precision["self_confidence"] - MARGIN:
+        missed.append("self-confidence")
+    theirs = (result.get("cleanlab") or {"precision": {}})["precision"].values()
+    if ap is not None and ap < max(theirs, default=0.0) - EQUAL:
+        missed.append("cleanlab")
+    most = target["cpu"]
+    if most == "half":  # of five networks, each trained on four fifths
+        most = 2 * result["training_cpu"] if result["training_cpu"] else None
+    if most and run["cpu"] > most:
+        missed.append(f"CPU {most:.0f}")
+    estimate = run["estimate"][0]
+    if target["count"] and abs(estimate - wrong) > target["count"] * wrong:
+        missed.append(f"count within {target['count']:.0%}")
+    if target["most"] and estimate > target["most"]:
+        missed.append(f"count {target['most']}")
+    if wrong is not None and run["ece"] > target["ece"]:
+        missed.append(f"ECE {target['ece']}")
+    return f"missed: {', '.join(missed)}" if missed else "met"
+
+
+def show_table() -> None:
+    """Print the stored results as a table in Markdown."""
+    rows = []
+    for name in ROWS:
+        for path in sorted(RESULTS.glob(f"detection-{name}-*.json")):
+            result = json.loads(path.read_text())
+            if result["row"] != name:  # "digits-*" finds "digits-3-8-0" as well
+                continue
+            rows += [cells(result, kind, run) for kind, run in result["runs"].items()]
+    print(pd.DataFrame(rows).to_csv(sep="|", index=False).replace("|", " | "))
+
+
+def cells(result: dict, kind: str, run: dict) -> dict[str, str]:
+    """One row of the table."""
+    theirs = result.get("cleanlab") or {"precision": {"": None}, "count": "", "cpu": None}
+    wrong, low, high = run["estimate"]
+    precision = run["precision"]
     return {
-        "score": name,
-        "average_precision": float(average_precision_score(wrong, ranks)),
-        "roc_auc": float(roc_auc_score(wrong, ranks)),
-        "precision_at_wrong": float(wrong[first].mean()),
+        "row, seed": f"{result['row']} {result['seed']}",
+        "run": kind,
+        "suspicion": number(precision["suspicion"]),
+        "self-confidence": number(precision["self_confidence"]),
+        "cleanlab": number(max(theirs["precision"].values(), key=lambda ap: ap or 0)),
+        "hardness, mistakenness": ", ".join(
+            number(precision[name], 3) for name in ("hardness", "mistakenness")
+        ),
+        "wrong": f"{result['wrong']}",
+        "estimate": f"{wrong:.0f} ({low:.0f} to {high:.0f})",
+        "its count": f"{theirs['count']}",
+        "ECE": number(run["ece"] if result["wrong"] is not None else None, 3),
+        "CPU-s": number(run["cpu"], 0),
+        "its CPU-s": number(theirs["cpu"], 0),
+        "targets": verdict(result, run),
     }
 
 
-def reliability(p: np.ndarray, wrong: np.ndarray) -> list[dict]:
-    """Of the samples with p in each tenth: how many, mean p, and the share that is wrong."""
-    at = np.minimum((p * BINS).astype(int), BINS - 1)
-    return [
-        {"from": k / BINS, "samples": int((at == k).sum()), "p": float(p[at == k].mean()),
-         "wrong": float(wrong[at == k].mean())}
-        for k in range(BINS) if (at == k).any()
-    ]  # fmt: skip
-
-
-def calibration_error(p: np.ndarray, wrong: np.ndarray) -> float:
-    """Expected calibration error over those tenths."""
-    rows = reliability(p, wrong)
-    return sum(row["samples"] * abs(row["p"] - row["wrong"]) for row in rows) / len(p)
-
-
-def show() -> None:
-    rows = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("detection-*.json"))]
-    scores, sums = [], []
-    for row in rows:
-        which = {"data": f"{row['data']} {row['images']:,}", "noise": row["noise"],
-                 "seed": row["seed"], "folds": row["config"]["folds"]}  # fmt: skip
-        scores += [{**which, **each} for each in row["scores"] + row.get("cleanlab", [])]
-        best = {each["score"]: each["average_precision"] for each in row["scores"]}
-        theirs = [each["average_precision"] for each in row.get("cleanlab", [])]
-        wrong, low, high = row["estimated"]
-        cpu, other = sum(row["cpu"].values()), row.get("cleanlab_cpu", np.nan)
-        sums.append({
-            **which, "suspicion": best["suspicion"], "cleanlab": max(theirs, default=np.nan),
-            "cpu": cpu, "its cpu": other, "ratio": cpu / other, "ece": row["calibration_error"],
-            "wrong": row["wrong"], "estimated": f"{wrong:.0f} ({low:.0f}-{high:.0f})",
-            "inside": low <= row["wrong"] <= high, "width": (high - low) / 2 / max(wrong, 1),
-            "its count": row.get("cleanlab_estimated", ""),
-        })  # fmt: skip
-    print(pd.DataFrame(scores).round(4).to_string(index=False), "\n")
-    print(pd.DataFrame(sums).round(3).to_string(index=False))
+def number(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":
