@@ -18,6 +18,7 @@ from labelaudit.dataset import verdict_log
 from labelaudit.dataset.history_log import entries
 from labelaudit.dataset.noise import labels_before_noise
 from labelaudit.features.duplicates import duplicates
+from labelaudit.features.stored import stored_features
 from labelaudit.patch import RELABEL, REMOVE, Change, Patch
 from labelaudit.storage import paths
 from labelaudit.storage.schema import BEGUN, FINISHED
@@ -282,13 +283,15 @@ def orphans() -> list[str]:
         runs = [] if rows is None else rows.to_pylist()
         begun = {str(run["id"]) for run in runs if run["state"] == BEGUN}
         kept = begun | {str(run["id"]) for run in runs if run["state"] == FINISHED}
+        extracted = {str(each.id) for each in stored_features(frame).values()}
         found += [
             path for path in paths.checkpoints(name).glob("*")
             if path.stem.rpartition("-")[2] not in begun
         ]  # fmt: skip
         for table in Path(frame.uri).glob("*.lance"):
             kind, _, run = table.stem.rpartition("-")
-            if not (table / "_versions").exists() or (kind and run not in kept):
+            owners = extracted if kind == "features" else kept
+            if not (table / "_versions").exists() or (kind and run not in owners):
                 found.append(table)
             versions = b"".join(path.read_bytes() for path in table.glob("_versions/*.manifest"))
             found += [path for path in table.glob("data/*") if path.name.encode() not in versions]
