@@ -32,6 +32,9 @@ def names(url: str) -> list[str]:
     ]
 
 
+SAMPLES = 208  # 52 of each class: with fewer than 50 the pages show no estimate
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     """An app that may use one folder of the machine."""
@@ -49,7 +52,7 @@ def hostile(home, tmp_path, file_server):
     classes, rng = names(file_server.url), np.random.default_rng(0)
     folder = tmp_path / "![x](y) <img src=x onerror=alert(4)>"
     folder.mkdir()
-    truth = np.arange(48) % 4
+    truth = np.arange(SAMPLES) % 4
     given = truth.copy()
     given[:8] = (given[:8] + 1) % 4
     rows = []
@@ -65,9 +68,9 @@ def hostile(home, tmp_path, file_server):
     run = dataset.new_run("mine")
     run.finish({"classes": dataset.classes})
     order = [dataset.classes.index(name) for name in classes]
-    logits = np.zeros((48, 4), np.float32)
-    logits[np.arange(48), np.array(order)[truth]] = 6
-    run.write_predictions([(dataset.view().ids, logits + rng.normal(0, 1, (48, 4)))])
+    logits = np.zeros((SAMPLES, 4), np.float32)
+    logits[np.arange(SAMPLES), np.array(order)[truth]] = 6
+    run.write_predictions([(dataset.view().ids, logits + rng.normal(0, 1, (SAMPLES, 4)))])
     compute_scores(dataset)
     find_duplicates(dataset)
     Review(dataset, REVIEWER).decide(1, "relabel", classes[0])
@@ -99,6 +102,7 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     assert page.get_by_text("![x](y) <img src=x onerror=alert(4)>/m.jsonl").count()
     assert page.get_by_text(f"In {first}").count()  # a split
     visit("results", lambda: page.locator(".la-card img"))
+    page.get_by_role("tab", name="How many are wrong?").click()
     visit("review", lambda: page.locator(".stage img"))
     assert names(file_server.url)[0] in page.locator(".classes").inner_text()
     page.get_by_text("Many at once").click()

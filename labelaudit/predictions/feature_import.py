@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,7 @@ from ..features.stored import LARGEST, open_features
 from ..storage import schema
 from ..storage.paths import check_name
 from .arrays import Source, from_array, open_npy, open_npz
-from .importing import SourceLike, matching_key
+from .importing import SourceLike, existing_file, matching_key
 from .matching import IDS, INDEX, PATHS, folder_of, match_rows
 from .tables import from_frame, open_parquet
 
@@ -104,14 +102,7 @@ def _open(source: SourceLike) -> Source:
         return from_array(source, "the array")
     if isinstance(source, pd.DataFrame):
         return from_frame(source, _columns(map(str, source.columns)), None, FEATURES)
-    if not isinstance(source, str | os.PathLike):
-        raise BadInputError(
-            f"features of type {type(source).__name__}: give a NumPy array, a pandas frame or the "
-            "path of a file."
-        )
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}.")
+    path = existing_file(source, "features")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return open_npy(path)

@@ -251,14 +251,7 @@ def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Sou
         return from_array(source, "the array")
     if isinstance(source, pd.DataFrame):
         return from_frame(source, classes, named)
-    if not isinstance(source, str | os.PathLike):
-        raise BadInputError(
-            f"predictions of type {type(source).__name__}: give a NumPy array, a pandas frame or "
-            "the path of a file."
-        )
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}.")
+    path = existing_file(source, "predictions")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return open_npy(path)
@@ -272,3 +265,19 @@ def _open(source: SourceLike, classes: list[str], named: Sequence | None) -> Sou
         f"{path.name} ends in {suffix or 'nothing'!r}: predictions are read from "
         f"{', '.join(SUFFIXES)}."
     )
+
+
+def existing_file(source: str | os.PathLike, what: str) -> Path:
+    """Return the path of a file. what: its content, for errors.
+
+    Raises BadInputError for another type, and NotFoundError if there is no such file.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise BadInputError(
+            f"{what} of type {type(source).__name__}: give a NumPy array, a pandas frame or the "
+            "path of a file."
+        )
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise NotFoundError(f"there is no file {path}.")
+    return path
