@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from app_server import CHECK_SECONDS, CHROMIUM
 from playwright import sync_api as playwright
@@ -13,6 +14,7 @@ from labelaudit import (
     QueueFilter,
     Review,
     list_changes,
+    load_arrays,
     make_queue,
     pending_decisions,
     suspects,
@@ -279,3 +281,80 @@ def test_blind_controls_are_answered_and_undone_by_keys(page, server, audited):
 
 def expect_place(page, number: int) -> None:
     playwright.expect(page.locator(".jump")).to_have_value(str(number))
+
+
+def stored(sample: int) -> list[str]:
+    """This user's verdict on the sample, as it is on disk."""
+    return [each.verdict for each in Review(Dataset("digits"), user()).of([sample])[0]]
+
+
+def test_keys_belong_to_the_focused_control(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    page.get_by_role("button", name="Remove").focus()
+    page.keyboard.press("Enter")  # the focused button, not the highlighted one
+    expect_sample(page, ids[1])
+    assert stored(ids[0]) == ["remove"]
+    page.get_by_role("button", name="Keep").focus()
+    page.keyboard.press("Space")
+    expect_sample(page, ids[2])
+    assert stored(ids[1]) == ["keep"]
+    page.locator("summary", has_text="Ranking").focus()
+    for key in ("k", "a", "1", "Enter"):
+        page.keyboard.press(key)
+    playwright.expect(page.get_by_role("spinbutton", name="From")).to_be_visible()
+    page.get_by_role("link", name="Apply verdicts").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Apply").first.wait_for()
+    assert len(Review(Dataset("digits"), user()).judged()) == 2
+
+
+def test_two_tabs_of_one_reviewer_overwrite_and_undo_nothing_of_each_other(
+    page, server, audited, chromium
+):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    second = chromium.new_page(viewport={"width": 1440, "height": 900})
+    for tab in (page, second):
+        tab.goto(f"{server}/review")
+        expect_sample(tab, ids[0])
+    page.keyboard.press("k")
+    expect_sample(page, ids[1])
+    second.keyboard.press("x")
+    second.get_by_text("was changed in another window (keep)").wait_for()
+    assert stored(ids[0]) == ["keep"]
+    playwright.expect(second.get_by_role("button", name="Undo")).to_be_disabled()
+    second.keyboard.press("ArrowRight")
+    second.keyboard.press("x")
+    expect_sample(second, ids[2])
+    page.keyboard.press("z")  # its own verdict, although the other tab's is newer
+    expect_sample(page, ids[0])
+    assert (stored(ids[0]), stored(ids[1])) == ([], ["remove"])
+    second.context.close()
+
+
+def test_a_whole_queue_is_decided_only_after_a_question(page, server, audited):
+    total = len(make_queue(audited, QueueFilter(), user()).ids)
+    page.goto(f"{server}/review?mode=Many+at+once")
+    page.get_by_role("button", name=f"Select all {total}").click()
+    page.keyboard.press("a")
+    question = page.locator(".question")
+    playwright.expect(question).to_contain_text(f"{total - 60} of them are not on this page")
+    page.keyboard.press("Enter")  # Cancel has the focus
+    playwright.expect(question).to_be_hidden()
+    assert not len(Review(Dataset("digits"), user()).judged())
+    page.get_by_role("button", name=f"Select all {total}").click()
+    page.keyboard.press("k")
+    page.get_by_role("button", name=f"Keep {total}").click()
+    page.get_by_text(f"{total} verdicts stored").wait_for()
+    assert len(Review(Dataset("digits"), user()).judged()) == total
+
+
+def test_a_link_to_another_dataset_selects_it(page, server, audited):
+    load_arrays("other", np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"])
+    page.goto(f"{server}/review?dataset=digits")
+    page.locator(".stage img").wait_for()
+    page.evaluate(
+        "history.pushState({}, '', '/dataset?dataset=other'); dispatchEvent(new Event('popstate'))"
+    )
+    page.get_by_text("4 samples").first.wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -69,17 +70,26 @@ class VerdictLog:
         np.maximum.at(last, np.searchsorted(batches, self.batch[rows]), rows)
         return last
 
-    def undoable(self, reviewer: str) -> int | None:
-        """Return the latest batch of this reviewer that is not undone."""
+    def batches_since(self, reviewer: str, first: int) -> np.ndarray:
+        """Return this reviewer's batches from this one on, sorted int64 (n,), undone or not."""
+        own = (self.verdict < UNDO) & (self.reviewer == self.code(reviewer))
+        return np.unique(self.batch[own & (self.batch >= first)])
+
+    def undoable(self, reviewer: str, except_for: Collection[int] = ()) -> int | None:
+        """Return the latest batch of this reviewer that is not undone and not in `except_for`."""
         own = self.standing & (self.reviewer == self.code(reviewer))
+        own &= ~np.isin(self.batch, list(except_for))
         return int(self.batch[own].max()) if own.any() else None
 
-    def redoable(self, reviewer: str) -> int | None:
-        """Return the batch that this reviewer undid last, if they decided nothing since."""
+    def redoable(self, reviewer: str, except_for: Collection[int] = ()) -> int | None:
+        """Return the batch that this reviewer undid last, if they decided nothing since.
+
+        Batches in `except_for` are left alone.
+        """
         own = (self.verdict < UNDO) & (self.reviewer == self.code(reviewer))
         since = self.id[own].max(initial=0)
         undone = np.unique(self.batch[(self.verdict == UNDO) & (self.id > since)])
-        undone = undone[np.isin(undone, self.batch[own])]
+        undone = undone[np.isin(undone, self.batch[own]) & ~np.isin(undone, list(except_for))]
         if not len(undone):
             return None
         last = self._last_event(undone)

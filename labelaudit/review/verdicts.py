@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,15 +59,18 @@ class Review:
         label: str | Sequence[str] | None = None,
         *,
         seen: Sequence[str | None] | None = None,
+        earlier: Sequence[tuple[str, str | None] | None] | None = None,
     ) -> int:
         """Give samples one verdict. It replaces this reviewer's earlier verdict on them.
 
         ids: one id, or (n,). verdict: keep, relabel, remove or unsure. label: for relabel, a class
         for all samples or one for each. A sample that is relabelled as its current label is kept.
-        seen: the labels that the reviewer was shown. Returns the number of the batch, which is
-        undone as a whole.
-        Raises BadInputError for an unknown verdict or class, and if a label differs from `seen` by
-        now; NotFoundError for an unknown id. Then no verdict is stored.
+        seen: the labels that the reviewer was shown. earlier: this reviewer's verdict on each
+        sample as it was shown, (verdict, label), None for none. Returns the number of the batch,
+        which is undone as a whole.
+        Raises BadInputError for an unknown verdict or class, and if a label differs from `seen`, or
+        a verdict from `earlier`, by now; NotFoundError for an unknown id. Then no verdict is
+        stored.
         """
         _check_verdict(verdict, label)
         ids = as_ids(ids)
@@ -77,6 +80,7 @@ class Review:
             with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
             self._check_seen(ids, given, seen)
+            self._check_earlier(ids, earlier)
             labels = self._label_codes(label, len(ids))
             code = VERDICTS.index(verdict)
             same = (code == RELABEL) & (labels == given)
@@ -105,21 +109,39 @@ class Review:
                 "decide."
             )
 
-    def undo(self) -> np.ndarray:
-        """Undo this reviewer's latest batch. Returns its samples, int64 (n,); empty without one."""
-        return self._reverse(UNDO)
+    def _check_earlier(
+        self, ids: np.ndarray, earlier: Sequence[tuple[str, str | None] | None] | None
+    ) -> None:
+        if earlier is None:
+            return
+        for sample, shown, verdicts in zip(ids, earlier, self.of(ids), strict=True):
+            own = next((each for each in verdicts if each.reviewer == self.reviewer), None)
+            if (own and (own.verdict, own.label)) != (shown and tuple(shown)):
+                now = f"{own.verdict} {own.label or ''}".strip() if own else "no verdict"
+                raise BadInputError(
+                    f"your verdict on sample {sample} was changed in another window ({now}): look "
+                    "at it again, then decide."
+                )
 
-    def redo(self) -> np.ndarray:
+    def undo(self, except_for: Collection[int] = ()) -> np.ndarray:
+        """Undo this reviewer's latest batch. Returns its samples, int64 (n,); empty without one.
+
+        except_for: batches to leave alone, such as those of another browser tab.
+        """
+        return self._reverse(UNDO, except_for)
+
+    def redo(self, except_for: Collection[int] = ()) -> np.ndarray:
         """Redo the batch that was undone last, unless there are newer verdicts.
 
-        Returns its samples, int64 (n,).
+        except_for: as in `undo`. Returns its samples, int64 (n,).
         """
-        return self._reverse(REDO)
+        return self._reverse(REDO, except_for)
 
-    def _reverse(self, event: int) -> np.ndarray:
+    def _reverse(self, event: int, except_for: Collection[int]) -> np.ndarray:
         with self._frame.writing():
             log = verdict_log.read(self._frame)
-            batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
+            find = log.undoable if event == UNDO else log.redoable
+            batch = find(self.reviewer, except_for)
             if batch is None:
                 return np.empty(0, np.int64)
             verdict_log.append_events(self._frame, self.reviewer, event, np.array([batch]))
@@ -136,10 +158,12 @@ class Review:
         log = verdict_log.read(self._frame)
         return [log.reviewers[code] for code in np.unique(log.reviewer[log.current])]
 
-    def can(self) -> tuple[bool, bool]:
-        """Return whether there is something to undo, and to redo."""
+    def can(self, except_for: Collection[int] = ()) -> tuple[bool, bool]:
+        """Return whether there is something to undo, and to redo. except_for: as in `undo`."""
         log = verdict_log.read(self._frame)
-        return log.undoable(self.reviewer) is not None, log.redoable(self.reviewer) is not None
+        found = (find(self.reviewer, except_for) for find in (log.undoable, log.redoable))
+        can_undo, can_redo = (batch is not None for batch in found)
+        return can_undo, can_redo
 
     def of(self, ids: Sequence[int] | np.ndarray) -> list[list[Verdict]]:
         """Return the verdicts on each of these ids, (n,), this reviewer's first."""

@@ -161,7 +161,7 @@ def _progress(job: Job, with_log: bool = False) -> None:
             st.page_link(
                 "pages/suspects/review.py",
                 icon=":material/bolt:",
-                query_params={"run": look["run"]},
+                query_params={"dataset": job.dataset, "run": look["run"]},
                 label=f"First look: {look['suspects']:,} suspects ready to review",
             )
         if with_log:

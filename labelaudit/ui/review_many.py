@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import streamlit as st
 
@@ -14,6 +16,10 @@ from .images import pictures
 from .review_session import ReviewSession, component, run
 
 PAGE = 60
+VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
+    "unsure": "Mark as unsure"
+}
+NAMED_CLASSES = 6  # in the question before a whole queue is relabelled
 
 _draw = component("review_many")
 
@@ -26,28 +32,63 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
 
 def _act(session: ReviewSession, event: dict) -> None:
     kind = event["kind"]
+    session.question = None
     if kind == "decide":
-        _decide(session, event)
+        _decide(session, np.array(event["samples"], np.int64), event)
+    elif kind == "ask":
+        session.question = _question(session, _whole_queue(session, event), event)
+    elif kind == "decide_all":
+        _decide(session, _whole_queue(session, event), event)
     elif kind == "page":
         session.go_to((event["page"] - 1) * PAGE)
     elif kind in ("undo", "redo"):
         session.undo_or_redo(kind)
 
 
-def _decide(session: ReviewSession, event: dict) -> None:
-    ids = session.selectable if event["all"] else np.array(event["samples"], np.int64)
-    if event["all"] and len(ids) != event["count"]:
+def _whole_queue(session: ReviewSession, event: dict) -> np.ndarray:
+    """Return what "Select all" selected. Raises BadInputError if the queue has changed since."""
+    ids = session.selectable
+    if len(ids) != event["count"]:
         raise BadInputError(
             f"the queue now has {len(ids):,} samples, not {event['count']:,}: look at it, then "
             "select again."
         )
+    return ids
+
+
+def _question(session: ReviewSession, ids: np.ndarray, event: dict) -> dict:
+    """Return what to confirm before samples on pages that nobody saw get a verdict."""
+    action = f"{VERBS[event['verdict']]} {len(ids):,}"
+    if event["verdict"] == "accept":
+        counts = _counts(_suggested(session, ids))
+        what = f"Relabel {len(ids):,} images as suggested: {counts}"
+    elif event["verdict"] == "relabel":
+        what = f"Relabel {len(ids):,} images as {event['label']}"
+    else:
+        what = f"{VERBS[event['verdict']]} {len(ids):,} images"
+    unseen = len(ids) - int(np.isin(ids, _page_ids(session)).sum())
+    text = f"{what}? {unseen:,} of them are not on this page."
+    return {"text": text, "action": action, "count": len(ids)} | {
+        name: event[name] for name in ("verdict", "label")
+    }
+
+
+def _counts(labels: list[str]) -> str:
+    """Return the most frequent classes with their counts, such as "40 dress, 33 shirt"."""
+    counts = Counter(labels).most_common()
+    parts = [f"{count:,} {name}" for name, count in counts[:NAMED_CLASSES]]
+    if rest := sum(count for _, count in counts[NAMED_CLASSES:]):
+        parts.append(f"{rest:,} of {len(counts) - NAMED_CLASSES} other classes")
+    return ", ".join(parts)
+
+
+def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:
     verdict, label = event["verdict"], event["label"]
     if verdict == "accept":
-        run = session.dataset.run(session.wanted.run).name
-        verdict, label = "relabel", suggested_labels(session.dataset, run, ids)
-    session.decide(ids, verdict, label, event["seen"])
+        verdict, label = "relabel", _suggested(session, ids)
+    session.decide(ids, verdict, label, event.get("seen"), event.get("earlier"))
     session.note = f"{len(ids):,} verdicts stored. Undo reverts all of them."
-    page = session.queue.ids[_start(session) :][:PAGE]
+    page = _page_ids(session)
     if np.isin(page, ids).all():  # nothing is left to do on this page
         session.go_to(min(_start(session) + PAGE, len(session.queue) - 1))
 
@@ -55,7 +96,7 @@ def _decide(session: ReviewSession, event: dict) -> None:
 def _data(session: ReviewSession, _event: dict | None) -> dict:
     """Return the page, its samples, and this reviewer's verdicts on them."""
     total, start = len(session.queue), _start(session)
-    ids = session.queue.ids[start : start + PAGE]
+    ids = _page_ids(session)
     own = [
         next((v for v in verdicts if v.reviewer == session.reviewer), None)
         for verdicts in session.review.of(ids)
@@ -68,12 +109,22 @@ def _data(session: ReviewSession, _event: dict | None) -> dict:
         "pages": max(-(-total // PAGE), 1),
         "verdicts": [verdict and vars(verdict) for verdict in own],
         "items": _items(session, ids),
+        "question": session.question,
     }
 
 
 def _start(session: ReviewSession) -> int:
     """Return the place of the page's first sample."""
     return min(session.place, max(len(session.queue) - 1, 0)) // PAGE * PAGE
+
+
+def _suggested(session: ReviewSession, ids: np.ndarray) -> list[str]:
+    run = session.dataset.run(session.wanted.run).name
+    return suggested_labels(session.dataset, run, ids)
+
+
+def _page_ids(session: ReviewSession) -> np.ndarray:
+    return session.queue.ids[_start(session) :][:PAGE]
 
 
 def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:

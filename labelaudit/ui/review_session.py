@@ -16,13 +16,16 @@ import numpy as np
 import streamlit as st
 
 from ..core.errors import BadInputError, LabelAuditError
+from ..dataset import verdict_log
 from ..dataset.dataset import Dataset
+from ..dataset.verdict_log import VerdictLog
 from ..review.advice import AHEAD
 from ..review.blind_controls import Control, Controls, with_controls
 from ..review.estimate import estimate_wrong, has_suspicion
 from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
 from ..review.verdicts import Review, Verdict
 from .confidence import confidence_note
+from .review_tab import Tab, this_tab
 from .text import sentence
 
 log = logging.getLogger(__name__)
@@ -54,12 +57,14 @@ class ReviewSession:
     queue: Queue
     version: str  # of everything that `queue` and `items` are made from
     browser_session: str  # events of another browser session are ignored
+    tab: Tab
     number: int = field(default_factory=itertools.count().__next__)  # unique per object
     checked: float = field(default_factory=time.monotonic)
     place: int = 0  # len(queue) at its end
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
     note: str = ""  # shown once, with the answer to an event
     failed: bool = False  # whether the note is an error
+    question: dict | None = None  # to confirm before a whole queue gets a verdict
     controls: int = 0  # one in this many places is a blind control; 0: none
     items: dict = field(default_factory=dict)  # what the browser draws, by sample id
     prefetched: Future | None = None  # more items, made in the background
@@ -67,8 +72,8 @@ class ReviewSession:
     def __post_init__(self) -> None:
         self.review = Review(self.dataset, self.reviewer)
         self.answers = Controls(self.dataset, self.reviewer)
-        self._open = ~np.isin(self.queue.ids, self.review.judged())
-        self._open[self.queue.places(np.array([*self.queue.controls], np.int64))] = True
+        self._answered_controls: set[int] = set()
+        self._find_open()
         # Controls are part of it, because a control shows another label than its sample has.
         self.items_version = (
             f"{self.version}-{hash((self.controls, *self.queue.controls.values()))}"
@@ -84,6 +89,24 @@ class ReviewSession:
         """Id of the current sample; None at the end of the queue."""
         return int(self.queue.ids[self.place]) if self.place < len(self.queue) else None
 
+    def _find_open(self) -> None:
+        """Find the samples in the queue without a verdict of this reviewer."""
+        self._open = ~np.isin(self.queue.ids, self.review.judged())
+        controls = np.array([*self.queue.controls], np.int64)
+        self._open[self.queue.places(controls)] = ~np.isin(controls, [*self._answered_controls])
+        self._known_rows = len(self._log())
+
+    def _log(self) -> VerdictLog:
+        return verdict_log.read(self.dataset.view().frame)
+
+    def follow_other_tabs(self) -> None:
+        """Take over the verdicts that were given elsewhere since the last event."""
+        log = self._log()
+        rows = slice(self._known_rows, len(log))
+        if (log.reviewer[rows] == log.code(self.reviewer)).any():
+            self._find_open()
+        self._known_rows = len(log)
+
     def go_to(self, place: int) -> None:
         self.place = min(max(place, 0), len(self.queue))
 
@@ -94,9 +117,17 @@ class ReviewSession:
         rest = self._open[place + 1 :]
         return place + 1 + int(rest.argmax()) if rest.any() else len(self.queue)
 
-    def decide(self, ids: np.ndarray, verdict: str, label, seen: list | None) -> None:
+    def decide(
+        self,
+        ids: np.ndarray,
+        verdict: str,
+        label,
+        seen: list | None,
+        earlier: list | None = None,
+    ) -> None:
         """Store a verdict for each of the samples. It is durable when this returns."""
-        self.review.decide(ids, verdict, label, seen=seen)
+        self.tab.own.add(self.review.decide(ids, verdict, label, seen=seen, earlier=earlier))
+        self._known_rows = len(self._log())
         self._open[self._places(ids)] = False
 
     def answer_control(self, control: Control, verdict: str, label, seen: list) -> None:
@@ -104,6 +135,7 @@ class ReviewSession:
         if seen != [control.shown]:  # the browser drew the sample before it became a control
             raise BadInputError("the queue has changed: look at the image again, then decide.")
         self.answers.answer(control, verdict, label)
+        self._answered_controls.add(control.sample)
         self._open[self.queue.place(control.sample)] = False
 
     def verdicts_on(self, sample: int) -> list[Verdict]:
@@ -128,11 +160,14 @@ class ReviewSession:
             if place is None:
                 self.note = "1 verdict undone."
             else:
+                self._answered_controls.discard(control)
                 self._open[place], self.place = True, place
             return
-        samples = self.review.undo() if kind == "undo" else self.review.redo()
+        others = self.tab.others(self._log(), self.reviewer)
+        samples = self.review.undo(others) if kind == "undo" else self.review.redo(others)
+        self._known_rows = len(self._log())
         if not len(samples):
-            self.note = f"Nothing to {kind}."
+            self.note = f"Nothing to {kind} in this tab."
             return
         inside = samples[self.queue.holds(samples)]
         self._open[self._places(inside)] = ~np.isin(inside, self.review.judged())
@@ -166,7 +201,7 @@ class ReviewSession:
 
     def state(self) -> dict:
         """What the browser needs in both modes: the answered event, messages and progress."""
-        can_undo, can_redo = self.review.can()
+        can_undo, can_redo = self.review.can(self.tab.others(self._log(), self.reviewer))
         return {
             "answered": self.answered,
             "session": self.browser_session,
@@ -222,6 +257,7 @@ class ReviewSession:
             self.note = "The app was restarted. Check that your last verdict was stored."
             return
         try:
+            self.follow_other_tabs()
             act(event)
         except LabelAuditError as error:
             self.note, self.failed = sentence(str(error)), True
@@ -303,8 +339,9 @@ def _open_session(
         ):
             ids = np.concatenate([[linked], queue.ids])
             queue = Queue(ids, queue.scope, queue.checks, queue.controls)
+        tab = this_tab(dataset, reviewer)
         new = ReviewSession(
-            dataset, wanted, reviewer, queue, version, browser_session, controls=controls
+            dataset, wanted, reviewer, queue, version, browser_session, tab, controls=controls
         )
         if before:
             new.answered = before.answered

@@ -24,12 +24,15 @@ def pick_dataset() -> None:
     wanted = st.session_state.pop(state.NEXT_DATASET, None)
     if wanted in names:
         st.session_state[state.DATASET] = wanted
+    linked, last = st.query_params.get(state.DATASET), st.session_state.get(LAST_DATASET)
+    if last and linked in names and linked != last:  # a link in the app leads to another dataset
+        st.session_state[state.DATASET] = linked
     chosen = st.session_state.get(state.DATASET)
     if chosen not in names:
         if chosen:
             st.toast(f"Dataset {chosen} deleted.")
         # st.switch_page drops both the widget's value and the address
-        known = (st.query_params.get(state.DATASET), st.session_state.get(LAST_DATASET), names[0])
+        known = (linked, last, names[0])
         st.session_state[state.DATASET] = next(name for name in known if name in names)
     st.session_state[LAST_DATASET] = st.session_state[state.DATASET]
     # so that a reload, a bookmark and a new tab open the same dataset

@@ -3,11 +3,15 @@
 import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.dataset import history_log
 from labelaudit.dataset.dataset import Dataset
+from labelaudit.dataset.history import list_changes
 from labelaudit.jobs.job import Job
 from labelaudit.pipeline import trains_by_default
+from labelaudit.review.verdicts import Review
+from labelaudit.sources import load_dataset
 from labelaudit.ui import feature_choice, jobs, run_on, state
-from labelaudit.ui.text import plain
+from labelaudit.ui.text import plain, show_error
 
 NOISE = 0.2
 STEPS = [
@@ -84,7 +88,38 @@ def invite_to_sample() -> None:
         "See how many the audit finds. This takes less than a minute."
     )
     if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
-        jobs.begin("audit", state.SAMPLE, noise=NOISE, train=True)
+        if sample_has_work():
+            ask_to_start_over()
+        else:
+            jobs.begin("audit", state.SAMPLE, noise=NOISE, train=True)
+
+
+def sample_has_work() -> bool:
+    """Whether the sample data has verdicts or changes that a repeated audit would mix up."""
+    if state.SAMPLE not in state.dataset_names():
+        return False
+    sample = Dataset(state.SAMPLE)
+    changed = any(change.kind != history_log.NOISE for change in list_changes(sample))
+    return changed or bool(Review(sample, state.reviewer()).reviewers())
+
+
+@st.dialog("Start over?")
+def ask_to_start_over() -> None:
+    st.write(
+        f"Your verdicts and changes on {state.SAMPLE} are in the way of new planted mistakes. "
+        "Starting over loads the sample data again and deletes them, with all runs."
+    )
+    with st.container(horizontal=True):
+        if st.button("Start over", type="primary"):
+            try:
+                load_dataset(state.SAMPLE, overwrite=True)
+            except LabelAuditError as error:
+                show_error(error)
+                return
+            jobs.begin("audit", state.SAMPLE, noise=NOISE, train=True)
+        if st.button("Continue reviewing"):
+            go("pages/suspects/review.py", state.SAMPLE)
+            st.rerun()
 
 
 def invite_to_continue(name: str) -> None:

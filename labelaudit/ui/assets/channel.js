@@ -55,11 +55,20 @@ class Channel {
   }
 }
 
-// Return the pressed key, or null if it is typed into a field or a shortcut of the browser.
+// Controls that use letters and arrows themselves: fields, lists, sliders, expanders.
+const USES_KEYS = "input, textarea, select, summary, [contenteditable], [role=textbox], [role=combobox], " +
+  "[role=listbox], [role=option], [role=menu], [role=menuitem], [role=slider], [role=spinbutton], [role=grid]"
+// Controls that Enter and Space activate.
+const PRESSABLE = "a[href], button, [role=button], [role=link], [role=tab], [role=radio], [role=checkbox], [role=switch]"
+const ARROWS = "[role=tab], [role=radio]" // between which arrow keys move
+
+// Return the pressed key, or null if it belongs to the focused element or to the browser.
 function keyOf(event) {
-  const target = event.composedPath()[0]
-  const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
-  if (typing || event.altKey || event.metaKey) return null
+  const focused = event.composedPath()[0]
+  const within = (selector) => Boolean(focused.closest?.(selector))
+  if (within(USES_KEYS) || focused.isContentEditable || event.altKey || event.metaKey) return null
+  if ((event.key === "Enter" || event.key === " ") && within(PRESSABLE)) return null
+  if (event.key.startsWith("Arrow") && within(ARROWS)) return null
   if (event.repeat && !event.key.startsWith("Arrow")) return null // a held key is one verdict
   if (document.querySelector("[role=dialog]")) return null
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
@@ -80,6 +89,11 @@ function element(tag, name, text) {
   return node
 }
 
+// After a click with the mouse, keys are for the page again. A keyboard user stays on the element.
+function releaseFocus(event) {
+  if (event.detail > 0) event.currentTarget.blur()
+}
+
 // A button that shows its key.
 function keyButton(title, key, press, name = "") {
   const button = element("button", `key ${name}`)
@@ -87,9 +101,11 @@ function keyButton(title, key, press, name = "") {
   button.append(element("span", "", title))
   if (key) button.append(element("kbd", "", key))
   button.addEventListener("click", (event) => {
-    event.currentTarget.blur() // otherwise the space bar would press it again
+    releaseFocus(event)
     press()
   })
+  // Held down, Enter would press the button again and again.
+  button.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault())
   return button
 }
 
@@ -118,6 +134,7 @@ class Part {
     this.channel = new Channel()
     this.updates = 0
     this.onKey = (event) => this.press(event)
+    this.onReturn = () => document.hidden || !this.data || this.act("show") // another tab may have decided
     this.parts = Object.fromEntries(names.map((name) => [name, root.querySelector(`.${name}`)]))
   }
 
@@ -127,6 +144,12 @@ class Part {
 
   event(kind, more = {}) {
     return { kind, ...more }
+  }
+
+  // The reviewer's verdict that is shown, so that the server can refuse to overwrite another one.
+  ownVerdict(verdicts) {
+    const own = verdicts.find((verdict) => verdict?.reviewer === this.data.reviewer)
+    return own ? [own.verdict, own.label] : null
   }
 
   press(event) {
@@ -150,15 +173,18 @@ class Part {
     this.updates += 1
     this.channel.update(data, send)
     rememberReviewer(data.reviewer)
-    // After a filter was selected, key presses are for this view again.
-    if (data.queue_number !== this.queueNumber && document.activeElement?.role === "combobox") document.activeElement.blur()
+    // After a filter was changed, key presses are for this view again.
+    const control = document.activeElement
+    if (data.queue_number !== this.queueNumber && control?.matches("[role=combobox], [type=checkbox]")) control.blur()
     this.queueNumber = data.queue_number
     document.removeEventListener("keydown", this.onKey, true)
     document.addEventListener("keydown", this.onKey, true)
+    document.addEventListener("visibilitychange", this.onReturn) // adding it again has no effect
   }
 
   close() {
     document.removeEventListener("keydown", this.onKey, true)
+    document.removeEventListener("visibilitychange", this.onReturn)
     this.channel.close()
   }
 

@@ -2,16 +2,17 @@
 
 class ReviewMany extends Part {
   constructor(root) {
-    super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "cards", "end"])
+    super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "question", "cards", "end"])
     this.selected = new Set()
     this.all = false // whether the whole queue is selected, not only samples on this page
     this.build()
   }
 
   update(data, send) {
-    const decided = this.channel.waiting?.kind === "decide"
+    const decided = this.channel.waiting?.kind?.startsWith("decide")
     this.receive(data, send)
     if (decided && !this.channel.waiting && !data.failed) this.clear() // the selected samples have their verdict
+    if (data.question) this.question = data.question
     const page = `${data.version}/${data.total}/${data.place}/${data.items.map((item) => item.id).join()}`
     const fresh = page !== this.page
     if (fresh) this.clear()
@@ -26,6 +27,7 @@ class ReviewMany extends Part {
     this.selected.clear()
     this.all = false
     this.last = null
+    this.question = null
   }
 
   // --- to the server ---
@@ -35,11 +37,20 @@ class ReviewMany extends Part {
       if (!this.selected.size && !this.all) return null
       if (verdict === "default") verdict = this.default()
       if (!verdict) return null
+      if (this.all) return { kind: "ask", verdict, label, count: this.data.all } // also about pages not seen
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
-      const samples = this.all ? null : [...this.selected]
-      const seen = samples && samples.map((id) => given.get(id))
-      return { kind: "decide", verdict, label, samples, seen, all: this.all, count: this.data.all }
+      const samples = [...this.selected]
+      const seen = samples.map((id) => given.get(id))
+      const own = new Map(this.data.items.map((item, i) => [item.id, this.data.verdicts[i]]))
+      const earlier = samples.map((id) => this.ownVerdict([own.get(id)]))
+      return { kind: "decide", verdict, label, samples, seen, earlier }
     })
+  }
+
+  // Give the whole queue the verdict that the question was about.
+  confirm() {
+    const { verdict, label, count } = this.question
+    this.channel.push(() => ({ kind: "decide_all", verdict, label, count }))
   }
 
   // The verdict that is highlighted and that Enter gives. Suggestions must all be clear.
@@ -71,12 +82,15 @@ class ReviewMany extends Part {
     for (let i = from; i <= to; i++) this.selected[on ? "add" : "delete"](cards[i].id)
     this.last = place
     this.all = false
+    this.question = null
     this.draw()
   }
 
   selectPage() {
     const every = this.data.items.every((item) => this.selected.has(item.id))
     if (every) return this.selectNone()
+    this.all = false
+    this.question = null
     this.data.items.forEach((item) => this.selected.add(item.id))
     this.draw()
   }
@@ -114,10 +128,23 @@ class ReviewMany extends Part {
     verdicts.append(this.every, this.whole, this.tally, ...this.buttons)
   }
 
+  drawQuestion() {
+    const { question } = this.parts
+    const asked = this.question
+    question.hidden = !asked
+    if (!asked) return question.replaceChildren()
+    if (question.firstChild?.textContent === asked.text) return // keep the focus
+    const yes = keyButton(asked.action, "", () => this.confirm(), "main")
+    const no = keyButton("Cancel", "Esc", () => this.selectNone())
+    question.replaceChildren(element("p", "", asked.text), yes, no)
+    no.focus()
+  }
+
   draw() {
     const { data, parts } = this
     const number = (n) => n.toLocaleString("en")
     this.drawProgress()
+    this.drawQuestion()
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
     const on = this.all ? data.all : this.selected.size
     const full = data.items.length > 0 && data.items.every((item) => this.selected.has(item.id))
@@ -162,7 +189,7 @@ class ReviewMany extends Part {
         const unclear = item.clear ? "" : " (unclear)"
         card.title = `id ${item.id}: ${item.given} → ${item.suggested}${unclear}\n${item.filepath}`
         card.addEventListener("click", (event) => {
-          card.blur()
+          releaseFocus(event)
           this.toggle(place, event)
         })
         return card

@@ -60,6 +60,7 @@ class ReviewOne extends Part {
         label: (accepted ? item.suggested : label) ?? null,
         sample: item.id,
         seen: [item.given],
+        earlier: [this.ownVerdict(this.data.verdicts)],
       })
     })
   }
