@@ -13,6 +13,8 @@ from labelaudit import (
     Dataset,
     QueueFilter,
     Review,
+    compute_scores,
+    import_predictions,
     list_changes,
     load_arrays,
     make_queue,
@@ -358,3 +360,53 @@ def test_a_link_to_another_dataset_selects_it(page, server, audited):
         "history.pushState({}, '', '/dataset?dataset=other'); dispatchEvent(new Event('popstate'))"
     )
     page.get_by_text("4 samples").first.wait_for()
+
+
+def test_an_image_is_enlarged_and_decided_in_full_screen(page, server, audited):
+    ids = make_queue(audited, QueueFilter(), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    stage = page.locator(".stage")
+    stage.dblclick()
+    playwright.expect(stage).to_have_class(re.compile("zoomed"))
+    page.keyboard.press("f")
+    viewer = page.locator("dialog.viewer")
+    playwright.expect(viewer.locator("img")).to_have_attribute("alt", f"sample {ids[0]}")
+    page.mouse.move(700, 400)
+    page.mouse.wheel(0, -400)
+    playwright.expect(viewer.locator(".frame")).to_have_class(re.compile("zoomed"))
+    page.keyboard.press("k")  # verdicts go on here
+    playwright.expect(viewer.locator("img")).to_have_attribute("alt", f"sample {ids[1]}")
+    assert stored(ids[0]) == ["keep"]
+    page.keyboard.press("Escape")
+    playwright.expect(viewer).to_be_hidden()
+    page.locator(".near-card").first.click()
+    playwright.expect(viewer.locator(".caption")).to_contain_text("Similar image")
+    page.keyboard.press("x")  # not about the similar image, and not about the one behind it
+    page.keyboard.press("f")
+    playwright.expect(viewer).to_be_hidden()
+    assert len(Review(Dataset("digits"), user()).judged()) == 1
+
+
+@pytest.fixture
+def photo(home, tmp_path):
+    """A dataset of 8 large images with scores, so that one is drawn smaller than it is."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (8, 12, 16, 3), np.uint8).repeat(100, 1).repeat(100, 2)
+    dataset = load_arrays("photos", images, ["a", "b"] * 4)
+    import_predictions(dataset, rng.normal(size=(8, 2)).astype(np.float32))
+    compute_scores(dataset)
+    return dataset
+
+
+def test_zooming_loads_the_image_at_full_resolution(page, server, photo):
+    page.goto(f"{server}/review?dataset=photos&everything=true")
+    image = page.locator(".stage img")
+    image.wait_for()
+    assert image.evaluate("image => image.naturalWidth") == 900
+    page.locator(".stage").dblclick()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('*')].flatMap(e => e.shadowRoot ? "
+        "[...e.shadowRoot.querySelectorAll('.stage img')] : e.matches('.stage img') ? [e] : [])"
+        ".some(image => image.naturalWidth === 1600)"
+    )

@@ -14,6 +14,7 @@ from ..dataset.sample import Sample
 
 THUMBNAIL = 160  # side length in pixels
 LARGE = 900
+FULL = 6000  # for zooming; larger images are scaled down
 CACHED_BYTES = 64 << 20
 
 

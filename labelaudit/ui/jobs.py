@@ -90,6 +90,13 @@ def scored_runs(dataset: Dataset, title: str) -> list[str]:
     if not runs:
         st.title(title)
         show_running(dataset.name)
+        predicted = [name for name in [*others, *looks] if dataset.run(name).has_predictions()]
+        if predicted:
+            st.info(f"Run {plain(predicted[0])} is predicted, but has no scores yet.")
+            st.page_link(
+                "pages/model/predict.py", label="Score the run", icon=":material/calculate:"
+            )
+            st.stop()
         st.info(
             "This dataset has no scores yet. Audit it, or import the predictions of your own model."
         )

@@ -20,7 +20,7 @@ from .default_verdict import (
     similar_images_sentence,
     unclear_sentence,
 )
-from .images import LARGE, pictures
+from .images import FULL, LARGE, pictures
 from .review_session import ReviewSession, component, run
 
 AHEAD = 5  # number of samples to prefetch
@@ -42,6 +42,7 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str, controls: int = 0
 
 def _act(session: ReviewSession, event: dict) -> None:
     kind = event["kind"]
+    session.full = event["sample"] if kind == "full" else None
     if kind == "decide":
         decision = event["verdict"], event["label"], event["seen"]
         if control := session.queue.controls.get(event["sample"]):
@@ -69,6 +70,20 @@ def _data(session: ReviewSession, event: dict | None) -> dict:
         "controls": _control_result(session),
         "colors": charts.class_colors(session.dataset.classes),
         "items": _items(session, _have(session, event)),
+        "full": _full(session),
+    }
+
+
+def _full(session: ReviewSession) -> dict | None:
+    """Return the image at full resolution that the browser asked for."""
+    if session.full is None:
+        return None
+    sample, session.full = session.full, None
+    view = session.dataset.view()
+    found = view.take(np.array([sample]))
+    return {
+        "id": sample,
+        "image": pictures((view.uri, session.dataset.created), found, FULL)[0].uri,
     }
 
 

@@ -64,6 +64,7 @@ class ReviewSession:
     answered: dict = field(default_factory=lambda: {"token": None, "number": 0})
     note: str = ""  # shown once, with the answer to an event
     failed: bool = False  # whether the note is an error
+    full: int | None = None  # a sample that the browser wants at full resolution
     question: dict | None = None  # to confirm before a whole queue gets a verdict
     controls: int = 0  # one in this many places is a blind control; 0: none
     items: dict = field(default_factory=dict)  # what the browser draws, by sample id
@@ -271,7 +272,7 @@ class ReviewSession:
 
 def component(name: str):
     """Return a Streamlit component made of files in assets/. All data is drawn as plain text."""
-    scripts = (ASSETS / "channel.js", ASSETS / f"{name}.js")
+    scripts = [ASSETS / f"{part}.js" for part in ("channel", "zoom", name)]
     return st.components.v2.component(
         f"labelaudit_{name}",
         html=(ASSETS / f"{name}.html").read_text(),

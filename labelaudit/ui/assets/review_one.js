@@ -3,6 +3,7 @@
 
 const SIZE = { curve: [300, 118] }
 const CACHED_ITEMS = 64
+const CACHED_FULL = 8 // images at full resolution
 
 class ReviewOne extends Part {
   constructor(root) {
@@ -10,6 +11,7 @@ class ReviewOne extends Part {
       "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
+    this.full = new Map() // images at full resolution, by sample
     this.build()
   }
 
@@ -26,9 +28,52 @@ class ReviewOne extends Part {
     }
     for (const id of [...this.items.keys()].slice(0, -CACHED_ITEMS)) if (id !== data.current) this.items.delete(id)
     this.data = data
+    if (data.full) this.receiveFull(data.full)
     this.draw()
     if (!this.channel.ready()) this.channel.begin(this.event("show")) // the server assumed we have it
     this.channel.pump()
+  }
+
+  // --- zoom ---
+
+  // Ask for an image at full resolution, unless it is here or was asked for.
+  loadFull(id) {
+    if (this.full.has(id)) return
+    this.full.set(id, null)
+    this.act("full", { sample: id })
+  }
+
+  receiveFull({ id, image }) {
+    if (!image) return
+    const picture = new Image()
+    picture.src = image
+    picture.decode().then(() => this.useFull(id, picture)).catch(() => {})
+  }
+
+  useFull(id, picture) {
+    for (const other of [...this.full.keys()].slice(0, -CACHED_FULL)) this.full.delete(other)
+    this.full.set(id, picture)
+    const shown = [[this.data.current, this.parts.stage], [this.viewer.id, this.viewer.frame]]
+    for (const [sample, frame] of shown) {
+      const image = frame.querySelector("img")
+      if (sample === id && image) image.src = picture.src
+    }
+  }
+
+  // Show the current image, or a similar one, on the whole screen.
+  enlarge(near = null) {
+    const item = this.item
+    if (!item) return
+    const image = near ? near.image : item.image
+    if (!image) return
+    const picture = near ? element("img", near.small ? "crisp" : "") : item.picture
+    if (near) picture.src = this.full.get(near.id)?.src ?? image
+    const caption = near
+      ? [`Similar image, labelled ${near.label ?? "nothing"}`]
+      : [...this.parts.labels.children].map((node) => node.cloneNode(true))
+    const id = near ? near.id : item.id
+    this.viewer.show(id, picture, caption)
+    if (!(near ?? item).small) this.loadFull(id)
   }
 
   preload(item) {
@@ -72,11 +117,23 @@ class ReviewOne extends Part {
     return null
   }
 
+  get zoomed() {
+    return this.viewer.isOpen ? this.viewer.zoom : this.zoom
+  }
+
+  // While a similar image is on the whole screen, keys are not about the current one.
+  press(event) {
+    const isOther = this.viewer.isOpen && this.viewer.id !== this.data?.current
+    if (!isOther || ["f", "+", "-"].includes(event.key.toLowerCase())) super.press(event)
+  }
+
   actions() {
     return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
       "/": () => this.search.focus(), g: () => this.jump.select(),
+      f: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
+      "+": () => this.zoomed.by(KEY_STEP), "-": () => this.zoomed.by(1 / KEY_STEP),
     }
   }
 
@@ -87,6 +144,8 @@ class ReviewOne extends Part {
     this.jump = part("jump")
     this.search = part("search")
     this.options = part("options")
+    this.zoom = new Zoom(this.parts.stage, () => !this.item?.small && this.loadFull(this.data.current))
+    this.viewer = new Viewer(part("viewer"), () => {})
     this.buildButtons()
     this.jump.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.jump.blur()
@@ -112,7 +171,8 @@ class ReviewOne extends Part {
     verdicts.append(this.accept, this.keep, this.remove, unsure)
     this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
     this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
-    steps.append(this.back, this.next)
+    this.whole = keyButton("Full screen", "F", () => this.enlarge(), "small")
+    steps.append(this.back, this.next, this.whole)
     this.buildUndo(steps)
   }
 
@@ -168,13 +228,17 @@ class ReviewOne extends Part {
     this.drawProgress()
     this.drawPlace(ended)
     if (ended) {
+      this.viewer.dialog.close()
       this.parts.end.textContent = data.total
         ? `End of the queue. Go back with ←, change the filters, or apply your verdicts. ${data.controls}`
         : data.empty
       return
     }
     if (!item) return
-    if (this.shown !== item) this.drawItem(item)
+    if (this.shown !== item) {
+      this.drawItem(item)
+      if (this.viewer.isOpen) this.enlarge()
+    }
     this.shown = item
     this.drawSaid(item)
   }
@@ -198,12 +262,12 @@ class ReviewOne extends Part {
   drawItem(item) {
     const { parts, data } = this
     parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "Image cannot be read"))
+    this.zoom.reset()
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = `Relabel as ${item.suggested}`
     for (const name of ["accept", "keep", "remove"]) this[name].classList.toggle("main", item.default === name)
     parts.unclear.textContent = item.unclear
-    parts.unclear.hidden = !item.unclear
     this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep without label"
     parts.labels.replaceChildren(
       element("span", "given", item.given ?? "no label"), element("span", "arrow", "→"),
@@ -252,7 +316,12 @@ class ReviewOne extends Part {
   }
 
   neighbour(item, near) {
-    const card = element("div", "near-card")
+    const card = element("button", "near-card")
+    card.type = "button"
+    card.addEventListener("click", (event) => {
+      releaseFocus(event)
+      this.enlarge(near)
+    })
     const picture = near.image
       ? element("img", near.small ? "crisp" : "")
       : element("div", "unread", "Image cannot be read")
