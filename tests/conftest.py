@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import os
 
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 from app_server import browser, new_page, serve_in_turn
 from filelock import FileLock
+from forks import ForkLauncher
 from hypothesis import settings
 from PIL import Image
 
@@ -36,6 +38,28 @@ PROCESS_LAUNCHER = launcher.current
 
 settings.register_profile("busy machine", deadline=None)  # the time of one example varies too much
 settings.load_profile("busy machine")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m system` imports only the files that have such tests."""
+    if collection_path.suffix == ".py" and config.option.markexpr == "system":
+        return None if "mark.system" in collection_path.read_text() else True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup, one process runs all tests of a file, which share its app, browser or
+    S3 server; and one runs all tests in forks, which share what they are forks of."""
+    for item in items:
+        in_forks = item.path.parent.name == "faults" or "jobs_in_forks" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("forks" if in_forks else item.path.stem))
+
+
+def pytest_collection_finish() -> None:
+    """Streamlit collects garbage after each run of a page: all that is imported is left out."""
+    gc.collect()
+    gc.freeze()
 
 
 def end_jobs(home: Path) -> None:
@@ -98,6 +122,15 @@ def jobs_in_processes(monkeypatch) -> ProcessLauncher:
     """Jobs run in real processes, also where the other tests of the file use threads."""
     monkeypatch.setattr(launcher, "current", PROCESS_LAUNCHER)
     return PROCESS_LAUNCHER
+
+
+@pytest.fixture
+def jobs_in_forks(home, monkeypatch) -> Iterator[ForkLauncher]:
+    """Jobs that this test starts run in processes that need not import anything."""
+    forked = ForkLauncher()
+    monkeypatch.setattr(launcher, "current", forked)
+    yield forked
+    forked.close()
 
 
 @pytest.fixture(scope="session")

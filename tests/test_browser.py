@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from app_server import CHROMIUM, new_page, serve
+from app_server import CHROMIUM
 from playwright import sync_api as playwright
 
 from labelaudit import Dataset, suspects
@@ -25,7 +25,17 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.goto(server)
     page.get_by_role("button", name="Run the sample audit").click()
-    page.get_by_role("button", name="Review the suspects").click(timeout=120_000)
+    review = page.get_by_role("button", name="Review the suspects")
+    review.wait_for(timeout=600_000)  # the whole audit
+    dataset = Dataset("digits")
+    assert len(dataset.view().match_tag("mistake")) == 359
+    assert set(dataset.run("run-1").score_names()) >= {"aum", "hardness"}
+    shown = page.get_by_test_id("stMetric")
+    made, found = (shown.filter(has_text=label).inner_text().split("\n")[-1]
+                   for label in ("Labels made wrong", "Found in the first 359"))  # fmt: skip
+    assert made == "359"
+    assert int(found) > 300
+    review.click()
     page.locator(".stage img").wait_for()  # the first suspect, at the second click
     outside = [url for url in asked if not url.startswith((server, "data:", "blob:", "ws:"))]
     assert outside == []  # no network is needed, not even for the tab's icon
@@ -51,16 +61,6 @@ def test_from_home_to_a_downloaded_csv(page, server, tmp_path):
     planted = sum("mistake" in row["tags"] for row in rows)
     assert planted / len(rows) > 0.9
     assert page.get_by_text(f"{len(rows)} suspects").count()
-
-
-def test_a_deep_link_opens_on_a_fresh_server(home, chromium, tmp_path):
-    """Files directly in pages/ would run without app.py here: no picker, no dataset."""
-    with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:
-        page.goto(f"{address}/noise")
-        page.get_by_role("button", name="Plant mistakes").wait_for()
-        page.get_by_text("No mistakes are planted").wait_for()
-        assert page.get_by_text("1,797 samples · 10 classes").count()
-        assert not page.get_by_role("dialog").count()  # "Page not found"
 
 
 def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):

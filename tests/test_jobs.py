@@ -25,7 +25,7 @@ def begin_training(config: dict) -> jobs.Job:
     return manager.start("train", "digits", run=None, split=None, config=config)
 
 
-def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
+def test_a_job_does_the_work_and_leaves_its_result_on_disk(jobs_in_threads, digits):
     job = begin_training(FAST)
     assert job.status == files.RUNNING
     assert manager.running_job("digits") == job
