@@ -27,7 +27,8 @@ def test_rehearsal_on_digits_finds_nearly_all_mistakes(audited):
 
 
 def test_the_result_of_a_rehearsal(few_digits, tmp_path):
-    result = labelaudit.audit(few_digits, noise=0.2, config=QUICK, features="pixels")
+    config = labelaudit.TrainConfig(epochs=20, batch_size=32, threads=1)
+    result = labelaudit.audit(few_digits, noise=0.2, config=config, features="pixels")
     best = result.evaluation.iloc[0]
     assert (best.mistakes, best.k) == (80, 80)
     assert result.true_accuracy > result.validation_accuracy

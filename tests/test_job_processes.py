@@ -47,6 +47,9 @@ def pid_of(job: jobs.Job) -> int:
 def test_stop_keeps_what_is_there(digits):
     job = begin_training(LONG)
     until(lambda: (job.progress or {}).get("curves"))
+    assert job.status == files.RUNNING
+    assert manager.running_job("digits") == job
+    assert "training, epoch 1 of 5000" in job.log
     with pytest.raises(LabelAuditError, match=r"'digits' \(Train digits, run-1\): wait for it"):
         begin_training(FAST)
     with pytest.raises(LabelAuditError, match="another job writes run 'run-1' of dataset 'digits'"):
