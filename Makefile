@@ -21,7 +21,7 @@ test: .venv/.dev-installed
 	$(BIN)/python -m pytest tests --ignore tests/extras -m "not system" -n 2 --dist worksteal
 
 test-system: .venv/.dev-installed
-	$(BIN)/python -m pytest tests --ignore tests/extras -m system -n 3 --dist loadgroup  # they often wait
+	$(BIN)/python -m pytest tests --ignore tests/extras -m system -n 3 --dist loadfile  # they often wait
 
 test-faults: .venv/.dev-installed
 	LABELAUDIT_FAULTS=200 $(BIN)/python -m pytest tests/faults -s

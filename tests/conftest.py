@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.server
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread per worker
 
@@ -35,25 +36,21 @@ from labelaudit.storage import object_store
 REPO = Path(__file__).resolve().parents[1]
 
 PROCESS_LAUNCHER = launcher.current
+ALL_SYSTEM = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.system", re.MULTILINE)
 
 settings.register_profile("busy machine", deadline=None)  # the time of one example varies too much
 settings.load_profile("busy machine")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`-m system` imports only the files that have such tests."""
-    if collection_path.suffix == ".py" and config.option.markexpr == "system":
-        return None if "mark.system" in collection_path.read_text() else True
-    return None
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With --dist loadgroup, one process runs all tests of a file, which share its app, browser or
-    S3 server; and one runs all tests in forks, which share what they are forks of."""
-    for item in items:
-        in_forks = item.path.parent.name == "faults" or "jobs_in_forks" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("forks" if in_forks else item.path.stem))
+    """Import only files that have a test to be run: `-m system`, `-m "not system"`."""
+    marks = config.option.markexpr
+    if collection_path.suffix != ".py" or marks not in ("system", "not system"):
+        return None
+    text = collection_path.read_text()
+    if marks == "system":
+        return None if "mark.system" in text else True
+    return True if ALL_SYSTEM.search(text) else None
 
 
 def pytest_collection_finish() -> None:

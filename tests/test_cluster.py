@@ -62,7 +62,7 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
 def test_a_job_says_so_too(audited, jobs_in_threads):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = manager.start("score", "digits", run=None, on="ray").wait(180)
+    job = manager.start("score", "digits", run=None, on="ray").wait(300)
     assert job.status == files.FAILED
     assert MISSING in job.error
 

@@ -120,7 +120,7 @@ def test_the_installed_app_starts_from_another_folder(installed, tmp_path, home)
             page.get_by_role("heading", name="Neighbour disagreement").wait_for()
     finally:
         app.terminate()
-        app.wait(20)
+        app.wait(60)
 
 
 def _health(address: str, app: subprocess.Popen) -> int | None:

@@ -99,7 +99,7 @@ def html(app: AppTest) -> str:
 
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page started, and draw the page again."""
-    job = manager.list_jobs()[0].wait(180)
+    job = manager.list_jobs()[0].wait(300)
     assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
 
@@ -342,7 +342,7 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     app = open_page("model/train")
     box(app, "Dataset").set_value("other").run()
     button(app, "Train").click().run()
-    manager.list_jobs()[0].wait(180)
+    manager.list_jobs()[0].wait(300)
     app.run()
     assert "none of the 3 images can be read" in said(app.error[0])
     box(app, "Dataset").set_value("digits").run()
@@ -437,13 +437,13 @@ def test_own_data_is_audited_from_the_start_page(audited):
 
 
 def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
-    job = manager.start("load", "pets", source="/nowhere").wait(180)
+    job = manager.start("load", "pets", source="/nowhere").wait(300)
     app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300).run()
     app.switch_page(str(REPO / "pages/model/jobs.py")).run()
     assert "/nowhere does not exist" in said(app.error[0])
     assert "Resume" not in [b.label for b in app.button]
     button(app, "Run again").click().run()
-    again = manager.list_jobs()[0].wait(180)
+    again = manager.list_jobs()[0].wait(300)
     assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
     app.run()
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
@@ -690,7 +690,7 @@ def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
     np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
-    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(180)
+    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(300)
     assert job.status == files.DONE, job.error
     assert not file.parent.exists()
     assert job.summary == "mine: 1,797 predictions, 0 suspects"
@@ -767,7 +767,7 @@ def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
 
 def wait_for(app: AppTest, text: str) -> AppTest:
     """Draw the page again until it shows a text."""
-    for _ in range(120):
+    for _ in range(600):
         if text in texts(app):
             return app
         time.sleep(0.5)

@@ -20,7 +20,7 @@ from labelaudit import Dataset
 from labelaudit.storage import paths
 from labelaudit.storage.tables import Store
 
-WAIT = 120  # seconds, for a machine that is busy with other things
+WAIT = 300  # seconds, for a machine that is busy with other things
 
 
 @dataclass
