@@ -6,6 +6,7 @@
 # make test-extras: tests against the packages that LabelAudit works with but does not need.
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # with it, each of the many processes would compile all modules
 
 .PHONY: run test test-system test-faults test-extras bench docs notebook screenshots audit-packages clean
 
@@ -20,7 +21,7 @@ test: .venv/.dev-installed
 	$(BIN)/python -m pytest tests --ignore tests/extras -m "not system" -n 2 --dist worksteal
 
 test-system: .venv/.dev-installed
-	$(BIN)/python -m pytest tests --ignore tests/extras -m system -n 4 --dist worksteal  # they often wait
+	$(BIN)/python -m pytest tests --ignore tests/extras -m system -n 3 --dist loadfile  # they often wait
 
 test-faults: .venv/.dev-installed
 	LABELAUDIT_FAULTS=200 $(BIN)/python -m pytest tests/faults -s

@@ -21,8 +21,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-START_SECONDS = 60
-WAIT_MS = 60_000  # long, for busy machines
+START_SECONDS = 300
+WAIT_MS = 300_000  # long, for busy machines
 CHECK_SECONDS = 0.5  # how often the shared app looks for changes of others while reviewing
 
 
@@ -76,7 +76,7 @@ def _started(program: list[str], home: Path, log: Path, in_turn: bool = False):
         yield address, server
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread per worker
 
@@ -21,6 +23,7 @@ import numpy as np
 import pytest
 from app_server import browser, new_page, serve_in_turn
 from filelock import FileLock
+from forks import ForkLauncher
 from hypothesis import settings
 from PIL import Image
 
@@ -33,9 +36,27 @@ from labelaudit.storage import object_store
 REPO = Path(__file__).resolve().parents[1]
 
 PROCESS_LAUNCHER = launcher.current
+ALL_SYSTEM = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.system", re.MULTILINE)
 
 settings.register_profile("busy machine", deadline=None)  # the time of one example varies too much
 settings.load_profile("busy machine")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import only files that have a test to be run: `-m system`, `-m "not system"`."""
+    marks = config.option.markexpr
+    if collection_path.suffix != ".py" or marks not in ("system", "not system"):
+        return None
+    text = collection_path.read_text()
+    if marks == "system":
+        return None if "mark.system" in text else True
+    return True if ALL_SYSTEM.search(text) else None
+
+
+def pytest_collection_finish() -> None:
+    """Streamlit collects garbage after each run of a page: all that is imported is left out."""
+    gc.collect()
+    gc.freeze()
 
 
 def end_jobs(home: Path) -> None:
@@ -98,6 +119,15 @@ def jobs_in_processes(monkeypatch) -> ProcessLauncher:
     """Jobs run in real processes, also where the other tests of the file use threads."""
     monkeypatch.setattr(launcher, "current", PROCESS_LAUNCHER)
     return PROCESS_LAUNCHER
+
+
+@pytest.fixture
+def jobs_in_forks(home, monkeypatch) -> Iterator[ForkLauncher]:
+    """Jobs that this test starts run in processes that need not import anything."""
+    forked = ForkLauncher()
+    monkeypatch.setattr(launcher, "current", forked)
+    yield forked
+    forked.close()
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,10 @@ def test_the_app_starts_and_a_key_stores_a_verdict(home, audited, chromium, tmp_
     with serve(home, tmp_path / "server.log") as address, new_page(chromium) as page:
         page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address}/review")
-        facts = page.locator(".facts")
+        facts = page.locator(".facts")  # a deep link, on a fresh server
         playwright.expect(facts).to_have_text(re.compile(rf"\bid {ids[0]} ·"))
+        assert not page.get_by_role("dialog").count()  # "Page not found"
+        assert page.get_by_text("1,797 samples · 10 classes").count()  # app.py's picker
         assert page.locator(".stage img").evaluate("image => image.naturalWidth") == 8
         page.keyboard.press("x")
         playwright.expect(facts).to_have_text(re.compile(rf"\bid {ids[1]} ·"))

@@ -233,7 +233,7 @@ def test_nothing_to_resume_is_reported(stripes):
     with pytest.raises(CutError):  # in its first epoch: there is nothing to keep
         train(stripes, "b", CONFIG, task=every_step(cut_in(1)))
     assert stripes.unfinished_runs == ["a"]
-    states = stripes._store.read("runs", ["name", "state"]).to_pylist()
+    states = stripes.view().store.read("runs", ["name", "state"]).to_pylist()
     assert {row["name"]: row["state"] for row in states} == {"a": "begun", "b": "gone"}
 
 
@@ -264,7 +264,7 @@ def test_a_run_trained_again_leaves_nothing_of_the_one_cut_short(stripes):
     train(stripes, "x", CONFIG)
     assert not left.checkpoint.exists()
     assert stripes.unfinished_runs == []
-    assert f"dynamics-{left.id}" not in left._store.tables()
+    assert f"dynamics-{left.id}" not in stripes.view().store.tables()
     assert left.state == "gone"
     with pytest.raises(LabelAuditError, match="already finished or deleted"):
         resume_training(stripes, left)

@@ -31,11 +31,11 @@ def without_ray(monkeypatch):
 
 
 @pytest.mark.system
-def test_a_local_audit_imports_no_ray(home):
+def test_a_local_audit_imports_no_ray(few_digits):
     code = (
         "import sys, labelaudit\n"
         "config = labelaudit.TrainConfig(epochs=1, threads=1)\n"
-        "labelaudit.audit('digits', noise=0.2, config=config, first_look=False)\n"
+        "labelaudit.audit('digits', noise=0.2, config=config, features='pixels')\n"
         "print(sorted({'ray', 'lance_ray', 'lance'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
@@ -62,7 +62,7 @@ def test_the_command_line_says_so_too(digits, without_ray, capsys, command):
 def test_a_job_says_so_too(audited, jobs_in_threads):
     if cluster.is_installed():
         pytest.skip("Ray is installed here")
-    job = manager.start("score", "digits", run=None, on="ray").wait(180)
+    job = manager.start("score", "digits", run=None, on="ray").wait(300)
     assert job.status == files.FAILED
     assert MISSING in job.error
 
@@ -79,7 +79,7 @@ def test_the_app_offers_it_where_it_is_installed(digits, monkeypatch, installed)
     begun = []
     monkeypatch.setattr("labelaudit.ui.run_on.is_installed", lambda: installed)
     monkeypatch.setattr("labelaudit.ui.jobs.begin", lambda *a, **options: begun.append(options))
-    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300).run()
     app.switch_page(str(REPO / "pages/model/train.py")).run()
     assert not app.exception
     offered = [box for box in app.selectbox if box.label == "Run on"]

@@ -131,7 +131,7 @@ def test_the_first_sentence_is_what_suspicion_finds(audited):
 
 def test_every_sample_has_evidence_whatever_suspicion_suggests(audited):
     """Also if the suggested class is not among the most probable ones."""
-    for each in gather(audited, "run-1", audited.view().ids):
+    for each in gather(audited, "run-1", audited.view().ids[::4]):
         assert {each.given, each.suggested} <= set(each.probabilities)
         assert list(each.probabilities.values()) == sorted(each.probabilities.values())[::-1]
 

@@ -49,7 +49,7 @@ def test_any_state_can_be_returned_to(make_dataset):
         step()
         states[list_changes(dataset)[-1].id] = state(dataset)
     assert list(states) == list(range(len(steps) + 1))
-    for target in [*states, *reversed(states)]:
+    for target in (0, 12, 5, 9, 1, 7, 11, 2, 8, 3, 10, 6, 4):  # near and far, back and forth
         return_to(dataset, target)
         assert state(Dataset("plain")) == states[target], target
 

@@ -18,7 +18,7 @@ import pytest
 from app_server import CHROMIUM, browser, new_page
 
 REPO = Path(__file__).resolve().parents[1]
-START_SECONDS = 120
+START_SECONDS = 300
 SOURCES = ("labelaudit", "pages", "docs", ".streamlit", "app.py", "setup.py", "pyproject.toml",
            "requirements.txt", "README.md", "MANIFEST.in")  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_the_installed_app_starts_from_another_folder(installed, tmp_path, home)
             page.get_by_role("heading", name="Neighbour disagreement").wait_for()
     finally:
         app.terminate()
-        app.wait(20)
+        app.wait(60)
 
 
 def _health(address: str, app: subprocess.Popen) -> int | None:

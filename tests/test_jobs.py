@@ -25,18 +25,14 @@ def begin_training(config: dict) -> jobs.Job:
     return manager.start("train", "digits", run=None, split=None, config=config)
 
 
-def test_a_job_does_the_work_and_leaves_its_result_on_disk(digits):
-    job = begin_training(FAST)
-    assert job.status == files.RUNNING
-    assert manager.running_job("digits") == job
-    job.wait(180)
+def test_a_job_does_the_work_and_leaves_its_result_on_disk(jobs_in_threads, digits):
+    job = begin_training(FAST).wait(300)
     assert job.status == files.DONE, job.error
     assert job.result == {"run": "run-1", "stopped": False, "epochs": 2}
     assert load_dataset("digits").run("run-1").info["epochs"] == 2
     seen_later = manager.list_jobs("digits")[0]  # as a restarted server would find it
     assert seen_later.progress["epoch"] == 2
     assert len(seen_later.progress["curves"]) == 2
-    assert "training, epoch 1 of 2" in seen_later.log
     assert manager.running_job("digits") is None
 
 
@@ -62,7 +58,7 @@ def test_scores_are_computed_again_as_a_job(jobs_in_threads, audited):
     first = audited.view().sort_by("self_confidence", reverse=True).head(1)[0]
     first.set_label(first.prediction.label)
     assert audited[first.id].scores["self_confidence"] is None
-    job = manager.start("score", "digits", run="run-1").wait(180)
+    job = manager.start("score", "digits", run="run-1").wait(300)
     assert job.status == files.DONE, job.log
     assert job.result["run"] == "run-1"
     assert audited[first.id].scores["self_confidence"] < 0.5
@@ -70,17 +66,17 @@ def test_scores_are_computed_again_as_a_job(jobs_in_threads, audited):
 
 def test_folders_of_old_jobs_are_removed(jobs_in_threads, home, monkeypatch):
     monkeypatch.setattr(manager, "MAX_FOLDERS", 2)
-    started = [manager.start("load", "pets", source="/nowhere").wait(180) for _ in range(3)]
+    started = [manager.start("load", "pets", source="/nowhere").wait(300) for _ in range(3)]
     assert manager.list_jobs() == started[:0:-1]
     assert manager.find_job(started[-1].id) == started[-1]
     assert manager.find_job("nothing") is None
 
 
 def test_a_failing_job_says_why(jobs_in_threads, digits):
-    job = begin_training({"epochs": -1}).wait(180)
+    job = begin_training({"epochs": -1}).wait(300)
     assert job.status == files.FAILED
     assert job.error == "epochs=-1: it must be a whole number between 1 and 10000."
-    job = manager.start("load", "pets", source="/nowhere").wait(180)
+    job = manager.start("load", "pets", source="/nowhere").wait(300)
     assert job.status == files.FAILED
     assert "does not exist" in job.error
     with pytest.raises(LabelAuditError, match="no job kind 'juggle'"):
@@ -88,10 +84,10 @@ def test_a_failing_job_says_why(jobs_in_threads, digits):
 
 
 def test_an_audit_and_a_prediction_as_jobs(jobs_in_threads, digits):
-    audit = manager.start("audit", "digits", noise=0.1, config=FAST).wait(180)
+    audit = manager.start("audit", "digits", noise=0.1, config=FAST).wait(300)
     assert audit.status == files.DONE, audit.log
     assert audit.result["evaluation"][0]["mistakes"] == 40
-    predicted = manager.start("predict", "digits", run="run-1", split="test").wait(180)
+    predicted = manager.start("predict", "digits", run="run-1", split="test").wait(300)
     assert predicted.status == files.DONE, predicted.log
     assert predicted.result["predicted"] == 200
     assert "aum" in predicted.result["scores"]

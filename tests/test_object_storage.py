@@ -57,7 +57,7 @@ def s3(server, tmp_path, monkeypatch):
 def small(s3):
     """200 digits with one scored run."""
     dataset = make()
-    labelaudit.first_look(dataset)
+    labelaudit.first_look(dataset, features="pixels")
     labelaudit.compute_scores(dataset)
     return dataset
 
@@ -179,7 +179,7 @@ def test_an_audit_through_the_command_line_and_another_process(s3, tmp_path):
 def test_jobs_work_on_it_and_stay_local(s3, tmp_path):
     for i in range(6):
         object_store.write(f"{s3}/pets/{('cat', 'dog')[i % 2]}/{i}.png", png(i))
-    job = manager.start("load", "pets", source=f"{s3}/pets", within=[f"{s3}/pets"]).wait(60)
+    job = manager.start("load", "pets", source=f"{s3}/pets", within=[f"{s3}/pets"]).wait(300)
     assert job.summary == "6 samples"
     assert job.folder.is_relative_to(tmp_path / "local")
     assert len(Dataset("pets")) == 6
@@ -558,7 +558,7 @@ def test_what_another_process_writes_is_seen_within_seconds(small):
 def test_a_page_of_the_app_asks_for_little(small, server):
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300).run()
     app.switch_page(str(REPO / "pages/suspects/results.py")).run()
     server.counts()
     app.run()

@@ -24,7 +24,7 @@ from labelaudit import (
     make_queue,
     suspects,
 )
-from labelaudit.jobs import files, launcher, manager
+from labelaudit.jobs import files, manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.scores import SCORES
@@ -57,11 +57,11 @@ def said(element) -> str:
 
 
 def open_page(name: str | None = None) -> AppTest:
-    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300)
     app.session_state["reviewer"] = "ann"  # cookies are no texts here
     if name:
-        app.switch_page(str(REPO / "pages" / f"{name}.py")).run()
-    return no_error(app)
+        app.switch_page(str(REPO / "pages" / f"{name}.py"))
+    return no_error(app.run())
 
 
 def no_error(app: AppTest) -> AppTest:
@@ -99,7 +99,7 @@ def html(app: AppTest) -> str:
 
 def finish_job(app: AppTest) -> AppTest:
     """Wait for the job that the page started, and draw the page again."""
-    job = manager.list_jobs()[0].wait(180)
+    job = manager.list_jobs()[0].wait(300)
     assert job.status == files.DONE, (job.error, job.log)
     return no_error(app.run())
 
@@ -117,19 +117,6 @@ def test_every_page_says_what_to_do_next_on_a_fresh_dataset(digits, name):
     assert box(app, "Dataset").value == "digits"  # the picker is on every page
     if name != "data/dataset":
         assert app.info, "an empty state says what to do"
-
-
-@pytest.mark.system
-def test_the_sample_audit_from_the_start_page(home):
-    app = open_page()
-    button(app, "Run the sample audit").click().run()
-    app = finish_job(app)
-    dataset = Dataset("digits")
-    assert len(dataset.view().match_tag("mistake")) == 359
-    assert set(dataset.run("run-1").score_names()) >= {"aum", "hardness"}
-    metrics = {metric.label: metric.value for metric in app.metric}
-    assert metrics["Labels made wrong"] == "359"
-    assert int(metrics["Found in the first 359"]) > 300
 
 
 def test_noise_is_planted_and_taken_back(digits):
@@ -230,7 +217,7 @@ def test_a_recorded_run_is_shown_though_it_has_no_model(digits):
 
 
 def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(audited):
-    take_first_look(audited)
+    take_first_look(audited, features="pixels")
     app = open_page("suspects/results")
     assert box(app, "Run").value == "run-1"
     counted = len(suspects(audited, "run-1", "confident_learning"))
@@ -320,7 +307,7 @@ def test_rehearsals_of_two_datasets_are_not_mixed_up(audited, audited_home):
 
     images = [sample.image for sample in audited.view().limit(300)]
     other = load_arrays("other", images, audited.view().limit(300).values("original_label"))
-    audit(other, noise=0.1, config=TrainConfig(epochs=1, threads=1))
+    audit(other, noise=0.1, config=TrainConfig(epochs=1, threads=1), first_look=False)
     app = open_page("suspects/results")
     box(app, "Dataset").set_value("digits").run()
     assert "359 were planted in all" in texts(no_error(app))
@@ -355,7 +342,7 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     app = open_page("model/train")
     box(app, "Dataset").set_value("other").run()
     button(app, "Train").click().run()
-    manager.list_jobs()[0].wait(180)
+    manager.list_jobs()[0].wait(300)
     app.run()
     assert "none of the 3 images can be read" in said(app.error[0])
     box(app, "Dataset").set_value("digits").run()
@@ -366,7 +353,7 @@ def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
     digits = few_digits
-    audit(digits, config=TrainConfig(epochs=2, threads=1))
+    audit(digits, config=TrainConfig(epochs=2, threads=1), first_look=False)
     inject_noise(digits, 0.1)
     predict(digits)
     compute_scores(digits)
@@ -449,44 +436,14 @@ def test_own_data_is_audited_from_the_start_page(audited):
     assert Dataset("mine").info["tags"] == {"processed": 200}
 
 
-@pytest.mark.system
-def test_a_job_that_died_is_resumed_from_any_new_session(digits, jobs_in_processes):
-    import os
-    import signal
-    import time
-
-    config = {"epochs": 12, "threads": 1}
-    job = manager.start("train", "digits", run="mine", split=None, config=config)
-    while job.finished_epochs < 2:
-        assert job.status == files.RUNNING, job.log
-        time.sleep(0.05)
-    os.kill(launcher.current.processes[job.folder].pid, signal.SIGKILL)
-    job.wait(20)
-    for page in ("model/train", "model/jobs"):
-        app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
-        app.switch_page(str(REPO / "pages" / f"{page}.py")).run()
-        assert not app.exception, app.exception
-        (error,) = app.error
-        assert "The job to train digits did not finish: the process ended" in said(error)
-        assert f"{job.finished_epochs} of 12 epochs are stored" in texts(app)
-    assert app.dataframe[0].value["status"].tolist() == ["✕ died"]
-    button(app, "Resume").click().run()
-    assert "**Train digits, mine**" in texts(app)
-    assert manager.list_jobs()[0].follows == job.id
-    app = finish_job(app)
-    assert digits.run("mine").info["epochs"] == 12
-    assert app.dataframe[0].value["result"].tolist()[0] == "mine: 12 of 12 epochs"
-    assert "Resume" not in [b.label for b in app.button]
-
-
 def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
-    job = manager.start("load", "pets", source="/nowhere").wait(180)
-    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=60).run()
+    job = manager.start("load", "pets", source="/nowhere").wait(300)
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300).run()
     app.switch_page(str(REPO / "pages/model/jobs.py")).run()
     assert "/nowhere does not exist" in said(app.error[0])
     assert "Resume" not in [b.label for b in app.button]
     button(app, "Run again").click().run()
-    again = manager.list_jobs()[0].wait(180)
+    again = manager.list_jobs()[0].wait(300)
     assert (again.follows, again.options) == (job.id, {"source": "/nowhere"})
     app.run()
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
@@ -733,7 +690,7 @@ def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
     file = tmp_path / "upload" / "p.npy"
     file.parent.mkdir()
     np.save(file, np.eye(10, dtype=np.float32)[digits.view().frame.label] * 5)
-    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(180)
+    job = manager.start("import", "digits", source=str(file), run="mine", remove=True).wait(300)
     assert job.status == files.DONE, job.error
     assert not file.parent.exists()
     assert job.summary == "mine: 1,797 predictions, 0 suspects"
@@ -810,7 +767,7 @@ def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):
 
 def wait_for(app: AppTest, text: str) -> AppTest:
     """Draw the page again until it shows a text."""
-    for _ in range(120):
+    for _ in range(600):
         if text in texts(app):
             return app
         time.sleep(0.5)

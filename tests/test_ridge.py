@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelaudit.scores import ridge
-from labelaudit.scores.ridge import JITTER, _kernel, _refined, _Smoother, _unit, leave_one_out
+from labelaudit.scores.ridge import JITTER, leave_one_out
 
 
 @pytest.fixture
@@ -17,33 +17,43 @@ def blobs():
     return features, labels, true
 
 
-def test_leaving_one_out_is_fitting_again_without_it(blobs):
-    features, labels, _ = blobs
-    targets = np.eye(3, dtype=np.float32)[labels]
-    smoother = _Smoother(features, 100, np.random.default_rng(0))
-    left_out = smoother.without_own(targets, 0.5)
-    unit = _unit(features)
-    kernel = _kernel(unit, unit).astype(np.float64) + JITTER * np.eye(60)
+def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    return np.exp(-ridge.WIDTH * np.square(a[:, None] - b[None]).sum(axis=2))
+
+
+def fitted_without(features: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarray:
+    """The value of each sample from a regression that is fitted to all others."""
+    k, values = kernel(features, features) + JITTER * np.eye(60), np.empty(targets.shape)
     for i in range(60):
         rest = np.delete(np.arange(60), i)
-        weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 0.5 * np.eye(59), targets[rest])
-        np.testing.assert_allclose(left_out[i], kernel[i, rest] @ weights, atol=1e-4)
+        weights = np.linalg.solve(k[np.ix_(rest, rest)] + strength * np.eye(59), targets[rest])
+        values[i] = k[i, rest] @ weights
+    return values
+
+
+def test_leaving_one_out_is_fitting_again_without_it(blobs):
+    features, labels, _ = blobs
+    given = np.eye(3)[labels]
+    base = given.mean(axis=0)
+    fit = leave_one_out(features, labels, 3, rounds=0)
+    expected = fitted_without(features, given - base, fit.strength) + base
+    np.testing.assert_allclose(fit.logits / fit.temperature, expected, atol=1e-4)
 
 
 def test_with_landmarks_it_is_ridge_on_their_features(blobs):
     features, labels, _ = blobs
-    targets = np.eye(3, dtype=np.float32)[labels]
-    smoother = _Smoother(features, 20, np.random.default_rng(0))
-    left_out = smoother.without_own(targets, 0.5)
-    kernel = _kernel(smoother.landmarks, smoother.landmarks).astype(np.float64)
-    root = np.linalg.cholesky(kernel + JITTER * np.eye(20))
-    x = np.linalg.solve(root, _kernel(features, smoother.landmarks).T.astype(np.float64)).T
+    given = np.eye(3)[labels]
+    base = given.mean(axis=0)
+    fit = leave_one_out(features, labels, 3, rounds=0, landmarks=20, seed=0)
+    chosen = features[np.random.default_rng(0).permutation(60)[:20]]
+    root = np.linalg.cholesky(kernel(chosen, chosen) + JITTER * np.eye(20))
+    x = np.linalg.solve(root, kernel(features, chosen).T).T
     for i in range(0, 60, 7):
         rest = np.delete(np.arange(60), i)
-        gram = x[rest].T @ x[rest] + 0.5 * np.eye(20)
-        np.testing.assert_allclose(
-            left_out[i], x[i] @ np.linalg.solve(gram, x[rest].T @ targets[rest]), atol=1e-3
-        )
+        gram = x[rest].T @ x[rest] + fit.strength * np.eye(20)
+        value = x[i] @ np.linalg.solve(gram, x[rest].T @ (given - base)[rest]) + base
+        np.testing.assert_allclose(fit.logits[i] / fit.temperature, value, atol=1e-3)
 
 
 @pytest.mark.parametrize("landmarks", [100, 30])
@@ -59,26 +69,19 @@ def test_wrong_labels_are_contradicted_by_the_others(blobs, landmarks):
     assert fit.predict(10 * features)[0] == pytest.approx(logits, abs=1e-3)  # only the direction
 
 
-def test_a_label_does_not_reach_its_own_prediction(blobs):
-    """Without refinement, because refinement changes the targets of the other samples."""
-    features, labels, _ = blobs
-    other = labels.copy()
-    other[5] = (labels[5] + 1) % 3
-    one, two = (_Smoother(features, 100, np.random.default_rng(0)).without_own(
-        np.eye(3, dtype=np.float32)[y], 1.0) for y in (labels, other))  # fmt: skip
-    np.testing.assert_allclose(one[5], two[5], atol=1e-5)
-    assert np.abs(one - two).max() > 0.01
-
-
 def test_refinement_moves_only_labels_that_the_others_hardly_believe(blobs):
-    given = np.eye(2, dtype=np.float32)[[0, 0, 0]]
-    p = np.array([[0.7, 0.3], [0.2, 0.8], [1 / 21, 20 / 21]])  # believed 1, 0.25 and 0.05 times
-    expected = [[1, 0], [1, 0], [0.5 + 0.5 / 21, 0.5 * 20 / 21]]
-    np.testing.assert_allclose(_refined(given, np.log(p)), expected, atol=1e-6)
     features, labels, true = blobs
-    plain, refined = (leave_one_out(features, labels, 3, rounds=r).logits for r in (0, 1))
+    given = np.eye(3)[labels]
+    base = given.mean(axis=0)
+    plain, refined = (leave_one_out(features, labels, 3, rounds=r) for r in (0, 1))
+    p = np.exp(plain.logits - plain.logits.max(axis=1, keepdims=True))
+    keep = np.minimum((p * given).sum(axis=1, keepdims=True) / ridge.DOUBT, 1)  # 1: best class
+    assert 0 < (keep < 1).sum() < 20
+    targets = keep * given + (1 - keep) * p / p.sum(axis=1, keepdims=True)
+    expected = fitted_without(features, targets - base, refined.strength) + base
+    np.testing.assert_allclose(refined.logits / refined.temperature, expected, atol=1e-4)
     rows = np.flatnonzero(labels != true)
-    margins = [z[rows, true[rows]] - z[rows, labels[rows]] for z in (plain, refined)]
+    margins = [f.logits[rows, true[rows]] - f.logits[rows, labels[rows]] for f in (plain, refined)]
     assert (margins[1] > margins[0]).mean() > 0.8
 
 

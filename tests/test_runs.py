@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +16,11 @@ from labelaudit.storage import schema, vector_search
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
     return a @ b.T
+
+
+def table_of(dataset: Dataset, kind: str, run):
+    """A table of a run as LanceDB opens it."""
+    return lancedb.connect(dataset.view().store.uri).open_table(schema.table(kind, run.id))
 
 
 @pytest.fixture
@@ -166,7 +172,7 @@ def test_dynamics_of_a_few_are_taken_by_their_place(make_dataset, no_scan):
     # appended to since, and rewritten into fewer files, which keeps the order
     more, _ = record(run, ids, 1, seed=5, first=4)
     np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
-    dataset.view().store._open(schema.table("dynamics", run.id)).optimize()
+    table_of(dataset, "dynamics", run).optimize()
     np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
 
 
@@ -231,6 +237,6 @@ def test_the_index_is_made_again_only_for_many_new_rows(embedded, monkeypatch):
 
 def test_the_embedding_column_is_half_precision(embedded):
     dataset, run, _ = embedded
-    handle = dataset.view().store._open(schema.table("predictions", run.id))
-    assert handle.schema.field("embedding").type == pa.list_(pa.float16(), 8)
-    assert handle.schema.field("embedding").nullable
+    field = table_of(dataset, "predictions", run).schema.field("embedding")
+    assert field.type == pa.list_(pa.float16(), 8)
+    assert field.nullable

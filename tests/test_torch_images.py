@@ -129,8 +129,9 @@ def test_it_works_in_workers(arrays, method):
     assert images[0][2] == 1
     assert pickle.loads(pickle.dumps(images))[0][2] == 1
     generator = torch.Generator().manual_seed(0)
-    loader = DataLoader(images, batch_size=4, shuffle=True, num_workers=2, generator=generator,
-                        multiprocessing_context=method, timeout=60)  # fmt: skip
+    loader = DataLoader(images, batch_size=4, shuffle=True, generator=generator,
+                        num_workers=2 if method == "fork" else 1,  # which starts slowly
+                        multiprocessing_context=method, timeout=300)  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "lancedb fork support is experimental")
         batches = list(loader)

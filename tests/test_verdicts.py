@@ -182,7 +182,7 @@ for sample in range(1, 21):
 @pytest.mark.system
 def test_two_processes_lose_no_verdict(plain):
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, name]) for name in ("ann", "bob")]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0]
     log = verdict_log.read(plain.view().frame)
     assert log.id.tolist() == list(range(1, 41))
     for name in ("ann", "bob"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import killing
 import pytest
+from forks import warm_up
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +15,7 @@ def prepared(tmp_path_factory) -> Path:
     """The home that operations start from. Copy it (`killing.copy`), do not change it."""
     folder = tmp_path_factory.mktemp("faults") / "prepared"
     folder.mkdir()
-    killing.warm_up()
+    warm_up()
     killing.run(folder, "prepare")
     return folder
 

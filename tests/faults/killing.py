@@ -3,45 +3,24 @@ n-th time that something is written, renamed or removed."""
 
 from __future__ import annotations
 
-import importlib
-import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import time
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from pathlib import Path
 
 import operations
-import pytest
 import torch
+from forks import CONTEXT
 
-import labelaudit.learn.first_look
-import labelaudit.learn.predict
-import labelaudit.learn.train
-import labelaudit.pipeline  # all that operations import: a fork of this has it
-import labelaudit.report
-import labelaudit.review.apply
+import labelaudit
 from labelaudit import Dataset
 from labelaudit.storage import paths
 from labelaudit.storage.tables import Store
 
-WAIT = 120  # seconds, for a machine that is busy with other things
-
-CONTEXT = multiprocessing.get_context("forkserver")
-importlib.import_module("torch._dynamo")  # otherwise each fork needs 2 s for it
-
-
-def warm_up() -> None:
-    """Start the process that has imported everything; the others are its forks."""
-    CONTEXT.set_forkserver_preload(["killing"])
-    with pytest.MonkeyPatch.context() as patch:  # it finds what it preloads by this only
-        folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(folders))
-        patch.setenv("PYTHONWARNINGS", "ignore:lancedb fork:RuntimeWarning")
-        forkserver.ensure_running()
+WAIT = 300  # seconds, for a machine that is busy with other things
 
 
 @dataclass
