@@ -58,6 +58,15 @@ class TestStoredFeatures:
         assert there.tolist() == [True] * 150 + [False] * 250
         assert not values[150:].any()
 
+    def test_a_few_are_read_without_the_rest(self, frame, monkeypatch):
+        features = extract(frame, Counted(), np.setdiff1d(frame.ids, [3, 50]))
+        expected = features.read(frame.ids)
+        monkeypatch.setattr(features.__class__, "batches", None)
+        some = frame.ids[[0, 3, 7, 49, 50, 399]]
+        there, values = features.read(some)
+        assert there.tolist() == np.isin(some, [3, 50], invert=True).tolist()
+        np.testing.assert_array_equal(values, expected[1][frame.positions(some)])
+
     def test_a_stop_keeps_what_is_finished_and_the_next_call_continues(self, frame):
         counted = Counted()
         with pytest.raises(StoppedError, match="the finished ones are kept"):

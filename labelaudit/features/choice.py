@@ -124,7 +124,7 @@ def choose_features(
         parts = [blocks[name][readable] for name in option]
         least = [sets[name].least_deviations[0] for name in option]
         features = FeatureMap.fit(parts, weights, least).transform(parts)
-        fit = leave_one_out(features, given, int(labels.max()) + 1, rounds=0)
+        fit = leave_one_out(features, given, int(labels.max()) + 1)
         losses[JOIN.join(option)] = log_loss(fit.logits, given)
     best = min(losses, key=lambda name: losses[name] * (1 if JOIN not in name else 1 / BETTER))
     parts = best.split(JOIN)
