@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import BadInputError, LabelAuditError, StoppedError
 from labelaudit.core.images import encode
 from labelaudit.core.progress import Task
 from labelaudit.jobs import files, manager
@@ -259,6 +259,13 @@ def test_the_features_can_be_chosen(colours):
         labelaudit.first_look(dataset, features="eye")
     with pytest.raises(LabelAuditError, match="not a list of different names"):
         labelaudit.first_look(dataset, features="pixels+pixels")
+
+
+def test_features_that_no_chosen_sample_has_are_an_error(noisy):
+    labelaudit.import_features(noisy, np.eye(400, 9), "mine")
+    noisy.add_samples([{"filepath": f"{i}.png", "image": b"", "label": str(i)} for i in range(2)])
+    with pytest.raises(BadInputError, match="none of the chosen samples of 'digits' has features"):
+        labelaudit.first_look(noisy.view().select([401, 402]), features="mine")
 
 
 def test_images_that_cannot_be_read_are_left_out_and_counted(noisy):

@@ -109,6 +109,11 @@ class _Samples:
     def parts(self, chosen: FeatureSet) -> _Parts:
         """Divide the samples that have features."""
         available = chosen.available(self.ids)
+        if not available.any():
+            raise BadInputError(
+                f"none of the chosen samples of {self.name!r} has features {chosen.name!r}: import "
+                "them for these samples, or choose others."
+            )
         learned = self.usable & available
         _check_classes(self.name, self.labels[learned])
         candidates = np.flatnonzero(learned)

@@ -72,15 +72,17 @@ def leave_one_out(
     """Predict each sample from all others, by ridge regression on one-hot labels.
 
     features: float (n, d); only the direction of a row matters. labels: int (n,), 0 to classes - 1.
-    groups: int (n,), equal for copies of one image, which are left out together: a copy would vouch
-    for a wrong label that it shares. more: blocks of further samples to learn from, which are read
-    once; `Fit.predict` predicts them. With them, pass so many samples here that they stand for all.
+    groups: int (n,), equal for copies of one image. Copies with the same label are left out
+    together, because they would vouch for it; a copy with another label is evidence. more: blocks
+    of further samples to learn from, which are read once; `Fit.predict` predicts them. With them,
+    the samples given here must be a random choice of all.
     With more than `landmarks` samples the kernel is approximated with a random choice of so many
-    (Nyström), so that time grows with the samples times landmarks^2, and memory with n * landmarks.
-    The predictions T without the samples of a group are exact: T = (I - H)^-1 (F - H Y), where F
-    are the fitted values of the group, Y its one-hot labels, and H its part of the hat matrix of
-    the kernel or its approximation. The strength has the lowest squared error of these predictions
-    for the samples given, among STRENGTHS, the temperature the lowest log loss.
+    (Nyström), so that time grows with all samples times landmarks^2, and memory with n * landmarks.
+    The predictions without the samples that are left out together are exact:
+    (I - H)^-1 (F - H Y), where F are their fitted values, Y their one-hot labels, and H their part
+    of the hat matrix of the kernel or its approximation. The strength has the lowest squared error
+    of these predictions for the samples given, among STRENGTHS, the temperature the lowest log
+    loss.
     Raises ValueError for labels outside 0 to classes - 1 and for features that are not finite.
     Source: Rasmussen & Williams 2006, 5.4.2 and 8.1.
     """
@@ -203,7 +205,8 @@ class _Regression:
         )
 
     def without_own(self, x: np.ndarray, labels: np.ndarray, groups: _Groups) -> np.ndarray:
-        """Return values, float32 (m, C), of samples without their own labels and their group's."""
+        """Return values, float32 (m, C), of samples without their own labels and those of copies
+        with the same label."""
         targets = _one_hot(labels, len(self.base)) - self.base
         fitted = x @ self.weights
         leverage = np.empty((len(x), 1), np.float32)
@@ -217,7 +220,7 @@ class _Regression:
         return values + self.base
 
     def _without_group(self, x: np.ndarray, targets: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """Return values, (k, g, C), of k groups of g samples each, without the group's labels."""
+        """Return values, (k, g, C), of k groups of g samples, each without the group's labels."""
         scaled = x * np.sqrt(self.shrink)
         if x.shape[1] <= x.shape[2]:
             leverage, u = np.linalg.eigh(scaled @ scaled.swapaxes(1, 2))
@@ -231,18 +234,20 @@ class _Regression:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Groups of two or more samples: for each size g, their rows, int (k, g)."""
+    """Copies with the same label, two or more each: for each number g, their rows, int (k, g)."""
 
     rows: list[np.ndarray]
 
     @classmethod
     def of(cls, groups: np.ndarray | None, labels: np.ndarray) -> _Groups:
-        """groups: int (n,), equal for samples of one group. labels: int (n,); those that were
-        NOT_LEARNED are left out of the groups."""
+        """groups: int (n,), equal for copies of one image. labels: int (n,); samples that were
+        NOT_LEARNED are in no group."""
         if groups is None:
             return cls([])
         learned = np.flatnonzero(labels != NOT_LEARNED)
-        _, index, counts = np.unique(groups[learned], return_inverse=True, return_counts=True)
+        _, index = np.unique(groups[learned], return_inverse=True)
+        index = index * (labels.max(initial=0) + 1) + labels[learned]
+        _, index, counts = np.unique(index, return_inverse=True, return_counts=True)
         order = learned[np.argsort(index, kind="stable")]
         starts = np.cumsum(counts) - counts
         sizes = np.unique(counts[counts > 1])
