@@ -18,6 +18,7 @@ from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.choice import FeatureSet, choose_features, named_features
 from ..features.duplicates import duplicates
+from ..features.extraction import Compute
 from ..features.extractors import AUTO
 from ..scores.cross_fit import FeatureMap
 from ..scores.out_of_sample import predict_out_of_sample
@@ -35,6 +36,7 @@ def first_look(
     task: Task = QUIET,
     *,
     features: str = AUTO,
+    compute: Compute | None = None,
 ) -> Run:
     """Predict every sample of a dataset or view from all others, without training, as a run.
 
@@ -47,7 +49,8 @@ def first_look(
 
     features: what the images look like: "auto" chooses by out-of-sample log loss on the data
     itself, otherwise the name of an extractor or of imported features, or several joined by "+",
-    such as "lite0+patches". They are extracted once and stored.
+    such as "lite0+patches". They are extracted once and stored. compute: where they are computed,
+    by default in this process; see `features.extraction.extract`.
     Images that cannot be read are left out, and counted in the run's notes.
     Raises StoppedError after a stop; features that are finished are kept. Raises LabelAuditError if
     there are fewer than two classes, for unknown features, or if `run` is a trained run.
@@ -57,9 +60,9 @@ def first_look(
     _check_name(Dataset(view.name), run)
     samples = _Samples.read(view)
     chosen = (
-        choose_features(view.frame, samples.ids, samples.labels, task)
+        choose_features(view.frame, samples.ids, samples.labels, task, compute)
         if features == AUTO
-        else named_features(view.frame, samples.ids, features)
+        else named_features(view.frame, samples.ids, features, compute)
     )
     chosen.extract(samples.ids, task)
     parts = samples.parts(chosen)
