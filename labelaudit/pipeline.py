@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
 from .storage.schema import FINISHED
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    from .features.extraction import Compute
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
@@ -149,8 +153,8 @@ def audit(
     samples). features: as in `first_look`. train: whether to train a model, too. By
     default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
     photographs, pretrained features find more than a small network trained from scratch.
-    on: "here", or "ray" to train, predict and score on a Ray cluster: the one at RAY_ADDRESS, or
-    all cores of this machine. It needs the extra `cluster` (docs/scale.md).
+    on: "here", or "ray" to extract features, train, predict and score on a Ray cluster: the one at
+    RAY_ADDRESS, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     A stop during training continues with the finished epochs. Without keep_going it raises
     StoppedError, and `resume_audit` can continue later.
     """
@@ -179,14 +183,16 @@ def audit(
     looks = first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES
     looks = looks or not train
     if looks:
-        task = _preview(dataset, features, task)
+        task = _preview(dataset, features, task, steps)
         timer.finish("preview")
     if len(dataset) <= DUPLICATE_SAMPLES:
         ensure_duplicates(dataset, task)
         timer.finish("duplicates")
         plan = make_plan(dataset, config) if train else None  # duplicates are held out together
     if looks:
-        task = _with_first_look(task, take_first_look(dataset, task=task, features=features))
+        compute = steps.compute_features
+        look = take_first_look(dataset, task=task, features=features, compute=compute)
+        task = _with_first_look(task, look)
         timer.finish("first look")
         _measure_quality(dataset, task)
         timer.finish("image quality")
@@ -238,14 +244,15 @@ def take_first_look(
     task: Task = QUIET,
     *,
     features: str = AUTO,
+    compute: Compute | None = None,
 ) -> dict:
     """Make a first look and score it. Returns its run's name and its number of suspects.
 
-    features: as in `first_look`.
+    features, compute: as in `first_look`.
     """
     from .learn.first_look import first_look
 
-    first_look(target, run, task, features=features)
+    first_look(target, run, task, features=features, compute=compute)
     dataset = Dataset(target.name)
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
@@ -258,13 +265,18 @@ def trains_by_default(dataset: Dataset) -> bool:
     return usual_size(dataset.view().frame, dataset.view().ids) <= SMALL_SIDE
 
 
-def _preview(dataset: Dataset, features: str, task: Task) -> Task:
+def _preview(dataset: Dataset, features: str, task: Task, steps: cluster.Steps) -> Task:
     """Take a first look at some images if all take long. Returns a task that reports it."""
     if len(dataset) < PREVIEW_FROM or trains_by_default(dataset):
         return task
     ids = np.sort(np.random.default_rng(0).permutation(dataset.view().ids)[:PREVIEW_SAMPLES])
     try:
-        look = take_first_look(dataset.view().select(ids), task=task, features=features)
+        look = take_first_look(
+            dataset.view().select(ids),
+            task=task,
+            features=features,
+            compute=steps.compute_features,
+        )
     except BadInputError:  # these images are all of one class
         return task
     return _with_first_look(task, look)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
-from labelaudit.core.errors import LabelAuditError
+from labelaudit.cluster import extracting
+from labelaudit.core.errors import DamagedError, LabelAuditError
+from labelaudit.features.extraction import compute_here, extract, open_for
 from labelaudit.features.neighbours import all_nearest, row_blocks, search_block
+from labelaudit.features.stored import find_features
 from labelaudit.jobs import files, guard, manager
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
@@ -91,6 +96,56 @@ def test_the_app_offers_it_where_it_is_installed(digits, monkeypatch, installed)
 
 
 # --- what workers share out, put together ---
+
+
+@pytest.mark.parametrize("name", ["pixels", "patches"])
+def test_features_by_blocks_of_workers_are_those_of_one_process(few_digits, name):
+    """The functions of `cluster.extracting`, without Ray between them."""
+    few_digits.add_samples([{"filepath": "broken.png", "image": b"no image", "label": "3"}])
+    frame = few_digits.view().frame
+    alone = open_for(frame, name, frame.ids)
+    expected = extract(frame, alone, frame.ids).read(frame.ids)
+
+    def by_blocks(frame, extractor, ids, add, task):
+        arguments = extracting.WorkerArguments(
+            "", frame.name, name, extractor.version, extractor.side, extractor.state, None
+        )
+        worker, example = extracting.open_same(frame, arguments), ""
+        offsets = frame.offsets("samples", frame.positions(ids))
+        for start in range(0, len(ids), 150):
+            rows = slice(start, start + 150)
+            block = pa.table({"id": ids[rows], "offset": offsets[rows]})
+            found, unread = extracting.features_of_block(frame.store, worker, block)
+            vectors = found["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            add(found["id"].to_numpy(), vectors.reshape(-1, extractor.width))
+            example = example or unread
+        assert example.startswith("broken.png")
+        return example
+
+    frame.store.drop(find_features(frame, name).table)
+    found = extract(frame, alone, frame.ids, compute=by_blocks).read(frame.ids)
+    assert found[0].tolist() == [True] * 400 + [False]
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_a_node_with_other_weights_is_an_error(few_digits):
+    frame = few_digits.view().frame
+    arguments = extracting.WorkerArguments("", "digits", "pixels", "9 px", 8, None, None)
+    with pytest.raises(DamagedError, match=r"other weights of pixels \(8 px\) than"):
+        extracting.open_same(frame, arguments)
+
+
+def test_an_audit_extracts_where_it_is_told_to(few_digits, monkeypatch):
+    places = []
+
+    def elsewhere(frame, extractor, ids, add, task):
+        places.append(extractor.name)
+        return compute_here(frame, extractor, ids, add, task)
+
+    steps = replace(cluster.steps("here"), compute_features=elsewhere)
+    monkeypatch.setattr(cluster, "steps", lambda on: steps)
+    labelaudit.audit(few_digits, train=False)
+    assert places == ["pixels"]
 
 
 def test_judges_that_looked_at_a_part_each_come_to_the_same():

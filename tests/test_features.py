@@ -58,6 +58,15 @@ class TestStoredFeatures:
         assert there.tolist() == [True] * 150 + [False] * 250
         assert not values[150:].any()
 
+    def test_a_few_are_read_without_the_rest(self, frame, monkeypatch):
+        features = extract(frame, Counted(), np.setdiff1d(frame.ids, [3, 50]))
+        expected = features.read(frame.ids)
+        monkeypatch.setattr(features.__class__, "batches", None)
+        some = frame.ids[[0, 3, 7, 49, 50, 399]]
+        there, values = features.read(some)
+        assert there.tolist() == np.isin(some, [3, 50], invert=True).tolist()
+        np.testing.assert_array_equal(values, expected[1][frame.positions(some)])
+
     def test_a_stop_keeps_what_is_finished_and_the_next_call_continues(self, frame):
         counted = Counted()
         with pytest.raises(StoppedError, match="the finished ones are kept"):
@@ -230,6 +239,28 @@ class TestChoice:
         found.extract(frame.ids)  # there is nothing to extract
         assert found.available(frame.ids).all()
 
+    @pytest.mark.parametrize("covered", [0, 20, 79])
+    def test_imported_features_of_a_part_do_not_replace_those_of_all(self, home, covered):
+        images, labels = colour_images(12)
+        labels = np.random.default_rng(0).permutation(labels)
+        dataset = labelaudit.load_arrays("made", images, labels)
+        frame = dataset.view().frame
+        mine = open_features(frame, "mine", "imported", 2)
+        mine.append(frame.ids[80 - covered :], np.eye(2)[labels[80 - covered :]])
+        found = choose_features(frame, frame.ids, frame.label)
+        if covered == 79:  # nearly all
+            assert found.name == "mine"
+            notes = ["1 of 80 samples have no features mine, and are left out"]
+        else:
+            assert found.name == "patches"
+            notes = [
+                f"features mine were not compared, because {80 - covered} of 80 samples have none"
+            ]
+        found.extract(frame.ids)
+        assert found.notes(frame.ids) == notes
+        named = named_features(frame, frame.ids, "mine")  # of those that have them
+        assert named.available(frame.ids).sum() == covered
+
     def test_a_stop_ends_it(self, home):
         stops = iter([False] * 3)
         with pytest.raises(StoppedError):
@@ -244,7 +275,9 @@ class TestChoice:
             return original(frame, extractor, ids, task)
 
         monkeypatch.setattr(choice, "extract", fail)
-        assert self.chosen(*colour_images(32, 40)).name == "lite0"
+        found = self.chosen(*colour_images(32, 40))
+        assert found.name == "lite0"
+        assert found.left_out == ["features patches were not compared: no weights"]
 
     def test_without_two_classes_the_first_extractor_is_used(self, home):
         images, labels = colour_images(32, 20)

@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.core.errors import BadInputError, LabelAuditError, StoppedError
 from labelaudit.core.images import encode
 from labelaudit.core.progress import Task
 from labelaudit.jobs import files, manager
 from labelaudit.learn import first_look as module
+from labelaudit.learn.first_look import blocks_of_groups, whole_groups
 from labelaudit.pipeline import take_first_look
+from labelaudit.scores.out_of_sample import OutOfSample
 
 QUICK = labelaudit.TrainConfig(epochs=1, threads=1)
 
@@ -123,13 +125,41 @@ def test_samples_without_label_or_removed_are_predicted_but_not_learned(noisy):
     assert run.embeddings(some).shape == (40, 64)
 
 
-def test_of_many_only_some_are_learned_from(noisy, monkeypatch):
-    monkeypatch.setattr(module, "MAX_LEARNED", 300)
-    run = labelaudit.first_look(noisy, "few")
-    assert run.info["first_look"]["learned"] == 300
-    labelaudit.compute_scores(noisy, "few")
-    table = labelaudit.evaluate(noisy.view("few")).set_index("score")
-    assert table.average_precision["suspicion"] > 0.95
+def test_many_samples_are_streamed_and_all_are_learned_from(noisy, monkeypatch):
+    labelaudit.first_look(noisy, "whole")
+    monkeypatch.setattr(module, "MOST_HELD", 250)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 40)
+    noisy.set_labels(noisy.view().ids[:10], None)
+    reports = []
+    run = labelaudit.first_look(noisy, "streamed", Task(reports.append, interval=0))
+    assert run.info["first_look"]["learned"] == 390
+    compared = [report for report in reports if report.stage.startswith("comparing")]
+    assert {report.total for report in compared} == {9}  # 4 blocks, read twice
+    assert compared[-1].done == 9
+    found = {}
+    for name in ("whole", "streamed"):
+        labelaudit.compute_scores(noisy, name)
+        table = labelaudit.evaluate(noisy.view(name)).set_index("score")
+        found[name] = table.average_precision["suspicion"]
+    assert found["streamed"] > found["whole"] - 0.02
+    assert len(noisy.view("streamed").values("prediction")) == 400
+
+
+def test_the_blocks_of_many_samples_do_not_divide_groups():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 60, 200)
+    held = whole_groups(groups, 50)
+    assert 40 < len(held) <= 50
+    others = np.setdiff1d(np.arange(200), held)
+    assert not np.intersect1d(groups[held], groups[others]).size
+    blocks = blocks_of_groups(groups[others], others, 30)
+    assert sorted(np.concatenate(blocks)) == others.tolist()
+    assert all((np.diff(block) > 0).all() for block in blocks)
+    assert max(map(len, blocks)) < 45
+    assert sum(len(np.unique(groups[block])) for block in blocks) == len(np.unique(groups[others]))
+    assert sorted(whole_groups(groups, 200)) == list(range(200))
+    assert len(whole_groups(np.zeros(9), 5)) == 5  # a group larger than the memory
+    assert blocks_of_groups(np.empty(0), np.empty(0, int), 5) == []
 
 
 def test_a_view_is_looked_at_alone(noisy):
@@ -152,13 +182,13 @@ def test_a_stop_or_too_few_classes_leave_what_was_there(looked):
 
 
 def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, monkeypatch):
-    monkeypatch.setattr(module, "MAX_LEARNED", 300)
+    monkeypatch.setattr(module, "MOST_HELD", 300)
     before = labelaudit.first_look(noisy)
 
     def full(*_) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(module.OutOfSample, "predict", full)  # of the samples not learned from
+    monkeypatch.setattr(OutOfSample, "predict", full)  # of the samples that are streamed
     with pytest.raises(OSError, match="disk full"):
         labelaudit.first_look(noisy)
     assert noisy.run("first-look").id == before.id
@@ -229,6 +259,13 @@ def test_the_features_can_be_chosen(colours):
         labelaudit.first_look(dataset, features="eye")
     with pytest.raises(LabelAuditError, match="not a list of different names"):
         labelaudit.first_look(dataset, features="pixels+pixels")
+
+
+def test_features_that_no_chosen_sample_has_are_an_error(noisy):
+    labelaudit.import_features(noisy, np.eye(400, 9), "mine")
+    noisy.add_samples([{"filepath": f"{i}.png", "image": b"", "label": str(i)} for i in range(2)])
+    with pytest.raises(BadInputError, match="none of the chosen samples of 'digits' has features"):
+        labelaudit.first_look(noisy.view().select([401, 402]), features="mine")
 
 
 def test_images_that_cannot_be_read_are_left_out_and_counted(noisy):

@@ -49,12 +49,12 @@ def test_image_issues_are_a_filter_a_column_and_evidence(photographs):
     write_suspects(view, buffer)
     buffer.seek(0)
     table = pd.read_csv(buffer, keep_default_na=False)
-    assert table["image_issues"][0].split(";") == ["dark", "blurred"]
+    assert table["image_issues"][0].split(";") == ["dark"]
     assert table["image_issues"][3] == "grey"
     assert table["image_issues"][5] == ""
     dark, plain = gather(photographs, "mine", [1, 7])
-    assert dark.image_issues == ["dark", "blurred"]
-    assert dark.why.endswith("Image quality: dark, blurred.")
+    assert dark.image_issues == ["dark"]
+    assert dark.why.endswith("Image quality: dark.")
     assert plain.image_issues == []
     with pytest.raises(BadInputError, match=r"'ugly' is not an image issue: the issues are dark"):
         view.match(image_issue="ugly")

@@ -17,19 +17,25 @@ from ..core.errors import BadInputError, LabelAuditError
 
 HERE, RAY = PLACES = ("here", "ray")  # values of `on`
 NEEDED = ("ray", "lance_ray", "lance")
-_MODULES = {"train": "training", "predict": "predicting", "compute_scores": "scoring"}
+_MODULES = {
+    "train": "training",
+    "predict": "predicting",
+    "compute_scores": "scoring",
+    "compute_features": "extracting",
+}
 
 
 @dataclass(frozen=True)
 class Steps:
     """The long steps of an audit, on this machine or on a cluster, with the same arguments.
 
-    session: a context in which they share a cluster.
+    compute_features: as in `first_look`. session: a context in which they share a cluster.
     """
 
     train: Callable
     predict: Callable
     compute_scores: Callable
+    compute_features: Callable
     session: Callable[[], AbstractContextManager]
 
 
@@ -37,16 +43,18 @@ def steps(on: str) -> Steps:
     """Return the steps for on="here" or on="ray". Raises LabelAuditError as `check_place`."""
     if check_place(on):
         from .connection import connected
+        from .extracting import compute_features
         from .predicting import predict
         from .scoring import compute_scores
         from .training import train
 
-        return Steps(train, predict, compute_scores, connected)
+        return Steps(train, predict, compute_scores, compute_features, connected)
+    from ..features.extraction import compute_here
     from ..learn.predict import predict
     from ..learn.train import train
     from ..ranking.scoring import compute_scores
 
-    return Steps(train, predict, compute_scores, nullcontext)
+    return Steps(train, predict, compute_scores, compute_here, nullcontext)
 
 
 def is_installed() -> bool:
@@ -78,6 +86,7 @@ __all__ = [
     "RAY",
     "Steps",
     "check_place",
+    "compute_features",
     "compute_scores",
     "is_installed",
     "predict",

@@ -13,13 +13,15 @@ from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
 from ..scores.cross_fit import FeatureMap, log_loss
 from ..scores.ridge import leave_one_out
-from .extraction import extract, open_for
+from .extraction import Compute, extract, open_for
 from .extractors import JOIN, Examples, Extractor, check_extractor
 from .image_size import SMALL_SIDE
 from .stored import Features, find_features, stored_features
 
 TINY_SIDE = 16  # pixels of the longer side; images up to it are icons
 TRIED = 2_000  # samples that are compared with each other to choose
+GREY_CHECKED = 200  # images that are looked at to find out whether they are grey
+COVERED = 0.95  # share of the compared samples that imported features must have
 BETTER = 0.99  # another extractor must lower the log loss to this share, as it takes time
 
 
@@ -28,13 +30,16 @@ class FeatureSet:
     """Features of one dataset from one or several extractors.
 
     weights: share of the squared length that each gets. tried: log loss of each choice that was
-    compared, by name.
+    compared, by name. left_out: a sentence for each choice that could not be compared. compute:
+    where features are computed; see `extraction.extract`.
     """
 
     frame: Frame
     names: list[str]
     weights: list[float]
     tried: dict[str, float] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    compute: Compute | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
 
     @property
@@ -52,7 +57,7 @@ class FeatureSet:
         """Extract the features that are not stored yet. ids: sorted, int64."""
         for name in self.names:
             if extractor := self._extractors.get(name):
-                extract(self.frame, extractor, ids, task)
+                extract(self.frame, extractor, ids, task, self.compute)
 
     def available(self, ids: np.ndarray) -> np.ndarray:
         """Return a mask, bool (n,), of the samples that have features of every extractor."""
@@ -64,17 +69,27 @@ class FeatureSet:
         return [features.read(ids)[1] for features in self._stored()]
 
     def notes(self, ids: np.ndarray) -> list[str]:
-        """Return a sentence if some samples have no features."""
+        """Return sentences about choices that were not compared and samples without features."""
         lacking = int((~self.available(ids)).sum())
         if not lacking:
-            return []
-        return [f"{lacking:,} of {len(ids):,} images could not be read, and are left out"]
+            return self.left_out
+        if all(name in self._extractors for name in self.names):
+            return [
+                *self.left_out,
+                f"{lacking:,} of {len(ids):,} images could not be read, and are left out",
+            ]
+        return [
+            *self.left_out,
+            f"{lacking:,} of {len(ids):,} samples have no features {self.name}, and are left out",
+        ]
 
     def _stored(self) -> list[Features]:
         return [find_features(self.frame, name) for name in self.names]
 
 
-def named_features(frame: Frame, ids: np.ndarray, names: str) -> FeatureSet:
+def named_features(
+    frame: Frame, ids: np.ndarray, names: str, compute: Compute | None = None
+) -> FeatureSet:
     """Return the features with these names, joined by "+", with equal weights.
 
     Raises NotFoundError for a name that is neither an extractor nor the name of imported features.
@@ -84,53 +99,91 @@ def named_features(frame: Frame, ids: np.ndarray, names: str) -> FeatureSet:
         raise BadInputError(
             f"features {names!r} are not a list of different names: join them like lite0+patches."
         )
-    return _open(frame, ids, parts, [1 / len(parts)] * len(parts))
+    return _open(frame, ids, parts, [1 / len(parts)] * len(parts), compute)
 
 
 def choose_features(
-    frame: Frame, ids: np.ndarray, labels: np.ndarray, task: Task = QUIET
+    frame: Frame,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    task: Task = QUIET,
+    compute: Compute | None = None,
 ) -> FeatureSet:
     """Return the features that predict the given labels best out of sample.
 
     ids: sorted, int64 (n,). labels: int (n,), MISSING for none. Up to TRIED labelled samples are
     compared: each extractor that suits the images, and two of them joined. Imported features take
-    part, too.
+    part, too, if they cover nearly all of these samples.
     """
     names = candidates(frame, ids)
     if len(names) == 1:
-        return _open(frame, ids, names, [1.0])
+        return _open(frame, ids, names, [1.0], compute)
     labelled = np.flatnonzero(labels != MISSING)
     some = np.sort(np.random.default_rng(2).permutation(labelled)[:TRIED])
+    sets, left_out = _comparable(frame, ids, names, ids[some], task, compute)
+    readable = np.logical_and.reduce([each.available(ids[some]) for each in sets.values()])
+    given = labels[some][readable]
     losses: dict[str, float] = {}
-    blocks: dict[str, np.ndarray] = {}
-    sets: dict[str, FeatureSet] = {}
+    if len(np.unique(given)) > 1 and len(sets) > 1:
+        blocks = {name: each.read(ids[some])[0][readable] for name, each in sets.items()}
+        losses = _log_losses(sets, blocks, given, int(labels.max()) + 1)
+    best = names[0]
+    if losses:
+        best = min(losses, key=lambda name: losses[name] * (1 if JOIN not in name else 1 / BETTER))
+    parts = best.split(JOIN)
+    opened = {name: each for part in parts for name, each in sets[part]._extractors.items()}
+    weights = [1 / len(parts)] * len(parts)
+    return FeatureSet(frame, parts, weights, losses, left_out, compute, opened)
+
+
+def _comparable(
+    frame: Frame,
+    ids: np.ndarray,
+    names: list[str],
+    some: np.ndarray,
+    task: Task,
+    compute: Compute | None,
+) -> tuple[dict[str, FeatureSet], list[str]]:
+    """Return the features that some samples have now, by name, and a sentence for each of the
+    others. The first must succeed."""
+    sets, left_out, imported = {}, [], _imported(frame)
+    covered = np.ones(len(some), bool)
     for name in names:
-        single = _open(frame, ids, [name], [1.0])
+        single = _open(frame, ids, [name], [1.0], compute)
         try:
-            single.extract(ids[some], task)
+            single.extract(some, task)
         except LabelAuditError as error:
             if name == names[0] or isinstance(error, StoppedError):
                 raise
+            left_out.append(f"features {name} were not compared: {error}")
             continue
-        sets[name], blocks[name] = single, single.read(ids[some])[0]
-    readable = np.logical_and.reduce([each.available(ids[some]) for each in sets.values()])
-    given = labels[some][readable]
-    if len(np.unique(given)) < 2:
-        return _open(frame, ids, names[:1], [1.0])
-    order = list(sets)
-    options = [[name] for name in order] + [[order[0], other] for other in order[1:]]
-    for option in options:
+        available = single.available(some)
+        if name == names[0]:
+            covered = available
+        if name in imported and available[covered].mean() < COVERED:
+            left_out.append(
+                f"features {name} were not compared, because {(~available[covered]).sum():,} of "
+                f"{covered.sum():,} samples have none"
+            )
+            continue
+        sets[name] = single
+    return sets, left_out
+
+
+def _log_losses(
+    sets: dict[str, FeatureSet], blocks: dict[str, np.ndarray], labels: np.ndarray, classes: int
+) -> dict[str, float]:
+    """Return the log loss of each of the features, and of the first joined with each other."""
+    order, losses = list(sets), {}
+    for option in [[name] for name in order] + [[order[0], other] for other in order[1:]]:
         weights = [1 / len(option)] * len(option)
-        parts = [blocks[name][readable] for name in option]
+        parts = [blocks[name] for name in option]
         least = [sets[name].least_deviations[0] for name in option]
         features = FeatureMap.fit(parts, weights, least).transform(parts)
-        fit = leave_one_out(features, given, int(labels.max()) + 1, rounds=0)
-        losses[JOIN.join(option)] = log_loss(fit.logits, given)
-    best = min(losses, key=lambda name: losses[name] * (1 if JOIN not in name else 1 / BETTER))
-    parts = best.split(JOIN)
-    chosen = _open(frame, ids, parts, [1 / len(parts)] * len(parts))
-    chosen.tried = losses
-    return chosen
+        losses[JOIN.join(option)] = log_loss(
+            leave_one_out(features, labels, classes).logits, labels
+        )
+    return losses
 
 
 def candidates(frame: Frame, ids: np.ndarray) -> list[str]:
@@ -160,13 +213,17 @@ def _is_extractor(name: str) -> bool:
 
 
 def _are_grey(examples: Examples) -> bool:
-    images = examples.images(min(max(examples.side, 8), 32))
+    images = examples.images(min(max(examples.side, 8), 32), GREY_CHECKED)
     return bool((images[:, 0] == images[:, 1]).all() and (images[:, 0] == images[:, 2]).all())
 
 
 def _open(
-    frame: Frame, ids: np.ndarray, names: Sequence[str], weights: Sequence[float]
+    frame: Frame,
+    ids: np.ndarray,
+    names: Sequence[str],
+    weights: Sequence[float],
+    compute: Compute | None,
 ) -> FeatureSet:
     imported = set(_imported(frame))
     extractors = {name: open_for(frame, name, ids) for name in names if name not in imported}
-    return FeatureSet(frame, list(names), list(weights), _extractors=extractors)
+    return FeatureSet(frame, list(names), list(weights), compute=compute, _extractors=extractors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..core.errors import StoppedError
 from ..core.progress import QUIET, Task
 from ..dataset.columns import Frame
 from .extractors import Examples, Extractor, open_extractor
-from .image_batches import Images
+from .image_batches import Images, nothing_readable
 from .stored import Features, open_features, stored_features, stored_state
 
 ROWS = 64  # images decoded at once
@@ -29,36 +30,65 @@ def _open(frame: Frame, extractor: Extractor) -> Features:
     return open_features(frame, extractor.name, extractor.version, extractor.width, extractor.state)
 
 
-def extract(frame: Frame, extractor: Extractor, ids: np.ndarray, task: Task = QUIET) -> Features:
+def extract(
+    frame: Frame,
+    extractor: Extractor,
+    ids: np.ndarray,
+    task: Task = QUIET,
+    compute: Compute | None = None,
+) -> Features:
     """Store the features of samples that have none of this version yet; return the features.
 
     ids: sorted, int64. Images that cannot be read get none. A stop raises StoppedError; finished
-    features are kept, and the next call continues from there. Raises LabelAuditError if none of
-    the images can be read.
+    features are kept, and the next call continues from there. compute: by default `compute_here`.
+    Raises LabelAuditError if none of the images can be read.
     """
     features = _open(frame, extractor)
     missing = np.setdiff1d(ids, features.ids())
     if not len(missing):
         return features
-    images = Images(frame, missing, extractor.size)
     done = len(ids) - len(missing)
     name = f"extracting features with {extractor.name}"
     stage = task.stage(name, len(ids), done=done, stoppable=False)
     buffer = _Buffer(features)
+
+    def add(some: np.ndarray, values: np.ndarray) -> None:
+        buffer.add(some, values)
+        stage.advance(len(some))
+
     try:
-        for places, pixels in images.batches(np.arange(len(missing)), ROWS):
-            if task.stop():
-                raise StoppedError(
-                    "extracting features was stopped: the finished ones are kept, and the next "
-                    "audit continues from there."
-                )
-            buffer.add(missing[places], extractor.of(pixels))
-            stage.advance(len(places))
+        example = (compute or compute_here)(frame, extractor, missing, add, task)
     finally:
         buffer.write()
-    if images.unreadable.all() and not done:
-        raise images.nothing_readable()
+    if not buffer.rows and not done:
+        raise nothing_readable(len(missing), example)
     return features
+
+
+# Computes features of samples of a dataset and passes (ids, float32 (m, width)) on as they are
+# finished. Returns the path of an image that could not be read, with the reason, or "".
+Compute = Callable[
+    [Frame, Extractor, np.ndarray, Callable[[np.ndarray, np.ndarray], None], Task], str
+]
+
+
+def compute_here(
+    frame: Frame,
+    extractor: Extractor,
+    ids: np.ndarray,
+    add: Callable[[np.ndarray, np.ndarray], None],
+    task: Task,
+) -> str:
+    """Compute features in this process; see `Compute`. Raises StoppedError after a stop."""
+    images = Images(frame, ids, extractor.size)
+    for places, pixels in images.batches(np.arange(len(ids)), ROWS):
+        if task.stop():
+            raise StoppedError(
+                "extracting features was stopped: the finished ones are kept, and the next "
+                "audit continues from there."
+            )
+        add(ids[places], extractor.of(pixels))
+    return images.example
 
 
 class _Buffer:
@@ -69,9 +99,11 @@ class _Buffer:
         self.ids: list[np.ndarray] = []
         self.values: list[np.ndarray] = []
         self.written = time.monotonic()
+        self.rows = 0
 
     def add(self, ids: np.ndarray, values: np.ndarray) -> None:
         self.ids.append(ids)
+        self.rows += len(ids)
         self.values.append(values.astype(np.float16))
         if time.monotonic() - self.written > WRITE_SECONDS:
             self.write()

@@ -26,6 +26,7 @@ GROUP = "labelaudit.extractors"
 AUTO = "auto"  # the features with which labels are predicted best
 JOIN = "+"  # between the names of features that are used together
 EXAMPLES = 2_000  # images that an extractor is fitted on, at most
+LARGE_EXAMPLES = 500  # the same for photographs, which take long to decode
 
 
 class Extractor:
@@ -33,7 +34,8 @@ class Extractor:
 
     name: under which the features are stored. version: identifies weights and preprocessing;
     features of another version are extracted again. size: side in pixels of the images that `of`
-    takes. width: numbers per image. least_deviation: features are scaled to equal deviation, but at
+    takes. side: usual longer side of the dataset's images in pixels, for which it was opened.
+    width: numbers per image. least_deviation: features are scaled to equal deviation, but at
     most as if theirs was this share of the mean deviation. state: what was fitted to the dataset's
     images, as bytes; None for a pretrained extractor.
     """
@@ -41,6 +43,7 @@ class Extractor:
     name: str
     version: str
     size: int
+    side: int
     width: int
     least_deviation = 0.05
     state: bytes | None = None
@@ -66,14 +69,16 @@ class Examples:
 
         return usual_size(self.frame, self.ids)
 
-    def images(self, size: int) -> torch.Tensor:
-        """Return up to EXAMPLES images, uint8 (n, 3, size, size), drawn with a fixed seed.
+    def images(self, size: int, most: int = EXAMPLES) -> torch.Tensor:
+        """Return up to `most` images, uint8 (n, 3, size, size), drawn with a fixed seed.
 
-        Raises LabelAuditError if none of them can be read.
+        Of photographs, up to LARGE_EXAMPLES. Raises LabelAuditError if none of them can be read.
         """
         from .image_batches import Images
+        from .image_size import SMALL_SIDE
 
-        some = np.sort(np.random.default_rng(1).permutation(self.ids)[:EXAMPLES])
+        most = most if self.side <= SMALL_SIDE else min(most, LARGE_EXAMPLES)
+        some = np.sort(np.random.default_rng(1).permutation(self.ids)[:most])
         images = Images(self.frame, some, size)
         _, pixels = next(images.batches(np.arange(len(some)), len(some)), (None, None))
         if pixels is None:
@@ -167,6 +172,10 @@ def open_extractor(name: str, examples: Examples) -> Extractor:
     kind = check_extractor(name)
     argument = name.partition(":")[2]
     if callable(kind.open):
-        return kind.open(argument, examples)
-    module, _, function = kind.open.partition(":")
-    return getattr(import_module(f".{module}", __package__), function)(argument, examples)
+        extractor = kind.open(argument, examples)
+    else:
+        module, _, function = kind.open.partition(":")
+        open_kind = getattr(import_module(f".{module}", __package__), function)
+        extractor = open_kind(argument, examples)
+    extractor.side = examples.side
+    return extractor

@@ -16,8 +16,10 @@ from ..dataset.columns import Frame
 from ..dataset.image_issues import TABLE
 from ..storage import schema
 from .image_batches import Images
+from .image_size import usual_size
 
-SIZE = 96  # side in pixels of the images that are measured
+SIZE = 96  # side in pixels of the images that are measured; smaller ones are not enlarged
+LEAST_SIZE = 8
 ROWS = 256
 WRITE_SECONDS = 10.0
 WEIGHTS = np.array([0.241, 0.691, 0.068], np.float32)  # of squared red, green and blue
@@ -31,16 +33,18 @@ def measure(pixels: np.ndarray) -> np.ndarray:
     of their histogram in bits, and colour the mean distance between the largest and the smallest
     channel (0 to 255).
     """
-    values = pixels.astype(np.float32)
-    squared = np.einsum("nchw,c->nhw", np.square(values), WEIGHTS)
-    bright = np.sqrt(squared).reshape(len(values), -1) / 255
-    low, high = np.percentile(bright, [5, 99], axis=1)
-    grey = values.mean(axis=1)
+    red, green, blue = (pixels[:, channel] for channel in range(3))
+    largest = np.maximum(np.maximum(red, green), blue)
+    smallest = np.minimum(np.minimum(red, green), blue)
+    r, g, b = (channel.astype(np.float32) for channel in (red, green, blue))
+    bright = np.sqrt(WEIGHTS[0] * r * r + WEIGHTS[1] * g * g + WEIGHTS[2] * b * b) / 255
+    ordered = np.sort(bright.reshape(len(bright), -1), axis=1)
+    low, high = (ordered[:, round(share * (ordered.shape[1] - 1))] for share in (0.05, 0.99))
+    grey = (r + g + b) / 3
     inner = grey[:, 1:-1, 1:-1]
     laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     sharp = (laplacian - 4 * inner).std(axis=(1, 2))
-    colour = (pixels.max(axis=1) - pixels.min(axis=1)).mean(axis=(1, 2))
-    columns = [low, high, sharp, _entropy(grey), colour]
+    columns = [low, high, sharp, _entropy(grey), (largest - smallest).mean(axis=(1, 2))]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -63,7 +67,7 @@ def measure_quality(frame: Frame, ids: np.ndarray, task: Task = QUIET) -> None:
     missing = np.setdiff1d(ids, known)
     if not len(missing):
         return
-    images = Images(frame, missing, SIZE)
+    images = Images(frame, missing, usual_size(frame, frame.ids, LEAST_SIZE, SIZE))
     stage = task.stage("checking image quality", len(missing), stoppable=False)
     waiting: list[tuple[np.ndarray, np.ndarray]] = []
     written = time.monotonic()

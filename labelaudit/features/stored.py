@@ -22,6 +22,7 @@ TABLE = "features"
 COLUMN = "features"
 LARGEST = float(np.finfo(np.float16).max)
 ROWS = 20_000  # read at once
+FEW = 4  # rows are read one by one if the table has so many times as many
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,18 @@ class Features:
         """
         there = np.zeros(len(ids), bool)
         values = np.zeros((len(ids), self.width), np.float16)
-        for places, vectors in self.batches(ids):
+        few = len(ids) * FEW < self.frame.store.count(self.table)
+        for places, vectors in self._some(ids) if few else self.batches(ids):
             values[places], there[places] = vectors, True
         return there, values
+
+    def _some(self, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the same as `batches`, without reading the rest of the table."""
+        positions = self.frame.positions(ids)
+        for start in range(0, len(ids), ROWS):
+            rows = self.frame.take(self.table, positions[start : start + ROWS], [COLUMN])
+            vectors = rows[COLUMN].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            yield find(ids, rows["id"].to_numpy())[0], vectors.reshape(-1, self.width)
 
     def append(self, ids: np.ndarray, values: np.ndarray) -> None:
         """Store features, float (m, width), of ids that have none yet. One commit."""

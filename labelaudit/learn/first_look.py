@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -19,14 +18,16 @@ from ..dataset.runs import Run
 from ..dataset.view import View
 from ..features.choice import FeatureSet, choose_features, named_features
 from ..features.duplicates import duplicates
+from ..features.extraction import Compute
 from ..features.extractors import AUTO
 from ..scores.cross_fit import FeatureMap
-from ..scores.out_of_sample import OutOfSample, predict_out_of_sample
+from ..scores.out_of_sample import predict_out_of_sample
+from ..scores.ridge import NOT_LEARNED, Block
 from ..storage.schema import FIRST_LOOK, REMOVED
 from .config import FIRST_LOOK_RUN
 
-MAX_LEARNED = 50_000  # samples to learn from at most; further ones are predicted from them
-WRITE_ROWS = 10_000  # predictions written to the store at once
+MOST_HELD = 50_000  # samples in memory at once; further ones are streamed
+BLOCK_ROWS = 5_000  # of these in memory at once
 
 
 def first_look(
@@ -35,18 +36,21 @@ def first_look(
     task: Task = QUIET,
     *,
     features: str = AUTO,
+    compute: Compute | None = None,
 ) -> Run:
     """Predict every sample of a dataset or view from all others, without training, as a run.
 
     The run has logits and embeddings but no model. It can be scored and reviewed, and it is the
     default run only until another run has predictions; then its predictions are a second source
     for the suspicion of that run. An earlier first look of the same name is replaced. All labelled
-    samples that are not removed are used, of any split, up to 50,000 chosen at random; each is
-    predicted by models that did not see its label (see `scores.out_of_sample`).
+    samples that are not removed are learned from, of any split; each is predicted by models that
+    did not see its label (see `scores.out_of_sample`). Beyond 50,000 samples, the stored features
+    are read in blocks, twice, so that memory does not grow with their number.
 
     features: what the images look like: "auto" chooses by out-of-sample log loss on the data
     itself, otherwise the name of an extractor or of imported features, or several joined by "+",
-    such as "lite0+patches". They are extracted once and stored.
+    such as "lite0+patches". They are extracted once and stored. compute: where they are computed,
+    by default in this process; see `features.extraction.extract`.
     Images that cannot be read are left out, and counted in the run's notes.
     Raises StoppedError after a stop; features that are finished are kept. Raises LabelAuditError if
     there are fewer than two classes, for unknown features, or if `run` is a trained run.
@@ -56,23 +60,18 @@ def first_look(
     _check_name(Dataset(view.name), run)
     samples = _Samples.read(view)
     chosen = (
-        choose_features(view.frame, samples.ids, samples.labels, task)
+        choose_features(view.frame, samples.ids, samples.labels, task, compute)
         if features == AUTO
-        else named_features(view.frame, samples.ids, features)
+        else named_features(view.frame, samples.ids, features, compute)
     )
     chosen.extract(samples.ids, task)
-    learned = samples.learned(chosen)
+    parts = samples.parts(chosen)
     task.check("the first look")
-    fit, feature_map = _fit(samples, learned, chosen, task)
+    look = _Look(samples, parts, chosen, task)
     new_run = begin_run(view.frame, run)
     try:
-        batches = chain(
-            _learned_batches(samples.ids[learned], fit),
-            _other_batches(samples.ids, learned, chosen, fit, feature_map),
-        )
-        new_run.write_predictions(batches, len(samples.classes))
-        info = _info(samples, learned, chosen, fit)
-        return new_run.finish(info | {"seconds": time.monotonic() - started})
+        new_run.write_predictions(look.batches(), len(samples.classes))
+        return new_run.finish(look.info() | {"seconds": time.monotonic() - started})
     except BaseException:
         with suppress(Exception):  # the dataset may be deleted; the first error matters more
             new_run.abandon()
@@ -110,12 +109,59 @@ class _Samples:
         _check_classes(frame.name, labels[usable])
         return cls(frame.name, ids, labels, usable, frame.classes, groups)
 
-    def learned(self, chosen: FeatureSet) -> np.ndarray:
-        """Return the places of the samples to learn from, sorted, at most MAX_LEARNED."""
-        candidates = np.flatnonzero(self.usable & chosen.available(self.ids))
-        _check_classes(self.name, self.labels[candidates])
-        rng = np.random.default_rng(0)
-        return np.sort(rng.permutation(candidates)[:MAX_LEARNED])
+    def parts(self, chosen: FeatureSet) -> _Parts:
+        """Divide the samples that have features."""
+        available = chosen.available(self.ids)
+        if not available.any():
+            raise BadInputError(
+                f"none of the chosen samples of {self.name!r} has features {chosen.name!r}: import "
+                "them for these samples, or choose others."
+            )
+        learned = self.usable & available
+        _check_classes(self.name, self.labels[learned])
+        candidates = np.flatnonzero(learned)
+        groups = candidates if self.groups is None else self.groups[candidates]
+        held = np.sort(candidates[whole_groups(groups, MOST_HELD)])
+        others = np.setdiff1d(np.flatnonzero(available), held)
+        return _Parts(learned, held, blocks_of_groups(self._group_of(others), others, BLOCK_ROWS))
+
+    def _group_of(self, places: np.ndarray) -> np.ndarray:
+        return self.ids[places] if self.groups is None else self.groups[places]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Places of samples with features. learned: mask, bool (n,), of all that are learned from.
+    held: those in memory, sorted. blocks: the others; groups of copies are not divided."""
+
+    learned: np.ndarray
+    held: np.ndarray
+    blocks: list[np.ndarray]
+
+
+def whole_groups(groups: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
+    """Return at most `most` rows in random order, int (m,), that are complete groups.
+
+    groups: int (n,), equal for the rows of a group. A group that is larger than `most` is divided.
+    """
+    _, index = np.unique(groups, return_inverse=True)
+    rank = np.random.default_rng(seed).permutation(index.max(initial=-1) + 1)[index]
+    order = np.argsort(rank, kind="stable")
+    if len(order) <= most:
+        return order
+    begins = np.searchsorted(rank[order], rank[order[most]])  # of the group that does not fit
+    return order[: begins or most]
+
+
+def blocks_of_groups(groups: np.ndarray, rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Divide rows, int (n,), into sorted blocks of about `size`, without dividing groups."""
+    if not len(rows):
+        return []
+    order = np.argsort(groups, kind="stable")
+    ends = np.flatnonzero(np.diff(groups[order], append=groups.max() + 1)) + 1
+    wanted = np.arange(size, len(rows) + size, size)
+    cuts = np.unique(ends[np.minimum(np.searchsorted(ends, wanted), len(ends) - 1)])
+    return [np.sort(part) for part in np.split(rows[order], cuts) if len(part)]
 
 
 def _check_classes(name: str, labels: np.ndarray) -> None:
@@ -131,64 +177,74 @@ def _check_classes(name: str, labels: np.ndarray) -> None:
         )
 
 
-def _fit(
-    samples: _Samples, learned: np.ndarray, chosen: FeatureSet, task: Task
-) -> tuple[OutOfSample, FeatureMap]:
-    stage = task.stage("comparing each image with all others", 1)
-    blocks = chosen.read(samples.ids[learned])
-    feature_map = FeatureMap.fit(blocks, chosen.weights, chosen.least_deviations)
-    features = feature_map.transform(blocks)
-    del blocks  # half the memory of the features
-    groups = None if samples.groups is None else samples.groups[learned]
-    fit = predict_out_of_sample(
-        features,
-        samples.labels[learned],
-        len(samples.classes),
-        groups,
-        check=lambda: stage.advance(0),
-    )
-    stage.advance()
-    return fit, feature_map
+class _Look:
+    """What is learned from the samples, and their predictions.
 
+    The samples that are held in memory are predicted at once. The ridge regression learns from the
+    others in a first pass over their features, and predicts them in a second.
+    """
 
-def _learned_batches(
-    ids: np.ndarray, fit: OutOfSample
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    for start in range(0, len(ids), WRITE_ROWS):
-        rows = slice(start, start + WRITE_ROWS)
-        yield ids[rows], fit.logits[rows], fit.embeddings[rows]
+    def __init__(self, samples: _Samples, parts: _Parts, chosen: FeatureSet, task: Task) -> None:
+        self.samples, self.parts, self.chosen = samples, parts, chosen
+        learns_more = parts.learned.sum() > len(parts.held)
+        steps = 1 + (1 + learns_more) * len(parts.blocks)
+        self.stage = task.stage("comparing each image with all others", steps)
+        held = chosen.read(samples.ids[parts.held])
+        self.map = FeatureMap.fit(held, chosen.weights, chosen.least_deviations)
+        features = self.map.transform(held)
+        del held  # half the memory of the features
+        self.fit = predict_out_of_sample(
+            features,
+            samples.labels[parts.held],
+            len(samples.classes),
+            self._groups(parts.held),
+            self._learned_blocks() if learns_more else None,
+            check=lambda: self.stage.advance(0),
+        )
+        self.stage.advance()
 
+    def _learned_blocks(self) -> Iterator[Block]:
+        """Yield features and labels of the samples that are not held."""
+        for block in self.parts.blocks:
+            places = block[self.parts.learned[block]]
+            yield self._features(places), self.samples.labels[places]
+            self.stage.advance()
 
-def _other_batches(
-    ids: np.ndarray,
-    learned: np.ndarray,
-    chosen: FeatureSet,
-    fit: OutOfSample,
-    feature_map: FeatureMap,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield predictions of the samples that were not learned from."""
-    others = np.setdiff1d(ids[chosen.available(ids)], ids[learned])
-    for start in range(0, len(others), WRITE_ROWS):
-        some = others[start : start + WRITE_ROWS]
-        yield some, *fit.predict(feature_map.transform(chosen.read(some)))
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield ids, logits and embeddings of all samples with features."""
+        ids, held = self.samples.ids, self.parts.held
+        for start in range(0, len(held), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            yield ids[held[rows]], self.fit.logits[rows], self.fit.embeddings[rows]
+        for block in self.parts.blocks:
+            labels = np.where(self.parts.learned, self.samples.labels, NOT_LEARNED)[block]
+            yield ids[block], *self.fit.predict(self._features(block), labels, self._groups(block))
+            self.stage.advance()
 
+    def _features(self, places: np.ndarray) -> np.ndarray:
+        return self.map.transform(self.chosen.read(self.samples.ids[places]))
 
-def _info(samples: _Samples, learned: np.ndarray, chosen: FeatureSet, fit: OutOfSample) -> dict:
-    """Return the info of the run."""
-    labels = samples.labels[learned]
-    # the only readable sample of its class cannot be predicted from others
-    alone = np.flatnonzero(np.bincount(labels, minlength=len(samples.classes)) <= 1)
-    return {
-        "classes": samples.classes,
-        FIRST_LOOK: {
-            "learned": len(learned),
-            "features": chosen.name,
-            "weights": list(map(float, chosen.weights)),
-            "tried": chosen.tried,
-            "penalty": fit.penalty,
-            "log_loss": fit.log_loss,
-        },
-        "agreement": float((fit.logits.argmax(axis=1) == labels).mean()),
-        "untaught": [samples.classes[code] for code in alone],
-        "notes": chosen.notes(samples.ids),
-    }
+    def _groups(self, places: np.ndarray) -> np.ndarray | None:
+        return None if self.samples.groups is None else self.samples.groups[places]
+
+    def info(self) -> dict:
+        """Return the info of the run. Its agreement is that of the samples held."""
+        samples, fit, chosen = self.samples, self.fit, self.chosen
+        held = samples.labels[self.parts.held]
+        # the only readable sample of its class cannot be predicted from others
+        labels = samples.labels[self.parts.learned]
+        alone = np.flatnonzero(np.bincount(labels, minlength=len(samples.classes)) <= 1)
+        return {
+            "classes": samples.classes,
+            FIRST_LOOK: {
+                "learned": len(labels),
+                "features": chosen.name,
+                "weights": list(map(float, chosen.weights)),
+                "tried": chosen.tried,
+                "penalty": fit.penalty,
+                "log_loss": fit.log_loss,
+            },
+            "agreement": float((fit.logits.argmax(axis=1) == held).mean()),
+            "untaught": [samples.classes[code] for code in alone],
+            "notes": chosen.notes(samples.ids),
+        }

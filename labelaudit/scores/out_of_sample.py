@@ -8,7 +8,7 @@ targets of a second logistic regression, so that wrong labels teach less.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from .cross_fit import Components, apply, balanced_folds, cross_fitted, log_loss
 from .noise_fit import fit_noise_model, most_rows
 from .noise_model import NoiseModel
 from .probability import log_softmax
-from .ridge import Fit, leave_one_out
+from .ridge import Block, Fit, leave_one_out
 
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)  # inverse strengths, tried in turn
 PENALTY_SAMPLES = 3_000  # that the strength is chosen with
@@ -30,7 +30,7 @@ FIT_SAMPLES = 10_000  # that the noise model is fitted to between the rounds
 class OutOfSample:
     """Predictions of samples by models that did not see their labels.
 
-    logits: float32 (n, C), of the samples that were learned from. embeddings: float32 (n, k).
+    logits: float32 (n, C), of the samples given. embeddings: float32 (n, k).
     penalty: inverse strength chosen for the logistic regression. log_loss: of the ridge regression
     against the given labels, in nats per sample.
     """
@@ -44,13 +44,21 @@ class OutOfSample:
     _ridge: Fit
     _sharpness: tuple[float, float]
 
-    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits, float32 (m, C), and embeddings of samples that were not learned from.
+    def predict(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32 (m, C), and embeddings of further samples.
 
-        features: float32 (m, d), joined like those that were learned from.
+        features: float32 (m, d), joined like those that were learned from. labels: int (m,), of
+        samples that were learned from as `more`; `ridge.NOT_LEARNED`, or None for all, if they were
+        not. groups: as in `ridge.Fit.predict`.
         """
         components = self._components.transform(features)
-        sources = apply(self._weights, components), self._ridge.predict(features)[0]
+        ridge = self._ridge.predict(features, labels, groups)
+        sources = apply(self._weights, components), ridge
         return _combined(sources, self._sharpness), components[:, :EMBEDDED]
 
 
@@ -59,15 +67,18 @@ def predict_out_of_sample(
     labels: np.ndarray,
     classes: int,
     groups: np.ndarray | None = None,
+    more: Iterable[Block] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> OutOfSample:
     """Predict each sample by models that did not see its label.
 
     features: float32 (n, d), see `FeatureMap`. labels: int (n,), 0 to classes - 1. groups: int
-    (n,), equal for copies of one image, which stay in one fold. check: called between the steps;
-    may raise to stop.
+    (n,), equal for copies of one image, which stay in one fold and are left out together. more:
+    blocks of further samples, see `ridge.leave_one_out`: the ridge regression learns from them,
+    too; the logistic regression learns from the samples given only. check: called between the
+    steps; may raise to stop.
     """
-    ridge = leave_one_out(features, labels, classes, rounds=0)
+    ridge = leave_one_out(features, labels, classes, groups, more)
     check()
     components = Components.fit(features)
     projected = components.transform(features)

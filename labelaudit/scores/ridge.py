@@ -1,7 +1,12 @@
-"""Kernel ridge regression with leave-one-out predictions: each ignores the sample's own label."""
+"""Kernel ridge regression with leave-one-out predictions: each ignores the sample's own label.
+
+The regression needs sums over samples only, so it learns from any number of them in one pass over
+blocks. A second pass predicts each block without the labels that it brought in.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,131 +18,246 @@ from .probability import log_softmax, of_label
 WIDTH = 0.5
 STRENGTHS = tuple(np.geomspace(0.03, 10, 8).tolist())  # of the ridge penalty; k(a, a) is 1
 TEMPERATURES = np.geomspace(0.5, 100, 60)
-ROUNDS = 1
 LANDMARKS = 2_500
-EMBEDDED = 128  # principal directions of the kernel in the embeddings
 JITTER = 1e-4  # added to the diagonal: identical landmarks would make the kernel singular
 BLOCK_BYTES = 64 << 20
-# Refinement changes the target of a sample if the probability of its label is below this share of
-# the best class's. Average precision after one round on 10,000 CIFAR-10 images with 20 % uniform
-# mistakes, 20 % pair mistakes, and human errors: 0.816, 0.748 and 0.623; without refinement 0.819,
-# 0.706 and 0.630; with a share of 1, 0.788, 0.763 and 0.600. On digits 0.9996, without 0.9994.
-DOUBT = 0.1
 MOST_LEVERAGE = 0.99  # beyond it the prediction would be dominated by rounding errors
+NOT_LEARNED = -1  # as label: this sample was not learned from
+
+Block = tuple[np.ndarray, np.ndarray]  # features, float (m, d), and labels, int (m,)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A kernel ridge regression on the classes, and its predictions for the training samples."""
+    """A kernel ridge regression on the classes, and its predictions for the samples given.
 
-    logits: np.ndarray  # float32 (n, C): leave-one-out
-    embeddings: np.ndarray  # float32 (n, at most EMBEDDED): kernel PCA, independent of labels
+    logits: float32 (n, C), leave-one-out; they are the regression values times the temperature.
+    """
+
+    logits: np.ndarray
     strength: float
-    temperature: float  # logits are the regression values times this
-    _landmarks: np.ndarray
-    _map: np.ndarray  # (landmarks, C + embedded): kernel to the landmarks -> values, embeddings
-    _base: np.ndarray  # (C + embedded,), added to these
+    temperature: float
+    _directions: _Directions
+    _regression: _Regression
 
-    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits, float32 (m, C), and embeddings of samples that it was not fitted to.
+    def predict(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return logits, float32 (m, C).
 
-        features: float (m, d).
+        features: float (m, d). labels: int (m,), of samples that were learned from, which are
+        predicted without their label; NOT_LEARNED, or None for all, if they were not. groups: see
+        `leave_one_out`; all samples of a group that were learned from must be among these.
         """
-        values = _kernel(features, self._landmarks) @ self._map + self._base
-        classes = self.logits.shape[1]
-        return values[:, :classes] * np.float32(self.temperature), values[:, classes:]
+        x = self._directions.of(features)
+        if labels is None:
+            labels = np.full(len(features), NOT_LEARNED)
+        values = self._regression.without_own(x, labels, _Groups.of(groups, labels))
+        return values * np.float32(self.temperature)
 
 
 def leave_one_out(
     features: np.ndarray,
     labels: np.ndarray,
     classes: int,
+    groups: np.ndarray | None = None,
+    more: Iterable[Block] | None = None,
     *,
-    rounds: int = ROUNDS,
     landmarks: int = LANDMARKS,
     seed: int = 0,
 ) -> Fit:
     """Predict each sample from all others, by ridge regression on one-hot labels.
 
     features: float (n, d); only the direction of a row matters. labels: int (n,), 0 to classes - 1.
+    groups: int (n,), equal for copies of one image. Copies with the same label are left out
+    together, because they would vouch for it; a copy with another label is evidence. more: blocks
+    of further samples to learn from, which are read once; `Fit.predict` predicts them. With them,
+    the samples given here must be a random choice of all.
     With more than `landmarks` samples the kernel is approximated with a random choice of so many
-    (Nyström), so that time grows with n * landmarks^2, and memory with n * landmarks.
-    The prediction without sample i is exact: (f_i - h_i t_i) / (1 - h_i), where h is the diagonal
+    (Nyström), so that time grows with all samples times landmarks^2, and memory with n * landmarks.
+    The predictions without the samples that are left out together are exact:
+    (I - H)^-1 (F - H Y), where F are their fitted values, Y their one-hot labels, and H their part
     of the hat matrix of the kernel or its approximation. The strength has the lowest squared error
-    of these predictions among STRENGTHS, the temperature the lowest log loss.
-    rounds: number of refinements. Each moves the target of every sample with an improbable label
-    towards its prediction. Then a label can influence its own prediction through the targets of
-    other samples.
+    of these predictions for the samples given, among STRENGTHS, the temperature the lowest log
+    loss.
     Raises ValueError for labels outside 0 to classes - 1 and for features that are not finite.
-    Source: Rasmussen & Williams 2006, 5.4.2 and 8.1; refinement is the soft bootstrapping of Reed
-    et al. 2015, "Training Deep Neural Networks on Noisy Labels with Bootstrapping".
+    Source: Rasmussen & Williams 2006, 5.4.2 and 8.1.
     """
     _check(features, labels, classes)
-    smoother = _Smoother(features, landmarks, np.random.default_rng(seed))
-    given = np.eye(classes, dtype=np.float32)[labels]
-    base = given.mean(axis=0)
-    strength = smoother.best_strength(given - base)
-    targets = given
-    for finished in range(rounds + 1):
-        values = smoother.without_own(targets - base, strength) + base
-        temperature = _temperature(values, labels)
-        if finished < rounds:
-            targets = _refined(given, log_softmax(values * temperature))
-    embeddings = smoother.features[:, -EMBEDDED:]
-    centre = embeddings.mean(axis=0)
-    return Fit(
-        (values * np.float32(temperature)).astype(np.float32),
-        embeddings - centre,
-        strength,
-        temperature,
-        smoother.landmarks,
-        np.hstack([smoother.map(targets - base, strength), smoother.map_in[:, -EMBEDDED:]]),
-        np.concatenate([base, -centre]),
-    )
+    directions, x, eigenvalues, sums = _learn(features, labels, classes, more, landmarks, seed)
+    left_out, targets = _Groups.of(groups, labels), _one_hot(labels, classes)
+    errors, tried = [], []
+    for strength in STRENGTHS:
+        regression = _Regression.solve(sums, eigenvalues, strength)
+        values = regression.without_own(x, labels, left_out)
+        errors.append(float(np.square(targets - values).mean()))
+        tried.append(regression)
+    best = int(np.argmin(errors))
+    values = tried[best].without_own(x, labels, left_out)
+    temperature = _temperature(values, labels)
+    logits = (values * np.float32(temperature)).astype(np.float32)
+    return Fit(logits, STRENGTHS[best], temperature, directions, tried[best])
 
 
-class _Smoother:
-    """The kernel's features in their principal directions, where all ridge strengths are cheap."""
+@dataclass(frozen=True)
+class _Directions:
+    """Numbers whose products approximate the kernel: x(a) . x(b) = k(a, b).
 
-    def __init__(self, given: np.ndarray, landmarks: int, rng: np.random.Generator) -> None:
-        exact = len(given) <= landmarks
-        chosen = slice(None) if exact else np.sort(rng.permutation(len(given))[:landmarks])
-        self.landmarks = _unit(given[chosen])
-        kernel = _kernel(self.landmarks, self.landmarks)
-        kernel[np.diag_indices(len(kernel))] += JITTER
-        if exact:
-            eigenvalues, vectors = np.linalg.eigh(kernel)
-            self.eigenvalues = np.maximum(eigenvalues, JITTER)
-            self.map_in = vectors / np.sqrt(self.eigenvalues)
-            self.features = vectors * np.sqrt(self.eigenvalues)
-            return
-        whiten = np.linalg.inv(np.linalg.cholesky(kernel)).T
-        self.features = np.empty((len(given), landmarks), np.float32)
-        for block in _blocks(*self.features.shape):
-            np.matmul(_kernel(given[block], self.landmarks), whiten, out=self.features[block])
-        eigenvalues, vectors = np.linalg.eigh(self.features.T @ self.features)
-        self.eigenvalues, self.map_in = np.maximum(eigenvalues, 0), whiten @ vectors
-        for block in _blocks(*self.features.shape):
-            self.features[block] = self.features[block] @ vectors
+    landmarks: float32 (L, d). matrix: float32 (L, L), from kernel values to these numbers.
+    """
 
-    def best_strength(self, targets: np.ndarray) -> float:
-        """Return the strength with the lowest leave-one-out squared error."""
-        errors = [np.square(targets - self.without_own(targets, s)).mean() for s in STRENGTHS]
-        return STRENGTHS[int(np.argmin(errors))]
+    landmarks: np.ndarray
+    matrix: np.ndarray
 
-    def without_own(self, targets: np.ndarray, strength: float) -> np.ndarray:
-        """Return leave-one-out regression values, (n, C)."""
-        shrink = 1 / (self.eigenvalues + strength)
-        fitted = self.features @ (shrink[:, None] * (self.features.T @ targets))
-        leverage = np.empty((len(targets), 1), np.float32)
-        for block in _blocks(*self.features.shape):
-            leverage[block, 0] = np.square(self.features[block]) @ shrink
+    def of(self, features: np.ndarray) -> np.ndarray:
+        """Return the numbers of samples, float32 (m, L)."""
+        x = np.empty((len(features), len(self.landmarks)), np.float32)
+        for block in _blocks(*x.shape):
+            np.matmul(_kernel(features[block], self.landmarks), self.matrix, out=x[block])
+        return x
+
+
+@dataclass
+class _Sums:
+    """Sums over all samples that were learned from, in float64.
+
+    outer: of x x^T, (L, L). by_class: of x, for each class, (L, C). counts: of samples, (C,).
+    """
+
+    outer: np.ndarray
+    by_class: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def empty(cls, width: int, classes: int) -> _Sums:
+        return cls(np.zeros((width, width)), np.zeros((width, classes)), np.zeros(classes))
+
+    def add(self, x: np.ndarray, labels: np.ndarray) -> None:
+        """Add samples: x, float32 (m, L), and labels, int (m,)."""
+        for block in _blocks(*x.shape):
+            some = x[block]
+            self.outer += some.T @ some
+            self.by_class += some.T @ _one_hot(labels[block], len(self.counts))
+        self.counts += np.bincount(labels, minlength=len(self.counts))
+
+    def turned(self, vectors: np.ndarray) -> _Sums:
+        """Return the sums of vectors^T x; vectors: (L, L), the eigenvectors of `outer`."""
+        return _Sums(np.empty(0), vectors.T @ self.by_class, self.counts)
+
+
+def _learn(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    more: Iterable[Block] | None,
+    landmarks: int,
+    seed: int,
+) -> tuple[_Directions, np.ndarray, np.ndarray, _Sums]:
+    """Return the principal directions of all samples in the kernel, the samples given in them,
+    float32 (n, L), the eigenvalues, (L,), and the sums in these directions. In principal
+    directions, all strengths are cheap."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:landmarks])
+    marks = _unit(features[chosen])
+    kernel = _kernel(marks, marks)
+    kernel[np.diag_indices(len(kernel))] += JITTER
+    if more is None and len(features) <= landmarks:  # the directions of the kernel itself
+        eigenvalues, vectors = np.linalg.eigh(kernel)
+        roots = np.sqrt(np.maximum(eigenvalues, JITTER))
+        x = vectors * roots
+        counts = np.bincount(labels, minlength=classes)
+        sums = _Sums(np.empty(0), x.T @ _one_hot(labels, classes), counts)
+        return _Directions(marks, vectors / roots), x, np.square(roots), sums
+    first = _Directions(marks, np.linalg.inv(np.linalg.cholesky(kernel)).T)
+    x = first.of(features)
+    sums = _Sums.empty(len(marks), classes)
+    sums.add(x, labels)
+    for others, given in more or ():
+        sums.add(first.of(others), given)
+    eigenvalues, vectors = np.linalg.eigh(sums.outer.astype(np.float32))
+    for block in _blocks(*x.shape):
+        x[block] = x[block] @ vectors
+    directions = _Directions(marks, first.matrix @ vectors)
+    return directions, x, np.maximum(eigenvalues, 0), sums.turned(vectors)
+
+
+@dataclass(frozen=True)
+class _Regression:
+    """weights: float32 (L, C), from principal directions to values. shrink: float32 (L,), of the
+    hat matrix x diag(shrink) x^T. base: float32 (C,), the share of each class, added to values."""
+
+    weights: np.ndarray
+    shrink: np.ndarray
+    base: np.ndarray
+
+    @classmethod
+    def solve(cls, sums: _Sums, eigenvalues: np.ndarray, strength: float) -> _Regression:
+        """Fit it to sums in principal directions."""
+        base = sums.counts / sums.counts.sum()
+        targets = sums.by_class - sums.by_class.sum(axis=1, keepdims=True) * base
+        shrink = 1 / (eigenvalues + strength)
+        return cls(
+            (shrink[:, None] * targets).astype(np.float32),
+            shrink.astype(np.float32),
+            base.astype(np.float32),
+        )
+
+    def without_own(self, x: np.ndarray, labels: np.ndarray, groups: _Groups) -> np.ndarray:
+        """Return values, float32 (m, C), of samples without their own labels and those of copies
+        with the same label."""
+        targets = _one_hot(labels, len(self.base)) - self.base
+        fitted = x @ self.weights
+        leverage = np.empty((len(x), 1), np.float32)
+        for block in _blocks(*x.shape):
+            leverage[block, 0] = np.square(x[block]) @ self.shrink
+        leverage[labels == NOT_LEARNED] = 0
         leverage = np.minimum(leverage, MOST_LEVERAGE)
-        return (fitted - leverage * targets) / (1 - leverage)
+        values = (fitted - leverage * targets) / (1 - leverage)
+        for rows in groups.of_equal_size(x.shape[1]):
+            values[rows] = self._without_group(x[rows], targets[rows], fitted[rows])
+        return values + self.base
 
-    def map(self, targets: np.ndarray, strength: float) -> np.ndarray:
-        """Return the matrix from kernel values to regression values, (landmarks, C)."""
-        return self.map_in @ ((self.features.T @ targets) / (self.eigenvalues + strength)[:, None])
+    def _without_group(self, x: np.ndarray, targets: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        """Return values, (k, g, C), of k groups of g samples, each without the group's labels."""
+        scaled = x * np.sqrt(self.shrink)
+        if x.shape[1] <= x.shape[2]:
+            leverage, u = np.linalg.eigh(scaled @ scaled.swapaxes(1, 2))
+        else:
+            u, size, _ = np.linalg.svd(scaled, full_matrices=False)
+            leverage = np.square(size)
+        leverage = np.clip(leverage, 0, MOST_LEVERAGE)[:, :, None]
+        back = u.swapaxes(1, 2)
+        return u @ ((back @ fitted - leverage * (back @ targets)) / (1 - leverage))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Copies with the same label, two or more each: for each number g, their rows, int (k, g)."""
+
+    rows: list[np.ndarray]
+
+    @classmethod
+    def of(cls, groups: np.ndarray | None, labels: np.ndarray) -> _Groups:
+        """groups: int (n,), equal for copies of one image. labels: int (n,); samples that were
+        NOT_LEARNED are in no group."""
+        if groups is None:
+            return cls([])
+        learned = np.flatnonzero(labels != NOT_LEARNED)
+        _, index = np.unique(groups[learned], return_inverse=True)
+        index = index * (labels.max(initial=0) + 1) + labels[learned]
+        _, index, counts = np.unique(index, return_inverse=True, return_counts=True)
+        order = learned[np.argsort(index, kind="stable")]
+        starts = np.cumsum(counts) - counts
+        sizes = np.unique(counts[counts > 1])
+        return cls([order[starts[counts == g][:, None] + np.arange(g)] for g in sizes])
+
+    def of_equal_size(self, width: int) -> Iterator[np.ndarray]:
+        """Yield the rows of some groups of one size, int (k, g), a block of numbers at a time."""
+        for rows in self.rows:
+            for block in _blocks(len(rows), rows.shape[1] * width):
+                yield rows[block]
 
 
 def _temperature(values: np.ndarray, labels: np.ndarray) -> float:
@@ -147,15 +267,9 @@ def _temperature(values: np.ndarray, labels: np.ndarray) -> float:
     return float(TEMPERATURES[int(np.argmin(loss))])
 
 
-def _refined(given: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """Return targets between the one-hot label and the prediction, by how improbable the label is.
-
-    A label keeps its full weight if its probability is at least DOUBT times the best class's.
-    """
-    p = np.exp(log_p).astype(np.float32)
-    keep = (p * given).sum(axis=1, keepdims=True) / p.max(axis=1, keepdims=True)
-    keep = np.minimum(keep / DOUBT, 1)
-    return keep * given + (1 - keep) * p
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return float32 (n, C); zeros for NOT_LEARNED."""
+    return (labels[:, None] == np.arange(classes)).astype(np.float32)
 
 
 def _kernel(features: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

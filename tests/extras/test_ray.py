@@ -25,8 +25,10 @@ pytest.importorskip("ray")
 import labelaudit
 from labelaudit import cluster
 from labelaudit.__main__ import main
-from labelaudit.cluster import connection, nearest, predicting, scoring, training
+from labelaudit.cluster import connection, extracting, nearest, predicting, scoring, training
 from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.features.extraction import extract, open_for
+from labelaudit.features.stored import find_features
 from labelaudit.jobs import files, manager
 
 pytestmark = pytest.mark.timeout(300)
@@ -158,6 +160,24 @@ def test_predictions_and_scores_are_those_of_one_process(workers, twins):
     cluster.compute_scores(alone)
     labelaudit.compute_scores(by_ray)
     _same(alone, by_ray)
+
+
+def test_features_are_those_of_one_process(workers, home, monkeypatch):
+    monkeypatch.setattr(extracting, "ROWS", 300)
+    frame = labelaudit.load_dataset("digits").view().frame
+    extractor = open_for(frame, "pixels", frame.ids)
+    expected = extract(frame, extractor, frame.ids).read(frame.ids)
+    frame.store.drop(find_features(frame, "pixels").table)
+    reports = []
+    task = Task(reports.append, interval=0)
+    found = extract(frame, extractor, frame.ids, task, cluster.compute_features)
+    assert found.read(frame.ids)[0].all()
+    np.testing.assert_array_equal(found.read(frame.ids)[1], expected[1])
+    assert reports[-1].done == len(frame.ids)
+    frame.store.drop(found.table)
+    with pytest.raises(StoppedError):
+        stop = Task(stop=lambda: True)
+        extract(frame, extractor, frame.ids, stop, cluster.compute_features)
 
 
 def test_of_many_samples_the_same_are_drawn_to_fit_the_noise_model(workers, home, make_dataset):
