@@ -249,11 +249,14 @@ def _first_reason(lists: Sequence[tuple[ListFile, ImageList]]) -> str:
 def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
     """Return the filepath of an image, the problem if there is one, and whether it is elsewhere.
 
-    If the image is nowhere, the path is that of the most likely place, without a problem: the check
-    of the image reports it.
+    If the image is nowhere, the path is that of the most likely place. On a disk and in object
+    storage this is no problem yet: whoever opens the image reports it.
     """
-    if file.files.kind != "bucket" and (problem := remote_reason(name)):
-        return name, problem, False
+    problem: str | None = None
+    if file.files.kind != "bucket":
+        problem = remote_reason(name)
+        if problem:
+            return name, problem, False
     places = [file.relative_path(place) for place in images.candidates(name)]
     existing = next((place for place in places if file.files.exists(place)), None)
     if existing is not None:
@@ -261,5 +264,8 @@ def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None
     found, reason = file.finder.find(name, file.base, file.split)
     if found is not None:
         return file.files.filepath(found), None, True
-    problem = reason if reason.startswith("may be") else None
+    if reason.startswith("may be"):
+        problem = reason
+    elif file.files.kind == "archive":
+        problem = "there is no such file in the archive"
     return file.files.filepath(places[0]), problem, False

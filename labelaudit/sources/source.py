@@ -86,7 +86,8 @@ class Source:
     a row's image; None if rows reference files or already contain the bytes. prefetch: the same,
     called by threads ahead of time; it may return None to leave an image to `load`.
     allowed_roots: resolved folders that files must be in after links are resolved; None for any.
-    format: the name of the format. steps: how the folders were understood.
+    format: the name of the format. steps: how the folders were understood. is_indexed: whether
+    rows are known without reading images.
     """
 
     description: str
@@ -100,6 +101,7 @@ class Source:
     allowed_roots: Sequence[str] | None = None
     format: str = ""
     steps: Sequence[str] = ()
+    is_indexed: bool = False
 
     @classmethod
     def of_files(
@@ -111,7 +113,9 @@ class Source:
         rows: Callable[[], Iterable[Row]],
     ) -> Source:
         """Create a source with images that are read through `files`."""
-        return cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
+        source = cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
+        source.is_indexed = True
+        return source
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
@@ -178,6 +182,17 @@ class Source:
             return True
         self.skipped.add(path, OUTSIDE_ROOTS)
         return False
+
+    def has_image(self, row: Row) -> bool:
+        """Whether a row may be read and its file exists; if not, it is reported. The image is not
+        opened."""
+        if not self._is_allowed(row):
+            return False
+        is_file = self.load is None and row.get("image") is None and "://" not in row["filepath"]
+        if is_file and not os.path.isfile(row["filepath"]):
+            self.skipped.add(row["filepath"], "there is no such file")
+            return False
+        return True
 
     def _load_image(self, row: Row, load: Callable[[Row], bytes]) -> bool:
         """Set the image of a row. Returns False, and reports the row, if it cannot be read."""
