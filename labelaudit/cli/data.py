@@ -23,7 +23,7 @@ from .base import (
     main,
     split_option,
 )
-from .load_text import preview_lines, skipped_lines, split_text, unlabelled_lines
+from .load_text import preview_lines, skipped_lines, split_text, understood_lines, unlabelled_lines
 
 
 @main.command(**example("labelaudit datasets"))
@@ -122,6 +122,7 @@ def load(
     lines = [
         f"{dataset.name}: {info['samples']:,} samples{split_text(info['splits'])}, "
         f"{len(info['classes'])} classes",
+        *understood_lines(info["skipped"]),
         *unlabelled_lines(info["samples"] - info["labelled"]),
         *skipped_lines(info["skipped"]),
     ]

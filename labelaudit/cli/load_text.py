@@ -30,6 +30,12 @@ def preview_lines(preview: Preview) -> list[str]:
     ]
 
 
+def understood_lines(skipped: Mapping) -> list[str]:
+    """Say how a loaded source was read; empty for a dataset of an earlier version, or of arrays."""
+    title, *steps = skipped.get("understood") or [""]
+    return [f"read as {title}{': ' if steps else ''}{'; '.join(steps)}"] if title else []
+
+
 def split_text(splits: Mapping[str, int]) -> str:
     """Return the splits with their sizes in brackets; empty without splits."""
     text = ", ".join(f"{count:,} {name}" for name, count in splits.items())
@@ -45,13 +51,11 @@ def skipped_lines(skipped: Mapping) -> list[str]:
     lines = []
     if skipped["count"]:
         lines.append(f"{skipped['count']:,} images were skipped:")
-        reasons = skipped.get("reasons") or {}
-        if len(reasons) > 1 or skipped["count"] > LIST_LENGTH:
-            by_count = sorted(reasons.items(), key=lambda entry: -entry[1])
-            lines += [f"  {count:,} x {reason}" for reason, count in by_count[:LIST_LENGTH]]
         lines += [f"  {entry['file']}: {entry['why']}" for entry in skipped["files"][:LIST_LENGTH]]
-        more = skipped["count"] - LIST_LENGTH
-        lines += [f"  … and {more:,} more"] if more > 0 else []
+        if (more := skipped["count"] - LIST_LENGTH) > 0:
+            lines.append(f"  … and {more:,} more; in all:")
+            reasons = sorted((skipped.get("reasons") or {}).items(), key=lambda entry: -entry[1])
+            lines += [f"  {count:,} x {reason}" for reason, count in reasons[:LIST_LENGTH]]
     others = skipped.get("others") or {}
     if others:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.items())

@@ -62,8 +62,9 @@ def load_dataset(
     within: folders that all files must be in after links are resolved; other images are skipped.
 
     Everything in the source is loaded or counted in `dataset.info["skipped"]`: `count`, `files` and
-    `reasons` are about images, `others` counts files that are no images, `notes` has sentences
-    about how the source was understood. `preview_dataset` shows the same before loading.
+    `reasons` are about images, `others` counts files that are no images, `understood` says how the
+    source was read, and `notes` has sentences about lists that were not read and odd classes.
+    `preview_dataset` shows the same before loading.
     Raises NotFoundError if there is no such dataset or file, BadInputError, DamagedError or
     StorageError if the source cannot be used, and StoppedError if the task is stopped; no dataset
     is created then.
@@ -191,6 +192,7 @@ def open_source(
         task.announce(f"downloading {source}, unless it is cached")
     opened = _open(source, root, split, options)
     opened.allowed_roots = options.allowed_roots
+    opened.skipped.report["understood"] = [opened.format, *opened.steps]
     return opened
 
 
