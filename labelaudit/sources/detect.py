@@ -18,7 +18,7 @@ from .image_list import HOW_TO_SET_PATH, ListFile, open_lists
 from .list_choice import ListChoice, list_format, sibling_reader, unknown_format
 from .registry import ListFormat, folder_formats
 from .source import Source, is_image_name
-from .unread import note_similar_classes, report_unread
+from .unread import note_odd_classes, report_unread
 
 FOLDERS = "folders"  # value of label_from: class folders, whatever lists are beside them
 
@@ -115,7 +115,7 @@ def open_folder(files: Files, options: Options) -> Source:
     read = {file.in_source for file in lists}
     report_unread(files, source.skipped, read)
     choice.note_unread(source.skipped, read)
-    note_similar_classes(source.classes, source.skipped)
+    note_odd_classes(source.classes, source.skipped)
     return source
 
 
@@ -142,7 +142,7 @@ def _open_list(folder: Files, name: str, images: Files, options: Options) -> Sou
     if entry is None:
         raise BadInputError(unknown_format(file))
     source = _read_lists(entry, [file], options.label)
-    note_similar_classes(source.classes, source.skipped)
+    note_odd_classes(source.classes, source.skipped)
     return source
 
 

@@ -82,6 +82,7 @@ class ListFile:
     # returns the bytes of a file in the same folder, or None if it does not exist
     read_sibling: Callable[[str], bytes | None] = lambda name: None
     path_column: str | None = None  # named by the user
+    near: str | None = None  # split in whose folders images are searched first
     in_source: str = ""  # its name in `files`
     _finder: ImageFinder | None = None
 
@@ -236,8 +237,8 @@ def _rows(file: ListFile, listed: ImageList, skipped: Skipped, used: set[str]) -
                 yield row
     if elsewhere:
         skipped.note(
-            f"{elsewhere:,} images are not exactly where {PurePosixPath(file.name).name} says, and "
-            f"were found by their names: {example}."
+            f"{elsewhere:,} of the images were found by name, because they are not exactly where "
+            f"{PurePosixPath(file.name).name} says: {example}."
         )
 
 
@@ -261,7 +262,7 @@ def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None
     existing = next((place for place in places if file.files.exists(place)), None)
     if existing is not None:
         return file.files.filepath(existing), None, False
-    found, reason = file.finder.find(name, file.base, file.split)
+    found, reason = file.finder.find(name, file.base, file.near)
     if found is not None:
         return file.files.filepath(found), None, True
     if reason.startswith("may be"):

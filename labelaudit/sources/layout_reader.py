@@ -250,8 +250,7 @@ class LayoutReader:
             names = _listed(sorted({b.label for b in self.branches if b.label is not None}))
             raise UnclearLayoutError(
                 f"{loose_count:,} images are in no class folder, and only "
-                f"{sum(labelled.values()):,} are in {names}: move them into class folders, or "
-                f"load {names} by its own path"
+                f"{sum(labelled.values()):,} are in {names}"
             )
 
     def _nothing_left(self) -> str:

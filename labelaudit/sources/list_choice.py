@@ -284,6 +284,7 @@ class ListChoice:
             _folder_split(base),
             sibling_reader(self._files, base),
             self._path_column,
+            _folder_split(base) or _list_split(name),
             name,
         )
         file.share(self._finder)

@@ -159,7 +159,7 @@ def image_of(file: ListFile, value: object) -> str | None:
     place = file.relative_path(text)
     if file.files.exists(place):
         return place
-    return file.finder.find(text, file.base, file.split)[0]
+    return file.finder.find(text, file.base, file.near)[0]
 
 
 def sample_pairs(file: ListFile, columns: Columns) -> list[tuple[str | None, str | None]]:

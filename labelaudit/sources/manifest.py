@@ -71,8 +71,7 @@ def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
     listed_classes = (class_list or {}).get("classes", ())
     images.classes = list(dict.fromkeys([*listed_classes, *images.classes]))
     if normal(columns.label) != LABEL and label is None:
-        name = PurePosixPath(file.name).name
-        images.notes = [f"The labels are the column {columns.label!r} of {name}."]
+        images.notes = [f"The labels are in the column {columns.label.strip()!r}."]
     return images
 
 

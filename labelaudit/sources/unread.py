@@ -66,8 +66,14 @@ def similar_classes(classes: Iterable[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def note_similar_classes(classes: Iterable[str], skipped: Skipped) -> None:
-    """Mention classes that are probably one class, and how to merge them."""
+def note_odd_classes(classes: Collection[str], skipped: Skipped) -> None:
+    """Mention that there is only one class, or classes that are probably one and how to merge
+    them."""
+    if len(classes) == 1:
+        skipped.note(
+            f"There is only one class, {next(iter(classes))!r}, so no label can be compared with "
+            "another."
+        )
     groups = similar_classes(classes)
     if not groups:
         return
