@@ -29,6 +29,7 @@ WIDTH = 96  # of a signature on one line
 GROUPS = {
     "Load": [
         "load_dataset",
+        "preview_dataset",
         "load_arrays",
         "load_huggingface",
         "import_issues",

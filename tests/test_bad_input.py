@@ -43,6 +43,8 @@ def one_line(error: Exception) -> None:
 def test_every_bad_input_has_one_sentence_and_the_page_has_it(group):
     """`python tests/bad_input.py` regenerates the page."""
     found = list(bad_input.rows(group))
+    for case, (what, happens) in zip(bad_input.GROUPS[group], found, strict=False):
+        assert case.expects in happens, (what, happens)
     for what, happens in found:
         assert "\n" not in happens
         assert "Traceback" not in happens

@@ -139,7 +139,7 @@ def test_manifest_paths_may_be_relative_to_another_folder(tmp_path, picture):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file,label\na.png,cat\n", "no column 'filepath': it has file, label"),
+        ("what,label\na.png,cat\n", "no column 'filepath': it has what, label"),
         ("filepath\na.png\n", "no column 'label'"),
         ("filepath,label\n", "has no rows"),
         ("filepath,label\n,cat\n", "row 1: the filepath is empty"),

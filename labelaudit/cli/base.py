@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..dataset.view import View
 
 LIST_LENGTH = 20  # default number of printed lines
+BOM_HELP = "Begin a CSV with a byte order mark, so that Excel shows letters such as é."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 run_option = click.option("--run", help="Name of the run.  [default: the latest with predictions]")

@@ -13,9 +13,8 @@ from ..core.errors import DamagedError
 from ..dataset.dataset import Dataset, delete_dataset, list_datasets
 from ..dataset.noise import KINDS, inject, restore
 from ..predictions.cleanlab_issues import LISTED, import_issues
-from ..sources import ZOO, default_name, help_lines, load_dataset
+from ..sources import ZOO, default_name, help_lines, load_dataset, preview_dataset
 from .base import (
-    LIST_LENGTH,
     console_task,
     emit,
     example,
@@ -24,6 +23,7 @@ from .base import (
     main,
     split_option,
 )
+from .load_text import preview_lines, skipped_lines, split_text, understood_lines, unlabelled_lines
 
 
 @main.command(**example("labelaudit datasets"))
@@ -49,7 +49,7 @@ def datasets(as_json: bool) -> None:
     emit(as_json, {"datasets": rows, "zoo": zoo}, "\n".join(lines))
 
 
-@main.command(**example("labelaudit load ~/pictures/pets --name pets"))
+@main.command(**example("labelaudit load ~/pictures/pets --name pets --dry-run"))
 @click.argument("source")
 @click.option("--name", help="Name of the dataset.  [default: the zoo name, or the file's name]")
 @click.option(
@@ -57,33 +57,74 @@ def datasets(as_json: bool) -> None:
 )
 @click.option(
     "--label",
+    "--label-column",
+    "label",
     help="Column, field or control that holds the labels, if there are several or its name is "
+    "unusual.",
+)
+@click.option(
+    "--path-column",
+    help="Column of an image list that holds the paths or names of the images, if its name is "
     "unusual.",
 )
 @click.option(
     "--root",
     help="Folder that the paths in an image list are relative to.  [default: the list's folder]",
 )
+@click.option(
+    "--label-from",
+    help="Where the labels of a folder are: the level of the class folders (1: those at the top), "
+    "'parent' (the folder of each image), 'name' (the beginning of the file name), 'folders' (not "
+    "in a list), or the name of a list in it.  [default: detected]",
+)
+@click.option(
+    "--split-from",
+    help="Level of the folders that are splits, or 'none'.  [default: detected]",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    help="Name of folders or files in a folder to leave out, or a pattern such as '*/thumbs/*'. "
+    "May be repeated.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing dataset of this name.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print how SOURCE is understood (format, splits, classes, what is skipped), and load "
+    "nothing.",
+)
 @json_option
 def load(
-    source: str, name: str, split: str, label: str, root: str, overwrite: bool, as_json: bool
+    source: str,
+    name: str,
+    split: str,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+    ignore: tuple[str, ...],
+    **reading,
 ) -> None:
     """Load a dataset from SOURCE: a name from the zoo, hf:owner/name from the Hugging Face hub (or
     hf:owner/name@config), or a path. The format of a path is detected automatically:"""
-    options = {"split": split, "overwrite": overwrite, "task": console_task()}
+    reading["ignore"] = [part for text in ignore for part in text.split(",")]
+    options = {"split": split, "task": console_task()}
+    if dry_run:
+        preview = preview_dataset(source, **options, **reading)
+        emit(as_json, preview.to_dict(), "\n".join(preview_lines(preview)))
+        return
     if source in ZOO and name in (None, source):
-        dataset = load_dataset(source, **options)
+        dataset = load_dataset(source, overwrite=overwrite, **options)
     else:
         name = name or default_name(source)
-        dataset = load_dataset(name, source, label=label, root=root, **options)
+        dataset = load_dataset(name, source, overwrite=overwrite, **options, **reading)
     info = dataset.info
-    splits = ", ".join(f"{count:,} {name}" for name, count in info["splits"].items())
     lines = [
-        f"{dataset.name}: {info['samples']:,} samples{f' ({splits})' if splits else ''}, "
+        f"{dataset.name}: {info['samples']:,} samples{split_text(info['splits'])}, "
         f"{len(info['classes'])} classes",
-        *_unlabelled(info),
-        *_skipped(info["skipped"]),
+        *understood_lines(info["skipped"]),
+        *unlabelled_lines(info["samples"] - info["labelled"]),
+        *skipped_lines(info["skipped"]),
     ]
     emit(as_json, info, "\n".join(lines))
 
@@ -103,18 +144,6 @@ load.help += (
     "AWS_ENDPOINT. Images from object storage are copied into the dataset. Images in local folders "
     "are not copied, so keep them in place."
 )
-
-
-def _unlabelled(info: dict) -> list[str]:
-    count = info["samples"] - info["labelled"]
-    return [f"{count:,} samples have no label; they are predicted but not scored"] if count else []
-
-
-def _skipped(skipped: dict) -> list[str]:
-    lines = [f"{skipped['count']:,} images were skipped:"] if skipped["count"] else []
-    lines += [f"  {entry['file']}: {entry['why']}" for entry in skipped["files"][:LIST_LENGTH]]
-    more = skipped["count"] - LIST_LENGTH
-    return [*lines, f"  … and {more:,} more"] if more > 0 else lines
 
 
 @main.command(

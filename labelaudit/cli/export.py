@@ -7,7 +7,7 @@ import click
 from ..dataset.dataset import Dataset
 from ..dataset.noise import still_wrong
 from ..sources import load_dataset
-from .base import console_task, emit, example, json_option, main, run_option, split_option
+from .base import BOM_HELP, console_task, emit, example, json_option, main, run_option, split_option
 
 FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
 
@@ -42,6 +42,7 @@ FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
     help="With manifest: how to write image paths. auto: relative for images below "
     "the table's folder.",
 )
+@click.option("--bom", is_flag=True, help=BOM_HELP)
 @click.option(
     "--suspects",
     "only_suspects",
@@ -63,6 +64,7 @@ def export(
     link,
     images,
     paths,
+    bom,
     only_suspects,
     run,
     tag,
@@ -88,6 +90,7 @@ def export(
         link=link,
         images=images,
         paths=paths,
+        bom=bom,
         into_source=into_source,
         dry_run=dry_run,
         task=console_task(),

@@ -10,6 +10,7 @@ from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
 from .base import (
+    BOM_HELP,
     LIST_LENGTH,
     console_task,
     emit,
@@ -42,8 +43,9 @@ from .patches import apply_patch_file, patch_options
     type=click.Path(dir_okay=False),
     help="Write all suspects to this CSV file, not only those printed.",
 )
+@click.option("--bom", is_flag=True, help=BOM_HELP)
 @json_option
-def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as_json) -> None:
+def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, bom, as_json) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
     from ..ranking.ranking import outdated
@@ -68,7 +70,7 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, as
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     if csv_file:
         data["csv"] = csv_file
-        lines.append(f"{write_suspects(view, csv_file):,} written to {csv_file}")
+        lines.append(f"{write_suspects(view, csv_file, bom=bom):,} written to {csv_file}")
     emit(as_json, data, "\n".join(lines))
 
 

@@ -20,6 +20,7 @@ from .errors import BadInputError, DamagedError
 # Images of up to this many pixels a side are sent to a browser unscaled; it enlarges them with hard
 # edges.
 SMALL_SIDE = 80
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # more than 8 bits per pixel
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _BACKGROUND = (255, 255, 255)  # shown where an image is transparent
@@ -85,8 +86,32 @@ def decode(path: str, data: bytes | None = None, draft: int | None = None) -> Im
     except MemoryError as error:
         raise UnreadableImageError("it needs more memory than is available") from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken bytes
+        if "HEIF" not in Image.OPEN and _is_heif(path, data):  # under the name of another format
+            _add_heif()
+            return decode(path, data, draft)
         empty = data is None and os.path.exists(path) and not os.path.getsize(path)
         raise UnreadableImageError(_EMPTY if empty else _reason(error)) from error
+
+
+def _is_heif(path: str, data: bytes | None) -> bool:
+    """Whether a file begins like a HEIC image."""
+    try:
+        with nullcontext(io.BytesIO(data)) if data is not None else open(path, "rb") as file:
+            head = file.read(12)
+    except (OSError, ValueError):
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _add_heif() -> None:
+    """Add HEIC to Pillow's formats. Raises UnreadableImageError if pillow-heif is missing."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise UnreadableImageError(
+            "HEIC images need the package pillow-heif: run pip install pillow-heif"
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def _check_size(width: int, height: int) -> None:

@@ -145,10 +145,11 @@ def check_class(name: str) -> str:
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Sort names, by number if all are numbers ("9" before "10")."""
+    """Sort names by their characters; by number if all are numbers ("9" before "10"), and names of
+    the same number by their length ("1" before "01")."""
     names = set(names)
-    if all(re.fullmatch(r"-?\d+", name) for name in names):
-        return sorted(names, key=int)
+    if all(re.fullmatch(r"-?\d{1,500}", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), len(name), name))
     return sorted(names)
 
 

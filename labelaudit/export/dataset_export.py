@@ -62,6 +62,7 @@ def export_dataset(
     link: bool = False,
     images: bool = False,
     paths: str = "auto",
+    bom: bool = False,
     into_source: bool = False,
     dry_run: bool = False,
     task: Task = QUIET,
@@ -71,8 +72,9 @@ def export_dataset(
     view: a view, or a whole dataset. format: a name in `all_formats()`. target: for a manifest a
     file; its suffix sets the kind of table (.csv, .jsonl, .parquet). For other formats, a new or
     empty folder, or a new .zip. link: create hard links to the image files instead of copies, where
-    possible. images, paths: for a manifest, see `write_labels`. into_source: allow a target inside
-    the folders of the source images. dry_run: write nothing, and report what would be written.
+    possible. images, paths, bom: for a manifest, see `write_labels`. into_source: allow a target
+    inside the folders of the source images. dry_run: write nothing, and report what would be
+    written.
 
     The export is atomic. Nothing is written if it raises an error: BadInputError if the target
     exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
@@ -82,7 +84,7 @@ def export_dataset(
     view = view if isinstance(view, View) else view.view()
     path = absolute(target)
     with view.steady():
-        check_export(path, format, link, images, paths)
+        check_export(path, format, link, images, paths, bom)
         if (format != MANIFEST or images) and not into_source:
             check_outside_sources(view, path)
         samples = Samples(view, task=task)
@@ -90,12 +92,12 @@ def export_dataset(
         samples.stage = task.stage(f"writing {entry.title}", total)
         if dry_run:
             output: Output = CountingOutput(path.parent, link)
-            return _write(samples, output, format, path, paths, images, dry_run=True)
+            return _write(samples, output, format, path, paths, images, bom, dry_run=True)
         if total and not link:
             check_space(path, int(samples.sizes.sum()))
         try:
             with _open_output(path, format, link) as output:
-                exported = _write(samples, output, format, path, paths, images)
+                exported = _write(samples, output, format, path, paths, images, bom)
         except OSError as error:
             raise StorageError(
                 f"{path} could not be written: {error.strerror or error}. Nothing was left behind."
@@ -109,6 +111,7 @@ def write_labels(
     *,
     paths: str = "auto",
     images: bool = False,
+    bom: bool = False,
     task: Task = QUIET,
 ) -> int:
     """Write the current labels as a manifest that `load_dataset` reads. Returns the number of rows.
@@ -120,13 +123,20 @@ def write_labels(
     paths: "auto" writes relative paths for files below the manifest's folder, "relative" and
     "absolute" write all paths so. images: also write images that are stored in the dataset, which
     have no file, into `<name>-images` next to the manifest; without them it cannot be loaded.
+    bom: begin a CSV with a byte order mark, so that Excel shows letters such as "é".
     Raises the errors of `export_dataset`; nothing is written then.
     """
-    return export_dataset(view, path, MANIFEST, paths=paths, images=images, task=task).samples
+    exported = export_dataset(view, path, paths=paths, images=images, bom=bom, task=task)
+    return exported.samples
 
 
 def check_export(
-    path: Path, format: str, link: bool = False, images: bool = False, paths: str = "auto"
+    path: Path,
+    format: str,
+    link: bool = False,
+    images: bool = False,
+    paths: str = "auto",
+    bom: bool = False,
 ) -> None:
     """Check the target and options of an export without reading the samples.
 
@@ -148,6 +158,10 @@ def check_export(
     if images and format != MANIFEST:
         raise BadInputError(
             f"images works only with manifest: {format} always contains them, so leave it out."
+        )
+    if bom and (format != MANIFEST or path.suffix.lower() != ".csv"):
+        raise BadInputError(
+            f"bom works only with a manifest that ends in .csv, not with {path.name}: leave it out."
         )
     if paths != "auto" and format != MANIFEST:
         raise BadInputError(
@@ -198,10 +212,11 @@ def _write(
     path: Path,
     paths: str,
     images: bool,
+    bom: bool,
     dry_run: bool = False,
 ) -> Exported:
     if format == MANIFEST:
-        notes = manifest.write_manifest(samples, output, path.name, path.parent, paths, images)
+        notes = manifest.write_manifest(samples, output, path.name, path.parent, paths, images, bom)
     else:
         folder = path.stem if _is_zip(path, format) else path.name
         notes = _get_format(format).write(samples, output, folder)

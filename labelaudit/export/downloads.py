@@ -20,14 +20,16 @@ def export_zip(view: View, format: str, name: str) -> bytes:
     return _in_memory(view, lambda samples, output: write(samples, output, name))
 
 
-def manifest_bytes(view: View, name: str, images: bool, zipped: bool) -> bytes:
+def manifest_bytes(view: View, name: str, images: bool, zipped: bool, bom: bool = False) -> bytes:
     """Return a manifest with absolute paths. name: its file name (labels.csv, …).
 
-    zipped: return a zip of the manifest and its companion files.
+    zipped: return a zip of the manifest and its companion files. bom: see `write_labels`.
     """
     data = _in_memory(
         view,
-        lambda samples, output: manifest.write_manifest(samples, output, name, images=images),
+        lambda samples, output: manifest.write_manifest(
+            samples, output, name, images=images, bom=bom
+        ),
     )
     if zipped:
         return data

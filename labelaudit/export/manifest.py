@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,11 @@ def write_manifest(
     folder: Path | None = None,
     paths: str = "absolute",
     images: bool = False,
+    bom: bool = False,
 ) -> list[str]:
     """Write a manifest called `name`, its class list if needed, and stored images if wanted.
 
-    folder: where the manifest will be; relative paths refer to it. paths, images: see
+    folder: where the manifest will be; relative paths refer to it. paths, images, bom: see
     `write_labels`. Returns sentences for the user.
     """
     stored, image_paths, notes = samples.stored, None, []
@@ -83,7 +85,7 @@ def write_manifest(
     classes = class_list(samples)
     if classes:
         output.write(f"{Path(name).stem}{CLASS_LIST_SUFFIX}", classes)
-    write_rows(samples, output, name, write_paths)
+    write_rows(samples, output, name, write_paths, bom=bom)
     return notes
 
 
@@ -93,12 +95,14 @@ def write_rows(
     name: str,
     write_paths: PathWriter,
     only: np.ndarray | None = None,
+    bom: bool = False,
 ) -> None:
     """Write the table of a manifest. only: a mask of the rows to write, (n,); by default all."""
     suffix = Path(name).suffix.lower()
+    writer = partial(csv_writer, bom=True) if bom else WRITERS[suffix]
     tables = _tables(samples, write_paths, suffix == ".csv", only)
     first = next(tables)
-    with output.open(name) as sink, WRITERS[suffix](sink, first.schema) as out:
+    with output.open(name) as sink, writer(sink, first.schema) as out:
         out.write_table(first)
         for table in tables:
             out.write_table(table)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
-from .samples import ImageData, read_image
+from .samples import ImageData, read_image, unreadable
 from .tables import open_sink
 
 PARTIAL = ".partial"  # suffix of an unfinished export
@@ -106,7 +106,10 @@ class CountingOutput(Output):
     def add_image(self, path: str, image: ImageData) -> None:
         if isinstance(image, bytes):
             return self.count(len(image))
-        found = os.stat(image)
+        try:
+            found = os.stat(image)
+        except OSError as error:
+            raise unreadable(image, error) from error
         if self._device is None or found.st_dev != self._device:
             self.copied += self._device is not None
             return self.count(found.st_size)
@@ -190,6 +193,8 @@ class FolderOutput(Output):
                 self.linked += 1
                 return self.count(0)
             except OSError as error:
+                if not os.path.exists(image):
+                    raise unreadable(image, error) from error
                 if error.errno not in CANNOT_LINK:
                     raise
                 self.copied += 1

@@ -107,7 +107,7 @@ class Samples:
             try:
                 sizes[i] = os.stat(self.paths[i]).st_size
             except OSError as error:
-                raise _unreadable(self.paths[i], error) from error
+                raise unreadable(self.paths[i], error) from error
         return sizes
 
     @property
@@ -237,7 +237,8 @@ def stored_sizes(view: View) -> np.ndarray:
         return frame.cached("stored sizes", stamp, load)
 
 
-def _unreadable(path: str, error: OSError) -> DamagedError:
+def unreadable(path: str, error: OSError) -> DamagedError:
+    """Return the error for an image whose file cannot be read."""
     return DamagedError(
         f"image {path} cannot be read ({error.strerror}): restore the file, or tag its sample "
         f"{REMOVED!r}. Nothing was written."
@@ -252,4 +253,4 @@ def read_image(image: ImageData) -> bytes:
         with open(image, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _unreadable(image, error) from error
+        raise unreadable(image, error) from error

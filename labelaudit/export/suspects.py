@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -16,14 +17,15 @@ BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confid
 OPTIONAL = ["suggested", "suggested_p", "finding", "image_issues"]
 
 
-def write_suspects(view: View, target: str | os.PathLike | io.IOBase) -> int:
+def write_suspects(view: View, target: str | os.PathLike | io.IOBase, *, bom: bool = False) -> int:
     """Write a view as CSV, in its order. Returns the number of rows.
 
     Columns: id … confidence, suggested, suggested_p and finding if the run has suspicion,
     image_issues if the image quality was measured, every score, tags. Text cells that a spreadsheet
-    would run as a formula begin with an apostrophe. A file is written atomically.
+    would run as a formula begin with an apostrophe. A file is written atomically. bom: begin with a
+    byte order mark, so that Excel shows letters such as "é".
     """
-    return write_view(view, target, _table, csv_writer)
+    return write_view(view, target, _table, partial(csv_writer, bom=bom))
 
 
 def suspects_csv(view: View) -> bytes:

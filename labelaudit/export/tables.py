@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import io
 import os
@@ -106,8 +107,11 @@ def open_sink(target) -> Iterator[IO[bytes]]:
         mark.close()
 
 
-def csv_writer(sink: io.IOBase, schema: pa.Schema) -> csv.CSVWriter:
-    """Open a CSV writer for tables with this schema."""
+def csv_writer(sink: io.IOBase, schema: pa.Schema, bom: bool = False) -> csv.CSVWriter:
+    """Open a CSV writer for tables with this schema. bom: begin with a byte order mark, by which
+    Excel recognises UTF-8."""
+    if bom:
+        sink.write(codecs.BOM_UTF8)
     return csv.CSVWriter(sink, schema, write_options=csv.WriteOptions(quoting_style="needed"))
 
 

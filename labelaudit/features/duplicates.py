@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.errors import BadInputError, NotFoundError
+from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, as_ids, differing, find
 from ..dataset.columns import Frame
@@ -95,12 +95,17 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
 
     Each image is read only once: its fingerprint is stored. Images that cannot be read are left
     out. Up to `similarity.EXACT` samples, all pairs are compared. Beyond, one near duplicate in a
-    hundred may be missed, but no exact one. Raises StoppedError after a stop; the groups stored
-    before stay.
+    hundred may be missed, but no exact one. Raises DamagedError if no image can be read, and
+    StoppedError after a stop; the groups stored before stay.
     """
     frame = dataset.view().frame
     make_fingerprints(frame, task)
     ids, pixels, thumbnails = read_fingerprints(frame)
+    if not len(ids):
+        raise DamagedError(
+            f"none of the {len(frame.ids):,} images of {dataset.name!r} can be read: restore their "
+            "files."
+        )
     _, first, index = np.unique(pixels, return_index=True, return_inverse=True)
     distinct = np.sort(first)  # one sample of each picture, so that copies are compared only once
     stage = task.stage("comparing images", similarity.comparisons(len(distinct)))

@@ -13,6 +13,7 @@ May import: dataset, storage, scores and core.
 from .image_list import ImageList, ListFile
 from .load import default_name, load_arrays, load_dataset, load_huggingface
 from .manifest import SUFFIXES
+from .preview import ClassPreview, Preview, preview_dataset
 from .registry import FolderFormat, ListFormat, help_lines
 from .source import Source
 from .zoo import ZOO
@@ -20,14 +21,17 @@ from .zoo import ZOO
 __all__ = [
     "SUFFIXES",
     "ZOO",
+    "ClassPreview",
     "FolderFormat",
     "ImageList",
     "ListFile",
     "ListFormat",
+    "Preview",
     "Source",
     "default_name",
     "help_lines",
     "load_arrays",
     "load_dataset",
     "load_huggingface",
+    "preview_dataset",
 ]

@@ -7,13 +7,14 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ..core.errors import BadInputError, DamagedError
+from .files import without_system_files
 from .source import Row
 
 MAX_MEMBER_BYTES = 256 << 20  # one image, expanded
@@ -25,14 +26,15 @@ MAX_RATIO, RATIO_FROM = 200, 1 << 30
 # minute.
 MAX_DIRECTORY_BYTES = 160 << 20
 _END_BYTES = 22 + 65_535  # bytes at the end in which a zip says where its directory is
-_ENCRYPTED = 0x1  # flag of a member
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member
 
 
 class Archive:
     """A zip. Its images are copied into the dataset, under their names in the zip."""
 
     kind = "archive"
-    undecodable_names: tuple[str, ...] = ()
+    undecodable_names: Sequence[str] = ()
+    left_out: Sequence[tuple[str, str]] = ()
     prefetch: Callable[[Row], bytes | None] | None = None
 
     def __init__(self, path: Path | str, file: IO[bytes] | None = None) -> None:
@@ -47,11 +49,15 @@ class Archive:
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise DamagedError(f"{path} is not a complete zip archive: {error}.") from error
         self.path, self.name = path, PurePosixPath(str(path)).name
-        members = [info for info in self._zip.infolist() if _is_wanted(info)]
-        self._members = {info.filename: info for info in members}
-        counts = Counter(info.filename for info in members)
-        self._repeated = {name for name, count in counts.items() if count > 1}
-        self._check_expanded(sum(info.file_size for info in members))
+        infos = [info for info in self._zip.infolist() if info.filename and not info.is_dir()]
+        names = [name.replace("\\", "/") for name in member_names(infos)]
+        wanted, self.passed_over = without_system_files(names)
+        self._members = dict(zip(names, infos, strict=True))
+        if self.passed_over:
+            kept = set(wanted)
+            self._members = {name: info for name, info in self._members.items() if name in kept}
+        self._repeated = {name for name, count in Counter(wanted).items() if count > 1}
+        self._check_expanded(sum(info.file_size for info in infos))
 
     def _check_expanded(self, total: int) -> None:
         """Check the sizes that the archive declares; no member is read beyond its declared size."""
@@ -121,11 +127,32 @@ class Archive:
             raise ValueError(_problem(error)) from error
 
 
-def _is_wanted(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a file that is not hidden."""
-    parts = PurePosixPath(info.filename).parts
-    hidden = any(p.startswith("__MACOSX") or (p.startswith(".") and p != "..") for p in parts)
-    return bool(info.filename) and not info.is_dir() and not hidden
+def member_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of members, with the encoding corrected where the archive does not say it.
+
+    zipfile reads names without the flag of UTF-8 as cp437, the encoding of DOS. Other programs
+    write UTF-8 or the encoding of Windows, cp1252. In cp437, the letters of cp1252 are lines and
+    Greek letters.
+    """
+    unclear = [i for i, info in enumerate(infos) if not info.flag_bits & _UTF8
+               and not info.filename.isascii()]  # fmt: skip
+    names = [info.filename for info in infos]
+    if not unclear:
+        return names
+    raw = {i: names[i].encode("cp437") for i in unclear}
+    encoding = next(name for name in ("utf-8", "cp1252", "cp437") if _fits(raw.values(), name))
+    for i, name in raw.items():
+        names[i] = name.decode(encoding)
+    return names
+
+
+def _fits(names: Iterable[bytes], encoding: str) -> bool:
+    if encoding == "cp1252":  # its letters
+        return all(byte < 0x80 or byte >= 0xC0 for name in names for byte in name)
+    try:
+        return all(name.decode(encoding) for name in names)
+    except UnicodeDecodeError:
+        return False
 
 
 def _check_not_encrypted(info: zipfile.ZipInfo) -> None:

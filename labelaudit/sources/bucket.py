@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import posixpath
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import IO
 
 from ..core.errors import NotFoundError, StorageError
@@ -15,6 +15,7 @@ from ..storage import object_store
 from ..storage.allowed_roots import check_inside, is_inside
 from ..storage.paths import local_home
 from .archive import MAX_MEMBER_BYTES
+from .files import without_system_files
 from .source import OUTSIDE_ROOTS, Row
 
 READ_BYTES = 4 << 20  # bytes per request while an image list is read
@@ -31,7 +32,8 @@ class Bucket:
     """
 
     kind = "bucket"
-    undecodable_names: tuple[str, ...] = ()
+    undecodable_names: Sequence[str] = ()
+    left_out: Sequence[tuple[str, str]] = ()
 
     def __init__(self, uri: str, allowed_roots: Sequence[str] | None = None) -> None:
         """allowed_roots: URIs that all objects must be below; None for any."""
@@ -40,7 +42,15 @@ class Bucket:
 
     @cached_property
     def names(self) -> list[str]:
-        return sorted(name for name in object_store.names_below(self.path) if _is_wanted(name))
+        return sorted(self._listing[0])
+
+    @property
+    def passed_over(self) -> Counter[str]:
+        return self._listing[1]
+
+    @cached_property
+    def _listing(self) -> tuple[list[str], Counter[str]]:
+        return without_system_files(filter(None, object_store.names_below(self.path)))
 
     @cached_property
     def _name_set(self) -> set[str]:
@@ -118,9 +128,3 @@ def _size(uri: str) -> int:
     if size is None:
         raise NotFoundError(f"{uri} does not exist: check its name.")
     return size
-
-
-def _is_wanted(name: str) -> bool:
-    return bool(name) and not any(
-        part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts
-    )

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from ..core.errors import BadInputError
-from ..storage.schema import FROM_FOLDER, HELD_OUT_SPLITS, TRAINING_SPLITS
+from ..storage.schema import FROM_FOLDER
 from .files import Files
+from .layout import HOW_TO_SET, Layout, Place, UnclearLayoutError, how_to, read_layout
 from .source import Row, Source, class_names, is_image_name
 
-SPLITS = TRAINING_SPLITS | HELD_OUT_SPLITS
 UNLABELLED = "_unlabeled"  # FiftyOne's folder for images without a label
 NOT_UTF8 = "its name is not UTF-8: rename it"
-NO_CLASS_FOLDER = "is not in a class folder"
+UNSAFE = "its path leads out of the archive"
+NAME = "name"  # value of label_from: the beginning of the file name is the label
+MAX_NAME_CLASSES = 1000  # beginnings of file names that are suggested as classes
+TITLE = "class folders"
+_NUMBER = re.compile(r"[\s._-]*\(?\d+\)?$")
 
 
-def open_class_folders(files: Files, label: str | None = None) -> Source:
-    """Open `<class>/<image>` or `<split>/<class>/<image>`.
+def open_class_folders(
+    files: Files,
+    label: str | None = None,
+    label_from: str | None = None,
+    split_from: str | None = None,
+) -> Source:
+    """Open `<class>/<image>` or `<split>/<class>/<image>`; see `layout` for all readings.
 
-    Raises LabelAuditError if `label` is given, or no image is in a class folder.
+    label_from, split_from: see `load_dataset`. Raises LabelAuditError if `label` is given, no image
+    is in a class folder, or the folders have several readings.
     """
     if label is not None:
         raise BadInputError(
@@ -27,33 +40,64 @@ def open_class_folders(files: Files, label: str | None = None) -> Source:
             f"{files.path} are the names of its folders."
         )
     images = [name for name in files.names if is_image_name(name)]
-    parsed = parse_class_folders(images)
-    if all(label is None for label, _ in parsed):
+    if not images:
         raise BadInputError(
-            f"none of the {len(images):,} images in {files.path} is in a class folder: move them "
-            "into one folder per class, or load a manifest."
-            if images
-            else f"{files.path} contains neither images nor a list of images: add images in one "
-            "folder per class, or a manifest with filepath and label."
+            f"{files.path} contains neither images nor a list of images{_other_files(files)}: add "
+            "images in one folder per class, or a manifest with filepath and label."
         )
+    try:
+        layout, places = place_images(files, images, label_from, split_from)
+    except UnclearLayoutError as error:
+        raise UnclearLayoutError(_refusal(files, images, error)) from error
+    labels = {place.label for place in places if place.label is not None}
 
     def rows() -> Iterator[Row]:
         for name in filter(is_image_name, files.undecodable_names):
             source.skipped.add(name, NOT_UTF8)
-        for name, (label, split) in zip(images, parsed, strict=True):
-            if files.is_unsafe(name):
-                source.skipped.add(name, "its path leads out of the archive")
-            elif label is None:
-                source.skipped.add(name, NO_CLASS_FOLDER)
+        for name, place in zip(images, places, strict=True):
+            if place.label is None:
+                source.skipped.add(name, place.why)
             else:
-                label = None if label == UNLABELLED else label
-                yield {"filepath": files.filepath(name), "label": label, "split": split}
+                label = None if place.label == UNLABELLED else place.label
+                yield {"filepath": files.filepath(name), "label": label, "split": place.split}
 
-    safe = (label for name, (label, _) in zip(images, parsed, strict=True)
-            if not files.is_unsafe(name))  # fmt: skip
-    classes = class_names(set(safe) - {UNLABELLED})
-    source = Source.of_files(files, describe(files), classes, len(images), rows)
+    source = Source.of_files(
+        files, describe(files), class_names(labels - {UNLABELLED}), len(images), rows
+    )
+    source.format, source.steps = TITLE, layout.steps
     return source
+
+
+def place_images(
+    files: Files, images: Sequence[str], label_from: str | None, split_from: str | None
+) -> tuple[Layout, list[Place]]:
+    """Return the layout of the folders, and label and split of each image.
+
+    Raises UnclearLayoutError if there is no reading, or several.
+    """
+    folders = [None if files.is_unsafe(name) else posixpath.dirname(name) for name in images]
+    counts = Counter(folder for folder in folders if folder is not None)
+    if label_from != NAME:
+        layout = read_layout(counts, label_from, split_from)
+        return layout, [
+            Place(why=UNSAFE) if folder is None else layout.places[folder] for folder in folders
+        ]
+    layout = read_layout(counts, NAME, split_from)
+    return layout, [
+        Place(why=UNSAFE)
+        if folder is None
+        else Place(name_class(name), layout.places[folder].split, "its name is a number")
+        for name, folder in zip(images, folders, strict=True)
+    ]
+
+
+def name_class(name: str) -> str | None:
+    """Return the beginning of a file name, before its number: `cat.12.jpg` and `cat (3).jpg` are
+    cat. None if the name is only a number."""
+    stem = PurePosixPath(name).stem
+    while (shorter := _NUMBER.sub("", stem)) != stem:
+        stem = shorter
+    return stem.strip(" ._-") or None
 
 
 def describe(files: Files) -> str:
@@ -63,37 +107,45 @@ def describe(files: Files) -> str:
     return f"{FROM_FOLDER}{files.path}" if files.kind == "folder" else str(files.path)
 
 
-def has_class_folders(files: Files) -> bool:
-    """Whether at least one image is in a class folder."""
-    return any(label for label, _ in parse_class_folders(list(filter(is_image_name, files.names))))
-
-
 def parse_class_folders(paths: Sequence[str]) -> list[tuple[str | None, str | None]]:
-    """Return (label, split) of each relative path; the parts are separated by '/'.
+    """Return (label, split) of each relative path; the label is None outside of class folders.
 
-    `cat/1.jpg` has the class cat, `train/cat/1.jpg` also the split train. The label is None if the
-    path is in no class folder. A single folder around everything (`pets/train/cat/1.jpg`) is
-    ignored, and files in deeper folders belong to the class above them.
+    Raises UnclearLayoutError if the folders have no reading, or several.
     """
-    parts = [path.split("/") for path in paths]
-    depth = 0
-    while _is_wrapper(parts, depth):
-        depth += 1
-    parts = [p[depth:] for p in parts]
-    tops = {p[0] for p in parts if len(p) > 1}
-    if tops and all(top.lower() in SPLITS for top in tops) and any(len(p) > 2 for p in parts):
-        return [(p[1], p[0]) if len(p) > 2 else (None, None) for p in parts]
-    return [(p[0], None) if len(p) > 1 else (None, None) for p in parts]
+    folders = [posixpath.dirname(path) for path in paths]
+    places = read_layout(Counter(folders)).places
+    return [(places[f].label, places[f].split if places[f].label else None) for f in folders]
 
 
-def _is_wrapper(parts: list[list[str]], depth: int) -> bool:
-    """Whether one folder, which is not a split, holds everything, mostly in folders of its own."""
-    tops = {p[depth] for p in parts}
-    folders = any(len(p) > depth + 2 for p in parts)
-    direct_files = sum(len(p) == depth + 2 for p in parts)
-    return (
-        len(tops) == 1
-        and folders
-        and direct_files < len(parts) / 2  # a few, such as a cover picture, do not make it a class
-        and next(iter(tops)).lower() not in SPLITS
-    )
+def _refusal(files: Files, images: Sequence[str], error: UnclearLayoutError) -> str:
+    """Say why the folders have no reading, and what to do."""
+    text = f"{files.path} has no clear class folders: {error}"
+    if "--" not in str(error):
+        text = (
+            f"none of the {len(images):,} images in {files.path} is in a class folder: {error}; "
+            f"move them into one folder per class, name the level of the class folders "
+            f"({how_to('label_from', 1)})"
+        )
+        names = Counter(name_class(name) for name in images)
+        few = 1 < len(names) <= min(MAX_NAME_CLASSES, len(images) // 2)
+        if few and None not in names:
+            shown = ", ".join(f"{name} ({count:,})" for name, count in names.most_common(3))
+            text += (
+                f", use the beginning of the file names, such as {shown}, as classes "
+                f"({how_to('label_from', NAME)})"
+            )
+        text += ", or load a manifest with filepath and label"
+    boxes = sum(name.lower().endswith(".txt") and "labels" in name.lower().split("/")
+                for name in files.names)  # fmt: skip
+    if boxes:
+        text += (
+            f"; the {boxes:,} files in labels/ look like YOLO annotations, which are not read: "
+            "export them as COCO"
+        )
+    return f"{text}; {HOW_TO_SET}."
+
+
+def _other_files(files: Files) -> str:
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in files.names)
+    found = ", ".join(f"{count:,} with {kind}" for kind, count in kinds.most_common(5))
+    return f" (its files: {found})" if found else ""

@@ -2,202 +2,160 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..core.errors import BadInputError, LabelAuditError, NotFoundError
+from ..core.errors import BadInputError, NotFoundError
 from ..storage import object_store
 from ..storage.allowed_roots import check_inside
-from ..storage.schema import CLASS_LIST_SUFFIX
 from . import manifest
 from .archive import Archive
 from .bucket import Bucket, download
-from .class_folders import SPLITS, has_class_folders
-from .class_list import read_small_file
-from .files import Files, Folder
-from .image_list import ListFile, open_lists
-from .registry import CLASS_FOLDERS, ListFormat, folder_formats, list_formats
-from .source import Source
+from .class_folders import open_class_folders
+from .files import Files, Folder, Narrowed
+from .image_list import HOW_TO_SET_PATH, ListFile, open_lists
+from .list_choice import ListChoice, list_format, sibling_reader, unknown_format
+from .registry import ListFormat, folder_formats
+from .source import Source, is_image_name
+from .unread import note_odd_classes, report_unread
 
-# Usual names of image lists, without suffix. If such a file cannot be read, that is an error.
-WELL_KNOWN_NAMES = {
-    "metadata",
-    "labels",
-    "samples",
-    "annotations",
-    "_annotations.coco",
-    "manifest",
-}
+FOLDERS = "folders"  # value of label_from: class folders, whatever lists are beside them
 
 
-def open_path(
-    path: Path,
-    root: Path | None = None,
-    label: str | None = None,
-    allowed_roots: Sequence[str] | None = None,
-) -> Source:
+@dataclass(frozen=True)
+class Options:
+    """What the user says about a source; see `load_dataset`."""
+
+    label: str | None = None
+    path_column: str | None = None
+    label_from: str | None = None
+    split_from: str | None = None
+    ignore: tuple[str, ...] = ()
+    allowed_roots: Sequence[str] | None = None
+
+    def check_no_folders(self, what: object) -> None:
+        """Raise BadInputError if an option is for folders, but the source is none."""
+        given = {name: getattr(self, name) for name in ("label_from", "split_from", "ignore")}
+        name = next((name for name, value in given.items() if value), None)
+        if name:
+            raise BadInputError(
+                f"{name}={given[name]!r} works only for a folder or a zip, not for {what}: leave "
+                "it out."
+            )
+
+
+def open_path(path: Path, root: Path | None = None, options: Options | None = None) -> Source:
     """Open a folder, a zip, or a file that lists images.
 
     root: the folder that paths in a list are relative to, by default that of the list. Raises
     LabelAuditError if the path is none of these.
     """
+    options = options or Options()
     suffix, absolute = path.suffix.lower(), path.absolute()
     if path.is_dir():
-        return open_folder(Folder(absolute, allowed_roots), label)
+        return open_folder(Folder(absolute, options.allowed_roots), options)
     if suffix == ".zip":
-        return open_folder(Archive(absolute), label)
+        return open_folder(Archive(absolute), options)
     if suffix in manifest.SUFFIXES:
         folder = Folder(absolute.parent)
-        return _open_list(folder, path.name, Folder(root) if root else folder, label)
+        return _open_list(folder, path.name, Folder(root) if root else folder, options)
     raise BadInputError(
         f"{path} is not a folder, a zip or a list of images "
         f"({', '.join(sorted(manifest.SUFFIXES))}): give one of these."
     )
 
 
-def open_remote(
-    uri: str, root: str | None, label: str | None, allowed_roots: Sequence[str] | None
-) -> Source:
+def open_remote(uri: str, root: str | None, options: Options) -> Source:
     """Open a URI in object storage: a zip, a list of images, or a prefix as a folder."""
+    allowed_roots = options.allowed_roots
     if allowed_roots is not None:
         check_inside(uri, allowed_roots)
     suffix, name = PurePosixPath(uri).suffix.lower(), uri.rpartition("/")[2]
     is_list = suffix in manifest.SUFFIXES
     if (is_list or suffix == ".zip") and object_store.size(uri) is not None:
         if not is_list:
-            return open_folder(Archive(uri, download(uri)), label)
+            return open_folder(Archive(uri, download(uri)), options)
         folder = Bucket(uri.rpartition("/")[0], allowed_roots)
-        return _open_list(folder, name, Bucket(root, allowed_roots) if root else folder, label)
+        return _open_list(folder, name, Bucket(root, allowed_roots) if root else folder, options)
     files = Bucket(uri, allowed_roots)
     if not files.names:
         raise NotFoundError(f"there is nothing at {uri}: check the name.")
-    return open_folder(files, label)
+    return open_folder(files, options)
 
 
-def open_folder(files: Files, label: str | None) -> Source:
+def open_folder(files: Files, options: Options) -> Source:
     """Open a folder, zip or prefix: by an image list in it, else by its class folders."""
-    for entry in folder_formats():
-        if entry.matches(files):
-            return entry.open(files, label)
-    lists = _choose_lists(files)
+    if options.ignore:
+        files = Narrowed(files, options.ignore)
+    if not (options.label_from or options.split_from):
+        for entry in folder_formats():
+            if entry.matches(files):
+                source = entry.open(files, options.label)
+                source.format = entry.title
+                return source
+    choice = ListChoice(files, options.label, options.path_column)
+    lists = _chosen_lists(choice, options)
     if lists:
-        return _read_lists(_list_format(lists[0]), lists, label)
-    return CLASS_FOLDERS.open(files, label)
+        if options.split_from:
+            raise BadInputError(
+                f"split_from={options.split_from!r} works only for class folders, and the labels "
+                f"are read from {lists[0].name}: leave it out."
+            )
+        images = [name for name in files.names if is_image_name(name)]
+        source = _read_lists(list_format(lists[0]), lists, options.label, images)
+    else:
+        if options.path_column is not None:
+            raise BadInputError(
+                f"path_column={options.path_column!r} works only for a list of images, and "
+                f"{files.path} has none with this column ({HOW_TO_SET_PATH}): leave it out."
+            )
+        label_from = None if options.label_from == FOLDERS else options.label_from
+        source = open_class_folders(files, options.label, label_from, options.split_from)
+    read = {file.in_source for file in lists}
+    report_unread(files, source.skipped, read)
+    choice.note_unread(source.skipped, read)
+    note_odd_classes(source.classes, source.skipped)
+    return source
 
 
-def _open_list(folder: Files, name: str, images: Files, label: str | None) -> Source:
+def _chosen_lists(choice: ListChoice, options: Options) -> list[ListFile]:
+    """Return the lists that give the labels; empty if the folders do."""
+    where = options.label_from
+    if where is None:
+        return [] if options.split_from else choice.choose()
+    named = choice.by_name(where)
+    return [named] if named else []
+
+
+def _open_list(folder: Files, name: str, images: Files, options: Options) -> Source:
     """Open the image list `name` in `folder`; its paths refer to `images`."""
+    options.check_no_folders(folder.display_name(name))
     file = ListFile(
         folder.display_name(name),
         lambda: folder.open(name),
         images,
-        read_sibling=_sibling_reader(folder, ""),
+        read_sibling=sibling_reader(folder, ""),
+        path_column=options.path_column,
     )
-    entry = _list_format(file)
+    entry = list_format(file)
     if entry is None:
-        raise BadInputError(_unknown_format(file))
-    return _read_lists(entry, [file], label)
+        raise BadInputError(unknown_format(file))
+    source = _read_lists(entry, [file], options.label)
+    note_odd_classes(source.classes, source.skipped)
+    return source
 
 
-def _read_lists(entry: ListFormat, files: list[ListFile], label: str | None) -> Source:
+def _read_lists(
+    entry: ListFormat, files: list[ListFile], label: str | None, images: Sequence[str] = ()
+) -> Source:
     lists = []
     for file in files:
+        if file.path_column and entry.certain:
+            raise BadInputError(
+                f"path_column={file.path_column!r} works only for a table, and {file.name} is "
+                f"{entry.title}: leave it out."
+            )
         lists.append((file, entry.read(file, label)))
         file.release()
-    return open_lists(entry.title, lists)
-
-
-def _list_format(file: ListFile) -> ListFormat | None:
-    """Return the format of a file. Raises LabelAuditError if the file cannot be read."""
-    return next((entry for entry in list_formats() if entry.matches(file)), None)
-
-
-def _choose_lists(files: Files) -> list[ListFile]:
-    """Return the image list of a folder, or one per split; empty if class folders give the labels.
-
-    Raises LabelAuditError if several lists fit, or the only list cannot be understood.
-    """
-    levels = _list_files(files)
-    for candidates in levels:
-        known = [(file, entry) for file in candidates if (entry := _try_list_format(file))]
-        certain = [pair for pair in known if pair[1].certain]
-        chosen = certain or known
-        if not chosen:
-            continue
-        titles, splits = {entry.title for _, entry in chosen}, [file.split for file, _ in chosen]
-        if len(titles) == 1 and len(set(splits)) == len(splits):
-            return [file for file, _ in chosen]
-        if certain or not has_class_folders(files):
-            names = ", ".join(sorted(file.name for file, _ in chosen))
-            is_archive = files.kind == "archive"
-            fix = "keep one of them" if is_archive else "load one of them by its own path"
-            raise BadInputError(f"{files.path} has several lists of images ({names}): {fix}.")
-    if has_class_folders(files):
-        return []
-    for file in levels[0]:  # there is nothing else: say what is wrong with it
-        _list_format(file)
-        raise BadInputError(_unknown_format(file))
-    return []
-
-
-def _try_list_format(file: ListFile) -> ListFormat | None:
-    """Return the format; None for an unreadable file, unless its name is that of an image list."""
-    try:
-        return _list_format(file)
-    except LabelAuditError:
-        if PurePosixPath(file.name).stem in WELL_KNOWN_NAMES:
-            raise
-        return None
-
-
-def _list_files(files: Files) -> list[list[ListFile]]:
-    """Return the files that may list images: those at the top, and those in folders of splits.
-
-    If one folder is around everything, "the top" is inside it.
-    """
-    parts = [PurePosixPath(name).parts for name in files.names]
-    tops = {p[0] for p in parts}
-    has_wrapper = len(tops) == 1 and all(len(p) > 1 for p in parts) and not tops & SPLITS
-    depth = 1 if has_wrapper else 0
-    at_top, in_splits = [], []
-    for name, p in zip(files.names, parts, strict=True):
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix not in manifest.SUFFIXES or name.endswith(CLASS_LIST_SUFFIX):
-            continue
-        if len(p) == depth + 1:
-            at_top.append(_list_file(files, name, None))
-        elif len(p) == depth + 2 and p[depth].lower() in SPLITS:
-            in_splits.append(_list_file(files, name, p[depth]))
-    return [at_top, in_splits]
-
-
-def _list_file(files: Files, name: str, split: str | None) -> ListFile:
-    base = posixpath.dirname(name)
-    return ListFile(
-        files.display_name(name),
-        lambda: files.open(name),
-        files,
-        base,
-        split,
-        _sibling_reader(files, base),
-    )
-
-
-def _sibling_reader(files: Files, base: str) -> Callable[[str], bytes | None]:
-    return lambda name: read_small_file(files, posixpath.join(base, name))
-
-
-def _unknown_format(file: ListFile) -> str:
-    """Say why a file is in none of the formats."""
-    if isinstance(file.json_document, dict):
-        keys = ", ".join(map(str, list(file.json)[:8])) or "nothing"
-        return (
-            f"{file.name} contains {keys}, which is neither COCO (images, annotations, categories) "
-            "nor a FiftyOne export (classes and labels, or samples): export it as one of them."
-        )
-    try:
-        manifest.read_manifest(file)
-    except LabelAuditError as error:
-        return str(error)
-    return f"{file.name} lists no images."
+    return open_lists(entry.title, lists, images)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..core.errors import BadInputError
-from .class_folders import SPLITS
+from .folder_names import SPLITS
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
 from .source import Row, class_names, is_image_name
 
@@ -44,7 +44,7 @@ def read_classification(file: ListFile, label: str | None = None) -> ImageList:
         raise BadInputError(
             f"label={label!r} cannot be used with {file.name}: it has only one field of labels."
         )
-    classes, rows, skipped = file.json["classes"], [], []
+    classes, rows, skipped, mentioned = file.json["classes"], [], [], []
     if classes is not None and not all(isinstance(name, str) for name in classes):
         raise BadInputError(f"{file.name}: classes must be a list of names, or null.")
     paths_by_key = _image_paths(file)
@@ -52,15 +52,17 @@ def read_classification(file: ListFile, label: str | None = None) -> ImageList:
         labels = _labels(value, classes, f"{file.name}, labels[{key!r}]")
         paths = [key] if posixpath.isabs(key) else paths_by_key.get(key, [])
         if len(labels) > 1:
+            mentioned += map(file.relative_path, paths)
             skipped.append((key, f"has {len(labels)} labels ({', '.join(labels)}): keep one"))
         elif len(paths) > 1:
             skipped.append((key, f"may be {' or '.join(paths)}: rename one of them"))
+            mentioned += map(file.relative_path, paths)
         elif not paths:
             skipped.append((key, f"there is no such file in {FOLDER}/"))
         else:
             rows.append({"filepath": paths[0], "label": labels[0] if labels else None})
     used = class_names([row["label"] for row in rows])
-    return ImageList.from_rows(rows, classes or used, skipped=skipped)
+    return ImageList.from_rows(rows, classes or used, skipped=skipped, mentioned=mentioned)
 
 
 def read_samples(file: ListFile, label: str | None = None) -> ImageList:

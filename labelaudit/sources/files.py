@@ -8,13 +8,17 @@ outside it is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
-from ..core.errors import DamagedError
+from ..core.errors import BadInputError, DamagedError
 from ..storage.allowed_roots import check_inside
+from .folder_names import system_part
+from .folder_walk import SYSTEM, Listing, list_files
 from .source import Row
 
 
@@ -22,21 +26,31 @@ class Files(Protocol):
     """The files of a source.
 
     kind: "folder", "archive" or "bucket". path: as the user wrote it. undecodable_names: printable
-    forms of file names that are not valid text. load: returns the bytes of an image that is copied
-    into the dataset; None if images are referenced. prefetch: the same, called by threads ahead of
-    time; it returns None for a large image. It is None itself if prefetching has no benefit.
+    forms of file names that are not valid text. passed_over: numbers of files and folders that are
+    not in `names`, by reason. left_out: (name, reason) of folders that are not read. load: returns
+    the bytes of an image that is copied into the dataset; None if images are referenced. prefetch:
+    the same, called by threads ahead of time; it returns None for a large image. It is None itself
+    if prefetching has no benefit.
     """
 
     kind: str
     path: Path | str
-    undecodable_names: Sequence[str]
     load: Callable[[Row], bytes] | None
     prefetch: Callable[[Row], bytes | None] | None
 
     @property
     def names(self) -> list[str]:
-        """Names of all files, sorted; hidden files are left out."""
+        """Names of all files, sorted; hidden files and those of the system are left out."""
         ...
+
+    @property
+    def undecodable_names(self) -> Sequence[str]: ...
+
+    @property
+    def passed_over(self) -> Counter[str]: ...
+
+    @property
+    def left_out(self) -> Sequence[tuple[str, str]]: ...
 
     def display_name(self, name: str) -> str:
         """Return what error messages call a file."""
@@ -72,16 +86,24 @@ class Folder:
 
     @cached_property
     def names(self) -> list[str]:
-        return sorted(name for name in self._all_names if _is_text(name))
+        return sorted(name for name in self._listing.names if _is_text(name))
 
     @property
     def undecodable_names(self) -> list[str]:
-        names = (name for name in self._all_names if not _is_text(name))
+        names = (name for name in self._listing.names if not _is_text(name))
         return [n.encode(errors="surrogateescape").decode(errors="replace") for n in names]
 
+    @property
+    def passed_over(self) -> Counter[str]:
+        return self._listing.passed_over
+
+    @property
+    def left_out(self) -> Sequence[tuple[str, str]]:
+        return self._listing.left_out
+
     @cached_property
-    def _all_names(self) -> list[str]:
-        return list(_files_below(self.path))
+    def _listing(self) -> Listing:
+        return list_files(self.path, self.allowed_roots)
 
     def display_name(self, name: str) -> str:
         return str(self.path / name)
@@ -105,15 +127,48 @@ class Folder:
             raise DamagedError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise DamagedError(f"{error.filename} cannot be read: {error.strerror}.") from error
+class Narrowed:
+    """The files of a source without those that the user wants to ignore."""
 
-    for folder, folders, files in os.walk(root, onerror=fail, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if relative == "." else f"{relative}/"
-        yield from (f"{prefix}{name}" for name in files if not name.startswith("."))
+    def __init__(self, files: Files, ignore: Sequence[str]) -> None:
+        """ignore: names of folders and files at any level, or patterns such as `*/thumbs/*`.
+
+        Raises BadInputError if one of them matches no file.
+        """
+        self._files = files
+        kept, self.passed_over = files.names, Counter(files.passed_over)
+        for pattern in ignore:
+            remaining = [name for name in kept if not _matches(name, pattern)]
+            if len(remaining) == len(kept):
+                raise BadInputError(
+                    f"ignore={pattern!r} matches no file in {files.path}: give the name of a "
+                    "folder or file in it, or a pattern such as '*/thumbs/*'."
+                )
+            self.passed_over[f"ignored ({pattern})"] += len(kept) - len(remaining)
+            kept = remaining
+        self.names = kept
+
+    def __getattr__(self, name: str):
+        return getattr(self._files, name)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return pattern.strip("/") in name.split("/") or (
+        fnmatchcase(name, pattern) or name.startswith(f"{pattern.strip('/')}/")
+    )
+
+
+def without_system_files(names: Iterable[str]) -> tuple[list[str], Counter[str]]:
+    """Return the names without hidden and system files, and how many of these there are; a folder
+    counts once."""
+    kept, system = [], set()
+    for name in names:
+        found = system_part(name)
+        if found is None:
+            kept.append(name)
+        else:
+            system.add(found)
+    return kept, Counter({SYSTEM: len(system)}) if system else Counter()
 
 
 def _is_text(name: str) -> bool:

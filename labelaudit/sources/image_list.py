@@ -15,9 +15,13 @@ import pyarrow as pa
 
 from ..core.errors import BadInputError, DamagedError
 from .files import Files
-from .source import Row, Source
+from .find_image import ImageFinder, remote_reason
+from .source import Row, Skipped, Source
 
-HOW_TO_SET_LABEL = "label=… in Python, --label on the command line, Label column in the app"
+HOW_TO_SET_LABEL = "label=… in Python, --label-column on the command line, Label column in the app"
+HOW_TO_SET_PATH = (
+    "path_column=… in Python, --path-column on the command line, Path column in the app"
+)
 
 # A file that is not a table is held in memory, at ten times its size.
 MAX_BYTES = 256 << 20
@@ -77,6 +81,19 @@ class ListFile:
     split: str | None = None  # if it is in the folder of a split
     # returns the bytes of a file in the same folder, or None if it does not exist
     read_sibling: Callable[[str], bytes | None] = lambda name: None
+    path_column: str | None = None  # named by the user
+    near: str | None = None  # split in whose folders images are searched first
+    in_source: str = ""  # its name in `files`
+    _finder: ImageFinder | None = None
+
+    @property
+    def finder(self) -> ImageFinder:
+        """Finds the images of the list. All lists of a source may share one."""
+        self._finder = self._finder or ImageFinder(self.files)
+        return self._finder
+
+    def share(self, finder: ImageFinder) -> None:
+        self._finder = finder
 
     @property
     def suffix(self) -> str:
@@ -150,6 +167,8 @@ class ImageList:
     # where a file that is named in the list may be, most likely place first
     candidates: Callable[[str], Sequence[str]] = lambda name: (name,)
     allow_repeats: bool = False  # whether a file may be listed twice
+    notes: Sequence[str] = ()  # sentences for the user
+    mentioned: Sequence[str] = ()  # names in the source of further images that `skipped` is about
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
@@ -158,36 +177,69 @@ class ImageList:
         return cls(pa.Table.from_pylist(list(rows), COLUMNS), list(classes), **options)
 
 
-def open_lists(title: str, lists: Sequence[tuple[ListFile, ImageList]]) -> Source:
+def open_lists(
+    title: str, lists: Sequence[tuple[ListFile, ImageList]], images: Sequence[str] = ()
+) -> Source:
     """Create a source from one image list, or from one list per split.
 
-    title: of the format. Raises LabelAuditError if no image can be used.
+    title: of the format. images: names in the source of all images, if it is a folder; those that
+    no list has are reported. Raises LabelAuditError if no image can be used.
     """
 
     def rows() -> Iterator[Row]:
-        for file, images in lists:
-            for name, reason in images.skipped:
-                source.skipped.add(name, reason)
-            for batch in images.table.to_batches(BATCH_ROWS):
-                for row in batch.to_pylist():
-                    row["filepath"] = path = _find(file, images, row["filepath"])
-                    row["split"] = row["split"] or file.split
-                    if images.allow_repeats:
-                        yield row
-                    elif path in images._seen:
-                        source.skipped.add(path, "is listed twice: its first label is used")
-                    else:
-                        images._seen.add(path)
-                        yield row
+        used: set[str] = set()
+        for file, listed in lists:
+            for name, reason in listed.skipped:
+                source.skipped.add(name, reason, reason.split(" (")[0])
+                used.add(_find(file, listed, name)[0])
+            used.update(map(files.filepath, listed.mentioned))
+            yield from _rows(file, listed, source.skipped, used)
+        for name in images:
+            if files.filepath(name) not in used:
+                source.skipped.add(files.filepath(name), f"is not listed in {names}")
 
     first, files = lists[0][0], lists[0][0].files
+    names = ", ".join(PurePosixPath(file.name).name for file, _ in lists[:3])
     name = first.name if len(lists) == 1 else files.display_name("")
-    total = sum(len(images.table) for _, images in lists)
+    total = sum(len(listed.table) for _, listed in lists)
     if not total:
         raise BadInputError(f"{name} lists no usable image{_first_reason(lists)}.")
-    classes = list(dict.fromkeys(name for _, images in lists for name in images.classes))
+    classes = list(dict.fromkeys(name for _, listed in lists for name in listed.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
+    source.format = title
+    for text in (note for _, listed in lists for note in listed.notes):
+        source.skipped.note(text)
     return source
+
+
+def _rows(file: ListFile, listed: ImageList, skipped: Skipped, used: set[str]) -> Iterator[Row]:
+    """Yield the usable rows of a list. used: gets the paths of all images that the list has."""
+    elsewhere, example = 0, ""
+    for batch in listed.table.to_batches(BATCH_ROWS):
+        for row in batch.to_pylist():
+            given = row["filepath"]
+            path, problem, is_elsewhere = _find(file, listed, given)
+            row["filepath"] = path
+            row["split"] = row["split"] or file.split
+            used.add(path)
+            if problem:
+                skipped.add(path, problem)
+                continue
+            if is_elsewhere:
+                elsewhere += 1
+                example = example or f"{given} is {path}"
+            if listed.allow_repeats:
+                yield row
+            elif path in listed._seen:
+                skipped.add(path, "is listed twice: its first label is used")
+            else:
+                listed._seen.add(path)
+                yield row
+    if elsewhere:
+        skipped.note(
+            f"{elsewhere:,} of the images were found by name, because they are not exactly where "
+            f"{PurePosixPath(file.name).name} says: {example}."
+        )
 
 
 def _first_reason(lists: Sequence[tuple[ListFile, ImageList]]) -> str:
@@ -195,8 +247,26 @@ def _first_reason(lists: Sequence[tuple[ListFile, ImageList]]) -> str:
     return f" (the first one, {first[0]}: {first[1]})" if first else ""
 
 
-def _find(file: ListFile, images: ImageList, name: str) -> str:
-    """Return the filepath of an image; if no candidate exists, that of the most likely place."""
+def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
+    """Return the filepath of an image, the problem if there is one, and whether it is elsewhere.
+
+    If the image is nowhere, the path is that of the most likely place. On a disk and in object
+    storage this is no problem yet: whoever opens the image reports it.
+    """
+    problem: str | None = None
+    if file.files.kind != "bucket":
+        problem = remote_reason(name)
+        if problem:
+            return name, problem, False
     places = [file.relative_path(place) for place in images.candidates(name)]
-    existing = (place for place in places if len(places) == 1 or file.files.exists(place))
-    return file.files.filepath(next(existing, places[0]))
+    existing = next((place for place in places if file.files.exists(place)), None)
+    if existing is not None:
+        return file.files.filepath(existing), None, False
+    found, reason = file.finder.find(name, file.base, file.near)
+    if found is not None:
+        return file.files.filepath(found), None, True
+    if reason.startswith("may be"):
+        problem = reason
+    elif file.files.kind == "archive":
+        problem = "there is no such file in the archive"
+    return file.files.filepath(places[0]), problem, False

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from ..core.errors import BadInputError
 from ..storage.schema import CLASS_LIST_SUFFIX
-from .class_folders import NO_CLASS_FOLDER, NOT_UTF8, describe
+from .class_folders import NOT_UTF8, describe
 from .class_list import parse_class_list, read_small_file
 from .files import Files
 from .image_list import ListFile
+from .layout import NO_CLASS_FOLDER
 from .manifest import read_manifest
-from .source import Row, Source, is_image_name
+from .source import Row, Source, class_names, is_image_name
+from .unread import report_unread
 
 CLASS_LIST, LABELS = f"labels{CLASS_LIST_SUFFIX}", "labels.csv"
 BATCH_ROWS = 50_000
@@ -64,8 +66,9 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
 
     found = (_class_and_split(name, class_list)[0] for name in names)
     labels = {label for label in found if label is not None}
-    classes = list(dict.fromkeys([*class_list["classes"], *sorted(labels)]))
+    classes = list(dict.fromkeys([*class_list["classes"], *class_names(labels)]))
     source = Source.of_files(files, describe(files), classes, len(names), rows)
+    report_unread(files, source.skipped, {CLASS_LIST, LABELS})
     return source
 
 

@@ -14,7 +14,8 @@ from ..storage.allowed_roots import resolved
 from ..storage.object_store import clean, is_remote
 from ..storage.paths import check_name
 from . import arrays, huggingface, zoo
-from .detect import WELL_KNOWN_NAMES, open_path, open_remote
+from .detect import Options, open_path, open_remote
+from .list_choice import WELL_KNOWN_NAMES
 from .manifest import SUFFIXES
 from .source import Source
 from .zoo import ZOO
@@ -27,6 +28,10 @@ def load_dataset(
     split: str | None = None,
     root: str | os.PathLike | None = None,
     label: str | None = None,
+    path_column: str | None = None,
+    label_from: str | int | None = None,
+    split_from: str | int | None = None,
+    ignore: str | Sequence[str] = (),
     within: Sequence[str] | None = None,
     overwrite: bool = False,
     task: Task = QUIET,
@@ -45,17 +50,30 @@ def load_dataset(
     root: the folder that relative paths in a manifest or another image list refer to; by default
     the folder of that file.
     label: the column, field or control that holds the labels, if it does not have the usual name or
-    there are several.
+    there are several. path_column: the column of a list that holds the paths, or the file names
+    with or without suffix.
+    label_from: where the labels of a folder or zip are, if its format is not detected: the level of
+    the class folders, counted from 1 for those at the top; "parent" for the folder of each image;
+    "name" for the beginning of the file name (`cat.12.jpg`); "folders" for class folders whatever
+    lists are beside them; or the name of a list in it.
+    split_from: the level of the folders that are splits, or "none" if no folder is one.
+    ignore: names of folders or files to leave out, or patterns such as "*/thumbs/*".
     split: load only this split of a zoo dataset, stored as `<name>-<split>`, or of a hub dataset.
     within: folders that all files must be in after links are resolved; other images are skipped.
 
-    Unreadable images are skipped; `dataset.info["skipped"]` lists them with the reason.
+    Everything in the source is loaded or counted in `dataset.info["skipped"]`: `count`, `files` and
+    `reasons` are about images, `others` counts files that are no images, `understood` says how the
+    source was read, and `notes` has sentences about lists that were not read and odd classes.
+    `preview_dataset` shows the same before loading.
     Raises NotFoundError if there is no such dataset or file, BadInputError, DamagedError or
     StorageError if the source cannot be used, and StoppedError if the task is stopped; no dataset
     is created then.
     """
     if source is not None:
-        return _load_source(name, source, split, root, label, within, overwrite, task)
+        _check_name(name, source)
+        options = source_options(label, path_column, label_from, split_from, ignore, within)
+        opened = open_source(source, split, root, options, task)
+        return _create(name, opened, overwrite, task)
     if name in ZOO:
         return _load_zoo(name, split, overwrite, task)
     names = list_datasets()
@@ -132,37 +150,59 @@ def default_name(source: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine"
 
 
-def _load_source(
-    name: str,
+def source_options(
+    label: str | None,
+    path_column: str | None,
+    label_from: str | int | None,
+    split_from: str | int | None,
+    ignore: str | Sequence[str],
+    within: Sequence[str] | None,
+) -> Options:
+    """Return the options of a source in one form; see `load_dataset`."""
+    parts = ignore.split(",") if isinstance(ignore, str) else ignore
+    return Options(
+        label,
+        path_column,
+        None if label_from is None else str(label_from),
+        None if split_from is None else str(split_from),
+        tuple(part.strip() for part in parts if part.strip()),
+        None if within is None else tuple(map(resolved, within)),
+    )
+
+
+def open_source(
     source: str | os.PathLike,
     split: str | None,
     root: str | os.PathLike | None,
-    label: str | None,
-    within: Sequence[str] | None,
-    overwrite: bool,
+    options: Options,
     task: Task,
-) -> Dataset:
+) -> Source:
+    """Open a source that is no dataset of the zoo. Raises LabelAuditError as `load_dataset`."""
     if split is not None and not _is_hub(source):
         raise BadInputError(
-            f"split={split!r} works only for zoo and hub datasets: load all of {name!r}, then use "
-            f"load_dataset({name!r}).view().match(split={split!r})."
+            f"split={split!r} works only for zoo and hub datasets: load all of {source}, then use "
+            f"dataset.view().match(split={split!r})."
         )
     if str(source) in ZOO and not os.path.exists(source):
         raise BadInputError(
             f"{source} is a zoo dataset, which is always stored under the name {source}: load it "
             "without another name."
         )
-    if name in ZOO:
+    if _is_hub(source):
+        task.announce(f"downloading {source}, unless it is cached")
+    opened = _open(source, root, split, options)
+    opened.allowed_roots = options.allowed_roots
+    opened.skipped.report["understood"] = [opened.format, *opened.steps]
+    return opened
+
+
+def _check_name(name: str, source: str | os.PathLike) -> None:
+    """Check the name before the source is opened, which can take long."""
+    if name in ZOO and str(source) != name:
         raise BadInputError(
             f"{name!r} is the name of a zoo dataset: choose another name for your own data."
         )
-    check_name(name)  # before the source is opened, which can take long
-    if _is_hub(source):
-        task.announce(f"downloading {source}, unless it is cached")
-    allowed_roots = None if within is None else tuple(map(resolved, within))
-    opened = _open(source, root, label, split, allowed_roots)
-    opened.allowed_roots = allowed_roots
-    return _create(name, opened, overwrite, task)
+    check_name(name)
 
 
 def _load_zoo(name: str, split: str | None, overwrite: bool, task: Task) -> Dataset:
@@ -191,28 +231,28 @@ def _is_hub_name(source: str) -> bool:
 def _open(
     source: str | os.PathLike,
     root: str | os.PathLike | None,
-    label: str | None,
     split: str | None,
-    allowed_roots: Sequence[str] | None,
+    options: Options,
 ) -> Source:
     if _is_hub(source):
+        options.check_no_folders(source)
         if root is not None:
             raise BadInputError(
                 f"root={str(root)!r} works only for a file that lists images, not for {source}: "
                 "leave it out."
             )
-        if allowed_roots is not None and not _is_hub_name(str(source)):
+        if options.allowed_roots is not None and not _is_hub_name(str(source)):
             raise BadInputError(
                 f"{str(source)!r} is not a dataset on the hub: write hf:owner/name."
             )
-        return huggingface.open_hub(str(source), split, label)
+        return huggingface.open_hub(str(source), split, options.label)
     if is_remote(source):
         if root is not None and not is_remote(root):
             raise BadInputError(
                 f"root={str(root)!r} must be in object storage like {source}: write "
                 "s3://bucket/prefix."
             )
-        return open_remote(clean(str(source)), root and str(root), label, allowed_roots)
+        return open_remote(clean(str(source)), root and str(root), options)
     path = Path(source).expanduser()
     if not _exists(path):
         raise NotFoundError(f"{_printable(path)} does not exist: check the path.")
@@ -222,7 +262,7 @@ def _open(
             f"root={str(root)!r} must be a folder, and works only for a file that lists images; "
             f"the source is {path}."
         )
-    return open_path(path, folder, label, allowed_roots)
+    return open_path(path, folder, options)
 
 
 def _exists(path: Path) -> bool:

@@ -1,5 +1,5 @@
-"""Tables of images: `filepath,label` and optionally `split`, `id` and `tags`; or, as in Hugging
-Face's ImageFolder, `file_name` and a column of labels."""
+"""Tables of images: `filepath,label` and optionally `split`, `id` and `tags`; as in Hugging Face's
+ImageFolder, `file_name` and a column of labels; or other usual names of these columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
-from .image_list import COLUMNS, HOW_TO_SET_LABEL, MAX_ERROR_TEXT, ImageList, ListFile
+from .image_list import COLUMNS, HOW_TO_SET_LABEL, ImageList, ListFile
+from .list_columns import Columns, find_columns, normal, path_column
 from .manifest_columns import check_filepaths, check_unique, id_column, tag_column, text_column
 from .source import class_names
 from .table_reader import (
@@ -37,52 +38,41 @@ MAX_CLASSES = 1_000_000  # a column with more values holds ids or the like, not 
 
 def is_manifest(file: ListFile) -> bool:
     """Whether the table has a column `filepath` and no `file_name`."""
-    names = column_names(file)
-    return FILEPATH in names and FILE_NAME not in names
+    names = set(map(normal, column_names(file)))
+    return FILEPATH in names and normal(FILE_NAME) not in names and file.path_column is None
 
 
 def is_metadata(file: ListFile) -> bool:
     """Whether the table has a column `file_name`, as in an ImageFolder."""
-    return FILE_NAME in column_names(file)
+    return normal(FILE_NAME) in map(normal, column_names(file)) and file.path_column is None
+
+
+def is_table(file: ListFile) -> bool:
+    """Whether the table has a column whose name says that it holds images or their ids."""
+    if file.json_document is not None and not isinstance(file.json_document, list):
+        return False
+    names = column_names(file)
+    return bool(names) and path_column(file, names) is not None
 
 
 def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
-    """Read and check a manifest.
+    """Read and check a table of images.
 
-    label: the column of the labels, by default `label`. If LabelAudit wrote a class list next to
-    it, that sets the class order, and blanks at the ends of names are kept.
-    Raises LabelAuditError that names the file and the row.
+    label: the column of the labels, by default `label` or one with another usual name. A column
+    `id` is used only beside `filepath`: elsewhere its meaning is unknown. If LabelAudit wrote a
+    class list next to the table, that sets the class order, and blanks at the ends of names are
+    kept. Raises LabelAuditError that names the file and the row.
     """
+    columns = find_columns(file, label)
     data = file.read_sibling(class_list_name(PurePosixPath(file.name).name))
     class_list = None if data is None else parse_class_list(data)
-    columns = {"filepath": FILEPATH, "label": label or LABEL}
-    images = _read(_ManifestTable(file, columns, exact=class_list is not None), repeats=True)
+    table = _ManifestTable(file, columns, exact=class_list is not None)
+    images = ImageList(table, table.check(), allow_repeats=columns.is_manifest)
     listed_classes = (class_list or {}).get("classes", ())
     images.classes = list(dict.fromkeys([*listed_classes, *images.classes]))
+    if normal(columns.label) != LABEL and label is None:
+        images.notes = [f"The labels are in the column {columns.label.strip()!r}."]
     return images
-
-
-def read_metadata(file: ListFile, label: str | None = None) -> ImageList:
-    """Read the metadata file of an ImageFolder. A column `id` is ignored: its meaning is unknown.
-
-    label: the column of the labels; by default `label`, or the only other column.
-    """
-    names = column_names(file)
-    others = [name for name in names if name not in (FILE_NAME, "split", "tags", "id")]
-    if label is None and LABEL not in others:
-        if len(others) != 1:
-            raise BadInputError(
-                f"{file.name} has no column 'label'; besides file_name it has "
-                f"{', '.join(others) or 'none'}: name the column with the labels "
-                f"({HOW_TO_SET_LABEL})."
-            )
-        label = others[0]
-    columns = {"filepath": FILE_NAME, "label": label or LABEL, "id": None}
-    return _read(_ManifestTable(file, columns), repeats=False)
-
-
-def _read(table: _ManifestTable, repeats: bool) -> ImageList:
-    return ImageList(table, table.check(), allow_repeats=repeats)
 
 
 class _ManifestTable:
@@ -91,13 +81,18 @@ class _ManifestTable:
     The file is read twice, each time in batches: once to check it, once to load the images.
     """
 
-    def __init__(self, file: ListFile, columns: dict[str, str | None], exact: bool = False) -> None:
-        """columns: names in the file that differ from COLUMNS; None for a column to ignore.
-        exact: keep blanks at the ends of names."""
+    def __init__(self, file: ListFile, columns: Columns, exact: bool = False) -> None:
+        """exact: keep blanks at the ends of names."""
         self.name, self._file, self._exact = file.name, file, exact
         # cells that a spreadsheet would run as formulas are escaped in these formats
         self._escaped = file.suffix in (".csv", ".tsv")
-        self._columns = {name: columns.get(name, name) for name in COLUMNS.names}
+        self._columns = {
+            "filepath": columns.path,
+            "label": columns.label,
+            "split": columns.split,
+            "id": columns.id,
+            "tags": columns.tags,
+        }
         self._rows = 0
 
     def __len__(self) -> int:
@@ -142,7 +137,8 @@ class _ManifestTable:
         if self._file.suffix in BATCHED_SUFFIXES:
             return None
         with read_errors(self._file):
-            return parse_json(self._file.json)
+            texts = (self._columns[name] for name in ("filepath", "label", "split"))
+            return parse_json(self._file.json, [name for name in texts if name])
 
     def _check_row_count(self, rows: int) -> None:
         if rows > MAX_ROWS:
@@ -158,12 +154,6 @@ class _ManifestTable:
             raise BadInputError(
                 f"{self.name} has the column {repeated[0]!r} twice: remove one of them."
             )
-        missing = [columns[c] for c in ("filepath", "label") if columns[c] not in names]
-        if missing:
-            raise BadInputError(
-                f"{self.name} has no column {missing[0]!r}: it has {_shorten(names)}; it needs "
-                f"{columns['filepath']} and {columns['label']}, and may have split, id and tags."
-            )
 
     def _to_columns(self, batch: pa.Table, first: int) -> pa.Table:
         """Convert a batch to COLUMNS. first: how many rows precede it."""
@@ -173,7 +163,7 @@ class _ManifestTable:
                 column: text_column(batch, names[column], escaped, self._exact)
                 for column in ("filepath", "label", "split")
             }
-            columns["tags"] = tag_column(batch, escaped)
+            columns["tags"] = tag_column(batch, names["tags"], escaped)
         except pa.ArrowException as error:
             raise BadInputError(
                 f"{self.name}: {names['filepath']}, {names['label']} and split must be text, "
@@ -182,9 +172,3 @@ class _ManifestTable:
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
         return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
-
-
-def _shorten(names: list[str]) -> str:
-    names = [" ".join(name.split()) for name in names]
-    shown = ", ".join(names[:12])[:MAX_ERROR_TEXT]
-    return shown + (" …" if len(shown) < len(", ".join(names)) else "")

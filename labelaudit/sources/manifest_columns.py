@@ -13,12 +13,12 @@ from .image_list import MAX_ERROR_TEXT
 _WHOLE_NUMBER = r"^-?\d{1,18}(\.0*)?$"
 
 
-def text_column(table: pa.Table, column: str, escaped: bool, exact: bool) -> pa.ChunkedArray:
-    """Return a column as strings, with null for empty cells and for a missing column.
+def text_column(table: pa.Table, column: str | None, escaped: bool, exact: bool) -> pa.ChunkedArray:
+    """Return a column as strings, with null for empty cells and for a missing column (None).
 
     escaped: undo the escaping of formulas. exact: keep blanks at the ends.
     """
-    if column not in table.column_names:
+    if column is None or column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.string())])
     values = table[column].cast(pa.string())
     values = values if exact else pc.utf8_trim_whitespace(values)
@@ -26,11 +26,11 @@ def text_column(table: pa.Table, column: str, escaped: bool, exact: bool) -> pa.
     return unguard(values) if escaped else values
 
 
-def tag_column(table: pa.Table, escaped: bool) -> pa.ChunkedArray:
-    """Return the column `tags` as lists of strings; null if it is missing."""
-    if "tags" not in table.column_names:
+def tag_column(table: pa.Table, column: str | None, escaped: bool) -> pa.ChunkedArray:
+    """Return the column of tags as lists of strings; null if it is missing."""
+    if column is None or column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.list_(pa.string()))])
-    tags = table["tags"]
+    tags = table[column]
     if pa.types.is_list(tags.type):
         return tags.cast(pa.list_(pa.string()))
     tags = tags.cast(pa.string())

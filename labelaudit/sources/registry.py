@@ -33,8 +33,7 @@ class ListFormat:
 
     looks: for users, how it looks on disk. matches: whether a file has the format. read: reads a
     file; its second argument is the name of the label column or field, if the user gave one.
-    certain: whether it is loaded even if the folder also has class folders, because no other file
-    looks like it by accident.
+    certain: whether a file of this format always holds labels. Of a table, the columns decide.
     """
 
     title: str
@@ -68,7 +67,8 @@ LIST_FORMATS: list[ListFormat] = [
         "Hugging Face ImageFolder: images with `metadata.csv`, `.jsonl` or `.parquet` "
         "(`file_name,label`), one for all or one in the folder of each split",
         manifest.is_metadata,
-        manifest.read_metadata,
+        manifest.read_manifest,
+        certain=False,
     ),
     ListFormat(
         "COCO annotations",
@@ -100,6 +100,14 @@ LIST_FORMATS: list[ListFormat] = [
         "JSON-MIN of tasks with choices",
         label_studio.is_tasks_min,
         label_studio.read_tasks_min,
+    ),
+    ListFormat(
+        "image list",
+        "CSV, JSON lines or Parquet with other usual columns, such as `image_id,class`; "
+        "`--path-column` and `--label-column` name any others",
+        manifest.is_table,
+        manifest.read_manifest,
+        certain=False,
     ),
 ]
 

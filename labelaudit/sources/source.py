@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from .files import Files
 
 IMAGE_SUFFIXES = {
-    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm",
-    ".pgm", ".pbm",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp",
+    ".avif", ".avifs", ".heic", ".heif", ".hif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".jp2", ".j2k", ".jpx", ".jpf", ".tga", ".qoi", ".pcx", ".psd", ".ico", ".sgi", ".dds",
 }  # fmt: skip
 MAX_SKIPPED_LISTED = 1000  # skipped images beyond these are only counted
+MAX_REASONS = 30  # reasons beyond these are counted together
+MAX_NOTES = 20
 MAX_TEXT = 500  # characters of a file name, and of a reason
 CHECK_ROWS = 1000  # images that are checked together and form one batch …
 CHECK_BYTES = 64 << 20  # … or fewer, if they have this many bytes
@@ -41,17 +44,37 @@ Row = dict  # some of the fields of ingest.INPUT
 
 
 class Skipped:
-    """Skipped images: their number, and file and reason of the first ones."""
+    """What was not loaded.
+
+    report: "count" of skipped images, "files" with file and reason of the first ones, "reasons"
+    with their numbers, "others" with numbers of files that are no images, by kind, and "notes".
+    """
 
     def __init__(self) -> None:
-        self.report: dict = {"count": 0, "files": []}
+        self.report: dict = {"count": 0, "files": [], "reasons": {}, "others": {}, "notes": []}
 
-    def add(self, file: str, reason: str) -> None:
-        """Count a skipped image."""
+    def add(self, file: str, reason: str, name: str | None = None) -> None:
+        """Count a skipped image. name: of its reason in the numbers, if that is not the same."""
         self.report["count"] += 1
+        self._count("reasons", name or reason)
         if len(self.report["files"]) < MAX_SKIPPED_LISTED:
-            name = file if len(file) <= MAX_TEXT else f"…{file[1 - MAX_TEXT :]}"
-            self.report["files"].append({"file": name, "why": reason[:MAX_TEXT]})
+            shown = file if len(file) <= MAX_TEXT else f"…{file[1 - MAX_TEXT :]}"
+            self.report["files"].append({"file": shown, "why": reason[:MAX_TEXT]})
+
+    def add_others(self, kind: str, count: int = 1) -> None:
+        """Count files that are no images."""
+        self._count("others", kind, count)
+
+    def note(self, text: str) -> None:
+        """Add a sentence for the user, once."""
+        if text not in self.report["notes"] and len(self.report["notes"]) < MAX_NOTES:
+            self.report["notes"].append(text)
+
+    def _count(self, where: str, key: str, count: int = 1) -> None:
+        numbers = self.report[where]
+        key = key[:MAX_TEXT]
+        key = key if key in numbers or len(numbers) < MAX_REASONS else "other reasons"
+        numbers[key] = numbers.get(key, 0) + count
 
 
 @dataclass
@@ -63,6 +86,8 @@ class Source:
     a row's image; None if rows reference files or already contain the bytes. prefetch: the same,
     called by threads ahead of time; it may return None to leave an image to `load`.
     allowed_roots: resolved folders that files must be in after links are resolved; None for any.
+    format: the name of the format. steps: how the folders were understood. is_indexed: whether
+    rows are known without reading images.
     """
 
     description: str
@@ -74,6 +99,9 @@ class Source:
     prefetch: Callable[[Row], bytes | None] | None = None
     skipped: Skipped = field(default_factory=Skipped)
     allowed_roots: Sequence[str] | None = None
+    format: str = ""
+    steps: Sequence[str] = ()
+    is_indexed: bool = False
 
     @classmethod
     def of_files(
@@ -85,7 +113,9 @@ class Source:
         rows: Callable[[], Iterable[Row]],
     ) -> Source:
         """Create a source with images that are read through `files`."""
-        return cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
+        source = cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
+        source.is_indexed = True
+        return source
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
@@ -152,6 +182,17 @@ class Source:
             return True
         self.skipped.add(path, OUTSIDE_ROOTS)
         return False
+
+    def has_image(self, row: Row) -> bool:
+        """Whether a row may be read and its file exists; if not, it is reported. The image is not
+        opened."""
+        if not self._is_allowed(row):
+            return False
+        is_file = self.load is None and row.get("image") is None and "://" not in row["filepath"]
+        if is_file and not os.path.isfile(row["filepath"]):
+            self.skipped.add(row["filepath"], "there is no such file")
+            return False
+        return True
 
     def _load_image(self, row: Row, load: Callable[[Row], bytes]) -> bool:
         """Set the image of a row. Returns False, and reports the row, if it cannot be read."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -13,10 +14,11 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ..core.errors import DamagedError
-from .image_list import ListFile, explain
+from .image_list import BATCH_ROWS, ListFile, explain
 
 BATCHED_SUFFIXES = (".csv", ".tsv", ".parquet")
 ROW_BYTES = 4 << 20  # size of the blocks in which a CSV is read; no row can be longer
+HEADER_ROWS = 1000  # JSON objects whose keys are the column names
 FILEPATH, FILE_NAME, LABEL = "filepath", "file_name", "label"
 
 
@@ -33,7 +35,10 @@ def column_names(file: ListFile) -> list[str]:
             with file.open() as stream:
                 return _open_csv(file, stream).schema.names
     rows = [file.json] if isinstance(file.json, dict) else file.json
-    return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        return []
+    return list(dict.fromkeys(key for row in rows[:HEADER_ROWS] if isinstance(row, dict)
+                              for key in row))  # fmt: skip
 
 
 def read_batches(file: ListFile, rows: int) -> Iterator[pa.Table]:
@@ -75,11 +80,13 @@ def open_parquet(file: ListFile) -> parquet.ParquetFile:
 def _open_csv(
     file: ListFile, stream: IO[bytes], types: dict | None = None
 ) -> csv.CSVStreamingReader:
-    encoding, delimiter = _encoding_and_delimiter(file.head)
+    encoding, delimiter, skipped = _csv_format(file.head)
     return csv.open_csv(
         stream,
         # with threads, errors do not contain the line number
-        read_options=csv.ReadOptions(use_threads=False, block_size=ROW_BYTES, encoding=encoding),
+        read_options=csv.ReadOptions(
+            use_threads=False, block_size=ROW_BYTES, encoding=encoding, skip_rows=skipped
+        ),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=types, strings_can_be_null=True, null_values=[""]
@@ -87,14 +94,50 @@ def _open_csv(
     )
 
 
-def _encoding_and_delimiter(head: bytes) -> tuple[str, str]:
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf8"
-    header = head.decode(encoding, errors="replace").split("\n", 1)[0]
-    return encoding, max(",;\t", key=header.count)
+def read_rows(file: ListFile, rows: int) -> pa.Table:
+    """Return the first rows of the table. Raises LabelAuditError if the file cannot be read."""
+    if file.suffix in BATCHED_SUFFIXES:
+        batch = next(read_batches(file, rows), None)
+        return pa.table({}) if batch is None else batch.slice(0, rows)
+    with read_errors(file):
+        return parse_json(file.json).slice(0, rows)
 
 
-def parse_json(rows) -> pa.Table:
+def row_count(file: ListFile) -> int:
+    """Return the number of rows. Raises LabelAuditError if the file cannot be read."""
+    if file.suffix == ".parquet":
+        with read_errors(file), open_parquet(file) as table:
+            return table.metadata.num_rows
+    if file.suffix in BATCHED_SUFFIXES:
+        return sum(len(batch) for batch in read_batches(file, BATCH_ROWS))
+    return len(file.json)
+
+
+def _csv_format(head: bytes) -> tuple[str, str, int]:
+    """Return encoding and delimiter, and how many lines precede the header."""
+    encoding = _encoding(head)
+    lines = head.decode(encoding, errors="replace").lstrip("\ufeff").split("\n", 2)
+    # Excel reads the delimiter from a first line such as `sep=;`
+    if match := re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip(), re.IGNORECASE):
+        return encoding, match[1], 1
+    return encoding, max(",;\t|", key=lines[0].count), 0
+
+
+def _encoding(head: bytes) -> str:
+    """Return the encoding of a text: UTF-8 if nothing speaks against it."""
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    start = head[:2000]
+    zeros = [start[i::2].count(0) for i in (0, 1)]  # UTF-16 of Latin letters has every second
+    if min(zeros) == 0 and max(zeros) > len(start) / 5:
+        return "utf-16-le" if zeros[1] else "utf-16-be"
+    return "utf8"
+
+
+def parse_json(rows, texts: Collection[str] = (FILEPATH, FILE_NAME, LABEL, "split")) -> pa.Table:
     """Turn JSON objects into a table. Raises ValueError if a row has the wrong shape.
+
+    texts: columns that must be text or numbers.
 
     Arrow's own reader is not used because it takes labels that look like dates for dates.
     """
@@ -103,7 +146,7 @@ def parse_json(rows) -> pa.Table:
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in columns.keys() & {FILEPATH, FILE_NAME, LABEL, "split"}:
+    for name in columns.keys() & set(texts):
         wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
         if wrong is not None:
             raise ValueError(f"{name} of row {wrong + 1} must be text, not a list or an object")

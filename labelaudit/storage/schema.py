@@ -168,7 +168,9 @@ QUIET_TAGS = {PROCESSED}  # not recorded in the history
 
 # Common names of splits, in lower case.
 TRAINING_SPLITS = {"train", "training"}
-HELD_OUT_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
+HELD_OUT_SPLITS = {
+    "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "holdout",
+}  # fmt: skip
 
 FROM_FOLDER = "folder "  # prefix of `info["source"]` of class folders; the path follows
 CLASS_LIST_SUFFIX = ".classes.json"  # replaces a manifest's suffix in the name of its class list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from urllib.parse import urlencode
 
@@ -142,3 +143,30 @@ def _image(picture: Picture) -> str:
         return '<div class="la-none">Image cannot be read</div>'
     name = ' class="la-small"' if picture.small else ""
     return f'<img{name} alt="" src="{picture.uri}">'
+
+
+@dataclass(frozen=True)
+class ClassCard:
+    """A class, its number of images, and (path, data URI) of some; None if one cannot be read."""
+
+    name: str
+    images: int
+    thumbnails: list[tuple[str, str | None]]
+
+
+def draw_classes(cards: list[ClassCard]) -> None:
+    """Draw classes with a few of their images."""
+    st.html("".join(map(_class_card, cards)))
+
+
+def _class_card(card: ClassCard) -> str:
+    images = "".join(
+        f'<img alt="" title="{escape(path)}" src="{uri}">'
+        if uri
+        else f'<span class="la-none" title="{escape(path)}">Image cannot be read</span>'
+        for path, uri in card.thumbnails
+    )
+    return (
+        f'<div class="la-class"><div><b>{escape(card.name)}</b> <span>{card.images:,}</span></div>'
+        f'<div class="la-three">{images}</div></div>'
+    )

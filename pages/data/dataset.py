@@ -8,7 +8,7 @@ from labelaudit.dataset.dataset import delete_dataset, list_datasets
 from labelaudit.jobs.job import Job
 from labelaudit.predictions.cleanlab_issues import import_issues
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
-from labelaudit.ui import charts, grid, jobs, paths, state, uploads
+from labelaudit.ui import charts, grid, jobs, load_preview, paths, state, uploads
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
@@ -31,39 +31,49 @@ def named(key: str, source: str) -> str:
     return st.text_input("Name", key=f"{key}-name", placeholder=own or "pets") or own
 
 
-def options(key: str, with_root: bool) -> tuple[str | None, str | None]:
-    """Draw the optional inputs: the label column, and the folder of the images."""
-    left, right = st.columns(2)
-    label = left.text_input(
-        "Label column",
-        key=f"{key}-label",
-        placeholder="automatic",
-        help="The column, field or control that holds the labels, if there are several.",
-    ).strip()
-    root = (
-        with_root
-        and right.text_input(
-            "Image folder",
-            key=f"{key}-root",
-            placeholder="folder of the list",
-            help="For an image list: the folder its paths are relative to.",
-        ).strip()
-    )
-    return label or None, root or None
+def readable(source, options: dict) -> tuple[str, dict]:
+    """Return the source as a path or hf:owner/name, and the arguments of `load_dataset`.
+
+    source: a typed path, hf:owner/name, or an uploaded file. Raises LabelAuditError for a path that
+    is not allowed.
+    """
+    if not isinstance(source, str):
+        source = uploads.store(source, source.file_id)
+    elif not source.startswith("hf:"):
+        source = paths.typed(source, remote=True)
+    root = options.get("root")
+    return source, {**options, "root": root and paths.typed(root, remote=True)}
 
 
-def load(name: str, source, label: str | None, root: str | None = None) -> None:
-    """Start to load. source: a typed path, hf:owner/name, or an uploaded file."""
+def load(name: str, source, options: dict) -> None:
+    """Start to load."""
     try:
-        if not isinstance(source, str):
-            source = uploads.store(source)
-        elif not source.startswith("hf:"):
-            source = paths.typed(source, remote=True)
-        root = root and paths.typed(root, remote=True)
+        source, options = readable(source, options)
     except LabelAuditError as error:
         show_error(error)
         return
-    jobs.begin("load", name, source=source, label=label, root=root, within=paths.allowed())
+    jobs.begin("load", name, source=source, **options, within=paths.allowed())
+
+
+def buttons(key: str, name: str, source, options: dict) -> None:
+    """Draw Load and Preview, and the preview."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Load", key=f"load-{key}", type="primary", disabled=not source):
+            load(name, source, options)
+        shown = st.toggle(
+            "Preview",
+            key=f"preview-{key}",
+            disabled=not source,
+            help="Shows how the source is understood: splits, classes, and what is skipped.",
+        )
+    if not (shown and source):
+        return
+    try:
+        source, options = readable(source, options)
+    except LabelAuditError as error:
+        show_error(error)
+        return
+    load_preview.show(key, source, {**options, "within": paths.allowed()})
 
 
 @st.dialog("Load a dataset", width="medium")
@@ -87,9 +97,7 @@ def load_form() -> None:
         with st.expander("Supported formats"):
             st.markdown(FORMATS)
         name = named("path", path)
-        label, root = options("path", with_root=True)
-        if st.button("Load", key="load-path", type="primary", disabled=not path):
-            load(name, path, label, root)
+        buttons("path", name, path, load_preview.options("path", with_root=True))
     with hub:
         owner = st.text_input(
             "Dataset on the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
@@ -97,9 +105,14 @@ def load_form() -> None:
         st.caption("Downloaded from the Hugging Face hub. Needs `pip install datasets`.")
         source = f"hf:{owner.removeprefix('hf:')}"
         name = named("hub", source if owner else "")
-        label, _ = options("hub", with_root=False)
+        label = st.text_input(
+            "Label column",
+            key="hub-label",
+            placeholder="automatic",
+            help="The column that holds the labels, if there are several.",
+        ).strip()
         if st.button("Load", key="load-hub", type="primary", disabled=not owner):
-            load(name, source, label)
+            load(name, source, {"label": label or None})
     with upload:
         file = st.file_uploader(
             "A zipped folder, or a list of images on this machine",
@@ -107,9 +120,8 @@ def load_form() -> None:
             type=["zip", *sorted(suffix[1:] for suffix in SUFFIXES)],
         )
         name = named("upload", file.name if file else "")
-        label, root = options("upload", with_root=bool(file and not file.name.endswith(".zip")))
-        if st.button("Load", key="load-upload", type="primary", disabled=not file):
-            load(name, file, label, root)
+        is_list = bool(file and not file.name.endswith(".zip"))
+        buttons("upload", name, file, load_preview.options("upload", with_root=is_list))
 
 
 def issues_button(dataset) -> None:
@@ -157,6 +169,11 @@ def show_figures(dataset) -> None:
     if skipped["count"]:
         with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
             st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")
+    for note in skipped.get("notes", ()):
+        st.caption(plain(note))
+    if others := skipped.get("others"):
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.items())
+        st.caption(f"Not read: {plain(kinds)}.")
 
 
 def class_chart(dataset) -> None:

@@ -82,7 +82,7 @@ def pick_format() -> str:
     )
 
 
-def download(view, name: str, suffix: str, images: bool, found) -> None:
+def download(view, name: str, suffix: str, images: bool, bom: bool, found) -> None:
     """Draw the download button, or a hint if the download would be too large."""
     too_much = found.samples > MOST_SAMPLES or (found.bytes or 0) > MOST_BYTES
     if too_much and (format != MANIFEST or images):
@@ -95,7 +95,7 @@ def download(view, name: str, suffix: str, images: bool, found) -> None:
         zipped = images or not found.table_says_all
         label, file = f"Download {SUFFIXES[suffix]}", name + (".zip" if zipped else suffix)
         label += " in a zip" if zipped else ""
-        make = lambda: manifest_bytes(view, name + suffix, images, zipped)  # noqa: E731
+        make = lambda: manifest_bytes(view, name + suffix, images, zipped, bom)  # noqa: E731
     else:
         label, file = "Download as a zip", f"{name}.zip"
         make = lambda: export_zip(view, format, name)  # noqa: E731
@@ -104,7 +104,7 @@ def download(view, name: str, suffix: str, images: bool, found) -> None:
     )
 
 
-def write_here(name: str, suffix: str, images: bool, found) -> None:
+def write_here(name: str, suffix: str, images: bool, bom: bool, found) -> None:
     """Draw the form that exports to this machine as a job, and the equivalent command."""
     st.markdown("**Or save on this machine**")
     proposed = f"~/{name}{suffix if format == MANIFEST else ''}"
@@ -124,7 +124,7 @@ def write_here(name: str, suffix: str, images: bool, found) -> None:
     )
     busy = active or jobs.busy(dataset.name)
     if st.button("Save", icon=":material/save:", key="export-write", disabled=busy):
-        options = {"format": format, "link": bool(link), "images": images}
+        options = {"format": format, "link": bool(link), "images": images, "bom": bom}
         try:
             path = absolute(paths.typed(target))
             check_export(path, **options)
@@ -133,10 +133,10 @@ def write_here(name: str, suffix: str, images: bool, found) -> None:
         else:
             jobs.begin("export", dataset.name, target=str(path), **chosen, **options)
     st.caption("Command line:")
-    st.code(command(target, bool(link), images), language="sh", wrap_lines=True)
+    st.code(command(target, bool(link), images, bom), language="sh", wrap_lines=True)
 
 
-def command(target: str, link: bool, images: bool) -> str:
+def command(target: str, link: bool, images: bool, bom: bool) -> str:
     place = (
         target
         if target.startswith("~/") and shlex.quote(target[2:]) == target[2:]
@@ -144,7 +144,8 @@ def command(target: str, link: bool, images: bool) -> str:
     )
     parts = [f"labelaudit export {dataset.name} {place}"]
     parts += [f"--format {format}"] if format != MANIFEST else []
-    flags = {"--link": link, "--images": images, "--suspects": chosen["only_suspects"]}
+    flags = {"--link": link, "--images": images, "--bom": bom}
+    flags["--suspects"] = chosen["only_suspects"]
     parts += [flag for flag, wanted in flags.items() if wanted]
     parts += [f"--split {shlex.quote(split)}"] if split else []
     return " ".join(parts)
@@ -174,7 +175,7 @@ with left:
     format = pick_format()
 with right, st.container(border=True):
     st.markdown(f"**{FORMATS[format].title}**")
-    suffix, images = "", False
+    suffix, images, bom = "", False, False
     if format == MANIFEST:
         suffix = st.segmented_control(
             "As",
@@ -184,6 +185,11 @@ with right, st.container(border=True):
             format_func=SUFFIXES.get,
             required=True,
         )
+        bom = suffix == ".csv" and st.checkbox(
+            "For Excel",
+            key="export-bom",
+            help="Begins the file with a byte order mark, so that Excel shows letters such as é.",
+        )
         if found.without_file:
             images = st.checkbox(
                 f"Include the {found.without_file:,} images stored in the dataset",
@@ -192,8 +198,8 @@ with right, st.container(border=True):
                 help="These images have no file. Without them the table cannot be loaded again.",
             )
     name = f"{dataset.name}-{'labels' if format == MANIFEST else format}"
-    download(view, name, suffix, images, found)
-    write_here(name, suffix, images, found)
+    download(view, name, suffix, images, bom, found)
+    write_here(name, suffix, images, bom, found)
 if scored:
     st.page_link(
         "pages/suspects/results.py",
