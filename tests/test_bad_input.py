@@ -252,11 +252,12 @@ def test_nothing_is_half_written_and_what_was_there_stays(tmp_path):
 
 def test_a_good_image_among_large_ones_is_not_held_up(tmp_path):
     """More large images than may be decoded at once: all are decoded, none waits forever."""
-    from labelaudit.core import images
+    from labelaudit.core import images, memory_budget
 
     (tmp_path / "in/cat").mkdir(parents=True)
     for i in range(6):
         Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / f"in/cat/{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "LARGE_PIXELS", 10)
+        patch.setattr(images, "DECODED", memory_budget.MemoryBudget(2_500))  # one image has 2,000
         assert len(load_dataset("x", tmp_path / "in")) == 6

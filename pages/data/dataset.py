@@ -153,6 +153,8 @@ def show_figures(dataset) -> None:
     with st.container(horizontal=True, gap="medium"):
         for title, value in figures:
             st.metric(title, f"{value:,}", width="content")
+    for note in info["notes"]:
+        st.caption(plain(note))
     skipped = info["skipped"]
     if skipped["count"]:
         with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
