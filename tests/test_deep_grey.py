@@ -64,7 +64,7 @@ def test_classes_that_differ_in_brightness_stay_different(tmp_path, home, most, 
     assert np.ptp(seen[bright]) < 20  # one scale for all
     low, high = dataset.info["grey"][depth]
     assert 0 <= low < DARK * most < BRIGHT * most < high <= most
-    (note,) = dataset.info["notes"]
+    (note,) = dataset.info["skipped"]["notes"]
     assert f"{high:g} and more is white" in note
 
 

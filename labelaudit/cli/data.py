@@ -83,7 +83,7 @@ def load(
         f"{dataset.name}: {info['samples']:,} samples{f' ({splits})' if splits else ''}, "
         f"{len(info['classes'])} classes",
         *_unlabelled(info),
-        *info["notes"],
+        *info["skipped"].get("notes", []),
         *_skipped(info["skipped"]),
     ]
     emit(as_json, info, "\n".join(lines))

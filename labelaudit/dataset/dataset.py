@@ -73,8 +73,8 @@ class Dataset:
 
     @property
     def info(self) -> dict:
-        """Its source and a summary: counts, splits, tags, runs, skipped files, notes about how it
-        was read, scales of grey images with more than 8 bits (black, white), injected noise."""
+        """Its source and a summary: counts, splits, tags, runs, what was skipped and how the source
+        was understood, black and white of grey images with more than 8 bits, injected noise."""
         meta = self._frame.meta
         return {
             "name": self.name,
@@ -88,7 +88,6 @@ class Dataset:
             "tags": self.view().count_values("tags"),
             "runs": [run["name"] for run in self._frame.runs],
             "skipped": meta["skipped"],
-            "notes": meta.get("notes", []),
             "grey": meta.get("grey", {}),
             "noise": history_log.noise_report(self._frame),
         }
@@ -267,8 +266,8 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, 
         "created": datetime.now(UTC).isoformat(),
         "classes": reader.classes,
         "next_id": reader.next_id,
+        **found(),  # before `skipped`, which it may add to
         "skipped": dict(skipped or {"count": 0, "files": []}),
-        **found(),
     }
     history_log.write_meta(store, meta)
 

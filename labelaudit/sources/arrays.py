@@ -11,7 +11,7 @@ from PIL import Image
 from ..core.deep_grey import DEPTHS
 from ..core.errors import BadInputError
 from ..core.images import check_array, encode
-from .labels import ONE_LABEL, LabelNames, check_one_label, is_missing, one_hot_indices
+from .labels import ONE_LABEL, LabelNames, check_one_label, is_missing, one_hot_indices, shown
 from .source import PLACE, Row, Source, class_names
 
 MAX_ID = 1 << 63
@@ -57,7 +57,7 @@ def open_arrays(
 
     def rows() -> Iterator[Row]:
         for i in range(count):
-            data = encode(images[i])
+            data = images[i] if isinstance(images[i], bytes) else encode(images[i])
             tiff = data[:2] in (b"II", b"MM")
             yield {
                 PLACE: f"image {i}",
@@ -71,7 +71,10 @@ def open_arrays(
             }
 
     all_classes = classes if classes is not None else class_names(label_names)
-    return Source(description, all_classes, count, rows, check=check, notes=reader.notes)
+    source = Source(description, all_classes, count, rows, check=check)
+    for text in reader.notes:
+        source.skipped.note(text)
+    return source
 
 
 def _values(values, what: str) -> list | np.ndarray | None:
@@ -89,8 +92,7 @@ def _values(values, what: str) -> list | np.ndarray | None:
     one = isinstance(values, (str, bytes, Mapping, set, frozenset, Image.Image))
     if one or not (hasattr(values, "__iter__") or hasattr(values, "__array__")):
         raise BadInputError(
-            f"{what}={values if isinstance(values, str) else type(values).__name__!s}: give a list "
-            "with one value for each image."
+            f"the {what} are {shown(values)}: give a list with one value for each image."
         )
     if hasattr(values, "detach"):  # a tensor, perhaps on a GPU
         values = values.detach().cpu().numpy()

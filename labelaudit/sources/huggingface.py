@@ -145,12 +145,15 @@ def open_object(
                 else:
                     yield {**image_fields, "label": names.label_name(row, place), "split": split}
         reader.check()  # again, as streams know their labels only now
-        source.notes += reader.notes
+        for text in reader.notes:
+            source.skipped.note(text)
 
     counts = [getattr(part, "num_rows", None) for part in parts.values()]
     total = None if None in counts else sum(counts)
     classes = list(dict.fromkeys(name for names in columns for name in names.classes))
-    source = Source(description, classes, total, rows, notes=notes)
+    source = Source(description, classes, total, rows)
+    for text in notes:
+        source.skipped.note(text)
     return source
 
 
@@ -283,7 +286,13 @@ def _encoded(value: Image.Image | np.ndarray | list, place: str) -> bytes:
     dataset must be scaled alike, so that one alone is not left out."""
     try:
         if isinstance(value, list):  # integers of any type become a list of int
-            value = np.asarray(value)
+            try:
+                value = np.asarray(value)
+            except ValueError:
+                raise BadInputError(
+                    "the image is a list whose rows have different lengths: give (H, W) or (H, W, "
+                    "3) numbers."
+                ) from None
             if value.dtype.kind in "iu" and value.size:
                 if value.min() < 0 or value.max() > 255:
                     raise BadInputError(
@@ -292,7 +301,7 @@ def _encoded(value: Image.Image | np.ndarray | list, place: str) -> bytes:
                     )
                 value = value.astype(np.uint8)
         return encode(value)
-    except (BadInputError, ValueError) as error:  # lists of different lengths
+    except BadInputError as error:
         raise BadInputError(f"{place}: {error}") from error
 
 

@@ -150,6 +150,7 @@ class ImageList:
     # where a file that is named in the list may be, most likely place first
     candidates: Callable[[str], Sequence[str]] = lambda name: (name,)
     allow_repeats: bool = False  # whether a file may be listed twice
+    notes: Sequence[str] = ()  # sentences for the user
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
@@ -187,6 +188,8 @@ def open_lists(title: str, lists: Sequence[tuple[ListFile, ImageList]]) -> Sourc
         raise BadInputError(f"{name} lists no usable image{_first_reason(lists)}.")
     classes = list(dict.fromkeys(name for _, images in lists for name in images.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
+    for text in (note for _, images in lists for note in images.notes):
+        source.skipped.note(text)
     return source
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -20,8 +21,8 @@ SHOWN = 60  # characters of a value in a message
 class LabelNames:
     """The class names of the labels in a column, which are read one by one.
 
-    A missing label is None, NaN, an empty list, or a negative number. `note` and `check` tell what
-    was found after the last one.
+    A missing label is None, NaN, blank, an empty list, or a negative number. `notes` and `check`
+    tell what was found after the last one.
     """
 
     def __init__(self, where: str, classes: Sequence[str] | None = None) -> None:
@@ -42,7 +43,7 @@ class LabelNames:
         if isinstance(value, bool):
             value = int(value) if self.classes is not None else str(value)
         if isinstance(value, str):
-            return self._known(str.__str__(value), place)
+            return self._known(str.__str__(value), place) if value.strip() else None
         if isinstance(value, bytes):
             return self._known(_decoded(value, f"{self.where}, {place}"), place)
         if isinstance(value, numbers.Real):
@@ -60,15 +61,15 @@ class LabelNames:
         if len(self._negative) > 1 or self._numbers == {1}:
             others = " and 1" if self._numbers == {1} else ""
             raise BadInputError(
-                f"{self.where} has the numbers {negative}{others} as labels, but a negative number "
-                "means no label: give class names as text, and leave out missing labels."
+                f"{self.where}: there are labels {negative}{others}, but a negative number means "
+                "no label: name the classes in words, and leave missing labels out."
             )
 
     @property
     def notes(self) -> list[str]:
         """Sentences about labels that were read as missing."""
         return [
-            f"{count:,} labels of {number} were read as no label."
+            f"Labels that are {number} were read as no label: {count:,} images."
             for number, count in self._negative.items()
         ]
 
@@ -98,27 +99,57 @@ class LabelNames:
     def _known(self, name: str, place: str) -> str:
         if self._index is not None and name not in self._index:
             raise BadInputError(
-                f"{self.where}, {place}: label {_shown(name)} is not among the given classes "
+                f"{self.where}, {place}: label {shown(name)} is not among the given classes "
                 f"({', '.join(self.classes[:12])}{' …' if len(self.classes) > 12 else ''})."
             )
         return name
 
 
+def negative_labels(names: Iterable[str | None], where: str) -> list[str]:
+    """Return the labels that are negative numbers and mean no label, of a column of a table in
+    which all labels are whole numbers. Raises BadInputError as `LabelNames.check`."""
+    found = [name for name in names if name is not None]
+    if not all(re.fullmatch(r"-?\d{1,18}", name) for name in found):
+        return []
+    reader = LabelNames(where)
+    negative = [name for name in found if reader.name(int(name), "its values") is None]
+    reader.check()
+    return negative
+
+
 def check_one_label(names: Iterable[str | None], where: str) -> None:
     """Raise BadInputError if class names are lists of labels, such as "cat;dog" beside "cat" and
-    "dog", or "['cat', 'dog']"."""
+    "dog" or beside "dog;emu", or "['cat', 'dog']"."""
     known = {name for name in names if name}
+    parts = {name: split for name in known if len(split := _split(name)) > 1}
+    often = Counter(part for split in parts.values() for part in split)
     for name in sorted(known):
-        listed = (
-            name[0] in "[(" and name[-1] in "])" and "," in name and ("'" in name or '"' in name)
-        )
-        parts = next((name.split(mark) for mark in SEPARATORS if mark in name), [])
-        parts = [part.strip() for part in parts]
-        if listed or (len(set(parts)) > 1 and all(part in known for part in parts)):
+        listed = re.fullmatch(r"""[\[(].*['"].*,.*['"].*[\])]""", name)
+        split = parts.get(name, ())
+        several = bool(split) and all(part in known for part in split)
+        if ";" in name or "|" in name:  # rare in a name, unlike a comma
+            several |= any(often[part] > 1 for part in split)
+        if listed or several:
             raise BadInputError(
-                f"{where} has the label {_shown(name)}, which is several labels: {ONE_LABEL}. Keep "
+                f"{where} has the label {shown(name)}, which is several labels: {ONE_LABEL}. Keep "
                 "one of them, or rename the class."
             )
+
+
+def check_mostly_one(where: str, several: int, single: int) -> None:
+    """Raise BadInputError if more images have several labels than one: to leave out most images
+    would give another dataset."""
+    if several > single:
+        raise BadInputError(
+            f"{where} has {several:,} images with several labels and {single:,} with one: "
+            f"{ONE_LABEL}. Choose one for each image."
+        )
+
+
+def _split(name: str) -> set[str]:
+    """Return the different parts of a name between separators."""
+    mark = next((mark for mark in SEPARATORS if mark in name), None)
+    return {part.strip() for part in name.split(mark)} if mark else set()
 
 
 def is_missing(value) -> bool:
@@ -162,7 +193,7 @@ def _single(value, where: str):
             several = list(value)
             if len(several) > 1:
                 raise BadInputError(
-                    f"{where}: there are {len(several)} labels ({_shown(value)}): {ONE_LABEL}."
+                    f"{where}: there are {len(several)} labels ({shown(value)}): {ONE_LABEL}."
                 )
             value = several[0] if several else None
         elif hasattr(value, "item") and hasattr(value, "dtype"):
@@ -177,10 +208,11 @@ def _decoded(value: bytes, where: str) -> str:
         return value.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(
-            f"{where}: the label {_shown(value)} is not UTF-8: give text."
+            f"{where}: the label {shown(value)} is not UTF-8: give text."
         ) from error
 
 
-def _shown(value) -> str:
+def shown(value) -> str:
+    """Return a value as short text, for a message."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -14,7 +14,15 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, MAX_ERROR_TEXT, ImageList, ListFile
-from .manifest_columns import check_filepaths, check_unique, id_column, tag_column, text_column
+from .labels import check_one_label, negative_labels
+from .manifest_columns import (
+    check_filepaths,
+    check_unique,
+    id_column,
+    tag_column,
+    text_column,
+    without,
+)
 from .source import class_names
 from .table_reader import (
     BATCHED_SUFFIXES,
@@ -82,7 +90,7 @@ def read_metadata(file: ListFile, label: str | None = None) -> ImageList:
 
 
 def _read(table: _ManifestTable, repeats: bool) -> ImageList:
-    return ImageList(table, table.check(), allow_repeats=repeats)
+    return ImageList(table, table.check(), allow_repeats=repeats, notes=table.notes)
 
 
 class _ManifestTable:
@@ -99,6 +107,7 @@ class _ManifestTable:
         self._escaped = file.suffix in (".csv", ".tsv")
         self._columns = {name: columns.get(name, name) for name in COLUMNS.names}
         self._rows = 0
+        self._no_label: list[str] = []  # labels that mean none, such as -1
 
     def __len__(self) -> int:
         return self._rows
@@ -127,7 +136,10 @@ class _ManifestTable:
             raise BadInputError(f"{self.name} has no rows: add one row per image.")
         if ids:
             check_unique(np.concatenate(ids), self.name)
-        return class_names(labels)
+        if not self._exact:
+            check_one_label(labels, self.name)
+            self._no_label = negative_labels(labels, self.name)
+        return class_names(labels - set(self._no_label))
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         first = 0
@@ -143,6 +155,11 @@ class _ManifestTable:
             return None
         with read_errors(self._file):
             return parse_json(self._file.json)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about how the table was read."""
+        return [f"Labels that are {name} were read as no label." for name in self._no_label]
 
     def _check_row_count(self, rows: int) -> None:
         if rows > MAX_ROWS:
@@ -179,6 +196,7 @@ class _ManifestTable:
                 f"{self.name}: {names['filepath']}, {names['label']} and split must be text, "
                 f"and tags text or lists of text: {error}."
             ) from error
+        columns["label"] = without(columns["label"], self._no_label)
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
         return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)

@@ -30,6 +30,7 @@ IMAGE_SUFFIXES = {
     ".pgm", ".pbm",
 }  # fmt: skip
 MAX_SKIPPED_LISTED = 1000  # skipped images beyond these are only counted
+MAX_NOTES = 20
 MAX_TEXT = 500  # characters of a file name, and of a reason
 CHECK_ROWS = 1000  # images that are checked together and form one batch …
 CHECK_BYTES = 64 << 20  # … or fewer, if they have this many bytes
@@ -44,10 +45,11 @@ Row = dict  # some of the fields of ingest.INPUT
 
 
 class Skipped:
-    """Skipped images: their number, and file and reason of the first ones."""
+    """Skipped images: their number, and file and reason of the first ones; and sentences about how
+    the source was understood."""
 
     def __init__(self) -> None:
-        self.report: dict = {"count": 0, "files": []}
+        self.report: dict = {"count": 0, "files": [], "notes": []}
 
     def add(self, file: str, reason: str) -> None:
         """Count a skipped image."""
@@ -55,6 +57,11 @@ class Skipped:
         if len(self.report["files"]) < MAX_SKIPPED_LISTED:
             name = file if len(file) <= MAX_TEXT else f"…{file[1 - MAX_TEXT :]}"
             self.report["files"].append({"file": name, "why": reason[:MAX_TEXT]})
+
+    def note(self, text: str) -> None:
+        """Add a sentence for the user, once."""
+        if text not in self.report["notes"] and len(self.report["notes"]) < MAX_NOTES:
+            self.report["notes"].append(text)
 
 
 @dataclass
@@ -76,9 +83,7 @@ class Source:
     load: Callable[[Row], bytes] | None = None
     prefetch: Callable[[Row], bytes | None] | None = None
     skipped: Skipped = field(default_factory=Skipped)
-    # filled while the rows are read: scales of deep grey images, and sentences for the user
-    grey: GreyScales = field(default_factory=GreyScales)
-    notes: list[str] = field(default_factory=list)
+    grey: GreyScales = field(default_factory=GreyScales)  # filled while images are checked
     allowed_roots: Sequence[str] | None = None
 
     @classmethod
@@ -96,7 +101,9 @@ class Source:
     def found(self) -> dict:
         """Return what to store with the dataset, after it was read."""
         grey = self.grey.result()
-        return {"grey": grey, "notes": [*self.notes, *describe(grey)]}
+        for text in describe(grey):
+            self.skipped.note(text)
+        return {"grey": grey}
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""

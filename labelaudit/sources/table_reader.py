@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pyarrow import csv, parquet
 
 from ..core.errors import DamagedError
 from .image_list import ListFile, explain
+from .labels import ONE_LABEL
 
 BATCHED_SUFFIXES = (".csv", ".tsv", ".parquet")
 ROW_BYTES = 4 << 20  # size of the blocks in which a CSV is read; no row can be longer
@@ -103,10 +105,31 @@ def parse_json(rows) -> pa.Table:
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in columns.keys() - {"tags"}:
+        columns[name] = [_unwrapped(value) for value in columns[name]]
     for name in columns.keys() & {FILEPATH, FILE_NAME, LABEL, "split"}:
         wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
         if wrong is not None:
-            raise ValueError(f"{name} of row {wrong + 1} must be text, not a list or an object")
+            why = "" if name in (FILEPATH, FILE_NAME, "split") else f": {ONE_LABEL}"
+            raise ValueError(
+                f"{name} of row {wrong + 1} must be text, not a list or an object{why}"
+            )
     for name in columns.keys() - {"id", "tags"}:
-        columns[name] = [None if v is None else str(v) for v in columns[name]]
+        columns[name] = _texts(columns[name])
     return pa.table(columns)
+
+
+def _unwrapped(value):
+    """Return a value of JSON: the element of a list of one, None for an empty list and for NaN."""
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _texts(values: list) -> list[str | None]:
+    """Return values as text. Whole numbers are written without a fraction if all are whole, as
+    pandas writes 1 as 1.0 if another value of the column is missing."""
+    floats = [value for value in values if isinstance(value, float)]
+    if floats and all(value.is_integer() for value in floats):
+        values = [int(value) if isinstance(value, float) else value for value in values]
+    return [None if value is None else str(value) for value in values]
