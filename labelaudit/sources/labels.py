@@ -105,22 +105,48 @@ class LabelNames:
         return name
 
 
-def negative_labels(names: Iterable[str | None], where: str) -> list[str]:
-    """Return the labels that are negative numbers and mean no label, of a column of a table in
-    which all labels are whole numbers. Raises BadInputError as `LabelNames.check`."""
+def read_numbers(names: Iterable[str | None], where: str) -> dict[str, str | None]:
+    """Return the labels of a column of text that are read as another name, or as none.
+
+    Only if all labels are whole numbers: 1.0, as pandas writes 1 beside missing labels, is read as
+    1, and a negative number as no label. Raises BadInputError as `LabelNames.check`.
+    """
     found = [name for name in names if name is not None]
-    if not all(re.fullmatch(r"-?\d{1,18}", name) for name in found):
-        return []
+    if not all(re.fullmatch(r"-?\d{1,15}(\.0+)?", name) for name in found):
+        return {}
     reader = LabelNames(where)
-    negative = [name for name in found if reader.name(int(name), "its values") is None]
+    read = {}
+    for name in found:
+        whole, _, fraction = name.partition(".")
+        number = reader.name(int(whole), "its values")
+        if fraction or number is None:
+            read[name] = number and whole  # not int(): 007 is a name
     reader.check()
-    return negative
+    return read
+
+
+def number_notes(read: dict[str, str | None]) -> list[str]:
+    """Return sentences about the result of `read_numbers`."""
+    notes = [
+        f"Labels that are {name} were read as no label." for name in read if read[name] is None
+    ]
+    example = next(((name, number) for name, number in read.items() if number is not None), None)
+    return (
+        notes
+        if example is None
+        else [*notes, "Labels such as {} were read as {}.".format(*example)]
+    )
 
 
 def check_one_label(names: Iterable[str | None], where: str) -> None:
     """Raise BadInputError if class names are lists of labels, such as "cat;dog" beside "cat" and
     "dog" or beside "dog;emu", or "['cat', 'dog']"."""
     known = {name for name in names if name}
+    if known and all(re.fullmatch(r"\[.*\]", name) for name in known):
+        raise BadInputError(
+            f"{where} has lists as labels, such as {shown(min(known))}: {ONE_LABEL}. Write the "
+            "name of the class alone."
+        )
     parts = {name: split for name in known if len(split := _split(name)) > 1}
     often = Counter(part for split in parts.values() for part in split)
     for name in sorted(known):

@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, MAX_ERROR_TEXT, ImageList, ListFile
-from .labels import check_one_label, negative_labels
+from .labels import check_one_label, number_notes, read_numbers
 from .manifest_columns import (
     check_filepaths,
     check_unique,
     id_column,
+    replaced,
     tag_column,
     text_column,
-    without,
 )
 from .source import class_names
 from .table_reader import (
@@ -107,7 +107,7 @@ class _ManifestTable:
         self._escaped = file.suffix in (".csv", ".tsv")
         self._columns = {name: columns.get(name, name) for name in COLUMNS.names}
         self._rows = 0
-        self._no_label: list[str] = []  # labels that mean none, such as -1
+        self._read_as: dict[str, str | None] = {}  # labels that mean another, or none as -1 does
 
     def __len__(self) -> int:
         return self._rows
@@ -138,8 +138,10 @@ class _ManifestTable:
             check_unique(np.concatenate(ids), self.name)
         if not self._exact:
             check_one_label(labels, self.name)
-            self._no_label = negative_labels(labels, self.name)
-        return class_names(labels - set(self._no_label))
+            self._read_as = read_numbers(labels, self.name)
+        found = class_names(self._read_as.get(label, label) for label in labels)
+        ordered = [name for name in self._categories() if name in set(found)]
+        return list(dict.fromkeys([*ordered, *found]))
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         first = 0
@@ -156,10 +158,21 @@ class _ManifestTable:
         with read_errors(self._file):
             return parse_json(self._file.json)
 
+    def _categories(self) -> list[str]:
+        """Return the categories of the labels in their order, if pandas wrote them to Parquet."""
+        if self._file.suffix != ".parquet":
+            return []
+        for batch in read_batches(self._file, 1):
+            values = batch[self._columns["label"]].combine_chunks()
+            if pa.types.is_dictionary(values.type):
+                return list(map(str, values.dictionary.to_pylist()))
+            break
+        return []
+
     @property
     def notes(self) -> list[str]:
         """Sentences about how the table was read."""
-        return [f"Labels that are {name} were read as no label." for name in self._no_label]
+        return number_notes(self._read_as)
 
     def _check_row_count(self, rows: int) -> None:
         if rows > MAX_ROWS:
@@ -196,7 +209,7 @@ class _ManifestTable:
                 f"{self.name}: {names['filepath']}, {names['label']} and split must be text, "
                 f"and tags text or lists of text: {error}."
             ) from error
-        columns["label"] = without(columns["label"], self._no_label)
+        columns["label"] = replaced(columns["label"], self._read_as)
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
         return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)

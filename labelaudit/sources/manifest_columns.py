@@ -27,12 +27,13 @@ def text_column(table: pa.Table, column: str, escaped: bool, exact: bool) -> pa.
     return unguard(values) if escaped else values
 
 
-def without(values: pa.ChunkedArray, texts: list[str]) -> pa.ChunkedArray:
-    """Return the column with null for these texts."""
+def replaced(values: pa.ChunkedArray, texts: dict[str, str | None]) -> pa.ChunkedArray:
+    """Return the column with other texts, or null, for these texts."""
     if not texts:
         return values
-    found = pc.is_in(values, pa.array(texts, pa.string()))
-    return pc.if_else(found, pa.scalar(None, pa.string()), values)
+    place = pc.index_in(values, pa.array(list(texts), pa.string()))
+    others = pa.array(list(texts.values()), pa.string()).take(place)
+    return pc.if_else(pc.is_valid(place), others, values)
 
 
 def _as_text(values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
@@ -41,8 +42,8 @@ def _as_text(values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
         lists = values.to_pylist()
         several = next((value for value in lists if value and len(value) > 1), None)
         if several is not None:
-            raise BadInputError(
-                f"column {column!r} has several values in a row ({shown(several)}): {ONE_LABEL}."
+            raise pa.ArrowInvalid(
+                f"column {column!r} has several values in a row ({shown(several)}), but {ONE_LABEL}"
             )
         values = pa.chunked_array([pa.array([v[0] if v else None for v in lists])])
     if pa.types.is_floating(values.type):

@@ -115,7 +115,7 @@ def parse_json(rows) -> pa.Table:
                 f"{name} of row {wrong + 1} must be text, not a list or an object{why}"
             )
     for name in columns.keys() - {"id", "tags"}:
-        columns[name] = _texts(columns[name])
+        columns[name] = list(map(_text, columns[name]))
     return pa.table(columns)
 
 
@@ -126,10 +126,8 @@ def _unwrapped(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _texts(values: list) -> list[str | None]:
-    """Return values as text. Whole numbers are written without a fraction if all are whole, as
-    pandas writes 1 as 1.0 if another value of the column is missing."""
-    floats = [value for value in values if isinstance(value, float)]
-    if floats and all(value.is_integer() for value in floats):
-        values = [int(value) if isinstance(value, float) else value for value in values]
-    return [None if value is None else str(value) for value in values]
+def _text(value) -> str | None:
+    """Return a value as text. A whole number is written without a fraction: pandas writes 1 as 1.0
+    if another value of the column is missing."""
+    whole = isinstance(value, float) and value.is_integer()
+    return None if value is None else str(int(value) if whole else value)
