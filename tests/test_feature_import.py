@@ -23,7 +23,8 @@ def stored(dataset, name):
 
 @pytest.fixture
 def vectors():
-    return np.random.default_rng(0).normal(size=(20, 3)).round(2)
+    values = np.random.default_rng(0).normal(size=(20, 3)).round(2)
+    return values + 5 * np.eye(4)[np.arange(20) % 4, :3]  # as features of the four classes
 
 
 def test_arrays_and_files_in_order(make_dataset, vectors, tmp_path):
@@ -99,3 +100,18 @@ def test_the_first_look_and_the_command_line_use_them(make_dataset, tmp_path, ho
     assert dataset.run("first-look").info["first_look"]["features"] == "mine"
     failed = cli("import-features", "plain", tmp_path / "v.npy", "--name", "lite0", code=1)
     assert "is the name of an extractor" in failed.stderr
+
+
+def test_rows_in_another_order_are_refused(make_dataset):
+    dataset = make_dataset(200)
+    rng = np.random.default_rng(0)
+    features = np.eye(4)[np.arange(200) % 4] + rng.normal(0, 0.4, (200, 4))
+    mixed = rng.permutation(200)
+    with pytest.raises(BadInputError, match=r"no more than by guessing .*by='order'"):
+        import_features(dataset, features[mixed], "mine")
+    assert not stored_features(dataset.view().frame)
+    assert import_features(dataset, features[mixed], "mine", by="order") == 200
+    assert import_features(dataset, features, "mine") == 200
+    by_header = pd.DataFrame({"Sample ID": mixed + 1, "features": list(features[mixed])})
+    import_features(dataset, by_header, "mine")
+    np.testing.assert_allclose(stored(dataset, "mine")[1], features, atol=2e-3)

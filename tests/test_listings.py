@@ -303,7 +303,7 @@ def test_label_studio_tasks(pets, picture, tmp_path):
     ])  # fmt: skip
     dataset = load_dataset("pets", folder)
     assert labels(dataset) == {
-        "0a1b2c3d-u.png": "cat", "l.png": "dog", "0.png": "dog", "1.png": "dog", "2.png": None,
+        "0a1b2c3d-u.png": "cat", "l.png": "dog", "0.png": None, "1.png": "dog", "2.png": None,
     }  # fmt: skip
     assert skipped(dataset) == {
         "3.png": "has 2 choices (cat, dog): keep one",
@@ -324,13 +324,84 @@ def test_label_studio_json_min(pets):
          "annotation_id": 2, "updated_at": "2024-01-02"},
         {"image": "1.png", "id": 2, "species": {"choices": ["cat", "dog"]}, "annotation_id": 3},
         {"image": "2.png", "id": 3, "annotation_id": 4},
+        {"image": "3.png", "id": 4, "species": "dog", "annotation_id": 5},
     ]  # fmt: skip
     path = write(folder / "min.json", rows)
     dataset = load_dataset("pets", path)
-    assert labels(dataset) == {"0.png": "dog", "2.png": None}
+    assert labels(dataset) == {"0.png": None, "2.png": None, "3.png": "dog"}
     assert skipped(dataset) == {"1.png": "has 2 choices (cat, dog): keep one"}
     labelaudit.delete_dataset("pets")
     refuses(path, "has no choices 'breed'", label="breed")
+
+
+def by(who, *names, **more):
+    return choice(names[0] if len(names) == 1 else list(names), completed_by=who, **more)
+
+
+def region(name, **more):
+    """A choice for a part of the image."""
+    result = choice(name)["result"][0]
+    return {**result, "value": {**result["value"], "x": 1, "y": 1, "width": 9, "height": 9}, **more}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "label", "disagree"),
+    [
+        ([by(1, "cat"), by(2, "cat")], "cat", False),
+        ([by(1, "cat"), by(2, "dog"), by(3, "cat")], "cat", True),
+        ([by(1, "cat"), by(2, "dog")], None, True),
+        ([by(1, "cat"), by({"id": 2}, "dog"), by({"id": 1}, "cat")], None, True),
+        # the same person again: the latest counts
+        ([by(1, "cat"), by(1, "dog", when="2025")], "dog", False),
+        ([by(1, "dog", when="2025"), by(1, "cat")], "dog", False),
+        ([by(1, "cat"), by(2, "dog", was_cancelled=True)], "cat", False),
+        ([by(1, "cat"), {"completed_by": 2, "result": []}], "cat", False),
+        ([by(1, "cat"), by(2, "dog"), by(3, "emu", ground_truth=True)], "emu", False),
+        # regions of one class, and of two
+        ([{"result": [region("cat", id="a"), region("cat", id="b")]}], "cat", False),
+        ([{"result": [region("cat"), region("dog")]}], "2 choices (cat, dog)", False),
+        ([by(1, "cat"), by(2, "cat", "dog")], "2 choices (cat, dog)", False),
+    ],
+)
+def test_no_annotation_of_label_studio_is_dropped_silently(pets, annotations, label, disagree):
+    folder = pets()
+    others = [task(i, f"{i}.png", by(1, "emu")) for i in (1, 2)]
+    unlabelled = {"id": 9, "data": {"img": "3.png"}}  # first, and without the key `annotations`
+    path = write(folder / "e.json", [unlabelled, task(3, "0.png", *annotations), *others])
+    dataset = load_dataset("pets", path)
+    found = labels(dataset)
+    assert (found["1.png"], found["2.png"], found["3.png"]) == ("emu", "emu", None)
+    notes = " ".join(dataset.info["skipped"]["notes"])
+    if label and label.startswith("2 choices"):
+        assert skipped(dataset) == {"0.png": f"has {label}: keep one"}
+        assert "1 images have several choices; LabelAudit takes one label" in notes
+    else:
+        assert found["0.png"] == label
+    assert dataset.info["tags"] == ({"annotators_disagree": 1} if disagree else {})
+    assert ("Annotators disagree about 1 images" in notes) == disagree
+
+
+def test_label_studio_json_min_of_several_annotators_and_regions(pets):
+    folder = pets()
+    rows = [
+        {"image": "0.png", "id": 1, "species": "cat", "annotator": 1, "annotation_id": 1},
+        {"image": "0.png", "id": 1, "species": "dog", "annotator": 2, "annotation_id": 2},
+        {"image": "0.png", "id": 1, "species": "dog", "annotator": 3, "annotation_id": 3},
+        {"image": "img\\1.png", "id": 2, "annotation_id": 4,
+         "species": [{"x": 1, "choices": ["cat"]}, {"x": 5, "choices": ["cat"]}]},
+    ]  # fmt: skip
+    (folder / "img").mkdir()
+    (folder / "1.png").rename(folder / "img/1.png")
+    dataset = load_dataset("pets", write(folder / "min.json", rows))
+    assert labels(dataset) == {"0.png": "dog", "1.png": "cat"}
+    assert dataset.info["tags"] == {"annotators_disagree": 1}
+
+
+def test_label_studio_with_several_choices_for_most_images_is_refused(pets):
+    folder = pets()
+    tasks = [task(i, f"{i}.png", choice(["cat", "dog"] if i else "cat")) for i in range(3)]
+    path = write(folder / "e.json", tasks)
+    refuses(path, "2 images with several labels and 1 with one: LabelAudit takes one label per")
 
 
 def test_label_studio_controls_must_be_distinguishable(pets):

@@ -387,9 +387,11 @@ def test_predictions_in_another_order_of_classes_are_doubted_everywhere(digits, 
     where.set_value("File on this machine").run()
     (path,) = [t for t in app.text_input if t.label == "Path"]
     path.set_value(str(file)).run()
+    assert "as if its rows or columns were in another order" in app.error[0].value
+    app.selectbox(key="import-by").set_value("order").run()
     assert r"taken in this order\: 0, 1, 2" in app.warning[0].value
     assert "agrees with 0% of the labels" in app.warning[0].value
-    labelaudit.import_predictions(digits, file)
+    labelaudit.import_predictions(digits, file, by="order")
     labelaudit.compute_scores(digits)
     assert "in another order?" in open_page("suspects/results").warning[0].value
 

@@ -19,6 +19,7 @@ from labelaudit.scores.probability import probabilities
 N, CLASSES = 60, ["c0", "c1", "c2", "c3"]
 IDS = np.arange(1, N + 1)
 LOGITS = np.random.default_rng(0).normal(0, 3, (N, 4)).astype(np.float32)
+LOGITS[np.arange(N), np.arange(N) % 4] += 3  # of a model that has learned something
 PATHS = [f"/nowhere/{i}.png" for i in range(N)]
 
 
@@ -318,7 +319,11 @@ def test_paths_match_by_their_last_parts_where_these_name_one_sample(make_datase
     with pytest.raises(LabelAuditError, match=r"rows 1 and 3 are both of filepath cat/2\.png"):
         import_predictions(dataset, table.assign(filepath=["2.png", "dog/1.png", "cat/2.png"]))
     both = table.assign(filepath=given, id=[1, 2, 3])
-    assert inspect_source(dataset, both, kind="logits").by == "id"
+    with pytest.raises(LabelAuditError, match=r"row 1: the id is 1, but 2\.png is sample 3"):
+        inspect_source(dataset, both, kind="logits")
+    assert inspect_source(dataset, both, kind="logits", by="id").by == "id"
+    agreed = table.assign(filepath=given, id=[3, 2, 1])
+    assert inspect_source(dataset, agreed, kind="logits").by == "id"
     assert inspect_source(dataset, both, kind="logits", by="filepath").by == "filepath"
 
 
@@ -337,14 +342,14 @@ def test_a_run_that_was_made_here_is_not_replaced(audited):
 def test_a_stop_and_a_kill_leave_what_was_there(plain, monkeypatch):
     import_predictions(plain, LOGITS)
     with pytest.raises(StoppedError):
-        import_predictions(plain, -LOGITS, task=Task(stop=lambda: True))
+        import_predictions(plain, -LOGITS, by="order", task=Task(stop=lambda: True))
     assert np.array_equal(stored(plain)[1], LOGITS)
     # killed when all was written and nothing counted yet
     left = plain.new_run("imported")
     left.write_predictions([(IDS, LOGITS)], classes=4)
     run_files._held.pop(left._files.begun).close()  # as the system does when a process dies
     assert plain.runs == ["imported"]
-    import_predictions(plain, -LOGITS)
+    import_predictions(plain, -LOGITS, by="order")
     assert not left.has_predictions()
     assert left.state == "gone"
     assert np.array_equal(stored(plain)[1], -LOGITS)
@@ -384,13 +389,194 @@ def test_a_model_that_fits_no_better_than_by_chance_is_doubted(plain):
     assert inspect_source(plain, right).doubt is None
     half = np.where(np.arange(N)[:, None] % 2, right, right[:, [1, 2, 3, 0]])  # kappa 1/3
     assert inspect_source(plain, half).doubt is None
-    turned = inspect_source(plain, right[:, [1, 2, 3, 0]])
+    turned = inspect_source(plain, right[:, [1, 2, 3, 0]], by="order")
     assert turned.doubt.startswith(
         "The model agrees with 0% of the labels, and guessing would with 25%"
     )
     assert turned.sentences()[-1] == turned.doubt
-    few = IDS[:19]
-    assert inspect_source(plain, right[:19, [1, 2, 3, 0]], ids=few).doubt is None
-    assert inspect_source(plain, np.roll(right, 1, 1)[:20], ids=IDS[:20]).doubt is not None
+    few = {"ids": IDS[:19], "by": "id"}
+    assert inspect_source(plain, right[:19, [1, 2, 3, 0]], **few).doubt is None
+    enough = {"ids": IDS[:20], "by": "id"}
+    assert inspect_source(plain, np.roll(right, 1, 1)[:20], **enough).doubt is not None
     plain.set_labels(IDS.tolist(), "c0")  # all say c0: so does chance
     assert inspect_source(plain, np.tile([5.0, 0, 0, 0], (N, 1))).doubt is None
+
+
+# --- rows that are matched by the wrong key ---
+
+
+def right_logits(n: int = 400, classes: int = 4, noise: float = 1.0) -> np.ndarray:
+    """Of a model that agrees with most labels."""
+    values = np.random.default_rng(5).normal(0, noise, (n, classes)).astype(np.float32)
+    values[np.arange(n), np.arange(n) % classes] += 3
+    return values
+
+
+def table_of(values: np.ndarray, **columns) -> pd.DataFrame:
+    names = [f"c{i}" for i in range(values.shape[1])]
+    return pd.DataFrame(values, columns=names).assign(**columns)
+
+
+MIXED = np.random.default_rng(9).permutation(N)
+FORMS_OF_FILES = {"csv": "to_csv", "parquet": "to_parquet"}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "frame", "npz"])
+@pytest.mark.parametrize(
+    ("header", "values", "by"),
+    [
+        ("ID", IDS, "id"),
+        (" id ", IDS, "id"),
+        ("sample_id", IDS, "id"),
+        ("Sample ID", IDS.astype(float), "id"),
+        ("image_id", IDS, "id"),
+        ("image_id", [f"{i}.png" for i in range(N)], "filepath"),
+        ("image_id", [f"{i:02d}" for i in range(N)], None),  # neither ids nor names of files
+        ("Id", [f"x{i}.png" for i in range(N)], None),
+        ("files", PATHS, "filepath"),
+        ("image", [f"nowhere/{i}.png" for i in range(N)], "filepath"),
+        ("File Name", [f"{i}.png" for i in range(N)], "filepath"),
+        ("IMAGE-PATH", [f"./nowhere/{i}" for i in range(N)], "filepath"),  # without suffix
+        ("img", [f"a{i}" for i in range(N)], None),
+    ],
+)
+def test_the_key_is_found_whatever_its_name(plain, tmp_path, form, header, values, by):
+    """Rows are shuffled: a key that is not read would give wrong predictions."""
+    keys = np.asarray(values)[MIXED]
+    source = table_of(LOGITS[MIXED]).assign(**{header: keys})
+    if form == "npz":
+        np.savez(tmp_path / "p.npz", **{"logits": LOGITS[MIXED], header: keys})
+        source = tmp_path / "p.npz"
+    elif form != "frame":
+        path = tmp_path / f"p.{form}"
+        getattr(source, FORMS_OF_FILES[form])(path, index=False)
+        source = path
+    if by is None:
+        with pytest.raises(LabelAuditError, match="has the filepath"):
+            import_predictions(plain, source)
+        return
+    assert import_predictions(plain, source).info["brought"]["by"] == by
+    assert np.array_equal(stored(plain)[1], LOGITS)
+
+
+def test_numbers_that_are_ids_and_names_of_files_are_asked_about(plain):
+    numbers = np.arange(1, N)  # id 1 is the file 0.png
+    source = table_of(LOGITS[1:], image=numbers)
+    with pytest.raises(
+        LabelAuditError, match="column 'image' may be ids or the names of the files"
+    ):
+        import_predictions(plain, source)
+    import_predictions(plain, source, by="filepath")
+    assert np.array_equal(stored(plain)[1], LOGITS[1:])
+    assert stored(plain)[0].tolist() == IDS[1:].tolist()
+    assert inspect_source(plain, table_of(LOGITS[:-1], image=numbers), by="id").by == "id"
+
+
+@pytest.mark.parametrize(
+    "change", ["shuffled", "sorted by class", "of other rows", "90 % one class"]
+)
+def test_rows_in_another_order_are_refused(make_dataset, tmp_path, change):
+    dataset = make_dataset(400)
+    values = right_logits()
+    if change == "90 % one class":
+        dataset.set_labels(list(range(1, 361)), "c0")
+        values[:360] = [3, 0, 0, 0]
+        values += np.random.default_rng(0).normal(0, 0.1, values.shape)
+    order = np.random.default_rng(1).permutation(400)
+    if change == "sorted by class":
+        order = np.argsort(np.arange(400) % 4, kind="stable")
+    if change == "of other rows":
+        values = np.random.default_rng(3).normal(size=values.shape)
+    table_of(values[order]).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(LabelAuditError, match=r"no more than by guessing .* --in-order"):
+        import_predictions(dataset, tmp_path / "p.csv")
+    assert dataset.runs == []
+    import_predictions(dataset, tmp_path / "p.csv", by="order")  # as the caller states
+    import_predictions(dataset, values if change != "of other rows" else right_logits())
+
+
+def test_a_weak_model_and_labels_of_one_class_are_no_proof_of_another_order(make_dataset):
+    dataset = make_dataset(400)
+    import_predictions(dataset, right_logits(noise=12.0))
+    one = make_dataset(50, 1, "one")
+    import_predictions(one, np.zeros((50, 1)))
+    few = make_dataset(12, 4, "few")
+    import_predictions(few, right_logits(12)[::-1])  # too few labels to tell
+
+
+@pytest.mark.parametrize("sorted_by_class", [False, True])
+@pytest.mark.parametrize(("first", "last"), [(0, 120), (280, 400), (130, 260)])
+def test_a_block_of_rows_in_another_order_is_warned_about(
+    make_dataset, sorted_by_class, first, last
+):
+    labels = np.arange(400) % 8
+    labels = np.sort(labels) if sorted_by_class else labels
+    dataset = make_dataset(400, label=[f"c{i}" for i in labels])
+    values = np.random.default_rng(5).normal(0, 1, (400, 8))
+    values[np.arange(400), labels] += 3
+    good = import_predictions(dataset, values, kind="logits")
+    assert not any("much less" in note for note in good.info["notes"])
+    mixed = np.arange(400)
+    mixed[first:last] = np.random.default_rng(2).permutation(np.arange(first, last))
+    for source in (values[mixed], table_of(values[mixed], id=np.arange(1, 401))):
+        run = import_predictions(dataset, source, kind="logits")
+        (note,) = [n for n in run.info["notes"] if "agree with the labels much less" in n]
+        start, end = (int(part.replace(",", "")) for part in note.split()[1:4:2])
+        assert abs(start - 1 - first) <= 60
+        assert abs(end - last) <= 60
+
+
+def test_a_hard_class_at_one_place_is_no_block_in_another_order(make_dataset):
+    labels = np.sort(np.arange(400) % 8)
+    dataset = make_dataset(400, label=[f"c{i}" for i in labels])
+    values = np.random.default_rng(5).normal(0, 1, (400, 8))
+    values[np.arange(400), labels] += np.where(labels == 3, 0.3, 3)
+    run = import_predictions(dataset, values, kind="logits")
+    assert not any("much less" in note for note in run.info["notes"])
+
+
+def test_ids_that_are_positions_are_asked_about(make_dataset, tmp_path):
+    dataset = make_dataset(400)
+    values = right_logits()
+    table = table_of(values, id=np.arange(400))
+    table.to_csv(tmp_path / "p.csv", index=False)
+    np.savez(tmp_path / "p.npz", logits=values, ids=np.arange(400))
+    says = r"the ids are 0 to 399, and those of dataset 'plain' are 1 to 400: .* add 1 to them"
+    for source in (table, tmp_path / "p.csv", tmp_path / "p.npz"):
+        with pytest.raises(LabelAuditError, match=says):
+            import_predictions(dataset, source)
+        with pytest.raises(LabelAuditError, match=says):
+            labelaudit.import_issues(
+                dataset, table.assign(is_label_issue=False)[["id", "is_label_issue"]]
+            )
+    with pytest.raises(LabelAuditError, match=says):
+        labelaudit.import_features(dataset, table, "mine")
+    part = table.iloc[100:300]  # all are ids of samples, but of others
+    with pytest.raises(
+        LabelAuditError, match=r"with the next ids better .* positions counted from 0"
+    ):
+        import_predictions(dataset, part)
+    import_predictions(dataset, part, by="id")
+    import_predictions(dataset, part.assign(id=part["id"] + 1))
+    zero = make_dataset(60, id=list(range(60)), name="zero")
+    with pytest.raises(LabelAuditError, match="subtract 1 from them"):
+        import_predictions(zero, table_of(LOGITS, id=IDS))
+
+
+def test_categories_are_keys_and_columns_too(plain):
+    for key, values in (("id", IDS), ("file", PATHS)):
+        source = table_of(LOGITS[MIXED], **{key: pd.Categorical(np.asarray(values)[MIXED])})
+        import_predictions(plain, source)
+        assert np.array_equal(stored(plain)[1], LOGITS)
+    columns = pd.CategoricalIndex(CLASSES[::-1], CLASSES)
+    by_index = pd.DataFrame(LOGITS[MIXED][:, ::-1], pd.Index(IDS[MIXED], name="ID"), columns)
+    import_predictions(plain, by_index)
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    import_predictions(plain, LOGITS[:, ::-1], classes=pd.Categorical(CLASSES[::-1], CLASSES))
+    assert np.array_equal(stored(plain)[1], LOGITS)
+    issues = pd.DataFrame({"is_label_issue": [True], "given_label": pd.Categorical(["c0"])})
+    assert labelaudit.import_issues(plain, issues.assign(ID=[1]))["tags"] == {"label_issue": 1}
+    wrong = pd.DataFrame({"Image ID": [2, 3, 4, 5], "is_label_issue": True})
+    wrong["given_label"] = ["c0", "c1", "c2", "c3"]
+    with pytest.raises(LabelAuditError, match="given_label is not the label of the sample in 4 of"):
+        labelaudit.import_issues(plain, wrong)

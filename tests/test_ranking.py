@@ -268,7 +268,7 @@ def test_there_is_a_note_where_probabilities_are_rough(make_dataset):
     )
     assert confidence_note(large.view()) is None
     noise = np.random.default_rng(0).normal(size=(240, 5))
-    labelaudit.import_features(large, noise, "noise")
+    labelaudit.import_features(large, noise, "noise", by="order")
     labelaudit.first_look(large, features="noise")
     note = confidence_note(large.view())
     assert note.startswith("The first look agrees with ")

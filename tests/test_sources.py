@@ -360,11 +360,11 @@ def test_a_load_that_was_stopped_continues_where_it_was(tmp_path, picture, monke
     monkeypatch.setattr(source_room, "CHECK_ROWS", 10)
     opened = []
 
-    def decode(path, *more, **options):
+    def decoding(path, *more, **options):
         opened.append(Path(path).name)
-        return pictures.decode(path, *more, **options)
+        return pictures.decoding(path, *more, **options)
 
-    monkeypatch.setattr(source_room, "decode", decode)
+    monkeypatch.setattr(source_room, "decoding", decoding)
     asked = iter([False, False, True])
     with pytest.raises(StoppedError, match="are not checked again"):
         load_dataset("pets", tmp_path / "pets", task=Task(stop=lambda: next(asked)))

@@ -76,6 +76,20 @@ by_option = click.option(
 )
 
 
+in_order_option = click.option(
+    "--in-order",
+    is_flag=True,
+    help="The rows are in the order of the samples' ids, whatever the labels say: same as --by "
+    "order.",
+)
+
+
+def how(by: str | None, in_order: bool) -> str | None:
+    if in_order and by not in (None, "order"):
+        raise click.UsageError(f"--in-order contradicts --by {by}: use one of them.")
+    return "order" if in_order else by
+
+
 @main.command(
     "import-predictions",
     **example("labelaudit import-predictions digits probabilities.csv --out-of-sample"),
@@ -85,10 +99,13 @@ by_option = click.option(
 @click.option("--run", default="imported", help="Name of the run to write.")
 @kind_option
 @by_option
+@in_order_option
 @class_file_option
 @out_of_sample_option
 @json_option
-def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, as_json) -> None:
+def import_predictions(
+    dataset, file, run, kind, by, in_order, class_file, out_of_sample, as_json
+) -> None:
     """Import the logits or probabilities of your own model from FILE (.npy, .npz, .csv, .tsv,
     .parquet) as a run of DATASET, and score it. Nothing is trained.
 
@@ -102,7 +119,7 @@ def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, 
         file,
         run,
         kind=kind,
-        by=by,
+        by=how(by, in_order),
         classes=read_classes(class_file),
         out_of_sample=out_of_sample,
         task=console_task(),
@@ -118,8 +135,9 @@ def import_predictions(dataset, file, run, kind, by, class_file, out_of_sample, 
 @click.argument("file", type=click.Path())
 @click.option("--name", required=True, help="Name of the features; not that of an extractor.")
 @by_option
+@in_order_option
 @json_option
-def import_features(dataset, file, name, by, as_json) -> None:
+def import_features(dataset, file, name, by, in_order, as_json) -> None:
     """Import features of the images of DATASET, such as embeddings of your own network, from FILE
     (.npy, .npz, .parquet). The first look then tries them with the built-in ones.
 
@@ -128,7 +146,7 @@ def import_features(dataset, file, name, by, as_json) -> None:
     """
     from ..predictions import import_features as read
 
-    count = read(load_dataset(dataset), file, name, by, task=console_task())
+    count = read(load_dataset(dataset), file, name, how(by, in_order), task=console_task())
     text = (
         f"{name}: features of {count:,} samples; use them with "
         f"`labelaudit first-look {dataset} --features {name}`"

@@ -85,6 +85,12 @@ class Frame(TableAccess):
         """Class names in index order."""
         return self.meta["classes"]
 
+    @property
+    def grey_scales(self) -> dict[str, tuple[float, float]]:
+        """How grey images with more than 8 bits are read; see `core.deep_grey`. Datasets stored
+        before these were measured have none."""
+        return {depth: (low, high) for depth, (low, high) in self.meta.get("grey", {}).items()}
+
     def class_codes(self, names: Sequence[str | None]) -> np.ndarray:
         """Return class indices, int32 (n,), with MISSING for None.
 

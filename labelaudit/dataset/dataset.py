@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
@@ -73,7 +73,8 @@ class Dataset:
 
     @property
     def info(self) -> dict:
-        """Its source and a summary: counts, splits, tags, runs, skipped files, injected noise."""
+        """Its source and a summary: counts, splits, tags, runs, what was skipped and how the source
+        was understood, black and white of grey images with more than 8 bits, injected noise."""
         meta = self._frame.meta
         return {
             "name": self.name,
@@ -87,6 +88,7 @@ class Dataset:
             "tags": self.view().count_values("tags"),
             "runs": [run["name"] for run in self._frame.runs],
             "skipped": meta["skipped"],
+            "grey": meta.get("grey", {}),
             "noise": history_log.noise_report(self._frame),
         }
 
@@ -217,12 +219,14 @@ def create_dataset(
     classes: Sequence[str] = (),
     source: str = "",
     skipped: Mapping | None = None,
+    found: Callable[[], Mapping] = dict,
     overwrite: bool = False,
 ) -> Dataset:
     """Create a dataset of `samples` (see `Dataset.add_samples`).
 
     classes: names in index order; others are appended as they occur. skipped: a mapping that may be
-    filled while the samples are read. overwrite: whether to replace a dataset of this name, which
+    filled while the samples are read. found: returns further entries of `meta` after that.
+    overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
     """
     old = Store(name)
@@ -237,7 +241,7 @@ def create_dataset(
         paths.remove_leftovers(name)
         uri = paths.unfinished_uri(name)
         try:
-            _build(Store(name, uri), samples, classes, source, skipped)
+            _build(Store(name, uri), samples, classes, source, skipped, found)
             old.check_lock()
         except BaseException:
             with suppress(LabelAuditError):  # if the storage fails, the next import removes it
@@ -248,7 +252,7 @@ def create_dataset(
     return Dataset(name)
 
 
-def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) -> None:
+def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, found) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
     reader = SampleReader(names, 1, np.empty(0, np.int64))
     store.overwrite("samples", reader.read(samples), schema.SAMPLES)
@@ -262,6 +266,7 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped) 
         "created": datetime.now(UTC).isoformat(),
         "classes": reader.classes,
         "next_id": reader.next_id,
+        **found(),  # before `skipped`, which it may add to
         "skipped": dict(skipped or {"count": 0, "files": []}),
     }
     history_log.write_meta(store, meta)

@@ -53,7 +53,7 @@ class Sample:
         """
         data = self._batch.image_bytes(self.id)
         try:
-            return decode(self.filepath, data)
+            return decode(self.filepath, data, scales=self._batch.frame.grey_scales)
         except UnreadableImageError as error:
             raise DamagedError(
                 f"image {self.filepath} cannot be read ({error}): restore it, or load the "

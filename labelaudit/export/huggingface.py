@@ -18,7 +18,8 @@ from .outputs import Output
 from .samples import CHUNK_BYTES, CHUNK_ROWS, Samples, read_image
 
 SHARD_BYTES = 500_000_000  # of images per file, as `datasets` writes it
-DEFAULT_SPLIT = "train"  # the name in `datasets` for samples without a split
+# The names in `datasets` of samples without a split: alone, and beside others that have one.
+DEFAULT_SPLIT, NO_SPLIT = "train", "no_split"
 _NOT_A_SPLIT = re.compile(r"\W+")
 _TEXT, _NUMBER = ({"dtype": kind, "_type": "Value"} for kind in ("string", "int64"))
 
@@ -45,7 +46,10 @@ def write_huggingface(samples: Samples, output: Output, folder: str) -> list[str
                 output.count(int(samples.sizes[shard].sum()))
             else:
                 _write_shard(samples, output, path, shard, paths, tags, schema)
-    return [
+    notes = []
+    if splits.get(None, DEFAULT_SPLIT) != DEFAULT_SPLIT:
+        notes = [f"Samples without a split are in the split {splits[None]} there."]
+    return notes + [
         f"Hugging Face does not allow the split name {split!r}: it is {name!r} there, and the "
         "column split contains the original name."
         for split, name in splits.items()
@@ -118,8 +122,9 @@ def _split_names(samples: Samples) -> dict[str | None, str]:
     """Return the name of each split there: letters, digits and `_`, but not `all`."""
     names: dict[str | None, str] = {}
     splits = list(dict.fromkeys(samples.splits.tolist()))
+    without = DEFAULT_SPLIT if splits == [None] else NO_SPLIT
     for split in sorted(splits, key=lambda name: (name is None, name)):
-        name = _NOT_A_SPLIT.sub("_", split) if split else DEFAULT_SPLIT
+        name = _NOT_A_SPLIT.sub("_", split) if split else without
         name = f"{name}_" if name == "all" else name
         while name in names.values():
             name += "_"

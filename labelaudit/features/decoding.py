@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from ..core.images import UnreadableImageError, decode
+from ..core.images import UnreadableImageError, decoding
 from ..dataset.columns import Frame
 
 
@@ -21,12 +21,15 @@ def decoded_images(
 ) -> Iterator[tuple[int, str, Image.Image | UnreadableImageError]]:
     """Yield id, file path and image of each sample in order; the error if it cannot be read.
 
-    ids: int64 (n,). draft: side in pixels that is enough; see `core.images.decode`.
+    ids: int64 (n,). draft: side in pixels that is enough; see `core.images.decode`. The memory of
+    an image counts as used until the next one is requested.
     """
+    scales = frame.grey_scales
     rows = frame.take("samples", frame.positions(ids), ["filepath", "image"])
     columns = (rows[name].to_pylist() for name in ("id", "filepath", "image"))
     for sample_id, path, data in zip(*columns, strict=True):
         try:
-            yield sample_id, path, decode(path, data, draft=draft)
+            with decoding(path, data, draft, scales) as image:
+                yield sample_id, path, image
         except UnreadableImageError as error:
             yield sample_id, path, error

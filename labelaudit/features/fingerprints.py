@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from ..core.errors import StoppedError
-from ..core.images import UnreadableImageError, pixel_hash, to_rgb
+from ..core.images import UnreadableImageError, pixel_hash, shrink, to_rgb
 from ..core.prefetch import prefetch
 from ..core.progress import Task
 from ..dataset.arrays import find
@@ -71,7 +71,11 @@ def pixel_hashes(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 def thumbnail(image: Image.Image) -> np.ndarray:
     """Return the whole picture as grey square, uint8 (THUMBNAIL_SIDE, THUMBNAIL_SIDE)."""
     size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    grey = to_rgb(image).convert("L").resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    grey = (
+        to_rgb(shrink(image, THUMBNAIL_SIDE))
+        .convert("L")
+        .resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    )
     return np.asarray(grey)
 
 

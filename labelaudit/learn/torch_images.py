@@ -60,6 +60,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
             self.ids = view.frame.ids[at]
             self.labels = view.frame.label[at].astype(np.int64)
             self.classes = list(view.frame.classes)
+            self._scales = view.frame.grey_scales
         self.transform, self.keys = transform, _keys(keys)
         self._size = _size(image_size)
         self._name, self._uri = view.name, view.uri
@@ -112,7 +113,8 @@ class TorchImageDataset(torch.utils.data.Dataset):
 
     def _image(self, path: str, data: bytes | None):
         try:
-            image = to_rgb(decode(path, data, draft=self._size and max(self._size)))
+            draft = self._size and max(self._size)
+            image = to_rgb(decode(path, data, draft, self._scales))
         except UnreadableImageError as error:
             raise DamagedError(
                 f"image {path} cannot be read any more ({error}): put it back, or load the dataset "

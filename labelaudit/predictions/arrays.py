@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError, DamagedError
-from .matching import IDS, PATHS
+from . import keys
 from .numbers import LOGITS, PROBABILITIES
 
 BATCH_BYTES = 64 << 20
@@ -42,6 +42,11 @@ class Source:
     unused: list[str] = field(default_factory=list)  # columns or arrays that are not read
     embedded: int | None = None  # length of the embeddings
     in_order: bool = True  # False: there is an index that is not 0, 1, 2 …
+    ambiguous: str | None = None  # name of a column of ids that may be file names
+
+    def set_keys(self, found: keys.Keys) -> None:
+        """Set ids and paths."""
+        self.ids, self.paths, self.ambiguous = found.ids, found.paths, found.ambiguous
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield rows in order: numbers, float (n, width), and embeddings, float (n, embedded)."""
@@ -85,7 +90,6 @@ def open_npz(path: Path, known: Mapping[str, str | None] = NUMBERS) -> Arrays:
     one has such a name, or if shapes do not fit.
     """
     what = path.name
-    names_of = {"ids": IDS, "paths": PATHS, "classes": CLASSES, "embeddings": EMBEDDINGS}
     try:
         with _load(path, None) as stored:
             names = stored.files
@@ -96,21 +100,29 @@ def open_npz(path: Path, known: Mapping[str, str | None] = NUMBERS) -> Arrays:
                     f"{what} has the arrays {', '.join(names) or 'none'}: one must be called "
                     f"{wanted if known is NUMBERS else ' or '.join(known)}."
                 )
+            others = [name for name in names if name not in numbers]
+            usual = {"classes": CLASSES, "embeddings": EMBEDDINGS}
             parts = {
-                part: next((name for name in usual if name in names and name not in numbers), None)
-                for part, usual in names_of.items()
+                part: next((name for name in known_names if name in others), None)
+                for part, known_names in usual.items()
             }
+            key_names = keys.key_columns(others)
             values = stored[numbers[0]]
             found = {part: stored[name] for part, name in parts.items() if name}
+            found_keys = {name: stored[name] for name in key_names.names}
     except (ValueError, OSError, EOFError) as error:
         raise DamagedError(_unreadable(path, error)) from error
     source = from_array(values, what)
     source.kind = known[numbers[0]]
-    source.unused = [name for name in names if name not in (*numbers, *parts.values())]
-    if "ids" in found:
-        source.ids = whole_numbers(found["ids"], source.rows, what)
-    if "paths" in found:
-        source.paths = pa.array(_check_rows(found["paths"], source.rows, "filepaths", what))
+    read = (*numbers, *parts.values(), *found_keys)
+    source.unused = [name for name in names if name not in read]
+    columns = {}
+    for name, array in found_keys.items():
+        _check_rows(array, source.rows, "ids" if name == key_names.id else "filepaths", what)
+        array = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        columns[name] = pa.chunked_array([pa.array(array)])
+    if key_names.index is None:
+        source.set_keys(keys.read_keys(key_names, columns, what))
     if "classes" in found:
         source.names = found["classes"].tolist()
     if "embeddings" in found:

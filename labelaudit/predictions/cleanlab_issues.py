@@ -21,12 +21,14 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
-from .matching import IDS, INDEX, PATHS, find_paths, folder_of, with_keys
+from . import keys
+from .matching import check_positions, find_paths, folder_of, with_keys
 
 _ISSUE = re.compile(r"is_(\w+_issue)")
 GIVEN = "given_label"
 _TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
 _OTHER = -2  # not a class
+FEW = 4  # rows; fewer labels that differ may be chance
 LISTED = 20  # rows of a file that are listed; further ones are only counted
 
 
@@ -141,11 +143,15 @@ def _positions(
 ) -> tuple[np.ndarray, bool]:
     """Return the position of each row's sample, int64 (n,), MISSING if there is none; and whether
     rows were matched by order only."""
-    key, column, index = (
-        next((c for c in names if c in table), None) for names in (IDS, PATHS, INDEX)
-    )
+    names = keys.key_columns(list(table.columns))
+    key, column, index = names.id, names.path, names.index
+    if key is None and names.either is not None:
+        numbers = pd.to_numeric(table[names.either], errors="coerce")
+        key, column = (names.either, column) if numbers.notna().all() else (None, names.either)
     if key is not None:
-        return _known(frame, _numbers(table[key], name, key)), False
+        ids = _numbers(table[key], name, key)
+        check_positions(frame, ids, name)
+        return _known(frame, ids), False
     if column is None and index is not None:
         values = pd.to_numeric(table[index], errors="coerce")
         if values.isna().any():
@@ -199,7 +205,7 @@ def _has_current_label(
     """
     if GIVEN not in table:
         return np.ones(len(rows), bool)
-    values = table[GIVEN].iloc[rows]
+    values = table[GIVEN].iloc[rows].astype(object)
     given = _codes(frame, values)
     label, first = frame.label[at[rows]], frame.original_label[at[rows]]
     first = np.where(first == MISSING, label, first)
@@ -212,6 +218,11 @@ def _has_current_label(
             f"{name}, row {rows[row] + 1}: {GIVEN} is {values.iloc[row]!r}, but sample "
             f"{frame.ids[sample]} is {has!r}: sort the rows by id, or add a column id or "
             "filepath."
+        )
+    if never.sum() > len(never) / 2 and len(never) >= FEW:
+        raise BadInputError(
+            f"{name}: {GIVEN} is not the label of the sample in {never.sum():,} of {len(never):,} "
+            "rows: are the ids positions, or of another dataset?"
         )
     return given == label
 

@@ -11,18 +11,23 @@ from pyarrow import parquet
 
 from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..core.progress import QUIET, Task
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..features.extractors import AUTO, check_extractor
 from ..features.stored import LARGEST, open_features
 from ..storage import schema
 from ..storage.paths import check_name
+from .agreement import check_order, nearest_classes
 from .arrays import Source, from_array, open_npy, open_npz
-from .importing import SourceLike, existing_file, matching_key
-from .matching import IDS, INDEX, PATHS, folder_of, match_rows
+from .importing import SourceLike, existing_file, match_source
+from .keys import is_key
+from .matching import ORDER, folder_of
 from .tables import from_frame, open_parquet
 
 FEATURES = dict.fromkeys(("features", "embeddings", "embedding"))  # names of arrays and columns
 VERSION = "imported"
+CHECKED_ROWS = 2000  # compared with each other to check the order of the rows
 SUFFIXES = (".npy", ".npz", ".parquet")
 
 
@@ -46,7 +51,8 @@ def import_features(
       number; and optionally `id` or `filepath`.
 
     by: "id", "filepath" or "order" (of the ids) to match rows to samples; by default the first of
-    these that the source has. Samples without a row have no features and are left out of a first
+    these that the source has. Rows that are in order by default must be more similar to rows of the
+    same label than by chance. Samples without a row have no features and are left out of a first
     look that uses them. name: letters, digits, ".", "_" and "-"; not that of an extractor. Features
     imported under this name before are replaced. They are stored in half precision.
     Raises BadInputError for rows that match no sample, a number that is not finite, and the name of
@@ -59,14 +65,13 @@ def import_features(
     opened = _open(source)
     if not opened.rows:
         raise BadInputError(f"{opened.what} has no rows.")
-    key = matching_key(opened, by)
-    ids = match_rows(
-        frame, opened.rows, opened.ids, opened.paths, key, opened.what, folder_of(source)
-    )
+    key, ids = match_source(frame, opened, by, folder_of(source))
     stage = task.stage("reading features", 2 * opened.rows)
     for values in _checked(opened, ids):  # before anything is stored
         task.check("the import")
         stage.advance(len(values))
+    if key == ORDER and by is None:
+        _check_order(frame, opened)
     features = open_features(frame, name, VERSION, opened.width)
     columns = schema.features(opened.width)
 
@@ -122,7 +127,23 @@ def _open(source: SourceLike) -> Source:
 
 def _columns(names) -> list[str]:
     """Return the columns that hold one number of each feature vector."""
-    return [name for name in names if name not in (*IDS, *PATHS, *INDEX)]
+    return [name for name in names if not is_key(name)]
+
+
+def _check_order(frame: Frame, source: Source) -> None:
+    """Raise BadInputError if similar features have the same label no more often than by chance, so
+    that the rows are probably in another order."""
+    labelled = np.flatnonzero(frame.label != MISSING)
+    some = np.sort(np.random.default_rng(0).permutation(labelled)[:CHECKED_ROWS])
+    parts, start = [], 0
+    for values, _ in source.batches():
+        inside = some[(some >= start) & (some < start + len(values))]
+        parts.append(values[inside - start].astype(np.float32))
+        start += len(values)
+    given = frame.label[some]
+    if len(some):
+        nearest = nearest_classes(np.concatenate(parts), given)
+        check_order(nearest, given, frame.label, len(frame.classes), source.what)
 
 
 def _checked(source: Source, ids: np.ndarray) -> Iterator[np.ndarray]:

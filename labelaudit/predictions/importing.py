@@ -15,13 +15,14 @@ import pandas as pd
 
 from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
-from ..dataset.columns import SHOWN_CLASSES
+from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
+from . import agreement
 from .arrays import Arrays, Source, add_embeddings, from_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown
-from .matching import BY, FILEPATH, ID, ORDER, folder_of, match_rows
+from .matching import BY, FILEPATH, ID, ORDER, check_both, find_paths, folder_of, match_rows
 from .numbers import LogitConverter, check_kind, doubt
 from .tables import from_frame, open_csv, open_parquet
 
@@ -94,10 +95,14 @@ def import_predictions(
       Parquet also one column of lists, `logits` or `probabilities`. Tables are streamed.
 
     by: how rows are matched to samples: "id"; "filepath" (the stored path, the end of it if only
-    one sample's path ends so, or a path relative to the source's folder); "order" (as many rows as
-    samples, by id). By default the first of these that the source has. The index of a frame counts
-    if it has such a name, and rules out "order" unless it is 0, 1, 2 …. ids: of an array's rows.
-    Samples without a row have no prediction.
+    one sample's path ends so, or a path relative to the source's folder; with or without suffix);
+    "order" (as many rows as samples, by id). By default the first of these that the source has.
+    The names of the columns may have blanks, capitals and other usual forms, such as `Image ID`.
+    The index of a frame counts if it has such a name, and rules out "order" unless it is 0, 1, 2 ….
+    ids: of an array's rows. Samples without a row have no prediction.
+    Without `by`, predictions are compared with the labels: rows in order must agree clearly better
+    than by chance, ids must not look like positions, and ids and filepaths must not contradict each
+    other. A block of rows that agrees much less than the others is noted in `Run.info`.
     classes: names of the columns, by default the dataset's classes in order. Other classes are
     ignored; a class of the dataset may be missing only if no sample has that label.
     kind: "logits" or "probabilities"; by default detected from the numbers (see
@@ -119,9 +124,9 @@ def import_predictions(
     request = _Import(dataset, source, kind, classes, by, ids, embeddings)
     summary = request.summary
     imported = {**asdict(summary), "out_of_sample": bool(out_of_sample)}
-    info = imported_run_info(
-        request.frame, imported, time.monotonic() - started, summary.sentences()
-    )
+    notes = [*summary.sentences(), *request.notes]
+    request.notes = notes  # completed while the rows are read, before the run is stored
+    info = imported_run_info(request.frame, imported, time.monotonic() - started, notes)
     return create_imported_run(request.frame, run, info, request.batches(task), task)
 
 
@@ -163,12 +168,12 @@ class _Import:
         if not rows:
             raise BadInputError(f"{what} has no rows.")
         if ids is not None:
-            self.source.ids = whole_numbers(ids, rows, what)
+            self.source.ids, self.source.ambiguous = whole_numbers(ids, rows, what), None
         if embeddings is not None:
             self._add_embeddings(embeddings)
-        self.by = matching_key(self.source, by)
-        keys = self.source.ids, self.source.paths
-        self.ids = match_rows(self.frame, rows, *keys, self.by, what, folder_of(source))
+        self.stated = by is not None
+        self.by, self.ids = match_source(self.frame, self.source, by, folder_of(source))
+        self.notes: list[str] = []  # about all rows: complete after `batches`
         names = self.source.names if classes is None else classes
         self.columns: Columns = match_classes(self.frame, names, self.source.width, what)
         self.kind = kind or self.source.kind
@@ -182,6 +187,7 @@ class _Import:
         ids, labels = self.ids[: len(predicted)], self.frame.label
         self.kind = converter.kind
         given = labels[self.frame.positions(ids)]
+        self._check_rows(predicted, given)
         by_position = self.columns.by_position
         return SourceSummary(
             source=self.source.what,
@@ -201,14 +207,37 @@ class _Import:
         """Yield ids, logits and, if there are any, embeddings of all rows."""
         stage = task.stage("reading predictions", self.source.rows)
         converter = self._converter()
-        start = 0
+        start, predicted = 0, np.empty(self.source.rows, np.int32)
         for values, embeddings in self.source.batches():
             task.check("the import")
             ids = self.ids[start : start + len(values)]
             logits = converter(values, ids)
+            predicted[start : start + len(values)] = logits.argmax(axis=1)
             yield (ids, logits) if embeddings is None else (ids, logits, embeddings)
             start += len(values)
             stage.advance(len(values))
+        given = self.frame.label[self.frame.positions(self.ids)]
+        self._check_rows(predicted, given)
+        found = agreement.disagreeing_rows(predicted, given, self.columns.classes)
+        self.notes += [found] * bool(found)
+
+    def _check_rows(self, predicted: np.ndarray, given: np.ndarray) -> None:
+        """Raise BadInputError if the first rows are probably matched to the wrong samples, unless
+        the caller stated how they are matched."""
+        labels, what = self.frame.label, self.source.what
+        if self.stated:
+            return
+        if self.by == ORDER:
+            agreement.check_order(predicted, given, labels, self.columns.classes, what)
+        if self.by == ID:
+            at = self.frame.positions(self.ids[: len(predicted)])
+            if step := agreement.shifted(predicted, at, labels):
+                raise BadInputError(
+                    f"{what}: the predictions fit the labels of the samples with the "
+                    f"{'next' if step == 1 else 'previous'} ids better than those of their own: "
+                    f"are the ids {'positions counted from 0' if step == 1 else 'one too large'}? "
+                    "Correct them, or state that they are the ids (by='id')."
+                )
 
     def _converter(self) -> LogitConverter:
         unused = bool(self.source.unused)
@@ -224,6 +253,33 @@ class _Import:
         add_embeddings(self.source, np.asarray(embeddings))
 
 
+def match_source(
+    frame: Frame, source: Source, by: str | None, folder: Path | None
+) -> tuple[str, np.ndarray]:
+    """Return how the rows of a source are matched, and the id of each row's sample, int64 (n,).
+
+    by: as given by the caller. Raises BadInputError if the rows cannot be matched, or if ids and
+    file paths contradict each other and the caller did not state which of them counts.
+    """
+    key, what = matching_key(source, by), source.what
+    if key == ID and by is None and source.ambiguous is not None:
+        _check_ambiguous(frame, source, folder)
+    ids = match_rows(frame, source.rows, source.ids, source.paths, key, what, folder)
+    if key == ID and by is None and source.paths is not None and source.ambiguous is None:
+        check_both(frame, ids, source.paths, what, folder)
+    return key, ids
+
+
+def _check_ambiguous(frame: Frame, source: Source, folder: Path | None) -> None:
+    """Raise BadInputError if numbers are ids of samples, and file names of other samples."""
+    found, fits = find_paths(frame, source.paths, folder)
+    if (fits == 1).all() and (found != source.ids).any():
+        raise BadInputError(
+            f"{source.what}: the numbers in column {source.ambiguous!r} may be ids or the names of "
+            "the files: state which of them they are (by='id' or by='filepath')."
+        )
+
+
 def matching_key(source: Source, by: str | None) -> str:
     """Return how to match the rows of a source to samples: "id", "filepath" or "order".
 
@@ -236,7 +292,7 @@ def matching_key(source: Source, by: str | None) -> str:
             raise BadInputError(
                 f"{source.what} has neither id nor filepath, and an index that is not 0, 1, 2 …: "
                 "name the index id if it contains ids, or state that the rows are in the order of "
-                "the ids (by='order')."
+                f"the ids ({agreement.HOW_TO_STATE_ORDER})."
             )
         return [*keys, ORDER][0]
     if by not in BY:

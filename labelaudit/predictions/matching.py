@@ -13,21 +13,9 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
+from . import keys
 
 BY = ID, FILEPATH, ORDER = ("id", "filepath", "order")
-# Names of such columns, here and in other tools.
-IDS = ("id", "ids")
-PATHS = (
-    "filepath",
-    "filepaths",
-    "file_name",
-    "filename",
-    "filenames",
-    "image_path",
-    "path",
-    "paths",
-)
-INDEX = ("", "Unnamed: 0", "index", "__index_level_0__")  # pandas' index, in a file
 DEEPEST = 32  # folders in a relative path, at most
 
 
@@ -56,6 +44,8 @@ def match_rows(
         found = ids if by == ID else _ids_of_paths(frame, paths, what, folder)
         assert found is not None  # `by` is one of the keys that the rows have
         _, known = find(frame.ids, found)
+        if by == ID:
+            check_positions(frame, found, what)
         if not known.all():
             row = int(np.flatnonzero(~known)[0])
             raise BadInputError(
@@ -73,12 +63,54 @@ def find_paths(
     matches; and how many match, int (n,).
 
     A path is the stored path of a sample; or the end of it ("cat/1.jpg", "1.jpg") if only one
-    sample's path ends so; or relative to `folder`, where the table is.
+    sample's path ends so; or relative to `folder`, where the table is; or one of these without its
+    suffix ("cat/1").
     """
     table = frame.read("samples", ["id", "filepath"])
     ids = table["id"].to_numpy()
     exists = find(frame.ids, ids)[1]  # a load that was killed leaves further rows
     ids, stored = ids[exists], table["filepath"].combine_chunks().filter(pa.array(exists))
+    at, fits = _find_paths(stored, wanted, folder)
+    left = np.flatnonzero(fits == 0)
+    if len(left):
+        without = pc.replace_substring_regex(stored, r"\.[^./]*$", "")
+        at[left], fits[left] = _find_paths(without, wanted.take(pa.array(left)), folder)
+    return np.where(fits == 1, ids[at] if len(ids) else MISSING, MISSING), fits
+
+
+def check_positions(frame: Frame, ids: np.ndarray, what: str) -> None:
+    """Raise BadInputError if ids, int64 (n,), are positions: all are samples once they are counted
+    from another number, and some are not as they are."""
+    if find(frame.ids, ids)[1].all() or not len(frame.ids):
+        return
+    for step in (1, -1):
+        if len(ids) and find(frame.ids, ids + step)[1].all():
+            change = "add 1 to them" if step == 1 else "subtract 1 from them"
+            raise BadInputError(
+                f"{what}: the ids are {ids.min():,} to {ids.max():,}, and those of dataset "
+                f"{frame.name!r} are {frame.ids[0]:,} to {frame.ids[-1]:,}: they look like "
+                f"positions counted from {ids.min():,}; {change}, or match by filepath or order."
+            )
+
+
+def check_both(frame: Frame, ids: np.ndarray, paths: pa.Array, what: str, folder) -> None:
+    """Raise BadInputError if a row's id, int64 (n,), is of another sample than its path. Paths that
+    match no sample are ignored."""
+    found, _ = find_paths(frame, paths, folder)
+    other = np.flatnonzero((found != MISSING) & (found != ids))
+    if len(other):
+        row = int(other[0])
+        raise BadInputError(
+            f"{what}, row {row + 1:,}: the id is {ids[row]}, but {paths[row].as_py()} is sample "
+            f"{found[row]}{_more_rows(found != ids)}: state which of them counts (by='id' or "
+            "by='filepath')."
+        )
+
+
+def _find_paths(
+    stored: pa.Array, wanted: pa.Array, folder: Path | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place of each path in `stored`, int (n,), and how many match, int (n,)."""
     at, fits = _looked_up(wanted, stored)
     left = np.flatnonzero(fits == 0)
     if len(left):
@@ -96,7 +128,7 @@ def find_paths(
         places, several = _looked_up(pa.array(whole, pa.string()), stored)
         better = several == 1
         at[left[better]], fits[left[better]] = places[better], 1
-    return np.where(fits == 1, ids[at] if len(ids) else MISSING, MISSING), fits
+    return at, fits
 
 
 def folder_of(source) -> Path | None:
@@ -109,9 +141,15 @@ def folder_of(source) -> Path | None:
 def with_keys(table: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with its index as columns, unless the index only numbers the rows: under its
     own name if that is a key, otherwise as "index"."""
-    keys = [name for name in table.index.names if name in (*IDS, *PATHS) and name not in table]
-    if keys:
-        return table.reset_index(level=keys)
+    if isinstance(table.columns, pd.CategoricalIndex):  # takes no further columns
+        table = table.set_axis(table.columns.astype(object), axis=1)
+    found = [
+        name
+        for name in table.index.names
+        if name is not None and name not in table and name not in keys.INDEX and keys.is_key(name)
+    ]
+    if found:
+        return table.reset_index(level=found)
     if table.index.equals(pd.RangeIndex(len(table))) or "index" in table:
         return table
     return table.rename_axis("index").reset_index()

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from ..core.csv_cells import separator, unguard
+from ..core.csv_cells import separator
 from ..core.errors import BadInputError, DamagedError
-from .arrays import EMBEDDINGS, NUMBERS, Source, whole_numbers
+from . import keys
+from .arrays import EMBEDDINGS, NUMBERS, Source
 from .classes import shown, text
-from .matching import IDS, INDEX, PATHS, with_keys
+from .matching import with_keys
 
 PROBE_ROWS = 1  # rows read to find the length of lists
 
@@ -84,10 +85,11 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
             raise DamagedError(f"{path.name} cannot be read: {_line(error)}.") from error
 
     names = reader(csv.ConvertOptions()).schema.names
-    kinds = dict.fromkeys(names, pa.float64())
-    kinds |= {name: pa.string() for name in names if name in (*PATHS, *INDEX)}
-    kinds |= {name: pa.float64() for name in classes if name in INDEX}
-    kinds |= {name: pa.int64() for name in names if name in IDS}
+    numbers = {*classes, *map(text, named or ())}
+    kinds = {
+        name: pa.string() if keys.is_key(name) and name not in numbers else pa.float64()
+        for name in names
+    }
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         convert = csv.ConvertOptions(
@@ -163,25 +165,17 @@ def _table(
         columns, class_names = lists[:1], named
     else:
         columns = class_names = _class_columns(what, names, classes, named)
-    id_column, path_column, index_column = (
-        next((name for name in names if name in usual and name not in columns), None)
-        for usual in (IDS, PATHS, INDEX)
-    )
-    if id_column is not None or path_column is not None:
-        index_column = None  # an id or path matters more than the index
     others = [name for name in names if name not in columns]
+    key_names = keys.key_columns([name for name in others if not _is_list(types.get(name))])
     embeddings = next((n for n in others if n in EMBEDDINGS and _is_list(types.get(n))), None)
-    keys = (id_column, path_column, index_column)
-    ids, paths, in_order, rows = _read_keys(what, read, *keys, columns[0])
-    return Table(
+    found, in_order, rows = _read_keys(what, read, key_names, columns[0])
+    table = Table(
         what,
         rows,
         width=_length(read, columns[0]) if lists else len(columns),
         names=class_names,
         kind=known[columns[0]] if lists else None,
-        ids=ids,
-        paths=paths,
-        unused=[name for name in names if name not in (*columns, *keys, embeddings)],
+        unused=[name for name in names if name not in (*columns, *key_names.names, embeddings)],
         embedded=_length(read, embeddings) if embeddings else None,
         in_order=in_order,
         read=read,
@@ -189,6 +183,8 @@ def _table(
         of_lists=bool(lists),
         embedding_column=embeddings,
     )
+    table.set_keys(found)
+    return table
 
 
 def _check_unique(what: str, names: list[str]) -> None:
@@ -224,34 +220,22 @@ def _class_columns(
 
 
 def _read_keys(
-    what: str,
-    read: Reader,
-    id_column: str | None,
-    path_column: str | None,
-    index_column: str | None,
-    any_column: str,
-) -> tuple[np.ndarray | None, pa.Array | None, bool, int]:
-    """Return ids, file paths, whether the index is 0, 1, 2 …, and the number of rows, in one pass
-    over narrow columns."""
-    columns = [name for name in (id_column, path_column, index_column) if name is not None]
-    found: dict[str, list[pa.Array]] = {name: [] for name in columns}
+    what: str, read: Reader, names: keys.KeyColumns, any_column: str
+) -> tuple[keys.Keys, bool, int]:
+    """Return the keys, whether the index is 0, 1, 2 …, and the number of rows, in one pass over
+    narrow columns."""
+    found: dict[str, list[pa.Array]] = {name: [] for name in names.names}
     rows = 0
-    for batch in read(columns or [any_column], 1 << 18):
+    for batch in read(names.names or [any_column], 1 << 18):
         rows += len(batch)
-        for name in columns:
+        for name in names.names:
             found[name].append(batch[name])
-    ids = paths = None
-    if id_column is not None:
-        values = pa.chunked_array(found[id_column] or [pa.array([], pa.int64())])
-        if values.null_count:
-            row = int(np.flatnonzero(pc.is_null(values).to_numpy())[0])
-            raise BadInputError(f"{what}, row {row + 1:,}: the id is empty.")
-        ids = whole_numbers(values.to_numpy(), rows, what)
-    if path_column is not None:
-        texts = pa.chunked_array(found[path_column] or [pa.array([], pa.string())])
-        paths = unguard(texts.cast(pa.string())).combine_chunks()
-    in_order = index_column is None or _counts_up(pa.chunked_array(found[index_column]))
-    return ids, paths, in_order, rows
+    columns = {
+        name: pa.chunked_array(parts or [pa.array([], pa.int64())]) for name, parts in found.items()
+    }
+    if names.index is not None:
+        return keys.Keys(), _counts_up(columns[names.index]), rows
+    return keys.read_keys(names, columns, what), True, rows
 
 
 def _counts_up(values: pa.ChunkedArray) -> bool:

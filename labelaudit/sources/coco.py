@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..core.errors import BadInputError
 from .image_list import ImageList, ListFile
+from .labels import check_mostly_one
 
 KEYS = ("images", "annotations", "categories")
 FOLDERS = ("", "images", "data")  # next to the annotations, where the images may be
@@ -39,13 +41,15 @@ def read_coco(file: ListFile, label: str | None = None) -> ImageList:
                 "add it there, or remove the annotation."
             )
         labels_by_image.setdefault(image, {})[categories[category]] = None
-    rows, skipped = [], []
+    rows, skipped, several = [], [], 0
     for image in content["images"]:
         labels, path = list(labels_by_image.pop(image["id"], ())), str(image["file_name"])
         if len(labels) > 1:
             skipped.append((path, f"has {len(labels)} categories ({', '.join(labels)}): keep one"))
+            several += 1
         else:
             rows.append({"filepath": path, "label": labels[0] if labels else None})
+    check_mostly_one(name, several, sum(row["label"] is not None for row in rows))
     skipped += [(f"image_id {image}", "is annotated, but not among the images")
                 for image in labels_by_image]  # fmt: skip
     classes = dict.fromkeys(categories.values())
@@ -69,9 +73,13 @@ def _values_by_id(name: str, key: str, entries: list, field: str) -> dict:
     return values
 
 
+def _is_missing(value) -> bool:
+    return value in (None, "") or (isinstance(value, float) and math.isnan(value))
+
+
 def _fields(name: str, key: str, i: int, entry, *fields: str) -> list:
     """Return these fields of an entry. Raises LabelAuditError if one is missing or no scalar."""
-    missing = [f for f in fields if not isinstance(entry, dict) or entry.get(f) in (None, "")]
+    missing = [f for f in fields if not isinstance(entry, dict) or _is_missing(entry.get(f))]
     if missing:
         raise BadInputError(f"{name}, {key}[{i}] has no {missing[0]}: add it, or remove the entry.")
     nested = [f for f in fields if isinstance(entry[f], (dict, list))]

@@ -6,6 +6,7 @@ The package fiftyone is not needed.
 from __future__ import annotations
 
 import json
+import math
 import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from pathlib import PurePosixPath
 from ..core.errors import BadInputError
 from .folder_names import SPLITS
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
+from .labels import ONE_LABEL, check_mostly_one
 from .source import Row, class_names, is_image_name
 
 FOLDER = "data"
@@ -61,6 +63,8 @@ def read_classification(file: ListFile, label: str | None = None) -> ImageList:
             skipped.append((key, f"there is no such file in {FOLDER}/"))
         else:
             rows.append({"filepath": paths[0], "label": labels[0] if labels else None})
+    labelled = sum(row["label"] is not None for row in rows)
+    check_mostly_one(file.name, sum("labels (" in why for _, why in skipped), labelled)
     used = class_names([row["label"] for row in rows])
     return ImageList.from_rows(rows, classes or used, skipped=skipped, mentioned=mentioned)
 
@@ -119,7 +123,9 @@ def _image_paths(file: ListFile) -> dict[str, list[str]]:
 def _labels(value, classes: list[str] | None, place: str) -> list[str]:
     """Return the class names in a value: null, a name, a class index, an object, or a list."""
     match value:
-        case None:
+        case None | "":
+            return []
+        case float() if math.isnan(value):
             return []
         case list():
             return list(dict.fromkeys(name for v in value for name in _labels(v, classes, place)))
@@ -150,6 +156,7 @@ def _choose_field(fields: list[str], label: str | None, name: str) -> str:
             f"{name} has the Classification fields {', '.join(fields)}: name the one with the "
             f"labels ({HOW_TO_SET_LABEL})."
             if fields
-            else f"{name} has no Classification field, so it has no labels: export one with it."
+            else f"{name} has no Classification field, so it has no labels: export one with it "
+            f"({ONE_LABEL}, not Classifications or Detections)."
         )
     return label or ("ground_truth" if "ground_truth" in fields else fields[0])

@@ -18,10 +18,10 @@ from pyarrow import parquet
 
 from ..core.errors import BadInputError, DamagedError, LabelAuditError, NotFoundError
 from ..core.images import encode
-from ..dataset.ingest import natural_order
 from .files import Files
 from .image_list import HOW_TO_SET_LABEL
-from .source import Row, Source, is_image_name
+from .labels import ONE_LABEL, LabelNames, check_one_label
+from .source import Row, Source, class_names, is_image_name
 
 if TYPE_CHECKING:
     import datasets
@@ -130,7 +130,8 @@ def open_object(
             f"{type(wrong if parts else data).__name__} is not a Hugging Face dataset: give a "
             "Dataset or a DatasetDict."
         )
-    columns = [_Columns.of(part, image, label, datasets) for part in parts.values()]
+    reader = LabelNames(description)  # for all parts, as -1 may be a class in one of them
+    columns, notes = _columns(parts, image, label, datasets, reader)
 
     def rows() -> Iterator[Row]:
         cache = os.path.realpath(datasets.config.HF_CACHE_HOME)
@@ -139,59 +140,110 @@ def open_object(
                 place = f"{split or 'row'}/{i:06d}"
                 try:
                     image_fields = _image_fields(row[names.image], place, cache)
-                except LabelAuditError as error:
+                except DamagedError as error:
                     source.skipped.add(place, str(error))
                 else:
                     yield {**image_fields, "label": names.label_name(row, place), "split": split}
+        reader.check()  # again, as streams know their labels only now
+        for text in reader.notes:
+            source.skipped.note(text)
 
     counts = [getattr(part, "num_rows", None) for part in parts.values()]
     total = None if None in counts else sum(counts)
     classes = list(dict.fromkeys(name for names in columns for name in names.classes))
     source = Source(description, classes, total, rows)
+    for text in notes:
+        source.skipped.note(text)
     return source
 
 
+def _columns(
+    parts: Mapping, image: str, label: str, datasets, reader: LabelNames
+) -> tuple[list[_Columns], list[str]]:
+    """Return the columns of each part, and sentences about parts without labels.
+
+    Raises BadInputError if no part has labels.
+    """
+    columns, unlabelled, missing = [], [], None
+    for split, part in parts.items():
+        try:
+            columns.append(_Columns.of(part, image, label, datasets, reader))
+        except _NoLabelsError as error:
+            missing = error
+            columns.append(_Columns.of(part, image, None, datasets, reader))
+            unlabelled.append(str(split))
+    if missing is not None and len(unlabelled) == len(parts):
+        raise missing
+    return columns, [
+        f"Split {split} has no column {label!r}: its samples have no label." for split in unlabelled
+    ]
+
+
+class _NoLabelsError(BadInputError):
+    """A part has no column that can be the labels."""
+
+
 class _Columns:
-    """The columns of image and label.
+    """The columns of image and label, None without labels.
 
     names: of the class indices, None if the labels are names themselves. classes: all class names.
     """
 
-    def __init__(self, image: str, label: str, names: list[str] | None, classes: list[str]) -> None:
-        self.image, self.label, self.names, self.classes = image, label, names, classes
+    def __init__(
+        self,
+        image: str,
+        label: str | None,
+        reader: LabelNames,
+        names: list[str] | None = None,
+        classes: list[str] | None = None,
+    ) -> None:
+        self.image, self.label, self.names, self.classes = image, label, names, classes or []
+        self._reader = reader
 
     @classmethod
-    def of(cls, part, image: str, label: str, datasets) -> _Columns:
+    def of(cls, part, image: str, label: str | None, datasets, reader: LabelNames) -> _Columns:
         features = part.features or dict.fromkeys(part.column_names or ())
         if not features:  # a stream whose first row was not read yet
             features = dict.fromkeys(next(iter(part), {}))
         image = _column(features, image, IMAGE, datasets.Image, "images", "image=…")
-        label = _column(features, label, LABEL, datasets.ClassLabel, "labels", HOW_TO_SET_LABEL)
+        if label is None:
+            return cls(image, None, reader)
+        try:
+            label = _column(features, label, LABEL, datasets.ClassLabel, "labels", HOW_TO_SET_LABEL)
+        except BadInputError as error:
+            raise _NoLabelsError(str(error)) from error
         kind = features[label]
         if isinstance(kind, datasets.ClassLabel):
-            return cls(image, label, kind.names, kind.names)
+            return cls(image, label, reader, kind.names, kind.names)
         if kind is not None and not isinstance(kind, datasets.Value):
             raise BadInputError(
-                f"column {label!r} has the type {kind}: LabelAudit needs one label per image; give "
-                "a column of class names or ClassLabel."
+                f"column {label!r} has the type {kind}: {ONE_LABEL}; give a column of class names "
+                "or ClassLabel."
             )
         values = part.unique(label) if hasattr(part, "unique") else ()
-        return cls(image, label, None, natural_order(str(v) for v in values if v is not None))
+        first = LabelNames(f"column {label!r}")
+        found = class_names(first.name(value, "its values") for value in values)
+        first.check()
+        check_one_label(found, f"column {label!r}")
+        return cls(image, label, reader, None, found)
 
     def select(self, part, datasets):
-        """Return the dataset with only these two columns, and images in their encoded form."""
-        part = part.select_columns([self.image, self.label]).with_format(None)
+        """Return the dataset with only these columns, and images in their encoded form."""
+        names = [name for name in (self.image, self.label) if name is not None]
+        part = part.select_columns(names).with_format(None)
         if isinstance((part.features or {}).get(self.image), datasets.Image):
             part = part.cast_column(self.image, datasets.Image(decode=False))
         return part
 
     def label_name(self, row: Mapping, place: str) -> str | None:
         """Return the class name of a row; None for no label."""
+        if self.label is None:
+            return None
         value = row[self.label]
-        if value is None or (self.names is not None and value == -1):
-            return None  # datasets on the hub use -1 for labels that are withheld
         if self.names is None:
-            return str(value)
+            return self._reader.name(value, place)
+        if value is None or value == -1:
+            return None  # datasets on the hub use -1 for labels that are withheld
         if not 0 <= value < len(self.names):
             raise BadInputError(
                 f"{place}: {self.label} is {value}, but there are {len(self.names)} class names."
@@ -224,11 +276,33 @@ def _image_fields(value, place: str, cache: str) -> Row:
             return _file_fields(value, cache)
         case bytes():
             return {"filepath": f"{place}.png", "image": value}
-        case Image.Image() | np.ndarray():
-            return {"filepath": f"{place}.png", "image": encode(value)}
-        case list():
-            return {"filepath": f"{place}.png", "image": encode(np.asarray(value, np.uint8))}
-    raise BadInputError("has no image")
+        case Image.Image() | np.ndarray() | list():
+            return {"filepath": f"{place}.png", "image": _encoded(value, place)}
+    raise DamagedError("has no image")
+
+
+def _encoded(value: Image.Image | np.ndarray | list, place: str) -> bytes:
+    """Encode an image. Raises BadInputError for numbers that are not 0 to 255: all images of the
+    dataset must be scaled alike, so that one alone is not left out."""
+    try:
+        if isinstance(value, list):  # integers of any type become a list of int
+            try:
+                value = np.asarray(value)
+            except ValueError:
+                raise BadInputError(
+                    "the image is a list whose rows have different lengths: give (H, W) or (H, W, "
+                    "3) numbers."
+                ) from None
+            if value.dtype.kind in "iu" and value.size:
+                if value.min() < 0 or value.max() > 255:
+                    raise BadInputError(
+                        f"an image array has values from {value.min()} to {value.max()}: scale it "
+                        "to 0 … 255 and convert it to uint8."
+                    )
+                value = value.astype(np.uint8)
+        return encode(value)
+    except BadInputError as error:
+        raise BadInputError(f"{place}: {error}") from error
 
 
 def _file_fields(path: str, cache: str) -> Row:

@@ -1,96 +1,143 @@
-"""Exports of Label Studio, as JSON or JSON-MIN: one choice per image."""
+"""Exports of Label Studio, as JSON or JSON-MIN: one choice per image.
+
+If several people annotated an image, the label is the choice of most of them, and none if there is
+a tie. Images with different choices get the tag DISAGREE, and are counted in a note.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..core.errors import BadInputError
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
+from .labels import ONE_LABEL, check_mostly_one, is_missing
 from .source import Row, class_names, is_image_name
 
+DISAGREE = "annotators_disagree"  # tag
 LOCAL_FILES, UPLOADS, STORED = "/data/local-files", "/data/upload/", "/storage-data/uploaded"
 _REMOTE = re.compile(r"^(https?|s3|gs|azure-blob)://")
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before an uploaded file's name
 
 
 def is_tasks(file: ListFile) -> bool:
-    """Whether a file is a list of tasks with annotations."""
-    first = _first_task(file)
-    return isinstance(first.get("data"), dict) and (
-        "annotations" in first or "completions" in first
+    """Whether a file is a list of tasks, some of them with annotations."""
+    return any(
+        isinstance(task.get("data"), dict) and ("annotations" in task or "completions" in task)
+        for task in _objects(file)
     )
 
 
 def is_tasks_min(file: ListFile) -> bool:
     """Whether a file is a list of annotations in the format JSON-MIN."""
-    first = _first_task(file)
-    return "annotation_id" in first and "data" not in first
+    return any("annotation_id" in row and "data" not in row for row in _objects(file))
 
 
 def read_tasks(file: ListFile, label: str | None = None) -> ImageList:
     """Read an export in the format JSON.
 
     label: the name of the Choices control, if there are several. A text field `split` in the data
-    of a task becomes its split. Raises LabelAuditError if there are no choices, or several.
+    of a task becomes its split. An annotation that is marked as ground truth counts alone. Raises
+    LabelAuditError if there are no choices, or several controls with choices.
     """
     tasks = _tasks(file)
-    results_by_task = [_latest_results(task) for task in tasks]
+    opinions_by_task = [_opinions(task) for task in tasks]
     names = dict.fromkeys(
-        r["from_name"] for results in results_by_task for r in results if r.get("type") == "choices"
+        result["from_name"]
+        for opinions in opinions_by_task
+        for results in opinions
+        for result in results
+        if result.get("type") == "choices"
     )
     control = _choose_control(list(names), label, file.name)
-    rows, skipped = [], []
-    for i, (task, results) in enumerate(zip(tasks, results_by_task, strict=True)):
+    reader = _Reader(file.name)
+    for i, (task, opinions) in enumerate(zip(tasks, opinions_by_task, strict=True)):
         data = task["data"] if isinstance(task.get("data"), dict) else {}
-        chosen = [r for r in results if r.get("from_name") == control]
-        image = _image(data, [r.get("to_name") for r in chosen])
-        choices = _choices(chosen[0].get("value") if chosen else None)
-        place = f"{file.name}, task {task.get('id', i + 1)}"
-        _add(rows, skipped, place, image, choices, data.get("split"))
-    return _image_list(rows, skipped)
+        chosen = [[r for r in results if r.get("from_name") == control] for results in opinions]
+        image = _image(data, [r.get("to_name") for results in chosen for r in results])
+        choices = [_choices([r.get("value") for r in results]) for results in chosen]
+        reader.add(f"task {task.get('id', i + 1)}", image, choices, data.get("split"))
+    return reader.images()
 
 
 def read_tasks_min(file: ListFile, label: str | None = None) -> ImageList:
     """Read an export in the format JSON-MIN: one entry per annotation.
 
-    If a task has several annotations, the latest one counts. label: the name of the Choices
-    control, if there are several.
+    label: the name of the Choices control, if there are several.
     """
-    latest: dict = {}
+    rows_by_task: dict = {}
     for i, row in enumerate(_tasks(file)):
-        key = row.get("id", f"line {i}")
-        if key not in latest or _time(row) >= _time(latest[key]):
-            latest[key] = row
-    control = label or _find_control(list(latest.values()), file.name)
-    rows, skipped = [], []
-    for key, row in latest.items():
-        place = f"{file.name}, task {key}"
-        _add(rows, skipped, place, _image(row, ()), _choices(row.get(control)))
-    if label and not any(row["label"] for row in rows):
+        rows_by_task.setdefault(row.get("id", f"line {i}"), []).append(row)
+    latest = {key: _latest_each(rows, "annotator") for key, rows in rows_by_task.items()}
+    control = label or _find_control([row for rows in latest.values() for row in rows], file.name)
+    reader = _Reader(file.name)
+    for key, rows in latest.items():
+        choices = [_choices(row.get(control)) for row in rows]
+        reader.add(f"task {key}", _image(rows[0], ()), choices)
+    if label and not reader.labelled:
         raise BadInputError(f"{file.name} has no choices {label!r}: check the name.")
-    return _image_list(rows, skipped)
+    return reader.images()
 
 
-def _image_list(rows: list[Row], skipped: list[tuple[str, str]]) -> ImageList:
-    classes = class_names([row["label"] for row in rows])
-    return ImageList.from_rows(rows, classes, skipped=skipped, candidates=_candidates)
+class _Reader:
+    """Collects the images of the tasks, and counts those on which annotators disagree."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows: list[Row] = []
+        self._skipped: list[tuple[str, str]] = []
+        self._several = self._disagreements = self._ties = 0
 
-def _add(
-    rows: list[Row], skipped: list, place: str, image: str | None, labels: list[str], split=None
-) -> None:
-    """Add an image to the rows, or to the skipped images."""
-    if image is None:
-        skipped.append((place, "has no image in its data"))
-    elif _REMOTE.match(image):
-        skipped.append((image, "is on a server: download it, and write its path instead"))
-    elif len(labels) > 1:
-        skipped.append((image, f"has {len(labels)} choices ({', '.join(labels)}): keep one"))
-    else:
-        split = split if isinstance(split, str) else None
-        rows.append({"filepath": image, "label": labels[0] if labels else None, "split": split})
+    @property
+    def labelled(self) -> int:
+        """Number of images with a label."""
+        return sum(row["label"] is not None for row in self._rows)
+
+    def add(self, task: str, image: str | None, opinions: list[list[str]], split=None) -> None:
+        """Add an image to the rows, or to the skipped images. opinions: the choices of each
+        annotator."""
+        several = next((choices for choices in opinions if len(choices) > 1), None)
+        if image is None:
+            self._skipped.append((f"{self._name}, {task}", "has no image in its data"))
+        elif _REMOTE.match(image):
+            self._skipped.append((image, "is on a server: download it, and write its path instead"))
+        elif several:
+            self._several += 1
+            names = ", ".join(several)
+            self._skipped.append((image, f"has {len(several)} choices ({names}): keep one"))
+        else:
+            label, tags = self._vote([choices[0] for choices in opinions if choices])
+            split = split if isinstance(split, str) else None
+            self._rows.append({"filepath": image, "label": label, "split": split, "tags": tags})
+
+    def images(self) -> ImageList:
+        """Return the list. Raises BadInputError if most images have several choices."""
+        check_mostly_one(self._name, self._several, self.labelled)
+        notes = []
+        if self._several:
+            notes.append(f"{self._several:,} images have several choices; {ONE_LABEL}.")
+        if self._disagreements:
+            notes.append(
+                f"Annotators disagree about {self._disagreements:,} images, which have the tag "
+                f"{DISAGREE}: the label is the choice of most, and {self._ties:,} images with a "
+                "tie have no label."
+            )
+        classes = class_names([row["label"] for row in self._rows])
+        return ImageList.from_rows(
+            self._rows, classes, skipped=self._skipped, candidates=_candidates, notes=notes
+        )
+
+    def _vote(self, names: list[str]) -> tuple[str | None, list[str]]:
+        """Return the label, and the tags."""
+        counts = Counter(names).most_common(2)
+        if len(counts) < 2:
+            return (names[0] if names else None), []
+        tie = counts[0][1] == counts[1][1]
+        self._disagreements += 1
+        self._ties += tie
+        return (None if tie else counts[0][0]), [DISAGREE]
 
 
 def _candidates(address: str) -> Sequence[str]:
@@ -99,10 +146,11 @@ def _candidates(address: str) -> Sequence[str]:
     It may be in one of Label Studio's folders, or next to the export: under the last parts of its
     path, or under the name that it had before the upload.
     """
+    address = address.replace("\\", "/")  # written on Windows
     url = urlsplit(address) if address.startswith(("/", "file:")) else None
     query = parse_qs(url.query) if url else {}
     if url and url.path.rstrip("/").endswith(LOCAL_FILES) and "d" in query:
-        parts = query["d"][0].lstrip("/").split("/")
+        parts = query["d"][0].replace("\\", "/").lstrip("/").split("/")
         path, *endings = ("/".join(parts[i:]) for i in range(len(parts)))
         return [path, f"/{path}", *endings]
     if url and url.path.rstrip("/").endswith(STORED) and "filepath" in query:
@@ -127,24 +175,39 @@ def _tasks(file: ListFile) -> list[dict]:
     return tasks
 
 
-def _first_task(file: ListFile) -> dict:
+def _objects(file: ListFile) -> Iterable[dict]:
     content = file.json_document
-    first = content[0] if isinstance(content, list) and content else None
-    return first if isinstance(first, dict) else {}
+    return (entry for entry in content if isinstance(entry, dict)) if isinstance(
+        content, list) else ()  # fmt: skip
 
 
-def _latest_results(task: dict) -> list[dict]:
-    """Return the results of the latest annotation that was not cancelled; empty if there is none.
-
-    The latest is by `updated_at`; if several are equal, the last one in the list.
-    """
+def _opinions(task: dict) -> list[list[dict]]:
+    """Return the results of each annotator: of the annotations marked as ground truth if there are
+    any, else of all that were not cancelled."""
     annotations = task.get("annotations", task.get("completions"))
-    valid = [a for a in annotations or () if isinstance(a, dict) and not a.get("was_cancelled")]
-    if not valid:
-        return []
-    last = max(range(len(valid)), key=lambda i: (_time(valid[i]), i))
-    results = valid[last].get("result") or ()
-    return [r for r in results if isinstance(r, dict) and isinstance(r.get("from_name"), str)]
+    annotations = annotations if isinstance(annotations, list) else []
+    valid = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
+    valid = [a for a in valid if a.get("ground_truth")] or valid
+    latest = _latest_each(valid, "completed_by")
+    return [[r for r in a.get("result") or () if _has_control(r)] for a in latest]
+
+
+def _has_control(result) -> bool:
+    return isinstance(result, dict) and isinstance(result.get("from_name"), str)
+
+
+def _latest_each(annotations: list[dict], who: str) -> list[dict]:
+    """Return the latest annotation of each annotator, by `updated_at`, or the last in the list if
+    several are equal. An annotation without annotator counts for itself."""
+    latest: dict = {}
+    for i, annotation in enumerate(annotations):
+        annotator = annotation.get(who)
+        if isinstance(annotator, dict):
+            annotator = annotator.get("id") or annotator.get("email")
+        key = ("unknown", i) if annotator is None else ("known", str(annotator))
+        if key not in latest or _time(annotation) >= _time(latest[key]):
+            latest[key] = annotation
+    return list(latest.values())
 
 
 def _time(annotation: dict) -> str:
@@ -152,11 +215,13 @@ def _time(annotation: dict) -> str:
 
 
 def _choices(value) -> list[str]:
-    """Return the choices in a value: `{"choices": [name, …]}`, or in JSON-MIN also a plain name."""
+    """Return the different choices in a value: `{"choices": [name, …]}`, a list of such values (one
+    for each region), or in JSON-MIN also a plain name."""
     if isinstance(value, dict):
-        value = value.get("choices")
-    names = value if isinstance(value, list) else [] if value is None else [value]
-    return list(dict.fromkeys(str(name) for name in names))
+        return _choices(value.get("choices"))
+    if isinstance(value, list):
+        return list(dict.fromkeys(name for part in value for name in _choices(part)))
+    return [] if is_missing(value) or not str(value).strip() else [str(value)]
 
 
 def _image(data: dict, keys: Sequence[str | None]) -> str | None:
@@ -177,7 +242,7 @@ def _find_control(rows: list[dict], name: str) -> str:
         for row in rows
         for key, value in row.items()
         if key not in other
-        and ((isinstance(value, dict) and "choices" in value) or isinstance(value, str))
+        and (_choices(value) if isinstance(value, (dict, list)) else isinstance(value, str))
         and not (isinstance(value, str) and (is_image_name(value) or value.startswith("/data/")))
     )
     return _choose_control(list(controls), None, name)

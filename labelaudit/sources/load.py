@@ -104,11 +104,17 @@ def load_arrays(
 ) -> Dataset:
     """Create a dataset from arrays in memory; the images are stored in it as PNG.
 
-    images: uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), or a sequence of such arrays or PIL
-    images. labels: N class names, or N ints, which index `classes` if that is given; None or a
-    negative int means no label. splits: N names. ids: N unique ints. tags: N lists of words.
-    Raises BadInputError, and creates nothing, if the lengths differ, a label has no class, an id
-    occurs twice, or the dataset exists and `overwrite` is False.
+    images: uint8 (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4), or a sequence of such
+    arrays, PIL images or encoded bytes.
+    labels: N class names, or N whole numbers, which index `classes` if that is given; also (N, 1),
+    lists of at most one label, or one-hot (N, C). None, NaN and a negative number mean no label.
+    classes: the class names in order; by default the categories of a pandas Categorical, the
+    columns of a one-hot frame, else the labels that occur, sorted.
+    splits: N names. ids: N unique whole numbers. tags: N lists of words, or one word each.
+    Encoded bytes that are no image are skipped and reported.
+    Raises BadInputError, and creates nothing, if the lengths differ, a label has no class, an image
+    has several labels, an array has another shape or dtype, an id occurs twice, the labels are -1
+    and 1 (-1 may be a class), or the dataset exists and `overwrite` is False.
     """
     source = arrays.open_arrays(images, labels, splits, ids, tags, classes)
     return _create(name, source, overwrite, task)
@@ -286,5 +292,6 @@ def _create(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
         classes=source.classes,
         source=source.description,
         skipped=source.skipped.report,
+        found=source.found,
         overwrite=overwrite,
     )

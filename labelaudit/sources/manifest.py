@@ -14,8 +14,16 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, ImageList, ListFile
+from .labels import check_one_label, number_notes, read_numbers
 from .list_columns import Columns, find_columns, normal, path_column
-from .manifest_columns import check_filepaths, check_unique, id_column, tag_column, text_column
+from .manifest_columns import (
+    check_filepaths,
+    check_unique,
+    id_column,
+    replaced,
+    tag_column,
+    text_column,
+)
 from .source import class_names
 from .table_reader import (
     BATCHED_SUFFIXES,
@@ -67,11 +75,13 @@ def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
     data = file.read_sibling(class_list_name(PurePosixPath(file.name).name))
     class_list = None if data is None else parse_class_list(data)
     table = _ManifestTable(file, columns, exact=class_list is not None)
-    images = ImageList(table, table.check(), allow_repeats=columns.is_manifest)
+    classes = table.check()
+    notes = table.notes
+    if normal(columns.label) != LABEL and label is None:
+        notes = [f"The labels are in the column {columns.label.strip()!r}.", *notes]
+    images = ImageList(table, classes, allow_repeats=columns.is_manifest, notes=notes)
     listed_classes = (class_list or {}).get("classes", ())
     images.classes = list(dict.fromkeys([*listed_classes, *images.classes]))
-    if normal(columns.label) != LABEL and label is None:
-        images.notes = [f"The labels are in the column {columns.label.strip()!r}."]
     return images
 
 
@@ -94,6 +104,7 @@ class _ManifestTable:
             "tags": columns.tags,
         }
         self._rows = 0
+        self._read_as: dict[str, str | None] = {}  # labels that mean another, or none as -1 does
 
     def __len__(self) -> int:
         return self._rows
@@ -122,7 +133,12 @@ class _ManifestTable:
             raise BadInputError(f"{self.name} has no rows: add one row per image.")
         if ids:
             check_unique(np.concatenate(ids), self.name)
-        return class_names(labels)
+        if not self._exact:
+            check_one_label(labels, self.name)
+            self._read_as = read_numbers(labels, self.name)
+        found = class_names(self._read_as.get(label, label) for label in labels)
+        ordered = [name for name in self._categories() if name in set(found)]
+        return list(dict.fromkeys([*ordered, *found]))
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         first = 0
@@ -139,6 +155,22 @@ class _ManifestTable:
         with read_errors(self._file):
             texts = (self._columns[name] for name in ("filepath", "label", "split"))
             return parse_json(self._file.json, [name for name in texts if name])
+
+    def _categories(self) -> list[str]:
+        """Return the categories of the labels in their order, if pandas wrote them to Parquet."""
+        if self._file.suffix != ".parquet":
+            return []
+        for batch in read_batches(self._file, 1):
+            values = batch[self._columns["label"]].combine_chunks()
+            if pa.types.is_dictionary(values.type):
+                return list(map(str, values.dictionary.to_pylist()))
+            break
+        return []
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about how the table was read."""
+        return number_notes(self._read_as)
 
     def _check_row_count(self, rows: int) -> None:
         if rows > MAX_ROWS:
@@ -169,6 +201,7 @@ class _ManifestTable:
                 f"{self.name}: {names['filepath']}, {names['label']} and split must be text, "
                 f"and tags text or lists of text: {error}."
             ) from error
+        columns["label"] = replaced(columns["label"], self._read_as)
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
         return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from ..core.csv_cells import TAG_SEPARATOR, unguard
 from ..core.errors import BadInputError
 from .image_list import MAX_ERROR_TEXT
+from .labels import ONE_LABEL, shown
 
 _WHOLE_NUMBER = r"^-?\d{1,18}(\.0*)?$"
 
@@ -20,10 +21,34 @@ def text_column(table: pa.Table, column: str | None, escaped: bool, exact: bool)
     """
     if column is None or column not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), pa.string())])
-    values = table[column].cast(pa.string())
+    values = _as_text(table[column], column)
     values = values if exact else pc.utf8_trim_whitespace(values)
     values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
     return unguard(values) if escaped else values
+
+
+def replaced(values: pa.ChunkedArray, texts: dict[str, str | None]) -> pa.ChunkedArray:
+    """Return the column with other texts, or null, for these texts."""
+    if not texts:
+        return values
+    place = pc.index_in(values, pa.array(list(texts), pa.string()))
+    others = pa.array(list(texts.values()), pa.string()).take(place)
+    return pc.if_else(pc.is_valid(place), others, values)
+
+
+def _as_text(values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
+    """Return a column of Parquet as strings; NaN and empty lists become null."""
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        lists = values.to_pylist()
+        several = next((value for value in lists if value and len(value) > 1), None)
+        if several is not None:
+            raise pa.ArrowInvalid(
+                f"column {column!r} has several values in a row ({shown(several)}), but {ONE_LABEL}"
+            )
+        values = pa.chunked_array([pa.array([v[0] if v else None for v in lists])])
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    return values.cast(pa.string())
 
 
 def tag_column(table: pa.Table, column: str | None, escaped: bool) -> pa.ChunkedArray:

@@ -91,7 +91,7 @@ LIST_FORMATS: list[ListFormat] = [
     ),
     ListFormat(
         "Label Studio export",
-        "JSON of tasks with choices; the latest annotation that is not cancelled counts",
+        "JSON of tasks with choices; if annotators disagree, the choice of most of them counts",
         label_studio.is_tasks,
         label_studio.read_tasks,
     ),

@@ -12,9 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from PIL import Image
 
+from ..core.deep_grey import DEPTHS, GreyScales, describe, extent
 from ..core.errors import LabelAuditError, StoppedError
-from ..core.images import UnreadableImageError, decode
+from ..core.images import UnreadableImageError, decoding
 from ..core.progress import Task
 from ..dataset.ingest import INPUT, natural_order
 from ..storage.allowed_roots import is_inside
@@ -38,13 +40,14 @@ CHECK_SIZE = 64  # a JPEG is decoded no larger than this to check that it is com
 
 PREFETCH_THREADS = 16  # concurrent requests for images in object storage
 PREFETCHED = "prefetched"  # key of a row: the future of its image
+PLACE = "place"  # key of a row: what it is called in a report, if it has no file
 OUTSIDE_ROOTS = "is outside the folders that may be used here"
 
 Row = dict  # some of the fields of ingest.INPUT
 
 
 class Skipped:
-    """What was not loaded.
+    """What was not loaded, and sentences about how the source was understood.
 
     report: "count" of skipped images, "files" with file and reason of the first ones, "reasons"
     with their numbers, "others" with numbers of files that are no images, by kind, and "notes".
@@ -98,6 +101,7 @@ class Source:
     load: Callable[[Row], bytes] | None = None
     prefetch: Callable[[Row], bytes | None] | None = None
     skipped: Skipped = field(default_factory=Skipped)
+    grey: GreyScales = field(default_factory=GreyScales)  # filled while images are checked
     allowed_roots: Sequence[str] | None = None
     format: str = ""
     steps: Sequence[str] = ()
@@ -116,6 +120,13 @@ class Source:
         source = cls(description, classes, total, rows, load=files.load, prefetch=files.prefetch)
         source.is_indexed = True
         return source
+
+    def found(self) -> dict:
+        """Return what to store with the dataset, after it was read."""
+        grey = self.grey.result()
+        for text in describe(grey):
+            self.skipped.note(text)
+        return {"grey": grey}
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
@@ -224,21 +235,35 @@ class Source:
         cache.write_if_due()
         complete = []
         for row in group:
-            row["width"], row["height"], problem = results[id(row)]
-            if problem:
-                self.skipped.add(row["filepath"], problem)
-            else:
+            if self.use(row, results[id(row)]):
                 complete.append(row)
         return complete
 
+    def use(self, row: Row, result: CheckResult) -> bool:
+        """Set the size of a row, or report it as skipped. Returns whether it can be used."""
+        row["width"], row["height"], problem, grey = result
+        if problem:
+            self.skipped.add(row.get(PLACE) or row["filepath"], problem)
+        elif grey:
+            depth, low, high = grey.split()
+            self.grey.add(depth, float(low), float(high))
+        return not problem
+
 
 def check_image(row: Row) -> CheckResult:
-    """Decode the image of a row. Returns its width and height, or the problem."""
+    """Decode the image of a row. Returns its width and height, or the problem; see CheckResult."""
     try:
-        image = decode(row["filepath"], row.get("image"), draft=CHECK_SIZE)
+        with decoding(row["filepath"], row.get("image"), draft=CHECK_SIZE) as image:
+            return *image.info["full_size"], None, grey_extent(image)
     except UnreadableImageError as error:
-        return None, None, str(error)
-    return *image.info["full_size"], None
+        return None, None, str(error), None
+
+
+def grey_extent(image: Image.Image) -> str | None:
+    """Return depth, least and greatest value of a grey image with more than 8 bits, with blanks
+    between them."""
+    found = extent(image) if image.mode in DEPTHS else None
+    return found and f"{DEPTHS[image.mode]} {found[0]!r} {found[1]!r}"
 
 
 def _file_state(row: Row) -> FileState | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import re
 import zlib
 from collections.abc import Collection, Iterator
@@ -15,6 +16,7 @@ from pyarrow import csv, parquet
 
 from ..core.errors import DamagedError
 from .image_list import BATCH_ROWS, ListFile, explain
+from .labels import ONE_LABEL
 
 BATCHED_SUFFIXES = (".csv", ".tsv", ".parquet")
 ROW_BYTES = 4 << 20  # size of the blocks in which a CSV is read; no row can be longer
@@ -146,10 +148,29 @@ def parse_json(rows, texts: Collection[str] = (FILEPATH, FILE_NAME, LABEL, "spli
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in columns.keys() - {FILEPATH, FILE_NAME, "split", "tags"}:
+        columns[name] = [_unwrapped(value) for value in columns[name]]
     for name in columns.keys() & set(texts):
         wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
         if wrong is not None:
-            raise ValueError(f"{name} of row {wrong + 1} must be text, not a list or an object")
+            why = "" if name in (FILEPATH, FILE_NAME, "split") else f": {ONE_LABEL}"
+            raise ValueError(
+                f"{name} of row {wrong + 1} must be text, not a list or an object{why}"
+            )
     for name in columns.keys() - {"id", "tags"}:
-        columns[name] = [None if v is None else str(v) for v in columns[name]]
+        columns[name] = list(map(_text, columns[name]))
     return pa.table(columns)
+
+
+def _unwrapped(value):
+    """Return a value of JSON: the element of a list of one, None for an empty list and for NaN."""
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _text(value) -> str | None:
+    """Return a value as text. A whole number is written without a fraction: pandas writes 1 as 1.0
+    if another value of the column is missing."""
+    whole = isinstance(value, float) and value.is_integer()
+    return None if value is None else str(int(value) if whole else value)

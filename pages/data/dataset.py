@@ -166,6 +166,8 @@ def show_figures(dataset) -> None:
         for title, value in figures:
             st.metric(title, f"{value:,}", width="content")
     skipped = info["skipped"]
+    for note in skipped.get("notes", []):
+        st.caption(plain(note))
     if skipped["count"]:
         with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
             st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")

@@ -31,7 +31,7 @@ def test_datasets_opens_it_and_all_is_equal(odd, tmp_path, monkeypatch, shard_by
     monkeypatch.setattr(huggingface, "SHARD_BYTES", shard_bytes)
     done = export_dataset(odd, tmp_path / "out", "huggingface")
     opened = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    assert set(opened) == {"train", "fold_1", "all_", "train_"}
+    assert set(opened) == {"train", "fold_1", "all_", "no_split"}
     assert any("'fold-1'" in note for note in done.notes)
     if shard_bytes == 150:
         assert len(list((tmp_path / "out/data").glob("train-*"))) > 1
