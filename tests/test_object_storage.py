@@ -227,7 +227,7 @@ HOLDER = """
 import labelaudit, time
 from labelaudit.storage import lease
 lease.EXPIRY = 3.0
-with labelaudit.Dataset("small").view().store.writing():
+with labelaudit.Dataset("small").view().store.transaction():
     print("held", flush=True)
     time.sleep(100)
 """
@@ -257,7 +257,7 @@ def test_who_lost_the_lease_writes_nothing(s3, monkeypatch):
     monkeypatch.setattr(lease, "EXPIRY", 1.0)
     monkeypatch.setattr(lease, "RENEWALS", 1e-6)  # never renewed, as without a network
     uri = f"{s3}/home/locks/small.json"
-    with dataset.view().store.writing():
+    with dataset.view().store.transaction():
         other = lease.Lease(uri)
         other.acquire(5)
         assert other.is_sure

@@ -1,11 +1,10 @@
 """Cleans up what killed processes leave behind, but never what another process still uses.
 
-`Store.writing` cleans up half-written tables. The rest is here.
+`Store.transaction` cleans up half-written tables. The rest is here.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BusyError, StorageError
@@ -16,7 +15,6 @@ from ..storage.writer_lock import WriterLock
 from .columns import Frame
 from .run_files import RunFiles, file_prefix
 
-RANGES = 500  # of ids in one SQL condition
 RUN_TABLES = ("predictions", "dynamics", "scores")  # kinds of tables of a run
 
 
@@ -28,26 +26,6 @@ def clean_up_folders() -> None:
                 paths.remove_leftovers(name)
         except (OSError, BusyError, StorageError):  # in use, or nothing may be written here
             continue
-
-
-def clean_up_samples(frame: Frame) -> None:
-    """Delete the rows of samples that an interrupted `add_samples` left. Needs the dataset's lock.
-
-    Their ids will be used again.
-    """
-    if frame.store.count("samples") == len(frame.ids):
-        return
-    stored = np.sort(frame.read("samples", ["id"])["id"].to_numpy())
-    lost = np.setdiff1d(stored, frame.ids)
-    if not len(lost):
-        return
-    breaks = np.flatnonzero(np.diff(lost) > 1)
-    lows, highs = lost[np.append(0, breaks + 1)], lost[np.append(breaks, len(lost) - 1)]
-    for start in range(0, len(lows), RANGES):
-        part = slice(start, start + RANGES)
-        ranges = zip(lows[part].tolist(), highs[part].tolist(), strict=True)
-        where = " OR ".join(f"(id >= {low} AND id <= {high})" for low, high in ranges)
-        frame.store.delete("samples", where)
 
 
 def clean_up_runs(frame: Frame) -> None:
@@ -92,8 +70,7 @@ def _drop_tables(frame: Frame, runs: set[int]) -> None:
         kind, _, run = table.rpartition("-")
         if kind not in RUN_TABLES or not run.isdigit() or int(run) in runs:
             continue
-        if not frame.store.is_being_written(table):  # else its writer will notice and drop it
-            frame.store.drop(table)
+        frame.store.drop(table)
 
 
 def _remove_files(frame: Frame, stems: set[str]) -> None:

@@ -81,7 +81,7 @@ def import_features(
             start += len(values)
             stage.advance(len(values))
 
-    with frame.writing():
+    with frame.transaction():
         frame.overwrite(features.table, rows(), columns)
     return opened.rows
 

@@ -73,7 +73,7 @@ class Review:
         ids = as_ids(ids)
         if not len(ids):
             raise BadInputError("no sample was given: choose at least one.")
-        with self._frame.writing():
+        with self._frame.transaction():
             with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
             self._check_seen(ids, given, seen)
@@ -117,7 +117,7 @@ class Review:
         return self._reverse(REDO)
 
     def _reverse(self, event: int) -> np.ndarray:
-        with self._frame.writing():
+        with self._frame.transaction():
             log = verdict_log.read(self._frame)
             batch = log.undoable(self.reviewer) if event == UNDO else log.redoable(self.reviewer)
             if batch is None:

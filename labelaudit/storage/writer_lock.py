@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ..core.errors import BusyError, StorageError
 from . import lease, locks, paths
@@ -14,14 +15,12 @@ LOCK_SECONDS = 120
 class WriterLock:
     """One writer of a dataset at a time, on all machines. Re-entrant within a thread."""
 
-    def __init__(self, name: str, seconds: float | None = None, with_lease: bool = True) -> None:
-        """seconds: how long to wait; None: LOCK_SECONDS. with_lease: False for a dataset that is
-        being built where no other machine sees it."""
+    def __init__(self, name: str, seconds: float | None = None) -> None:
+        """seconds: how long to wait; None: LOCK_SECONDS."""
         self._name = name
         self._seconds = seconds
         self._file = locks.exclusive(paths.lock_path(name))
-        remote = with_lease and paths.is_remote()
-        self._lease = lease.Lease(paths.lease_uri(name)) if remote else None
+        self._lease = lease.Lease(paths.lease_uri(name)) if paths.is_remote() else None
 
     @contextmanager
     def hold(self) -> Iterator[bool]:
@@ -64,6 +63,7 @@ class WriterLock:
 
     def _acquire_file(self) -> None:
         try:
+            Path(self._file.lock_file).parent.mkdir(parents=True, exist_ok=True)
             self._file.acquire(timeout=self._patience)
         except TimeoutError as error:
             raise self._busy("another process") from error

@@ -254,7 +254,7 @@ def test_opening_waits_for_no_writer(make_dataset, monkeypatch):
     edits.announce_predictions(dataset.view().frame, table)
     rows = pa.table([[3], [0]], schema=pa.schema([schema.ID, ("label", pa.int32())]))
     dataset.view().store.overwrite(table, rows, rows.schema)
-    with Store("plain").writing():
+    with Store("plain").transaction():
         assert Dataset("plain").info["tags"] == {}
     assert Dataset("plain").info["tags"] == {"processed": 1}
 
@@ -275,7 +275,7 @@ LOCKED = """
 from labelaudit.storage.tables import Store
 import contextlib
 stack = contextlib.ExitStack()
-stack.enter_context(Store("other").writing())
+stack.enter_context(Store("other").transaction())
 """
 
 
