@@ -38,6 +38,8 @@ class Dataset:
         self._store = Store(name, convert=lambda: conversion.complete(self._frame))
         self._frame = Frame(self._store)
         if not self._store.exists("meta"):
+            recovery.clean_up_folders()  # an earlier version may have been killed replacing it
+        if not self._store.exists("meta"):
             names = list_datasets()
             raise NotFoundError(
                 f"there is no dataset {name!r}: the datasets are {', '.join(names)}."

@@ -25,8 +25,8 @@ import labelaudit.pipeline  # all that operations import: a fork of this has it
 import labelaudit.report
 import labelaudit.review.apply
 from labelaudit import Dataset
-from labelaudit.storage import paths
-from labelaudit.storage.tables import Store
+from labelaudit.storage import local_store, paths, snapshot
+from labelaudit.storage.tables import Staging, Store
 
 WAIT = 120  # seconds, for a machine that is busy with other things
 
@@ -117,7 +117,13 @@ class _Points:
 
     def install(self) -> None:
         for owner, names in (
-            (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_compact")),
+            (
+                Store,
+                ("_hold", "_create", "_once", "_written", "_swap", "_remove_files", "_release"),
+            ),
+            (Staging, ("upsert", "publish")),
+            (snapshot.Pointer, ("swap", "remove_leftovers")),
+            (local_store, ("delete_below", "delete")),
             (os, ("replace", "rename", "unlink")),
             (paths, ("remove",)),
         ):
