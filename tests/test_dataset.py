@@ -250,6 +250,9 @@ def test_a_replacement_that_an_earlier_version_did_not_finish_is_undone(make_dat
     assert len(Dataset("plain")) == 3
     assert list_datasets() == ["plain"]
     assert [path.name for path in (home / "datasets").iterdir()] == ["plain"]
+    (home / "datasets" / ".old-plain").mkdir()  # the new one was in its place already
+    create_dataset("other", [{"filepath": "/a"}])
+    assert not (home / "datasets" / ".old-plain").exists()
     create_dataset("plain", [{"filepath": "/a", "label": "x"}], overwrite=True)
     assert len(Dataset("plain")) == 1
 

@@ -25,7 +25,7 @@ from labelaudit.cli import main
 from labelaudit.dataset import dataset as datasets
 from labelaudit.dataset import recovery
 from labelaudit.jobs import manager
-from labelaudit.storage import database, lease, object_store, snapshot_pointer, writer_lock
+from labelaudit.storage import database, lease, object_store, snapshot, writer_lock
 from labelaudit.storage import paths as homes
 
 pytestmark = pytest.mark.system
@@ -306,7 +306,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
         if sizes[-1] != 20:
             old = make(n=20, overwrite=True)
             if copied:
-                copy_out(folder, old.uri)
+                copy_out(folder, old)
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
@@ -321,7 +321,7 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
         assert "small" in labelaudit.list_datasets()
         assert found.tag([1], f"killed at {step}") == 1
         recovery.clean_up_folders()
-        assert not snapshot_pointer.has_leftovers(folder)
+        assert not homes.has_leftovers("small")
         assert len(Dataset("small")) == sizes[-1]
         if over:
             break
@@ -330,12 +330,15 @@ def test_killed_anywhere_in_a_replacement_one_of_the_two_is_whole(s3, monkeypatc
     assert set(sizes) == {0, 20, 30}
 
 
-def copy_out(folder: str, tables: str) -> None:
-    """Like `aws s3 cp --recursive` of a local dataset: the tables are directly in the folder."""
+def copy_out(folder: str, dataset: Dataset) -> None:
+    """Like `aws s3 cp --recursive` of a local dataset of format 1: the tables are directly in the
+    folder."""
+    tables = dataset.view().store.location("meta")[0].rpartition("/")[0]
     for name in object_store.names_below(tables):
         object_store.write(f"{folder}/{name}", object_store.read(f"{tables}/{name}")[0])
     object_store.delete(f"{folder}/current")
     object_store.delete_below(tables)
+    dataset.refresh()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -355,9 +358,7 @@ def test_killed_anywhere_in_a_deletion_it_is_there_or_gone(s3, monkeypatch):
         else:
             with pytest.raises(LabelAuditError, match="no dataset 'small'"):
                 Dataset("small")
-        if labelaudit.list_datasets() or snapshot_pointer.has_leftovers(
-            f"{s3}/home/datasets/small"
-        ):
+        if labelaudit.list_datasets() or homes.has_leftovers("small"):
             labelaudit.delete_dataset("small")
         names = [n for n in object_store.names_below(f"{s3}/home/datasets") if n != "small/current"]
         assert names == []
@@ -549,7 +550,7 @@ def test_what_another_process_writes_is_seen_within_seconds(small):
     assert small.info["tags"] == {"processed": 200, "x": 1}
     let_it_tag()
     assert other.wait() == 0
-    time.sleep(database.FRESH_SECONDS)
+    time.sleep(snapshot.FRESH_SECONDS)
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1}
     Dataset("small").tag([1], "z")  # of this process at once
     assert small.info["tags"] == {"processed": 200, "x": 1, "y": 1, "z": 1}
