@@ -171,9 +171,7 @@ def test_a_conversion_killed_anywhere_leaves_a_dataset_that_opens(home, monkeypa
 
         with monkeypatch.context() as patch:
             for name in points:
-                patch.setattr(
-                    dataset.view().store, name, dying(getattr(dataset.view().store, name))
-                )
+                patch.setattr(store, name, dying(getattr(store, name)))
             try:
                 with dataset.transaction():
                     pass
