@@ -58,7 +58,9 @@ class Database:
         self._is_remote = object_store.is_remote(self.uri)
         self._pointer, self._convert = Pointer(self.uri), convert
         self._local = threading.local()  # `state`: (snapshot of a steady reading, Work)
+        # Tables that were opened, by name, each with the snapshot's folder and stamp.
         self._handles: dict[str, tuple[tuple[str, Stamp], lancedb.table.Table]] = {}
+        self._writers = dict(self._handles)  # likewise, moved on to what was written with them
         self._connections: dict[str, lancedb.DBConnection] = {}
         self._lock = WriterLock(name)
         self._latest: tuple[float, Snapshot | None] = 0.0, None  # of format 1, and when it was read
@@ -180,7 +182,7 @@ class Database:
                 with self._savepoint():
                     yield
                 return
-            steady, base = self._state[0], self._pointer.read(now=True)
+            steady, base = self._state[0], self._pointer.read(True, self._lock.is_untouched)
             if base.tables is None:
                 base = self._convert_format(base, steady)
             work = self._begin(base)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -62,19 +63,22 @@ class Pointer:
 
     # By URI: when it was read (or written here), its bytes, and what they say.
     _known: ClassVar[dict[str, tuple[float, bytes | None, Snapshot]]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, folder: str) -> None:
         """folder: the dataset's folder, local or in object storage."""
         self.folder, self.uri = folder, f"{folder}/{POINTER}"
         self._backend = backend(folder)
 
-    def read(self, now: bool = False) -> Snapshot:
+    def read(self, now: bool = False, unchanged: bool = False) -> Snapshot:
         """Return the current snapshot.
 
-        now: also see what other processes committed within FRESH_SECONDS. Raises DamagedError if
-        the object is unreadable.
+        now: also see what other processes committed within FRESH_SECONDS. unchanged: whether none
+        did since it was last read. Raises DamagedError if the object is unreadable.
         """
         known = self._known.get(self.uri)
+        if known and unchanged:
+            return known[2]
         is_remote = self._backend is object_store
         if is_remote and not now and known and time.monotonic() - known[0] < FRESH_SECONDS:
             return known[2]
@@ -85,12 +89,16 @@ class Pointer:
             snapshot = known[2]
         else:
             snapshot = self._parse(data, tag)
-        self._known[self.uri] = asked, data, snapshot
+        with self._lock:
+            if self._known.get(self.uri) is not known:  # this process committed meanwhile
+                return self._known[self.uri][2] if self.uri in self._known else snapshot
+            self._known[self.uri] = asked, data, snapshot
         return snapshot
 
     def forget(self) -> None:
         """Make the next `read` see what other processes committed."""
-        self._known.pop(self.uri, None)
+        with self._lock:
+            self._known.pop(self.uri, None)
 
     def swap(self, old: Snapshot, folder: str, tables: Mapping[str, Stamp]) -> Snapshot:
         """Replace the snapshot `old` by this one: the commit of a transaction. Needs the lock.
@@ -110,7 +118,8 @@ class Pointer:
                 )
             tag = found[1]
         snapshot = Snapshot(folder, dict(tables), tag)
-        self._known[self.uri] = time.monotonic(), data, snapshot
+        with self._lock:
+            self._known[self.uri] = time.monotonic(), data, snapshot
         return snapshot
 
     def tables_uri(self, folder: str) -> str:

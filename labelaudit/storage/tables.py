@@ -191,6 +191,9 @@ class Store(Database):
         stamp = work.tables.get(table)
         if stamp is None:
             return None
+        key, handle = self._writers.pop(table, (None, None))
+        if key == (work.folder, stamp) and self._lock.is_untouched:
+            return handle
         handle = self._connect(work.folder).open_table(table)
         if handle.version != stamp[0]:  # a transaction that was undone wrote more
             handle.restore(stamp[0])
@@ -211,7 +214,9 @@ class Store(Database):
         """Make what was written part of the transaction."""
         if cleanup.compact(handle):
             work.compacted.add(table)
-        work.tables = {**work.tables, table: (handle.version, new_stamp_text())}
+        stamp = (handle.version, new_stamp_text())
+        work.tables = {**work.tables, table: stamp}
+        self._writers[table] = (work.folder, stamp), handle
 
 
 class Staging:

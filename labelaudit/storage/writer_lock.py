@@ -48,6 +48,12 @@ class WriterLock:
         return self._file.is_locked
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether nobody else has held it since this object did, so that nobody else has written.
+        Only known in object storage, where it saves requests."""
+        return self._lease is not None and self._lease.is_untouched
+
+    @property
     def _patience(self) -> float:
         """How long to wait, in seconds."""
         return LOCK_SECONDS if self._seconds is None else self._seconds
