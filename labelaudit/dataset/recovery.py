@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pyarrow as pa
 
 from ..core.errors import BusyError, StorageError
@@ -29,27 +31,28 @@ def clean_up_folders() -> None:
 
 
 def clean_up_runs(frame: Frame) -> None:
-    """Abandon dead runs, and remove tables and files of no run. Needs the dataset's lock.
+    """Abandon dead runs, and remove tables and files of no run.
 
     A run is dead if it was begun on this machine by a process that died before there was anything
     to resume.
     """
-    runs = {row["id"]: row for row in frame.read_rows("runs", ["id", "name", "created", "state"])}
-    created = frame.meta["created"]
-    dead = []
-    for run in [run for run in runs.values() if run["state"] == BEGUN]:
-        files = RunFiles(frame.name, created, run["id"])
-        if files.is_resumable or files.in_training:
-            continue
-        with UseMark(files.begun).cleaning_up() as abandoned:
-            if abandoned:
-                run["state"] = GONE
-                dead.append(gone_run(run))
-    if dead:
-        frame.upsert("runs", pa.Table.from_pylist(dead, schema=schema.RUNS), schema.RUNS)
-    _drop_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
-    begun = {run["id"] for run in runs.values() if run["state"] == BEGUN}
-    _remove_files(frame, {f"{file_prefix(created)}{run}" for run in begun})
+    with ExitStack() as marks:  # they are removed after the commit: until then a run is dead
+        with frame.transaction():
+            rows = frame.read_rows("runs", ["id", "name", "created", "state"])
+            runs, created = {row["id"]: row for row in rows}, frame.meta["created"]
+            dead = []
+            for run in [run for run in runs.values() if run["state"] == BEGUN]:
+                files = RunFiles(frame.name, created, run["id"])
+                if files.is_resumable or files.in_training:
+                    continue
+                if marks.enter_context(UseMark(files.begun).cleaning_up()):
+                    run["state"] = GONE
+                    dead.append(gone_run(run))
+            if dead:
+                frame.upsert("runs", pa.Table.from_pylist(dead, schema=schema.RUNS), schema.RUNS)
+            _drop_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
+        begun = {run["id"] for run in runs.values() if run["state"] == BEGUN}
+        _remove_files(frame, {f"{file_prefix(created)}{run}" for run in begun})
 
 
 def gone_run(run: dict) -> dict:

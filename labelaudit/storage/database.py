@@ -231,8 +231,9 @@ class Database:
         try:  # the change itself is made
             if work.folder != work.base.folder:
                 self._pointer.remove_leftovers()
-            for table in work.base.tables.keys() - work.tables.keys():
-                self._remove_files(work.folder, table)
+            else:
+                for table in work.base.tables.keys() - work.tables.keys():
+                    self._remove_files(work.folder, table)
             for table in work.compacted & work.tables.keys():
                 handle = self._connect(work.folder).open_table(table)
                 cleanup.remove_old_versions(handle, work.tables[table][0])
@@ -324,10 +325,6 @@ class Database:
 
     def _remove_files(self, folder: str, table: str) -> None:
         paths.remove(self._folder(folder, table))
-
-    def is_being_written(self, table: str) -> bool:
-        """Return whether a process on this machine is writing to this table."""
-        return self._mark(table).is_held()
 
     # --- format 1: no versions, the latest ones are valid ---
 

@@ -139,12 +139,6 @@ class Lease:
         ).encode()
 
 
-def is_held(uri: str) -> bool:
-    """Return whether someone holds this lease, or died while holding it."""
-    found = object_store.read(uri)
-    return found is not None and bool(_parse(found[0]).get("held"))
-
-
 def _parse(body: bytes) -> dict:
     try:
         state = json.loads(body)

@@ -286,7 +286,8 @@ class Staging:
                 f"another process wrote table {self.table!r} of dataset {self._store.name!r} at "
                 "the same time, so this was not stored: repeat it."
             )
-        work.files.setdefault(self.table, self._work.files[self.table])
+        # all files must be on the disk, also those of a process that died before it published
+        work.files[self.table] = set()
         work.compacted |= {self.table} if self._compacted else set()
         if stamp is None or stamp[0] < version:  # else another process published these rows, too
             work.tables = {**work.tables, self.table: (version, new_stamp_text())}

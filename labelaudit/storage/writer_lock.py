@@ -90,10 +90,3 @@ class WriterLock:
             f"dataset {self._name!r} has been written to by {holder} for over {self._patience:g} "
             "s: wait for it to finish, or end it, and try again."
         )
-
-
-def is_locked(name: str) -> bool:
-    """Return whether someone writes to this dataset, or died doing so in object storage."""
-    if locks.is_locked(paths.lock_path(name)):
-        return True
-    return paths.is_remote() and lease.is_held(paths.lease_uri(name))

@@ -78,7 +78,7 @@ def test_a_half_written_table_is_cleared_by_the_next_change_once_its_writer_is_d
         dataset.tag([1], "x")
         assert rest.exists()  # its writer lives
         assert path.exists()
-        assert dataset.view().store.is_being_written(table)
+        assert dataset.view().store._mark(table).is_held()
     dataset.tag([2], "x")
     assert not rest.exists()
     assert not rest.with_name(".tmp1A2b3C").exists()
