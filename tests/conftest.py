@@ -8,6 +8,7 @@ import os
 import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread per worker
+os.environ.setdefault("LABELAUDIT_FSYNC", "0")  # tests of durability turn it on
 
 import shutil
 import signal

@@ -818,7 +818,7 @@ def test_images_with_issues_are_filtered_and_counted(audited):
     frame = audited.view().frame
     row = {"shadows": 0.0, "highlights": 0.1, "sharpness": 50.0, "entropy": 4.0, "colour": 0.0}
     rows = pa.Table.from_pylist([{"id": int(i), **row} for i in frame.ids[:3]], schema.QUALITY)
-    with frame.writing():
+    with frame.transaction():
         frame.upsert("quality", rows, schema.QUALITY)
     dark = np.sort(audited.view().match(image_issue="dark").ids)
     assert set(frame.ids[:3]) <= set(dark)

@@ -172,7 +172,11 @@ def test_dynamics_of_a_few_are_taken_by_their_place(make_dataset, no_scan):
     # appended to since, and rewritten into fewer files, which keeps the order
     more, _ = record(run, ids, 1, seed=5, first=4)
     np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
-    table_of(dataset, "dynamics", run).optimize()
+    store, table = dataset.view().store, schema.table("dynamics", run.id)
+    with store.transaction():
+        handle = store._writable(store._work, table)
+        handle.optimize()
+        store._written(store._work, table, handle)
     np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
 
 
@@ -237,6 +241,6 @@ def test_the_index_is_made_again_only_for_many_new_rows(embedded, monkeypatch):
 
 def test_the_embedding_column_is_half_precision(embedded):
     dataset, run, _ = embedded
-    field = table_of(dataset, "predictions", run).schema.field("embedding")
-    assert field.type == pa.list_(pa.float16(), 8)
-    assert field.nullable
+    handle = dataset.view().store._handle(schema.table("predictions", run.id))
+    assert handle.schema.field("embedding").type == pa.list_(pa.float16(), 8)
+    assert handle.schema.field("embedding").nullable

@@ -161,9 +161,9 @@ class _Pipeline:
         store, table = self.request.frame.store, schema.table("predictions", self.run.id)
         version = lance.dataset(store.location("samples")[0]).data_storage_version
         rows = max(FRAGMENT_BYTES // (4 * (len(self.info["classes"]) + self.width)), ROWS)
-        with self.run.external_predictions(self.width) as (uri, columns):
+        with self.run.external_predictions(self.width) as (staging, columns):
             sink = LanceDatasink(
-                uri,
+                staging.uri,
                 schema=columns,
                 mode="create",
                 min_rows_per_file=rows,
@@ -172,9 +172,7 @@ class _Pipeline:
             # no cores for writing: the predicting workers use all
             options = {"num_cpus": 0, **environment_options()}
             self._run(lambda: self._predicted().write_datasink(sink, ray_remote_args=options))
-            store.refresh()
-            if not store.count(table):
-                store.drop(table)
+            if not staging.count():
                 raise self._nothing_readable()
         self.task.announce(INDEXING)
         self.run.index_embeddings()

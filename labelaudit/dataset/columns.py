@@ -28,10 +28,6 @@ CACHED_SELECTIONS = 16
 BLOCK_ROWS = 1_000_000  # ids read at once from a table of epochs
 SHOWN_CLASSES = 20  # listed in an error message
 
-# Keys of `meta` while two tables are being written: the classes and the samples that have them
-# (`edits.growing`), the predictions and their tag (`edits.announce_predictions`).
-ADDING, PREDICTING = "adding", "predicting"
-
 
 @dataclass(frozen=True)
 class _Annotations:
@@ -47,8 +43,8 @@ class _Annotations:
 class Frame(TableAccess):
     """The columns of one dataset. Position i stands for the sample with id `ids[i]`.
 
-    Every access compares the table's version first, so a write by any process is seen at once;
-    within `steady()` the version is read only once.
+    Every access compares the table's stamp first, so a commit of any process is seen at once;
+    within `steady()` the stamps are read only once.
     """
 
     def __init__(self, store: Store) -> None:
@@ -73,12 +69,7 @@ class Frame(TableAccess):
             return migrations.upgrade(self.name, json.loads(rows["info"][0].as_py()))
 
         meta = self.cached("meta", self.stamp("meta"), load)
-        adding = meta.get(ADDING)
-        if adding and adding["before"] == json.dumps(self.stamp("annotations")):
-            # the samples with the new classes do not exist yet, or never will after a kill
-            classes = meta["classes"][: adding["known"]]
-            return {**meta, "classes": classes, "next_id": adding["next_id"]}
-        return meta
+        return migrations.without_unused_classes(meta, self.stamp("annotations"))
 
     @property
     def classes(self) -> list[str]:

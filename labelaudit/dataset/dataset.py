@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,11 +12,13 @@ import pandas as pd
 import pyarrow as pa
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
-from ..storage import paths, schema, writer_lock
+from ..storage import paths, schema
 from ..storage.schema import FIRST_LOOK, IMPORTED
-from ..storage.tables import Stamp, Store
-from . import edits, history_log, recovery
-from .columns import PREDICTING, Frame
+from ..storage.snapshot import Stamp
+from ..storage.tables import Store
+from . import conversion, edits, history_log, recovery
+from .columns import Frame
+from .history_log import write_meta
 from .ingest import SampleReader, check_class
 from .run_lifecycle import begin_run, find_run
 from .runs import Run, unfinished_runs
@@ -33,9 +35,10 @@ class Dataset:
     """
 
     def __init__(self, name: str) -> None:
-        _finish_replacement(name)
-        self._store = Store(name)
+        self._store = Store(name, convert=lambda: conversion.complete(self._frame))
         self._frame = Frame(self._store)
+        if not self._store.exists("meta"):
+            recovery.clean_up_folders()  # an earlier version may have been killed replacing it
         if not self._store.exists("meta"):
             names = list_datasets()
             raise NotFoundError(
@@ -43,13 +46,7 @@ class Dataset:
                 if names
                 else f"there is no dataset {name!r}, nor any other: load one first."
             )
-        meta = self._frame.meta  # raises DamagedError for a newer format
-        # a writer under way will do it itself, and may take long
-        if PREDICTING in meta and not writer_lock.is_locked(name):
-            try:
-                edits.settle_predictions(self._frame)
-            except LabelAuditError as error:  # not writable here, but readable
-                log.warning("%s", error)
+        _ = self._frame.meta  # raises DamagedError for a newer format
 
     @property
     def name(self) -> str:
@@ -112,6 +109,14 @@ class Dataset:
     def steady(self) -> AbstractContextManager[None]:
         """Return a block in which all reads of this thread are consistent."""
         return self._store.steady()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a block whose changes of this dataset happen together or not at all.
+
+        Other threads and processes see them when the outermost block ends. Raises BusyError if
+        another process writes to the dataset for too long.
+        """
+        return self._store.transaction()
 
     def stamp(self, table: str) -> Stamp | None:
         """Return a value that differs whenever the table's content does; None without a table."""
@@ -195,20 +200,14 @@ class Dataset:
         Raises LabelAuditError, without any change, for an id that is taken or given twice, and for
         a row without an image.
         """
-        with self._store.writing():
-            history_log.settle(self._frame)
-            recovery.clean_up_samples(self._frame)
+        with self._store.transaction():
             meta = self._frame.meta
             reader = SampleReader(meta["classes"], meta["next_id"], self._frame.ids)
             rows = reader.read(samples)
-            if self._store.exists("samples"):
-                self._store.append("samples", rows, schema.SAMPLES)
-            else:
-                self._store.overwrite("samples", rows, schema.SAMPLES)
+            self._store.append("samples", rows, schema.SAMPLES)
+            self._store.append("annotations", reader.annotations(), schema.ANNOTATIONS)
             meta = {**meta, "classes": reader.classes, "next_id": reader.next_id}
-            # last: this row makes a sample exist, so a kill before it adds nothing
-            with edits.growing(self._frame, meta):
-                self._store.append("annotations", reader.annotations(), schema.ANNOTATIONS)
+            write_meta(self._store, meta)
         return reader.ids.tolist()
 
 
@@ -229,26 +228,18 @@ def create_dataset(
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
     """
-    old = Store(name)
+    store = Store(name)
     recovery.clean_up_folders()
-    with old.writing():
-        paths.restore_replaced(name)
-        if old.exists("meta") and not overwrite:
+    with store.transaction():
+        if store.exists("meta") and not overwrite:
             raise BadInputError(
                 f"there is a dataset {name!r} already: pick another name, or delete it first "
                 f"(labelaudit delete {name})."
             )
         paths.remove_leftovers(name)
-        uri = paths.unfinished_uri(name)
-        try:
-            _build(Store(name, uri), samples, classes, source, skipped, found)
-            old.check_lock()
-        except BaseException:
-            with suppress(LabelAuditError):  # if the storage fails, the next import removes it
-                paths.remove(uri)
-            raise
-        paths.put_in_place(name, uri)
-        paths.remove_checkpoints(name)  # of the replaced dataset
+        store.start_over()
+        _build(store, samples, classes, source, skipped, found)
+    paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
@@ -269,7 +260,7 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, 
         **found(),  # before `skipped`, which it may add to
         "skipped": dict(skipped or {"count": 0, "files": []}),
     }
-    history_log.write_meta(store, meta)
+    write_meta(store, meta)
 
 
 def list_datasets() -> list[str]:
@@ -277,16 +268,8 @@ def list_datasets() -> list[str]:
     return [name for name in paths.dataset_names() if _is_complete(name)]
 
 
-def _finish_replacement(name: str) -> None:
-    """Bring back a dataset if its replacement was killed between two steps."""
-    if paths.is_half_replaced(name):
-        with Store(name).writing():
-            paths.restore_replaced(name)
-
-
 def _is_complete(name: str) -> bool:
     """Whether a dataset was completely imported. A damaged one is logged and left out."""
-    _finish_replacement(name)
     try:
         return Store(name).exists("meta")
     except LabelAuditError as error:
@@ -299,13 +282,12 @@ def delete_dataset(name: str) -> None:
 
     Source images are not touched. Raises NotFoundError if there is no such dataset.
     """
-    _finish_replacement(name)
     store = Store(name)
     if not store.exists("meta") and paths.has_leftovers(name):
-        with store.writing():
+        with store.transaction():
             paths.remove_leftovers(name)
         return
-    dataset = Dataset(name)
-    with dataset._store.writing():
-        paths.delete(name)
+    Dataset(name)  # raises NotFoundError
+    with store.transaction():
+        store.delete_all()
         paths.remove_checkpoints(name)

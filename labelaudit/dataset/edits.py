@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError
 from ..storage import schema
-from ..storage.schema import FINISHED, GONE
 from . import history_log
 from .arrays import MISSING, as_ids, find, nullable, tag_lists
-from .columns import ADDING, PREDICTING, Frame
+from .columns import Frame
 from .history_log import Cause, Differences, write_meta
 
 _TAG = re.compile(r"[^\s;]([^;\n\r]{0,62}[^\s;])?")  # ';' separates the tags in a CSV cell
@@ -69,72 +66,12 @@ def set_labels(
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(history_log.RELABEL))
 
 
-@contextmanager
-def growing(frame: Frame, meta: dict) -> Iterator[None]:
-    """Write `meta` with new classes or another next id, around the write of `annotations`.
-
-    The block must contain exactly one write of `annotations`. After a kill readers see either both
-    changes or none. Needs the dataset's lock, and a settled history.
-    """
-    current, before = frame.meta, json.dumps(frame.stamp("annotations"))
-    adding = {"known": len(current["classes"]), "next_id": current["next_id"], "before": before}
-    write_meta(frame.store, {**meta, ADDING: adding})
-    yield
-    write_meta(frame.store, meta)
-
-
-def _growing_by(frame: Frame, classes: Sequence[str]) -> AbstractContextManager:
-    meta = frame.meta
-    return growing(frame, {**meta, "classes": [*meta["classes"], *classes]})
-
-
-def announce_predictions(frame: Frame, table: str) -> None:
-    """Record in `meta` that predictions are about to be written, with the table's present stamp."""
-    with frame.writing():
-        meta = frame.meta
-        stamp = json.dumps(frame.stamp(table))
-        announced = {table: stamp, **meta.get(PREDICTING, {})}  # an earlier stamp is preserved
-        if announced != meta.get(PREDICTING):
-            write_meta(frame.store, {**meta, PREDICTING: announced})
-
-
-def settle_predictions(frame: Frame) -> None:
-    """Tag the samples that finished runs have predicted since `announce_predictions`.
-
-    Also covers processes that were killed between the predictions and the tag.
-    """
-    with frame.steady():
-        written, obsolete = _announced(frame)
-    if not written and not obsolete:
-        return
-    with frame.writing():
-        for table in written:
-            ids = frame.read(table, ["id"])["id"].to_numpy()
-            tag(frame, ids[find(frame.ids, ids)[1]], schema.PROCESSED)
-        meta = frame.meta
-        rest = {
-            key: stamp
-            for key, stamp in meta[PREDICTING].items()
-            if key not in {*written, *obsolete}
-        }
-        meta = {key: value for key, value in meta.items() if key != PREDICTING}
-        write_meta(frame.store, {**meta, PREDICTING: rest} if rest else meta)
-
-
-def _announced(frame: Frame) -> tuple[list[str], list[str]]:
-    """Return the announced tables that finished runs have written, and those of runs that are
-    gone."""
-    announced = frame.meta.get(PREDICTING, {})
-    if not announced:
-        return [], []
-    rows = frame.read_rows("runs", ["id", "state"])
-    state = {schema.table("predictions", row["id"]): row["state"] for row in rows}
-    written = [
-        table
-        for table, stamp in announced.items()
-        if state.get(table) == FINISHED and json.dumps(frame.stamp(table)) != stamp
-    ]
-    return written, [table for table in announced if state.get(table, GONE) == GONE]
+def tag_predicted(frame: Frame, table: str) -> None:
+    """Set the tag `processed` on the samples in a table of predictions, if there is one."""
+    rows = frame.read(table, ["id"])
+    if rows is not None:
+        ids = rows["id"].to_numpy()
+        tag(frame, ids[find(frame.ids, ids)[1]], schema.PROCESSED)
 
 
 class EditedRows:
@@ -208,17 +145,17 @@ def change(
     ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
         return 0
-    with frame.writing():
+    with frame.transaction():
         rows = EditedRows(frame, ids)
         edit(rows)
         count = int(rows.changed.sum())
         if count:
             if cause:
                 history_log.record(frame, cause, rows.differences())
-            else:
-                history_log.settle(frame)
-            with _growing_by(frame, new_classes) if new_classes else nullcontext():
-                frame.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
+            if new_classes:
+                meta = frame.meta
+                write_meta(frame.store, {**meta, "classes": [*meta["classes"], *new_classes]})
+            frame.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
     return count
 
 

@@ -64,8 +64,7 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
     changed. Raises NotFoundError for an id that is not in the history.
     """
     frame = dataset.view().frame
-    with frame.writing():
-        history_log.settle(frame)
+    with frame.transaction():
         changes = history_log.entries(frame)
         if change != START and change not in {entry.id for entry in changes}:
             known = f"{changes[0].id} to {changes[-1].id}" if changes else "none yet"
@@ -75,15 +74,11 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
             )
         undone = _undone(frame, change)
         planted = _planted(frame, change, undone)
-        noisy = frame.tagged(schema.MISTAKE)
-        now = noisy[frame.positions(planted["id"].to_numpy())]
-        # For samples that are not tagged now, the row is written before the tag, as `noise.inject`
-        # does. For the others it is written after it: until then the existing row is valid.
-        _write_noise(frame, planted.filter(~now))
         noise = history_log.last_noise([e for e in changes if e.id <= change], None)
         cause = Cause(history_log.RETURN, who, {"to": change, "noise": noise})
         count = edits.change(frame, undone.ids, undone.apply, cause)
-        _write_noise(frame, planted.filter(now))
+        if len(planted):
+            frame.upsert("noise", planted, schema.NOISE)
     return count
 
 
@@ -139,11 +134,6 @@ def _planted(frame: Frame, change: int, undone: _Undone) -> pa.Table:
     return pa.table(
         [pa.array(noisy_ids[wanted]), pa.array(labels[wanted], pa.int32())], schema=schema.NOISE
     )
-
-
-def _write_noise(frame: Frame, rows: pa.Table) -> None:
-    if len(rows):
-        frame.upsert("noise", rows, schema.NOISE)
 
 
 def _masks(rows: pa.Table, column: str) -> dict[str, np.ndarray]:

@@ -1,8 +1,4 @@
-"""Records each change of labels and tags before it happens: who, when, and the previous state.
-
-A change that was interrupted leaves an entry with a `before` that is still the stamp of
-`annotations`. Readers ignore such an entry, and `settle` deletes it.
-"""
+"""Records each change of labels and tags: who, when, and the previous state."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from ..storage import schema
 from ..storage.tables import Store
 from . import migrations
 from .arrays import nullable, tag_lists
-from .columns import ADDING, Frame
+from .columns import Frame
 
 NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
     "noise",
@@ -82,9 +78,7 @@ def user() -> str:
 def entries(frame: Frame) -> list[Entry]:
     """Return the changes that happened, oldest first."""
     with frame.steady():
-        rows = _rows(frame)
-        if rows and rows[-1]["before"] == _stamp(frame):
-            rows = rows[:-1]  # interrupted before it happened
+        rows = migrations.without_interrupted_change(_rows(frame), frame.stamp("annotations"))
     return [
         Entry(
             row["id"], row["time"], row["who"], row["kind"], row["count"], json.loads(row["info"])
@@ -111,25 +105,8 @@ def write_meta(store: Store, meta: dict) -> None:
     store.overwrite("meta", pa.table([[0], [info]], schema=schema.META), schema.META)
 
 
-def settle(frame: Frame) -> None:
-    """Delete the entry of an interrupted change. Needs the dataset's lock.
-
-    Must run before `annotations` is written, because its stamp shows that the change did not
-    happen.
-    """
-    meta = frame.meta
-    if ADDING in meta:  # meta lacks the classes of samples that were not added
-        write_meta(frame.store, {key: value for key, value in meta.items() if key != ADDING})
-    last = _last(frame)
-    if last and last["before"] == _stamp(frame):
-        frame.store.delete("changes", f"change = {last['id']}")
-        frame.store.delete("history", f"id = {last['id']}")
-    frame.store.clean_up("annotations")
-
-
 def record(frame: Frame, cause: Cause, differences: Differences) -> None:
-    """Record a change just before it happens. Needs the dataset's lock."""
-    settle(frame)
+    """Record a change, in the same transaction."""
     last, count = _last(frame), len(differences.ids)
     entry = {
         "id": last["id"] + 1 if last else 1,
@@ -137,7 +114,7 @@ def record(frame: Frame, cause: Cause, differences: Differences) -> None:
         "who": cause.who or user(),
         "kind": cause.kind,
         "count": count,
-        "before": _stamp(frame),
+        "before": None,
         "info": json.dumps(cause.info),
     }
     changes = pa.table(
@@ -151,7 +128,6 @@ def record(frame: Frame, cause: Cause, differences: Differences) -> None:
         ],
         schema=schema.CHANGES,
     )
-    # The entry comes first: without it, rows of an interrupted change would belong to the next one.
     row = pa.Table.from_pylist([entry], schema=schema.HISTORY)
     frame.append("history", row, schema.HISTORY)
     frame.append("changes", changes, schema.CHANGES)
@@ -168,7 +144,3 @@ def _last(frame: Frame) -> dict | None:
     with frame.steady():
         stamp = frame.stamp("history")
         return frame.cached(LAST_ENTRY, stamp, lambda: next(reversed(_rows(frame)), None))
-
-
-def _stamp(frame: Frame) -> str:
-    return json.dumps(frame.stamp("annotations"))

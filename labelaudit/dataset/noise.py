@@ -65,7 +65,7 @@ def inject(
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
     codes = _pair_codes(frame.classes, pair, kind) if pair else None
-    with frame.writing():
+    with frame.transaction():
         at = np.sort(view.positions())  # the result must not depend on the view's order
         before = labels_before_noise(frame)
         own = before[at]
@@ -74,9 +74,6 @@ def inject(
         after, noisy = before.copy(), np.zeros(len(before), bool)
         after[changed], noisy[changed] = new, True
         undo = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
-        # Labels and tags change in one commit. The rows for `restore` are added before it, so that
-        # after a kill between the two all of them exist.
-        frame.upsert("noise", undo, schema.NOISE)
         eligible = int(_eligible(own, codes).sum())
         report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
         _apply(frame, after, noisy, Cause(history_log.NOISE, info={"noise": asdict(report)}))
@@ -87,7 +84,7 @@ def inject(
 def restore(dataset: Dataset) -> int:
     """Remove injected noise and the tag `mistake`. Returns the number of samples that changed."""
     frame = dataset.view().frame
-    with frame.writing():
+    with frame.transaction():
         before = labels_before_noise(frame)
         cause = Cause(history_log.RESTORE, info={"noise": None})
         count = _apply(frame, before, np.zeros(len(frame.ids), bool), cause)

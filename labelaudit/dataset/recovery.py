@@ -1,11 +1,12 @@
 """Cleans up what killed processes leave behind, but never what another process still uses.
 
-`Store.writing` cleans up half-written tables. The rest is here.
+`Store.transaction` cleans up half-written tables. The rest is here.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from contextlib import ExitStack
+
 import pyarrow as pa
 
 from ..core.errors import BusyError, StorageError
@@ -16,7 +17,6 @@ from ..storage.writer_lock import WriterLock
 from .columns import Frame
 from .run_files import RunFiles, file_prefix
 
-RANGES = 500  # of ids in one SQL condition
 RUN_TABLES = ("predictions", "dynamics", "scores")  # kinds of tables of a run
 
 
@@ -30,48 +30,29 @@ def clean_up_folders() -> None:
             continue
 
 
-def clean_up_samples(frame: Frame) -> None:
-    """Delete the rows of samples that an interrupted `add_samples` left. Needs the dataset's lock.
-
-    Their ids will be used again.
-    """
-    if frame.store.count("samples") == len(frame.ids):
-        return
-    stored = np.sort(frame.read("samples", ["id"])["id"].to_numpy())
-    lost = np.setdiff1d(stored, frame.ids)
-    if not len(lost):
-        return
-    breaks = np.flatnonzero(np.diff(lost) > 1)
-    lows, highs = lost[np.append(0, breaks + 1)], lost[np.append(breaks, len(lost) - 1)]
-    for start in range(0, len(lows), RANGES):
-        part = slice(start, start + RANGES)
-        ranges = zip(lows[part].tolist(), highs[part].tolist(), strict=True)
-        where = " OR ".join(f"(id >= {low} AND id <= {high})" for low, high in ranges)
-        frame.store.delete("samples", where)
-
-
 def clean_up_runs(frame: Frame) -> None:
-    """Abandon dead runs, and remove tables and files of no run. Needs the dataset's lock.
+    """Abandon dead runs, and remove tables and files of no run.
 
     A run is dead if it was begun on this machine by a process that died before there was anything
     to resume.
     """
-    runs = {row["id"]: row for row in frame.read_rows("runs", ["id", "name", "created", "state"])}
-    created = frame.meta["created"]
-    dead = []
-    for run in [run for run in runs.values() if run["state"] == BEGUN]:
-        files = RunFiles(frame.name, created, run["id"])
-        if files.is_resumable or files.in_training:
-            continue
-        with UseMark(files.begun).cleaning_up() as abandoned:
-            if abandoned:
-                run["state"] = GONE
-                dead.append(gone_run(run))
-    if dead:
-        frame.upsert("runs", pa.Table.from_pylist(dead, schema=schema.RUNS), schema.RUNS)
-    _drop_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
-    begun = {run["id"] for run in runs.values() if run["state"] == BEGUN}
-    _remove_files(frame, {f"{file_prefix(created)}{run}" for run in begun})
+    with ExitStack() as marks:  # they are removed after the commit: until then a run is dead
+        with frame.transaction():
+            rows = frame.read_rows("runs", ["id", "name", "created", "state"])
+            runs, created = {row["id"]: row for row in rows}, frame.meta["created"]
+            dead = []
+            for run in [run for run in runs.values() if run["state"] == BEGUN]:
+                files = RunFiles(frame.name, created, run["id"])
+                if files.is_resumable or files.in_training:
+                    continue
+                if marks.enter_context(UseMark(files.begun).cleaning_up()):
+                    run["state"] = GONE
+                    dead.append(gone_run(run))
+            if dead:
+                frame.upsert("runs", pa.Table.from_pylist(dead, schema=schema.RUNS), schema.RUNS)
+            _drop_tables(frame, {run["id"] for run in runs.values() if run["state"] != GONE})
+        begun = {run["id"] for run in runs.values() if run["state"] == BEGUN}
+        _remove_files(frame, {f"{file_prefix(created)}{run}" for run in begun})
 
 
 def gone_run(run: dict) -> dict:
@@ -92,8 +73,7 @@ def _drop_tables(frame: Frame, runs: set[int]) -> None:
         kind, _, run = table.rpartition("-")
         if kind not in RUN_TABLES or not run.isdigit() or int(run) in runs:
             continue
-        if not frame.store.is_being_written(table):  # else its writer will notice and drop it
-            frame.store.drop(table)
+        frame.store.drop(table)
 
 
 def _remove_files(frame: Frame, stems: set[str]) -> None:

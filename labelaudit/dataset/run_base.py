@@ -73,9 +73,9 @@ class RunBase:
         found = rows["id"].to_pylist().index(self.id)
         return rows.slice(found, 1).to_pylist()[0]
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _transaction(self) -> AbstractContextManager[None]:
         self._check_dataset()
-        return self._store.writing()
+        return self._store.transaction()
 
     def _check_dataset(self) -> None:
         """Raise NotFoundError if the dataset was deleted or replaced in the meantime."""

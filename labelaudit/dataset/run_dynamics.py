@@ -30,7 +30,7 @@ class RunDynamics(RunBase):
         there is one, by a model not trained on it. NaN is left out. fold: int (n,), the fold with
         the model that was not trained on the sample.
         """
-        with self._writing():
+        with self._transaction():
             table = self._table("dynamics")
             dynamics.append(self._store, table, epoch, ids, labels, measures, fold)
 
@@ -43,7 +43,7 @@ class RunDynamics(RunBase):
 
     def forget_dynamics_after(self, epoch: int) -> None:
         """Delete the dynamics of later epochs."""
-        with self._writing():
+        with self._transaction():
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
 
     def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
@@ -52,7 +52,7 @@ class RunDynamics(RunBase):
         ids, labels: int (n,), all recorded samples, sorted, and their given classes. learned: bool
         (n,), whether any epoch trained on the sample.
         """
-        with self._writing():
+        with self._transaction():
             dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
 
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:

@@ -19,8 +19,8 @@ def begin_run(frame: Frame, name: str | None = None) -> Run:
     """Begin a run with this name, or with the first of `run-1`, `run-2` … that is free."""
     if name is not None:
         paths.check_name(name, "run")
-    with frame.writing():
-        recovery.clean_up_runs(frame)
+    recovery.clean_up_runs(frame)
+    with frame.transaction():
         known = frame.read_rows("runs", ["id", "name", "state"])
         taken = {row["name"] for row in known if row["state"] != GONE}
         if name is None:

@@ -9,10 +9,11 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import BadInputError, LabelAuditError
+from ..core.errors import BadInputError
 from ..scores.probability import probabilities
 from ..storage import schema
-from ..storage.schema import GONE
+from ..storage.schema import FINISHED, GONE
+from ..storage.tables import Staging
 from . import edits, embeddings
 from .arrays import as_ids
 from .run_base import RunBase
@@ -41,7 +42,6 @@ class RunPredictions(RunBase):
         self._check_dataset()
         batches = iter(batches)
         first = next(batches, None)
-        edits.announce_predictions(self._frame, table)
         width = self._embedding_width(first)
         columns = schema.predictions(classes or len(self.classes), width)
         written = 0
@@ -52,40 +52,34 @@ class RunPredictions(RunBase):
                 written += len(ids)
                 yield prediction_batch(ids, logits, rest[0] if rest else None, columns)
 
-        if self._store.exists(table):
-            if width and not self.has_embeddings():
-                self._store.add_column(table, schema.embedding(width))
-            self._store.upsert(table, rows(), columns)
-        else:
-            self._store.overwrite(table, rows(), columns)
-        self._settle_predictions(table)
+        with Staging(self._store, table) as staging:
+            staging.upsert(rows(), columns, schema.embedding(width) if width else None)
+            self._publish(staging)
         return written
 
     @contextmanager
-    def external_predictions(self, width: int) -> Iterator[tuple[str, pa.Schema]]:
+    def external_predictions(self, width: int) -> Iterator[tuple[Staging, pa.Schema]]:
         """Let other processes write all predictions of a finished run that has none.
 
-        Yields the URI for the files of the table, and their schema. The files must be committed
-        once, within the block. width: length of the embeddings.
+        Yields where to write them and their schema. They must be committed once, within the block.
+        width: length of the embeddings.
         """
-        table = self._table("predictions")
         self._check_dataset()
-        edits.announce_predictions(self._frame, table)
-        columns = schema.predictions(len(self.classes), width)
-        with self._store.external_write(table, columns) as target:
-            yield target
-        self._settle_predictions(table)
+        with self._store.transaction():
+            pass  # removes what a killed process left of the table
+        with Staging(self._store, self._table("predictions")) as staging:
+            yield staging, schema.predictions(len(self.classes), width)
+            self._publish(staging)
 
-    def _settle_predictions(self, table: str) -> None:
-        """Tag the samples, or delete the table if the run was replaced in the meantime."""
-        try:
-            self._check_dataset()
-            if self.state == GONE:
+    def _publish(self, staging: Staging) -> None:
+        """Commit predictions. Raises NotFoundError if the run was replaced in the meantime."""
+        with self._transaction():
+            state = self.state
+            if state == GONE:
                 _ = self.info  # raises NotFoundError
-        except LabelAuditError:
-            self._store.drop(table)
-            raise
-        edits.settle_predictions(self._frame)
+            staging.publish()
+            if state == FINISHED:
+                edits.tag_predicted(self._frame, staging.table)
 
     def _embedding_width(self, batch: tuple[np.ndarray, ...] | None) -> int | None:
         """Return the length of the stored embeddings, or of those in the first batch."""
@@ -161,8 +155,13 @@ class RunPredictions(RunBase):
 
         Returns whether an index was built.
         """
-        table = self._table("predictions")
-        return self.has_embeddings() and self._store.index_vectors(table, embeddings.COLUMN)
+        if not self.has_embeddings():
+            return False
+        with Staging(self._store, self._table("predictions")) as staging:
+            built = staging.index_vectors(embeddings.COLUMN)
+            if built:
+                self._publish(staging)
+        return built
 
 
 def prediction_batch(

@@ -36,7 +36,7 @@ class RunScores(RunDynamics):
         None preserves the stored suggestions.
         """
         columns = {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in scores.items()}
-        with self._writing():
+        with self._transaction():
             for name in self._stored_scores():
                 if name not in scores:
                     columns[name] = self._stored_column(name, ids, labels)

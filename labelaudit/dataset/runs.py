@@ -43,7 +43,7 @@ class Run(RunPredictions, RunScores):
 
         Earlier runs of the same name, finished or not, are deleted.
         """
-        with self._writing():
+        with self._transaction():
             row = self._row(["name", "created"])
             row |= {"state": FINISHED, "info": json.dumps(info), "weights": weights}
             replaced = [run for run in self._frame.runs if run["name"] == row["name"]]
@@ -55,19 +55,19 @@ class Run(RunPredictions, RunScores):
             replaced = [run for run in replaced if run["id"] != self.id]
             rows = [row, *(gone_run(run) for run in replaced)]
             table = pa.Table.from_pylist(rows, schema=schema.RUNS)
-            self._store.upsert("runs", table, schema.RUNS)  # one commit: the name has one run
+            self._store.upsert("runs", table, schema.RUNS)
             for run in replaced:
                 self._drop_tables(run["id"])
-                Run(self._frame, run["id"]).checkpoint.unlink(missing_ok=True)
-        self.checkpoint.unlink(missing_ok=True)
+            edits.tag_predicted(self._frame, self._table("predictions"))
+        for run in [self, *(Run(self._frame, run["id"]) for run in replaced)]:
+            run.checkpoint.unlink(missing_ok=True)
         self._files.release()
-        edits.settle_predictions(self._frame)
         return self
 
     def abandon(self) -> None:
         """Delete a run that was begun and will not be finished. Its id is not used again."""
         self.checkpoint.unlink(missing_ok=True)
-        with self._writing():
+        with self._transaction():
             row = gone_run(self._row(["name", "created"]))
             table = pa.Table.from_pylist([row], schema=schema.RUNS)
             self._store.upsert("runs", table, schema.RUNS)

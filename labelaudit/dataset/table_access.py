@@ -8,7 +8,8 @@ from functools import wraps
 
 import pyarrow as pa
 
-from ..storage.tables import Stamp, Store
+from ..storage.snapshot import Stamp
+from ..storage.tables import Store
 
 
 def steadily(method: Callable):
@@ -42,9 +43,9 @@ class TableAccess:
         """Return a block in which all reads of this thread are consistent."""
         return self.store.steady()
 
-    def writing(self) -> AbstractContextManager[None]:
-        """Return a block that holds the dataset's writer lock."""
-        return self.store.writing()
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a block whose changes happen together or not at all; see Store.transaction."""
+        return self.store.transaction()
 
     def stamp(self, table: str) -> Stamp | None:
         """Return a value that differs whenever the table's content does; None without a table."""

@@ -148,7 +148,7 @@ def append(
     samples' present classes. Raises BadInputError for an invalid reviewer.
     """
     check_reviewer(reviewer)
-    with frame.writing():
+    with frame.transaction():
         log = read(frame)
         ids = np.arange(log.next_id, log.next_id + len(samples))
         rows = _rows(ids, np.full(len(ids), ids[0]), samples, reviewer, verdict, labels, given)
@@ -159,7 +159,7 @@ def append(
 def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) -> None:
     """Record that these batches are undone or redone. event: UNDO or REDO."""
     check_reviewer(reviewer)
-    with frame.writing():
+    with frame.transaction():
         log, count = read(frame), len(batches)
         ids = np.arange(log.next_id, log.next_id + count)
         samples, nothing = np.full(count, NO_SAMPLE), np.full(count, MISSING)

@@ -113,7 +113,7 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     copy_of = first[index]
     group = distinct[head[np.searchsorted(distinct, copy_of)]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
-    with frame.writing():
+    with frame.transaction():
         frame.overwrite(TABLE, rows, DUPLICATES)
     return _stored(frame, frame.stamp(TABLE))
 

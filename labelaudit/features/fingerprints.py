@@ -96,7 +96,7 @@ def _write(frame: Frame, unwritten: list[pa.Table]) -> None:
     rows = pa.concat_tables(unwritten) if unwritten else FINGERPRINTS.empty_table()
     unwritten.clear()
     if len(rows):
-        with frame.writing():
+        with frame.transaction():
             # not append: another process may have read the same images
             frame.upsert(TABLE, rows, FINGERPRINTS)
 

@@ -89,6 +89,6 @@ def _write(frame: Frame, waiting: list) -> None:
         ids, values = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
         waiting.clear()
         columns = [pa.array(ids, pa.int64()), *map(pa.array, values.T)]
-        with frame.writing():
+        with frame.transaction():
             rows = pa.table(columns, schema=schema.QUALITY)
             frame.upsert(TABLE, rows, schema.QUALITY)

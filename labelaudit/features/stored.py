@@ -82,7 +82,7 @@ class Features:
         half = np.clip(values, -LARGEST, LARGEST).astype(np.float16)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(half.reshape(-1)), self.width)
         rows = pa.table([pa.array(ids, pa.int64()), vectors], schema=columns)
-        with self.frame.writing():
+        with self.frame.transaction():
             self.frame.upsert(self.table, rows, columns)
 
 
@@ -113,7 +113,7 @@ def open_features(
     found = stored_features(frame).get(name)
     if found is not None and (found.version, found.width) == (version, width):
         return found
-    with frame.writing():
+    with frame.transaction():
         last = max((row["id"] for row in frame.read_rows(TABLE, ["id"])), default=0)
         info = json.dumps({"version": version, "width": width})
         changed = [{"id": last + 1, "name": name, "info": info, "state": state}]

@@ -76,7 +76,7 @@ def apply_patch(
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     expected = shown or plan_patch(dataset, patch, trust, task=task)
     frame = dataset.view().frame
-    with frame.writing():
+    with frame.transaction():
         plan = make_plan(frame, patch.changes, trust, 0)
         if not plan.equals(expected):
             raise BadInputError(

@@ -86,7 +86,7 @@ def import_features(
             start += len(values)
             stage.advance(len(values))
 
-    with frame.writing():
+    with frame.transaction():
         frame.overwrite(features.table, rows(), columns)
     return opened.rows
 

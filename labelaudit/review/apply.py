@@ -126,7 +126,7 @@ def apply_verdicts(
     Raises BadInputError, and changes nothing, if the changes differ from `shown` by now.
     """
     frame = dataset.view().frame
-    with frame.writing():
+    with frame.transaction():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)
         if shown is not None and not wanted.equals(shown):
             raise BadInputError(
@@ -192,7 +192,7 @@ def sittings(dataset: Dataset) -> pd.DataFrame:
 def take_back_sitting(dataset: Dataset, reviewer: str, first: int, last: int, who: str) -> int:
     """Undo this reviewer's batches from `first` to `last`. Returns how many verdicts."""
     frame = dataset.view().frame
-    with frame.writing():
+    with frame.transaction():
         log = verdict_log.read(frame)
         rows = log.standing & (log.reviewer == log.code(reviewer))
         rows &= (log.batch >= first) & (log.batch <= last)

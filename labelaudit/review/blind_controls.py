@@ -163,7 +163,7 @@ class Controls:
 
     def undo(self) -> int | None:
         """Undo the latest answer, unless a verdict was given after it. Returns its sample."""
-        with self._frame.writing():
+        with self._frame.transaction():
             row = self._latest()
             if row is None:
                 return None
@@ -190,7 +190,7 @@ class Controls:
 
     def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> None:
         frame = self._frame
-        with frame.writing():
+        with frame.transaction():
             row = {
                 "id": len(ControlLog.read(frame).rows) + 1,
                 "reviewer": self.reviewer,

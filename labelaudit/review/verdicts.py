@@ -76,7 +76,7 @@ class Review:
         ids = as_ids(ids)
         if not len(ids):
             raise BadInputError("no sample was given: choose at least one.")
-        with self._frame.writing():
+        with self._frame.transaction():
             with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]
             self._check_seen(ids, given, seen)
@@ -138,7 +138,7 @@ class Review:
         return self._reverse(REDO, except_for)
 
     def _reverse(self, event: int, except_for: Collection[int]) -> np.ndarray:
-        with self._frame.writing():
+        with self._frame.transaction():
             log = verdict_log.read(self._frame)
             find = log.undoable if event == UNDO else log.redoable
             batch = find(self.reviewer, except_for)

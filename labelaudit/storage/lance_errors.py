@@ -17,13 +17,8 @@ _DISK_FULL = (
 _NOT_WRITABLE = ("Read-only file system", "os error 30", "Permission denied", "os error 13")
 
 
-def is_not_found(error: Exception) -> bool:
-    """Return whether an error of `open_table` on object storage means that there is no table."""
-    return "was not found" in str(error)
-
-
-def write_error(error: Exception, table: str, dataset: str, uri: str) -> LabelAuditError:
-    """Return the error to raise when a table could not be written."""
+def write_error(error: Exception, table: str | None, dataset: str, uri: str) -> LabelAuditError:
+    """Return the error to raise when a table, or a commit (None), could not be written."""
     text = str(error)
     if any(words in text for words in _DISK_FULL):
         reason = "no space left on the disk; free some and try again"
@@ -33,7 +28,7 @@ def write_error(error: Exception, table: str, dataset: str, uri: str) -> LabelAu
         reason = str(object_store.translated(error, uri)).rstrip(".")
     else:
         reason = text
+    what = f"dataset {dataset!r}" if table is None else f"table {table!r} of dataset {dataset!r}"
     return StorageError(
-        f"could not write table {table!r} of dataset {dataset!r} under {uri}: {reason}. "
-        "The earlier content is unchanged."
+        f"could not write {what} under {uri}: {reason}. The earlier content is unchanged."
     )

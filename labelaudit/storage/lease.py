@@ -44,6 +44,7 @@ class Lease:
         self.uri = uri
         self._id = uuid.uuid4().hex
         self._free_etag: str | None = None  # since we released it
+        self.is_untouched = False  # whether nobody else has had it since we did
         self._held_etag: str | None = None  # while we hold it
         self._confirmed = 0.0  # when the last successful write began
         self._renewer: threading.Thread | None = None
@@ -55,7 +56,8 @@ class Lease:
         Raises HeldError after that, and StorageError if the storage fails.
         """
         deadline, pause = _now() + seconds, POLLS[0]
-        if self._free_etag is not None and self._take(self._free_etag):
+        self.is_untouched = self._free_etag is not None and self._take(self._free_etag)
+        if self.is_untouched:
             return
         seen, since = None, 0.0
         while True:
@@ -135,12 +137,6 @@ class Lease:
                 "mark": uuid.uuid4().hex,
             }
         ).encode()
-
-
-def is_held(uri: str) -> bool:
-    """Return whether someone holds this lease, or died while holding it."""
-    found = object_store.read(uri)
-    return found is not None and bool(_parse(found[0]).get("held"))
 
 
 def _parse(body: bytes) -> dict:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..core.errors import BadInputError, StorageError
-from . import object_store, snapshot_pointer
+from ..core.errors import BadInputError, DamagedError, StorageError
+from . import object_store, snapshot
 
 DEFAULT_HOME = "~/.labelaudit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Folders beside a dataset's own, on a local disk.
+# Folders beside a dataset's own on a local disk, which earlier versions used.
 _NEW = ".new-"  # being built, or being deleted
 _OLD = ".old-"  # being replaced
 
@@ -84,14 +84,8 @@ def check_name(name: str, kind: str = "dataset") -> str:
 
 
 def dataset_uri(name: str) -> str:
-    """Return a dataset's folder. In object storage its tables may be in a subfolder."""
+    """Return a dataset's folder. Its tables are in a subfolder, see `snapshot`."""
     return f"{home()}/datasets/{check_name(name)}"
-
-
-def tables_uri(name: str) -> str:
-    """Return where a dataset's tables are now."""
-    uri = dataset_uri(name)
-    return snapshot_pointer.tables_uri(uri) if object_store.is_remote(uri) else uri
 
 
 def dataset_names() -> list[str]:
@@ -101,23 +95,12 @@ def dataset_names() -> list[str]:
         names = set(object_store.level_below(root)[0])
     else:
         names = set(_folders(root))
-        names |= {name.removeprefix(_OLD) for name in names if name.startswith(_OLD)}
     return sorted(name for name in names if _NAME.fullmatch(name))
-
-
-def unfinished_uri(name: str) -> str:
-    """Return where to build a dataset. In object storage it is a new place at each call."""
-    if is_remote():
-        return snapshot_pointer.new_uri(dataset_uri(name))
-    return f"{home()}/datasets/{_NEW}{check_name(name)}"
 
 
 def lock_path(name: str) -> Path:
     """Return the lock file of a dataset's writers. Datasets of two homes never share one."""
-    folder = local_home() / "locks"
-    with suppress(OSError):  # a home without write permission can still be read
-        folder.mkdir(exist_ok=True)
-    return folder / f"{_unique_name(name)}.lock"
+    return local_home() / "locks" / f"{_unique_name(name)}.lock"
 
 
 def lease_uri(name: str) -> str:
@@ -186,88 +169,38 @@ def remove_checkpoints(name: str) -> None:
     shutil.rmtree(checkpoints(name), ignore_errors=True)
 
 
-# --- replacing and deleting a dataset, under its lock ---
-
-
-def put_in_place(name: str, source: str) -> None:
-    """Replace the dataset by the one that was built at `source`, a result of `unfinished_uri`.
-
-    In object storage this is one write. On a local disk it is two renames: after a kill between
-    them `restore_replaced` brings the old dataset back.
-    """
-    if is_remote():
-        snapshot_pointer.replace(dataset_uri(name), source)
-        return
-    target, aside = dataset_uri(name), _aside_uri(name)
-    remove(aside)
-    if os.path.isdir(target):
-        os.rename(target, aside)
-    try:
-        os.rename(source, target)
-    except OSError:
-        restore_replaced(name)
-        remove(source)
-        raise
-    remove(aside)
-
-
-def restore_replaced(name: str) -> None:
-    """Undo an interrupted replacement."""
-    if is_half_replaced(name):
-        os.rename(_aside_uri(name), dataset_uri(name))
-
-
-def is_half_replaced(name: str) -> bool:
-    """Return whether a replacement is between its two renames, or was killed there."""
-    if is_remote():
-        return False
-    return os.path.isdir(_aside_uri(name)) and not os.path.isdir(dataset_uri(name))
-
-
-def delete(name: str) -> None:
-    """Delete a dataset. Readers no longer see it from the first step on.
-
-    On a local disk it is renamed first; after a kill `leftover_names` lists it.
-    """
-    if is_remote():
-        snapshot_pointer.delete(dataset_uri(name))
-        return
-    remove(unfinished_uri(name))
-    os.rename(dataset_uri(name), unfinished_uri(name))
-    remove(unfinished_uri(name))
+# --- what interrupted imports, replacements and deletions left ---
 
 
 def leftover_names() -> list[str]:
     """Return the datasets with an interrupted import, replacement or deletion, or one under way."""
-    if is_remote():
-        return [name for name in dataset_names() if has_leftovers(name)]
-    folders = _folders(f"{home()}/datasets")
-    names = {name[len(_NEW) :] for name in folders if name.startswith((_NEW, _OLD))}
-    for folder in (local_home() / "checkpoints").glob("*-*"):
-        name = folder.name.rpartition("-")[0]
-        if _NAME.fullmatch(name) and folder == checkpoints(name) and is_missing(dataset_uri(name)):
-            names.add(name)
+    names = set()
+    for name in dataset_names():
+        with suppress(DamagedError):
+            names |= {name} if has_leftovers(name) else set()
+    if not is_remote():
+        folders = _folders(f"{home()}/datasets")
+        names |= {name[len(_NEW) :] for name in folders if name.startswith((_NEW, _OLD))}
+        for folder in (local_home() / "checkpoints").glob("*-*"):
+            name = folder.name.rpartition("-")[0]
+            if _NAME.fullmatch(name) and folder == checkpoints(name):
+                names |= {name} if is_missing(dataset_uri(name)) else set()
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def has_leftovers(name: str) -> bool:
-    """Return whether `leftover_names` lists this dataset."""
-    if is_remote():
-        return snapshot_pointer.has_leftovers(dataset_uri(name))
-    return name in leftover_names()
+    """Return whether parts of this dataset's folder do not belong to it."""
+    return snapshot.Pointer(dataset_uri(name)).has_leftovers()
 
 
 def remove_leftovers(name: str) -> None:
-    """Remove what an interrupted import, replacement or deletion left."""
-    if is_remote():
-        snapshot_pointer.remove_leftovers(dataset_uri(name))
-        return
-    restore_replaced(name)
-    remove(unfinished_uri(name))
-    remove(_aside_uri(name))
+    """Remove them. Needs the dataset's lock."""
+    if not is_remote():
+        new, old = (f"{home()}/datasets/{prefix}{check_name(name)}" for prefix in (_NEW, _OLD))
+        if os.path.isdir(old) and not os.path.isdir(dataset_uri(name)):
+            os.rename(old, dataset_uri(name))  # an earlier version was killed while replacing it
+        remove(new)
+        remove(old)
+    snapshot.Pointer(dataset_uri(name)).remove_leftovers()
     if is_missing(dataset_uri(name)):
         remove_checkpoints(name)
-
-
-def _aside_uri(name: str) -> str:
-    return f"{home()}/datasets/{_OLD}{check_name(name)}"

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
 
 class RowStream:
-    """Rows for LanceDB to read from `source`. Remembers an error raised while they are produced."""
+    """Rows for LanceDB to read from `source`. Remembers an error raised while they are produced.
 
-    def __init__(self, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+    enter: called in LanceDB's thread before each batch is produced, so that the producer reads the
+    same state of the dataset there as in the thread that writes.
+    """
+
+    def __init__(
+        self,
+        data: pa.Table | Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        enter: Callable[[], None] = lambda: None,
+    ) -> None:
         self.error: BaseException | None = None
+        self._enter = enter
         if isinstance(data, pa.Table):
             self.source = data.cast(schema)
         else:
@@ -21,7 +31,12 @@ class RowStream:
         self, batches: Iterable[pa.RecordBatch], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in batches:
+            batches = iter(batches)
+            while True:
+                self._enter()
+                batch = next(batches, None)
+                if batch is None:
+                    return
                 yield batch.replace_schema_metadata(schema.metadata)
         except BaseException as error:
             self.error = error

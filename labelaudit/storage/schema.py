@@ -19,8 +19,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
-    meta               one row                 id, info (classes, source, next id); written last,
-                                               so a dataset without it was never finished
+    meta               one row                 id, info (classes, source, next id)
 
 Labels are stored as class indices into `info["classes"]` and shown as names.
 """
@@ -40,7 +39,7 @@ ID = pa.field(
 
 # Version of the format, stored in `meta`. It increases when an earlier LabelAudit would misread
 # what this one writes. Differences between versions are handled in `dataset.migrations`.
-FORMAT = 1
+FORMAT = 2
 
 THUMBNAIL_SIDE = 16  # pixels
 
@@ -69,8 +68,7 @@ ANNOTATIONS = pa.schema(
 # Labels before noise was injected, of samples that it changed. Valid only with the tag `mistake`.
 NOISE = pa.schema([ID, ("label", pa.int32())])
 
-# One row per change of labels or tags. It is written before the change, so a kill between the two
-# leaves a row with a `before` that is still the stamp of `annotations`: that change never happened.
+# One row per change of labels or tags.
 HISTORY = pa.schema(
     [
         ID,
@@ -78,7 +76,7 @@ HISTORY = pa.schema(
         ("who", pa.string()),
         ("kind", pa.string()),  # one of `history_log.KINDS`
         ("count", pa.int64()),  # samples that changed
-        ("before", pa.string()),  # stamp of `annotations` before the change
+        ("before", pa.string()),  # null; format 1: stamp of `annotations` before the change
         ("info", pa.string()),  # JSON: details of the change
     ]
 )

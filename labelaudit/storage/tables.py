@@ -1,136 +1,56 @@
 """Reads and writes a dataset's tables as Arrow.
 
-A dataset is one LanceDB database. Every write is one commit: after a kill the earlier version of
-the table is still valid.
+A dataset is one LanceDB database. A reader sees the versions that the dataset's snapshot names, and
+every change is a transaction, or part of one (see `database`).
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+import lancedb
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import LabelAuditError
-from . import lance_errors, object_store, paths, vector_search
-from .database import CREATED, Database, Stamp
-from .locks import UseMark
+from ..core.errors import BusyError, LabelAuditError
+from . import cleanup, lance_errors, object_store, paths, vector_search
+from .database import Database, Work
 from .row_stream import RowStream
 
-if TYPE_CHECKING:
-    from lancedb.table import Table as LanceTable
-
-log = logging.getLogger(__name__)
-
 BATCH_ROWS = 1_000_000  # reading 10^6 rows takes 2 ms this way, and 151 ms with to_arrow()
-COMMITS_BEFORE_OPTIMIZE = 50  # each small commit leaves three files
-# Older versions are deleted when a table is compacted. No reader needs that long, and a log with
-# one row per second would otherwise have a file per row in a folder that is listed at each read.
-KEPT_VERSIONS = timedelta(hours=1)
-MARK_SUFFIX = ".writing"  # of the file that is held while a table is written
-# The version of this table tells whether a change happened (see dataset.history_log). Cleaning it
-# up makes a new version, so it is only cleaned up after that has been checked.
-VERSIONED = "annotations"
-
 OFFSET = "_rowoffset"  # a column that `take` can return: a row's place in stored order
 NULL_VECTORS = "null"  # LanceDB's setting for rows without a vector; by default it refuses them
 
+Rows: TypeAlias = pa.Table | Iterable[pa.RecordBatch]
+
 
 class Store(Database):
-    """The tables of one dataset. Reads always see the latest commit, of any process (in object
-    storage see FRESH_SECONDS)."""
-
-    def __init__(self, name: str, uri: str | None = None) -> None:
-        super().__init__(name, uri)
-        # Tables that are being built are removed as a whole after a kill, so they are not marked.
-        self._marks = None if uri else paths.marks(name)
-
-    # --- locking and cleaning up ---
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the dataset's only writer lock. Re-entrant within a thread.
-
-        The outermost block first cleans up tables that killed writers left half-written. Raises
-        BusyError if another writer holds the lock for too long.
-        """
-        with self._lock.hold() as outermost:
-            try:
-                if outermost:
-                    self._check_location(always=True)
-                    for table in self._marked_tables():
-                        if table != VERSIONED:
-                            self.clean_up(table)
-                yield
-            finally:
-                if outermost and self._is_remote:
-                    self._note_write()
-
-    def check_lock(self) -> None:
-        """Raise BusyError if another machine may have taken over the lock that is held here."""
-        self._lock.check()
-
-    def clean_up(self, table: str) -> None:
-        """Remove the files of an interrupted or failed write. Needs the dataset's lock."""
-        if self._marks is None:
-            return
-        with self._mark(table).cleaning_up() as abandoned:
-            if not abandoned:
-                return
-            try:
-                handle = self._open(table)
-                if handle is None:
-                    paths.remove(self._folder(table))
-                else:
-                    handle.optimize(cleanup_older_than=KEPT_VERSIONS, delete_unverified=True)
-                    paths.remove_temporary(self._folder(table))
-            except (OSError, RuntimeError, LabelAuditError) as error:  # it only costs space
-                log.warning("could not clean up %s: %s", table, error)
-
-    def is_being_written(self, table: str) -> bool:
-        """Return whether a process on this machine is writing to this table."""
-        return self._marks is not None and self._mark(table).is_held()
-
-    def _marked_tables(self) -> list[str]:
-        if self._marks is None or not self._marks.is_dir():
-            return []
-        return sorted(path.stem for path in self._marks.glob(f"*{MARK_SUFFIX}"))
-
-    def _mark(self, table: str) -> UseMark:
-        return UseMark(self._marks / f"{table}{MARK_SUFFIX}")
+    """The tables of one dataset. Reads see the latest commit of any process (in object storage see
+    FRESH_SECONDS), or that of the steady reading or transaction of this thread."""
 
     # --- reading ---
 
-    def stamp(self, table: str) -> Stamp | None:
-        """Return a value that differs whenever the table's content does; None without a table.
-
-        A version alone is not enough: a table that is dropped and created again begins at 1 again.
-        """
-        return self._lookup(table)[1]
-
     def exists(self, table: str) -> bool:
         """Return whether there is such a table."""
-        return self._lookup(table)[0] is not None
+        return self.stamp(table) is not None
 
     def columns(self, table: str) -> list[str]:
         """Return the names of a table's columns; none without a table."""
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         return [] if handle is None else handle.schema.names
 
     def count(self, table: str) -> int:
         """Return the number of rows; 0 without a table."""
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         with self._read_errors():
             return 0 if handle is None else handle.count_rows()
 
     def vector_width(self, table: str, column: str) -> int | None:
         """Return the length of the vectors in a column; None without such a column."""
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         if handle is None or column not in handle.schema.names:
             return None
         return handle.schema.field(column).type.list_size
@@ -140,7 +60,7 @@ class Store(Database):
 
         where: an SQL condition. It must never contain text from a user.
         """
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         if handle is None:
             return None
         query = handle.search().select(list(columns))
@@ -150,14 +70,14 @@ class Store(Database):
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Stream columns in stored order, about `rows` rows at a time."""
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         if handle is not None:
             with self._read_errors():
                 yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows by their places in stored order. The result may be in another order."""
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         with self._read_errors():
             return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
@@ -169,7 +89,7 @@ class Store(Database):
         Returns flat arrays over all results: index of the vector (0 … n - 1), id, and similarity
         (float32, -1 to 1). Rows without a vector, or with a vector of zeros, are never found.
         """
-        handle = self._lookup(table)[0]
+        handle = self._handle(table)
         results = []
         for vector in np.asarray(vectors, np.float32):  # a batch query would take as long
             with self._read_errors():
@@ -181,7 +101,8 @@ class Store(Database):
 
     def location(self, table: str) -> tuple[str, int]:
         """Return a table's URI and current version, for reading it without LanceDB."""
-        return self._folder(table), self._lookup(table)[0].version
+        snapshot = self._snapshot()
+        return self._folder(snapshot.folder, table), snapshot.tables[table][0]
 
     @contextmanager
     def _read_errors(self) -> Iterator[None]:
@@ -195,121 +116,194 @@ class Store(Database):
 
     # --- writing ---
 
-    def overwrite(
-        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> None:
+    def overwrite(self, table: str, data: Rows, schema: pa.Schema) -> None:
         """Create the table, or replace all its rows."""
-        schema = _with_id(schema)
-        with self._stream(table, data, schema) as rows:
-            handle = self._db.create_table(
-                table, rows, schema=schema, mode="overwrite", on_bad_vectors=NULL_VECTORS
-            )
-            self._compact(handle)
+        with self._change(table, data, schema) as (work, rows):
+            self._written(work, table, self._create(work, table, schema, rows))
 
-    def append(
-        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> None:
+    def append(self, table: str, data: Rows, schema: pa.Schema) -> None:
         """Add rows, and create the table if necessary."""
-        with self._stream(table, data, schema) as rows:
-            handle = self._open_or_create(table, schema)
-            handle.add(rows)
-            self._compact(handle)
+        with self._change(table, data, schema) as (work, rows):
+            handle = self._writable(work, table) or self._create(work, table, schema)
+            self._once(handle, table, lambda: handle.add(rows))
+            self._written(work, table, handle)
 
-    def upsert(
-        self, table: str, data: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> None:
+    def upsert(self, table: str, data: Rows, schema: pa.Schema) -> None:
         """Replace the rows with these ids, and insert those with new ids."""
-        with self._stream(table, data, schema) as rows:
-            handle = self._open_or_create(table, schema)
-            merge = handle.merge_insert("id").when_matched_update_all()
-            merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=NULL_VECTORS)
-            self._compact(handle)
+        with self._change(table, data, schema) as (work, rows):
+            handle = self._writable(work, table) or self._create(work, table, schema)
+            self._once(handle, table, lambda: merge(handle, rows))
+            self._written(work, table, handle)
 
     def delete(self, table: str, where: str) -> None:
         """Delete the rows that meet an SQL condition. It must never contain text from a user."""
-        handle = self._open(table)
-        if handle is not None:
-            with self._marked_write(table):
-                handle.delete(where)
-
-    def add_column(self, table: str, field: pa.Field) -> None:
-        """Add a column that is null in all existing rows."""
-        with self._marked_write(table):
-            self._open(table).add_columns(field)
-
-    def index_vectors(self, table: str, column: str) -> bool:
-        """Build the index for `nearest`, if many rows are outside of it. Returns whether it did."""
-        handle = self._open(table)
-        if not vector_search.needs_index(handle, column):
-            return False
-        with self._marked_write(table):
-            vector_search.build_index(handle, column)
-        return True
-
-    @contextmanager
-    def external_write(self, table: str, schema: pa.Schema) -> Iterator[tuple[str, pa.Schema]]:
-        """Let other processes create a table that does not exist yet.
-
-        Yields the URI to write its files to and the schema to commit them with, once, within the
-        block.
-        """
-        with self._marked_write(table):
-            yield self._folder(table), _with_id(schema)
+        with self._change(table) as (work, _):
+            handle = self._writable(work, table)
+            if handle is not None:
+                self._once(handle, table, lambda: handle.delete(where))
+                self._written(work, table, handle)
 
     def drop(self, table: str) -> None:
-        """Delete a table that nobody reads any more. A kill may leave a part of it."""
-        try:
-            exists = self._open(table) is not None
-        except LabelAuditError:  # a part of a table
-            exists = False
-        if exists:
-            self._db.drop_table(table)
-        elif table in self.tables():
-            paths.remove(self._folder(table))
-
-    def _open_or_create(self, table: str, schema: pa.Schema) -> LanceTable:
-        handle = self._open(table)
-        if handle is None:  # not `or`: an empty table is false
-            return self._db.create_table(table, schema=_with_id(schema))
-        return handle
+        """Delete a table."""
+        with self._change(table) as (work, _):
+            work.tables = {name: at for name, at in work.tables.items() if name != table}
 
     @contextmanager
-    def _stream(self, table: str, data, schema: pa.Schema) -> Iterator[object]:
-        """Yield `data` in the form that LanceDB reads, and translate errors in the block."""
-        if self._steady_tables is not None:
+    def _change(
+        self, table: str, data: Rows | None = None, schema: pa.Schema | None = None
+    ) -> Iterator[tuple[Work, object]]:
+        """A change of one table, as part of this thread's transaction or as one of its own.
+
+        Yields the transaction and `data` in the form that LanceDB reads. Translates errors.
+        """
+        if self._state[0] is not None:
             raise RuntimeError("a steady reading would not see what is written within it")
-        stream = RowStream(data, schema)
-        with self._marked_write(table, stream):
-            yield stream.source
+        with self.transaction():
+            work = self._work
+            stream = None if data is None else self._stream(data, schema)
+            with self._write_errors(table, stream):
+                self._hold(work, table)
+                yield work, stream and stream.source
+
+    def _stream(self, data: Rows, schema: pa.Schema) -> RowStream:
+        state = self._state
+        return RowStream(data, schema, lambda: setattr(self._local, "state", state))
 
     @contextmanager
-    def _marked_write(self, table: str, stream: RowStream | None = None) -> Iterator[None]:
-        """Mark a table as being written during the block, and translate errors."""
-        self.check_lock()
+    def _write_errors(self, table: str, stream: RowStream | None = None) -> Iterator[None]:
         try:
-            if self._marks is None:
-                yield
-            else:
-                self._marks.mkdir(parents=True, exist_ok=True)
-                with self._mark(table):
-                    yield
+            yield
         except LabelAuditError:
             raise
         except Exception as error:
             if stream and stream.error:  # raised while producing the rows; LanceDB would wrap it
                 raise stream.error from None
             raise lance_errors.write_error(error, table, self.name, self.uri) from error
-        finally:
-            self._note_write()
-        self.check_lock()
 
-    def _compact(self, handle) -> None:
-        if handle.version % COMMITS_BEFORE_OPTIMIZE == 0:
-            try:
-                handle.optimize(cleanup_older_than=KEPT_VERSIONS)
-            except (OSError, RuntimeError) as error:  # the commit itself succeeded
-                log.warning("could not compact %s: %s", handle.name, error)
+    def _create(self, work: Work, table: str, schema: pa.Schema, rows=None):
+        """Create a table, in place of what a killed transaction left under its name."""
+        return self._connect(work.folder).create_table(
+            table, rows, schema=schema, mode="overwrite", on_bad_vectors=NULL_VECTORS
+        )
+
+    def _writable(self, work: Work, table: str):
+        """Open a table for a change: its latest version is the transaction's. None without one."""
+        stamp = work.tables.get(table)
+        if stamp is None:
+            return None
+        key, handle = self._writers.pop(table, (None, None))
+        if key == (work.folder, stamp) and self._lock.is_untouched:
+            return handle
+        handle = self._connect(work.folder).open_table(table)
+        if handle.version != stamp[0]:  # a transaction that was undone wrote more
+            handle.restore(stamp[0])
+        return handle
+
+    def _once(self, handle, table: str, change: Callable[[], object]) -> None:
+        """Make a change that adds one version. Raises BusyError if another process, which lost the
+        lock without noticing, wrote to the table at the same time."""
+        before = handle.version
+        change()
+        if handle.version > before + 1:
+            raise BusyError(
+                f"another process wrote to table {table!r} of dataset {self.name!r} at the same "
+                "time, so this change was not made: repeat it."
+            )
+
+    def _written(self, work: Work, table: str, handle) -> None:
+        """Make what was written part of the transaction."""
+        if cleanup.compact(handle):
+            work.compacted.add(table)
+        stamp = (handle.version, new_stamp_text())
+        work.tables = {**work.tables, table: stamp}
+        self._writers[table] = (work.folder, stamp), handle
 
 
-def _with_id(schema: pa.Schema) -> pa.Schema:
-    return schema.with_metadata({CREATED: uuid.uuid4().hex})
+class Staging:
+    """Writes of one table that take long, without the dataset's lock: nobody sees them before
+    `publish`, which is called within a transaction. Used as a context manager.
+
+    A table that exists is changed from its latest version, so two processes that write to it at
+    the same time lose nothing; such tables are never changed in another way.
+    """
+
+    def __init__(self, store: Store, table: str) -> None:
+        self._store, self.table = store, table
+        self._base = store._snapshot()
+        self._stamp = self._base.tables.get(table)
+        self._handle: lancedb.table.Table | None = None
+        self._work = Work(self._base, self._base.folder, {})  # holds the mark
+        self._compacted = False
+
+    def __enter__(self) -> Staging:
+        with self._store._write_errors(self.table):
+            self._store._hold(self._work, self.table)
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        self._store._release(self._work, completed=kind is None)
+
+    @property
+    def uri(self) -> str:
+        """Where other processes may write the files of a new table."""
+        return self._store._folder(self._work.folder, self.table)
+
+    def upsert(self, data: Rows, schema: pa.Schema, new_column: pa.Field | None = None) -> None:
+        """Create the table, or replace and insert rows. new_column: added first if it is missing,
+        null in all existing rows."""
+        stream = self._store._stream(data, schema)
+        with self._store._write_errors(self.table, stream):
+            if self._stamp is None:
+                self._handle = self._store._create(self._work, self.table, schema, stream.source)
+                return
+            handle = self._open()
+            if new_column is not None and new_column.name not in handle.schema.names:
+                handle.add_columns(new_column)
+            merge(handle, stream.source)
+            self._compacted = cleanup.compact(handle)
+
+    def index_vectors(self, column: str) -> bool:
+        """Build the index for `nearest`, if many rows are outside of it. Returns whether it did."""
+        with self._store._write_errors(self.table):
+            if not vector_search.needs_index(self._open(), column):
+                return False
+            vector_search.build_index(self._open(), column)
+        return True
+
+    def count(self) -> int:
+        """Return the number of rows, with those that were written here or by other processes."""
+        return self._open().count_rows() if paths.has_files(f"{self.uri}/_versions") else 0
+
+    def publish(self) -> None:
+        """Make the rows part of the transaction of this thread.
+
+        Raises BusyError if another process created the table in the meantime.
+        """
+        work = self._store._work
+        stamp, version = work.tables.get(self.table), self._open().version
+        if work.folder != self._base.folder or (self._stamp is None and stamp is not None):
+            raise BusyError(
+                f"another process wrote table {self.table!r} of dataset {self._store.name!r} at "
+                "the same time, so this was not stored: repeat it."
+            )
+        # all files must be on the disk, also those of a process that died before it published
+        work.files[self.table] = set()
+        work.compacted |= {self.table} if self._compacted else set()
+        if stamp is None or stamp[0] < version:  # else another process published these rows, too
+            work.tables = {**work.tables, self.table: (version, new_stamp_text())}
+
+    def _open(self) -> lancedb.table.Table:
+        if self._handle is None:
+            self._handle = self._store._connect(self._work.folder).open_table(self.table)
+        return self._handle
+
+
+def merge(handle, rows) -> None:
+    """Replace the rows of a LanceDB table with these ids, and insert those with new ids."""
+    into = handle.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+    into.execute(rows, on_bad_vectors=NULL_VECTORS)
+
+
+def new_stamp_text() -> str:
+    """Return a text that no other change has."""
+    return uuid.uuid4().hex[:12]

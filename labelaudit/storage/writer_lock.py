@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ..core.errors import BusyError, StorageError
 from . import lease, locks, paths
@@ -14,14 +15,12 @@ LOCK_SECONDS = 120
 class WriterLock:
     """One writer of a dataset at a time, on all machines. Re-entrant within a thread."""
 
-    def __init__(self, name: str, seconds: float | None = None, with_lease: bool = True) -> None:
-        """seconds: how long to wait; None: LOCK_SECONDS. with_lease: False for a dataset that is
-        being built where no other machine sees it."""
+    def __init__(self, name: str, seconds: float | None = None) -> None:
+        """seconds: how long to wait; None: LOCK_SECONDS."""
         self._name = name
         self._seconds = seconds
         self._file = locks.exclusive(paths.lock_path(name))
-        remote = with_lease and paths.is_remote()
-        self._lease = lease.Lease(paths.lease_uri(name)) if remote else None
+        self._lease = lease.Lease(paths.lease_uri(name)) if paths.is_remote() else None
 
     @contextmanager
     def hold(self) -> Iterator[bool]:
@@ -49,6 +48,12 @@ class WriterLock:
         return self._file.is_locked
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether nobody else has held it since this object did, so that nobody else has written.
+        Only known in object storage, where it saves requests."""
+        return self._lease is not None and self._lease.is_untouched
+
+    @property
     def _patience(self) -> float:
         """How long to wait, in seconds."""
         return LOCK_SECONDS if self._seconds is None else self._seconds
@@ -64,6 +69,7 @@ class WriterLock:
 
     def _acquire_file(self) -> None:
         try:
+            Path(self._file.lock_file).parent.mkdir(parents=True, exist_ok=True)
             self._file.acquire(timeout=self._patience)
         except TimeoutError as error:
             raise self._busy("another process") from error
@@ -84,10 +90,3 @@ class WriterLock:
             f"dataset {self._name!r} has been written to by {holder} for over {self._patience:g} "
             "s: wait for it to finish, or end it, and try again."
         )
-
-
-def is_locked(name: str) -> bool:
-    """Return whether someone writes to this dataset, or died doing so in object storage."""
-    if locks.is_locked(paths.lock_path(name)):
-        return True
-    return paths.is_remote() and lease.is_held(paths.lease_uri(name))

@@ -17,8 +17,8 @@ from forks import CONTEXT
 
 import labelaudit
 from labelaudit import Dataset
-from labelaudit.storage import paths
-from labelaudit.storage.tables import Store
+from labelaudit.storage import local_store, paths, snapshot
+from labelaudit.storage.tables import Staging, Store
 
 WAIT = 300  # seconds, for a machine that is busy with other things
 
@@ -96,7 +96,13 @@ class _Points:
 
     def install(self) -> None:
         for owner, names in (
-            (Store, ("overwrite", "append", "upsert", "delete", "add_column", "drop", "_compact")),
+            (
+                Store,
+                ("_hold", "_create", "_once", "_written", "_swap", "_remove_files", "_release"),
+            ),
+            (Staging, ("upsert", "publish")),
+            (snapshot.Pointer, ("swap", "remove_leftovers")),
+            (local_store, ("delete_below", "delete")),
             (os, ("replace", "rename", "unlink")),
             (paths, ("remove",)),
         ):

@@ -288,10 +288,12 @@ def orphans() -> list[str]:
             path for path in paths.checkpoints(name).glob("*")
             if path.stem.rpartition("-")[2] not in begun
         ]  # fmt: skip
-        for table in Path(frame.uri).glob("*.lance"):
+        found += [path for path in Path(frame.uri).iterdir() if path.name.endswith(".new")]
+        found += list(Path(frame.uri).iterdir())[2:]  # the pointer and one folder with tables
+        for table in Path(frame.uri).glob("*/*.lance"):
             kind, _, run = table.stem.rpartition("-")
             owners = extracted if kind == "features" else kept
-            if not (table / "_versions").exists() or (kind and run not in owners):
+            if not frame.exists(table.stem) or (kind and run not in owners):
                 found.append(table)
             versions = b"".join(path.read_bytes() for path in table.glob("_versions/*.manifest"))
             found += [path for path in table.glob("data/*") if path.name.encode() not in versions]

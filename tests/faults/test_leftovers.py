@@ -17,12 +17,10 @@ import pytest
 import labelaudit
 from labelaudit import Dataset, LabelAuditError
 from labelaudit.dataset import edits
-from labelaudit.dataset.dataset import create_dataset
 from labelaudit.dataset.history_log import write_meta
 from labelaudit.export.tables import write_table
 from labelaudit.storage import paths, schema
 from labelaudit.storage.locks import UseMark
-from labelaudit.storage.tables import Store
 
 # A process that does something, says "ready" and waits for its input to end, or to be killed.
 WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
@@ -53,13 +51,14 @@ mark.acquire()
 
 def mark(dataset: Dataset, table: str) -> Path:
     folder = paths.marks(dataset.name)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{table}.writing"
 
 
 def half_written(dataset: Dataset, table: str) -> Path:
     """A data file that no version of the table knows."""
-    path = Path(paths.dataset_uri(dataset.name), f"{table}.lance", "data", "half.lance")
+    store = dataset.view().store
+    path = Path(store._folder(store._snapshot().folder, table), "data", "half.lance")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")
     path.with_name(".tmp1A2b3C").write_bytes(b"less than half")  # as LanceDB begins a file
@@ -79,7 +78,7 @@ def test_a_half_written_table_is_cleared_by_the_next_change_once_its_writer_is_d
         dataset.tag([1], "x")
         assert rest.exists()  # its writer lives
         assert path.exists()
-        assert dataset.view().store.is_being_written(table)
+        assert dataset.view().store._mark(table).is_held()
     dataset.tag([2], "x")
     assert not rest.exists()
     assert not rest.with_name(".tmp1A2b3C").exists()
@@ -95,26 +94,27 @@ def test_files_without_a_mark_are_nobody_s_business(make_dataset):
     assert rest.exists()
 
 
-def test_what_is_cleared_from_annotations_makes_no_cut_short_change_look_done(
-    make_dataset, monkeypatch
-):
-    """Cleaning up creates a version, and the version shows whether a change happened."""
+def test_a_cut_short_change_never_happened_and_is_cleared(make_dataset, monkeypatch):
+    """All tables were written, and the commit was not."""
     dataset = make_dataset(6)
-    store = dataset.view().store
+    store, before = dataset.view().store, dataset.view().to_pandas()
 
     def dies(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "upsert", dies)
+        patch.setattr(store, "_swap", dies)
         with pytest.raises(KeyboardInterrupt):
             dataset.set_labels([1, 2], "c3")
+    assert before.equals(Dataset("plain").view().to_pandas())
+    assert mark(dataset, "annotations").exists()
     half_written(dataset, "annotations")
-    mark(dataset, "annotations").touch()
     Dataset("plain").add_samples([{"filepath": "/nowhere/new.png", "label": "c1"}])
     assert labelaudit.list_changes(Dataset("plain")) == []
     Dataset("plain").set_labels([3], "c0")
     assert [change.count for change in labelaudit.list_changes(Dataset("plain"))] == [1]
+    assert Dataset("plain").view().values("ground_truth").tolist()[:3] == ["c0", "c1", "c0"]
+    assert not list(paths.marks("plain").iterdir())
 
 
 def test_a_write_that_failed_is_cleared_too(make_dataset):
@@ -188,85 +188,55 @@ def test_runs_begun_on_another_machine_are_left_alone(make_dataset):
     assert states(dataset) == {"other": "begun", "mine": "begun"}
 
 
-# --- samples, classes and tags that another table was to follow ---
+# --- samples, classes and tags that change together ---
 
 
-def test_samples_that_were_about_to_be_added_leave_no_rows(make_dataset, monkeypatch):
+@pytest.mark.parametrize("at", range(1, 8))
+def test_samples_that_were_about_to_be_added_leave_nothing(make_dataset, monkeypatch, at):
     dataset = make_dataset(6)
-    store = dataset.view().store
+    store, calls = dataset.view().store, []
     rows = [{"filepath": f"/new/{i}.png", "label": "fresh"} for i in range(3)]
 
-    def dies(table, *rows, append=store.append):
-        if table == "annotations":
-            raise KeyboardInterrupt
-        append(table, *rows)
+    def dying(function):
+        def call(*arguments):
+            calls.append(function.__name__)
+            if len(calls) == at:
+                raise KeyboardInterrupt
+            return function(*arguments)
+
+        return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "append", dies)
+        for name in ("_once", "_written", "_create", "_swap"):
+            patch.setattr(store, name, dying(getattr(store, name)))
         with pytest.raises(KeyboardInterrupt):
             dataset.add_samples(rows)
     again = Dataset("plain")
     assert (len(again), again.classes) == (6, ["c0", "c1", "c2", "c3"])
-    again.tag([1], "x")  # a change of annotations: what was cut short stays undone
-    assert Dataset("plain").classes == ["c0", "c1", "c2", "c3"]
+    again.tag([1], "x")
     assert again.add_samples(rows) == [7, 8, 9]
     assert store.count("samples") == len(again) == 9
     assert again.classes == ["c0", "c1", "c2", "c3", "fresh"]
     assert again[8].filepath == "/new/1.png"
-    assert "adding" not in again.view().frame.meta
 
 
-def test_rows_without_a_sample_are_deleted_wherever_they_lie(make_dataset):
-    dataset = make_dataset(6)
-    ids = [10, 11, 12, 20, 30, 31]
-    dataset.add_samples({"id": ids, "filepath": [f"/{i}" for i in ids]})
-    store = dataset.view().store
-    store.delete("annotations", "id in (11, 20, 31, 2)")
-    Dataset("plain").add_samples([{"filepath": "/last"}])
-    stored = sorted(store.read("samples", ["id"])["id"].to_pylist())
-    assert stored == sorted(Dataset("plain").view().ids.tolist()) == [1, 3, 4, 5, 6, 10, 12, 30, 32]
-
-
-def test_predictions_whose_tag_was_cut_short_are_tagged_when_the_dataset_is_opened(
-    make_dataset, monkeypatch
-):
+def test_predictions_and_their_tag_are_one_commit(make_dataset, monkeypatch):
     dataset = make_dataset(6)
     run = dataset.new_run().finish({"classes": dataset.classes})
 
     def dies(*_):
         raise KeyboardInterrupt
 
+    rows = [(np.array([1, 4, 99]), np.zeros((3, 4), np.float32))]
     with monkeypatch.context() as patch:
         patch.setattr(edits, "tag", dies)
         with pytest.raises(KeyboardInterrupt):
-            run.write_predictions([(np.array([1, 4, 99]), np.zeros((3, 4), np.float32))])
+            run.write_predictions(rows)
+    again = Dataset("plain")
+    assert again.info["tags"] == {}
+    assert not again.run("run-1").has_predictions()
+    run.write_predictions(rows)
     assert Dataset("plain").info["tags"] == {"processed": 2}
-    assert "predicting" not in dataset.view().frame.meta
-    dataset.untag([1], "processed")  # by hand: nothing puts it back
-    assert Dataset("plain").info["tags"] == {"processed": 1}
-
-
-def test_opening_waits_for_no_writer(make_dataset, monkeypatch):
-    monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.1)
-    dataset = make_dataset(6)
-    run = dataset.new_run().finish({"classes": dataset.classes})
-    table = schema.table("predictions", run.id)
-    edits.announce_predictions(dataset.view().frame, table)
-    rows = pa.table([[3], [0]], schema=pa.schema([schema.ID, ("label", pa.int32())]))
-    dataset.view().store.overwrite(table, rows, rows.schema)
-    with Store("plain").writing():
-        assert Dataset("plain").info["tags"] == {}
-    assert Dataset("plain").info["tags"] == {"processed": 1}
-
-
-def test_predictions_that_were_announced_and_never_written_tag_nothing(make_dataset):
-    dataset = make_dataset(6)
-    run = dataset.new_run().finish({"classes": dataset.classes})
-    edits.announce_predictions(dataset.view().frame, schema.table("predictions", run.id))
-    assert Dataset("plain").info["tags"] == {}
-    dataset.new_run("run-1").finish({"classes": dataset.classes})  # in its place
-    Dataset("plain")
-    assert "predicting" not in dataset.view().frame.meta
 
 
 # --- folders and files ---
@@ -275,19 +245,19 @@ LOCKED = """
 from labelaudit.storage.tables import Store
 import contextlib
 stack = contextlib.ExitStack()
-stack.enter_context(Store("other").writing())
+stack.enter_context(Store("other").transaction())
 """
 
 
 def test_a_load_that_was_killed_is_cleared_by_any_other_but_not_one_under_way(make_dataset, home):
-    folder = home / "datasets" / ".new-other"
+    folder = home / "datasets" / "other" / "0123456789ab"
     make_dataset(2)
     with another(LOCKED):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         make_dataset(2, name="third")
         assert folder.exists()
     make_dataset(2, name="fourth")
-    assert not folder.exists()
+    assert not folder.parent.exists()
     assert labelaudit.list_datasets() == ["fourth", "plain", "third"]
 
 
@@ -300,17 +270,6 @@ def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_loa
     shutil.rmtree(home / "datasets" / "plain")
     make_dataset(2, name="third")
     assert [path.name.rpartition("-")[0] for path in folders.iterdir()] == ["other"]
-
-
-def test_a_dataset_set_aside_comes_back_before_its_rest_is_cleared(make_dataset, home):
-    make_dataset(2)
-    os.rename(home / "datasets" / "plain", home / "datasets" / ".old-plain")
-    create_dataset("other", [{"filepath": "/a"}])
-    assert (home / "datasets" / "plain").exists()
-    assert len(Dataset("plain")) == 2
-    (home / "datasets" / ".old-plain").mkdir()  # the new one was in its place already
-    create_dataset("third", [{"filepath": "/a"}])
-    assert not (home / "datasets" / ".old-plain").exists()
 
 
 def test_a_file_that_is_written_clears_what_a_killed_process_left_of_it(tmp_path):
@@ -385,7 +344,7 @@ def test_a_dataset_of_a_newer_version_is_refused_and_takes_no_other_down(make_da
     newer = json.dumps({**meta, "format": schema.FORMAT + 1})
     store.overwrite("meta", row.set_column(1, "info", [[newer]]), schema.META)
     for step in (lambda: Dataset("plain"), lambda: len(dataset.classes)):
-        with pytest.raises(LabelAuditError, match=r"by a newer LabelAudit \(format 2, .* 1\)"):
+        with pytest.raises(LabelAuditError, match=r"by a newer LabelAudit \(format 3, .* 2\)"):
             step()
     assert labelaudit.list_datasets() == ["other", "plain"]
     assert len(Dataset("other")) == 3
