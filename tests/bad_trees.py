@@ -177,6 +177,16 @@ FOLDERS = [
     Tree("loose images and one folder", [*pictures("", count=6), *pictures("thumbs")],
          "in no class folder"),
     Tree("one folder of images", pictures("flowers"), "There is only one class"),
+    Tree("train/, test/ and a copy of both in a folder of the same name",
+         pictures("xray/train/a", "xray/test/a", "xray/xray/train/a"), "--ignore xray/xray"),
+    Tree("the same, without the copy",
+         pictures("xray/train/a", "xray/test/a", "xray/xray/train/a"),
+         "a 4; splits: test 2, train 2", {"ignore": "xray/xray"}),
+    Tree("images in numbered folders", pictures("images_001", "images_002"), "no folder is left"),
+    Tree("images in numbered parts", pictures("HAM_part_1", "HAM_part_2"), "no folder is left"),
+    Tree("classes in numbered parts", pictures("part1/cat", "part2/cat", "part2/dog"),
+         "cat 4, dog 2"),
+    Tree("classes with numbers", pictures("grade 1", "grade 2"), "grade 1 2, grade 2 2"),
     # names of files
     Tree("file names that begin with the class",
          ["train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.1.jpg"],
@@ -249,6 +259,16 @@ BESIDE = [
     Tree("the same, read on request", listed(FOUR, {"ages.csv": "file_name,age\n" + "".join(
         f"{name},{30 + i % 2}\n" for i, name in enumerate(FOUR))}), "30 2, 31 2",
         {"label_from": "ages.csv"}),
+    Tree("a list of two columns, Image,Id", listed(pictures("train", count=4), {
+        "train.csv": "Image,Id\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n"}), "a 2, b 2"),
+    Tree("a list of several columns beside numbered parts", listed(
+        numbered("p_part_1", "p_part_2"), {
+            "meta.csv": "lesion,image_id,dx,age\na,0,nv,5\nb,1,mel,6\nc,2,nv,6\nd,3,nv,7\n"}),
+        "besides image_id it has lesion, dx, age"),
+    Tree("the same, the column named", listed(
+        numbered("p_part_1", "p_part_2"), {
+            "meta.csv": "lesion,image_id,dx,age\na,0,nv,5\nb,1,mel,6\nc,2,nv,6\nd,3,nv,7\n"}),
+        "mel 1, nv 3", {"label": "dx"}),
     Tree("captions without class folders", listed(pictures("img", count=4), {
         "captions.csv": "image,caption\n0.png,a b\n1.png,c d\n2.png,e f\n3.png,g h\n"}),
         "--label-column"),

@@ -73,6 +73,10 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     panel = page.get_by_role("dialog")
     panel.get_by_role("textbox", name="Path").fill(str(tmp_path / "pets"))
     panel.get_by_role("textbox", name="Path").press("Tab")
+    folder = panel.get_by_role("tabpanel", name="Folder or file")
+    folder.get_by_text("Preview").click()
+    folder.get_by_text("Read as class folders").wait_for()
+    playwright.expect(folder.locator(".la-three img")).to_have_count(5)  # one of six is broken
     panel.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
     page.get_by_text("Images skipped: 1").wait_for()

@@ -335,3 +335,63 @@ def test_duplicates_of_deleted_images(tmp_path):
     (source / "dog").rename(tmp_path / "gone too")
     with pytest.raises(LabelAuditError, match="none of the 2 images of 'y' can be read"):
         labelaudit.find_duplicates(other)
+
+
+# --- the app ---
+
+
+def preview_page(source: str, key: str) -> None:
+    from labelaudit.ui import load_preview
+
+    options = load_preview.options(key, with_root=True)
+    load_preview.show(key, source, {**options, "within": None})
+
+
+def open_preview(source: Path):
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_function(preview_page, args=(str(source), "k"), default_timeout=60)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_the_app_shows_the_preview_and_takes_every_option(tmp_path):
+    source = Tree("", {**dict.fromkeys(pictures("<b>", "dog", "test"), ""), "dog/n.txt": "x"},
+                  "").make(tmp_path)  # fmt: skip
+    app = open_preview(source)
+    assert "may be a split or a class" in app.error[0].value
+    app.text_input(key="k-ignore").set_value("test").run()
+    assert not app.error
+    assert app.markdown[0].value == "**Read as class folders**"
+    assert {metric.label: metric.value for metric in app.metric} == {"Images": "4", "Classes": "2"}
+    html = app.get("html")[0].proto.body
+    assert "&lt;b&gt;" in html
+    assert "<b><b>" not in html
+    assert html.count("data:image/png;base64,") == 4
+    assert any("2 ignored" in caption.value for caption in app.caption)
+    app.text_input(key="k-ignore").set_value("")
+    app.text_input(key="k-label-from").set_value("1").run()
+    assert {metric.label: metric.value for metric in app.metric}["Classes"] == "3"
+    app.text_input(key="k-label-from").set_value("labels.csv").run()
+    assert "its lists are none" in app.error[0].value
+    (source / "labels.csv").write_text("where,what\ndog/0.png,a\ndog/1.png,b\n")
+    app.text_input(key="k-path-column").set_value("where")
+    app.text_input(key="k-label").set_value("what").run()
+    assert app.markdown[0].value == "**Read as image list**"
+    skipped = next(e for e in app.expander if e.label.startswith("Images skipped"))
+    assert skipped.label == "Images skipped: 4"
+
+
+def test_a_preview_is_read_again_only_if_the_options_change(tmp_path, monkeypatch):
+    from labelaudit.ui import load_preview
+
+    source = Tree("", pictures("cat", "dog"), "").make(tmp_path)
+    read = []
+    monkeypatch.setattr(load_preview, "preview_dataset",
+                        lambda *a, **k: read.append(a) or preview_dataset(*a, **k))  # fmt: skip
+    app = open_preview(source)
+    app.run()
+    assert len(read) == 1
+    app.text_input(key="k-split-from").set_value("none").run()
+    assert len(read) == 2

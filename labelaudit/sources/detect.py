@@ -15,7 +15,8 @@ from .bucket import Bucket, download
 from .class_folders import open_class_folders
 from .files import Files, Folder, Narrowed
 from .image_list import HOW_TO_SET_PATH, ListFile, open_lists
-from .list_choice import ListChoice, list_format, sibling_reader, unknown_format
+from .list_choice import ListChoice
+from .list_files import list_format, sibling_reader, unknown_format
 from .registry import ListFormat, folder_formats
 from .source import Source, is_image_name
 from .unread import note_odd_classes, report_unread

@@ -35,9 +35,9 @@ class ImageFinder:
             names = []
         for name in names:
             if is_image_name(name) and not self._files.is_unsafe(name):
-                last = _key(posixpath.basename(name))
+                last = _key(name.rpartition("/")[2])
                 index[last].append(name)
-                index[posixpath.splitext(last)[0]].append(name)
+                index[last.rpartition(".")[0]].append(name)
         return dict(index)
 
     def find(self, listed: str, base: str = "", split: str | None = None) -> tuple[str | None, str]:
@@ -94,6 +94,9 @@ def _parts(path: str) -> list[str]:
 
 
 def _key(name: str) -> str:
+    """Return a name in a form that is equal for all cases and Unicode forms of it."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -34,6 +34,8 @@ _TOOLS = {
     "segmentationclass", "segmentationobject", "segmentations", "imagesets", "groundtruth", "gt",
     "bboxes", "xmls", "jsons",
 }  # fmt: skip
+# Words of folders over which the images are distributed; a number follows: `part_1`, `batch2`.
+_PARTS = {"part", "batch", "chunk", "shard", "vol", "volume", "disk", "disc"}
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
 _JOINED = re.compile(
     rf"({'|'.join(sorted(_SPLIT_WORDS, key=len, reverse=True))})"
@@ -143,6 +145,15 @@ def is_container(name: str) -> bool:
 def is_tool(name: str) -> bool:
     """Whether a folder is named after annotations: `labels`, `SegmentationClass`, `masks`."""
     return _consists_of(name, _TOOLS)
+
+
+def are_parts(names: Collection[str]) -> bool:
+    """Whether images are distributed over these folders: `images_001`, `images_002` …"""
+    words = [_words(name) for name in names]
+    plain = {tuple(word for word in parts if not word.isdigit()) for parts in words}
+    if len(names) < 2 or len(plain) > 1 or not all(any(map(str.isdigit, w)) for w in words):
+        return False
+    return bool(_PARTS & set(next(iter(plain)))) or all(map(is_container, names))
 
 
 def _consists_of(name: str, words: set[str]) -> bool:

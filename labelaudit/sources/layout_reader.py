@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 
 from ..storage.schema import TRAINING_SPLITS
 from .folder_names import (
+    are_parts,
     is_container,
     is_tool,
     mix_split_and_class,
@@ -55,6 +57,11 @@ class LayoutReader:
             return True
         if len(names) == 1:
             return self._step_into(names[0])
+        if are_parts(names):
+            for branch in self.branches:
+                branch.at += bool(branch.rest)
+            self.steps.append(f"folders around the images: {_listed(names)}")
+            return True
         if mix_split_and_class(names) and self.finds_splits:
             raise UnclearLayoutError(
                 f"the folders {_listed(names)} name split and class at once: move the images to "
@@ -152,22 +159,25 @@ class LayoutReader:
             return  # "train" beside other classes is a vehicle: a split without classes is no data
         plain = [name for name in names if not kinds[name]]
         level = self._level_of(names[0])
-        first = special[0]
         readings = [
             f"{'all of them are classes' if plain else 'they are classes'} "
             f"({how_to('label_from', level)})"
         ]
+        above = "".join(f"{part}/" for part in heads[names[0]][0].parts[: level - 1])
+        no_class = special if flat else plain  # the others hold what can be read
         if plain:
+            paths = ",".join(f"{above}{name}" for name in no_class)
             readings.append(
-                f"{_listed(special)} {'is' if len(special) == 1 else 'are'} no class "
-                f"({how_to('ignore', ','.join(special))})"
+                f"{_listed(no_class)} {'is' if len(no_class) == 1 else 'are'} left out "
+                f"({how_to('ignore', shlex.quote(paths))})"
             )
-        deeper = self._level_below(heads, special)
-        if deeper:
-            readings.append(f"the folders in them are the classes ({how_to('label_from', deeper)})")
+        if not (flat or plain):
+            readings.append(
+                f"the folders in them are the classes ({how_to('label_from', level + 1)})"
+            )
         raise UnclearLayoutError(
-            f"the folder {first}/ may be {kinds[first]} or a class, beside "
-            f"{_listed([name for name in names if name != first])}: either "
+            f"the folder {special[0]}/ may be {kinds[special[0]]} or a class, beside "
+            f"{_listed([name for name in names if name != special[0]])}: either "
             + ", or ".join(readings)
         )
 
@@ -177,10 +187,6 @@ class LayoutReader:
         if is_container(name):
             return "a folder around images"
         return "a folder of annotations" if is_tool(name) else None
-
-    def _level_below(self, heads: dict[str, list[Branch]], names: list[str]) -> int | None:
-        deep = [b for name in names for b in heads[name] if len(b.rest) > 1]
-        return deep[0].at + 2 if deep else None
 
     def _level_of(self, name: str) -> int:
         """Return the level of a folder that is read next, counted from the top, from 1."""

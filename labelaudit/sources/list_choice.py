@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import PurePosixPath
 
 from ..core.errors import BadInputError, LabelAuditError
-from ..storage.schema import CLASS_LIST_SUFFIX
 from . import manifest
 from .class_folders import place_images
-from .class_list import read_small_file
 from .files import Files
-from .find_image import ImageFinder
-from .folder_names import split_name
 from .image_list import HOW_TO_SET_PATH, ImageList, ListFile
 from .layout import HOW_TO_SET, UnclearLayoutError, how_to
 from .list_columns import (
@@ -34,17 +30,13 @@ from .list_columns import (
     path_column,
     sample_pairs,
 )
-from .registry import ListFormat, list_formats
+from .list_files import list_files, list_format, list_split, unknown_format
+from .registry import ListFormat
 from .source import Skipped, is_image_name
 from .table_reader import column_names, read_rows, row_count
 
 # Usual names of image lists, without suffix. If such a file cannot be read, that is an error.
 WELL_KNOWN_NAMES = {"metadata", "labels", "samples", "annotations", "_annotations.coco", "manifest"}
-# Words beside that of a split in the name of a list: train_labels.csv, instances_val2017.json
-_LIST_WORDS = {"labels", "label", "annotations", "annotation", "instances", "metadata", "info",
-               "list", "coco", "classes", "gt", "manifest", "df"}  # fmt: skip
-MAX_DEPTH = 3  # folders above a list
-MAX_IN_FOLDER = 20  # more lists in a folder belong to one image each
 FIRST_ROWS = 100  # read to see whether a table lists images
 AGREE = 0.98  # share of the images for which a list and the folders must mean the same
 COVERS = 0.5  # share of the images that a list must have to compete with class folders
@@ -80,24 +72,9 @@ class ListChoice:
     def __init__(self, files: Files, label: str | None, path_column: str | None) -> None:
         self._files, self._label, self._path_column = files, label, path_column
         self._images = [name for name in files.names if is_image_name(name)]
-        self._finder = ImageFinder(files)
+        self._lists = list_files(files, self._images, path_column)
         self._left: dict[str, str] = {}  # why a list is not read
         self._errors: dict[str, LabelAuditError] = {}
-
-    @cached_property
-    def _lists(self) -> list[ListFile]:
-        """The files that may list images, those at the top first."""
-        stems = {posixpath.splitext(name)[0] for name in self._images}
-        by_folder = defaultdict(list)
-        for name in self._files.names:
-            suffix = PurePosixPath(name).suffix.lower()
-            if suffix in manifest.SUFFIXES and not name.endswith(CLASS_LIST_SUFFIX):
-                stem = posixpath.splitext(name)[0]
-                if not (suffix == ".json" and stem in stems):  # annotations of one image
-                    by_folder[posixpath.dirname(name)].append(name)
-        found = [name for folder, names in by_folder.items() if len(names) <= MAX_IN_FOLDER
-                 and folder.count("/") < MAX_DEPTH + 1 for name in names]  # fmt: skip
-        return [self._list_file(name) for name in sorted(found, key=lambda n: (n.count("/"), n))]
 
     def by_name(self, name: str) -> ListFile | None:
         """Return the list that the user names; None if there is no such file."""
@@ -118,6 +95,8 @@ class ListChoice:
         Raises LabelAuditError if several lists fit, a list and the folders disagree, or the only
         list cannot be understood.
         """
+        if not self._lists:  # reading a million folders takes a second
+            return []
         candidates = list(filter(None, map(self._candidate, self._lists)))
         if self._folder_labels:
             candidates = self._competing(candidates)
@@ -191,7 +170,7 @@ class ListChoice:
 
     def _take_splits(self, chosen: list[Candidate]) -> None:
         """Read several lists as splits. Raises BadInputError if they are not."""
-        splits = [c.file.split or _list_split(c.name) for c in chosen]
+        splits = [c.file.split or list_split(c.name) for c in chosen]
         titles = {c.entry.title for c in chosen}
         if len(titles) == 1 and None not in splits and len(set(splits)) == len(splits):
             for candidate, split in zip(chosen, splits, strict=True):
@@ -274,22 +253,6 @@ class ListChoice:
             return False
         return True
 
-    def _list_file(self, name: str) -> ListFile:
-        base = posixpath.dirname(name)
-        file = ListFile(
-            self._files.display_name(name),
-            lambda: self._files.open(name),
-            self._files,
-            base,
-            _folder_split(base),
-            sibling_reader(self._files, base),
-            self._path_column,
-            _folder_split(base) or _list_split(name),
-            name,
-        )
-        file.share(self._finder)
-        return file
-
 
 def _pairs(file: ListFile, listed: ImageList) -> list[tuple[str | None, str | None]]:
     """Return (image in the source, label) of the first rows of a list that is no table."""
@@ -301,30 +264,6 @@ def _pairs(file: ListFile, listed: ImageList) -> list[tuple[str | None, str | No
     return found
 
 
-def list_format(file: ListFile) -> ListFormat | None:
-    """Return the format of a file. Raises LabelAuditError if the file cannot be read."""
-    return next((entry for entry in list_formats() if entry.matches(file)), None)
-
-
-def sibling_reader(files: Files, base: str) -> Callable[[str], bytes | None]:
-    return lambda name: read_small_file(files, posixpath.join(base, name))
-
-
-def unknown_format(file: ListFile) -> str:
-    """Say why a file is in none of the formats."""
-    if isinstance(file.json_document, dict):
-        keys = ", ".join(map(str, list(file.json)[:8])) or "nothing"
-        return (
-            f"{file.name} contains {keys}, which is neither COCO (images, annotations, categories) "
-            "nor a FiftyOne export (classes and labels, or samples): export it as one of them."
-        )
-    try:
-        manifest.read_manifest(file)
-    except LabelAuditError as error:
-        return str(error)
-    return f"{file.name} lists no images."
-
-
 def _agree(both: Counter) -> bool:
     """Whether classes of a list and of folders are the same, perhaps under other names."""
     by_folder: dict[str, Counter] = defaultdict(Counter)
@@ -334,19 +273,3 @@ def _agree(both: Counter) -> bool:
     same = sum(count for _, count in usual.values())
     is_one_to_one = len({label for label, _ in usual.values()}) == len(usual)
     return is_one_to_one and same >= AGREE * sum(both.values())
-
-
-def _folder_split(base: str) -> str | None:
-    """Return the split that the folder of a list is named after."""
-    found = [split_name(part) for part in base.split("/") if part]
-    plain = [(split, part) for split, part in zip(found, base.split("/"), strict=False) if split]
-    if not plain or plain[-1][0].rest:
-        return None
-    split, part = plain[-1]
-    return part if part.lower() == split.word else split.word
-
-
-def _list_split(name: str) -> str | None:
-    """Return the split that a list is named after: val of instances_val2017.json."""
-    found = split_name(posixpath.splitext(posixpath.basename(name))[0])
-    return found.word if found and set(found.rest) <= _LIST_WORDS else None

@@ -127,7 +127,10 @@ def _label_column(
             return rest[0], True
         if looks_like_labels(file, rest[0]):
             return rest[0], False
-    what = f"{path} it has {shorten(rest) or 'none'}"
+    others = [name for name in others if normal(name)]
+    if not rest and len(others) == 1 and looks_like_labels(file, others[0]):
+        return others[0], False
+    what = f"{path} it has {shorten(rest or others) or 'none'}"
     raise BadInputError(
         f"{file.name} has no column 'label'; besides {what}: name the column with the labels "
         f"({HOW_TO_SET_LABEL})."

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from ..core.errors import BadInputError
 from ..core.images import data_uri, decode
 from ..core.progress import QUIET, Task
 from .load import open_source, source_options
 from .source import Row, Source, class_names
+from .zoo import ZOO
 
 SAMPLES = 3  # images that are shown of each class
 STREAMED_ROWS = 1000  # rows that are read of a source that must be read to count
@@ -86,6 +88,10 @@ def preview_dataset(
     The source is opened by the same code. Images are not decoded, so broken ones are counted only
     when they are loaded. Raises the errors of `load_dataset`.
     """
+    if str(source) in ZOO and not os.path.exists(source):
+        raise BadInputError(
+            f"{source} is a zoo dataset, which has nothing to choose: load it by its name."
+        )
     options = source_options(label, path_column, label_from, split_from, ignore, within)
     return read_preview(open_source(source, split, root, options, task))
 
