@@ -175,8 +175,8 @@ def test_features_are_those_of_one_process(workers, home, monkeypatch):
     np.testing.assert_array_equal(found.read(frame.ids)[1], expected[1])
     assert reports[-1].done == len(frame.ids)
     frame.store.drop(found.table)
+    stop = Task(stop=lambda: True)
     with pytest.raises(StoppedError):
-        stop = Task(stop=lambda: True)
         extract(frame, extractor, frame.ids, stop, cluster.compute_features)
 
 
