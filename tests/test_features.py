@@ -269,10 +269,10 @@ class TestChoice:
     def test_a_second_extractor_without_weights_is_left_out(self, home, monkeypatch):
         original = extraction.extract
 
-        def fail(frame, extractor, ids, task):
+        def fail(frame, extractor, ids, task, compute):
             if extractor.name == "patches":
                 raise LabelAuditError("no weights")
-            return original(frame, extractor, ids, task)
+            return original(frame, extractor, ids, task, compute)
 
         monkeypatch.setattr(choice, "extract", fail)
         found = self.chosen(*colour_images(32, 40))
