@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .noise_likelihood import Likelihood
 from .noise_model import NoiseModel, as_sources
+from .probability import log_softmax
 
 MOST_ROWS = 20_000  # the model is fitted to at most so many samples
 MOST_VALUES = 2_000_000  # and to at most so many logits of each source
 STEPS = 100  # of L-BFGS
 CORRECTIONS = 20  # L-BFGS keeps so many past gradients
 PAIR_CLASSES = 100  # with more classes, a table of class pairs has too many cells for the data
-PAIR_VALUES = 500_000  # logits that a table is fitted to, at most
+PAIR_VALUES = 300_000  # logits that a table is fitted to, at most
 LEAST_SAMPLES = 50  # fewer say nothing about a table
-HELD_OUT_SAMPLES = 10_000  # that the scale of the table's prior is chosen with
+HELD_OUT_SAMPLES = 10_000  # that the kind of explanation is chosen with
 TABLE_SCALES = (0.5, 2.2)  # tried, besides no table
 STANDARD_ERRORS = 2.0  # a wider table must be better than that
 LEAST_GAIN = 2.0  # nats of all held-out samples together
@@ -25,7 +26,10 @@ LEAST_GAIN = 2.0  # nats of all held-out samples together
 # 0.15 nats per sample and more (20 % of the labels), those of people on CIFAR-10 at most 0.023.
 LEAST_GAIN_CALIBRATED = 0.03  # nats per sample
 MOST_SAMPLE_GAIN = 5.0  # nats of one sample that count: a few samples must not decide
-DISTINCT = 0.1  # least difference of two solutions
+MATCHED_SAMPLES = 4_000  # that the number of wrong labels is compared with
+CLEAR_RESEMBLANCE = 0.1  # added to probabilities that resemblance is measured by
+MOST_SHIFT, SHIFT_STEPS = 4.0, 9
+SMOOTHING = 5.0  # samples of each class that disagree as often as all do
 # The likelihood has two kinds of optimum: errors are independent of the image, or they follow the
 # doubt about it. Both are tried.
 STARTS = ({}, {"overall": 2.0, "ambiguity": 0.6, "likeness": 0.6, "sharpness": 0.5})
@@ -39,25 +43,28 @@ def fit_noise_model(
     sources: np.ndarray | Sequence[np.ndarray],
     out_of_sample: bool | Sequence[bool],
     calibrated: bool = False,
+    classes: int | None = None,
 ) -> NoiseModel:
-    """Fit the model to labels, int (n,), and to logits, float (n, C), of one or several sources.
+    """Fit the model to labels, int (n,), and to logits, float (n, D), of one or several sources.
 
-    All samples have a label. out_of_sample: for each source, whether it was not trained on these
-    labels. If it was, its sharpness is not fitted. calibrated: whether a source was fitted to these
-    labels by cross-fitting, as a first look is. Pass at most `most_rows(C)` samples.
-    The scale of the table of class pairs is that with the best two-fold held-out likelihood; of
-    scales within STANDARD_ERRORS of it, the narrowest. So no table is used unless the data ask for
-    one.
+    All samples have a label, 0 to C - 1. out_of_sample: for each source, whether it was not trained
+    on these labels. If it was, its sharpness is not fitted. calibrated: whether a source was fitted
+    to these labels by cross-fitting, as a first look is. classes: C, by default D. Pass at most
+    `most_rows(D)` samples.
+    Errors are alike for all classes, unless the two-fold held-out likelihood asks for rates and
+    targets of each class, or for a table of class pairs. Of explanations within STANDARD_ERRORS of
+    the best one, the simplest is used.
     """
     from threadpoolctl import threadpool_limits
 
     sources = as_sources(sources)
     if isinstance(out_of_sample, bool | np.bool_):
         out_of_sample = [bool(out_of_sample)] * len(sources)
+    data = _Data(np.asarray(labels), list(sources), list(out_of_sample), calibrated, classes)
     # The matrix products are small: two BLAS threads that wait for each other take ten times as
     # long. Overflow is harmless, because the line search rejects such a step.
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
-        return _fit(np.asarray(labels), list(sources), list(out_of_sample), calibrated)
+        return _fit(data)
 
 
 def most_rows(classes: int) -> int:
@@ -65,121 +72,206 @@ def most_rows(classes: int) -> int:
     return max(min(MOST_ROWS, MOST_VALUES // classes), 1)
 
 
-def _fit(
-    labels: np.ndarray, sources: list[np.ndarray], out_of_sample: list[bool], calibrated: bool
-) -> NoiseModel:
-    scale = [
-        usual_scale(labels, logits) if fitted else 1.0
-        for logits, fitted in zip(sources, out_of_sample, strict=True)
-    ]
-    sources = [z * np.float32(t) for z, t in zip(sources, scale, strict=True)]
-    classes = sources[0].shape[1]
-    choice = _Choice(0.0, None)
-    if 2 < classes <= PAIR_CLASSES and len(labels) >= LEAST_SAMPLES:
-        choice = _choose_table(labels, sources, out_of_sample, calibrated)
-    if choice.table_scale and len(labels) > PAIR_VALUES // classes:
-        some = np.random.default_rng(1).permutation(len(labels))[: PAIR_VALUES // classes]
-        labels, sources = labels[some], [source[some] for source in sources]
-    has_table = choice.table_scale > 0
-    likelihood = Likelihood(labels, sources, out_of_sample, has_table, calibrated)
-    start = likelihood.parameters.start() if choice.start is None else choice.start
-    return likelihood.parameters.model(_minimise(likelihood, start, choice.table_scale), scale)
+@dataclass(frozen=True)
+class _Data:
+    """What the model is fitted to; see `fit_noise_model`."""
+
+    labels: np.ndarray
+    sources: list[np.ndarray]
+    out_of_sample: list[bool]
+    calibrated: bool
+    classes: int | None
+
+    @property
+    def width(self) -> int:
+        return self.sources[0].shape[1]
+
+    def some(self, rows: np.ndarray) -> _Data:
+        return replace(self, labels=self.labels[rows], sources=[z[rows] for z in self.sources])
+
+    def likelihood(self, has_table: bool) -> Likelihood:
+        return Likelihood(
+            self.labels,
+            self.sources,
+            self.out_of_sample,
+            has_table,
+            self.calibrated,
+            classes=self.classes,
+        )
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """A scale of the table's prior (0: no table), and the vector to start from."""
+class _Kind:
+    """A kind of explanation. Kinds are ordered from the simplest to the most complex.
+
+    table_scale: of the prior of class pairs; 0 for no table. by_class: whether rate and target
+    differ between classes.
+    """
 
     table_scale: float
-    start: np.ndarray | None
+    by_class: bool
+
+    @property
+    def order(self) -> tuple[float, bool]:
+        return self.table_scale, self.by_class
+
+
+SIMPLEST = _Kind(0.0, False)
 
 
 @dataclass(frozen=True)
 class _Trial:
-    table_scale: float
+    kind: _Kind
     held_out: np.ndarray  # log-likelihood of each held-out sample
-    x: np.ndarray  # parameters of the first half
+    xs: list[np.ndarray]  # parameters of both halves
     value: float  # log-likelihood of all held-out samples and priors together
 
 
-def _choose_table(
-    labels: np.ndarray, sources: list[np.ndarray], out_of_sample: list[bool], calibrated: bool
-) -> _Choice:
-    """Choose the scale by two-fold held-out likelihood."""
-    most = min(HELD_OUT_SAMPLES, PAIR_VALUES // 2 // sources[0].shape[1])
-    order = np.random.default_rng(0).permutation(len(labels))[:most]
-    halves = order[: len(order) // 2], order[len(order) // 2 :]
-    trials = _trials(labels, sources, out_of_sample, calibrated, halves)
-    best = max(trials, key=lambda trial: trial.held_out.mean()).held_out
+def _fit(data: _Data) -> NoiseModel:
+    scale = [
+        usual_scale(data.labels, logits) if fitted else 1.0
+        for logits, fitted in zip(data.sources, data.out_of_sample, strict=True)
+    ]
+    scaled = [z * np.float32(t) for z, t in zip(data.sources, scale, strict=True)]
+    data = replace(data, sources=scaled)
+    kind, start = SIMPLEST, None
+    if data.width > 2 and len(data.labels) >= LEAST_SAMPLES:
+        chosen = _choose(data)
+        kind, start = chosen.kind, chosen.xs[0]
+    if kind.table_scale and len(data.labels) > PAIR_VALUES // data.width:
+        order = np.random.default_rng(1).permutation(len(data.labels))
+        data = data.some(order[: PAIR_VALUES // data.width])
+    likelihood = data.likelihood(kind.table_scale > 0)
+    if start is None:
+        start = likelihood.parameters.start()
+    model = likelihood.parameters.model(_minimise(likelihood, start, kind), [1.0] * len(scale))
+    model = _only_clear_resemblance(model, data)
+    sharpness = [float(s * t) for s, t in zip(model.sharpness, scale, strict=True)]
+    return replace(model, sharpness=sharpness)
+
+
+def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
+    """Return a model in which only clear resemblance counts, with as many wrong labels.
+
+    How small the small probabilities of an image are explains which labels occur, but is no
+    evidence of whether a label is wrong: it ranks labels worse than no likeness does.
+    """
+    rows = slice(0, MATCHED_SAMPLES)
+    labels, sources = data.labels[rows], [source[rows] for source in data.sources]
+
+    def expected(model: NoiseModel) -> float:
+        p = model.posterior(labels, sources)
+        return float((1 - p[np.arange(len(labels)), labels]).sum(dtype=np.float64))
+
+    def shifted(change: float) -> NoiseModel:
+        rate = [rate + change for rate in model.rate]
+        return replace(model, rate=rate, resemblance=CLEAR_RESEMBLANCE)
+
+    total = expected(model)
+    low, high = -MOST_SHIFT, MOST_SHIFT
+    for _ in range(SHIFT_STEPS):  # bisection
+        middle = (low + high) / 2
+        low, high = (middle, high) if expected(shifted(middle)) < total else (low, middle)
+    return shifted((low + high) / 2)
+
+
+def _choose(data: _Data) -> _Trial:
+    """Choose the kind of explanation, and its solution, by two-fold held-out likelihood."""
+    most = min(HELD_OUT_SAMPLES, PAIR_VALUES // data.width)
+    order = np.random.default_rng(0).permutation(len(data.labels))[:most]
+    trials = _trials([data.some(half) for half in np.array_split(order, 2)])
+    plain = [trial for trial in trials if not trial.kind.table_scale]
+    if data.calibrated:
+        gain = max(map(_mean, trials)) - max(map(_mean, plain))
+        trials = trials if gain > LEAST_GAIN_CALIBRATED else plain
+    best = max(trials, key=_mean).held_out
     good = []
     for trial in trials:
         loss = np.clip(best - trial.held_out, -MOST_SAMPLE_GAIN, MOST_SAMPLE_GAIN)
         error = STANDARD_ERRORS * loss.std() / np.sqrt(len(loss))
         allowed = max(error, LEAST_GAIN / len(loss))
-        if calibrated and not trial.table_scale:
-            allowed = max(allowed, LEAST_GAIN_CALIBRATED)
         if loss.mean() <= allowed:
             good.append(trial)
-    # of equally good explanations the narrowest table, and of those the most probable a priori
-    chosen = min(good, key=lambda trial: (trial.table_scale, -trial.value))
-    return _Choice(chosen.table_scale, chosen.x)
+    # of equally good explanations the simplest, and of those the most probable a priori
+    return min(good, key=lambda trial: (trial.kind.order, -trial.value))
 
 
-def _trials(
-    labels: np.ndarray,
-    sources: list[np.ndarray],
-    out_of_sample: list[bool],
-    calibrated: bool,
-    halves: tuple[np.ndarray, np.ndarray],
-) -> list[_Trial]:
-    plain, tables = (
-        [
-            Likelihood(labels[half], [z[half] for z in sources], out_of_sample, table, calibrated)
-            for half in halves
-        ]
-        for table in (False, True)
-    )
+def _mean(trial: _Trial) -> float:
+    return float(trial.held_out.mean())
+
+
+def _trials(halves: list[_Data]) -> list[_Trial]:
+    plain = [half.likelihood(False) for half in halves]
     trials: list[_Trial] = []
 
-    def add(scale: float, parts: list[Likelihood], xs: list[np.ndarray]) -> None:
+    def add(kind: _Kind, parts: list[Likelihood], starts: list[np.ndarray]) -> _Trial:
+        xs = [_minimise(part, start, kind) for part, start in zip(parts, starts, strict=True)]
         held_out = np.concatenate([parts[1 - i].per_sample(xs[i]) for i in (0, 1)])
+        priors = [part.parameters.penalty(x)[0] for part, x in zip(parts, xs, strict=True)]
+        value = float(held_out.sum(dtype=np.float64)) - float(np.mean(priors))
+        trial = _Trial(kind, held_out, xs, value)
         if np.isfinite(held_out).all():
-            priors = [part.parameters.penalty(x)[0] for part, x in zip(parts, xs, strict=True)]
-            value = float(held_out.sum(dtype=np.float64)) - float(np.mean(priors))
-            trials.append(_Trial(scale, held_out, xs[0], value))
+            trials.append(trial)
+        return trial
 
-    solutions: list[np.ndarray] = []
     for changes in STARTS:
-        xs = [_minimise(part, part.parameters.start(changes), 0.0) for part in plain]
-        shape = np.concatenate([_shape(part, x) for part, x in zip(plain, xs, strict=True)])
-        if any(np.abs(shape - other).max() < DISTINCT for other in solutions):
-            continue
-        solutions.append(shape)
-        add(0.0, plain, xs)
-        starts = [tables[i].parameters.extended(plain[i].parameters, xs[i]) for i in (0, 1)]
+        add(SIMPLEST, plain, [part.parameters.start(changes) for part in plain])
+    by_class = _Kind(0.0, True)
+    confused = [
+        part.parameters.start_from(*disagreements(half.labels, half.sources, half.classes))
+        for part, half in zip(plain, halves, strict=True)
+    ]
+    best = max(trials, key=lambda trial: trial.value)
+    for starts in (best.xs, confused):
+        add(by_class, plain, starts)
+    if halves[0].width <= PAIR_CLASSES:
+        best = max(trials, key=lambda trial: trial.value)
+        tables = [half.likelihood(True) for half in halves]
+        starts = [
+            table.parameters.extended(part.parameters, x)
+            for table, part, x in zip(tables, plain, best.xs, strict=True)
+        ]
         for scale in TABLE_SCALES:
-            starts = [_minimise(tables[i], starts[i], scale) for i in (0, 1)]
-            add(scale, tables, starts)
+            starts = add(_Kind(scale, True), tables, starts).xs
     return trials
 
 
-def _shape(likelihood: Likelihood, x: np.ndarray) -> np.ndarray:
-    """Return the few parameters in which two kinds of optimum differ."""
-    parts = likelihood.parameters.split(x)
-    names = ("sharpness", "ambiguity", "likeness", "floor")
-    return np.concatenate([np.atleast_1d(parts[name]) for name in names])
+def disagreements(
+    labels: np.ndarray, sources: Sequence[np.ndarray], classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count labels that differ from the predicted class, as if each of them was wrong.
+
+    Returns, for each of the C classes, the rate of wrong labels as a logit, and the logarithm of
+    how often wrong labels are of this class, relative to the mean.
+    """
+    C = sources[0].shape[1] if classes is None else classes
+    predicted = sum(log_softmax(source) for source in sources)[:, :C].argmax(axis=1)
+    wrong = predicted != labels
+    share = wrong.mean()
+    counts = np.bincount(predicted, minlength=C)
+    rates = (np.bincount(predicted[wrong], minlength=C) + SMOOTHING * share) / (counts + SMOOTHING)
+    rates = np.clip(rates, 1e-3, 0.9)
+    targets = np.bincount(labels[wrong], minlength=C) + SMOOTHING * wrong.sum() / len(labels)
+    return np.log(rates / (1 - rates)), np.log(
+        np.maximum(targets, 1e-3) / max(targets.mean(), 1e-3)
+    )
 
 
-def _minimise(likelihood: Likelihood, start: np.ndarray, table_scale: float) -> np.ndarray:
+def _minimise(likelihood: Likelihood, start: np.ndarray, kind: _Kind) -> np.ndarray:
     from scipy.optimize import minimize
 
-    likelihood.parameters.table_scale = table_scale or 1.0
-    n = likelihood.samples
+    parameters = likelihood.parameters
+    parameters.table_scale = kind.table_scale or 1.0
+    n, fixed = likelihood.samples, []
+    if not kind.by_class:  # they start at 0, and stay there
+        fixed = [parameters.at["rate"], parameters.at["target"]]
 
     def per_sample(x: np.ndarray) -> tuple[float, np.ndarray]:  # the first step is moderate
         value, slope = likelihood(x)
         if not np.isfinite(value) or not np.isfinite(slope).all():
             return 1e9, np.zeros_like(x)  # a step that went much too far
+        for place in fixed:
+            slope[place] = 0
         return value / n, slope / n
 
     options = {"maxiter": STEPS, "maxcor": CORRECTIONS, "maxls": 40, "ftol": 1e-6, "gtol": 1e-6}

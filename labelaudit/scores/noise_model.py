@@ -29,7 +29,10 @@ class NoiseModel:
     - the label is wrong with probability sigmoid(rate_a + ambiguity log(1 - P(a))): with ambiguity
       above 0, images that the sources are unsure of have more errors;
     - a wrong label is class b != a with probability proportional to
-      exp(target_b + pair_ab) P(b)^likeness.
+      exp(target_b + pair_ab) (P(b) + resemblance)^likeness.
+
+    The sources may know D >= C classes, of which the dataset lacks the last D - C. A label of an
+    image of such a class is always wrong.
 
     With ambiguity = likeness = 0 this is class-conditional noise, the model of Natarajan et al.
     2013 and of confident learning (Northcutt et al. 2021). All parameters are found by maximum
@@ -39,80 +42,82 @@ class NoiseModel:
     sharpness: list[float]  # (K,), one per source
     ambiguity: float
     likeness: float
-    bias: list[float]  # (C,)
+    bias: list[float]  # (D,)
     rate: list[float]  # (C,), logits
     target: list[float]  # (C,)
     pair: list[list[float]] | None  # (C, C); None: all zero
     floor: float = FLOOR
+    resemblance: float = 0.0  # above 0: only clear resemblance counts
 
     def posterior(
         self, labels: np.ndarray, sources: np.ndarray | Softmax | Sequence[np.ndarray | Softmax]
     ) -> np.ndarray:
-        """Return P(true class | image, given label), (n, C), in the precision of the logits.
+        """Return P(true class | image, given label), (n, D), in the precision of the logits.
 
-        labels: int (n,). sources: logits, float (n, C), or a sequence of K such arrays. Rows of
+        labels: int (n,). sources: logits, float (n, D), or a sequence of K such arrays. Rows of
         samples without a label among the C classes are what the sources say alone.
         """
         logits = [Softmax.of(source).logits for source in as_sources(sources)]
         labels = np.asarray(labels)
-        known = known_labels(labels, logits[0].shape[1])
-        # Arrays are (C, n): sums and maxima over classes are then vectorised over samples.
-        p, log_p = self._from_images(logits)
+        known = known_labels(labels, len(self.rate))
+        # Arrays are (D, n): sums and maxima over classes are then vectorised over samples.
+        p = self._from_images(logits)
         if known.all():
-            return np.ascontiguousarray(self._given(p, log_p, labels).T)
+            return np.ascontiguousarray(self._given(p, labels).T)
         at = np.flatnonzero(known)
-        p[:, at] = self._given(p[:, at], log_p[:, at], labels[at])
+        p[:, at] = self._given(p[:, at], labels[at])
         return np.ascontiguousarray(p.T)
 
-    def _from_images(self, logits: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return P(true class | image), (C, n), and its logarithm."""
+    def _from_images(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        """Return P(true class | image), (D, n)."""
         number = logits[0].dtype.type
         mixed = np.array(self.bias, number)[:, None] + logits[0].T * number(self.sharpness[0])
         for source, sharpness in zip(logits[1:], self.sharpness[1:], strict=True):
             mixed += source.T * number(sharpness)
-        return floored_softmax(np.ascontiguousarray(mixed), self.floor)[1:]
+        return floored_softmax(np.ascontiguousarray(mixed), self.floor)[1]
 
-    def _given(self, p: np.ndarray, log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return P(true class | image, given label), (C, n). Overwrites p and log_p."""
-        columns, number = np.arange(len(labels)), p.dtype.type
-        wrong = np.log(np.maximum(1 - p, number(LEAST)))
+    def _given(self, p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return P(true class | image, given label), (D, n). Overwrites p."""
+        columns, number, C = np.arange(len(labels)), p.dtype.type, len(self.rate)
+        known = p[:C]  # of the classes that labels can have
+        wrong = np.log(np.maximum(1 - known, number(LEAST)))
         wrong *= number(-self.ambiguity)
         wrong -= np.array(self.rate, number)[:, None]
         with np.errstate(over="ignore"):
             np.exp(wrong, out=wrong)  # odds that a label of this class is right
         wrong += 1
         np.divide(1, wrong, out=wrong)
-        log_p *= number(self.likeness)
-        like = np.exp(log_p, out=log_p)
+        like = np.log(known + number(self.resemblance))
+        like *= number(self.likeness)
+        np.exp(like, out=like)
         like *= np.exp(np.array(self.target)).astype(number)[:, None]
+        total = like.sum(axis=0)
         if self.pair is None:
-            every = like.sum(axis=0) - like
+            every = total - like
         else:
             pair = np.exp(np.array(self.pair)).astype(number)
             np.fill_diagonal(pair, 0)
             every = pair @ like
         p_right = p[labels, columns] * (1 - wrong[labels, columns])
-        p *= wrong
-        p /= np.maximum(every, number(1e-30))
+        wrong /= np.maximum(every, number(1e-30))
         if self.pair is not None:
-            p *= pair.T[labels].T
+            wrong *= pair.T[labels].T
+        known *= wrong
+        p[C:] /= total
         p *= like[labels, columns]
         p[labels, columns] = p_right
         p /= p.sum(axis=0)
         return p
 
 
-def floored_softmax(mixed: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the softmax over axis 0 of (C, n), the same with a floor, and the logarithm of that.
-
-    Overwrites `mixed`.
-    """
+def floored_softmax(mixed: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the softmax over axis 0 of (D, n), and the same with a floor. Overwrites `mixed`."""
     mixed -= mixed.max(axis=0)
     q = np.exp(mixed, out=mixed)
     q /= q.sum(axis=0)
     p = q * q.dtype.type(1 - floor)
     p += q.dtype.type(floor / len(q))
-    return q, p, np.log(p)
+    return q, p
 
 
 def as_sources(sources) -> Sequence:

@@ -22,9 +22,14 @@ SD_AMBIGUITY, SD_LIKENESS = 0.08, 0.2
 # Cross-fitted predictions are calibrated to the given labels, so that their doubt is honest.
 SD_AMBIGUITY_CALIBRATED, SD_LIKENESS_CALIBRATED = 0.02, 0.05
 SD_BIAS, SD_FLOOR = 0.3, 1.0
+SD_OUTSIDE = 1.0  # of the bias that all classes share which the dataset lacks
 CLASS_SCALE = 0.22  # of Student's t, for rate and target of each class
 FREEDOM = 4.0  # of Student's t: a few classes or pairs may stand out
 START_RATE = -2.0
+SHARP_START = 0.7  # added to the logarithm of the usual sharpness
+# Of these, the inverse hyperbolic tangent is fitted. Beyond 1, errors would always be the second
+# most probable class: an explanation of any pair of classes that are often confused.
+BOUNDED = ("ambiguity", "likeness")
 
 
 class Parameters:
@@ -32,7 +37,7 @@ class Parameters:
 
     classes: C. out_of_sample: for each of the K sources. has_table: whether there is a table of
     class pairs; `table_scale` is the scale of its prior. calibrated: whether a source was fitted
-    to these labels by cross-fitting.
+    to these labels by cross-fitting. width: D, by default C; the sources know further classes.
     """
 
     def __init__(
@@ -41,7 +46,9 @@ class Parameters:
         out_of_sample: Sequence[bool],
         has_table: bool,
         calibrated: bool = False,
+        width: int | None = None,
     ) -> None:
+        self.classes, self.width = classes, classes if width is None else width
         self.out_of_sample = np.array(out_of_sample, bool)
         self._ambiguity = SD_AMBIGUITY_CALIBRATED if calibrated else SD_AMBIGUITY
         self._likeness = SD_LIKENESS_CALIBRATED if calibrated else SD_LIKENESS
@@ -55,6 +62,7 @@ class Parameters:
             "ambiguity": (),
             "likeness": (),
             "floor": (),
+            "outside": (),
             "bias": (classes,),
             "rate": (classes,),
             "target": (classes,),
@@ -75,6 +83,13 @@ class Parameters:
             x[self.at[name]] += change
         return x
 
+    def start_from(self, rates: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return a start with these rates, logits (C,), and targets (C,), and sharp predictions."""
+        x = self.start({"sharpness": SHARP_START})
+        x[self.at["overall"]] = overall = np.median(rates)
+        x[self.at["rate"]], x[self.at["target"]] = rates - overall, targets
+        return x
+
     def extended(self, other: Parameters, x: np.ndarray) -> np.ndarray:
         """Return a start that has all parameters of another layout's vector.
 
@@ -90,6 +105,10 @@ class Parameters:
     def split(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return views of the vector by parameter."""
         return {name: x[self.at[name]].reshape(shape) for name, shape in self._shapes.items()}
+
+    def bounded(self, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the values, -1 to 1, of the parameters whose inverse tangent is fitted."""
+        return {name: np.tanh(parts[name]) for name in BOUNDED}
 
     def sharpness(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the sharpness of each source, (K,)."""
@@ -107,6 +126,7 @@ class Parameters:
             "ambiguity": (0.0, self._ambiguity),
             "likeness": (0.0, self._likeness),
             "floor": (np.log(FLOOR), SD_FLOOR),
+            "outside": (0.0, SD_OUTSIDE),
             "bias": (0.0, SD_BIAS),
         }
         for name, (mean, deviation) in normal.items():
@@ -125,6 +145,7 @@ class Parameters:
     def model(self, x: np.ndarray, scale: Sequence[float]) -> NoiseModel:
         """Return the model of these parameters. scale: of each source's logits before the fit."""
         parts = self.split(x)
+        parts |= self.bounded(parts)
 
         def plain(values):
             return np.round(values, 6).tolist()
@@ -134,7 +155,7 @@ class Parameters:
             [float(f"{value:.6g}") for value in sharpness],
             plain(parts["ambiguity"]),
             plain(parts["likeness"]),
-            plain(parts["bias"]),
+            plain(np.append(parts["bias"], np.repeat(parts["outside"], self.width - self.classes))),
             plain(parts["overall"] + parts["rate"]),
             plain(parts["target"]),
             plain(parts["pair"]) if self.has_table else None,
