@@ -297,6 +297,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--worlds", nargs="*", default=[""], help="parts of their names")
+    parser.add_argument("--into", default="counting", help="name of the file with the results")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     rows = [
@@ -306,7 +307,10 @@ def main() -> None:
     ]
     print(pd.DataFrame(rows).to_string(index=False))
     stages = [*STAGES, f"{CHECKS} checks"]
-    save("counting", {"seeds": options.seeds, "stages": stages, "rows": rows})
+    save(
+        options.into,
+        {"seeds": options.seeds, "first_seed": options.first_seed, "stages": stages, "rows": rows},
+    )
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_the_interval_ends_no_lower_than_the_checks_allow():
     low = review.scored.order[p[review.scored.order] <= 0.1]
     for checks in (100, 300, 1000):
         found = review.said_of(np.union1d(np.flatnonzero(p > 0.5), low[:checks]))
-        bound = min((1 - 0.05 ** (1 / checks)) * (1900 - checks), review.before.high - 100)
+        bound = min((1 - 0.025 ** (1 / checks)) * (1900 - checks), review.before.high - 100)
         assert found.high - found.found == pytest.approx(bound, rel=0.05)
 
 

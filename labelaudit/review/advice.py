@@ -80,19 +80,15 @@ def _so_far(proof: Proof) -> str:
 def explanation(found: Estimate) -> list[str]:
     """Return sentences on what the number is made of."""
     proof = found.proof
-    seen = found.reviewed - found.checks
-    lines = [
-        f"Reviewed: {found.reviewed:,} of {found.samples:,} samples, with {found.found:,} wrong "
-        f"labels. {_count(found.checks, 'of them is', 'of them are')} random "
-        f"{'check' if found.checks == 1 else 'checks'}; the other {seen:,} were chosen."
+    lines = (
+        _reviewed(found)
         if found.reviewed
-        else f"Nothing is reviewed yet: the number follows from suspicion alone, for all "
-        f"{found.samples:,} samples. Verdicts, above all on random checks, correct it.",
-        f"Not reviewed: {found.open:,} samples with about {found.left:,.0f} wrong labels. Their "
-        "number follows from suspicion, as verdicts on samples of like suspicion have corrected "
-        "it.",
-    ]
-    if proof.drawn:
+        else [
+            f"Nothing is reviewed yet: the number follows from suspicion alone, for all "
+            f"{found.samples:,} samples. Verdicts, above all on random checks, correct it."
+        ]
+    )
+    if proof.enough_checks and proof.drawn:
         lines.append(
             f"{proof.hits:,} of {_count(proof.drawn, 'random check')} outside the suspects found a "
             f"wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
@@ -107,6 +103,17 @@ def explanation(found: Estimate) -> list[str]:
     if found.self_test:
         lines.append(found.self_test.sentence)
     return lines
+
+
+def _reviewed(found: Estimate) -> list[str]:
+    chosen = found.reviewed - found.checks
+    return [
+        f"Reviewed: {found.reviewed:,} of {found.samples:,} samples, with "
+        f"{_count(found.found, 'wrong label')}. {_count(found.checks, 'sample')} of these were "
+        f"drawn at random, {chosen:,} were chosen.",
+        f"Not reviewed: {found.open:,} samples with about {found.left:,.0f} wrong labels. Their "
+        "number follows from suspicion, corrected by the verdicts on samples of like suspicion.",
+    ]
 
 
 def _on_reviewers(proof: Proof) -> str:

@@ -36,13 +36,14 @@ SLAB = 0.35  # probability that suspicion is mistaken in a stratum
 SLAB_LAWS = ((0.5, 8), (0.5, 5), (0.7, 1.5), (1, 1), (1.2, 0.6))
 NOISE = 0.05  # probability that suspicion is only noise
 NOISE_IN_DOUBT = 0.3  # the same if the self-test finds more than suspicion claims
+NOISE_TESTED = 0.02  # the same if the self-test finds what suspicion claims
 ALL_RIGHT = 0.002  # probability that no label is wrong, whatever suspicion says
 NOISE_SHIFT = -7.0  # of logit q of strata below CERTAIN, if suspicion is only noise
 CERTAIN = 3  # stratum from which on a label is probably wrong
 DRAWS = 2000
 FEW = 10  # expected wrong labels; with fewer and none found there may be none
 QUANTILES = (0.025, 0.5, 0.975)
-HIDDEN = 0.95  # confidence of the bound by random checks alone
+HIDDEN = 0.975  # confidence of the bound by random checks alone
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Count:
         shift = np.where(used & (seen.open > 0), _logit(seen.mean_open) - _logit(seen.mean_used), 0)
         centre = np.where(used, seen.mean_used, np.where(seen.open > 0, seen.mean_open, seen.mean))
         spread = SPREAD_IN_DOUBT if test and test.overstates else SPREAD
-        noise = NOISE_IN_DOUBT if test and test.understates else NOISE
+        noise = NOISE_TESTED if test and test.agrees else NOISE
+        noise = NOISE_IN_DOUBT if test and test.understates else noise
         means = centre.tolist()
         prior = np.stack([_prior(mean, s, spread) for s, mean in enumerate(means)])
         zero = np.stack([_near_zero(mean) for mean in means])

@@ -65,6 +65,12 @@ class SelfTest:
         return self.ratio < LEAST_RATIO
 
     @property
+    def agrees(self) -> bool:
+        """Whether wrong labels get about the suspicion that it claims."""
+        known = self.claimed == self.claimed
+        return known and self.warning is None and not self.understates
+
+    @property
     def warning(self) -> str | None:
         """Why suspicion is not to be relied on; None if the planted labels were noticed."""
         if self.noticed < ENOUGH_NOTICED * self.planted:

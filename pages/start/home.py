@@ -89,6 +89,7 @@ def invite_to_sample() -> None:
 
 def invite_to_continue(name: str) -> None:
     """Offer a returning visitor to continue reviewing the suspects."""
+    st.subheader(f"Suspects of {plain(name)}")
     show_total(state.current(), state.current().run().name)
     st.button(
         f"Continue reviewing {name}",
