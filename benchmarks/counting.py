@@ -168,10 +168,11 @@ def easy(wrong: int):
     return make
 
 
+DIGITS5, DIGITS20 = digits(at_rate(0.05)), digits(at_rate(0.2))
 LOGITS5, LOGITS20 = logits_of(2_000, 10, 0.05, 3.56), logits_of(2_000, 10, 0.2, 3.56)
 WORLDS = {
-    "digits 5 %": World(digits(at_rate(0.05))),
-    "digits 20 %": World(digits(at_rate(0.2))),
+    "digits 5 %": World(DIGITS5),
+    "digits 20 %": World(DIGITS20),
     "digits 40 %": World(digits(at_rate(0.4))),
     "logits 5 %": World(LOGITS5),
     "logits 20 %": World(LOGITS20),
@@ -181,13 +182,13 @@ WORLDS = {
     "logits 5 %, 80 % hidden": World(LOGITS5, hidden=0.8),
     "logits 20 %, 40 % hidden": World(LOGITS20, hidden=0.4),
     "logits 20 %, 80 % hidden": World(LOGITS20, hidden=0.8),
-    "digits 5 %, 40 % hidden": World(digits(at_rate(0.05)), hidden=0.4),
-    "digits 20 %, 40 % hidden": World(digits(at_rate(0.2)), hidden=0.4),
+    "digits 5 %, 40 % hidden": World(DIGITS5, hidden=0.4),
+    "digits 20 %, 40 % hidden": World(DIGITS20, hidden=0.4),
     "logits 5 %, reviewer errs in 5 %": World(LOGITS5, 0, 0.05, 0.05, True),
     "logits 20 %, reviewer errs in 5 %": World(LOGITS20, 0, 0.05, 0.05, True),
-    "digits 20 %, reviewer errs in 5 %": World(digits(at_rate(0.2)), 0, 0.05, 0.05, True),
+    "digits 20 %, reviewer errs in 5 %": World(DIGITS20, 0, 0.05, 0.05, True),
     "logits 5 %, reviewer always keeps": World(LOGITS5, 0, 1, 0, True),
-    "digits 20 %, reviewer always keeps": World(digits(at_rate(0.2)), 0, 1, 0, True),
+    "digits 20 %, reviewer always keeps": World(DIGITS20, 0, 1, 0, True),
     "easy 400, 80 wrong": World(easy(80)),
     "easy 400, clean": World(easy(0)),
     "digits, a third of 3 and 8 swapped": World(digits(swapped)),

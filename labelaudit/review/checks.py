@@ -55,16 +55,17 @@ def beginning(order: np.ndarray, state: np.ndarray) -> np.ndarray:
     return first[state[first] != PASSED]
 
 
-def has_skipped(order: np.ndarray, state: np.ndarray, suspect: np.ndarray) -> bool:
+def has_skipped(order: np.ndarray, state: np.ndarray, is_low: np.ndarray) -> bool:
     """Whether a random check was skipped: the next ones of the order are decided already.
 
-    suspect: bool (n,), of samples that may have been decided as suspects.
+    is_low: bool (n,), of the samples that are no suspects, so that only checks show them.
     """
     open_ = np.flatnonzero(state[order[: 64 * BLOCK]] == OPEN)
     if not len(open_):
         return False
     later = order[open_[0] + 1 :][: BLOCK // 2]
-    return bool((np.isin(state[later], (RIGHT, WRONG)) & ~suspect[later]).sum() > 1)
+    later = later[is_low[later]]
+    return bool(((state[later] == RIGHT) | (state[later] == WRONG)).sum() > 1)
 
 
 def with_checks(suspects: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

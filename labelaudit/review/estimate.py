@@ -104,16 +104,20 @@ class Estimate:
     def _by_stratum(self) -> Seen:
         scored, verdicts = self._scored, self._verdicts
         counts, sums = scored.sums[self._counted is scored.current]
+        stratum, p = scored.stratum[verdicts.at], scored.p[verdicts.at]
+
+        def count(of: np.ndarray) -> np.ndarray:
+            return np.bincount(stratum[of], minlength=STRATA)
+
         inside = self._counted[verdicts.at]
-        decided, of_decided = by_stratum(scored, verdicts.at[inside])
-        left, of_left = counts - decided, np.maximum(sums - of_decided, 0)
-        wrong = by_stratum(scored, verdicts.at[verdicts.wrong])[0]
-        right = by_stratum(scored, verdicts.at[~verdicts.wrong])[0]
+        left = counts - count(inside)
+        of_left = sums - np.bincount(stratum[inside], p[inside], STRATA)
+        wrong, right = count(verdicts.wrong), count(~verdicts.wrong)
         low = np.arange(STRATA) < SUSPECT
         checks, of_checks = by_stratum(scored, self._checked)
         hits = by_stratum(scored, self._checked[self._state[self._checked] == WRONG])[0]
-        all_seen, of_all = by_stratum(scored, verdicts.at)
-        used, of_used = np.where(low, checks, all_seen), np.where(low, of_checks, of_all)
+        used = np.where(low, checks, wrong + right)
+        of_used = np.where(low, of_checks, np.bincount(stratum, p, STRATA))
         hits = np.where(low, hits, wrong)
         return Seen(
             hits=hits,
@@ -121,7 +125,7 @@ class Estimate:
             wrong=wrong,
             right=right,
             open=left,
-            mean_open=of_left / np.maximum(left, 1),
+            mean_open=np.maximum(of_left, 0) / np.maximum(left, 1),
             mean_used=of_used / np.maximum(used, 1),
             mean=sums / np.maximum(counts, 1),
         )
@@ -141,7 +145,7 @@ class Estimate:
     def proof(self) -> Proof:
         """What the random checks prove."""
         scored, seen = self._scored, self._seen
-        low = scored.stratum < SUSPECT
+        low = scored.is_low
         undecided = self.undecided
         drawn = self._checked[low[self._checked]]
         counts, sums = scored.sums[1]
@@ -161,7 +165,7 @@ class Estimate:
             open=self.open,
             checks=self.checks,
             samples=self.samples,
-            skipped=has_skipped(scored.order, self._state, ~low),
+            skipped=has_skipped(scored.order, self._state, low),
             errors=self.errors,
             kept_suspects=self._kept_suspects(),
         )

@@ -18,7 +18,7 @@ from ..storage import schema
 from ..storage.schema import REMOVED
 from .checks import OPEN, PASSED, RIGHT, WRONG, fingerprint, random_order
 from .opinions import OUT, opinions
-from .strata import STRATA, stratum_of
+from .strata import STRATA, SUSPECT, stratum_of
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,16 @@ class ScoredSamples:
     def stratum(self) -> np.ndarray:
         """int8 (n,); MISSING without suspicion."""
         return np.where(self.known, stratum_of(np.nan_to_num(self.p)), np.int8(MISSING))
+
+    @cached_property
+    def is_low(self) -> np.ndarray:
+        """Mask, bool (n,), of the samples of low suspicion."""
+        return self.known & (self.stratum < SUSPECT)
+
+    @cached_property
+    def unreviewed(self) -> np.ndarray:
+        """The state of every sample for `checks` before any verdict, int8 (n,)."""
+        return np.where(self.current, np.int8(OPEN), np.int8(PASSED))
 
     @cached_property
     def sums(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -136,7 +146,7 @@ class AgreedVerdicts:
 
     def states(self, scored: ScoredSamples) -> np.ndarray:
         """Return the state of every sample for `checks`, int8 (n,)."""
-        state = np.where(scored.current, np.int8(OPEN), np.int8(PASSED))
+        state = scored.unreviewed.copy()
         state[self.undecided] = PASSED
         state[self.at] = np.where(self.wrong, np.int8(WRONG), np.int8(RIGHT))
         return state
