@@ -62,7 +62,7 @@ def take_all(page, address: str, into: Path) -> None:
             take_review(page, into)
         take(page, into, name)
         if name == "results":
-            page.get_by_role("tab", name="How many are wrong").click()
+            page.get_by_role("tab", name="Where are they").click()
             take(page, into, "estimate")
             page.get_by_role("tab", name="Rehearsal").click()
             take(page, into, "rehearsal")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
+from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, estimate_wrong, make_queue
 from labelaudit.dataset import verdict_log
 from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import Answers, Controls, all_answers, answers, with_controls
-from labelaudit.review.queue import CHECKS_EVERY
+from labelaudit.review.checks import BLOCK, CHECKS_EVERY
 from labelaudit.review.sampling import hashed, insert_at, least_hashed
 from labelaudit.ui import review_one
 from labelaudit.ui.review_session import ReviewSession
@@ -26,15 +26,49 @@ def controlled(dataset, reviewer: str = "ann", every: int = 5, wanted: QueueFilt
 # --- random checks ---
 
 
-def test_one_place_in_twenty_is_a_sample_that_no_score_doubts(audited):
+def test_checks_are_drawn_from_all_samples_and_are_the_same_for_everybody(audited):
     plain = make_queue(audited, QueueFilter(), "ann")
     queue = make_queue(audited, CHECKED, "ann")
-    assert [i for i in queue.ids.tolist() if i not in queue.checks] == plain.ids.tolist()
-    places = np.flatnonzero(np.isin(queue.ids, [*queue.checks]))
-    count = len(plain) // (CHECKS_EVERY - 1)
-    assert places.tolist() == [CHECKS_EVERY * i - 1 for i in range(1, count + 1)]
-    assert audited.view().select([*queue.checks]).match(wrong=True).ids.tolist() == []
-    assert make_queue(audited, CHECKED, "bob").ids.tolist() == queue.ids.tolist()
+    suspects = plain.ids.tolist()
+    assert [i for i in queue.ids.tolist() if i not in queue.checks] == [
+        i for i in suspects if i not in queue.checks
+    ]
+    assert int(queue.ids[CHECKS_EVERY - 1]) in queue.checks
+    assert not set(suspects) - set(queue.ids.tolist())
+    assert set(queue.ids[-20:].tolist()) <= queue.checks  # after the suspects
+    both = set(suspects) & queue.checks  # suspects are drawn like all others
+    assert both
+    assert len(queue) >= BLOCK
+    again = Dataset("digits")
+    assert make_queue(again, CHECKED, "bob").ids.tolist() == queue.ids.tolist()
+
+
+def test_without_suspects_the_queue_has_checks_and_more_follow(audited):
+    view = audited.view()
+    run = audited.run()
+    run.write_scores(view.ids, view.frame.label, {"suspicion": np.full(1797, 0.001)})
+    right = np.flatnonzero(view.fields.predictions() == view.frame.label)
+    suspects = 1797 - len(right)
+    queue = make_queue(audited, CHECKED, "ann")
+    assert BLOCK / 2 < len(queue.checks) <= BLOCK  # the others are shown as suspects
+    assert len(queue) <= suspects + BLOCK
+    review = Review(audited, "ann")
+    review.decide(queue.ids, "keep")
+    assert estimate_wrong(audited).checks >= BLOCK
+    more = make_queue(audited, TODO, "ann")
+    assert BLOCK - 50 < len(more) <= BLOCK
+    review.undo()
+    assert estimate_wrong(audited).checks == 0
+
+
+def test_the_order_of_checks_changes_with_the_suspicions_only(audited):
+    order = list(make_queue(audited, CHECKED, "ann").checks)
+    Review(audited, "ann").decide(make_queue(audited, QueueFilter(), "ann").ids[:20], "keep")
+    assert list(make_queue(audited, CHECKED, "ann").checks) == order
+    ids, p = audited.view().ids, audited.view().fields.number("suspicion")
+    audited.run().write_scores(ids, audited.view().frame.label, {"suspicion": p * 0.999})
+    assert list(make_queue(audited, CHECKED, "ann").checks) != order
+    assert estimate_wrong(audited).reviewed == 20  # verdicts are kept
 
 
 def test_a_check_stays_one_whatever_is_decided_and_comes_once(audited):
@@ -47,6 +81,7 @@ def test_a_check_stays_one_whatever_is_decided_and_comes_once(audited):
     assert first in rest.checks
     progress = Review(audited, "ann").progress(rest)
     assert (progress.total, progress.reviewed) == (len(queue), CHECKS_EVERY)
+    assert progress.checks == len(queue.checks & set(queue.ids[:CHECKS_EVERY].tolist()))
 
 
 @pytest.mark.parametrize(
@@ -189,8 +224,6 @@ def test_one_by_one_a_control_is_answered_undone_and_answered_again(audited):
     start = int(np.flatnonzero(np.isin(session.queue.ids, [*session.queue.controls]))[0])
     session.go_to(start)
     control = session.current
-    assert control not in session.upcoming(50)
-    assert len(session.upcoming(50)) == 50
     press(session, "remove")
     assert session.place == start + 1
     assert [v.verdict for v in session.verdicts_on(control)] == ["remove"]

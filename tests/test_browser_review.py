@@ -241,16 +241,17 @@ def test_how_many_are_left_is_reported_after_each_verdict(page, server, audited)
     ids = make_queue(audited, QueueFilter(checks=True), user()).ids.tolist()
     page.goto(f"{server}/review")
     line = page.locator(".estimate")
-    estimate = "of 1,797 labels are wrong. The next 50 samples are expected to contain"
-    playwright.expect(line).to_contain_text(estimate)
+    playwright.expect(line).to_contain_text("of 1,797 labels are wrong; 0 found.")
+    line.get_by_text("How is this counted?").click()
     for count, following in ((1, ids[1]), (2, ids[2])):
         page.keyboard.press("x")
         expect_sample(page, following)
-        playwright.expect(line).to_contain_text(f"You have found {count} of an estimated")
+        playwright.expect(line).to_contain_text(f"labels are wrong; {count} found.")
+        playwright.expect(line.locator("details p").first).to_be_visible()  # it stays open
     page.keyboard.press("z")
-    playwright.expect(line).to_contain_text("You have found 1 of an estimated")
-    page.goto(f"{server}/review?sample={ids[19]}")  # a random check, and it says so
-    expect_sample(page, ids[19])
+    playwright.expect(line).to_contain_text("labels are wrong; 1 found.")
+    page.goto(f"{server}/review?sample={ids[4]}")  # a random check, and it says so
+    expect_sample(page, ids[4])
     playwright.expect(page.locator(".badge")).to_have_text("random check")
     page.goto(f"{server}/review?sample={ids[1]}")
     expect_sample(page, ids[1])

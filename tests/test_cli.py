@@ -235,14 +235,17 @@ def test_verdicts_are_listed_applied_and_taken_back(audited):
 
 def test_the_estimate_is_printed_before_and_after_review(audited):
     text = cli("estimate", "digits").stdout
-    assert re.match(r"An estimated \d+ \(\d+ to \d+\) of 1,797 labels are wrong. The next 50", text)
+    assert re.match(r"About \d+ \(\d+ to \d+\) of 1,797 labels are wrong; 0 found.\nContinue", text)
+    assert "- Nothing is reviewed yet: the number follows from suspicion alone" in text
     assert "Before any review" not in text
     ids = audited.view().sort_by("suspicion", reverse=True).ids
     labelaudit.Review(audited, "ann").decide(ids[:7], "remove")
-    assert "Reviewers have found 7 of an estimated" in cli("estimate", "digits").stdout
+    assert "of 1,797 labels are wrong; 7 found." in cli("estimate", "digits").stdout
     data = json.loads(cli("estimate", "digits", "--run", "run-1", "--json").stdout)
     assert (data["found"], data["reviewed"], data["open"], data["stop"]) == (7, 7, 1790, False)
-    assert data["low"] < data["wrong"] < data["high"]
+    assert data["low"] < data["wrong"] < data["high"] <= data["at_most"]
+    assert data["headline"] == labelaudit.estimate_wrong(audited, "run-1").headline()
+    assert (data["checks"], data["warning"]) == (0, None)
     assert data["before_review"]["low"] < data["before_review"]["wrong"]
     assert sum(row["found"] for row in data["by_class"]) == 7
     assert {"given", "suggested", "found", "wrong", "low", "high"} == set(data["by_pair"][0])

@@ -46,7 +46,7 @@ def test_it_takes_the_steps_of_the_script(notebook):
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     more = {"dataset.view().grid(16)", "mistakes.grid(8)", "suspects.grid(24)"}
     more |= {'dataset.view().sort_by("hardness", reverse=True).grid(8)'}
-    more |= {"print(labelaudit.estimate_wrong(dataset).sentence())"}
+    more |= {"print(labelaudit.estimate_wrong(dataset).headline())"}
     shared = [line for line in code_lines("\n".join(cells)) if line not in more]
     assert shared == code_lines(script)
 

@@ -637,8 +637,10 @@ def test_planted_mistakes_are_not_given_away_among_duplicates(home):
 
 def test_results_say_how_many_labels_are_wrong(audited):
     app = open_page("suspects/results")
-    assert [tab.label for tab in app.tabs][:2] == ["Images", "How many are wrong?"]
-    assert "of 1,797 labels are wrong. The next 50 samples are expected to contain" in texts(app)
+    assert [tab.label for tab in app.tabs][:2] == ["Images", "Where are they?"]
+    assert estimate_wrong(audited).headline() in texts(app)
+    assert [each.label for each in app.expander].count("How is this counted?") == 1
+    assert "Nothing is reviewed yet" in texts(app)
     classes, pairs = (table.value for table in app.dataframe[:2])
     found = estimate_wrong(audited)
     assert classes["class"].tolist() == found.by_class["class"].tolist()
@@ -646,7 +648,8 @@ def test_results_say_how_many_labels_are_wrong(audited):
     ids = audited.view().sort_by("suspicion", reverse=True).ids
     Review(audited, "ann").decide(ids[:7], "remove")
     app = no_error(app.run())
-    assert "Reviewers have found 7 of an estimated" in texts(app)
+    assert "of 1,797 labels are wrong; 7 found." in texts(app)
+    assert "Continue: " in texts(app)
     assert "Before any review: " in texts(app)
 
 
@@ -811,7 +814,7 @@ def test_little_data_is_ranked_without_probabilities(few_digits):
     take_first_look(few_digits, features="pixels")
     shown = texts(open_page("suspects/results"))
     assert "too few for reliable probabilities" in shown
-    assert "estimated" not in shown
+    assert "labels are wrong" not in shown
 
 
 def test_images_with_issues_are_filtered_and_counted(audited):

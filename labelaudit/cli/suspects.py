@@ -137,7 +137,8 @@ def _group(row: dict) -> str:
 @json_option
 def estimate(dataset, run, as_json) -> None:
     """Estimate how many labels of DATASET are wrong, with a 95% interval: before any review and
-    now, by class and by class pair. Also says whether to continue reviewing."""
+    now, by class and by class pair. Also says what the random checks of the review prove, and
+    whether to continue."""
     from ..review.blind_controls import all_answers
     from ..review.estimate import estimate_wrong
 
@@ -146,11 +147,12 @@ def estimate(dataset, run, as_json) -> None:
     stop, advice = found.advice()
     controls = all_answers(opened)
     by_class, by_pair = found.by_class, found.by_pair
-    names = ("found", "reviewed", "open", "wrong", "low", "high")
+    names = ("found", "reviewed", "open", "wrong", "low", "high", "checks", "warning")
     data = {
         **{name: getattr(found, name) for name in names},
-        "next_50": found.next(),
-        "until_95_percent": found.until(),
+        "headline": found.headline(),
+        "at_most": found.proof.most,
+        "found_at_least": found.proof.share,
         "stop": stop,
         "advice": advice,
         "before_review": {key: getattr(before, key) for key in ("wrong", "low", "high")},
@@ -162,12 +164,13 @@ def estimate(dataset, run, as_json) -> None:
         table.head(LIST_LENGTH).to_string(index=False, float_format=lambda value: f"{value:.0f}")
         for table in (by_class, by_pair.fillna("none"))
     ]
-    lines = [f"{found.sentence(who='Reviewers have')} {advice}"]
+    lines = [found.headline(), advice, *([found.warning] if found.warning else [])]
+    lines += ["", "How is this counted?", *(f"- {line}" for line in found.explanation())]
     if found.reviewed:
         lines.append(
-            f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to {before.high:,.0f})."
+            f"- Before any review: {before.wrong:,.0f} ({before.low:,.0f} to {before.high:,.0f})."
         )
-    lines += [each.sentence(name) for name, each in controls.items()]
+    lines += [f"- {each.sentence(name)}" for name, each in controls.items()]
     emit(as_json, data, "\n\n".join(["\n".join(lines), *tables]))
 
 

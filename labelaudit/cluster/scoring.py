@@ -21,6 +21,7 @@ from ..dataset.runs import Run
 from ..ranking.logit_scores import BLOCK, Judge, ScoreArrays, Suggestions, make_judge, others_at
 from ..ranking.scoring import Backend, compute_scores_by
 from ..scores import Score
+from ..scores.self_test import SelfTest
 from ..scores.softmax import Softmax
 from .connection import connected, worker_count, worker_options
 from .coordinator import new_coordinator, run_watched
@@ -52,11 +53,11 @@ def from_logits(
     out_of_sample: bool,
     task: Task,
     witness: np.ndarray | None = None,
-) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+) -> tuple[dict[str, np.ndarray], Suggestions | None, SelfTest | None]:
     """Do the same as `logit_scores.from_logits`."""
     judge = make_judge(run, wanted, labels, out_of_sample, witness)
     if judge is None:
-        return {}, None
+        return {}, None, None
     return _Scoring(run, judge, ids, labels, task, witness).run()
 
 
@@ -150,10 +151,10 @@ class _Scoring:
         self.stage = task.stage("scoring", passes * len(stored))
         self.coordinator = new_coordinator()
 
-    def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+    def run(self) -> tuple[dict[str, np.ndarray], Suggestions | None, SelfTest | None]:
         return run_watched(self._work, self.coordinator, lambda *_: None, self.task, "scoring")
 
-    def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+    def _work(self) -> tuple[dict[str, np.ndarray], Suggestions | None, SelfTest | None]:
         if self.judge.reads_twice:
             for batch in self._map_blocks(look, "numpy"):
                 for one in batch["judge"]:
@@ -164,7 +165,7 @@ class _Scoring:
         for block in self._map_blocks(score, "pyarrow"):
             _put(scored, block)
             self.stage.advance(len(block))
-        return scored.scores, scored.suggestions
+        return scored.scores, scored.suggestions, self.judge.self_test
 
     def _map_blocks(self, work, batch_format: str) -> Iterator:
         """Yield the results of `work` on all blocks in order. batch_format: of Ray."""

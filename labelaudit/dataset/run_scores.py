@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 
 from ..scores import SCORES
+from ..scores.self_test import SelfTest
 from ..storage import schema
 from .arrays import MISSING, find, nullable
 from .run_dynamics import RunDynamics
+
+SELF_TESTS = "self-tests"
 
 
 class RunScores(RunDynamics):
@@ -52,6 +57,27 @@ class RunScores(RunDynamics):
             fixed = [pa.array(ids, pa.int64()), nullable(labels), learned, *suggested]
             rows = pa.table([*fixed, *columns.values()], schema=order)
             self._store.overwrite(self._table("scores"), rows, order)
+
+    def write_self_test(self, test: SelfTest | None) -> None:
+        """Store the self-test of this run's suspicion, or that there is none."""
+        if test is None and self.self_test() is None:
+            return
+        row = {"id": self.id, "info": json.dumps(test and test.to_dict())}
+        with self._transaction():
+            rows = pa.Table.from_pylist([row], schema=schema.SELF_TESTS)
+            self._store.upsert(SELF_TESTS, rows, schema.SELF_TESTS)
+
+    def self_test(self) -> SelfTest | None:
+        """Return the stored self-test; None if there is none."""
+
+        def load() -> SelfTest | None:
+            rows = self._frame.read_rows(SELF_TESTS, ["info"], f"id = {self.id}")
+            info = json.loads(rows[0]["info"]) if rows else None
+            return None if info is None else SelfTest.from_dict(info)
+
+        with self._frame.steady():
+            stamp = self._frame.stamp(SELF_TESTS)
+            return self._frame.cached((SELF_TESTS, self.id), stamp, load)
 
     def _stored_column(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
         """Return a stored column for these ids, null if it judged another label."""

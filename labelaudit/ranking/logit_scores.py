@@ -13,6 +13,7 @@ from ..dataset.arrays import find
 from ..dataset.runs import Run
 from ..scores import Score
 from ..scores.base import FittedScore, LogitScore, LogitsInfo
+from ..scores.self_test import SelfTest
 from ..scores.softmax import Softmax
 
 BLOCK = 1 << 18  # logits per block, so that temporary arrays stay in the processor cache
@@ -47,6 +48,12 @@ class Judge:
     @property
     def suggests(self) -> bool:
         return self._suggesting is not None
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        """The self-test of suspicion, after `fit`; None if there is none."""
+        tests = (getattr(model, "self_test", None) for model in self.models.values())
+        return next((test for test in tests if test), None)
 
     def start_at(self, row: int) -> None:
         """Call before the first `observe` of a copy if `row` samples come before its blocks."""
@@ -111,18 +118,19 @@ def from_logits(
     out_of_sample: bool,
     task: Task,
     witness: np.ndarray | None = None,
-) -> tuple[dict[str, np.ndarray], Suggestions | None]:
+) -> tuple[dict[str, np.ndarray], Suggestions | None, SelfTest | None]:
     """Compute the wanted scores that need logits.
 
     ids: int64 (n,), sorted. labels: int (n,), negative for none. out_of_sample: whether the model
     was not trained on these labels. witness: logits, float16 (n, C), of another run that did not
     see the labels, which suspicion reads as well; rows of zeros if it has no prediction.
-    Returns scores by name, float64 (n,), NaN for samples without a prediction, and the suggested
-    labels if a score suggests some. There are no scores without predictions.
+    Returns scores by name, float64 (n,), NaN for samples without a prediction, the suggested
+    labels if a score suggests some, and the self-test of suspicion. There are no scores without
+    predictions.
     """
     judge = make_judge(run, wanted, labels, out_of_sample, witness)
     if judge is None:
-        return {}, None
+        return {}, None, None
     reader = _LogitsReader(run, ids, task, passes=2 if judge.reads_twice else 1)
     if judge.reads_twice:
         with_softmax = partial(_with_softmax, witness=witness)
@@ -137,7 +145,7 @@ def from_logits(
 
     for _ in prefetch(score_block, reader.blocks()):
         pass
-    return result.scores, result.suggestions
+    return result.scores, result.suggestions, judge.self_test
 
 
 class ScoreArrays:

@@ -62,7 +62,7 @@ def compute_scores_by(
     samples = _Samples.read(dataset, stored_run)
     out_of_sample = _out_of_sample(stored_run)
     witness = _witness(dataset, stored_run, samples.ids)
-    computed, suggestions = backend.from_logits(
+    computed, suggestions, self_test = backend.from_logits(
         stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task, witness
     )
     if SUSPICION in computed:
@@ -75,6 +75,8 @@ def compute_scores_by(
     task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
     stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
+    if SUSPICION in ordered:
+        stored_run.write_self_test(self_test)
     return list(ordered)
 
 

@@ -68,10 +68,8 @@ def _summary(info: dict, sections: dict) -> tuple[str, list[tuple[str, str]]]:
     """Return the first sentence, and the most important figures with their captions."""
     found, review, suspects = sections["estimate"], sections["review"], sections["suspects"]
     if found:
-        lead = f"An estimated {found['wrong']:,.0f} of {found['labelled']:,} labels are wrong"
-        lead += f"; reviewers found {review['found']:,} of them." if review["found"] else "."
-        interval = f"labels estimated to be wrong, {found['between']} at 95 % confidence"
-        tiles = [(f"{found['wrong']:,.0f}", interval), (f"{found['share']:.1%}", "of the labels")]
+        lead = found["headline"]
+        tiles = [(f"{found['share']:.1%}", "of the labels")]
     else:
         title = sections["score"].title
         lead = f"{suspects:,} of {info['samples']:,} labels are suspect by {title}."
@@ -180,7 +178,9 @@ def _estimate(dataset: Dataset, run: str) -> dict | None:
         "labelled": labelled,
         "wrong": now.wrong,
         "share": now.wrong / labelled,
-        "between": _interval(now),
+        "headline": now.headline(),
+        "how": now.explanation(),
+        "warning": now.warning,
         "found": now.found,
         "reviewed": now.reviewed,
         "advice": now.advice()[1],

@@ -1,69 +1,137 @@
-"""The estimate in words: what was found, what is left, and whether to stop."""
+"""The estimate in words: how many labels are wrong, and whether to go on reviewing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .proof import ENOUGH, LEAST_CHECKS, Proof
+
 if TYPE_CHECKING:
     from .estimate import Estimate
 
-AHEAD = 50  # number of next samples that the advice considers
-ENOUGH = 0.95  # share of the wrong labels
-LEAST_YIELD = 1.0  # fewer wrong labels in the next AHEAD samples are not worth the time
+SHARE = f"{100 * ENOUGH:.0f} %"
+SURE = "with 95 % confidence"
 
 
-def sentence(estimate: Estimate, ahead: float, n: int, who: str) -> str:
-    """Return the estimate and the expectation for the next samples.
+def headline(found: Estimate) -> str:
+    """Return the number that every page shows."""
+    return (
+        f"About {found.wrong:,.0f} ({found.low:,.0f} to {found.high:,.0f}) of {found.samples:,} "
+        f"labels are wrong; {found.found:,} found."
+    )
 
-    ahead: expected number of wrong labels in the next n samples. who: "You have", for example.
+
+def advice(proof: Proof) -> tuple[bool, str]:
+    """Return whether ENOUGH of the wrong labels are found for certain, and what to do.
+
+    The second sentence says what is certain already. It needs LEAST_CHECKS random checks.
     """
-    numbers = f"({estimate.low:,.0f} to {estimate.high:,.0f})"
-    if estimate.found:
-        text = (
-            f"{who} found {estimate.found:,} of an estimated {estimate.wrong:,.0f} wrong labels "
-            f"{numbers}."
+    if not proof.open:
+        return True, "All samples are decided."
+    if proof.is_enough and not proof.kept_suspects:
+        checks = f"{proof.checks:,} random checks"
+        return True, f"You can stop: {SHARE} of the wrong labels are found, {SURE} ({checks})."
+    return False, f"{_next_step(proof)} {_so_far(proof)}"
+
+
+def _next_step(proof: Proof) -> str:
+    if proof.skipped:
+        return "Go back to the random check that you skipped: those after it do not count yet."
+    if proof.kept_suspects:
+        claimed, kept = proof.kept_suspects
+        return (
+            f"{kept:,} of {claimed:,} labels that suspicion calls wrong were kept: either the run "
+            "or the review is mistaken. Switch on blind controls to see which."
         )
-    else:
-        text = (
-            f"An estimated {estimate.wrong:,.0f} {numbers} of {estimate.samples:,} labels are "
-            "wrong."
+    if proof.suspects:
+        return f"Continue: {_count(proof.suspects, 'suspect')} left, mixed with random checks."
+    if not proof.enough_checks:
+        missing = LEAST_CHECKS - proof.checks
+        return f"Continue: at least {missing:,} more random checks are needed for a conclusion."
+    if proof.errors.most_missed:
+        given = proof.errors.controls
+        return (
+            f"{SHARE} cannot be shown: {given.missed:,} of {given.bad:,} wrong labels in blind "
+            "controls were missed. A second reviewer may find more."
         )
-    return f"{text} {_next_samples(n)} expected to contain {_number(ahead)}." if n else text
-
-
-def advice(
-    estimate: Estimate, ahead: float, n: int, least: float, queued: int | None
-) -> tuple[bool, str]:
-    """Return whether to stop, and a sentence that says why, or how many samples remain.
-
-    ahead: expected number of wrong labels in the next n samples. least: the lowest number that is
-    worth reviewing them. queued: samples left in the current queue.
-    """
-    left = f"about {estimate.left:,.0f} wrong labels are left among {estimate.open:,} samples"
-    if not n:
-        if not estimate.open:
-            return True, "All samples are decided."
-        return True, f"This queue is finished; {left}."
-    share = f"{100 * ENOUGH:.0f} %"
-    more = estimate.until(ENOUGH)
-    if estimate.reviewed and not more:
-        return True, f"You can stop: {share} of the wrong labels are found; {left}."
-    if ahead < least:
-        expected = _next_samples(n).lower()
-        return True, f"You can stop: {expected} expected to contain {_number(ahead)}; {left}."
-    if more > estimate.open / 3:  # the remaining errors are not where suspicion is high
-        return False, (
-            f"Continue: finding {share} takes {more:,} of the {estimate.open:,} remaining samples."
+    if proof.errors.most_alarms > 1 - ENOUGH:
+        given = proof.errors.controls
+        return (
+            f"{SHARE} cannot be shown: {given.false_alarms:,} of {given.good:,} right labels in "
+            "blind controls were called wrong."
         )
-    text = f"Continue: finding {share} takes about {more:,} more samples"
-    if queued is not None and queued < more:
-        return False, f"{text}, {queued:,} in this queue and the rest under “All samples”."
-    return False, f"{text}."
+    if proof.needed is None:
+        return f"Showing that {SHARE} of the wrong labels are found takes a review of most samples."
+    return (
+        f"Continue: if {_rounded(proof.needed)} more random checks find no wrong label, {SHARE} "
+        "are found."
+    )
 
 
-def _next_samples(n: int) -> str:
-    return f"The next {n:,} samples are" if n > 1 else "The next sample is"
+def _so_far(proof: Proof) -> str:
+    if not proof.enough_checks:
+        return f"Random checks so far: {proof.checks:,} of at least {LEAST_CHECKS}."
+    certain = f"at most {proof.most:,} of {proof.samples:,} labels are wrong"
+    if proof.share >= 0.5:
+        certain = f"at least {int(100 * proof.share)} % of the wrong labels are found"
+    return f"So far, {SURE}: {certain}."
 
 
-def _number(ahead: float) -> str:
-    return f"{ahead:,.0f}" if ahead >= 1 else "fewer than one"
+def explanation(found: Estimate) -> list[str]:
+    """Return sentences on what the number is made of."""
+    proof = found.proof
+    lines = (
+        _reviewed(found)
+        if found.reviewed
+        else [
+            f"Nothing is reviewed yet: the number follows from suspicion alone, for all "
+            f"{found.samples:,} samples. Verdicts, above all on random checks, correct it."
+        ]
+    )
+    if proof.enough_checks and proof.drawn:
+        lines.append(
+            f"{proof.hits:,} of {_count(proof.drawn, 'random check')} outside the suspects found a "
+            f"wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
+            f"{SURE}; this holds at any time of the review."
+        )
+    lines.append(_on_reviewers(proof))
+    if len(found.undecided):
+        lines.append(
+            f"{_count(len(found.undecided), 'sample')} without a decision (unsure, or reviewers "
+            "disagree) count as not reviewed; what the checks show does not cover them."
+        )
+    if found.self_test:
+        lines.append(found.self_test.sentence)
+    return lines
+
+
+def _reviewed(found: Estimate) -> list[str]:
+    chosen = found.reviewed - found.checks
+    return [
+        f"Reviewed: {found.reviewed:,} of {found.samples:,} samples, with "
+        f"{_count(found.found, 'wrong label')}. {_count(found.checks, 'sample')} of these were "
+        f"drawn at random, {chosen:,} were chosen.",
+        f"Not reviewed: {found.open:,} samples with about {found.left:,.0f} wrong labels. Their "
+        "number follows from suspicion, corrected by the verdicts on samples of like suspicion.",
+    ]
+
+
+def _on_reviewers(proof: Proof) -> str:
+    given = proof.errors.controls
+    if not given.total:
+        return "Reviewers are assumed to make no mistakes, until blind controls measure them."
+    return (
+        f"Mistakes of reviewers are allowed for: in blind controls, {given.missed:,} of "
+        f"{given.bad:,} wrong labels were missed, and {given.false_alarms:,} of {given.good:,} "
+        "right ones called wrong."
+    )
+
+
+def _rounded(number: int) -> str:
+    """Return the number rounded up, so that it does not change with every verdict."""
+    step = 10 if number <= 100 else 50 if number <= 1000 else 500
+    return f"about {-(-number // step) * step:,}"
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

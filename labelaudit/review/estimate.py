@@ -1,4 +1,4 @@
-"""Estimates how many labels are wrong and how many of them are left."""
+"""Estimates how many labels are wrong, and what the random checks prove."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import NotFoundError
-from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
+from ..scores.self_test import SelfTest
 from ..scores.suspicion import SUSPICION
-from . import advice
-from .advice import AHEAD, ENOUGH, LEAST_YIELD
-from .calibration import BINS, posterior
-from .estimate_data import AgreedVerdicts, ScoredSamples
-from .interval import quantiles
-from .opinions import OUT
-
-# How far a class, or a pair of classes, may differ from the calibration (standard deviation of the
-# ratio). The verdicts on it narrow this down.
-CLASS_SPREAD, PAIR_SPREAD = 0.3, 0.4
-SHOWN_PAIRS = 100
+from . import advice, breakdown
+from .blind_controls import all_answers
+from .checks import WRONG, Population, beginning, has_skipped
+from .count import Count, Seen
+from .estimate_data import AgreedVerdicts, ScoredSamples, by_stratum, read_scored
+from .proof import Proof
+from .reviewer_errors import ReviewerErrors
+from .strata import STRATA, SUSPECT
 
 
 def has_suspicion(dataset: Dataset, run: str | None = None) -> bool:
@@ -40,15 +37,18 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
     with view.steady():
         if SUSPICION not in view.score_names():
             raise NotFoundError(_no_suspicion(dataset, view.run))
-        scored = view.frame.cached(
-            ("scored", view.run), view.fields.stamp(), lambda: ScoredSamples.read(dataset, view)
-        )
+        scored = read_scored(dataset, view)
 
         def compute() -> Estimate:
-            verdicts = AgreedVerdicts.read(dataset, scored) if reviewed else None
-            return Estimate(scored, verdicts)
+            test = dataset.run(view.run).self_test()
+            if not reviewed:
+                return Estimate(scored, None, self_test=test)
+            before = estimate_wrong(dataset, view.run, reviewed=False)
+            errors = ReviewerErrors.of(all_answers(dataset).values())
+            return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
 
-        stamps = view.fields.stamp(), view.frame.stamp("verdicts")
+        tables = ("verdicts", "controls", "self-tests")
+        stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
         return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
 
 
@@ -60,98 +60,149 @@ def _no_suspicion(dataset: Dataset, run: str) -> str:
 
 
 class Estimate:
-    """The estimated number of wrong labels. Numbers of labels are floats, of samples ints.
+    """The estimated number of wrong labels.
 
-    found: wrong labels that reviewers found. reviewed: samples that they agree on. samples: those
-    with a suspicion. left: wrong labels expected among the samples that are not decided. wrong:
-    found and left together; `low` to `high` is its 95 % interval.
+    samples: those with a suspicion. reviewed: samples that reviewers agree on. found: wrong labels
+    among them. open: samples that are not decided. wrong: all wrong labels; `low` to `high` is the
+    95 % interval. left: wrong labels that are not found. proof: what the random checks prove.
+    self_test: see `scores.self_test`; None if there is none.
     """
 
-    def __init__(self, scored: ScoredSamples, verdicts: AgreedVerdicts | None) -> None:
+    def __init__(
+        self,
+        scored: ScoredSamples,
+        verdicts: AgreedVerdicts | None,
+        errors: ReviewerErrors | None = None,
+        self_test: SelfTest | None = None,
+        before: Estimate | None = None,
+    ) -> None:
+        """before: the estimate without verdicts. It bounds the interval from above."""
+        self._scored, self._verdicts = scored, verdicts or AgreedVerdicts.none()
+        self.errors, self.self_test = errors or ReviewerErrors.of([]), self_test
         self._counted = scored.known if verdicts is None else scored.current
-        verdicts = verdicts or AgreedVerdicts.none()
-        self._scored, self._verdicts = scored, verdicts
-        self.found, self.reviewed = len(verdicts.found), len(verdicts.samples)
+        verdicts = self._verdicts
         self.samples = len(scored)
-        decided = verdicts.at[self._counted[verdicts.at]]
-        self._counts = scored.counts[self._counted is scored.current] - np.bincount(
-            scored.bin[decided], minlength=BINS
-        )
-        judged = scored.bin[verdicts.at] if len(verdicts.at) else np.empty(0, np.int64)
-        wrong = np.bincount(judged[verdicts.wrong], minlength=BINS)
-        right = np.bincount(judged[~verdicts.wrong], minlength=BINS)
-        self._q, self._weights = posterior(scored.logit, scored.mean, wrong, right)
-        self._expected = self._q @ self._weights  # P(wrong) of a sample in each bin
-        bounds = quantiles(self._q, self._weights, self._counts[None])
-        # the median, because a small chance of very many hidden errors dominates the mean
-        low, self.left, high = (float(bound[0]) for bound in bounds)
-        self.wrong, self.low, self.high = self.found + np.array([self.left, low, high])
+        self.found, self.reviewed = len(verdicts.found), len(verdicts.samples)
+        # places of samples with verdicts that decide nothing
+        self.undecided = verdicts.undecided[scored.current[verdicts.undecided]]
+        self._state = verdicts.states(scored)
+        self._checked = beginning(scored.order, self._state)
+        self._seen = self._by_stratum()
+        self.open = int(self._seen.open.sum())
+        self._count = Count(self._seen, self.errors, self_test)
+        # labels that were found wrong but are not among the scored ones any more
+        others = self.found - int(self._seen.wrong.sum())
+        bounds = (self._count.low, self._count.middle, self._count.high)
+        self.low, self.wrong, self.high = (max(float(others + n), 0.0) for n in bounds)
+        if before:
+            self.high = max(self.high, min(self._most_by_checks(), before.high))
+        self.left = max(self.wrong - self.found, 0.0)
 
     def __repr__(self) -> str:
-        return (
-            f"Estimate({self.wrong:,.0f} wrong labels ({self.low:,.0f} to {self.high:,.0f}), "
-            f"{self.found:,} found)"
+        return f"Estimate({self.headline()})"
+
+    def _by_stratum(self) -> Seen:
+        scored, verdicts = self._scored, self._verdicts
+        counts, sums = scored.sums[self._counted is scored.current]
+        stratum, p = scored.stratum[verdicts.at], scored.p[verdicts.at]
+
+        def count(of: np.ndarray) -> np.ndarray:
+            return np.bincount(stratum[of], minlength=STRATA)
+
+        inside = self._counted[verdicts.at]
+        left = counts - count(inside)
+        of_left = sums - np.bincount(stratum[inside], p[inside], STRATA)
+        wrong, right = count(verdicts.wrong), count(~verdicts.wrong)
+        low = np.arange(STRATA) < SUSPECT
+        checks, of_checks = by_stratum(scored, self._checked)
+        hits = by_stratum(scored, self._checked[self._state[self._checked] == WRONG])[0]
+        used = np.where(low, checks, wrong + right)
+        of_used = np.where(low, of_checks, np.bincount(stratum, p, STRATA))
+        hits = np.where(low, hits, wrong)
+        return Seen(
+            hits=hits,
+            misses=used - hits,
+            wrong=wrong,
+            right=right,
+            open=left,
+            mean_open=np.maximum(of_left, 0) / np.maximum(left, 1),
+            mean_used=of_used / np.maximum(used, 1),
+            mean=sums / np.maximum(counts, 1),
         )
 
-    @cached_property
-    def _open(self) -> np.ndarray:
-        """Mask, bool (n,), of the samples that are not decided."""
-        mask = self._counted.copy()
-        mask[self._verdicts.at] = False
-        return mask
+    def _most_by_checks(self) -> float:
+        """Upper bound of the wrong labels, if random checks alone tell about low suspicion."""
+        hidden = self._count.most_hidden(int(self._seen.wrong[:SUSPECT].sum()))
+        rest = self._count.rest[:, SUSPECT:].sum(axis=1)
+        return self.found + hidden + float(np.median(rest))
 
     @property
-    def open(self) -> int:
-        """Number of samples that are not decided yet."""
-        return int(self._counts.sum())
-
-    def expected_in(self, ids: np.ndarray) -> float:
-        """Return the wrong labels expected among these ids, (n,), without decided samples."""
-        at, known = find(self._scored.ids, np.asarray(ids, np.int64))
-        at = at[known & self._counted[at]] if len(self._counted) else at
-        at = at[~find(self._verdicts.samples, self._scored.ids[at])[1]]
-        return float(self._expected[self._scored.bin[at]].sum())
-
-    def next(self, n: int = AHEAD) -> float:
-        """Return the wrong labels expected in the n most suspicious samples not decided yet."""
-        return float(np.interp(n, *self._yields))
-
-    def until(self, share: float = ENOUGH) -> int:
-        """Return how many samples to review, most suspicious first, to find this share."""
-        needed = share * self.wrong - self.found
-        return int(np.ceil(np.interp(needed, *self._yields[::-1]))) if needed > 0 else 0
+    def checks(self) -> int:
+        """Number of random checks that count."""
+        return len(self._checked)
 
     @cached_property
-    def _yields(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reviewed samples, and wrong labels expected among them, most suspicious first."""
-        counts = self._counts[::-1]
-        found = np.cumsum(counts * self._expected[::-1])
-        return np.concatenate([[0], np.cumsum(counts)]), np.concatenate([[0.0], found])
+    def proof(self) -> Proof:
+        """What the random checks prove."""
+        scored, seen = self._scored, self._seen
+        low = scored.is_low
+        undecided = self.undecided
+        drawn = self._checked[low[self._checked]]
+        counts, sums = scored.sums[1]
+        low_undecided = int(low[undecided].sum())
+        # labels that were decided and then changed count too: they were drawn from all
+        size = int((seen.open + seen.wrong + seen.right)[:SUSPECT].sum()) - low_undecided
+        share = sums[:SUSPECT].sum() / max(counts[:SUSPECT].sum(), 1)
+        return Proof(
+            population=Population(size, float(share)),
+            drawn=len(drawn),
+            hits=int((self._state[drawn] == WRONG).sum()),
+            found=self.found,
+            found_outside=self.found - int(seen.wrong[:SUSPECT].sum()),
+            reviewed=self.reviewed,
+            suspects=int(seen.open[SUSPECT:].sum()) - (len(undecided) - low_undecided),
+            suspects_wrong=float(self._count.expected[SUSPECT:].sum()),
+            open=self.open,
+            checks=self.checks,
+            samples=self.samples,
+            skipped=has_skipped(scored.order, self._state, low),
+            errors=self.errors,
+            kept_suspects=self._kept_suspects(),
+        )
 
-    def sentence(self, ahead: float | None = None, n: int = AHEAD, who: str = "You have") -> str:
-        """Return the estimate in words.
+    def _kept_suspects(self) -> tuple[int, int] | None:
+        """Number of the reviewed labels that are probably wrong by suspicion, and of those of them
+        that were kept, if reviewers kept most of them; else None."""
+        top, seen = slice(SUSPECT + 1, None), self._seen
+        wrong, right = int(seen.wrong[top].sum()), int(seen.right[top].sum())
+        claimed = float((seen.mean_used * (seen.wrong + seen.right))[top].sum())
+        return (wrong + right, right) if claimed >= 5 and wrong < claimed / 4 else None
 
-        "You have found 190 of an estimated 205 wrong labels (195 to 221). The next 50 samples are
-        expected to contain 6."
-        ahead: wrong labels expected in the next n samples, by default the most suspicious ones.
+    def headline(self) -> str:
+        """Return the number in words: "About 41 (23 to 82) of 3,781 labels are wrong; 12 found."""
+        return advice.headline(self)
+
+    def advice(self) -> tuple[bool, str]:
+        """Return whether 95 % of the wrong labels are found for certain, and what to do."""
+        return advice.advice(self.proof)
+
+    def explanation(self) -> list[str]:
+        """Return sentences that say what the number is made of."""
+        return advice.explanation(self)
+
+    @property
+    def warning(self) -> str | None:
+        """Why suspicion is not to be relied on here, by its self-test; else None."""
+        return self.self_test.warning if self.self_test else None
+
+    @cached_property
+    def by_stratum(self) -> pd.DataFrame:
+        """What was seen and is expected, by suspicion.
+
+        Columns: suspicion, samples, reviewed, found, left (float: wrong labels expected among the
+        samples that are not reviewed).
         """
-        n = min(n, self.open)
-        return advice.sentence(self, self.next(n) if ahead is None else ahead, n, who)
-
-    def advice(
-        self,
-        ahead: float | None = None,
-        n: int = AHEAD,
-        least: float = LEAST_YIELD,
-        queued: int | None = None,
-    ) -> tuple[bool, str]:
-        """Return whether to stop, and a sentence that says why, or how many samples remain.
-
-        ahead, n: as in `sentence`. least: the number of expected wrong labels that is worth
-        reviewing the next n samples. queued: samples left in the current queue.
-        """
-        n = min(n, self.open)
-        return advice.advice(self, self.next(n) if ahead is None else ahead, n, least, queued)
+        return breakdown.by_stratum(self._seen, self._count)
 
     @cached_property
     def by_class(self) -> pd.DataFrame:
@@ -159,18 +210,8 @@ class Estimate:
 
         Columns: class, samples, found, wrong, low, high (float).
         """
-        scored, verdicts = self._scored, self._verdicts
-        C = len(scored.classes)
-        given = scored.label[verdicts.found_at]
-        found = np.bincount(given[given != MISSING], minlength=C)
-        left, low, high = self._groups(scored.label, np.arange(C), CLASS_SPREAD)
-        left *= self.left / max(left.sum(), 1e-9)  # the classes add up to the total
-        table = {
-            "class": scored.classes,
-            "samples": np.bincount(scored.label[scored.known], minlength=C),
-            "found": found,
-        }
-        return _table(table, found, left, low, high)
+        parts = breakdown.Parts(self._scored, self._verdicts, self._count, self._state, self.left)
+        return breakdown.by_class(parts)
 
     @cached_property
     def by_pair(self) -> pd.DataFrame:
@@ -180,62 +221,5 @@ class Estimate:
         suggested is the most probable other class, None for none. For labels that were found it is
         the reviewers' class, None for removed samples.
         """
-        scored, verdicts = self._scored, self._verdicts
-        C = len(scored.classes)
-        none = C  # stands for no suggested class
-        suggested = np.where(scored.suggested == MISSING, none, scored.suggested)
-        pair = np.where(scored.label == MISSING, MISSING, scored.label * (C + 1) + suggested)
-        target = np.where(verdicts.found_target == OUT, none, verdicts.found_target)
-        given = scored.label[verdicts.found_at].astype(np.int64)
-        labelled = given != MISSING
-        found = given[labelled] * (C + 1) + target[labelled]
-        found = np.bincount(found, minlength=C * (C + 1))
-        at = np.flatnonzero(self._open)
-        total = np.bincount(pair[at], self._expected[scored.bin[at]], minlength=C * (C + 1)) + found
-        codes = np.argsort(-total, kind="stable")[:SHOWN_PAIRS]
-        codes = codes[total[codes] > 0]
-        left, low, high = self._groups(pair, codes, PAIR_SPREAD)
-        names = np.array([*scored.classes, None], object)
-        table = {
-            "given": names[codes // (C + 1)],
-            "suggested": names[codes % (C + 1)],
-            "found": found[codes],
-        }
-        return _table(table, found[codes], left, low, high)
-
-    def _groups(
-        self, group: np.ndarray, codes: np.ndarray, spread: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the wrong labels left in each group, and their bounds, (G,) each.
-
-        group: int (n,), of each sample. codes: the groups, int (G,). The ratio of a group to the
-        calibration is gamma distributed around 1. The verdicts on the group update it (the gamma
-        distribution is conjugate to Poisson counts).
-        """
-        scored, verdicts = self._scored, self._verdicts
-        order = np.argsort(codes)
-        place, known = find(codes[order], group)
-        place = order[place] if len(codes) else place
-        n = len(codes)
-
-        def counts(at: np.ndarray) -> np.ndarray:
-            at = at[known[at]]
-            cells = np.bincount(place[at] * BINS + scored.bin[at], minlength=n * BINS)
-            return cells.reshape(n, BINS)
-
-        shape = 1 / spread**2
-        inside = known[verdicts.at]
-        seen = np.bincount(place[verdicts.at[inside]], verdicts.wrong[inside], n)
-        ratio = shape + seen, shape + counts(verdicts.at) @ self._expected
-        left = counts(np.flatnonzero(self._open))
-        low, _, high = quantiles(self._q, self._weights, left, ratio)
-        # scaled like the total, which is a median rather than a mean
-        scale = self.left / max(self._counts @ self._expected, 1e-9)
-        return left @ self._expected * ratio[0] / ratio[1] * scale, low, high
-
-
-def _table(columns: dict, found, left, low, high) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {**columns, "wrong": found + left, "low": found + low, "high": found + high}
-    )
-    return table.sort_values("wrong", ascending=False, kind="stable").reset_index(drop=True)
+        parts = breakdown.Parts(self._scored, self._verdicts, self._count, self._state, self.left)
+        return breakdown.by_pair(parts)

@@ -1,4 +1,4 @@
-"""What the estimate is computed from: stored suspicion, and verdicts that reviewers agree on."""
+"""What the estimate is computed from: stored suspicion, and what reviewers decided."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ..features.duplicates import has_copy
 from ..scores.suspicion import SUSPICION
 from ..storage import schema
 from ..storage.schema import REMOVED
-from .calibration import BINS, binned
+from .checks import OPEN, PASSED, RIGHT, WRONG, fingerprint, random_order
 from .opinions import OUT, opinions
+from .strata import STRATA, SUSPECT, stratum_of
 
 
 @dataclass(frozen=True)
 class ScoredSamples:
-    """The suspicion of every sample, in bins of its logit. Arrays (n,) are aligned to `ids`."""
+    """The suspicion of every sample. Arrays (n,) are aligned to `ids`."""
 
     ids: np.ndarray
     label: np.ndarray  # class index that suspicion judges
-    bin: np.ndarray  # MISSING without suspicion
+    p: np.ndarray  # NaN without suspicion
     current: np.ndarray  # bool: suspicion judges the current label, and the sample is not removed
-    logit: np.ndarray  # (BINS,), of the mean p in each bin
-    mean: float  # mean p
     suggested: np.ndarray  # most probable other class index; MISSING for none
     classes: list[str]
+    order: np.ndarray  # places of the samples with a suspicion, in the order of random checks
 
     @classmethod
     def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
@@ -41,34 +41,67 @@ class ScoredSamples:
         p = frame.number(table, SUSPICION, np.nan)
         label = frame.number(table, "label", MISSING)
         known = np.isfinite(p)
-        bins, logit, mean = binned(p[known])
-        all_bins = np.full(len(p), MISSING, np.int16)
-        all_bins[known] = bins
+
+        def order() -> np.ndarray:
+            at = np.flatnonzero(known)
+            return at[random_order(frame.ids[at], dataset.created, run.id, fingerprint(p[at]))]
+
         return cls(
             ids=frame.ids,
             label=label,
-            bin=all_bins,
+            p=p,
             current=known & (label == frame.label) & ~frame.tagged(REMOVED),
-            logit=logit,
-            mean=mean,
             suggested=frame.number(table, "suggested", MISSING),
             classes=frame.classes,
+            order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
         )
 
     def __len__(self) -> int:
         """Return how many samples have a suspicion."""
-        return int(self.counts[0].sum())
+        return int(self.known.sum())
 
     @cached_property
     def known(self) -> np.ndarray:
         """Mask, bool (n,), of the samples with a suspicion."""
-        return self.bin != MISSING
+        return np.isfinite(self.p)
 
     @cached_property
-    def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Samples in each bin, int64 (BINS,): all with a suspicion, and the current ones."""
-        known, current = self.bin[self.known], self.bin[self.current]
-        return np.bincount(known, minlength=BINS), np.bincount(current, minlength=BINS)
+    def stratum(self) -> np.ndarray:
+        """int8 (n,); MISSING without suspicion."""
+        return np.where(self.known, stratum_of(np.nan_to_num(self.p)), np.int8(MISSING))
+
+    @cached_property
+    def is_low(self) -> np.ndarray:
+        """Mask, bool (n,), of the samples of low suspicion."""
+        return self.known & (self.stratum < SUSPECT)
+
+    @cached_property
+    def unreviewed(self) -> np.ndarray:
+        """The state of every sample for `checks` before any verdict, int8 (n,)."""
+        return np.where(self.current, np.int8(OPEN), np.int8(PASSED))
+
+    @cached_property
+    def sums(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Number of the samples of each stratum, int64 (STRATA,), and their suspicions added up,
+        float64 (STRATA,): of all with a suspicion, and of the current ones."""
+        known, current = (np.flatnonzero(mask) for mask in (self.known, self.current))
+        return by_stratum(self, known), by_stratum(self, current)
+
+
+def by_stratum(scored: ScoredSamples, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count these places, int (m,), in each stratum, and add up their suspicions."""
+    stratum = scored.stratum[at]
+    return (
+        np.bincount(stratum, minlength=STRATA),
+        np.bincount(stratum, scored.p[at], minlength=STRATA),
+    )
+
+
+def read_scored(dataset: Dataset, view: View) -> ScoredSamples:
+    """Return the scored samples of a run, from the cache if nothing changed."""
+    return view.frame.cached(
+        ("scored", view.run), view.fields.stamp(), lambda: ScoredSamples.read(dataset, view)
+    )
 
 
 @dataclass(frozen=True)
@@ -81,11 +114,13 @@ class AgreedVerdicts:
     found: np.ndarray  # ids of the samples with a wrong label
     found_at: np.ndarray  # their places
     found_target: np.ndarray  # their true class indices, or OUT
+    # places of samples with verdicts that decide nothing: unsure, disagreement, a removed duplicate
+    undecided: np.ndarray
 
     @classmethod
     def none(cls) -> AgreedVerdicts:
         empty = np.empty(0, np.int64)
-        return cls(empty, empty, empty.astype(bool), empty, empty, empty)
+        return cls(empty, empty, empty.astype(bool), empty, empty, empty, empty)
 
     @classmethod
     def read(cls, dataset: Dataset, scored: ScoredSamples) -> AgreedVerdicts:
@@ -97,7 +132,8 @@ class AgreedVerdicts:
         # Removing a duplicate says nothing about its label.
         agreed &= ~((said.target == OUT) & has_copy(dataset, said.samples))
         found = agreed & (changed > 0)
-        usable = agreed & (scored.bin[at] != MISSING) if len(scored.ids) else agreed
+        usable = agreed & scored.known[at] if len(scored.ids) else agreed
+        looked, known = find(scored.ids, log.sample[log.current])
         return cls(
             samples=said.samples[agreed],
             at=at[usable],
@@ -105,4 +141,12 @@ class AgreedVerdicts:
             found=said.samples[found],
             found_at=at[found],
             found_target=said.target[found],
+            undecided=np.setdiff1d(looked[known], at[agreed]),
         )
+
+    def states(self, scored: ScoredSamples) -> np.ndarray:
+        """Return the state of every sample for `checks`, int8 (n,)."""
+        state = scored.unreviewed.copy()
+        state[self.undecided] = PASSED
+        state[self.at] = np.where(self.wrong, np.int8(WRONG), np.int8(RIGHT))
+        return state

@@ -16,15 +16,23 @@ from ..dataset.dataset import Dataset
 from ..dataset.view import View
 from ..ranking.image_kinds import match_image
 from ..ranking.ranking import check_score, ranked, suspects
+from ..scores.suspicion import SUSPICION
 from ..storage.schema import REMOVED
+from .checks import (
+    BLOCK,
+    CHECKS_EVERY,
+    MOST_BETWEEN,
+    beginning,
+    random_order,
+    with_checks,
+)
+from .estimate_data import AgreedVerdicts, read_scored
 from .opinions import opinions
-from .sampling import insert_at, least_hashed
 from .verdicts import Review
 
 if TYPE_CHECKING:
     from .blind_controls import Control
 
-CHECKS_EVERY, MOST_CHECKS = 20, 200  # every 20th place is a random check, if they are enabled
 ALL, TODO, MINE, DISAGREED = STATUSES = ("all", "todo", "mine", "disagreed")
 
 
@@ -44,7 +52,7 @@ class QueueFilter:
     # different verdicts of several reviewers
     status: str = ALL
     everything: bool = False  # all predicted samples, not only suspects
-    checks: bool = False  # insert random samples that are not suspects
+    checks: bool = False  # insert random checks, and end with them
     image: str | None = None  # a kind of `ranking.image_kinds`, of all samples, not only suspects
 
     @property
@@ -122,12 +130,8 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
     view = _filtered(dataset, wanted, run.name, score)
     scope, checks = view.ids, np.empty(0, np.int64)
     if wanted.checks and wanted.whole:
-        checks = view.frame.cached(
-            ("checks", run.name, score),
-            view.fields.stamp(),
-            lambda: random_checks(dataset, run.name, scope),
-        )
-        scope = insert_at(scope, checks, (1 + np.arange(len(checks))) * CHECKS_EVERY - 1)
+        scope, is_check = with_checks(scope, random_checks(dataset, run.name, len(scope)))
+        checks = scope[is_check]
     ids = _with_status(dataset, scope, wanted.status, reviewer)
     return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
 
@@ -150,19 +154,28 @@ def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> Vi
     return view.between(score, low, np.inf if wanted.high is None else wanted.high)
 
 
-def random_checks(dataset: Dataset, run: str, suspects: np.ndarray) -> np.ndarray:
-    """Draw ids evenly from the labelled and predicted samples that are not suspects.
+def random_checks(dataset: Dataset, run: str, suspects: int) -> np.ndarray:
+    """Return the ids of the random checks that a queue with so many suspects shows.
 
-    Only they show what the ranking misses. There is one for CHECKS_EVERY - 1 suspects, at most
-    MOST_CHECKS. The draw is the same for all reviewers, whatever was decided.
+    They are the beginning of a random order of all samples that can be reviewed. The order depends
+    only on the dataset, the run and its suspicions, so it is the same for all reviewers and
+    sessions. There are at least BLOCK checks that nobody has decided on when the order begins.
     """
-    view = dataset.view(run).exclude_tag(REMOVED).above("confidence", 0)
+    view = dataset.view(run)
     with view.steady():
-        at = view.positions()
-        ids = view.frame.ids[at[view.frame.label[at] != MISSING]]
-        count = min(len(suspects) // (CHECKS_EVERY - 1), MOST_CHECKS)
-        drawn = least_hashed(ids, (dataset.created, dataset.run(run).id), count + len(suspects))
-    return drawn[~np.isin(drawn, suspects)][:count]
+        if SUSPICION not in view.score_names():
+            ids = view.exclude_tag(REMOVED).above("confidence", 0).ids
+            ids = ids[view.frame.label[view.frame.positions(ids)] != MISSING]
+            order = random_order(ids, dataset.created, dataset.run(run).id)
+            return ids[order[: max(min(suspects // (CHECKS_EVERY - 1), MOST_BETWEEN), BLOCK)]]
+        scored = read_scored(dataset, view)
+        state = AgreedVerdicts.read(dataset, scored).states(scored)
+        done = len(beginning(scored.order, state))
+        count = max(
+            min(suspects // (CHECKS_EVERY - 1), MOST_BETWEEN), done // BLOCK * BLOCK + BLOCK
+        )
+        usable = scored.current[scored.order]
+        return scored.ids[scored.order[usable]][:count]
 
 
 def _with_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:

@@ -40,6 +40,7 @@ class Reviewed:
     wrong: int  # those of them to be relabelled or removed, without removed duplicates
     recent: int  # the reviewer's latest verdicts on any sample, at most RECENT
     recent_wrong: int  # those of them that found a wrong label
+    checks: int | None  # random checks among `reviewed`; None in a queue without them
 
 
 class Review:
@@ -201,6 +202,7 @@ class Review:
             wrong=int((inside & wrong).sum()),
             recent=len(rows[-RECENT:]),
             recent_wrong=int(wrong[-RECENT:].sum()),
+            checks=int(np.isin(log.sample[rows], [*queue.checks]).sum()) if queue.checks else None,
         )
 
 

@@ -11,6 +11,7 @@ from .base import BlockModel, LogitsInfo, score_batches
 from .noise_fit import fit_noise_model, most_rows, usual_scale
 from .noise_model import NoiseModel
 from .probability import Batches, known_labels
+from .self_test import SelfTest, plant
 from .softmax import Softmax
 
 SUSPICION = "suspicion"
@@ -37,6 +38,7 @@ class Suspicion(BlockModel):
         self._labels: list[np.ndarray] = []
         self._sources: list[tuple[np.ndarray, ...]] = []  # logits of each source, per block
         self._model: NoiseModel | None = None
+        self.self_test: SelfTest | None = None  # of predictions that did not see the labels
 
     def start_at(self, row: int) -> None:
         # One number per sample: skipping them draws the same samples as a single pass over all.
@@ -56,7 +58,10 @@ class Suspicion(BlockModel):
     def fit(self) -> None:
         if any(map(len, self._labels)):
             sources = [np.concatenate(blocks) for blocks in zip(*self._sources, strict=True)]
-            self._model = self._fitted(np.concatenate(self._labels), sources)
+            labels = np.concatenate(self._labels)
+            self._model = self._fitted(labels, sources)
+            if self._out_of_sample:
+                self.self_test = plant(self._model, labels, sources)
         self._labels, self._sources = [], []
 
     def _fitted(self, labels: np.ndarray, sources: list[np.ndarray]) -> NoiseModel:

@@ -17,6 +17,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
+    self-tests         one row per run         id, info
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
@@ -157,6 +158,9 @@ CONTROLS = pa.schema(
         ("time", pa.string()),  # ISO 8601, UTC
     ]
 )
+
+# How suspicion noticed planted labels, see scores/self_test.py. id: of the run. info: JSON.
+SELF_TESTS = pa.schema([ID, ("info", pa.string())])
 
 # Tags with a meaning.
 MISTAKE = "mistake"  # label was made wrong on purpose

@@ -19,7 +19,6 @@ from ..core.errors import BadInputError, LabelAuditError
 from ..dataset import verdict_log
 from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import VerdictLog
-from ..review.advice import AHEAD
 from ..review.blind_controls import Control, Controls, with_controls
 from ..review.estimate import estimate_wrong, has_suspicion
 from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
@@ -145,12 +144,6 @@ class ReviewSession:
             return self.answers.of(sample)
         return self.review.of([sample])[0]
 
-    def upcoming(self, count: int) -> np.ndarray:
-        """Ids of the next samples to review, without controls; int64 (at most `count`,)."""
-        ids = self.queue.ids[self.place :]
-        ids = ids[self._open[self.place :]][: count + len(self.queue.controls)]
-        return ids[~np.isin(ids, [*self.queue.controls])][:count]
-
     def undo_or_redo(self, kind: str) -> None:
         """Undo or redo the latest batch of verdicts and go to its sample.
 
@@ -214,13 +207,18 @@ class ReviewSession:
             "reviewer": self.reviewer,
             "total": len(self.queue),
             # not counted beside controls: the easy controls look like random checks
-            "checks": 0 if self.queue.controls else len(self.queue.checks),
-            "progress": vars(self.review.progress(self.queue)),
+            "progress": self.progress(),
             "estimate": self.estimate(),
             "can_undo": can_undo or self.answers.can_undo(),
             "can_redo": can_redo,
             "classes": self.dataset.classes,
         }
+
+    def progress(self) -> dict:
+        """The fields of `Reviewed`. Checks are not counted beside controls, because the easy
+        controls look like random checks."""
+        hidden = {"checks": None} if self.queue.controls else {}
+        return vars(self.review.progress(self.queue)) | hidden
 
     @cached_property
     def note_on_probabilities(self) -> str | None:
@@ -228,22 +226,30 @@ class ReviewSession:
         return confidence_note(self.dataset.view(self.dataset.run(self.wanted.run).name))
 
     def estimate(self) -> dict:
-        """How many labels are wrong, and whether to stop, as text; if the run can tell."""
-        if self.note_on_probabilities:
-            return {"text": self.note_on_probabilities, "advice": "", "stop": False}
+        """How many labels are wrong, and whether to stop, as text; if the run can tell.
+
+        `how`: sentences that explain the number; `warning`: see `Estimate.warning`.
+        """
+        nothing = {"advice": "", "stop": False, "how": [], "warning": ""}
         if not has_suspicion(self.dataset, self.wanted.run):
             is_first_look = self.dataset.run(self.wanted.run).is_first_look
             action = "Take the first look again" if is_first_look else "Score the run"
             text = f"{action} to estimate how many wrong labels are left."
-            return {"text": text, "advice": "", "stop": False}
+            return {**nothing, "text": self.note_on_probabilities or text}
         found = estimate_wrong(self.dataset, self.wanted.run)
+        stop, advice = found.advice()
+        if self.note_on_probabilities:  # what the checks prove holds all the same
+            text = self.note_on_probabilities
+            return {**nothing, "text": text, "advice": advice, "stop": stop}
         if self.wanted.image:  # these samples were not chosen by their labels
-            return {"text": found.sentence(), "advice": "", "stop": False}
-        ids = self.upcoming(AHEAD)
-        expected, n = found.expected_in(ids), len(ids)
-        who = "You have" if len(self.review.reviewers()) < 2 else "Together you have"
-        stop, advice = found.advice(expected, n, queued=int(self._open[self.place :].sum()))
-        return {"text": found.sentence(expected, n, who), "advice": advice, "stop": stop}
+            return {**nothing, "text": found.headline(), "how": found.explanation()}
+        return {
+            "text": found.headline(),
+            "advice": advice,
+            "stop": stop,
+            "how": found.explanation(),
+            "warning": found.warning or "",
+        }
 
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:
         """Handle an event once, no matter how often the browser sends it."""

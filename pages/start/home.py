@@ -12,6 +12,7 @@ from labelaudit.review.verdicts import Review
 from labelaudit.sources import load_dataset
 from labelaudit.ui import feature_choice, jobs, run_on, state
 from labelaudit.ui.text import plain, show_error
+from labelaudit.ui.total import show_total
 
 NOISE = 0.2
 STEPS = [
@@ -35,13 +36,12 @@ def show_result(job: Job) -> None:
     result, name = job.result, job.dataset
     with st.container(border=True):
         st.subheader(f"Audit of {name} finished")
-        with st.container(horizontal=True, gap="medium"):
-            if result["evaluation"]:
-                ranking = result["score"]  # the score that orders the suspects
-                found = next(row for row in result["evaluation"] if row["score"] == ranking)
-                show_rehearsal(found)
-            else:
-                st.metric("Suspects", f"{result['suspects']:,}", width="content")
+        if result["evaluation"]:
+            ranking = result["score"]  # the score that orders the suspects
+            with st.container(horizontal=True, gap="medium"):
+                show_rehearsal(next(x for x in result["evaluation"] if x["score"] == ranking))
+        if not show_total(Dataset(name), result["run"]) and not result["evaluation"]:
+            st.metric("Suspects", f"{result['suspects']:,}", width="content")
         if changed := result.get("changed"):
             st.caption(
                 f"Training changed {changed['new']:,} of the first {changed['of']:,} suspects of "
@@ -124,6 +124,8 @@ def ask_to_start_over() -> None:
 
 def invite_to_continue(name: str) -> None:
     """Offer a returning visitor to continue reviewing the suspects."""
+    st.subheader(f"Suspects of {plain(name)}")
+    show_total(state.current(), state.current().run().name)
     st.button(
         f"Continue reviewing {name}",
         icon=":material/rate_review:",

@@ -10,6 +10,7 @@ from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
 from labelaudit.ui.review_session import MANY, MODE
+from labelaudit.ui.total import show_total
 
 REVIEW = "pages/suspects/review.py"  # opens a class pair
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
@@ -181,6 +182,7 @@ if pair := st.session_state.pop(OPEN, None):
     # everything the cell counts, not only suspects
     address = {state.DATASET: dataset.name, "run": run, MODE: MANY, "everything": "true", **pair}
     st.switch_page(REVIEW, query_params=address)
+show_total(dataset, run)
 part = st.segmented_control(
     "Show",
     [CONFUSION, TRAINING, SIMILARITY],

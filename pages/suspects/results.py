@@ -1,5 +1,7 @@
 """The suspects of a run, most suspicious first; their CSV, the estimate and the rehearsal."""
 
+from functools import partial
+
 import streamlit as st
 
 from labelaudit.dataset.noise import MISTAKE, still_wrong
@@ -15,6 +17,7 @@ from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
 from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state
 from labelaudit.ui.confidence import confidence_note
 from labelaudit.ui.text import plain
+from labelaudit.ui.total import show_total
 
 ANY = "any"
 
@@ -135,26 +138,42 @@ def show_images() -> None:
 
 
 def show_estimate() -> None:
-    """Show how many labels are wrong: in total, by class and by class pair."""
-    before = estimate_wrong(dataset, run, reviewed=False)
+    """Show where the wrong labels are: by class and by class pair, and by suspicion."""
     found = estimate_wrong(dataset, run)
-    st.markdown(before.sentence() if not found.reviewed else found.sentence(who="Reviewers have"))
-    if found.reviewed:
-        st.caption(
-            f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to "
-            f"{before.high:,.0f}). {found.advice()[1]}"
-        )
-    else:
-        st.caption("Your verdicts make the estimate more precise, above all on random checks.")
-    answered = answers(dataset, state.reviewer())
-    if answered.total:
-        st.caption(answered.sentence())
     pairs = found.by_pair.fillna({"suggested": "none"})
     with st.container(horizontal=True, gap="medium"):  # stacked in a narrow window
         with st.container(width=500):
             estimate_table("By given class", found.by_class, {"class": "class"})
         with st.container(width=510):
             estimate_table("By class pair", pairs, {"given": "given", "suggested": "should be"})
+    st.markdown("**By suspicion**")
+    number = partial(st.column_config.NumberColumn, format="localized")
+    st.dataframe(
+        found.by_stratum,
+        hide_index=True,
+        width=500,
+        column_config={
+            "samples": number(),
+            "reviewed": number(),
+            "found": number(),
+            "left": st.column_config.NumberColumn("expected among the others", format="%.0f"),
+        },
+    )
+
+
+def counting_notes() -> list[str]:
+    """Return what else there is to say about the number: other counts, and reviewers."""
+    lines = []
+    if estimate_wrong(dataset, run).reviewed:
+        before = estimate_wrong(dataset, run, reviewed=False)
+        lines.append(
+            f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to {before.high:,.0f})."
+        )
+    if "confident_learning" in names:
+        counted = len(suspects(dataset, run, "confident_learning"))
+        lines.append(f"For comparison, cleanlab's rule counts {counted:,} wrong labels.")
+    answered = answers(dataset, state.reviewer())
+    return lines + ([answered.sentence()] if answered.total else [])
 
 
 def estimate_table(title: str, table, names: dict[str, str]) -> None:
@@ -272,9 +291,10 @@ elif imported is not None:
     )
 elif dataset.run(run).is_first_look:
     notes.append(first_look_note(dataset.run(run).info.get(FIRST_LOOK) or {}))
-if "confident_learning" in names:
-    counted = len(suspects(dataset, run, "confident_learning"))
-    notes.append(f"For comparison, cleanlab's rule counts {counted:,} wrong labels.")
+if has_suspicion(dataset, run) and not note:
+    found = show_total(dataset, run, *counting_notes())
+    if found.reviewed:
+        st.caption(found.advice()[1])
 if notes:
     st.caption(" ".join(map(plain, notes)))
 jobs.show_running(dataset.name)
@@ -300,7 +320,7 @@ elif stale:
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
 if has_suspicion(dataset, run) and not note:
-    parts["How many are wrong?"] = show_estimate
+    parts["Where are they?"] = show_estimate
 if table is not None:
     parts["Rehearsal"] = show_rehearsal_or_not
 tabs = st.tabs(list(parts)) if len(parts) > 1 else [st.container()]

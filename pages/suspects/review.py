@@ -3,7 +3,8 @@
 import streamlit as st
 
 from labelaudit.review.blind_controls import answers
-from labelaudit.review.queue import CHECKS_EVERY, QueueFilter
+from labelaudit.review.checks import CHECKS_EVERY
+from labelaudit.review.queue import QueueFilter
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import image_filter, jobs, review_many, review_one, state
 from labelaudit.ui.review_session import MANY, MODE, ONE, STATUS, STATUS_WORDS
@@ -63,8 +64,9 @@ with st.sidebar:
             True,
             key="checks",
             bind="query-params",
-            help="Mixes in random samples that are not suspects, marked as checks. They show how "
-            "many wrong labels the ranking misses. Works one by one, without filters.",
+            help="Mixes in samples drawn at random from all, marked as checks. Only they show how "
+            "many wrong labels the ranking misses, and when you can stop. Works one by one, "
+            "without filters.",
         )
         controls = st.selectbox(
             "Blind controls",

@@ -197,18 +197,33 @@ class Part {
 
   drawProgress() {
     const { data, parts } = this
-    const { total, reviewed, wrong, recent, recent_wrong: recentWrong } = data.progress
+    const { total, reviewed, wrong, recent, recent_wrong: recentWrong, checks } = data.progress
     const number = (n) => n.toLocaleString("en")
     const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
-    if (data.checks) figures[0] += ` (with ${number(data.checks)} random checks)`
+    if (checks !== null) figures.splice(1, 0, `${number(checks)} random check${checks === 1 ? "" : "s"}`)
     if (recent) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
     parts.figures.textContent = data.note || figures.join(" · ")
     parts.figures.classList.toggle("noted", Boolean(data.note))
-    const { text, advice, stop } = data.estimate
-    parts.estimate.replaceChildren(element("span", "", text), ...(advice ? [element("span", stop ? "stop" : "", advice)] : []))
+    this.drawEstimate(data.estimate)
     parts.bar.style.width = total ? width(reviewed / total) : "0"
     this.undo.disabled = !data.can_undo
     this.redo.disabled = !data.can_redo
+  }
+
+  // The number of wrong labels, what to do, and behind a click what the number is made of.
+  drawEstimate({ text, advice, stop, how, warning }) {
+    const { estimate } = this.parts
+    const open = estimate.querySelector("details")?.open
+    const lines = [element("span", "total", text)]
+    if (how.length) {
+      const details = element("details")
+      details.open = Boolean(open)
+      details.append(element("summary", "", "How is this counted?"), ...how.map((line) => element("p", "", line)))
+      lines.push(details)
+    }
+    if (advice) lines.push(element("span", stop ? "advice stop" : "advice", advice))
+    if (warning) lines.push(element("span", "advice warning", warning))
+    estimate.replaceChildren(...lines)
   }
 }
 
