@@ -7,15 +7,17 @@ import pytest
 
 from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.ui.review_session import ReviewSession
+from labelaudit.ui.review_tab import Tab
 
 
 @pytest.fixture
 def open_session(audited):
+    tab = Tab(first=1)
+
     def make(**wanted) -> ReviewSession:
         queue_filter = QueueFilter(**wanted)
-        return ReviewSession(
-            audited, queue_filter, "ann", make_queue(audited, queue_filter, "ann"), "v1", "session"
-        )
+        queue = make_queue(audited, queue_filter, "ann")
+        return ReviewSession(audited, queue_filter, "ann", queue, "v1", "session", tab)
 
     return make
 
@@ -80,7 +82,24 @@ def test_undo_goes_back_to_the_sample_or_says_that_it_is_elsewhere(open_session,
     session.undo_or_redo("undo")
     assert session.place == 4
     right = audited.view().match(wrong=False).ids[:1]
-    Review(audited, "ann").decide(right, "keep")
+    batch = Review(audited, "ann").decide(right, "keep")
+    session.undo_or_redo("undo")  # of another tab
+    assert session.note == "Nothing to undo in this tab."
+    session.tab.own.add(batch)
     session.undo_or_redo("undo")
     assert (session.place, session.note) == (4, "1 verdict undone.")
     assert not np.isin(right, Review(audited, "ann").judged()).any()
+
+
+def test_another_tab_is_followed(open_session, audited):
+    session = open_session()
+    first, second = session.queue.ids[:2].tolist()
+    Review(audited, "ann").decide(first, "keep")
+    Review(audited, "bob").decide(second, "keep")
+    assert session.next_place(-1) == 0
+    session.answer(event(1), lambda _: None)
+    assert session.next_place(-1) == 1
+    with pytest.raises(LabelAuditError, match="changed in another window .keep."):
+        session.decide(np.array([first]), "remove", None, None, [None])
+    session.decide(np.array([first]), "remove", None, None, [["keep", None]])
+    assert session.verdicts_on(first)[0].verdict == "remove"
