@@ -181,7 +181,7 @@ class Estimate:
         the reviewers' class, None for removed samples.
         """
         scored, verdicts = self._scored, self._verdicts
-        C = len(scored.classes)
+        C = len(scored.classes) + len(scored.others)
         none = C  # stands for no suggested class
         suggested = np.where(scored.suggested == MISSING, none, scored.suggested)
         pair = np.where(scored.label == MISSING, MISSING, scored.label * (C + 1) + suggested)
@@ -195,7 +195,7 @@ class Estimate:
         codes = np.argsort(-total, kind="stable")[:SHOWN_PAIRS]
         codes = codes[total[codes] > 0]
         left, low, high = self._groups(pair, codes, PAIR_SPREAD)
-        names = np.array([*scored.classes, None], object)
+        names = np.array([*scored.classes, *scored.others, None], object)
         table = {
             "given": names[codes // (C + 1)],
             "suggested": names[codes % (C + 1)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +33,7 @@ class ScoredSamples:
     mean: float  # mean p
     suggested: np.ndarray  # most probable other class index; MISSING for none
     classes: list[str]
+    others: Sequence[str] = ()  # further classes that only the model knows, after `classes`
 
     @classmethod
     def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
@@ -51,8 +53,9 @@ class ScoredSamples:
             current=known & (label == frame.label) & ~frame.tagged(REMOVED),
             logit=logit,
             mean=mean,
-            suggested=frame.number(table, "suggested", MISSING),
+            suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
+            others=view.fields.classes[len(frame.classes) :],
         )
 
     def __len__(self) -> int:

@@ -45,6 +45,13 @@ def _decide(session: ReviewSession, event: dict) -> None:
     if verdict == "accept":
         run = session.dataset.run(session.wanted.run).name
         verdict, label = "relabel", suggested_labels(session.dataset, run, ids)
+        unknown = sorted(set(label) - set(session.dataset.classes))
+        if unknown:
+            count = int(np.isin(label, unknown).sum())
+            raise BadInputError(
+                f"{count:,} of the {len(ids):,} samples are suggested as {', '.join(unknown[:3])}, "
+                "which the dataset does not have: leave them out, or remove them."
+            )
     session.decide(ids, verdict, label, event["seen"])
     session.note = f"{len(ids):,} verdicts stored. Undo reverts all of them."
     page = session.queue.ids[_start(session) :][:PAGE]
