@@ -193,14 +193,15 @@ def test_embeddings_give_neighbours(plain, tmp_path):
 def test_classes_by_name_whatever_their_order_and_whatever_else_there_is(plain):
     more = np.hstack([LOGITS[:, ::-1], np.full((N, 1), 9, np.float32)])
     run = import_predictions(plain, more, classes=[*CLASSES[::-1], "moon"])
-    assert np.array_equal(stored(plain)[1], LOGITS)
-    assert run.info["brought"]["extra"] == ["moon"]
+    assert np.array_equal(stored(plain)[1], np.hstack([LOGITS, more[:, -1:]]))
+    assert run.info["brought"]["extra"] == run.unknown_classes == ["moon"]
     p = probabilities(more)
     table = pd.DataFrame(p, columns=[*CLASSES[::-1], "moon"])
     with pytest.raises(LabelAuditError, match=r"row 1 \(id 1\) sums to .*name all its classes"):
         import_predictions(plain, table)
     import_predictions(plain, table, classes=[*CLASSES[::-1], "moon"])
-    assert np.allclose(probabilities(stored(plain)[1]), probabilities(LOGITS), atol=1e-5)
+    kept = [*range(len(CLASSES))[::-1], len(CLASSES)]
+    assert np.allclose(probabilities(stored(plain)[1]), p[:, kept], atol=1e-5)
 
 
 def test_places_stand_for_classes_where_the_names_are_numbers(plain):

@@ -99,7 +99,7 @@ def test_another_tab_is_followed(open_session, audited):
     assert session.next_place(-1) == 0
     session.answer(event(1), lambda _: None)
     assert session.next_place(-1) == 1
-    with pytest.raises(LabelAuditError, match="changed in another window .keep."):
+    with pytest.raises(LabelAuditError, match="changed in another window"):
         session.decide(np.array([first]), "remove", None, None, [None])
     session.decide(np.array([first]), "remove", None, None, [["keep", None]])
     assert session.verdicts_on(first)[0].verdict == "remove"

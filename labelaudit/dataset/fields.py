@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..core.errors import NotFoundError
 from ..scores import SCORES
 from ..scores.outlier import OUTLIER
 from ..storage import schema
-from ..storage.schema import REMOVED
+from ..storage.schema import REMOVED, UNKNOWN
 from .arrays import MISSING, differing
 from .columns import Frame
 
@@ -59,7 +60,7 @@ class Fields:
                 codes = np.where(codes == MISSING, self.frame.label, codes)
             return codes, self.frame.classes
         if field in ("prediction", "predicted"):
-            return self.predictions(), self.frame.classes
+            return self.predictions(), self.classes
         if field == "split":
             return self.frame.split()
         return self.number(field), None
@@ -111,12 +112,37 @@ class Fields:
         outdated = self.outdated()
         code = self.frame.number(table, "suggested", MISSING)
         p = self.frame.number(table, "suggested_p", np.nan)
-        return np.where(outdated, MISSING, code), np.where(outdated, np.nan, p)
+        return np.where(outdated, MISSING, self.decoded(code)), np.where(outdated, np.nan, p)
 
     def predictions(self) -> np.ndarray:
-        """Return predicted class indices, int32 (n,); MISSING for samples without a prediction."""
+        """Return predicted classes as indices into `classes`, int32 (n,); MISSING for none."""
         table = schema.table("predictions", self.run_info()["id"])
-        return self.frame.number(table, "label", MISSING)
+        return self.decoded(self.frame.number(table, "label", MISSING))
+
+    @property
+    def classes(self) -> list[str]:
+        """What predictions and suggestions index: the classes of the dataset, then those that only
+        the run's model knows."""
+        run, known = self.run_or_none() or {}, self.frame.classes
+        if not run.get(UNKNOWN):
+            return known
+        return [*known, *(name for name in run[UNKNOWN] if name not in set(known))]
+
+    def class_codes(self, names: Sequence[str]) -> np.ndarray:
+        """Return indices into `classes`, int32 (k,). Raises BadInputError for an unknown name."""
+        index = {name: code for code, name in enumerate(self.classes)}
+        known = [name for name in names if name in index]
+        if len(known) < len(names):
+            return self.frame.class_codes(names)  # raises the error
+        return np.array([index[name] for name in names], np.int32)
+
+    def decoded(self, codes: np.ndarray) -> np.ndarray:
+        """Return indices into `classes` of stored ones, which index the classes of the run."""
+        run = self.run_info()
+        if not run.get(UNKNOWN) or run["classes"] == self.classes:
+            return codes
+        index = {name: code for code, name in enumerate(self.classes)}
+        return np.array([*(index[name] for name in run["classes"]), MISSING], np.int32)[codes]
 
     def copy_conflicts(self) -> np.ndarray:
         """Return a mask, bool (n,), of samples with an exact copy that has another label.

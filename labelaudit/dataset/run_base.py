@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from ..core.errors import NotFoundError
 from ..storage import schema
-from ..storage.schema import FIRST_LOOK, IMPORTED
+from ..storage.schema import FIRST_LOOK, IMPORTED, UNKNOWN
 from .columns import Frame
 from .run_files import RunFiles
 
@@ -47,8 +47,19 @@ class RunBase:
 
     @property
     def classes(self) -> list[str]:
-        """Class names in the order of its logits."""
+        """Class names in the order of its logits: those of the dataset, then `unknown_classes`."""
         return self.info["classes"]
+
+    @property
+    def unknown_classes(self) -> list[str]:
+        """Classes that its model knows and the dataset did not have when they were stored."""
+        return self.info.get(UNKNOWN, [])
+
+    @property
+    def lacking(self) -> int:
+        """How many of its last classes the dataset lacks; 0 once the dataset has one of them."""
+        unknown = self.unknown_classes
+        return 0 if set(unknown) & set(self._frame.classes) else len(unknown)
 
     @property
     def is_first_look(self) -> bool:

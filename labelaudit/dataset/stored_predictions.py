@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import BadInputError
 from ..core.progress import Task
-from ..storage.schema import IMPORTED
+from ..storage.schema import IMPORTED, UNKNOWN
 from .columns import Frame
 from .dataset import Dataset
 from .run_lifecycle import begin_run, refuse_second_training
@@ -66,4 +66,11 @@ def store_predictions(run: Run, batches: Iterable, task: Task) -> int:
 
 def imported_run_info(frame: Frame, imported: dict, seconds: float, notes: list[str]) -> dict:
     """Return the information to store with an imported run. imported: what was imported."""
-    return {"classes": frame.classes, IMPORTED: imported, "seconds": seconds, "notes": notes}
+    extra = imported["extra"]
+    return {
+        "classes": [*frame.classes, *extra],
+        **({UNKNOWN: extra} if extra else {}),
+        IMPORTED: imported,
+        "seconds": seconds,
+        "notes": notes,
+    }

@@ -223,7 +223,7 @@ class View:
         Columns: ground_truth, predicted, count.
         """
         positions = self.positions()
-        names = self.frame.classes
+        names = self.fields.classes
         given = self.frame.label[positions].astype(np.int64)
         predicted = self.fields.predictions()[positions]
         differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)

@@ -30,7 +30,7 @@ def label(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def prediction(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    return at[np.isin(fields.predictions()[at], fields.frame.class_codes(names))]
+    return at[np.isin(fields.predictions()[at], fields.class_codes(names))]
 
 
 def split(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -51,7 +51,7 @@ def wrong(fields: Fields, at: np.ndarray, is_wrong: bool) -> np.ndarray:
 
 
 def suggested(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    return at[np.isin(fields.suggestions()[0][at], fields.frame.class_codes(names))]
+    return at[np.isin(fields.suggestions()[0][at], fields.class_codes(names))]
 
 
 def image_issue(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -58,7 +58,7 @@ def tag_tuples(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:
 def _suggestions(fields: Fields, positions: np.ndarray) -> dict[str, np.ndarray]:
     codes, p = (values[positions] for values in fields.suggestions())
     suspicion = fields.number(SUSPICION)[positions]
-    names = np.array([*fields.frame.classes, None], object)
+    names = np.array([*fields.classes, None], object)
     return {
         "suggested": names[codes],
         "suggested_p": p,

@@ -42,8 +42,9 @@ def write_label_studio(samples: Samples, output: Output, folder: str) -> list[st
         output.add_image(paths[i], image)
     run, scores = samples.run, samples.view.score_names()
     addresses = (LOCAL_FILES + quote(f"{folder}/{path}") for path in paths)
+    choices = set(samples.classes)
     tasks = (
-        _task(record, address, run and run["name"], scores)
+        _task(record, address, run and run["name"], scores, choices)
         for record, address in zip(samples.records(), addresses, strict=True)
     )
     output.write_json_list("tasks.json", tasks)
@@ -73,7 +74,7 @@ def _attribute(text: str) -> str:
     return quoteattr(text, {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
 
 
-def _task(row: dict, address: str, run: str | None, scores: list[str]) -> dict:
+def _task(row: dict, address: str, run: str | None, scores: list[str], choices: set[str]) -> dict:
     data = {
         "image": address,
         "labelaudit_id": row["id"],
@@ -90,7 +91,7 @@ def _task(row: dict, address: str, run: str | None, scores: list[str]) -> dict:
     finding = row.get("finding")
     if finding == MISLABELLED or (finding == CONFLICT and row["suggested_p"] >= CLEAR):
         label, p = row["suggested"], row["suggested_p"]
-    if label is not None:
+    if label in choices:  # a model may know further classes
         task["predictions"].append(
             {"model_version": f"labelaudit {run}", "score": float(p), "result": [_choice(label)]}
         )

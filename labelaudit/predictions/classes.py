@@ -15,14 +15,15 @@ from ..storage.schema import REMOVED
 
 @dataclass(frozen=True)
 class Columns:
-    """Column `source[i]` of `width` is class `target[i]` of the dataset's `classes`."""
+    """Column `source[i]` of `width` is class `target[i]` of `classes`: those of the dataset, then
+    those that only the model knows."""
 
     source: np.ndarray  # int (k,)
     target: np.ndarray  # int (k,)
     width: int
     classes: int
     missing: list[str]  # classes of the dataset without a column; no sample has them
-    extra: list[str]  # columns for classes that the dataset does not have: ignored
+    extra: list[str]  # classes that the dataset does not have, in the order of their columns
     by_position: bool = False  # the columns have no names, and are taken in the dataset's order
 
     @property
@@ -53,17 +54,25 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
         columns = np.arange(width)
         return Columns(columns, columns, width, width, [], [], by_position=True)
     index = {name: code for code, name in enumerate(known)}
-    source = np.array([i for i, name in enumerate(names) if name in index], np.int64)
-    target = np.array([index[names[i]] for i in source], np.int64)
     missing = [name for name in known if name not in set(names)]
-    if not len(source):
+    if len(missing) == len(known):
         raise BadInputError(
             f"none of the classes of {what} ({shown(names)}) is a class of dataset "
             f"{frame.name!r} ({shown(known)}): use the names of the dataset."
         )
     _check_missing(frame, missing, index, what)
     extra = [name for name in names if name not in index]
-    return Columns(source, target, width, len(known), missing, extra)
+    place = index | {name: len(known) + i for i, name in enumerate(extra)}
+    target = np.array([place[name] for name in names], np.int64)
+    return Columns(np.arange(width), target, width, len(place), missing, extra)
+
+
+def unknown_sentence(frame: Frame, extra: Sequence[str]) -> str:
+    """Return what an import says about classes that the dataset lacks."""
+    return (
+        f"Classes that {frame.name!r} does not have: {shown(extra)}. An image may belong to one of "
+        "them: then its label is wrong, and the class is suggested."
+    )
 
 
 def text(name) -> str:

@@ -21,7 +21,7 @@ from ..dataset.runs import Run
 from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
 from . import agreement
 from .arrays import Arrays, Source, add_embeddings, from_array, open_npy, open_npz, whole_numbers
-from .classes import Columns, match_classes, shown
+from .classes import Columns, match_classes, shown, unknown_sentence
 from .matching import BY, FILEPATH, ID, ORDER, check_both, find_paths, folder_of, match_rows
 from .numbers import LogitConverter, check_kind, doubt
 from .tables import from_frame, open_csv, open_parquet
@@ -42,11 +42,12 @@ class SourceSummary:
     by: str  # id, filepath or order: how rows were matched to samples
     kind: str  # logits or probabilities
     missing: list[str]  # classes of the dataset without a column; no sample has them
-    extra: list[str]  # classes that the dataset does not have: ignored
+    extra: list[str]  # classes that the dataset does not have
     unused: list[str]  # columns that were not read
     embeddings: int | None  # length of the embeddings
     placed: list[str]  # first classes that columns without names were assigned to
     doubt: str | None  # why rows or columns may be in another order, as a sentence
+    about_extra: str  # a sentence about `extra`; "" for none
 
     @property
     def uncovered(self) -> int:
@@ -63,7 +64,7 @@ class SourceSummary:
         if self.missing:
             lines.append(f"Classes without a column or a sample: {shown(self.missing)}.")
         if self.extra:
-            lines.append(f"Ignored, because not a class of the dataset: {shown(self.extra)}.")
+            lines.append(self.about_extra)
         if self.unused:
             lines.append(f"Not read: {shown(self.unused)}.")
         if self.embeddings:
@@ -103,8 +104,9 @@ def import_predictions(
     Without `by`, predictions are compared with the labels: rows in order must agree clearly better
     than by chance, ids must not look like positions, and ids and filepaths must not contradict each
     other. A block of rows that agrees much less than the others is noted in `Run.info`.
-    classes: names of the columns, by default the dataset's classes in order. Other classes are
-    ignored; a class of the dataset may be missing only if no sample has that label.
+    classes: names of the columns, by default the dataset's classes in order. Classes that the
+    dataset does not have are stored too: an image that belongs to one of them has a wrong label.
+    A class of the dataset may be missing only if no sample has that label.
     kind: "logits" or "probabilities"; by default detected from the numbers (see
     `numbers.detect_kind`). Probabilities are stored as log(max(p, 1e-12)).
     embeddings: (n, D), or the path of an .npy file: the model's features of each image, with which
@@ -188,7 +190,7 @@ class _Import:
         self.kind = converter.kind
         given = labels[self.frame.positions(ids)]
         self._check_rows(predicted, given)
-        by_position = self.columns.by_position
+        by_position, extra = self.columns.by_position, self.columns.extra
         return SourceSummary(
             source=self.source.what,
             rows=self.source.rows,
@@ -196,11 +198,12 @@ class _Import:
             by=self.by,
             kind=self.kind,
             missing=self.columns.missing,
-            extra=self.columns.extra,
+            extra=extra,
             unused=self.source.unused,
             embeddings=self.source.embedded,
             placed=self.frame.classes[: SHOWN_CLASSES + 1] if by_position else [],
             doubt=doubt(predicted, given, labels, self.columns.classes),
+            about_extra=unknown_sentence(self.frame, extra) if extra else "",
         )
 
     def batches(self, task: Task) -> Iterator[tuple]:

@@ -45,7 +45,8 @@ def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes:
 
 
 class LogitConverter:
-    """Converts batches of rows to logits of the dataset's classes, float32 (n, C), and checks them.
+    """Converts batches of rows to logits of the dataset's classes and of those that only the model
+    knows, float32 (n, D), and checks them.
 
     If the kind is not given, the first batch decides; a later row that does not fit is an error.
     Probabilities p become log(max(p, FLOOR)), so that their softmax is p. A class without a column

@@ -18,7 +18,7 @@ from ..dataset.view import View
 from ..features.image_batches import Images
 from ..features.image_size import usual_size
 from ..learn.predict import ROWS
-from .classes import match_classes, shown
+from .classes import match_classes, unknown_sentence
 from .external_model import ExternalModel
 from .numbers import LogitConverter, check_kind
 from .open_model import open_model
@@ -104,13 +104,13 @@ def predict_with(
     }
     notes = [f"{opened.what} predicted {len(ids):,} images of {size} x {size} pixels."]
     if imported["extra"]:
-        notes.append(f"Ignored, because not a class of the dataset: {shown(imported['extra'])}.")
+        notes.append(unknown_sentence(frame, imported["extra"]))
     info = imported_run_info(frame, imported, time.monotonic() - started, notes)
     return create_imported_run(frame, run, info, predictor.batches(task), task)
 
 
 class _Predictor:
-    """The outputs of a model as logits of the dataset's classes."""
+    """The outputs of a model as logits of its classes, those of the dataset first."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING, as_ids
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
+from ..dataset.fields import Fields
 from ..dataset.image_issues import image_issues
 from ..dataset.runs import Run
 from ..dataset.view import View
@@ -49,6 +50,7 @@ class Evidence:
     copies: list[tuple[int, str | None]] = field(default_factory=list)  # exact copies with another
     # label: id, label
     image_issues: list[str] = field(default_factory=list)  # names in features.quality.ISSUES
+    suggests_unknown: bool = False  # the dataset has no class `suggested`
 
 
 def gather(
@@ -92,10 +94,10 @@ def suggestions(
         # Logits are needed only if the given class itself is predicted, which is rare for suspects.
         unclear = np.flatnonzero((codes == given) | (codes == MISSING))
         if len(unclear):
-            softmax = _probabilities(frame, run, at[unclear])
+            softmax = _probabilities(fields, run, at[unclear])
             codes[unclear] = best_other_class(softmax, given[unclear])
             p[unclear] = softmax[np.arange(len(unclear)), codes[unclear]]
-    return [run.classes[code] for code in codes], p
+    return [fields.classes[code] for code in codes], p
 
 
 def suggested_labels(dataset: Dataset, run_name: str, ids: Sequence[int] | np.ndarray) -> list[str]:
@@ -117,8 +119,9 @@ class _Gatherer:
         run = dataset.run(view.run)
         frame, at = view.frame, view.frame.positions(ids)
         self.ids, self.at, self.frame = ids, at, frame
+        self.classes = view.fields.classes
         self.given = _presented_labels(frame, ids, at, shown or {})
-        self.p = _probabilities(frame, run, at)
+        self.p = _probabilities(view.fields, run, at)
         self.suggested = best_other_class(self.p, self.given)
         stored, suggested_p = (values[at] for values in view.fields.suggestions())
         known = (stored != MISSING) & (self.given == frame.label[at])
@@ -171,10 +174,11 @@ class _Gatherer:
             suggested_p=suggested_p,
             copies=copies,
             image_issues=issues,
+            suggests_unknown=suggested not in self.frame.classes,
         )
 
     def _name(self, code: int) -> str | None:
-        return None if code == MISSING else self.frame.classes[code]
+        return None if code == MISSING else self.classes[code]
 
     def _is_recorded(self, i: int) -> bool:
         """Whether training dynamics were recorded for the label that the sample has now."""
@@ -218,8 +222,9 @@ def _presented_labels(
     return labels
 
 
-def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
-    """Return the softmax of the stored logits, float64 (n, C)."""
+def _probabilities(fields: Fields, run: Run, at: np.ndarray) -> np.ndarray:
+    """Return the softmax of the stored logits, float64 (n, D), by the classes of the fields."""
+    frame = fields.frame
     rows = frame.take(schema.table("predictions", run.id), at, ["logits"])
     if len(rows) < len(at):
         missing = np.setdiff1d(frame.ids[at], rows["id"].to_numpy())
@@ -228,7 +233,12 @@ def _probabilities(frame: Frame, run: Run, at: np.ndarray) -> np.ndarray:
             f"{missing[0]}): predict all samples again."
         )
     logits = rows["logits"].combine_chunks().flatten().to_numpy()
-    return probabilities(logits.reshape(len(at), -1))
+    p = probabilities(logits.reshape(len(at), -1))
+    if not run.unknown_classes:
+        return p
+    found = np.zeros((len(at), len(fields.classes)))
+    found[:, fields.decoded(np.arange(p.shape[1]))] = p
+    return found
 
 
 def _posterior(

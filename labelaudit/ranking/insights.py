@@ -37,7 +37,7 @@ def confusion(view: View, limit: int = SHOWN_CLASSES) -> Confusion:
     returned in class order.
     """
     with view.steady():
-        at, names = view.positions(), view.frame.classes
+        at, names = view.positions(), view.fields.classes
         given = view.frame.label[at].astype(np.int64)
         predicted = view.fields.predictions()[at]
     C = len(names)

@@ -105,7 +105,8 @@ def make_judge(
         return None
     others = 0 if witness is None else 1
     labelled = int((labels >= 0).sum())
-    info = LogitsInfo(len(run.classes), labelled, out_of_sample, others, run.is_first_look)
+    look, lacking = run.is_first_look, run.lacking
+    info = LogitsInfo(len(run.classes), labelled, out_of_sample, others, look, lacking)
     judge = Judge(wanted, info)
     return judge if judge.models else None
 

@@ -101,7 +101,7 @@ def weakness(view: View) -> str | None:
     with view.steady():
         labels = view.frame.label
         found = no_better_than_chance(
-            view.fields.predictions(), labels, labels, len(view.frame.classes)
+            view.fields.predictions(), labels, labels, len(view.fields.classes)
         )
     if found is None:
         return None
@@ -143,6 +143,6 @@ def _first_look_chance(view: View, labels: np.ndarray) -> tuple[float, float] | 
     frame = view.frame
     for run in reversed(frame.runs):
         if FIRST_LOOK in run and frame.exists(schema.table("predictions", run["id"])):
-            predicted = view.use_run(run["name"]).fields.predictions()
-            return no_better_than_chance(predicted, labels, labels, len(frame.classes))
+            fields = view.use_run(run["name"]).fields
+            return no_better_than_chance(fields.predictions(), labels, labels, len(fields.classes))
     return None

@@ -66,7 +66,7 @@ def compute_scores_by(
         stored_run, wanted, samples.ids, samples.known_labels, out_of_sample, task, witness
     )
     if SUSPICION in computed:
-        suggestions = _weigh_copies(dataset, samples, computed, suggestions)
+        suggestions = _weigh_copies(dataset, stored_run, samples, computed, suggestions)
     computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
     computed |= _from_dynamics(stored_run, wanted, samples)
     for score in wanted if names else ():
@@ -109,19 +109,19 @@ class _Samples:
             ids, labels = frame.ids, frame.label
             counted = (labels != MISSING) & ~frame.tagged(REMOVED)
             # A model rejects every sample of a class that it was not trained on.
-            known = np.where(_trained_classes(run, len(frame.classes))[labels], labels, MISSING)
+            known = _columns(run, frame.classes)[labels]
         return cls(ids, labels, known, counted)
 
 
-def _trained_classes(run: Run, classes: int) -> np.ndarray:
-    """Return a mask, bool (classes + 1,), of the classes that the model was trained on.
+def _columns(run: Run, classes: list[str]) -> np.ndarray:
+    """Return the column of the run's logits for each class of the dataset, int32 (C + 1,).
 
-    Its last element, which MISSING selects, is False.
+    It is MISSING for a class that the model was not trained on. The last element, which MISSING
+    selects, is MISSING.
     """
     untaught = set(run.info.get("untaught", []))
-    trained = np.zeros(classes + 1, bool)
-    trained[: len(run.classes)] = [name not in untaught for name in run.classes]
-    return trained
+    column = {name: i for i, name in enumerate(run.classes) if name not in untaught}
+    return np.array([*(column.get(name, MISSING) for name in classes), MISSING], np.int32)
 
 
 def _has_folds(run: Run) -> bool:
@@ -152,18 +152,24 @@ def _witness(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray | None:
         return None
     looks = (dataset.run(name) for name in reversed(dataset.runs))
     look = next((look for look in looks if look.is_first_look and look.has_predictions()), None)
-    if look is None or look.classes != run.classes:
+    known = len(run.classes) - len(run.unknown_classes)
+    if look is None or look.classes != run.classes[:known]:
         return None
+    # Of classes that it does not know it says nothing: as probable as the best of the others.
     logits = np.zeros((len(ids), len(run.classes)), np.float16)
     for predicted, values in look.logits():
-        places, known = find(ids, predicted)
+        places, found = find(ids, predicted)
         values = values - values.max(axis=1, keepdims=True)
-        logits[places[known]] = np.maximum(values[known], LEAST_LOGIT)
+        logits[places[found], :known] = np.maximum(values[found], LEAST_LOGIT)
     return logits
 
 
 def _weigh_copies(
-    dataset: Dataset, samples: _Samples, computed: dict[str, np.ndarray], suggestions: Suggestions
+    dataset: Dataset,
+    run: Run,
+    samples: _Samples,
+    computed: dict[str, np.ndarray],
+    suggestions: Suggestions,
 ) -> Suggestions:
     """Correct the suspicion of exact copies under different labels; return the suggestions."""
     known = duplicates(dataset)
@@ -172,7 +178,10 @@ def _weigh_copies(
     copy_of = np.where(samples.counted, known.exact_copies(samples.ids), MISSING)
     found = weigh_copies(copy_of, samples.labels, computed[SUSPICION])
     p_wrong, codes, p = (np.array(values) for values in (computed[SUSPICION], *suggestions))
-    p_wrong[found.places], codes[found.places] = found.p_wrong, found.suggested
+    suggested = found.suggested
+    if run.unknown_classes:  # stored as columns of its logits
+        suggested = _columns(run, dataset.classes)[suggested]
+    p_wrong[found.places], codes[found.places] = found.p_wrong, suggested
     p[found.places] = found.suggested_p
     computed[SUSPICION] = p_wrong
     return codes, p

@@ -66,12 +66,12 @@ def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list
     leads = view.fields.copy_conflicts()[at] & (values[at] >= 0.5) & (score == SUSPICION)
     order = at[np.lexsort((-values[at], ~leads))][:top]
     if SUSPICION in view.score_names():
-        suggested = frame.number(table, "suggested", MISSING)[order]
+        suggested = view.fields.decoded(frame.number(table, "suggested", MISSING)[order])
         probability = frame.number(table, "suggested_p", np.nan)[order]
     else:
         suggested, probability = predicted[order], view.fields.number("confidence")[order]
     decisions = _decisions(dataset, order, judged[order])
-    names = [*dataset.classes, None]
+    names, suggestions = [*dataset.classes, None], [*view.fields.classes, None]
     ids = frame.ids[order]
     cards: list[Suspect] = []
     for start in range(0, len(ids), BATCH):
@@ -88,7 +88,7 @@ def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list
                     image=image,
                     small=small,
                     given=given or "no label",
-                    suggested=names[suggested[i]],
+                    suggested=suggestions[suggested[i]],
                     probability=None if np.isnan(probability[i]) else float(probability[i]),
                     score=float(values[order[i]]),
                     decision=decision,

@@ -106,9 +106,12 @@ def _choose(
         good = [least_hashed(hard, salt, len(hard)), least_hashed(sure[~is_bad], salt, count)]
         good = np.concatenate(good)[: count - count // 2]
         bad = least_hashed(sure[is_bad], salt, count // 2)
+        suggested = suggested_labels(dataset, run, bad) if len(bad) else []
+        known = np.isin(suggested, frame.classes)  # others cannot be given as a label
+        bad, suggested = bad[known], [label for label in suggested if label in frame.classes]
         ids = np.concatenate([good, bad]).astype(np.int64)
         truth = [frame.classes[code] for code in frame.label[frame.positions(ids)]]
-        shown = truth[: len(good)] + (suggested_labels(dataset, run, bad) if len(bad) else [])
+        shown = truth[: len(good)] + suggested
         easy = [*np.isin(good, sure), *[False] * len(bad)]
     rows = zip(ids.tolist(), shown, truth, easy, strict=True)
     return {sample: Control(sample, *rest) for sample, *rest in rows}

@@ -63,7 +63,7 @@ def by_class(parts: Parts) -> pd.DataFrame:
 def by_pair(parts: Parts) -> pd.DataFrame:
     """Return one row per pair of classes; see `Estimate.by_pair`."""
     scored, verdicts = parts.scored, parts.verdicts
-    C = len(scored.classes)
+    C = len(scored.classes) + len(scored.others)
     none = C  # stands for no suggested class
     suggested = np.where(scored.suggested == MISSING, none, scored.suggested)
     pair = np.where(scored.label == MISSING, MISSING, scored.label * (C + 1) + suggested)
@@ -79,7 +79,7 @@ def by_pair(parts: Parts) -> pd.DataFrame:
     left, low, high = _groups(parts, pair, codes, PAIR_SPREAD)
     whole = _groups(parts, np.zeros(len(pair), np.int64), np.zeros(1, np.int64), PAIR_SPREAD)[0]
     scale = parts.left / max(whole.sum(), 1e-9)
-    names = np.array([*scored.classes, None], object)
+    names = np.array([*scored.classes, *scored.others, None], object)
     table = {
         "given": names[codes // (C + 1)],
         "suggested": names[codes % (C + 1)],

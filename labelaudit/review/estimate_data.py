@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +33,7 @@ class ScoredSamples:
     suggested: np.ndarray  # most probable other class index; MISSING for none
     classes: list[str]
     order: np.ndarray  # places of the samples with a suspicion, in the order of random checks
+    others: Sequence[str] = ()  # further classes that only the model knows, after `classes`
 
     @classmethod
     def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
@@ -51,9 +53,10 @@ class ScoredSamples:
             label=label,
             p=p,
             current=known & (label == frame.label) & ~frame.tagged(REMOVED),
-            suggested=frame.number(table, "suggested", MISSING),
+            suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
             order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
+            others=view.fields.classes[len(frame.classes) :],
         )
 
     def __len__(self) -> int:

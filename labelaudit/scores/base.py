@@ -89,11 +89,12 @@ class NeighbourScore(Score):
 class LogitsInfo:
     """What is known about a run's logits before they are read."""
 
-    classes: int
+    classes: int  # that the model knows, D
     labelled: int  # number of samples with a label
     out_of_sample: bool  # whether the model was not trained on the labels under audit
     others: int = 0  # first looks that are further sources of logits
     is_first_look: bool = False
+    lacking: int = 0  # the last so many classes are unknown to the dataset
 
 
 class BlockModel:

@@ -94,7 +94,6 @@ class Likelihood:
         number, columns, C = self._number, np.arange(len(labels)), self.parameters.classes
         mixed = np.tensordot(sharpness.astype(number), logs, 1)
         mixed[:C] += at["bias"].astype(number)[:, None]
-        mixed[C:] += number(at["outside"])
         floor = float(sigmoid(at["floor"]))
         q, p = floored_softmax(mixed, floor)
         known = p[:C]
@@ -159,9 +158,7 @@ class Likelihood:
         of_p *= q
         of_p *= number(1 - floor)
         of_p -= q * of_p.sum(axis=0)
-        of_bias = of_p.sum(axis=1)
-        to["bias"][...] += of_bias[:C]
-        to["outside"][...] += of_bias[C:].sum()
+        to["bias"][...] += of_p[:C].sum(axis=1)
         fitted = np.flatnonzero(self.parameters.out_of_sample)
         to["sharpness"][...] += [np.vdot(of_p, logs[source]) for source in fitted]
         return np.log(total)

@@ -22,7 +22,6 @@ SD_AMBIGUITY, SD_LIKENESS = 0.08, 0.2
 # Cross-fitted predictions are calibrated to the given labels, so that their doubt is honest.
 SD_AMBIGUITY_CALIBRATED, SD_LIKENESS_CALIBRATED = 0.02, 0.05
 SD_BIAS, SD_FLOOR = 0.3, 1.0
-SD_OUTSIDE = 1.0  # of the bias that all classes share which the dataset lacks
 CLASS_SCALE = 0.22  # of Student's t, for rate and target of each class
 FREEDOM = 4.0  # of Student's t: a few classes or pairs may stand out
 START_RATE = -2.0
@@ -62,7 +61,6 @@ class Parameters:
             "ambiguity": (),
             "likeness": (),
             "floor": (),
-            "outside": (),
             "bias": (classes,),
             "rate": (classes,),
             "target": (classes,),
@@ -126,7 +124,6 @@ class Parameters:
             "ambiguity": (0.0, self._ambiguity),
             "likeness": (0.0, self._likeness),
             "floor": (np.log(FLOOR), SD_FLOOR),
-            "outside": (0.0, SD_OUTSIDE),
             "bias": (0.0, SD_BIAS),
         }
         for name, (mean, deviation) in normal.items():
@@ -155,7 +152,8 @@ class Parameters:
             [float(f"{value:.6g}") for value in sharpness],
             plain(parts["ambiguity"]),
             plain(parts["likeness"]),
-            plain(np.append(parts["bias"], np.repeat(parts["outside"], self.width - self.classes))),
+            # labels say nothing about classes that the dataset lacks
+            plain(np.append(parts["bias"], np.zeros(self.width - self.classes))),
             plain(parts["overall"] + parts["rate"]),
             plain(parts["target"]),
             plain(parts["pair"]) if self.has_table else None,

@@ -33,6 +33,7 @@ class Suspicion(BlockModel):
         self._share = most_rows(info.classes) / max(info.labelled, 1)
         self._out_of_sample = info.out_of_sample
         self._calibrated = info.is_first_look
+        self._classes, self._lacking = info.classes - info.lacking, info.lacking
         self._bits = np.random.PCG64(SEED)  # as in default_rng
         self._rng = np.random.Generator(self._bits)
         self._labels: list[np.ndarray] = []
@@ -45,7 +46,7 @@ class Suspicion(BlockModel):
         self._bits.advance(row)
 
     def observe(self, labels: np.ndarray, softmax: Softmax) -> None:
-        drawn = known_labels(labels, softmax.classes)
+        drawn = known_labels(labels, self._classes)
         if self._share < 1:
             drawn &= self._rng.random(len(labels)) < self._share
         self._labels.append(labels[drawn])
@@ -66,16 +67,23 @@ class Suspicion(BlockModel):
 
     def _fitted(self, labels: np.ndarray, sources: list[np.ndarray]) -> NoiseModel:
         if len(sources) == 1:
-            return fit_noise_model(labels, sources, self._out_of_sample, self._calibrated)
+            return fit_noise_model(
+                labels, sources, self._out_of_sample, self._calibrated, self._classes
+            )
         # How sure a network is of labels that it may have been trained on cannot be fitted: the fit
         # would explain the errors by its doubt. So the noise is fitted to the first look alone.
-        model = fit_noise_model(labels, sources[1:], True, calibrated=True)
-        return replace(model, sharpness=[usual_scale(labels, sources[0]), *model.sharpness])
+        looks = [look[:, : self._classes] for look in sources[1:]]
+        model = fit_noise_model(labels, looks, True, calibrated=True)
+        return replace(
+            model,
+            sharpness=[usual_scale(labels, sources[0]), *model.sharpness],
+            bias=[*model.bias, *[0.0] * self._lacking],
+        )
 
     def score(
         self, labels: np.ndarray, softmax: Softmax
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        known = known_labels(labels, softmax.classes)
+        known = known_labels(labels, self._classes)
         if self._model is None or not known.any():
             nan = np.full(len(labels), np.nan)
             return nan, np.full(len(labels), -1, np.int32), nan.copy()

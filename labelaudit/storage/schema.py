@@ -209,6 +209,8 @@ FIRST_LOOK = "first_look"  # computed without training
 IMPORTED = "brought"  # made by a model that was not trained here
 RECORDED = "recorded"  # recorded in the user's own training loop
 
+# In the information of a run: the last of its classes, which the dataset lacks.
+UNKNOWN = "unknown_classes"
 # Columns of a scores table that are not scores.
 NO_SCORES = ("id", "label", "learned", "suggested", "suggested_p")
 

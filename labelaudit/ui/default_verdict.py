@@ -20,6 +20,8 @@ def default_verdict(found: Evidence, is_check: bool) -> str:
         return KEEP
     if found.finding == OUTLIER:
         return REMOVE
+    if found.suggests_unknown:  # no label can say so
+        return REMOVE if suggestion_is_clear(found.suggested_p) else NONE
     return ACCEPT if suggestion_is_clear(found.suggested_p) else NONE
 
 

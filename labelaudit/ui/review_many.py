@@ -86,6 +86,13 @@ def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:
     verdict, label = event["verdict"], event["label"]
     if verdict == "accept":
         verdict, label = "relabel", _suggested(session, ids)
+        unknown = sorted(set(label) - set(session.dataset.classes))
+        if unknown:
+            count = int(np.isin(label, unknown).sum())
+            raise BadInputError(
+                f"{count:,} of the {len(ids):,} samples are suggested as {', '.join(unknown[:3])}, "
+                "which the dataset does not have: leave them out, or remove them."
+            )
     session.decide(ids, verdict, label, event.get("seen"), event.get("earlier"))
     session.note = f"{len(ids):,} verdicts stored. Undo reverts all of them."
     page = _page_ids(session)

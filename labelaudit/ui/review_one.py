@@ -186,6 +186,7 @@ def _item(sample, picture, found: evidence.Evidence, thumbnails: dict) -> dict:
         "small": picture.small,
         "given": found.given,
         "suggested": found.suggested,
+        "suggests_unknown": found.suggests_unknown,
         "why": found.why,
         "probabilities": list(found.probabilities.items()),
         "p_given": found.p_given,

@@ -100,6 +100,7 @@ class ReviewOne extends Part {
       if (verdict === "default") verdict = item.default
       if (!verdict) return this.sayNoDefault()
       const accepted = verdict === "accept"
+      if (accepted && item.suggests_unknown) return this.sayNoDefault() // no class to relabel to
       return this.event("decide", {
         verdict: accepted ? "relabel" : verdict,
         label: (accepted ? item.suggested : label) ?? null,
@@ -265,7 +266,9 @@ class ReviewOne extends Part {
     this.zoom.reset()
     item.picture.className = item.small ? "crisp" : ""
     item.picture.alt = `sample ${item.id}`
-    this.accept.firstChild.textContent = `Relabel as ${item.suggested}`
+    this.accept.firstChild.textContent = item.suggests_unknown
+      ? `${item.suggested} is not a class here` : `Relabel as ${item.suggested}`
+    this.accept.disabled = item.suggests_unknown
     for (const name of ["accept", "keep", "remove"]) this[name].classList.toggle("main", item.default === name)
     parts.unclear.textContent = item.unclear
     this.keep.firstChild.textContent = item.given ? `Keep ${item.given}` : "Keep without label"
