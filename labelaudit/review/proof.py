@@ -57,6 +57,7 @@ class Proof:
 
     @property
     def enough_checks(self) -> bool:
+        """Whether there are so many checks, or no open samples, that the bounds may be stated."""
         return self.checks >= LEAST_CHECKS or not self.open
 
     @property

@@ -30,6 +30,7 @@ class ReviewerErrors:
 
     @property
     def known(self) -> bool:
+        """Whether the reviewers answered any blind control."""
         return self.controls.total > 0
 
     @property
