@@ -286,7 +286,7 @@ class TestChoice:
 
 def outlier_scores(vectors: np.ndarray, labels: np.ndarray, _: int) -> np.ndarray:
     near, cosines = all_nearest(vectors, labels >= 0, NEIGHBOURS)
-    return outlier(labels, np.where(near >= 0, labels[near], -1), cosines)
+    return outlier(labels, np.where(near >= 0, labels[near], -1), 1 - cosines)
 
 
 class TestOutliers:

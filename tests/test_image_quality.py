@@ -14,6 +14,7 @@ from labelaudit.core.errors import BadInputError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.dataset.image_issues import ISSUES, image_issues
 from labelaudit.features.quality import measure_quality
+from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import gather
 from labelaudit.scores.outlier import FAR, outlier
 
@@ -85,10 +86,28 @@ def test_outliers_are_relative_to_the_class_of_their_neighbours():
     near = np.repeat(labels[:, None], 12, axis=1)
     # the images of class 1 are less alike than those of class 0
     distance = np.exp(rng.normal(np.where(labels == 0, -4, -1.5), 0.1)[:, None]) * np.ones(12)
-    cosines = 1 - distance
-    cosines[0] = 1 - np.exp(-1.5)  # usual for class 1, not for class 0
-    scores = outlier(labels, near, cosines)
+    distance[0] = np.exp(-1.5)  # usual for class 1, not for class 0
+    scores = outlier(labels, near, distance)
     assert np.flatnonzero(scores > FAR).tolist() == [0]
-    np.testing.assert_array_equal(scores, outlier(np.full(200, -1), near, cosines))
-    cosines[5] = np.nan
-    assert np.isnan(outlier(labels, near, cosines)).nonzero()[0].tolist() == [5]
+    np.testing.assert_array_equal(scores, outlier(np.full(200, -1), near, distance))
+    distance[5] = np.nan
+    assert np.isnan(outlier(labels, near, distance)).nonzero()[0].tolist() == [5]
+
+
+def test_images_of_another_kind_are_outliers_of_a_first_look(home):
+    """Their components are long, in the usual directions: cosines do not show it."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(100, 130, (200, 12, 12), np.uint8)
+    images[np.arange(200) % 2 == 0, :6] += 60
+    images[:3] = rng.integers(0, 255, (3, 12, 12), np.uint8)
+    dataset = labelaudit.load_arrays("kinds", images, [f"c{i % 2}" for i in range(200)])
+    take_first_look(dataset)
+    scores = dataset.view().values("outlier")
+    assert set(np.argsort(-scores)[:3]) == {0, 1, 2}
+    assert (scores[:3] > FAR).all()
+    buffer = io.BytesIO()
+    write_suspects(dataset.view(), buffer)
+    buffer.seek(0)
+    table = pd.read_csv(buffer).set_index("id")
+    assert (table.finding[dataset.view().ids[:3]] == "outlier").all()
+    assert (table.outlier[dataset.view().ids[:3]] > FAR).all()

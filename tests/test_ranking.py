@@ -49,8 +49,8 @@ def test_scores_are_stored_as_their_functions_compute_them(audited):
         "confident_learning": lambda: confident_learning(frame.label, batches),
         "aum": lambda: aum(margin),
         "cartography": lambda: cartography(p_label),
-        "neighbours": lambda: neighbour_score(frame.label, frame.label[near[0]], near[1]),
-        "outlier": lambda: outlier(frame.label, frame.label[near[0]], near[1]),
+        "neighbours": lambda: neighbour_score(frame.label, frame.label[near.places], near.cosines),
+        "outlier": lambda: outlier(frame.label, frame.label[near.places], near.distances),
     }
     assert functions.keys() <= set(run.score_names())
     for name in run.score_names():

@@ -126,10 +126,10 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
             given[0] = 1  # of sixty samples one contradicts its label
             result = score_batches(score.function, given, as_batches(rows), True)
             contradicts, fits = (result[0] if score.function.suggests else result)[:2]
-        elif isinstance(score, NeighbourScore) and not score.judges_label:
-            cosines = np.random.default_rng(0).uniform(0.85, 0.95, (40, 10))
-            cosines[0] = 0.0
-            scores = score.function(np.zeros(40, int), np.zeros((40, 10), int), cosines)
+        elif isinstance(score, NeighbourScore) and score.by_distance:
+            distances = np.random.default_rng(0).uniform(0.05, 0.15, (40, 10))
+            distances[0] = 1.0
+            scores = score.function(np.zeros(40, int), np.zeros((40, 10), int), distances)
             contradicts, fits = scores[:2]
         elif isinstance(score, NeighbourScore):
             near = np.array([[0, 0, 0], [1, 1, 0]])

@@ -7,6 +7,7 @@ index of LanceDB answers for one sample in 20 ms or more, which for a million wo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,6 +33,19 @@ Part = tuple[np.ndarray, np.ndarray]  # rows to find neighbours for, rows to sea
 Search = Callable[[np.ndarray, Iterable[Part], int, Task], Iterable[tuple]]
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """The k most similar samples to each of n, most similar first.
+
+    places: int64 (n, k), -1 for none. cosines: float32 (n, k), NaN for none. distances: float32
+    (n, k), Euclidean for a first look, else one minus the cosine; NaN for none.
+    """
+
+    places: np.ndarray
+    cosines: np.ndarray
+    distances: np.ndarray
+
+
 def of_run(
     run: Run,
     ids: np.ndarray,
@@ -39,14 +53,13 @@ def of_run(
     k: int,
     task: Task = QUIET,
     search: Search | None = None,
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> Nearest | None:
     """Return the k samples nearest to each sample by the run's embeddings.
 
     ids: sorted, int64 (n,). counted: bool (n,), which samples may be neighbours (those with a
     label that are not removed). search: by default `search_here`.
-    Returns places in ids, int64 (n, k), -1 for none, and cosines, float32 (n, k), NaN for none,
-    best first. A sample without an embedding has no neighbours. Returns None for a run without
-    embeddings. All embeddings are read into memory: 4 bytes per number.
+    A sample without an embedding has no neighbours. Returns None for a run without embeddings. All
+    embeddings are read into memory: 4 bytes per number.
     """
     embeddings = run.all_embeddings()
     if embeddings is None:
@@ -54,11 +67,21 @@ def of_run(
     places, known = find(ids, embeddings[0])
     places, vectors = places[known], embeddings[1][known].astype(np.float32)
     near = np.full((len(ids), k), -1, np.int64)
-    cosine = np.full((len(ids), k), np.nan, np.float32)
+    cosine, distance = (np.full((len(ids), k), np.nan, np.float32) for _ in range(2))
     found, value = all_nearest(vectors, counted[places], k, task, search=search)
     near[places] = np.where(found >= 0, places[found], -1)
     cosine[places] = value
-    return near, cosine
+    # Components of a first look are centred: what the dataset does not have makes them long. In
+    # the last layer of a network, unusual images are short, and only directions can be compared.
+    distance[places] = euclidean(vectors, found, value) if run.is_first_look else 1 - value
+    return Nearest(near, cosine, distance)
+
+
+def euclidean(vectors: np.ndarray, near: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+    """Return the distances of vectors, float32 (n, d), to those at the places `near`, (n, k)."""
+    square = np.square(vectors).sum(axis=1)
+    product = np.sqrt(square[:, None] * square[near]) * cosine
+    return np.sqrt(np.maximum(square[:, None] + square[near] - 2 * product, 0))
 
 
 def how_many(labels: np.ndarray) -> int:

@@ -15,7 +15,7 @@ from ..dataset.runs import Run
 from ..features import neighbours
 from ..features.duplicates import duplicates
 from ..scores import SCORES, Score
-from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore
+from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore, NeighbourScore
 from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
 from .copies import weigh_copies
@@ -190,16 +190,20 @@ def _weigh_copies(
 def _from_neighbours(
     run: Run, wanted: Sequence[Score], samples: _Samples, backend: Backend, task: Task
 ) -> dict[str, np.ndarray]:
-    scores = [score for score in wanted if score.needs == NEIGHBOURS]
+    scores = [score for score in wanted if isinstance(score, NeighbourScore)]
     if not scores:
         return {}
     k = neighbours.how_many(samples.labels)
     near = neighbours.of_run(run, samples.ids, samples.counted, k, task, backend.search)
     if near is None:
         return {}
-    places, cosines = near
-    labels = np.where(places >= 0, samples.labels[places], MISSING)
-    return {score.name: score.function(samples.labels, labels, cosines) for score in scores}
+    labels = np.where(near.places >= 0, samples.labels[near.places], MISSING)
+    return {
+        score.name: score.function(
+            samples.labels, labels, near.distances if score.by_distance else near.cosines
+        )
+        for score in scores
+    }
 
 
 def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict[str, np.ndarray]:

@@ -134,6 +134,7 @@ SCORES = Registry(
             outlier,
             boundary=FAR,
             judges_label=False,
+            by_distance=True,
         ),
     ]
 )

@@ -80,7 +80,10 @@ class NeighbourScore(Score):
     """A score of the most similar images.
 
     function(labels int (n,), neighbours' labels int (n, k), cosines float (n, k)) -> float64 (n,).
+    by_distance: whether it gets distances instead of cosines; see `features.neighbours.Nearest`.
     """
+
+    by_distance: bool = False
 
     needs = NEIGHBOURS
 

@@ -54,11 +54,15 @@ class FeatureMap:
 
     def transform(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Return the joined features, float32 (n, sum of widths), of mean squared length 1."""
-        parts = [
-            np.clip((np.asarray(block, np.float32) - mean) * scale, -LARGEST, LARGEST)
-            for block, mean, scale in zip(blocks, self.means, self.scales, strict=True)
-        ]
-        return parts[0] if len(parts) == 1 else np.hstack(parts)
+        joined = np.empty((len(blocks[0]), sum(map(len, self.means))), np.float32)
+        end = 0
+        for block, mean, scale in zip(blocks, self.means, self.scales, strict=True):
+            start, end = end, end + len(mean)
+            part = joined[:, start:end]  # in place: these are the largest arrays of a first look
+            np.subtract(block, mean, out=part, casting="unsafe")
+            part *= scale
+            np.clip(part, -LARGEST, LARGEST, out=part)
+        return joined
 
 
 @dataclass(frozen=True)

@@ -6,26 +6,24 @@ import numpy as np
 
 OUTLIER = "outlier"
 NEIGHBOURS = 10
-FAR = 4.0  # robust standard deviations above the usual distance
+FAR = 3.5  # robust standard deviations above the usual distance
 
 
-def outlier(
-    labels: np.ndarray, neighbour_labels: np.ndarray, similarities: np.ndarray
-) -> np.ndarray:
+def outlier(labels: np.ndarray, neighbour_labels: np.ndarray, distances: np.ndarray) -> np.ndarray:
     """Return how far each image lies from all others, relative to the class of its neighbours.
 
-    neighbour_labels: int (n, k), negative for no label; similarities: float (n, k), cosines, NaN
-    for no neighbour, best first; at most NEIGHBOURS are used. labels are not used. Returns float64
-    (n,), NaN without neighbours: the logarithm of the mean cosine distance to the neighbours, as
-    robust standard deviations (1.4826 times the median absolute deviation) above the median of the
-    images whose neighbours are mostly of the same class. The distance to the k nearest neighbours
-    as an outlier score is of Ramaswamy et al. 2000.
+    neighbour_labels: int (n, k), negative for no label; distances: float (n, k), NaN for no
+    neighbour, most similar first; at most NEIGHBOURS are used. labels are not used. Returns float64
+    (n,), NaN without neighbours: the logarithm of the mean distance to the neighbours, as robust
+    standard deviations (1.4826 times the median absolute deviation) above the median of the images
+    whose neighbours are mostly of the same class. The distance to the k nearest neighbours as an
+    outlier score is of Ramaswamy et al. 2000.
     """
-    similarities = similarities[:, :NEIGHBOURS].astype(np.float64)
+    distances = distances[:, :NEIGHBOURS].astype(np.float64)
     neighbour_labels = neighbour_labels[:, :NEIGHBOURS]
-    present = np.isfinite(similarities)
+    present = np.isfinite(distances)
     known = present.any(axis=1)
-    distance = np.where(present, 1 - similarities, 0).sum(axis=1)
+    distance = np.where(present, distances, 0).sum(axis=1)
     far = np.full(len(labels), np.nan)
     far[known] = np.log(np.maximum(distance[known] / present[known].sum(axis=1), 1e-6))
     usual = _usual_class(neighbour_labels, present)
