@@ -338,16 +338,16 @@ BESIDE = [
 ]  # fmt: skip
 
 COUNTED = [
-    Tree("class folders that are links", {
+    Tree("class folders that are shortcuts (ln -s)", {
         "far/a/0.png": "", "far/b/1.png": "", "near/cat->": "../far/a", "near/dog->": "../far/b"},
         "cat 1, dog 1", source="near"),
-    Tree("a link to a folder around it", {
+    Tree("a shortcut to a folder around it", {
         "cat/0.png": "", "dog/1.png": "", "dog/up->": "../../in"},
         "cat 1, dog 1; skipped: 1 x is a link to a folder around it"),
-    Tree("two folders that link to each other", {
+    Tree("two folders with shortcuts to each other", {
         "cat/0.png": "", "dog/1.png": "", "cat/d->": "../dog", "dog/c->": "../cat"},
         "is a link to a folder around it", {"label_from": 1}),
-    Tree("a link to an image, and a broken one", {
+    Tree("a shortcut to an image, and a broken one", {
         "cat/0.png": "", "dog/1.png->": "../cat/0.png", "dog/2.png->": "gone.png"},
         "cat 1, dog 1; skipped: 1 x there is no such file"),
     Tree("images with rarer suffixes", ["cat/0.tga", "cat/1.jp2", "dog/2.bmp", "dog/3.mpo"],

@@ -86,7 +86,8 @@ def preview_dataset(
     """Show how `load_dataset` understands a source with the same options. Nothing is stored.
 
     The source is opened by the same code. Images are not decoded, so broken ones are counted only
-    when they are loaded. Raises the errors of `load_dataset`.
+    when they are loaded. Raises the errors of `load_dataset`: NotFoundError if there is no such
+    file, BadInputError, DamagedError or StorageError if the source cannot be used.
     """
     if str(source) in ZOO and not os.path.exists(source):
         raise BadInputError(
