@@ -205,6 +205,10 @@ FOLDERS = [
     Tree("classes that differ only by case", pictures("train/Cat", "test/cat"), "'Cat' and 'cat'"),
     Tree("classes that differ only by Unicode form", pictures("caf\u00e9", "cafe\u0301"), "differ"),
     Tree("classes that differ only by blanks", pictures("ice cream", "icecream"), "differ only"),
+    Tree("a class folder with a line break in its name", pictures("cat\ndog", "cow"),
+         "has characters that cannot be printed"),
+    Tree("_unlabeled/ beside class folders", pictures("cat", "dog", "_unlabeled"),
+         "cat 2, dog 2; without a label: 2"),
     Tree("classes that differ by leading zeros", pictures("01", "1", "001", "2"),
          "1 2, 01 2, 001 2, 2 2"),
 ]  # fmt: skip
@@ -269,6 +273,9 @@ BESIDE = [
         numbered("p_part_1", "p_part_2"), {
             "meta.csv": "lesion,image_id,dx,age\na,0,nv,5\nb,1,mel,6\nc,2,nv,6\nd,3,nv,7\n"}),
         "mel 1, nv 3", {"label": "dx"}),
+    Tree("a column of 0 and 1 for each class", listed(pictures("train", count=4), {
+        "_classes.csv": "filename, cat, dog\n0.png, 1, 0\n1.png, 0, 1\n2.png, 1, 1\n"}),
+        "with 0 or 1 for each class"),
     Tree("captions without class folders", listed(pictures("img", count=4), {
         "captions.csv": "image,caption\n0.png,a b\n1.png,c d\n2.png,e f\n3.png,g h\n"}),
         "--label-column"),
@@ -299,6 +306,8 @@ BESIDE = [
     Tree("a zip with two lists", listed(pictures("img"), {
         "a.csv": "filename,label\n0.png,a\n1.png,b\n", "b.csv": "filename,label\n0.png,b\n"}),
         "a 1, b 1", {"label_from": "a.csv"}, zipped=True),
+    Tree("a named list without known columns", listed(FOUR, {"m.csv": "a,b\n1,2\n"}),
+         "--path-column", {"label_from": "m.csv"}),
     Tree("a list that is not there", listed(pictures("cat", "dog"), {}), "its lists are none",
          {"label_from": "labels.csv"}),
     # columns
@@ -338,16 +347,16 @@ BESIDE = [
 ]  # fmt: skip
 
 COUNTED = [
-    Tree("class folders that are links", {
+    Tree("class folders that are shortcuts (ln -s)", {
         "far/a/0.png": "", "far/b/1.png": "", "near/cat->": "../far/a", "near/dog->": "../far/b"},
         "cat 1, dog 1", source="near"),
-    Tree("a link to a folder around it", {
+    Tree("a shortcut to a folder around it", {
         "cat/0.png": "", "dog/1.png": "", "dog/up->": "../../in"},
         "cat 1, dog 1; skipped: 1 x is a link to a folder around it"),
-    Tree("two folders that link to each other", {
+    Tree("two folders with shortcuts to each other", {
         "cat/0.png": "", "dog/1.png": "", "cat/d->": "../dog", "dog/c->": "../cat"},
         "is a link to a folder around it", {"label_from": 1}),
-    Tree("a link to an image, and a broken one", {
+    Tree("a shortcut to an image, and a broken one", {
         "cat/0.png": "", "dog/1.png->": "../cat/0.png", "dog/2.png->": "gone.png"},
         "cat 1, dog 1; skipped: 1 x there is no such file"),
     Tree("images with rarer suffixes", ["cat/0.tga", "cat/1.jp2", "dog/2.bmp", "dog/3.mpo"],

@@ -76,7 +76,7 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     folder = panel.get_by_role("tabpanel", name="Folder or file")
     folder.get_by_text("Preview").click()
     folder.get_by_text("Read as class folders").wait_for()
-    playwright.expect(folder.locator(".la-three img")).to_have_count(5)  # one of six is broken
+    playwright.expect(folder.locator(".la-three img")).to_have_count(6)  # three of each class
     panel.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
     page.get_by_text("Images skipped: 1").wait_for()

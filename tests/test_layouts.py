@@ -34,7 +34,7 @@ COMPARED = [
     "COCO of two splits in annotations/",
     "a zip with two lists",
     "addresses on a server and in a bucket",
-    "class folders that are links",
+    "class folders that are shortcuts (ln -s)",
     "files of the system in a zip",
 ]
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
+from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -185,7 +186,7 @@ class _Import:
         """The summary; reads the first rows."""
         converter = self._converter()
         values, _ = next(self.source.batches())
-        predicted = converter(values, self.ids).argmax(axis=1)
+        predicted = self._predicted(converter(values, self.ids))
         ids, labels = self.ids[: len(predicted)], self.frame.label
         self.kind = converter.kind
         given = labels[self.frame.positions(ids)]
@@ -215,7 +216,7 @@ class _Import:
             task.check("the import")
             ids = self.ids[start : start + len(values)]
             logits = converter(values, ids)
-            predicted[start : start + len(values)] = logits.argmax(axis=1)
+            predicted[start : start + len(values)] = self._predicted(logits)
             yield (ids, logits) if embeddings is None else (ids, logits, embeddings)
             start += len(values)
             stage.advance(len(values))
@@ -223,6 +224,11 @@ class _Import:
         self._check_rows(predicted, given)
         found = agreement.disagreeing_rows(predicted, given, self.columns.classes)
         self.notes += [found] * bool(found)
+
+    def _predicted(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predicted classes, int (n,); MISSING for those that the dataset lacks."""
+        predicted = logits.argmax(axis=1)
+        return np.where(predicted < len(self.frame.classes), predicted, MISSING)
 
     def _check_rows(self, predicted: np.ndarray, given: np.ndarray) -> None:
         """Raise BadInputError if the first rows are probably matched to the wrong samples, unless

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 from ..core.errors import BadInputError
 from ..storage.schema import FROM_FOLDER
 from .files import Files
+from .folder_names import UNLABELLED
 from .layout import HOW_TO_SET, Layout, Place, UnclearLayoutError, how_to, read_layout
 from .source import Row, Source, class_names, is_image_name
 
-UNLABELLED = "_unlabeled"  # FiftyOne's folder for images without a label
 NOT_UTF8 = "its name is not UTF-8: rename it"
 UNSAFE = "its path leads out of the archive"
 NAME = "name"  # value of label_from: the beginning of the file name is the label

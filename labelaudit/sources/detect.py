@@ -104,7 +104,10 @@ def open_folder(files: Files, options: Options) -> Source:
                 f"are read from {lists[0].name}: leave it out."
             )
         images = [name for name in files.names if is_image_name(name)]
-        source = _read_lists(list_format(lists[0]), lists, options.label, images)
+        entry = list_format(lists[0])
+        if entry is None:  # the user named the list
+            raise BadInputError(unknown_format(lists[0]))
+        source = _read_lists(entry, lists, options.label, images)
     else:
         if options.path_column is not None:
             raise BadInputError(

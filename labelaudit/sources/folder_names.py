@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..storage.schema import HELD_OUT_SPLITS, TRAINING_SPLITS
 
+UNLABELLED = "_unlabeled"  # FiftyOne's folder for images without a label
 SPLITS = TRAINING_SPLITS | HELD_OUT_SPLITS
 # Splits that are no common name for training or held-out data. Their images mostly have no labels.
 _OTHER_SPLITS = {"trainval", "pred", "predict", "prediction", "unlabeled", "unlabelled"}
@@ -78,6 +79,8 @@ def split_name(name: str) -> SplitName | None:
     `val2017` is the split val, `seg_train` train, `TrainingSet` training. `asl_test` has the rest
     ("asl",).
     """
+    if name == UNLABELLED:
+        return None
     if name.lower() in _SPLIT_WORDS:
         return SplitName(name.lower(), ())
     words = [_unjoined(word) for word in _words(name)]

@@ -131,6 +131,11 @@ def _label_column(
     if not rest and len(others) == 1 and looks_like_labels(file, others[0]):
         return others[0], False
     what = f"{path} it has {shorten(rest or others) or 'none'}"
+    if len(rest) > 1 and _are_flags(file, rest):
+        raise BadInputError(
+            f"{file.name} has no column 'label'; besides {what}, with 0 or 1 for each class: write "
+            "one column with the name of the class."
+        )
     raise BadInputError(
         f"{file.name} has no column 'label'; besides {what}: name the column with the labels "
         f"({HOW_TO_SET_LABEL})."
@@ -146,6 +151,13 @@ def looks_like_labels(file: ListFile, name: str) -> bool:
         and max(map(len, distinct)) <= MAX_LABEL_TEXT
         and not all(re.fullmatch(r"-?\d*\.\d+", value) for value in distinct)
     )
+
+
+def _are_flags(file: ListFile, names: Sequence[str]) -> bool:
+    """Whether columns hold only 0 and 1: one column for each class."""
+    rows = _sample(file)
+    values = {str(value).strip() for name in names for value in rows[name].to_pylist()}
+    return bool(values) and values <= {"0", "1", "0.0", "1.0", "", "None"}
 
 
 def found_share(file: ListFile, rows: pa.Table, name: str) -> float:

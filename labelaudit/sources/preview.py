@@ -11,6 +11,7 @@ from itertools import islice
 from ..core.errors import BadInputError
 from ..core.images import data_uri, decode
 from ..core.progress import QUIET, Task
+from ..dataset.ingest import check_class
 from .load import open_source, source_options
 from .source import Row, Source, class_names
 from .zoo import ZOO
@@ -86,8 +87,8 @@ def preview_dataset(
     """Show how `load_dataset` understands a source with the same options. Nothing is stored.
 
     The source is opened by the same code. Images are not decoded, so broken ones are counted only
-    when they are loaded. Raises BadInputError, NotFoundError,
-    DamagedError and the other errors of `load_dataset` for the same reasons.
+    when they are loaded. Raises the errors of `load_dataset`: NotFoundError if there is no such
+    file, BadInputError, DamagedError or StorageError if the source cannot be used.
     """
     if str(source) in ZOO and not os.path.exists(source):
         raise BadInputError(
@@ -98,7 +99,8 @@ def preview_dataset(
 
 
 def read_preview(opened: Source) -> Preview:
-    """Read the rows of an opened source."""
+    """Read the rows of an opened source. Raises BadInputError for a class name that cannot be
+    loaded."""
     counts: Counter[str | None] = Counter()
     splits: Counter[str] = Counter()
     samples: dict[str | None, list[str]] = {}
@@ -116,6 +118,8 @@ def read_preview(opened: Source) -> Preview:
         if label is not None and len(shown) < SAMPLES:
             shown.append(path)
             kept[path] = row
+    for name in [*opened.classes, *filter(None, counts)]:
+        check_class(name)  # as loading does
     order = [*opened.classes, *class_names(set(counts) - set(opened.classes))]
     return Preview(
         source=opened.description,
