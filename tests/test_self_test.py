@@ -15,7 +15,9 @@ from labelaudit.scores.softmax import Softmax
 from labelaudit.scores.suspicion import Suspicion
 
 
-def run_self_test(labels: np.ndarray, logits: np.ndarray, out_of_sample: bool = True) -> SelfTest | None:
+def run_self_test(
+    labels: np.ndarray, logits: np.ndarray, out_of_sample: bool = True
+) -> SelfTest | None:
     model = Suspicion(LogitsInfo(logits.shape[1], len(labels), out_of_sample))
     model.observe(labels, Softmax(logits))
     model.fit()

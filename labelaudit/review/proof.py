@@ -57,6 +57,7 @@ class Proof:
 
     @property
     def enough_checks(self) -> bool:
+        """Whether there are at least LEAST_CHECKS random checks, or nothing is left to review."""
         return self.checks >= LEAST_CHECKS or not self.open
 
     @property

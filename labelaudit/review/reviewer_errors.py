@@ -30,6 +30,7 @@ class ReviewerErrors:
 
     @property
     def known(self) -> bool:
+        """Whether any blind control was answered."""
         return self.controls.total > 0
 
     @property
