@@ -84,8 +84,8 @@ class ScoredSamples:
     def sums(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Number of the samples of each stratum, int64 (STRATA,), and their suspicions added up,
         float64 (STRATA,): of all with a suspicion, and of the current ones."""
-        masks = (self.known, self.current)
-        return tuple(by_stratum(self, np.flatnonzero(mask)) for mask in masks)
+        known, current = np.flatnonzero(self.known), np.flatnonzero(self.current)
+        return by_stratum(self, known), by_stratum(self, current)
 
 
 def by_stratum(scored: ScoredSamples, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
