@@ -55,7 +55,7 @@ class Answers:
 
     @property
     def total(self) -> int:
-        """Number of answers."""
+        """Number of answers, without unsure ones."""
         return self.bad + self.good
 
     def sentence(self, who: str = "You") -> str:

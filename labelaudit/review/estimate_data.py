@@ -87,7 +87,7 @@ class ScoredSamples:
     def sums(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Number of the samples of each stratum, int64 (STRATA,), and their suspicions added up,
         float64 (STRATA,): of all with a suspicion, and of the current ones."""
-        known, current = (np.flatnonzero(mask) for mask in (self.known, self.current))
+        known, current = np.flatnonzero(self.known), np.flatnonzero(self.current)
         return by_stratum(self, known), by_stratum(self, current)
 
 

@@ -57,7 +57,7 @@ class Proof:
 
     @property
     def enough_checks(self) -> bool:
-        """Whether there are so many checks, or no open samples, that the bounds may be stated."""
+        """Whether there are at least LEAST_CHECKS random checks, or nothing is left to review."""
         return self.checks >= LEAST_CHECKS or not self.open
 
     @property

@@ -30,7 +30,7 @@ class ReviewerErrors:
 
     @property
     def known(self) -> bool:
-        """Whether the reviewers answered any blind control."""
+        """Whether any blind control was answered."""
         return self.controls.total > 0
 
     @property

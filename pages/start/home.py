@@ -40,8 +40,9 @@ def show_result(job: Job) -> None:
             ranking = result["score"]  # the score that orders the suspects
             with st.container(horizontal=True, gap="medium"):
                 show_rehearsal(next(x for x in result["evaluation"] if x["score"] == ranking))
-        if not show_total(Dataset(name), result["run"]) and not result["evaluation"]:
+        else:
             st.metric("Suspects", f"{result['suspects']:,}", width="content")
+        show_total(Dataset(name), result["run"])
         if changed := result.get("changed"):
             st.caption(
                 f"Training changed {changed['new']:,} of the first {changed['of']:,} suspects of "
