@@ -1,6 +1,6 @@
 """What the storage design rests on: opening tables at a version, swapping a pointer, cleaning up.
 
-    python benchmarks/storage.py   # local disk, then the S3 server of the tests (20 ms a request)
+    python benchmarks/storage.py    # local disk, then the tests' S3 server with 20 ms a request
 
 Times are medians in milliseconds; on S3 also the number of requests.
 """

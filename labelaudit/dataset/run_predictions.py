@@ -65,8 +65,6 @@ class RunPredictions(RunBase):
         width: length of the embeddings.
         """
         self._check_dataset()
-        with self._store.transaction():
-            pass  # removes what a killed process left of the table
         with Staging(self._store, self._table("predictions")) as staging:
             yield staging, schema.predictions(len(self.classes), width)
             self._publish(staging)

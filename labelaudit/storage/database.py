@@ -264,14 +264,11 @@ class Database:
         """Wait until the disk has all that the transaction wrote."""
         if self._is_remote or not local_store.is_synced():
             return
-        root, new = self._pointer.tables_uri(work.folder), set()
         for table in work.changed:
             found = local_store.files_below(self._folder(work.folder, table))
-            new |= found - work.files.get(table, set())
-            new |= {path for path in found if path.endswith(".json")}  # LanceDB replaces these
-        folders = {os.path.dirname(path) for path in new}
-        folders |= {os.path.dirname(path) for path in folders}
-        local_store.sync([*sorted(new), *sorted(folders), root])
+            old = work.files.get(table, set())
+            new = found - old | {path for path in found if path.endswith(".json")}  # it replaces
+            local_store.sync_with_folders(new, {os.path.dirname(path) for path in old}, self.uri)
 
     # --- tables that are being changed ---
 

@@ -40,7 +40,8 @@ def write_if(path: str, data: bytes, tag: str | None) -> str | None:
         if is_synced():
             os.fsync(file.fileno())
     os.replace(path + TEMPORARY, path)
-    sync([os.path.dirname(path), os.path.dirname(os.path.dirname(path))])
+    folder = os.path.dirname(path)
+    sync([folder] if tag else [folder, os.path.dirname(folder)])
     return _tag(data)
 
 
@@ -101,6 +102,18 @@ def sync(paths: Iterable[str]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_with_folders(files: Iterable[str], old_folders: set[str], root: str) -> None:
+    """Sync files, the folders that list them, and those that list new folders, up to `root`."""
+    folders = set()
+    for path in files:
+        folder = os.path.dirname(path)
+        folders.add(folder)
+        while folder not in old_folders and folder != root:
+            folder = os.path.dirname(folder)
+            folders.add(folder)
+    sync([*sorted(files), *sorted(folders, reverse=True)])
 
 
 def _tag(data: bytes) -> str:

@@ -229,6 +229,8 @@ class Staging:
 
     def __init__(self, store: Store, table: str) -> None:
         self._store, self.table = store, table
+        with store.transaction():
+            pass  # removes what a killed process left of the table
         self._base = store._snapshot()
         self._stamp = self._base.tables.get(table)
         self._handle: lancedb.table.Table | None = None
