@@ -12,7 +12,7 @@ from .noise_model import NoiseModel, as_sources
 from .probability import log_softmax
 
 MOST_ROWS = 20_000  # the model is fitted to at most so many samples
-MOST_VALUES = 2_000_000  # and to at most so many logits of each source
+MOST_VALUES = 1_000_000  # and to at most so many logits of each source
 STEPS = 100  # of L-BFGS
 CORRECTIONS = 20  # L-BFGS keeps so many past gradients
 PAIR_CLASSES = 100  # with more classes, a table of class pairs has too many cells for the data
@@ -154,7 +154,8 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
     """Return a model in which only clear resemblance counts, with as many wrong labels.
 
     How small the small probabilities of an image are explains which labels occur, but is no
-    evidence of whether a label is wrong: it ranks labels worse than no likeness does.
+    evidence of whether a label is wrong: it ranks labels worse than no likeness does. Nor is
+    it evidence for a label that its image is clear or unlike the class.
     """
     rows = slice(0, MATCHED_SAMPLES)
     labels, sources = data.labels[rows], [source[rows] for source in data.sources]
@@ -165,7 +166,13 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
 
     def shifted(change: float) -> NoiseModel:
         rate = [rate + change for rate in model.rate]
-        return replace(model, rate=rate, resemblance=CLEAR_RESEMBLANCE)
+        return replace(
+            model,
+            rate=rate,
+            ambiguity=0.0,
+            likeness=max(model.likeness, 0.0),
+            resemblance=CLEAR_RESEMBLANCE,
+        )
 
     total = expected(model)
     low, high = -MOST_SHIFT, MOST_SHIFT
