@@ -326,3 +326,12 @@ def test_clear_images_rank_by_the_given_class_alone():
     model = fit_noise_model(labels, logits, True)
     assert (model.ambiguity, model.resemblance) == (0.0, 0.1)
     assert 0 <= model.likeness <= 1
+
+
+def test_right_labels_of_many_classes_are_not_called_wrong():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 120, 3000)
+    logits = predictions(rng, labels, 120, 3.5)
+    model = fit_noise_model(labels, logits, True)
+    assert model.likeness == 0
+    assert wrong_probability(model, labels, [logits]).sum() < 0.01 * len(labels)

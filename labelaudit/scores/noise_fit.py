@@ -105,15 +105,16 @@ class _Kind:
     """A kind of explanation. Kinds are ordered from the simplest to the most complex.
 
     table_scale: of the prior of class pairs; 0 for no table. by_class: whether rate and target
-    differ between classes.
+    differ between classes. by_image: whether there is ambiguity and likeness.
     """
 
     table_scale: float
     by_class: bool
+    by_image: bool = True
 
     @property
-    def order(self) -> tuple[float, bool]:
-        return self.table_scale, self.by_class
+    def order(self) -> tuple[float, bool, bool]:
+        return self.table_scale, self.by_class, self.by_image
 
 
 SIMPLEST = _Kind(0.0, False)
@@ -221,6 +222,8 @@ def _trials(halves: list[_Data]) -> list[_Trial]:
             trials.append(trial)
         return trial
 
+    if halves[0].width > PAIR_CLASSES:  # too few samples of each class for weak priors
+        add(_Kind(0.0, False, False), plain, [part.parameters.start() for part in plain])
     for changes in STARTS:
         add(SIMPLEST, plain, [part.parameters.start(changes) for part in plain])
     by_class = _Kind(0.0, True)
@@ -271,7 +274,9 @@ def _minimise(likelihood: Likelihood, start: np.ndarray, kind: _Kind) -> np.ndar
     parameters.table_scale = kind.table_scale or 1.0
     n, fixed = likelihood.samples, []
     if not kind.by_class:  # they start at 0, and stay there
-        fixed = [parameters.at["rate"], parameters.at["target"]]
+        fixed += [parameters.at["rate"], parameters.at["target"]]
+    if not kind.by_image:
+        fixed += [parameters.at["ambiguity"], parameters.at["likeness"]]
 
     def per_sample(x: np.ndarray) -> tuple[float, np.ndarray]:  # the first step is moderate
         value, slope = likelihood(x)
