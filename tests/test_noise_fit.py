@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from labelaudit.scores.noise_fit import fit_noise_model, usual_scale
+from labelaudit.scores.noise_fit import disagreements, fit_noise_model, usual_scale
 from labelaudit.scores.noise_likelihood import Likelihood
 from labelaudit.scores.noise_model import NoiseModel
 from labelaudit.scores.noise_priors import IN_SAMPLE_SHARPNESS, Parameters
@@ -235,3 +235,103 @@ def test_the_usual_scale_undoes_the_scale_of_the_logits():
     labels, (logits,) = random_data(5, 300)
     logits = logits + 2 * np.eye(5, dtype=np.float32)[labels]
     assert usual_scale(labels, 10 * logits) == pytest.approx(usual_scale(labels, logits) / 10)
+
+
+def swapped_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return truth, labels and logits: a third of classes 0 and 1 are swapped."""
+    truth = rng.integers(0, 6, 1500)
+    labels = np.where((truth < 2) & (rng.random(1500) < 1 / 3), 1 - truth, truth)
+    return truth, labels, predictions(rng, truth, 6, 6.0)
+
+
+class TestClassTerms:
+    def test_errors_alike_for_all_classes_have_none(self):
+        rng = np.random.default_rng(3)
+        truth = rng.integers(0, 6, 1500)
+        labels = with_errors(rng, truth, 6, 0.2)
+        model = fit_noise_model(labels, predictions(rng, truth, 6), True)
+        assert np.ptp(model.rate) == np.ptp(model.target) == 0
+        assert model.pair is None
+
+    def test_errors_of_two_classes_have_some(self):
+        truth, labels, logits = swapped_pair(np.random.default_rng(3))
+        model = fit_noise_model(labels, logits, True, calibrated=True)
+        assert min(model.rate[:2]) > max(model.rate[2:]) + 2
+        wrong = wrong_probability(model, labels, [logits])
+        assert wrong.sum() == pytest.approx((labels != truth).sum(), rel=0.15)
+
+    def test_disagreements_are_counted_by_class(self):
+        _truth, labels, logits = swapped_pair(np.random.default_rng(3))
+        rates, targets = disagreements(labels, [logits])
+        assert min(rates[:2]) > max(rates[2:]) + 2
+        assert min(targets[:2]) > max(targets[2:]) + 2
+
+
+class TestUnknownClasses:
+    def test_the_gradient_is_that_of_the_value(self):
+        labels, sources = random_data(7, sources=2)
+        labels %= 5
+        likelihood = Likelihood(labels, sources, [True, True], True, dtype=np.float64, classes=5)
+        x = random_parameters(likelihood.parameters)
+        gradient = likelihood(x)[1]
+        for i in range(len(x)):
+            step = np.zeros(len(x))
+            step[i] = 1e-5
+            measured = (likelihood(x + step)[0] - likelihood(x - step)[0]) / 2e-5
+            assert gradient[i] == pytest.approx(measured, rel=1e-4, abs=1e-5)
+
+    @pytest.mark.parametrize("has_table", [False, True])
+    def test_probabilities_of_the_labels_add_up_to_1(self, has_table):
+        labels, sources = random_data(7)
+        total = 0.0
+        for label in range(5):
+            given = np.full(len(labels), label)
+            one = Likelihood(given, sources, [True], has_table, dtype=np.float64, classes=5)
+            total += np.exp(one.per_sample(random_parameters(one.parameters)))
+        np.testing.assert_allclose(total, 1)
+
+    def test_their_images_have_wrong_labels(self):
+        rng = np.random.default_rng(0)
+        truth = rng.integers(0, 4, 800)
+        labels = np.where(truth == 3, rng.integers(0, 3, 800), truth)
+        logits = predictions(rng, truth, 4, 6.0)
+        p = fit_noise_model(labels, logits, True, classes=3).posterior(labels, logits)
+        assert p.shape == (800, 4)
+        assert (p[truth == 3, 3] > 0.9).mean() > 0.95
+        assert (p[truth != 3, 3] < 0.1).mean() > 0.99
+
+
+def test_many_classes_have_the_same_posterior_in_fewer_passes(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, (logits,) = random_data(40, 500)
+    labels = np.where(labels < 30, labels, -1)
+    model = NoiseModel(
+        [1.2], 0.2, 0.4, rng.normal(0, 0.3, 40).tolist(), rng.normal(-2, 0.3, 30).tolist(),
+        rng.normal(0, 0.3, 30).tolist(), None, resemblance=0.1,
+    )  # fmt: skip
+    exact = model.posterior(labels, logits)
+    monkeypatch.setattr("labelaudit.scores.noise_model.MANY_CLASSES", 10)
+    fast = model.posterior(labels, logits)
+    np.testing.assert_allclose(fast, exact, atol=0.01)
+    np.testing.assert_allclose(fast[labels < 0], exact[labels < 0], atol=1e-6)
+
+
+def test_clear_images_rank_by_the_given_class_alone():
+    """Resemblance explains labels, but small probabilities of other classes are no evidence."""
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 6, 2000)
+    logits = predictions(rng, truth, 6, 3.0)
+    alike = np.argsort(logits, axis=1)[:, -2]
+    labels = np.where(rng.random(2000) < 0.15, alike, truth)
+    model = fit_noise_model(labels, logits, True)
+    assert (model.ambiguity, model.resemblance) == (0.0, 0.1)
+    assert 0 <= model.likeness <= 1
+
+
+def test_right_labels_of_many_classes_are_not_called_wrong():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 120, 3000)
+    logits = predictions(rng, labels, 120, 3.5)
+    model = fit_noise_model(labels, logits, True)
+    assert model.likeness == 0
+    assert wrong_probability(model, labels, [logits]).sum() < 0.01 * len(labels)

@@ -12,7 +12,7 @@ from .noise_model import NoiseModel, as_sources
 from .probability import log_softmax
 
 MOST_ROWS = 20_000  # the model is fitted to at most so many samples
-MOST_VALUES = 2_000_000  # and to at most so many logits of each source
+MOST_VALUES = 1_000_000  # and to at most so many logits of each source
 STEPS = 100  # of L-BFGS
 CORRECTIONS = 20  # L-BFGS keeps so many past gradients
 PAIR_CLASSES = 100  # with more classes, a table of class pairs has too many cells for the data
@@ -105,15 +105,16 @@ class _Kind:
     """A kind of explanation. Kinds are ordered from the simplest to the most complex.
 
     table_scale: of the prior of class pairs; 0 for no table. by_class: whether rate and target
-    differ between classes.
+    differ between classes. by_image: whether there is ambiguity and likeness.
     """
 
     table_scale: float
     by_class: bool
+    by_image: bool = True
 
     @property
-    def order(self) -> tuple[float, bool]:
-        return self.table_scale, self.by_class
+    def order(self) -> tuple[float, bool, bool]:
+        return self.table_scale, self.by_class, self.by_image
 
 
 SIMPLEST = _Kind(0.0, False)
@@ -154,7 +155,8 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
     """Return a model in which only clear resemblance counts, with as many wrong labels.
 
     How small the small probabilities of an image are explains which labels occur, but is no
-    evidence of whether a label is wrong: it ranks labels worse than no likeness does.
+    evidence of whether a label is wrong: it ranks labels worse than no likeness does. Nor is
+    it evidence for a label that its image is clear or unlike the class.
     """
     rows = slice(0, MATCHED_SAMPLES)
     labels, sources = data.labels[rows], [source[rows] for source in data.sources]
@@ -165,7 +167,13 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
 
     def shifted(change: float) -> NoiseModel:
         rate = [rate + change for rate in model.rate]
-        return replace(model, rate=rate, resemblance=CLEAR_RESEMBLANCE)
+        return replace(
+            model,
+            rate=rate,
+            ambiguity=0.0,
+            likeness=max(model.likeness, 0.0),
+            resemblance=CLEAR_RESEMBLANCE,
+        )
 
     total = expected(model)
     low, high = -MOST_SHIFT, MOST_SHIFT
@@ -214,6 +222,8 @@ def _trials(halves: list[_Data]) -> list[_Trial]:
             trials.append(trial)
         return trial
 
+    if halves[0].width > PAIR_CLASSES:  # too few samples of each class for weak priors
+        add(_Kind(0.0, False, False), plain, [part.parameters.start() for part in plain])
     for changes in STARTS:
         add(SIMPLEST, plain, [part.parameters.start(changes) for part in plain])
     by_class = _Kind(0.0, True)
@@ -264,7 +274,9 @@ def _minimise(likelihood: Likelihood, start: np.ndarray, kind: _Kind) -> np.ndar
     parameters.table_scale = kind.table_scale or 1.0
     n, fixed = likelihood.samples, []
     if not kind.by_class:  # they start at 0, and stay there
-        fixed = [parameters.at["rate"], parameters.at["target"]]
+        fixed += [parameters.at["rate"], parameters.at["target"]]
+    if not kind.by_image:
+        fixed += [parameters.at["ambiguity"], parameters.at["likeness"]]
 
     def per_sample(x: np.ndarray) -> tuple[float, np.ndarray]:  # the first step is moderate
         value, slope = likelihood(x)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .noise_model import LEAST, floored_softmax
-from .noise_priors import BOUNDED, Parameters, sigmoid
+from .noise_model import LEAST, floored_softmax, sigmoid
+from .noise_priors import BOUNDED, Parameters
 from .probability import log_softmax
 
 BLOCK = 1 << 14  # values per block, so that its temporary arrays stay in the processor cache

@@ -18,6 +18,8 @@ from .softmax import Softmax
 
 FLOOR = 1e-4  # share of every prediction that is spread evenly over the classes
 LEAST = 1e-9  # least probability of which a logarithm is taken
+MANY_CLASSES = 100  # with more, small probabilities are treated alike
+SMALL = 0.01  # log(1 - p) and the resemblance of smaller probabilities are those of 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class NoiseModel:
         logits = [Softmax.of(source).logits for source in as_sources(sources)]
         labels = np.asarray(labels)
         known = known_labels(labels, len(self.rate))
+        if self.pair is None and logits[0].shape[1] > MANY_CLASSES:
+            return self._of_many_classes(logits, labels, known)
         # Arrays are (D, n): sums and maxima over classes are then vectorised over samples.
         p = self._from_images(logits)
         if known.all():
@@ -108,6 +112,53 @@ class NoiseModel:
         p[labels, columns] = p_right
         p /= p.sum(axis=0)
         return p
+
+    def _of_many_classes(
+        self, logits: Sequence[np.ndarray], labels: np.ndarray, known: np.ndarray
+    ) -> np.ndarray:
+        """Return P(true class | image, given label), (n, D), in few passes over the logits.
+
+        Ambiguity and likeness are computed where P(a | image) > SMALL only. Everything is divided
+        by what all classes have in common: the likeness of the given class, over the sum of all.
+        """
+        number, C = logits[0].dtype.type, len(self.rate)
+        p = logits[0] * number(self.sharpness[0])
+        p += np.array(self.bias, number)
+        for source, sharpness in zip(logits[1:], self.sharpness[1:], strict=True):
+            p += source * number(sharpness)
+        p -= p.max(axis=1, keepdims=True)
+        np.exp(p, out=p)
+        p *= (1 - self.floor) / p.sum(axis=1, keepdims=True)
+        p += number(self.floor / p.shape[1])
+        rate, target = np.array(self.rate), np.exp(np.array(self.target))
+        least = target * max(self.resemblance, LEAST) ** self.likeness
+        mask = p > SMALL  # np.nonzero is ten times as slow
+        mask[:, C:] = False
+        mask[~known] = False
+        rows, at = np.divmod(np.flatnonzero(mask), p.shape[1])
+        large = p[rows, at].astype(np.float64)
+        like = target[at] * (large + self.resemblance) ** self.likeness
+        total = least.sum() + np.bincount(rows, like - least[at], len(p))
+        wrong = sigmoid(rate[at] + self.ambiguity * np.log(np.maximum(1 - large, LEAST)))
+        given, each = np.where(known, labels, 0), np.arange(len(p))
+        own = p[each, given].astype(np.float64)
+        wrong_own = sigmoid(rate[given] + self.ambiguity * np.log(np.maximum(1 - own, LEAST)))
+        like_own = target[given] * (own + self.resemblance) ** self.likeness
+        usual = np.ones(p.shape[1])
+        usual[:C] = sigmoid(rate) / np.maximum(1 - least / least.sum(), LEAST)
+        if known.all():
+            p *= usual.astype(number)
+        else:
+            p[known] *= usual.astype(number)
+        p[rows, at] = large * wrong / np.maximum(1 - like / total[rows], LEAST)
+        p[each, given] = np.where(known, own * (1 - wrong_own) * total / like_own, p[each, given])
+        p /= p.sum(axis=1, keepdims=True)
+        return p
+
+
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
 
 
 def floored_softmax(mixed: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:

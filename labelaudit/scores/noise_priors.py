@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .noise_model import FLOOR, NoiseModel
+from .noise_model import FLOOR, NoiseModel, sigmoid
 
 # Priors, as mean and standard deviation (of the logarithm for sharpness and floor). Their centre is
 # "errors are rare, and equally likely for all classes and images".
@@ -159,8 +159,3 @@ class Parameters:
             plain(parts["pair"]) if self.has_table else None,
             float(sigmoid(parts["floor"])),
         )
-
-
-def sigmoid(x):
-    """Return 1 / (1 + exp(-x))."""
-    return 1 / (1 + np.exp(-x))
