@@ -105,7 +105,7 @@ def parse_json(rows) -> pa.Table:
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in columns.keys() - {"tags"}:
+    for name in columns.keys() - {"tags", FILEPATH, FILE_NAME}:
         columns[name] = [_unwrapped(value) for value in columns[name]]
     for name in columns.keys() & {FILEPATH, FILE_NAME, LABEL, "split"}:
         wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
