@@ -49,8 +49,10 @@ class GreyScales:
             low = np.quantile(lows, IGNORED, method="lower")
             high = np.quantile(highs, 1 - IGNORED, method="higher")
             white = _usual_white(high, depth)
-            fills = low >= 0 and white is not None and high - low >= white / 2
-            found[depth] = [0.0, white] if fills else [float(low), float(high)]
+            if white is not None and low >= 0 and high - low >= white / 2:
+                found[depth] = [0.0, white]
+            else:
+                found[depth] = [float(low), float(high)]
         return found
 
 
