@@ -149,6 +149,10 @@ def test_a_large_image_is_made_smaller_at_once_and_looks_the_same(monkeypatch):
     assert shrink(whole[0], 500) is whole[0]
 
 
+def test_the_memory_of_large_images_goes_back_to_the_system():
+    assert Image.core.get_block_size() > 32 << 20  # which glibc always maps
+
+
 def test_an_rgb_image_is_not_copied_and_the_callers_image_is_not_changed():
     image = Image.fromarray(np.zeros((300, 400, 3), np.uint8))
     assert to_rgb(image) is image
