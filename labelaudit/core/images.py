@@ -35,7 +35,7 @@ DECODED = MemoryBudget(640 << 20)
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # in memory; others: 4
 _EMPTY = "the file is empty"
 
-# The system's allocator keeps Pillow's usual blocks, of 16 MB, for each thread after they are freed.
+# The system's allocator keeps freed blocks of Pillow's usual size, 16 MB, for each thread.
 # Blocks over 32 MB go back to the system. Small images take only what they need in either case.
 Image.core.set_block_size(64 << 20)
 
