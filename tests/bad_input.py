@@ -40,7 +40,7 @@ the format, classes and splits with their numbers of images.
 @dataclass(frozen=True)
 class Case:
     what: str
-    make: Callable[[Path], object]  # builds it in a folder, and gives what is loaded
+    make: Callable[[Path], object]  # builds it in a folder; gives what is loaded, or what happened
     expects: str = ""  # must be in what happens
 
 
@@ -452,6 +452,203 @@ PATCHES = [
                | {"id": 2**70}),
 ]  # fmt: skip
 
+# --- labels of other types, arrays, and predictions ---
+
+
+def rows_case(what: str, labels: list, form: str = "json") -> Case:
+    """A list of good images with these labels."""
+
+    def make(folder: Path) -> Path:
+        import pandas as pd
+
+        (folder / "good.png").write_bytes(small(seed=1))
+        table = pd.DataFrame({"filepath": ["good.png"] * len(labels), "label": labels})
+        path = folder / f"m.{form}"
+        if form == "json":
+            path.write_text(json.dumps(table.to_dict("records")))
+        elif form == "csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_parquet(path)
+        return path
+
+    return Case(what, make)
+
+
+def arrays_case(what: str, labels, images=None, **options) -> Case:
+    def make(folder: Path) -> labelaudit.Dataset:
+        given = np.zeros((4, 6, 5), np.uint8) if images is None else images
+        return labelaudit.load_arrays("x", given, labels, **options)
+
+    return Case(what, make)
+
+
+def choice(*names: str, who: int = 1, regions: bool = False) -> dict:
+    """An annotation of Label Studio."""
+    values = [[name] for name in names] if regions else [list(names)]
+    return {"completed_by": who, "result": [
+        {"from_name": "c", "to_name": "image", "type": "choices", "value": {"choices": value}}
+        for value in values]}  # fmt: skip
+
+
+def tasks_case(what: str, *annotations: dict) -> Case:
+    """Label Studio: the first task, before one with the choice cat; both show the good image."""
+
+    def make(folder: Path) -> Path:
+        for name in ("good.png", "other.png"):
+            (folder / name).write_bytes(small(seed=1))
+        given = [{"annotations": list(annotations)} if annotations else {},
+                 {"annotations": [choice("cat")]}]  # fmt: skip
+        names = ["good.png", "other.png"]
+        tasks = [{"id": i, "data": {"image": names[i]}, **more} for i, more in enumerate(given)]
+        (folder / "tasks.json").write_text(json.dumps(tasks))
+        return folder / "tasks.json"
+
+    return Case(what, make)
+
+
+def coco_case(what: str, images: str, annotations: str, categories: str) -> Case:
+    content = (
+        f'{{"images": [{images}], "annotations": [{annotations}], "categories": [{categories}]}}'
+    )
+    return list_case(what, content, "m.json")
+
+
+def predictions_case(what: str, key: str | None, values, order=None, **options) -> Case:
+    """A table of good predictions for 80 images of four classes, its rows in this order."""
+
+    def make(folder: Path) -> str:
+        import pandas as pd
+
+        labels = np.arange(80) % 4
+        names = [f"c{i}" for i in range(4)]
+        images = np.zeros((80, 2, 2), np.uint8)
+        dataset = labelaudit.load_arrays("x", images, labels, classes=names)
+        table = pd.DataFrame(0.9 * np.eye(4)[labels] + 0.025, columns=names)
+        table = table if key is None else table.assign(**{key: values})
+        table = table if order is None else table.iloc[order(80)]
+        table.to_csv(folder / "p.csv", index=False)
+        run = labelaudit.import_predictions(dataset, folder / "p.csv", **options)
+        agree = (dataset.view("imported").values("predicted") == [f"c{i}" for i in labels]).mean()
+        notes = [note for note in run.info["notes"] if note.endswith("?")]
+        return " ".join([f"loads; {agree:.0%} agree with the labels.", *notes])
+
+    return Case(what, make)
+
+
+def shuffled(count: int) -> np.ndarray:
+    return np.random.default_rng(1).permutation(count)
+
+
+NAN = float("nan")
+COCO_IMAGE, COCO_CLASS = '{"id": 1, "file_name": "good.png"}', '{"id": 2, "name": "cat"}'
+LABELS = [
+    rows_case("JSON with NaN beside class numbers", [0.0, 1.0, NAN]),
+    rows_case("Parquet with NaN beside class numbers", [0.0, 1.0, NAN], "parquet"),
+    rows_case("a CSV that pandas wrote with a missing class number", [0.0, 1.0, NAN], "csv"),
+    rows_case("JSON with -1 beside class numbers", [0, 1, -1]),
+    rows_case("Parquet with -1 beside class numbers", [0, 1, -1], "parquet"),
+    rows_case("a CSV with -1 beside class numbers", [0, 1, -1], "csv"),
+    rows_case("a CSV with the labels -1 and 1", [1, -1, 1], "csv"),
+    rows_case("Parquet with the labels -2 to 2", [-2, -1, 0, 1, 2], "parquet"),
+    rows_case('the classes "nan", "None" and "NA"', ["nan", "None", "NA"]),
+    rows_case("JSON with several labels for an image", [["cat"], ["cat", "dog"]]),
+    rows_case("Parquet with several labels for an image", [["cat"], ["cat", "dog"]], "parquet"),
+    rows_case("a CSV with several labels for an image", ["cat", "dog", "cat;dog"], "csv"),
+    rows_case("a CSV with lists that Python wrote", ["['cat', 'dog']", "['cat']"], "csv"),
+    coco_case("COCO with a category that is NaN", COCO_IMAGE, '{"image_id": 1, "category_id": NaN}',
+              COCO_CLASS),
+    coco_case("COCO with a category name that is NaN", COCO_IMAGE, "", '{"id": 2, "name": NaN}'),
+    coco_case("COCO with an image id that is NaN", '{"id": NaN, "file_name": "good.png"}', "",
+              COCO_CLASS),
+    coco_case("COCO with several categories for each image", COCO_IMAGE,
+              '{"image_id": 1, "category_id": 2}, {"image_id": 1, "category_id": 3}',
+              COCO_CLASS + ', {"id": 3, "name": "dog"}'),
+    tasks_case("Label Studio with a first task without annotations"),
+    tasks_case("Label Studio with annotators who disagree", choice("cat"), choice("dog", who=2)),
+    tasks_case("Label Studio with two of three annotators who agree", choice("cat"),
+               choice("dog", who=2), choice("dog", who=3)),
+    tasks_case("Label Studio with different choices for two regions",
+               choice("cat", "dog", regions=True)),
+    tasks_case("Label Studio with several choices", choice("cat", "dog")),
+]  # fmt: skip
+
+ARRAYS = [
+    arrays_case("labels of shape (n, 1)", np.array([[0], [1], [0], [1]])),
+    arrays_case("one-hot labels", np.eye(3)[[0, 1, 2, 1]]),
+    arrays_case("labels with several ones in a row", [[1, 1], [0, 1], [1, 0], [0, 1]]),
+    arrays_case("probabilities as labels", np.full((4, 2), 0.5)),
+    arrays_case("a list of labels for each image", [["cat"], ["dog", "cat"], [], ["dog"]]),
+    arrays_case("labels in bytes", [b"cat", b"dog", b"cat", b"dog"]),
+    arrays_case("labels in bytes that are not UTF-8", [b"\xff", b"dog", b"cat", b"dog"]),
+    arrays_case("labels that are -1 and 1", [-1, 1, 1, -1]),
+    arrays_case("labels that are no whole numbers", [0.5, 1.5, 2.5, 3.5]),
+    arrays_case("labels as one text", "abab"),
+    arrays_case("a label that is not among the classes", [*"abca"], classes=["a", "b"]),
+    arrays_case("classes as one text", [0, 1, 0, 1], classes="ab"),
+    arrays_case("tags as one text", [0, 1, 0, 1], tags="red!"),
+    arrays_case("a tag that is a number", [0, 1, 0, 1], tags=[[1], [], [], []]),
+    arrays_case("ids that are text", [0, 1, 0, 1], ids=["a", "b", "c", "d"]),
+    arrays_case("ids that are too large", [0, 1, 0, 1], ids=[2**70, 1, 2, 3]),
+    arrays_case("images in rows of 64 numbers", [0, 1], np.zeros((2, 64), np.uint8)),
+    arrays_case("images without pixels", [0, 1], np.zeros((2, 0, 5), np.uint8)),
+    arrays_case("images with the channels first", [0, 1], np.zeros((2, 3, 6, 5), np.uint8)),
+    arrays_case("images of 0 to 1", [0, 1], np.zeros((2, 6, 5), np.float32)),
+    arrays_case("images of 0 to 65535", [0, 1], np.zeros((2, 6, 5), np.uint16)),
+    arrays_case("encoded images that cannot be read", [0, 1], [b"no image", small(seed=1)]),
+]
+
+PREDICTIONS = [
+    predictions_case("shuffled predictions without ids", None, None, shuffled),
+    predictions_case("shuffled predictions that are said to be in order", None, None, shuffled,
+                     by="order"),
+    predictions_case("shuffled predictions with a column ID", "ID", np.arange(1, 81), shuffled),
+    predictions_case("shuffled predictions with a column Image ID", "Image ID", np.arange(1, 81),
+                     shuffled),
+    predictions_case("shuffled predictions with a column file", "file",
+                     [f"{i}.png" for i in range(1, 81)], shuffled),
+    predictions_case("predictions with ids from 0", "id", np.arange(80)),
+    predictions_case("predictions with some ids counted from 0", "id", np.arange(80),
+                     lambda n: np.arange(10, n - 10)),
+    predictions_case("predictions with an id that is text", "id", ["x", *range(2, 81)]),
+    predictions_case("predictions with names of no files", "image", [f"a{i}" for i in range(80)]),
+]  # fmt: skip
+
+
+def grey_case(what: str, *images: np.ndarray, kind: str = "png", cut: bool = False) -> Case:
+    """Class folders with a grey image each."""
+
+    def make(folder: Path) -> Path:
+        for name, image in zip("abc", images, strict=False):
+            (folder / "in" / name).mkdir(parents=True)
+            Image.fromarray(image).save(folder / f"in/{name}/1.{kind}")
+        if cut:
+            path = folder / f"in/a/1.{kind}"
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return folder / "in"
+
+    return Case(what, make)
+
+
+GREY = np.linspace(0.1, 0.9, 400).reshape(20, 20)
+DEEP = [
+    grey_case("a dark and a bright class in 16 bits", (GREY * 9000).astype(np.uint16),
+              (GREY * 65535).astype(np.uint16)),
+    grey_case("12-bit data in 16-bit files", (GREY * 900).astype(np.uint16),
+              (GREY * 4095).astype(np.uint16)),
+    grey_case("a TIFF of floating-point numbers", (GREY * 0.3).astype(np.float32),
+              GREY.astype(np.float32), kind="tiff"),
+    grey_case("a TIFF of 32-bit numbers", (GREY * 1e5).astype(np.int32),
+              (GREY * 1e6).astype(np.int32), kind="tiff"),
+    grey_case("a TIFF with NaN", np.where(GREY < 0.3, NAN, GREY).astype(np.float32), kind="tiff"),
+    grey_case("a TIFF of NaN only", np.full((4, 4), NAN, np.float32), kind="tiff"),
+    grey_case("16 and 8 bits in one folder", (GREY * 65535).astype(np.uint16),
+              (GREY * 255).astype(np.uint8)),
+    grey_case("a 16-bit PNG cut in the middle", (GREY * 9000).astype(np.uint16),
+              (GREY * 65535).astype(np.uint16), cut=True),
+]  # fmt: skip
+
+SHOWN = [*LABELS, *ARRAYS, *DEEP]  # whose labels the page shows
 IN_ONE = "Images"
 GROUPS: dict[str, list[Case] | list[Tree]] = {
     IN_ONE: [],
@@ -461,6 +658,10 @@ GROUPS: dict[str, list[Case] | list[Tree]] = {
     "Class names": [name_case(what) for what in NAMES],
     "What cleanlab found": ISSUES,
     "Patches": PATCHES,
+    "Grey images with more than 8 bits": DEEP,
+    "Labels": LABELS,
+    "Arrays": ARRAYS,
+    "Predictions": PREDICTIONS,
 }
 
 
@@ -470,13 +671,22 @@ def outcome(case: Case | Tree, folder: Path) -> str:
         if isinstance(case, Tree):
             return _plain(case.outcome(folder), folder)
         made = case.make(folder)
+        if isinstance(made, str):
+            return made
         dataset = made if isinstance(made, labelaudit.Dataset) else labelaudit.load_dataset(
             "x", made)  # fmt: skip
     except LabelAuditError as error:
         return f"refused: {_plain(str(error), folder)}"
     skipped = dataset.info["skipped"]
     reasons = [f"skipped: {_plain(entry['why'], folder)}" for entry in skipped["files"]]
-    return "; ".join(dict.fromkeys(reasons)) or "loads"
+    reasons = reasons or [f"loads{_labels(dataset) if case in SHOWN else ''}"]
+    notes = [_plain(note, folder) for note in skipped.get("notes", [])] if case in SHOWN else []
+    return "; ".join(dict.fromkeys([*reasons, *notes]))
+
+
+def _labels(dataset: labelaudit.Dataset) -> str:
+    found = dataset.view().values("ground_truth").tolist()
+    return " with the labels " + ", ".join("(none)" if name is None else name for name in found)
 
 
 def _plain(text: str, folder: Path) -> str:

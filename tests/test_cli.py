@@ -99,6 +99,14 @@ def test_predictions_and_models_of_the_user_are_scored_at_once(tmp_path, digits)
                  "1,000 rows of probabilities, matched by id", "797 of 1,797 samples have no",
                  "1 suspects; list them with `labelaudit suspects digits"):  # fmt: skip
         assert part in text, part
+    np.save(tmp_path / "mixed.npy", p[np.random.default_rng(0).permutation(1797)])
+    failed = cli("import-predictions", "digits", tmp_path / "mixed.npy", code=1)
+    assert "or --in-order on the command line" in failed.stderr
+    stated = cli("import-predictions", "digits", tmp_path / "mixed.npy", "--in-order", "--json")
+    assert json.loads(stated.stdout)["by"] == "order"
+    both = ["--in-order", "--by", "id"]
+    failed = cli("import-predictions", "digits", tmp_path / "mixed.npy", *both, code=2)
+    assert "--in-order contradicts --by id" in failed.stderr
     failed = cli("import-predictions", "digits", tmp_path / "p.npz", "--by", "order", code=1)
     assert "p.npz has 1,000 rows and dataset 'digits' 1,797 samples" in failed.stderr
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10)).eval()

@@ -63,7 +63,7 @@ def test_classes_that_differ_in_brightness_stay_different(tmp_path, home, most, 
     assert seen[bright].min() - seen[~bright].max() > 100
     assert np.ptp(seen[bright]) < 20  # one scale for all
     low, high = dataset.info["grey"][depth]
-    assert 0 <= low < DARK * most < BRIGHT * most < high <= most
+    assert 0 <= low < DARK * most < BRIGHT * most < high <= 1.03 * most
     (note,) = dataset.info["skipped"]["notes"]
     assert f"{high:g} and more is white" in note
 
@@ -86,6 +86,17 @@ def test_a_dataset_without_a_measured_scale_uses_the_usual_depths(home):
     added = [grey(level, 4095, np.uint16) for level in (DARK, BRIGHT)]
     dataset.add_samples({"image": list(map(encode, added)), "label": ["0", "1"]})
     assert means(dataset)[2:] == pytest.approx([255 * DARK, 255 * BRIGHT], abs=5)
+
+
+def test_images_of_16_bits_look_like_the_same_images_of_8_bits(tmp_path, home):
+    levels = np.linspace(0.1, 0.9, 256).reshape(16, 16)
+    deep, usual = (levels * 65535).astype(np.uint16), (levels * 255).astype(np.uint8)
+    for name, values in (("a", deep), ("b", usual)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "1.png").write_bytes(saved(Image.fromarray(values), "PNG"))
+    dataset = labelaudit.load_dataset("x", tmp_path / "in")
+    assert dataset.info["grey"] == {"16-bit": [0, 65535]}
+    assert np.ptp(means(dataset)) < 1
 
 
 def test_a_hot_pixel_and_a_broken_image_do_not_set_the_scale():
@@ -136,6 +147,10 @@ def test_a_large_image_is_made_smaller_at_once_and_looks_the_same(monkeypatch):
         assert pixel_hash(decode("x", one)) == known  # of all pixels, part by part
     assert decode("x", data[0]).size == (200, 240)  # whole where no size is given
     assert shrink(whole[0], 500) is whole[0]
+
+
+def test_the_memory_of_large_images_goes_back_to_the_system():
+    assert Image.core.get_block_size() > 32 << 20  # which glibc always maps
 
 
 def test_an_rgb_image_is_not_copied_and_the_callers_image_is_not_changed():

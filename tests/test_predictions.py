@@ -505,6 +505,17 @@ def test_a_weak_model_and_labels_of_one_class_are_no_proof_of_another_order(make
     import_predictions(few, right_logits(12)[::-1])  # too few labels to tell
 
 
+def test_ids_that_match_but_are_of_other_samples_are_asked_about(make_dataset):
+    dataset = make_dataset(400)
+    ids = np.random.default_rng(4).permutation(np.arange(1, 401))
+    with pytest.raises(
+        LabelAuditError, match=r"matched by id, .* no more than by guessing \(25%\)"
+    ):
+        import_predictions(dataset, table_of(right_logits(), id=ids))
+    run = import_predictions(dataset, table_of(right_logits(), id=ids), by="id")
+    assert run.info["brought"]["doubt"]
+
+
 @pytest.mark.parametrize("sorted_by_class", [False, True])
 @pytest.mark.parametrize(("first", "last"), [(0, 120), (280, 400), (130, 260)])
 def test_a_block_of_rows_in_another_order_is_warned_about(

@@ -39,14 +39,20 @@ class GreyScales:
         """Return [black, white] of each depth.
 
         They enclose the extents of all images, except of one in a thousand at each end, so that a
-        few broken images in a large dataset do not darken all others.
+        few broken images in a large dataset do not darken all others. Images that fill at least
+        half of a usual depth, such as 0 to 4095, are read with that: they look like the same images
+        with 8 bits.
         """
         found = {}
         for depth, extents in self._extents.items():
             lows, highs = np.array(extents).T
             low = np.quantile(lows, IGNORED, method="lower")
             high = np.quantile(highs, 1 - IGNORED, method="higher")
-            found[depth] = [float(low), float(high)]
+            white = _usual_white(high, depth)
+            if white is not None and low >= 0 and high - low >= white / 2:
+                found[depth] = [0.0, white]
+            else:
+                found[depth] = [float(low), float(high)]
         return found
 
 
@@ -89,9 +95,14 @@ def usual_scale(image: Image.Image) -> Scale:
     that it is nearly always the same for all images. Other values: the extent of the image.
     """
     low, high = extent(image) or (0.0, 0.0)
-    whites = USUAL_WHITES if image.mode == "F" else USUAL_WHITES[1:]
-    white = next((white for white in whites if high <= white), None)
+    white = _usual_white(high, DEPTHS[image.mode])
     return (low, high) if low < 0 or white is None else (0.0, white)
+
+
+def _usual_white(high: float, depth: str) -> float | None:
+    """Return the least of USUAL_WHITES that is at least `high`; None if there is none."""
+    whites = USUAL_WHITES if depth == "float" else USUAL_WHITES[1:]
+    return next((white for white in whites if high <= white), None)
 
 
 def full_range(image: Image.Image) -> Scale:

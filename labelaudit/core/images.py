@@ -36,6 +36,10 @@ DECODED = MemoryBudget(640 << 20)
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # in memory; others: 4
 _EMPTY = "the file is empty"
 
+# The system's allocator keeps freed blocks of Pillow's usual size, 16 MB, for each thread.
+# Blocks over 32 MB go back to the system. Small images take only what they need in either case.
+Image.core.set_block_size(64 << 20)
+
 # Pillow prints these warnings, but the size is checked here and EXIF data is optional.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")

@@ -18,10 +18,15 @@ HOW_TO_STATE_ORDER = "by='order', or --in-order on the command line"
 
 
 def check_order(
-    predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int, what: str
+    predicted: np.ndarray,
+    given: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    what: str,
+    by_id: bool = False,
 ) -> None:
     """Raise BadInputError if predictions agree with the labels no better than by chance, so that
-    the rows are probably not in the order of the samples.
+    the rows are probably not those of the samples that they were matched to: in order, or by id.
 
     predicted, given: class indices, int (n,), of some samples. labels: those of the whole dataset,
     as rows may be sorted by class. MISSING for none. Too few labels prove nothing.
@@ -37,6 +42,12 @@ def check_order(
         return
     if agreement > chance + Z * (chance * (1 - chance) / count) ** 0.5:
         return
+    if by_id:
+        raise BadInputError(
+            f"{what}: matched by id, its rows agree with {agreement:.0%} of the labels, no more "
+            f"than by guessing ({chance:.0%}): are the ids those of this dataset, and the columns "
+            "in the order of its classes? State that they are (by='id') to import them anyway."
+        )
     raise BadInputError(
         f"{what} has no ids or file paths, and in the order of the samples its rows agree with "
         f"{agreement:.0%} of the labels, no more than by guessing ({chance:.0%}), as if its rows "

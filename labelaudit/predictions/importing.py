@@ -102,9 +102,10 @@ def import_predictions(
     The names of the columns may have blanks, capitals and other usual forms, such as `Image ID`.
     The index of a frame counts if it has such a name, and rules out "order" unless it is 0, 1, 2 ….
     ids: of an array's rows. Samples without a row have no prediction.
-    Without `by`, predictions are compared with the labels: rows in order must agree clearly better
-    than by chance, ids must not look like positions, and ids and filepaths must not contradict each
-    other. A block of rows that agrees much less than the others is noted in `Run.info`.
+    Without `by`, predictions are compared with the labels: rows matched in order or by id must
+    agree clearly better than by chance, ids must not look like positions, and ids and filepaths
+    must not contradict each other. A block of rows that agrees much less than the others is noted
+    in `Run.info`.
     classes: names of the columns, by default the dataset's classes in order. Classes that the
     dataset does not have are stored too: an image that belongs to one of them has a wrong label.
     A class of the dataset may be missing only if no sample has that label.
@@ -236,9 +237,8 @@ class _Import:
         labels, what = self.frame.label, self.source.what
         if self.stated:
             return
-        if self.by == ORDER:
-            agreement.check_order(predicted, given, labels, self.columns.classes, what)
-        if self.by == ID:
+        by_id = self.by == ID
+        if by_id:
             at = self.frame.positions(self.ids[: len(predicted)])
             if step := agreement.shifted(predicted, at, labels):
                 raise BadInputError(
@@ -247,6 +247,8 @@ class _Import:
                     f"are the ids {'positions counted from 0' if step == 1 else 'one too large'}? "
                     "Correct them, or state that they are the ids (by='id')."
                 )
+        if by_id or self.by == ORDER:
+            agreement.check_order(predicted, given, labels, self.columns.classes, what, by_id)
 
     def _converter(self) -> LogitConverter:
         unused = bool(self.source.unused)

@@ -21,7 +21,7 @@ _PATHS = (
 )  # fmt: skip
 _EITHER = ("imageid", "imageids", "imgid", "image", "images", "img", "file", "files", "idcode")
 INDEX = ("", "Unnamed: 0", "index", "__index_level_0__")  # pandas' index, in a file
-_WHOLE = r"^\s*[0-9]{1,18}(\.0*)?\s*$"
+_WHOLE = r"^\s*-?[0-9]{1,18}(\.0*)?\s*$"
 _NUMBERED_NAME = r"^\s*0[0-9]"  # 007 is a name, and no number
 
 
@@ -80,7 +80,7 @@ def read_keys(columns: KeyColumns, values: dict[str, pa.ChunkedArray], what: str
     """
     keys = Keys()
     if columns.path is not None:
-        keys.paths = as_text(values[columns.path])
+        keys.paths = as_text(values[columns.path], columns.path, what)
     for name in (columns.id, columns.either):
         if name is None or keys.ids is not None:
             continue
@@ -88,31 +88,39 @@ def read_keys(columns: KeyColumns, values: dict[str, pa.ChunkedArray], what: str
         if numbers is not None:
             keys.ids = numbers
             if name == columns.either and keys.paths is None:
-                keys.ambiguous, keys.paths = name, as_text(values[name])
+                keys.ambiguous, keys.paths = name, as_text(values[name], name, what)
         elif name == columns.id and len(wrong) < len(values[name]):
             row = int(wrong[0])
             given = values[name][row].as_py()
             raise BadInputError(
                 f"{what}, row {row + 1:,}: the id is empty."
-                if given is None
+                if given in (None, "")
                 else f"{what}, row {row + 1:,}: {name} is {given!r}, not a whole number."
             )
         elif keys.paths is None:
-            keys.paths = as_text(values[name])
+            keys.paths = as_text(values[name], name, what)
     return keys
 
 
-def as_text(values: pa.ChunkedArray) -> pa.Array:
-    """Return a column as strings."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return unguard(values.cast(pa.string())).combine_chunks()
+def as_text(values: pa.ChunkedArray, name: str, what: str) -> pa.Array:
+    """Return a column as strings. Raises BadInputError if that is not possible."""
+    try:
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        return unguard(values.cast(pa.string())).combine_chunks()
+    except pa.ArrowException as error:
+        raise BadInputError(
+            f"{what}: the column {name!r} of ids or file paths holds {values.type}, and must hold "
+            "numbers or text."
+        ) from error
 
 
 def _whole_numbers(values: pa.ChunkedArray) -> tuple[np.ndarray | None, np.ndarray]:
     """Return a column as int64 (n,), or None; and the rows, int (k,), that are no whole numbers."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
     if pa.types.is_integer(values.type):
         good = pc.is_valid(values)
     elif pa.types.is_floating(values.type):

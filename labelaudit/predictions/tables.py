@@ -166,7 +166,7 @@ def _table(
     else:
         columns = class_names = _class_columns(what, names, classes, named)
     others = [name for name in names if name not in columns]
-    key_names = keys.key_columns([name for name in others if not _is_list(types.get(name))])
+    key_names = keys.key_columns([name for name in others if not _is_nested(types.get(name))])
     embeddings = next((n for n in others if n in EMBEDDINGS and _is_list(types.get(n))), None)
     found, in_order, rows = _read_keys(what, read, key_names, columns[0])
     table = Table(
@@ -244,6 +244,10 @@ def _counts_up(values: pa.ChunkedArray) -> bool:
     except pa.ArrowException:
         return False
     return not numbers.null_count and np.array_equal(numbers.to_numpy(), np.arange(len(numbers)))
+
+
+def _is_nested(kind: pa.DataType | None) -> bool:
+    return kind is not None and pa.types.is_nested(kind)
 
 
 def _is_list(kind: pa.DataType | None) -> bool:

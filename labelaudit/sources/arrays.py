@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -141,20 +140,20 @@ def _classes(classes, labels) -> list[str] | None:
             classes = dtype.categories
         else:
             return None
-    if isinstance(classes, (str, bytes, Mapping, set, frozenset)):
+    if isinstance(classes, (str, bytes, Mapping, set, frozenset)) or not np.iterable(classes):
         raise BadInputError(
             f"classes has the type {type(classes).__name__}: give a list of names, in the order of "
             "their numbers."
         )
     reader = LabelNames("classes")
     names: list[str] = []
-    for i, value in enumerate(classes):
-        name = reader.name(value, f"class {i}")
+    for i, given in enumerate(classes):
+        name = reader.name(given, f"class {i}")
         if name is None:
             raise BadInputError(f"classes: class {i} has no name: give one.")
         names.append(name)
     if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
+        twice = next(name for name in names if names.count(name) > 1)
         raise BadInputError(f"classes has {twice!r} twice: name each class once.")
     return names
 
@@ -205,8 +204,16 @@ def _check_images(images: list | np.ndarray) -> bool:
 def _splits(splits: list | np.ndarray | None) -> list[str | None] | None:
     if splits is None:
         return None
-    reader = LabelNames("splits")
-    return [reader.name(value, f"image {i}") or None for i, value in enumerate(splits)]
+    values = splits.reshape(-1).tolist() if getattr(splits, "size", None) == len(splits) else splits
+    names: list[str | None] = []
+    for i, value in enumerate(values):
+        if is_missing(value) or value in ("", b""):
+            names.append(None)
+        elif isinstance(value, (str, bytes, int, np.integer)):
+            names.append(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
+        else:
+            raise BadInputError(f"the split of image {i} is {shown(value)}: give a name or None.")
+    return names
 
 
 def _ids(ids: list | np.ndarray | None) -> list[int] | None:

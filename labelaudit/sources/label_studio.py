@@ -69,7 +69,7 @@ def read_tasks_min(file: ListFile, label: str | None = None) -> ImageList:
     """
     rows_by_task: dict = {}
     for i, row in enumerate(_tasks(file)):
-        rows_by_task.setdefault(row.get("id", f"line {i}"), []).append(row)
+        rows_by_task.setdefault(str(row.get("id", f"line {i}")), []).append(row)
     latest = {key: _latest_each(rows, "annotator") for key, rows in rows_by_task.items()}
     control = label or _find_control([row for rows in latest.values() for row in rows], file.name)
     reader = _Reader(file.name)
@@ -189,7 +189,8 @@ def _opinions(task: dict) -> list[list[dict]]:
     valid = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
     valid = [a for a in valid if a.get("ground_truth")] or valid
     latest = _latest_each(valid, "completed_by")
-    return [[r for r in a.get("result") or () if _has_control(r)] for a in latest]
+    results = (a["result"] if isinstance(a.get("result"), list) else [] for a in latest)
+    return [[r for r in each if _has_control(r)] for each in results]
 
 
 def _has_control(result) -> bool:

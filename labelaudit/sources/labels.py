@@ -111,7 +111,7 @@ def read_numbers(names: Iterable[str | None], where: str) -> dict[str, str | Non
     Only if all labels are whole numbers: 1.0, as pandas writes 1 beside missing labels, is read as
     1, and a negative number as no label. Raises BadInputError as `LabelNames.check`.
     """
-    found = [name for name in names if name is not None]
+    found = sorted(name for name in names if name is not None)
     if not all(re.fullmatch(r"-?\d{1,15}(\.0+)?", name) for name in found):
         return {}
     reader = LabelNames(where)

@@ -47,6 +47,8 @@ def _as_text(values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
             )
         values = pa.chunked_array([pa.array([v[0] if v else None for v in lists])])
     if pa.types.is_floating(values.type):
+        if pc.any(pc.is_inf(values)).as_py():
+            raise pa.ArrowInvalid(f"column {column!r} has an infinite number")
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     return values.cast(pa.string())
 

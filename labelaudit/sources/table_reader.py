@@ -148,8 +148,10 @@ def parse_json(rows, texts: Collection[str] = (FILEPATH, FILE_NAME, LABEL, "spli
         raise ValueError("each line must be an object with filepath and label")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in columns.keys() - {FILEPATH, FILE_NAME, "split", "tags"}:
-        columns[name] = [_unwrapped(value) for value in columns[name]]
+    for name, values in columns.items():
+        values = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        lists = name in ("tags", FILEPATH, FILE_NAME, "split")
+        columns[name] = values if lists else list(map(_unwrapped, values))
     for name in columns.keys() & set(texts):
         wrong = next((i for i, v in enumerate(columns[name]) if isinstance(v, (dict, list))), None)
         if wrong is not None:
@@ -163,14 +165,16 @@ def parse_json(rows, texts: Collection[str] = (FILEPATH, FILE_NAME, LABEL, "spli
 
 
 def _unwrapped(value):
-    """Return a value of JSON: the element of a list of one, None for an empty list and for NaN."""
+    """Return the element of a list of one, None for an empty list; any other value unchanged."""
     if isinstance(value, list) and len(value) <= 1:
-        value = value[0] if value else None
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return value[0] if value else None
+    return value
 
 
 def _text(value) -> str | None:
     """Return a value as text. A whole number is written without a fraction: pandas writes 1 as 1.0
-    if another value of the column is missing."""
+    if another value of the column is missing. Raises ValueError for an infinite number."""
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("it contains an infinite number; write a name instead")
     whole = isinstance(value, float) and value.is_integer()
     return None if value is None else str(int(value) if whole else value)

@@ -90,6 +90,52 @@ def test_labels_that_are_no_class_labels():
     assert "many" not in labelaudit.list_datasets()
 
 
+def relabelled(values):
+    return made().remove_columns("label").add_column("label", values)
+
+
+def test_missing_labels_are_no_classes():
+    for values in ([1.0, float("nan"), 0.0, None], [1, -1, 0, None]):
+        dataset = labelaudit.load_huggingface("numbers", relabelled(values), overwrite=True)
+        assert dataset.classes == ["0", "1"]
+        check(dataset, ["1", None, "0", None])
+    words = labelaudit.load_huggingface("words", relabelled(["nan", "None", "NA", ""]))
+    check(words, ["nan", "None", "NA", None])
+    with pytest.raises(LabelAuditError, match="labels -1 and 1"):
+        labelaudit.load_huggingface("signs", relabelled([1, -1, 1, -1]))
+    with pytest.raises(LabelAuditError, match="'a;b', which is several labels"):
+        labelaudit.load_huggingface("several", relabelled(["a", "b", "a;b", "b"]))
+
+
+def test_a_split_without_labels_is_loaded_without():
+    parts = datasets.DatasetDict(train=made(2), test=made(1).remove_columns("label"))
+    dataset = labelaudit.load_huggingface("pets", parts)
+    assert dataset.view().values("ground_truth").tolist() == ["dog", "cat", None]
+    assert dataset.info["skipped"]["notes"] == [
+        "Split test has no column 'label': its samples have no label."
+    ]
+    with pytest.raises(LabelAuditError, match="no column 'label'"):
+        labelaudit.load_huggingface("none", made().remove_columns("label"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "says"),
+    [("float32", 1 / 255, "dtype float64"), ("int32", 4, "values from 0 to"), ("uint8", 1, None)],
+)
+def test_arrays_of_numbers_are_images_if_they_are_0_to_255(dtype, scale, says):
+    features = datasets.Features(
+        {"image": datasets.Array3D((6, 7, 3), dtype), "label": datasets.Value("string")}
+    )
+    rows = {"image": [(pixels(i) * scale).astype(dtype) for i in range(4)], "label": [*"abab"]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    if says is None:
+        check(labelaudit.load_huggingface("pets", data), [*"abab"])
+        return
+    with pytest.raises(LabelAuditError, match=says):
+        labelaudit.load_huggingface("pets", data)
+    assert "pets" not in labelaudit.list_datasets()
+
+
 def test_a_stream_is_read_once_row_by_row(monkeypatch):
     monkeypatch.setattr("labelaudit.sources.source.CHECK_ROWS", 2)
     read = []
