@@ -91,7 +91,12 @@ class Count:
         self._rates = rates
         rng = np.random.default_rng(1)  # a constant seed, so that displayed numbers do not flicker
         odds = rates / (1 - rates) * np.exp(shift)
-        self.rest = rng.binomial(seen.open, odds / (1 + odds))
+        # What was found beside the checks, at low suspicion, is not open any more.
+        low = np.arange(STRATA) < SUSPECT
+        others = np.where(low, seen.wrong + seen.right - seen.hits - seen.misses, 0)
+        found = np.where(low, seen.wrong - seen.hits, 0)
+        rest = rng.binomial(seen.open + others, odds / (1 + odds)) - found
+        self.rest = np.clip(rest, 0, seen.open)
         self.low, self.middle, self.high = self._bounds(rng)
 
     def most_hidden(self, wrong: int) -> float:
