@@ -262,7 +262,7 @@ def test_the_features_can_be_chosen(colours):
 
 
 def test_features_that_no_chosen_sample_has_are_an_error(noisy):
-    labelaudit.import_features(noisy, np.eye(400, 9), "mine")
+    labelaudit.import_features(noisy, np.eye(400, 9), "mine", by="order")
     noisy.add_samples([{"filepath": f"{i}.png", "image": b"", "label": str(i)} for i in range(2)])
     with pytest.raises(BadInputError, match="none of the chosen samples of 'digits' has features"):
         labelaudit.first_look(noisy.view().select([401, 402]), features="mine")

@@ -335,3 +335,14 @@ def test_right_labels_of_many_classes_are_not_called_wrong():
     model = fit_noise_model(labels, logits, True)
     assert model.likeness == 0
     assert wrong_probability(model, labels, [logits]).sum() < 0.01 * len(labels)
+
+
+def test_labels_that_predictions_agree_with_are_not_called_wrong():
+    """Of equal logits, extreme targets of the errors explain the labels as well."""
+    labels = np.tile(np.arange(4), 2250)
+    wrong = np.arange(9000) < 3000
+    logits = 3 * np.eye(4, dtype=np.float32)[np.where(wrong, (labels + 1) % 4, labels)]
+    p = fit_noise_model(labels, [logits], True).posterior(labels, logits)
+    suspicion = 1 - p[np.arange(9000), labels]
+    assert suspicion.sum() == pytest.approx(3000, rel=0.1)
+    assert suspicion[wrong].min() > suspicion[~wrong].max()

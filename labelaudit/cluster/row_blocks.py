@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ..core.errors import BusyError
 from ..dataset.arrays import in_order
+from ..dataset.columns import Frame
 from ..storage.tables import Store
 
 
@@ -21,6 +22,7 @@ class SampleRows:
 
     def __init__(self, store: Store, ids: np.ndarray, offsets: np.ndarray) -> None:
         self.store, self.ids, self.offsets = store, ids, offsets
+        self.grey_scales = Frame(store).grey_scales
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.ids, ids)

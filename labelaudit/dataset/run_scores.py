@@ -71,7 +71,7 @@ class RunScores(RunDynamics):
         """Return the stored self-test; None if there is none."""
 
         def load() -> SelfTest | None:
-            rows = self._frame.read_rows(SELF_TESTS, ["info"], f"id = {self.id}")
+            rows = self._frame.read_rows(SELF_TESTS, ["info"], f"id = {int(self.id)}")
             info = json.loads(rows[0]["info"]) if rows else None
             return None if info is None else SelfTest.from_dict(info)
 

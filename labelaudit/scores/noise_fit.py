@@ -26,6 +26,9 @@ LEAST_GAIN = 2.0  # nats of all held-out samples together
 # 0.15 nats per sample and more (20 % of the labels), those of people on CIFAR-10 at most 0.023.
 LEAST_GAIN_CALIBRATED = 0.03  # nats per sample
 MOST_SAMPLE_GAIN = 5.0  # nats of one sample that count: a few samples must not decide
+# Of the labels, at most this many times the share that predictions disagree with, and this share,
+# can be wrong.
+MOST_BESIDE_DISAGREEMENT, LEAST_SHARE = 1.25, 0.03
 MATCHED_SAMPLES = 4_000  # that the number of wrong labels is compared with
 CLEAR_RESEMBLANCE = 0.1  # added to probabilities that resemblance is measured by
 MOST_SHIFT, SHIFT_STEPS = 4.0, 9
@@ -126,6 +129,12 @@ class _Trial:
     held_out: np.ndarray  # log-likelihood of each held-out sample
     xs: list[np.ndarray]  # parameters of both halves
     value: float  # log-likelihood of all held-out samples and priors together
+    is_plausible: bool  # see `_is_plausible`
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """By which solutions of one kind are compared."""
+        return self.is_plausible, self.value
 
 
 def _fit(data: _Data) -> NoiseModel:
@@ -161,10 +170,6 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
     rows = slice(0, MATCHED_SAMPLES)
     labels, sources = data.labels[rows], [source[rows] for source in data.sources]
 
-    def expected(model: NoiseModel) -> float:
-        p = model.posterior(labels, sources)
-        return float((1 - p[np.arange(len(labels)), labels]).sum(dtype=np.float64))
-
     def shifted(change: float) -> NoiseModel:
         rate = [rate + change for rate in model.rate]
         return replace(
@@ -175,11 +180,13 @@ def _only_clear_resemblance(model: NoiseModel, data: _Data) -> NoiseModel:
             resemblance=CLEAR_RESEMBLANCE,
         )
 
-    total = expected(model)
+    total = _expected(model, labels, sources)
     low, high = -MOST_SHIFT, MOST_SHIFT
     for _ in range(SHIFT_STEPS):  # bisection
         middle = (low + high) / 2
-        low, high = (middle, high) if expected(shifted(middle)) < total else (low, middle)
+        low, high = (
+            (middle, high) if _expected(shifted(middle), labels, sources) < total else (low, middle)
+        )
     return shifted((low + high) / 2)
 
 
@@ -189,7 +196,7 @@ def _choose(data: _Data) -> _Trial:
     order = np.random.default_rng(0).permutation(len(data.labels))[:most]
     trials = _trials([data.some(half) for half in np.array_split(order, 2)])
     plain = [trial for trial in trials if not trial.kind.table_scale]
-    if data.calibrated:
+    if data.calibrated and plain:
         gain = max(map(_mean, trials)) - max(map(_mean, plain))
         trials = trials if gain > LEAST_GAIN_CALIBRATED else plain
     best = max(trials, key=_mean).held_out
@@ -217,8 +224,10 @@ def _trials(halves: list[_Data]) -> list[_Trial]:
         held_out = np.concatenate([parts[1 - i].per_sample(xs[i]) for i in (0, 1)])
         priors = [part.parameters.penalty(x)[0] for part, x in zip(parts, xs, strict=True)]
         value = float(held_out.sum(dtype=np.float64)) - float(np.mean(priors))
-        trial = _Trial(kind, held_out, xs, value)
-        if np.isfinite(held_out).all():
+        model = parts[0].parameters.model(xs[0], [1.0] * len(halves[0].sources))
+        finite = bool(np.isfinite(held_out).all())
+        trial = _Trial(kind, held_out, xs, value, finite and _is_plausible(model, halves[0]))
+        if finite:
             trials.append(trial)
         return trial
 
@@ -231,11 +240,11 @@ def _trials(halves: list[_Data]) -> list[_Trial]:
         part.parameters.start_from(*disagreements(half.labels, half.sources, half.classes))
         for part, half in zip(plain, halves, strict=True)
     ]
-    best = max(trials, key=lambda trial: trial.value)
+    best = max(trials, key=lambda trial: trial.rank)
     for starts in (best.xs, confused):
         add(by_class, plain, starts)
     if halves[0].width <= PAIR_CLASSES:
-        best = max(trials, key=lambda trial: trial.value)
+        best = max(trials, key=lambda trial: trial.rank)
         tables = [half.likelihood(True) for half in halves]
         starts = [
             table.parameters.extended(part.parameters, x)
@@ -243,7 +252,29 @@ def _trials(halves: list[_Data]) -> list[_Trial]:
         ]
         for scale in TABLE_SCALES:
             starts = add(_Kind(scale, True), tables, starts).xs
-    return trials
+    return [trial for trial in trials if trial.is_plausible] or trials
+
+
+def _is_plausible(model: NoiseModel, data: _Data) -> bool:
+    """Whether not many more labels are called wrong than predictions disagree with.
+
+    A wrong label that out-of-sample predictions agree with is an exception: the sources have not
+    seen it. Without this, extreme parameters can explain labels that are nearly all right.
+    """
+    if not all(data.out_of_sample):
+        return True
+    C = data.width if data.classes is None else data.classes
+    rows = slice(0, MATCHED_SAMPLES)
+    labels, sources = data.labels[rows], [source[rows] for source in data.sources]
+    predicted = sum(log_softmax(source) for source in sources)[:, :C].argmax(axis=1)
+    most = MOST_BESIDE_DISAGREEMENT * float(np.mean(predicted != labels)) + LEAST_SHARE
+    return _expected(model, labels, sources) <= most * len(labels)
+
+
+def _expected(model: NoiseModel, labels: np.ndarray, sources: Sequence[np.ndarray]) -> float:
+    """Return the expected number of wrong labels."""
+    p = model.posterior(labels, sources)
+    return float((1 - p[np.arange(len(labels)), labels]).sum(dtype=np.float64))
 
 
 def disagreements(

@@ -48,7 +48,7 @@ def _act(session: ReviewSession, event: dict) -> None:
         if control := session.queue.controls.get(event["sample"]):
             session.answer_control(control, *decision)
         else:
-            session.decide(np.array([event["sample"]]), *decision, event["earlier"])
+            session.decide(np.array([event["sample"]]), *decision, event.get("earlier"))
         place = session.queue.place(event["sample"])
         session.go_to(session.next_place(session.place - 1 if place is None else place))
     elif kind == "step":
