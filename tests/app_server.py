@@ -22,7 +22,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START_SECONDS = 300
-WAIT_MS = 300_000  # long, for busy machines
+WAIT_MS = 120_000  # long, for busy machines
 CHECK_SECONDS = 0.5  # how often the shared app looks for changes of others while reviewing
 
 

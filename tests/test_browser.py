@@ -99,10 +99,12 @@ def test_a_list_of_images_is_loaded_with_its_label_column_and_folder(
     panel = page.get_by_role("tabpanel", name="Folder or file")
     panel.get_by_text("Supported formats").click()
     panel.get_by_role("cell", name="COCO annotations").wait_for()
+    panel.get_by_text("Options", exact=True).click()
     for name, value in (("Path", path), ("Label column", "breed"),
                         ("Image folder", tmp_path / "far")):  # fmt: skip
-        panel.get_by_role("textbox", name=name).fill(str(value))
-        panel.get_by_role("textbox", name=name).press("Tab")
+        field = panel.get_by_role("textbox", name=name, exact=True)
+        field.fill(str(value))
+        field.press("Tab")
     panel.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("heading", name="pets").wait_for()
     assert Dataset("pets").view().values("ground_truth").tolist() == ["pug"]

@@ -102,7 +102,7 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     assert page.get_by_text("![x](y) <img src=x onerror=alert(4)>/m.jsonl").count()
     assert page.get_by_text(f"In {first}").count()  # a split
     visit("results", lambda: page.locator(".la-card img"))
-    page.get_by_role("tab", name="How many are wrong?").click()
+    page.get_by_role("tab", name="Where are they?").click()
     visit("review", lambda: page.locator(".stage img"))
     assert names(file_server.url)[0] in page.locator(".classes").inner_text()
     page.get_by_text("Many at once").click()

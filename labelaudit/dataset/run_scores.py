@@ -13,7 +13,7 @@ from ..storage import schema
 from .arrays import MISSING, find, nullable
 from .run_dynamics import RunDynamics
 
-SELF_TESTS = "self-tests"
+SELF_TESTS = "self_tests"
 
 
 class RunScores(RunDynamics):

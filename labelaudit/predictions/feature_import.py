@@ -72,7 +72,6 @@ def import_features(
         stage.advance(len(values))
     if key == ORDER and by is None:
         _check_order(frame, opened)
-    features = open_features(frame, name, VERSION, opened.width)
     columns = schema.features(opened.width)
 
     def rows() -> Iterator[pa.RecordBatch]:
@@ -86,7 +85,8 @@ def import_features(
             start += len(values)
             stage.advance(len(values))
 
-    with frame.transaction():
+    with frame.transaction():  # earlier features of this name stay if it is stopped
+        features = open_features(frame, name, VERSION, opened.width)
         frame.overwrite(features.table, rows(), columns)
     return opened.rows
 

@@ -22,6 +22,7 @@ from .copies import weigh_copies
 from .logit_scores import Suggestions, from_logits
 
 WITNESS_BYTES = 1 << 29  # of a first look's logits in memory
+UNKNOWN_LOGIT = -3.0  # of all classes together that a first look does not know
 LEAST_LOGIT = -1e4  # below the largest of the row; half precision ends at -65,504
 
 
@@ -74,9 +75,10 @@ def compute_scores_by(
             raise NotFoundError(_missing_data(stored_run, score, samples.ids))
     task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
-    stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
-    if SUSPICION in ordered:
-        stored_run.write_self_test(self_test)
+    with dataset.transaction():
+        stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
+        if SUSPICION in ordered:
+            stored_run.write_self_test(self_test)
     return list(ordered)
 
 
@@ -155,12 +157,15 @@ def _witness(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray | None:
     known = len(run.classes) - len(run.unknown_classes)
     if look is None or look.classes != run.classes[:known]:
         return None
-    # Of classes that it does not know it says nothing: as probable as the best of the others.
+    # It says little of classes that it does not know: together they are this far below the best.
+    unknown = len(run.unknown_classes)
     logits = np.zeros((len(ids), len(run.classes)), np.float16)
     for predicted, values in look.logits():
         places, found = find(ids, predicted)
         values = values - values.max(axis=1, keepdims=True)
         logits[places[found], :known] = np.maximum(values[found], LEAST_LOGIT)
+        if unknown:
+            logits[places[found], known:] = UNKNOWN_LOGIT - np.log(unknown)
     return logits
 
 

@@ -46,7 +46,7 @@ def _next_step(proof: Proof) -> str:
     if proof.suspects:
         return f"Continue: {_count(proof.suspects, 'suspect')} left, mixed with random checks."
     if not proof.enough_checks:
-        missing = LEAST_CHECKS - proof.checks
+        missing = min(LEAST_CHECKS - proof.checks, proof.open)
         return f"Continue: at least {missing:,} more random checks are needed for a conclusion."
     if proof.errors.most_missed:
         given = proof.errors.controls
@@ -72,7 +72,7 @@ def _so_far(proof: Proof) -> str:
     if not proof.enough_checks:
         return f"Random checks so far: {proof.checks:,} of at least {LEAST_CHECKS}."
     certain = f"at most {proof.most:,} of {proof.samples:,} labels are wrong"
-    if proof.share >= 0.5:
+    if proof.found and proof.share >= 0.5:
         certain = f"at least {int(100 * proof.share)} % of the wrong labels are found"
     return f"So far, {SURE}: {certain}."
 

@@ -16,6 +16,7 @@ from .noise_model import NoiseModel
 from .probability import known_labels
 
 PLANTED = 2_000  # labels
+LEAST_PLANTED = 20  # with fewer, a share says little
 NOTICED = 0.1  # suspicion from which a label is a suspect
 ENOUGH_NOTICED = 0.7  # share of the planted labels
 # Suspicion that wrong labels seem to get, divided by what planted labels get: 1 if both agree.
@@ -99,21 +100,21 @@ class SelfTest:
 def plant(model: NoiseModel, labels: np.ndarray, sources: Sequence[np.ndarray]) -> SelfTest | None:
     """Plant wrong labels among samples whose label is probably right.
 
-    labels: int (n,). sources: logits, float (n, C), as the model takes them. Returns None without a
-    sample to plant one in.
+    labels: int (n,). sources: logits, float (n, C), as the model takes them. Returns None with one
+    class, and with fewer than LEAST_PLANTED samples to plant one in.
     """
-    C = sources[0].shape[1]
+    C = len(model.rate)  # without classes that only the sources know
+    if C < 2:
+        return None
     rng = np.random.default_rng(0)
     known = np.flatnonzero(known_labels(labels, C))
     at = rng.permutation(known)[:PLANTED]
-    if not len(at):
-        return None
     chosen = [source[at] for source in sources]
     p = _suspicion(model, labels[at], chosen)
     # Suspicion of the wrong labels alone, if suspicion is right: they are the share p of each.
     claimed = float((p**2).sum() / p.sum()) if p.sum() >= LEAST_WRONG else float("nan")
     right = p < 0.5
-    if not right.any():
+    if np.count_nonzero(right) < LEAST_PLANTED:
         return None
     wrong = (labels[at] + rng.integers(1, C, len(at))) % C
     noticed = _suspicion(model, wrong[right], [source[right] for source in chosen])

@@ -171,8 +171,6 @@ def show_figures(dataset) -> None:
     if skipped["count"]:
         with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
             st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")
-    for note in skipped.get("notes", ()):
-        st.caption(plain(note))
     if others := skipped.get("others"):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.items())
         st.caption(f"Not read: {plain(kinds)}.")

@@ -218,7 +218,9 @@ class Part {
     if (how.length) {
       const details = element("details")
       details.open = Boolean(open)
-      details.append(element("summary", "", "How is this counted?"), ...how.map((line) => element("p", "", line)))
+      const summary = element("summary", "", "How is this counted?")
+      summary.addEventListener("click", releaseFocus)
+      details.append(summary, ...how.map((line) => element("p", "", line)))
       lines.push(details)
     }
     if (advice) lines.push(element("span", stop ? "advice stop" : "advice", advice))
