@@ -10,6 +10,7 @@ from ..scores.chance import LEAST_ROWS
 
 Z = 3.0  # standard deviations that a difference from chance must exceed
 SHIFT_Z = 4.0
+LEAST_DIFFERENCE = 0.1  # of the agreement of a doubtful block and of the rest
 LEAST_BLOCK = 60  # labelled rows of the smallest block
 BLOCKS = 32  # smallest blocks of the table
 DIVERSE = 0.8  # a block whose labels and predictions agree so often by chance tells nothing
@@ -96,6 +97,8 @@ def disagreeing_rows(predicted: np.ndarray, given: np.ndarray, classes: int) -> 
     edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
     first, last = max(zip(edges[::2], edges[1::2], strict=True), key=lambda pair: pair[1] - pair[0])
     shares = [float(np.mean(predicted[rows] == given[rows])) for rows in (bad, ~bad)]
+    if shares[0] > shares[1] - LEAST_DIFFERENCE:  # kappa is also low where nearly all are one class
+        return None
     return (
         f"Rows {known[first] + 1:,} to {known[last - 1] + 1:,} agree with the labels much less "
         f"than the others ({shares[0]:.0%} and {shares[1]:.0%}): are they in another order?"

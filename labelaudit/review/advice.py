@@ -17,7 +17,8 @@ def headline(found: Estimate) -> str:
     """Return the number that every page shows."""
     return (
         f"About {found.wrong:,.0f} ({found.low:,.0f} to {found.high:,.0f}) of {found.samples:,} "
-        f"labels are wrong; {found.found:,} found."
+        f"labels {'were' if found.corrected else 'are'} wrong; {found.found:,} found"
+        f"{f', {found.corrected:,} corrected' if found.corrected else ''}."
     )
 
 

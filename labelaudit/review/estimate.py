@@ -178,6 +178,12 @@ class Estimate:
         claimed = float((seen.mean_used * (seen.wrong + seen.right))[top].sum())
         return (wrong + right, right) if claimed >= 5 and wrong < claimed / 4 else None
 
+    @property
+    def corrected(self) -> int:
+        """Number of the wrong labels that were found and changed or removed since."""
+        at, scored = self._verdicts.found_at, self._scored
+        return int(np.count_nonzero(scored.known[at] & ~scored.current[at]))
+
     def headline(self) -> str:
         """Return the number in words: "About 41 (23 to 82) of 3,781 labels are wrong; 12 found."""
         return advice.headline(self)
