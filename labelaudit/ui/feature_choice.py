@@ -136,11 +136,14 @@ def _cost(dataset: Dataset, name: str, meaning: str) -> None:
     larger = LARGER.get(name)
     measured = REFERENCE if larger else name
     waits = estimate(dataset, measured) is None
+    page_is_drawn = False
 
     def draw() -> None:
+        nonlocal page_is_drawn
         found = estimate(dataset, measured)
-        if waits and found is not None:
+        if page_is_drawn and waits and found is not None:
             st.rerun()
+        page_is_drawn = True  # before that, starting again would lose the click that is handled
         text = "Timing a few images …" if found is None else ""
         if found:
             text = _larger_text(larger, found) if larger else _text(name, found)
