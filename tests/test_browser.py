@@ -115,8 +115,12 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     page.get_by_role("button", name="Train", exact=True).wait_for()
     slider = page.get_by_role("slider")
     slider.focus()
-    slider.press("End")  # 60 epochs: long enough to watch
+    slider.press("End")  # 60 epochs of small steps: they do not end while the page is looked at
     page.get_by_test_id("stSliderThumbValue").get_by_text("60").wait_for()
+    page.get_by_text("Advanced", exact=True).click()
+    size = page.get_by_role("spinbutton", name="Batch size")
+    size.fill("8")
+    size.press("Tab")
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_text(re.compile(r"· epoch \d+ of 60 · loss .* · accuracy")).wait_for()
     page.get_by_text("Accuracy against the given labels").wait_for()
