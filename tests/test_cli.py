@@ -277,3 +277,11 @@ def test_a_list_of_images_by_its_own_label_and_root_then_cleanlabs_issues(tmp_pa
     assert "1 rows match no sample: 3" in text
     assert labelaudit.load_dataset("pets").view().match_tag("label_issue").ids.tolist() == [1]
     assert "COCO" in cli("load", "--help").stdout
+
+
+def test_the_headline_says_how_many_labels_were_corrected(audited):
+    ids = audited.view().sort_by("suspicion", reverse=True).ids
+    labelaudit.Review(audited, "ann").decide(ids[:7], "remove")
+    assert "labels are wrong; 7 found." in cli("estimate", "digits").stdout
+    cli("apply", "digits")
+    assert "labels were wrong; 7 found, 7 corrected." in cli("estimate", "digits").stdout
