@@ -592,3 +592,9 @@ def test_categories_are_keys_and_columns_too(plain):
     wrong["given_label"] = ["c0", "c1", "c2", "c3"]
     with pytest.raises(LabelAuditError, match="given_label is not the label of the sample in 4 of"):
         labelaudit.import_issues(plain, wrong)
+
+
+def test_a_table_in_another_encoding_is_refused_in_one_sentence(plain, tmp_path):
+    (tmp_path / "p.csv").write_bytes("id,café,b\n1,0.5,0.5\n".encode("cp1252"))
+    with pytest.raises(LabelAuditError, match=r"p\.csv is not UTF-8: save it as UTF-8\."):
+        import_predictions(plain, tmp_path / "p.csv")

@@ -84,7 +84,10 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
         except pa.ArrowException as error:
             raise DamagedError(f"{path.name} cannot be read: {_line(error)}.") from error
 
-    names = reader(csv.ConvertOptions()).schema.names
+    try:
+        names = reader(csv.ConvertOptions()).schema.names
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path.name} is not UTF-8: save it as UTF-8.") from error
     numbers = {*classes, *map(text, named or ())}
     kinds = {
         name: pa.string() if keys.is_key(name) and name not in numbers else pa.float64()
