@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # importing torch takes seconds
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
 PREVIEW_FROM, PREVIEW_SAMPLES = 2_500, 1_000  # of photographs: some are looked at before all
+NO_IDS = np.empty(0, np.int64)
 SHOWN = 10  # suspects in the printed result
 
 
@@ -197,7 +198,7 @@ def audit(
         _measure_quality(dataset, task)
         timer.finish("image quality")
     if not train:
-        return _first_look_result(dataset, noise_report, timer, score, k)
+        return _ranked_result(dataset, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
     with steps.session():
         trained = steps.train(dataset, run, config, task)
         timer.finish("train")
@@ -289,16 +290,17 @@ def _measure_quality(dataset: Dataset, task: Task) -> None:
     measure_quality(frame, frame.ids, task)
 
 
-def _first_look_result(
+def _ranked_result(
     dataset: Dataset,
+    run: Run,
     noise: noise_module.NoiseReport | None,
     timer: StepTimer,
     score: str | None,
     k: int | None,
+    held_out: np.ndarray = NO_IDS,
 ) -> AuditResult:
-    """Return the result of an audit without training."""
-    run = dataset.run(FIRST_LOOK_RUN)
-    score = check_score(run, score)
+    """Rank a scored run. held_out: ids that a trained run did not learn, int (n,)."""
+    score, info = check_score(run, score), run.info
     view = dataset.view(run.name)
     evaluation, found = evaluate(view, k), suspects(dataset, run.name, score)
     timer.finish("rank")
@@ -309,9 +311,9 @@ def _first_look_result(
         suspects=found,
         evaluation=evaluation,
         noise=noise,
-        validation_accuracy=None,
-        true_accuracy=None,
-        stopped=False,
+        validation_accuracy=info.get("validation_accuracy"),
+        true_accuracy=_true_accuracy(view, held_out),
+        stopped=info.get("stopped", False),
         seconds=timer.seconds,
         weakness=weakness(view),
     )
@@ -366,29 +368,14 @@ class _ScoringJob:
     task: Task
 
     def run(self, score: str | None, k: int | None) -> AuditResult:
-        dataset, run, info = self.dataset, self.trained.name, self.trained.info
-        self.steps.predict(dataset, run, info["config"]["device"], self.task)
+        dataset, run = self.dataset, self.trained.name
+        device = self.trained.info["config"]["device"]
+        self.steps.predict(dataset, run, device, self.task)
         self.timer.finish("predict")
         self.steps.compute_scores(dataset, run, task=self.task)
         self.timer.finish("score")
-        score = check_score(self.trained, score)
-        view = dataset.view(run)
-        evaluation = evaluate(view, k)
-        found = suspects(dataset, run, score)
-        self.timer.finish("rank")
-        return AuditResult(
-            dataset=dataset,
-            run=run,
-            score=score,
-            suspects=found,
-            evaluation=evaluation,
-            noise=self.noise,
-            validation_accuracy=info["validation_accuracy"],
-            true_accuracy=_true_accuracy(view, self.plan.ids[self.plan.held_out]),
-            stopped=info["stopped"],
-            seconds=self.timer.seconds,
-            weakness=weakness(view),
-        )
+        held_out = self.plan.ids[self.plan.held_out]
+        return _ranked_result(dataset, self.trained, self.noise, self.timer, score, k, held_out)
 
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:

@@ -22,16 +22,6 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(logits))
 
 
-def normalise(logs: np.ndarray) -> np.ndarray:
-    """Turn log-weights, float (n, C), into log-probabilities in place; return the probabilities."""
-    logs -= logs.max(axis=1, keepdims=True)
-    p = np.exp(logs)
-    total = p.sum(axis=1, keepdims=True)
-    p /= total
-    logs -= np.log(total)
-    return p
-
-
 def of_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return values[i, labels[i]], (n,); an arbitrary number if the label is not a column."""
     inside = np.clip(labels, 0, values.shape[1] - 1)
