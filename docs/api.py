@@ -55,6 +55,7 @@ GROUPS = {
         "TorchImageDataset",
     ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
+    "Every week": ["check_labels", "accept", "read_accepted"],
     "Review and apply": [
         "make_queue",
         "QueueFilter",
