@@ -110,8 +110,8 @@ def check(
 @json_option
 def accept(dataset, ids, kept, accepted, why, who, as_json) -> None:
     """Accept the labels of the samples of DATASET with these IDS, so that `check` does not fail
-    because of them. They are written to a CSV file to be kept and reviewed in a repository, one line per
-    image. A line no longer counts when the image or its label has changed."""
+    because of them. They are written to a CSV file to be kept and reviewed in a repository, one
+    line per image. A line no longer counts when the image or its label has changed."""
     from ..living import accept as add
     from ..living.accepted import FILE, kept_samples
 
