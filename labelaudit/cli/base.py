@@ -68,6 +68,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "Every week": {
+        "sync": {
+            "sync": "Take over what changed in the source: images, labels, classes.",
+        },
         "gate": {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
             "accept": "Accept the labels of suspects, in a file for the repository.",

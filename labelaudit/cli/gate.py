@@ -9,6 +9,7 @@ import click
 
 from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
+from ..storage.schema import NEW
 from .base import emit, example, json_option, main, run_option, split_option
 
 NOT_PASSED = 3  # exit code
@@ -47,6 +48,7 @@ class Share(click.ParamType):
     help="Largest share of wrong labels that passes: 2% or 0.02.",
 )
 @click.option("--confidence", type=Share(), default="0.95", help="Confidence of the interval.")
+@click.option("--new-only", is_flag=True, help="Check only samples that the latest sync added.")
 @click.option("--tag", help="Check only samples with this tag.")
 @split_option
 @run_option
@@ -63,7 +65,18 @@ class Share(click.ParamType):
 )
 @json_option
 def check(
-    dataset, max_wrong, confidence, tag, split, run, accepted, undecided, junit, markdown, as_json
+    dataset,
+    max_wrong,
+    confidence,
+    new_only,
+    tag,
+    split,
+    run,
+    accepted,
+    undecided,
+    junit,
+    markdown,
+    as_json,
 ) -> None:
     """Decide whether the labels of DATASET are good enough for a pipeline.
 
@@ -78,13 +91,15 @@ def check(
     from ..living.gate_reports import junit_xml
     from ..living.gate_reports import markdown as summary
 
+    if new_only and tag:
+        raise click.UsageError("give --new-only or --tag, not both")
     accepted = accepted or (FILE if os.path.exists(FILE) else None)
     result = check_labels(
         Dataset(dataset),
         max_wrong,
         run=run,
         confidence=confidence,
-        tag=tag,
+        tag=NEW if new_only else tag,
         split=split,
         accepted=read_accepted(accepted) if accepted else (),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import file_digest, sha256
+from hashlib import sha256
 
 import numpy as np
 
+from ..core.files import file_hash
 from ..dataset.columns import Frame
 
 ROWS = 256  # stored images in memory at once
@@ -28,12 +29,3 @@ def content_hashes(frame: Frame, ids: np.ndarray) -> list[bytes | None]:
 
 def _hash(path: str, image: bytes | None) -> bytes | None:
     return sha256(image).digest() if image is not None else file_hash(path)
-
-
-def file_hash(path: str) -> bytes | None:
-    """Return the SHA-256 of a file, 32 bytes; None if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file_digest(file, "sha256").digest()
-    except (OSError, ValueError):
-        return None
