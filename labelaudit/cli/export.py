@@ -9,7 +9,7 @@ from ..dataset.noise import still_wrong
 from ..sources import load_dataset
 from .base import BOM_HELP, console_task, emit, example, json_option, main, run_option, split_option
 
-FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
+FORMATS = ("manifest", "folders", "huggingface", "coco", "fiftyone", "label-studio")
 
 
 @main.command(**example("labelaudit export digits corrected --format folders --dry-run"))

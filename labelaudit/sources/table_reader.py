@@ -82,7 +82,7 @@ def open_parquet(file: ListFile) -> parquet.ParquetFile:
 def _open_csv(
     file: ListFile, stream: IO[bytes], types: dict | None = None
 ) -> csv.CSVStreamingReader:
-    encoding, delimiter, skipped = _csv_format(file.head)
+    encoding, delimiter, skipped = csv_format(file.head)
     return csv.open_csv(
         stream,
         # with threads, errors do not contain the line number
@@ -115,7 +115,7 @@ def row_count(file: ListFile) -> int:
     return len(file.json)
 
 
-def _csv_format(head: bytes) -> tuple[str, str, int]:
+def csv_format(head: bytes) -> tuple[str, str, int]:
     """Return encoding and delimiter, and how many lines precede the header."""
     encoding = _encoding(head)
     lines = head.decode(encoding, errors="replace").lstrip("\ufeff").split("\n", 2)
