@@ -138,15 +138,18 @@ class Database:
                 if self._state == (None, None) and not last:
                     self.refresh()  # the dataset may have been replaced meanwhile
                     continue
-                raise self._open_error(table, error) from error
+                raise self._gone_error(table, snapshot) from error
             self._handles[table] = (snapshot.folder, stamp), handle
             return handle
         return None
 
-    def _open_error(self, table: str, error: Exception) -> LabelAuditError:
+    def _gone_error(self, table: str, snapshot: Snapshot) -> LabelAuditError:
+        """Return the error to raise where files of a table, as it is in this snapshot, are gone."""
         if self._is_remote:
             object_store.has_below(self.uri)  # raises StorageError if the storage fails
-        if self._pointer.read(now=True).tables != self._snapshot().tables:
+        now = self._pointer.read(now=True)
+        was = snapshot.folder, snapshot.tables.get(table)
+        if now.tables is not None and was != (now.folder, now.tables.get(table)):
             return BusyError(
                 f"dataset {self.name!r} was changed meanwhile, and table {table!r} as it was then "
                 "is gone: repeat it."

@@ -45,7 +45,7 @@ class Store(Database):
     def count(self, table: str) -> int:
         """Return the number of rows; 0 without a table."""
         handle = self._handle(table)
-        with self._read_errors():
+        with self._read_errors(table):
             return 0 if handle is None else handle.count_rows()
 
     def vector_width(self, table: str, column: str) -> int | None:
@@ -65,20 +65,20 @@ class Store(Database):
             return None
         query = handle.search().select(list(columns))
         query = query.where(where) if where else query
-        with self._read_errors():
+        with self._read_errors(table):
             return query.to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Stream columns in stored order, about `rows` rows at a time."""
         handle = self._handle(table)
         if handle is not None:
-            with self._read_errors():
+            with self._read_errors(table):
                 yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows by their places in stored order. The result may be in another order."""
         handle = self._handle(table)
-        with self._read_errors():
+        with self._read_errors(table):
             return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
     def nearest(
@@ -92,7 +92,7 @@ class Store(Database):
         handle = self._handle(table)
         results = []
         for vector in np.asarray(vectors, np.float32):  # a batch query would take as long
-            with self._read_errors():
+            with self._read_errors(table):
                 results.append(vector_search.nearest(handle, column, vector, k))
         of = np.repeat(np.arange(len(results)), [len(result) for result in results])
         found = pa.concat_tables(results)
@@ -105,11 +105,13 @@ class Store(Database):
         return self._folder(snapshot.folder, table), snapshot.tables[table][0]
 
     @contextmanager
-    def _read_errors(self) -> Iterator[None]:
-        """Translate errors of object storage."""
+    def _read_errors(self, table: str) -> Iterator[None]:
+        """Translate errors of object storage, and of files that are gone."""
         try:
             yield
         except (RuntimeError, ValueError, OSError) as error:
+            if lance_errors.is_missing_file(error):
+                raise self._gone_error(table, self._snapshot()) from error
             if not self._is_remote:
                 raise
             raise object_store.translated(error, self.uri) from error
