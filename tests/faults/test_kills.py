@@ -71,8 +71,8 @@ def test_a_kill_leaves_the_state_before_or_after(name, prepared, tmp_path, table
 
 
 def _commits(reference: Reference) -> list[int]:
-    """The points immediately before and after a commit."""
-    around = (killing.COMMITS, killing.COMMITTED)
+    """The points of a commit: all but `current` is written, it is replaced, it has been."""
+    around = ("swap", killing.COMMITS, killing.COMMITTED)
     return [n for n, point in enumerate(reference.points, 1) if point in around]
 
 
