@@ -185,7 +185,7 @@ class Frame(TableAccess):
 
         def load() -> np.ndarray:
             lacks = migrations.is_added(table, column) and column not in self.store.columns(table)
-            rows = None if lacks else self.store.read(table, [column])
+            rows = None if lacks else self._read_number(table, column)
             if rows is None:
                 dtype = np.int32 if isinstance(missing, int) else np.float64
                 return np.full(len(self.ids), missing, dtype)
@@ -195,6 +195,16 @@ class Frame(TableAccess):
             return self._align(table, values.to_numpy(zero_copy_only=False), missing)
 
         return self.cached((table, column), self._stamp(table), load)
+
+    def _read_number(self, table: str, column: str) -> pa.Table | None:
+        """Read a numeric column. From object storage all numeric columns of the table are read at
+        once, because each read takes three requests."""
+        if not self.store.is_remote:
+            return self.store.read(table, [column])
+        columns = self.store.numeric_columns(table)
+        return self.cached(
+            (table, "numbers"), self.stamp(table), lambda: self.store.read(table, columns)
+        )
 
     @steadily
     def take(self, table: str, positions: np.ndarray, columns: Sequence[str]) -> pa.Table:
@@ -308,11 +318,45 @@ class Frame(TableAccess):
 
         return self.cached("annotations", self.stamp("annotations"), load)
 
+    def edit_annotations(
+        self,
+        at: np.ndarray,
+        label: np.ndarray,
+        original_label: np.ndarray,
+        tags: dict[str, np.ndarray],
+        rows: pa.Table,
+    ) -> None:
+        """Write annotations of the samples at these positions, in this thread's transaction.
+
+        They are also put into the cached columns, because reading the table again takes longer than
+        writing a few rows. Arrays (m,) hold what `rows` say.
+        """
+        before = self._annotations()
+        self.upsert("annotations", rows, schema.ANNOTATIONS)
+
+        def edited(values: np.ndarray, new: np.ndarray) -> np.ndarray:
+            if np.array_equal(values[at], new):
+                return values
+            values = values.copy()
+            values[at] = new
+            return values
+
+        nowhere = np.zeros(len(before.ids), bool)
+        masks = {tag: edited(before.tags.get(tag, nowhere), mask) for tag, mask in tags.items()}
+        after = _Annotations(
+            before.ids,
+            edited(before.label, label),
+            edited(before.original_label, original_label),
+            {tag: mask for tag, mask in masks.items() if mask.any()},
+            before.generation,
+        )
+        self.cached("annotations", self.stamp("annotations"), lambda: after)
+
     def _places(self, table: str) -> np.ndarray | None:
         """Position of each stored row (MISSING for no sample); None if row i is position i."""
 
         def load() -> np.ndarray | None:
-            rows = self.store.read(table, ["id"])
+            rows = self._read_number(table, "id")
             ids = np.empty(0, np.int64) if rows is None else rows["id"].to_numpy()
             existing = self.ids
             if np.array_equal(ids, existing):

@@ -17,7 +17,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
-    self-tests         one row per run         id, info
+    self_tests         one row per run         id, info
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
