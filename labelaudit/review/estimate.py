@@ -214,7 +214,8 @@ class Estimate:
     def by_class(self) -> pd.DataFrame:
         """The estimate by given class, most wrong labels first.
 
-        Columns: class, samples, found, wrong, low, high (float).
+        Columns: class, samples, found, wrong, low, high (float). Labels that were found count under
+        the class that reviewers called wrong, also after they were corrected.
         """
         parts = breakdown.Parts(self._scored, self._verdicts, self._count, self._state, self.left)
         return breakdown.by_class(parts)
