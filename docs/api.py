@@ -35,6 +35,7 @@ GROUPS = {
         "import_issues",
         "list_datasets",
         "delete_dataset",
+        "drop_all",
     ],
     "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
@@ -55,6 +56,7 @@ GROUPS = {
         "TorchImageDataset",
     ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
+    "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [
         "make_queue",
         "QueueFilter",

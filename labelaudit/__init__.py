@@ -28,6 +28,7 @@ __all__ = [
     "audit",
     "compute_scores",
     "delete_dataset",
+    "drop_all",
     "estimate_wrong",
     "evaluate",
     "export_dataset",
@@ -37,6 +38,7 @@ __all__ = [
     "import_issues",
     "import_predictions",
     "inject_noise",
+    "launch_app",
     "list_changes",
     "list_datasets",
     "load_arrays",
@@ -83,6 +85,7 @@ _MODULES = {
     "audit": "pipeline",
     "compute_scores": "ranking.scoring",
     "delete_dataset": "dataset.dataset",
+    "drop_all": "dataset.dataset",
     "estimate_wrong": "review.estimate",
     "evaluate": "ranking.evaluation",
     "export_dataset": "export",
@@ -92,6 +95,7 @@ _MODULES = {
     "import_issues": "predictions.cleanlab_issues",
     "import_predictions": "predictions",
     "inject_noise": "dataset.noise:inject",
+    "launch_app": "app_session",
     "list_changes": "dataset.history",
     "list_datasets": "dataset.dataset",
     "load_arrays": "sources",
@@ -118,6 +122,10 @@ _MODULES = {
     "write_report": "report",
     "write_suspects": "export",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str):

@@ -291,3 +291,19 @@ def delete_dataset(name: str) -> None:
     with store.transaction():
         store.delete_all()
         paths.remove_checkpoints(name)
+
+
+def drop_all(confirm: bool = False) -> list[str]:
+    """Delete all datasets under LABELAUDIT_HOME with their runs. Returns their names.
+
+    Source images are not touched. Raises BadInputError without `confirm=True` if there are any.
+    """
+    names = list_datasets()
+    if names and confirm is not True:
+        raise BadInputError(
+            f"drop_all deletes all {len(names):,} datasets in {paths.home()} "
+            f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): pass confirm=True."
+        )
+    for name in names:
+        delete_dataset(name)
+    return names
