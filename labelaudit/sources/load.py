@@ -6,6 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..core.progress import QUIET, Task
@@ -92,13 +96,13 @@ def load_dataset(
 
 def load_arrays(
     name: str,
-    images,
-    labels,
+    images: np.ndarray | Sequence[Any],
+    labels: np.ndarray | pd.Series | pd.DataFrame | Sequence[Any],
     *,
-    splits=None,
-    ids=None,
-    tags=None,
-    classes=None,
+    splits: np.ndarray | Sequence[str | None] | None = None,
+    ids: np.ndarray | Sequence[int] | None = None,
+    tags: Sequence[Sequence[str] | str | None] | None = None,
+    classes: Sequence[str] | None = None,
     overwrite: bool = False,
     task: Task = QUIET,
 ) -> Dataset:
@@ -122,7 +126,7 @@ def load_arrays(
 
 def load_huggingface(
     name: str,
-    data,
+    data: Any,
     image: str = huggingface.IMAGE,
     label: str = huggingface.LABEL,
     *,
