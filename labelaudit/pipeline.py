@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ class AuditResult:
     seconds: dict[str, float]  # by step
     weakness: str | None = None  # a warning, if the model learned almost nothing
 
-    def to_csv(self, path) -> int:
+    def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
         return write_suspects(self.suspects, path)
 
