@@ -32,6 +32,7 @@ __all__ = [
     "check_labels",
     "compute_scores",
     "delete_dataset",
+    "drop_all",
     "estimate_wrong",
     "evaluate",
     "export_dataset",
@@ -41,6 +42,7 @@ __all__ = [
     "import_issues",
     "import_predictions",
     "inject_noise",
+    "launch_app",
     "list_changes",
     "list_datasets",
     "load_arrays",
@@ -53,6 +55,7 @@ __all__ = [
     "plan_patch",
     "plan_sync",
     "plan_write_back",
+    "plugins",
     "predict",
     "predict_with",
     "preview_dataset",
@@ -94,6 +97,7 @@ _MODULES = {
     "check_labels": "living",
     "compute_scores": "ranking.scoring",
     "delete_dataset": "dataset.dataset",
+    "drop_all": "dataset.dataset",
     "estimate_wrong": "review.estimate",
     "evaluate": "ranking.evaluation",
     "export_dataset": "export",
@@ -103,6 +107,7 @@ _MODULES = {
     "import_issues": "predictions.cleanlab_issues",
     "import_predictions": "predictions",
     "inject_noise": "dataset.noise:inject",
+    "launch_app": "app_session",
     "list_changes": "dataset.history",
     "list_datasets": "dataset.dataset",
     "load_arrays": "sources",
@@ -115,6 +120,7 @@ _MODULES = {
     "plan_patch": "patch",
     "plan_sync": "living",
     "plan_write_back": "living.write_back",
+    "plugins": "plugin_list",
     "predict": "learn.predict",
     "predict_with": "predictions.predict_with",
     "preview_dataset": "sources",
@@ -132,6 +138,10 @@ _MODULES = {
     "write_report": "report",
     "write_suspects": "export",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
+from ..dataset.run_scores import SELF_TESTS
 from ..scores.self_test import SelfTest
 from ..scores.suspicion import SUSPICION
 from . import advice, breakdown
@@ -47,7 +48,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             errors = ReviewerErrors.of(all_answers(dataset).values())
             return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
 
-        tables = ("verdicts", "controls", "self-tests")
+        tables = ("verdicts", "controls", SELF_TESTS)
         stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
         return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
 
@@ -215,7 +216,8 @@ class Estimate:
     def by_class(self) -> pd.DataFrame:
         """The estimate by given class, most wrong labels first.
 
-        Columns: class, samples, found, wrong, low, high (float).
+        Columns: class, samples, found, wrong, low, high (float). Labels that were found count under
+        the class that reviewers called wrong, also after they were corrected.
         """
         parts = breakdown.Parts(self._scored, self._verdicts, self._count, self._state, self.left)
         return breakdown.by_class(parts)

@@ -7,6 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..core.progress import QUIET, Task
@@ -94,13 +98,13 @@ def load_dataset(
 
 def load_arrays(
     name: str,
-    images,
-    labels,
+    images: np.ndarray | Sequence[Any],
+    labels: np.ndarray | pd.Series | pd.DataFrame | Sequence[Any],
     *,
-    splits=None,
-    ids=None,
-    tags=None,
-    classes=None,
+    splits: np.ndarray | Sequence[str | None] | None = None,
+    ids: np.ndarray | Sequence[int] | None = None,
+    tags: Sequence[Sequence[str] | str | None] | None = None,
+    classes: Sequence[str] | None = None,
     overwrite: bool = False,
     task: Task = QUIET,
 ) -> Dataset:
@@ -124,7 +128,7 @@ def load_arrays(
 
 def load_huggingface(
     name: str,
-    data,
+    data: Any,
     image: str = huggingface.IMAGE,
     label: str = huggingface.LABEL,
     *,
@@ -209,7 +213,7 @@ def reopen(stored: Mapping, within: Sequence[str] | None = None, task: Task = QU
     stored: of `origin`. within: as in `load_dataset`. Raises LabelAuditError as `load_dataset`.
     """
     names = ("label", "path_column", "label_from", "split_from", "ignore")
-    options = source_options(*(stored[name] for name in names), within)
+    options = source_options(**{name: stored[name] for name in names}, within=within)
     return open_source(stored["source"], stored["split"], stored["root"], options, task)
 
 

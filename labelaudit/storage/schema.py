@@ -18,7 +18,8 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
-    self-tests         one row per run         id, info
+    self_tests         one row per run         id, info
+    field-<id>         one row per value       id, value
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
@@ -258,6 +259,11 @@ def embedding(width: int) -> pa.Field:
 def features(width: int) -> pa.Schema:
     """Columns of a table of stored features, width numbers per image."""
     return pa.schema([ID, ("features", pa.list_(pa.float16(), width))])
+
+
+def field_values(kind: pa.DataType) -> pa.Schema:
+    """Columns of a table of a user's field; see dataset/own_fields.py."""
+    return pa.schema([ID, ("value", kind)])
 
 
 def scores(names: list[str]) -> pa.Schema:
