@@ -45,6 +45,7 @@ PAGES = [
     "suspects/review",
     "suspects/duplicates",
     "suspects/insights",
+    "suspects/trend",
     "suspects/apply",
     "suspects/export",
     "suspects/history",

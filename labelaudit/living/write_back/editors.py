@@ -142,8 +142,9 @@ def _edit_annotations(edit: ListEdit, text: str) -> str:
         entry, new = wanted.get(annotation["image_id"], (-1, None))
         seen.add(annotation["image_id"])
         if new in categories:
-            _, at, end = json_text.member(text, start, "category_id")
-            edits.append((at, end, json_text.as_json(categories[new], text)))
+            for key, _, at, end in json_text.members(text, start):
+                if key == "category_id":
+                    edits.append((at, end, json_text.as_json(categories[new], text)))
     for image, (entry, _) in wanted.items():
         if image not in seen:
             edit.leave(entry, "has no annotation that could get a category")
