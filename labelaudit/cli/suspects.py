@@ -147,7 +147,8 @@ def estimate(dataset, run, as_json) -> None:
     stop, advice = found.advice()
     controls = all_answers(opened)
     by_class, by_pair = found.by_class, found.by_pair
-    names = ("found", "reviewed", "open", "wrong", "low", "high", "checks", "warning")
+    names = ("found", "reviewed", "open", "wrong", "low", "high", "checks", "certain", "missing")
+    names = (*names, "warning")
     data = {
         **{name: getattr(found, name) for name in names},
         "headline": found.headline(),

@@ -34,7 +34,7 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     boundary = SCORES[score].boundary
     view = dataset.view(stored_run.name).exclude_tag(REMOVED)
     if score == SUSPICION:
-        return ranked(view.suspicious(score, boundary), score)
+        return ranked(view.suspicious(), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)

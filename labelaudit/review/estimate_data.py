@@ -33,7 +33,10 @@ class ScoredSamples:
     suggested: np.ndarray  # most probable other class index; MISSING for none
     classes: list[str]
     order: np.ndarray  # places of the samples with a suspicion, in the order of random checks
+    suspect: np.ndarray  # bool: suspects, as the ranking lists them
+    copy_of: np.ndarray  # equal for copies of one image under different labels; MISSING for others
     others: Sequence[str] = ()  # further classes that only the model knows, after `classes`
+    missing: int = 0  # samples with a label, but without a suspicion
 
     @classmethod
     def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
@@ -48,14 +51,20 @@ class ScoredSamples:
             at = np.flatnonzero(known)
             return at[random_order(frame.ids[at], dataset.created, run.id, fingerprint(p[at]))]
 
+        usable = (frame.label != MISSING) & ~frame.tagged(REMOVED)
+        current = known & (label == frame.label) & usable
+        in_conflict = view.fields.copy_conflicts() & current
         return cls(
             ids=frame.ids,
             label=label,
             p=p,
-            current=known & (label == frame.label) & ~frame.tagged(REMOVED),
+            current=current,
             suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
             order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
+            suspect=current & view.fields.suspects(np.arange(len(p))),
+            copy_of=np.where(in_conflict, frame.number("duplicates", "copy_of", MISSING), MISSING),
+            missing=int(np.count_nonzero(usable & ~known)),
             others=view.fields.classes[len(frame.classes) :],
         )
 
@@ -77,6 +86,22 @@ class ScoredSamples:
     def is_low(self) -> np.ndarray:
         """Mask, bool (n,), of the samples of low suspicion."""
         return self.known & (self.stratum < SUSPECT)
+
+    @cached_property
+    def suspects_at(self) -> np.ndarray:
+        """The places of the suspects, int64 (m,)."""
+        return np.flatnonzero(self.suspect)
+
+    @cached_property
+    def conflicts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Copies of one image under different labels: their places, int64 (m,); the group of each,
+        int64 (m,); and how many labels of each group are wrong at least, int64 (G,)."""
+        at = np.flatnonzero(self.copy_of != MISSING)
+        groups, group = np.unique(self.copy_of[at], return_inverse=True)
+        pairs, counts = np.unique([group, self.label[at]], axis=1, return_counts=True)
+        most = np.zeros(len(groups), np.int64)  # copies with the most frequent label
+        np.maximum.at(most, pairs[0], counts)
+        return at, group, np.bincount(group, minlength=len(groups)) - most
 
     @cached_property
     def unreviewed(self) -> np.ndarray:
