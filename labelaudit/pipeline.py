@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,9 +27,6 @@ from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
 from .storage.schema import FINISHED
-
-if TYPE_CHECKING:  # importing torch takes seconds
-    from .features.extraction import Compute
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
@@ -243,17 +239,15 @@ def take_first_look(
     target: Dataset | View,
     run: str = FIRST_LOOK_RUN,
     task: Task = QUIET,
-    *,
-    features: str = AUTO,
-    compute: Compute | None = None,
+    **how,
 ) -> dict:
     """Make a first look and score it. Returns its run's name and its number of suspects.
 
-    features, compute: as in `first_look`.
+    how: further arguments of `first_look`.
     """
     from .learn.first_look import first_look
 
-    first_look(target, run, task, features=features, compute=compute)
+    first_look(target, run, task, **how)
     dataset = Dataset(target.name)
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}

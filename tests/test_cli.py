@@ -167,7 +167,7 @@ def test_jobs_are_listed_and_stopped(few_digits, jobs_in_threads):
     [
         (["load", "/nowhere/at/all"], 1, "does not exist"),
         (["train", "pets"], 1, "no dataset 'pets'"),
-        (["suspects", "digits"], 1, "train or predict first"),
+        (["suspects", "digits"], 1, "has no predictions yet: take a first look"),
         (["export", "digits", "out.doc"], 1, ".csv"),
         (["noise", "digits", "--rate", "7"], 1, "7.0"),
         (["train", "digits", "--epochs", "0"], 1, "epochs=0"),

@@ -48,7 +48,7 @@ from .patches import apply_patch_file, patch_options
 def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, bom, as_json) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
-    from ..ranking.ranking import outdated
+    from ..ranking.ranking import learned_again, outdated
     from ..ranking.ranking import suspects as ranked
 
     opened = load_dataset(dataset)
@@ -60,11 +60,8 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, bo
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        imported = opened.run(run).is_imported
-        lines.append(
-            f"{stale:,} labels changed since this run was "
-            + ("scored; score it again" if imported else "trained; train again to judge them")
-        )
+        since, again = learned_again(opened.run(run))
+        lines.append(f"{stale:,} labels changed since this run was {since}; {again} to judge them")
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))

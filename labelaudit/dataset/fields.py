@@ -35,7 +35,8 @@ class Fields:
         run = self.run_or_none()
         if run is None:
             raise NotFoundError(
-                f"dataset {self.frame.name!r} has no predictions yet: train or predict first."
+                f"dataset {self.frame.name!r} has no predictions yet: take a first look "
+                f"(labelaudit first-look {self.frame.name}), train and predict, or import some."
             )
         return run
 

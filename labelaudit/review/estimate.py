@@ -55,7 +55,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
 def _no_suspicion(dataset: Dataset, run: str) -> str:
     reason, fix = "has no suspicion yet", "score the run"
     if dataset.run(run).is_first_look:
-        reason, fix = "has no suspicion", "train"
+        reason, fix = "has no suspicion", "take the first look again"
     return f"run {run!r} {reason}: {fix} to see how many wrong labels are left."
 
 

@@ -18,7 +18,7 @@ from ..scores.suspicion import SUSPICION
 from ..storage import schema
 from ..storage.schema import REMOVED
 from .checks import OPEN, PASSED, RIGHT, WRONG, fingerprint, random_order
-from .opinions import OUT, opinions
+from .opinions import OUT, Opinions, opinions
 from .strata import STRATA, SUSPECT, stratum_of
 
 
@@ -155,15 +155,14 @@ class AgreedVerdicts:
     def read(cls, dataset: Dataset, scored: ScoredSamples) -> AgreedVerdicts:
         log = verdict_log.read(dataset.view().frame)
         said = opinions(log)
+        agreed = agreed_by_all(dataset, said)
         changes = np.flatnonzero(log.verdict[said.rows] != KEEP)[::-1]
         # the first one that counts, because the label may have been corrected since
         given = np.full(len(said.samples), MISSING)
         given[said.at[changes]] = log.given[said.rows[changes]]
         changed = np.bincount(said.at[changes], minlength=len(said.samples))
         at, known = find(scored.ids, said.samples)
-        agreed = said.agreed & known
-        # Removing a duplicate says nothing about its label.
-        agreed &= ~((said.target == OUT) & has_copy(dataset, said.samples))
+        agreed &= known
         found = agreed & (changed > 0)
         usable = agreed & scored.known[at] if len(scored.ids) else agreed
         looked, known = find(scored.ids, log.sample[log.current])
@@ -184,3 +183,20 @@ class AgreedVerdicts:
         state[self.undecided] = PASSED
         state[self.at] = np.where(self.wrong, np.int8(WRONG), np.int8(RIGHT))
         return state
+
+
+def agreed_by_all(dataset: Dataset, said: Opinions) -> np.ndarray:
+    """Return a mask, bool (n,), of the opinions that all reviewers share and that judge a label.
+
+    Removing a duplicate says nothing about its label.
+    """
+    return said.agreed & ~((said.target == OUT) & has_copy(dataset, said.samples))
+
+
+def wrong_labels_found(dataset: Dataset) -> int:
+    """Count the labels that reviewers agree are wrong, whatever run they looked at."""
+    log = verdict_log.read(dataset.view().frame)
+    said = opinions(log)
+    changes = said.at[log.verdict[said.rows] != KEEP]
+    wrong = np.bincount(changes, minlength=len(said.samples)) > 0
+    return int((wrong & agreed_by_all(dataset, said)).sum())
