@@ -16,7 +16,7 @@ from .dataset.dataset import Dataset
 from .dataset.runs import Run
 from .dataset.view import View
 from .export import write_suspects
-from .features.duplicates import ensure_duplicates
+from .features.duplicates import CONFLICTS, duplicates, ensure_duplicates, list_groups
 from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
 from .learn.plan import Plan, make_plan
@@ -50,6 +50,9 @@ class AuditResult:
     stopped: bool
     seconds: dict[str, float]  # by step
     weakness: str | None = None  # a warning, if the model learned almost nothing
+    # numbers of samples with a duplicate, of groups with different labels, and of those of them
+    # that are exact copies; None if duplicates were not searched for
+    duplicates: tuple[int, int, int] | None = None
 
     def to_csv(self, path) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
@@ -77,6 +80,7 @@ class AuditResult:
             "true_accuracy": self.true_accuracy,
             "stopped": self.stopped,
             "weakness": self.weakness,
+            "duplicates": self.duplicates,
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -86,7 +90,12 @@ class AuditResult:
     def __str__(self) -> str:
         parts = [self._summary(), self._suspects_text(), self._evaluation_text()]
         times = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
-        return "\n\n".join([*filter(None, parts), f"Time: {times}."])
+        name = self.dataset.name
+        after = (
+            f"Next: review the suspects in the app (labelaudit app), or list them (labelaudit "
+            f"suspects {name} --run {self.run})."
+        )
+        return "\n\n".join([*filter(None, parts), f"Time: {times}.", after])
 
     def _summary(self) -> str:
         early = " (stopped early)" if self.stopped else ""
@@ -101,6 +110,12 @@ class AuditResult:
             if self.true_accuracy is not None:
                 text += f", {self.true_accuracy:.3f} against the labels before the mistakes"
             lines.append(f"{text}.")
+        if self.duplicates:
+            samples, groups, exact = self.duplicates
+            lines.append(
+                f"{samples:,} samples have a duplicate; {groups:,} groups of duplicates have "
+                f"different labels, {exact:,} of them exact copies."
+            )
         if self.weakness:
             lines.append(self.weakness)
         return "\n".join(lines)
@@ -310,7 +325,16 @@ def _ranked_result(
         stopped=info.get("stopped", False),
         seconds=timer.seconds,
         weakness=weakness(view),
+        duplicates=_duplicate_counts(dataset),
     )
+
+
+def _duplicate_counts(dataset: Dataset) -> tuple[int, int, int] | None:
+    found = duplicates(dataset)
+    if found is None:
+        return None
+    groups = list_groups(dataset, CONFLICTS)
+    return len(found.ids), len(groups), int(groups.exact.sum())
 
 
 def _check_ranking(score: str | None, k: int | None) -> None:
