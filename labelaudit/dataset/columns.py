@@ -123,7 +123,11 @@ class Frame(TableAccess):
         names = ", ".join(run["name"] for run in self.runs)
         raise NotFoundError(
             f"dataset {self.name!r} has no run {name!r}: "
-            + (f"its runs are {names}." if names else "train first.")
+            + (
+                f"its runs are {names}."
+                if names
+                else "take a first look, train or import predictions first."
+            )
         )
 
     def latest_run(self) -> dict | None:

@@ -268,10 +268,9 @@ class View:
 
     # --- for other modules of the library ---
 
-    def suspicious(self, score: str, value: float) -> View:
-        """Select samples with a score above `value`, and those that have this score and another
-        class predicted than the given one."""
-        return self._then("suspicious", score, float(value))
+    def suspicious(self) -> View:
+        """Select the suspects by suspicion; see `scores.suspicion.is_suspect`."""
+        return self._then("suspicious")
 
     def conflicts_first(self) -> View:
         """Move samples to the front that have an exact copy under another label, if their own label

@@ -60,11 +60,8 @@ def image_issue(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.nd
     return at[np.logical_or.reduce(masks)] if masks else at[:0]
 
 
-def suspicious(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
-    values = fields.number(field)[at]
-    given, predicted = fields.frame.label[at], fields.predictions()[at]
-    differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)
-    return at[(values > value) | (differ & np.isfinite(values))]
+def suspicious(fields: Fields, at: np.ndarray) -> np.ndarray:
+    return at[fields.suspects(at)]
 
 
 def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:

@@ -25,12 +25,17 @@ from .table_reader import (
 )
 
 # Usual names, most certain first, in the form that `normal` returns.
-PATHS = (
+PATH_NAMES = (
     "filepath", "filename", "filepaths", "filenames", "path", "paths", "imagepath", "imgpath",
-    "imagepaths", "fullpath", "relativepath", "file", "files", "fname", "imagefile", "imagename",
-    "imgname", "image", "img", "images", "photo", "picture", "imageid", "imgid", "imageindex",
-    "photoid", "idcode", "uuid", "key", "id", "name", "imageurl", "url",
+    "imagepaths", "fullpath", "relativepath", "fname", "imagefile", "imagefilename", "imagename",
+    "imgname",
 )  # fmt: skip
+# These may also hold numbers that are ids.
+IMAGE_NAMES = (
+    "file", "files", "image", "img", "images", "photo", "picture", "imageid", "imageids", "imgid",
+    "imageindex", "photoid", "idcode",
+)  # fmt: skip
+PATHS = (*PATH_NAMES, *IMAGE_NAMES, "uuid", "key", "id", "name", "imageurl", "url")
 LABELS = (
     "label", "labels", "class", "classname", "classes", "category", "categories", "categoryname",
     "target", "targets", "groundtruth", "trueclass", "truelabel", "labelname", "imagelabel",
