@@ -61,6 +61,8 @@ GROUPS = {
         "plan_sync",
         "apply_sync",
         "added_since",
+        "plan_write_back",
+        "write_back",
         "check_labels",
         "accept",
         "read_accepted",

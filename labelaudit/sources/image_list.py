@@ -169,6 +169,7 @@ class ImageList:
     allow_repeats: bool = False  # whether a file may be listed twice
     notes: Sequence[str] = ()  # sentences for the user
     mentioned: Sequence[str] = ()  # names in the source of further images that `skipped` is about
+    entries: Sequence[int] | None = None  # of each row its entry in the file; None: the same
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
@@ -191,7 +192,7 @@ def open_lists(
         for file, listed in lists:
             for name, reason in listed.skipped:
                 source.skipped.add(name, reason, reason.split(" (")[0])
-                used.add(_find(file, listed, name)[0])
+                used.add(find_path(file, listed, name)[0])
             used.update(map(files.filepath, listed.mentioned))
             yield from _rows(file, listed, source.skipped, used)
         for name in images:
@@ -206,7 +207,7 @@ def open_lists(
         raise BadInputError(f"{name} lists no usable image{_first_reason(lists)}.")
     classes = list(dict.fromkeys(name for _, listed in lists for name in listed.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
-    source.format = title
+    source.format, source.lists = title, lists
     for text in (note for _, listed in lists for note in listed.notes):
         source.skipped.note(text)
     return source
@@ -218,7 +219,7 @@ def _rows(file: ListFile, listed: ImageList, skipped: Skipped, used: set[str]) -
     for batch in listed.table.to_batches(BATCH_ROWS):
         for row in batch.to_pylist():
             given = row["filepath"]
-            path, problem, is_elsewhere = _find(file, listed, given)
+            path, problem, is_elsewhere = find_path(file, listed, given)
             row["filepath"] = path
             row["split"] = row["split"] or file.split
             used.add(path)
@@ -247,7 +248,7 @@ def _first_reason(lists: Sequence[tuple[ListFile, ImageList]]) -> str:
     return f" (the first one, {first[0]}: {first[1]})" if first else ""
 
 
-def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
+def find_path(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
     """Return the filepath of an image, the problem if there is one, and whether it is elsewhere.
 
     If the image is nowhere, the path is that of the most likely place. On a disk and in object

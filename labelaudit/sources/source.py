@@ -27,6 +27,7 @@ from .file_states import FileStates
 
 if TYPE_CHECKING:
     from .files import Files
+    from .image_list import ImageList, ListFile
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp",
@@ -112,6 +113,7 @@ class Source:
     origin: dict | None = (
         None  # arguments of `open_source` that open it again; None if nothing does
     )
+    lists: Sequence[tuple[ListFile, ImageList]] = ()  # that give the labels, if files do
     files: FileStates = field(default_factory=FileStates)  # of the images that were read, in order
 
     @classmethod
