@@ -292,6 +292,12 @@ class Frame(TableAccess):
                 self._cache[key] = entry
             return entry[1]
 
+    def derived(self, key: Hashable, tables: Sequence[str], load: Callable[[], object]):
+        """Return the result of `load`, which reads no other tables than these, kept until one of
+        them changes. `load` sees one state of the dataset."""
+        with self.steady():
+            return self.cached(key, tuple(self.stamp(table) for table in tables), load)
+
     # --- alignment ---
 
     def _stamp(self, table: str) -> Hashable:
@@ -317,40 +323,6 @@ class Frame(TableAccess):
             return _Annotations(ids, label, original, masks, self._generation)
 
         return self.cached("annotations", self.stamp("annotations"), load)
-
-    def edit_annotations(
-        self,
-        at: np.ndarray,
-        label: np.ndarray,
-        original_label: np.ndarray,
-        tags: dict[str, np.ndarray],
-        rows: pa.Table,
-    ) -> None:
-        """Write annotations of the samples at these positions, in this thread's transaction.
-
-        They are also put into the cached columns, because reading the table again takes longer than
-        writing a few rows. Arrays (m,) hold what `rows` say.
-        """
-        before = self._annotations()
-        self.upsert("annotations", rows, schema.ANNOTATIONS)
-
-        def edited(values: np.ndarray, new: np.ndarray) -> np.ndarray:
-            if np.array_equal(values[at], new):
-                return values
-            values = values.copy()
-            values[at] = new
-            return values
-
-        nowhere = np.zeros(len(before.ids), bool)
-        masks = {tag: edited(before.tags.get(tag, nowhere), mask) for tag, mask in tags.items()}
-        after = _Annotations(
-            before.ids,
-            edited(before.label, label),
-            edited(before.original_label, original_label),
-            {tag: mask for tag, mask in masks.items() if mask.any()},
-            before.generation,
-        )
-        self.cached("annotations", self.stamp("annotations"), lambda: after)
 
     def _places(self, table: str) -> np.ndarray | None:
         """Position of each stored row (MISSING for no sample); None if row i is position i."""

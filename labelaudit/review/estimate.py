@@ -47,7 +47,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             errors = ReviewerErrors.of(all_answers(dataset).values())
             return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
 
-        tables = ("verdicts", "controls", "self-tests")
+        tables = ("verdicts", "controls", "self_tests")
         stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
         return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
 
