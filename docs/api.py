@@ -55,6 +55,14 @@ GROUPS = {
         "TorchImageDataset",
     ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
+    "Every week": [
+        "plan_sync",
+        "apply_sync",
+        "added_since",
+        "check_labels",
+        "accept",
+        "read_accepted",
+    ],
     "Review and apply": [
         "make_queue",
         "QueueFilter",
