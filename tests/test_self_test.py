@@ -97,3 +97,5 @@ def test_it_is_stored_with_the_scores_of_a_run(home):
     assert found.warning == stored.warning
     compute_scores(dataset, names=["hardness"])
     assert dataset.run().self_test() == stored
+    dataset.run().write_self_test(None)
+    assert estimate_wrong(dataset).self_test is None  # not the cached estimate

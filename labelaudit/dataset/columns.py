@@ -307,6 +307,12 @@ class Frame(TableAccess):
                 self._cache[key] = entry
             return entry[1]
 
+    def derived(self, key: Hashable, tables: Sequence[str], load: Callable[[], object]):
+        """Return the result of `load`, which reads no other tables than these, kept until one of
+        them changes. `load` sees one state of the dataset."""
+        with self.steady():
+            return self.cached(key, tuple(self.stamp(table) for table in tables), load)
+
     # --- alignment ---
 
     def _stamp(self, table: str) -> Hashable:

@@ -112,9 +112,7 @@ class Fields:
             scored = self.frame.number(table, "label", MISSING)
             return (scored != MISSING) & (scored != self.frame.label)
 
-        with self.frame.steady():
-            stamp = self.frame.stamp(table), self.frame.stamp("annotations")
-            return self.frame.cached((table, "outdated"), stamp, load)
+        return self.frame.derived((table, "outdated"), [table, "annotations"], load)
 
     def unlearned(self) -> np.ndarray:
         """Return a mask, bool (n,), of samples with another label than the model was trained on."""
@@ -175,9 +173,7 @@ class Fields:
             found[at] = differing(copy_of[at], frame.label[at])
             return found
 
-        with frame.steady():
-            stamp = frame.stamp("duplicates"), frame.stamp("annotations")
-            return frame.cached("copy conflicts", stamp, load)
+        return frame.derived("copy conflicts", ["duplicates", "annotations"], load)
 
     def findings(self) -> tuple[np.ndarray, list[str]]:
         """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.

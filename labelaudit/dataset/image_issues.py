@@ -79,8 +79,7 @@ def image_issues(frame: Frame) -> dict[str, np.ndarray]:
         with np.errstate(invalid="ignore"):
             return {name: _rare(issue.found(measures)) for name, issue in ISSUES.items()}
 
-    stamp = (frame.stamp(TABLE), frame.stamp("samples"), len(frame.ids))
-    return frame.cached("image issues", stamp, load)
+    return frame.derived("image issues", [TABLE, "samples"], load)
 
 
 def _blurred(measures: dict[str, np.ndarray]) -> np.ndarray:

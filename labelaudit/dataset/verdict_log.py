@@ -125,8 +125,7 @@ class VerdictLog:
 
 def read(frame: Frame) -> VerdictLog:
     """Return the current log, from the cache if it has not changed."""
-    with frame.steady():
-        return frame.cached("verdicts", frame.stamp("verdicts"), lambda: _load(frame))
+    return frame.derived("verdicts", ["verdicts"], lambda: _load(frame))
 
 
 def _load(frame: Frame) -> VerdictLog:
@@ -183,7 +182,7 @@ def check_reviewer(name: str) -> str:
 def _write(frame: Frame, log: VerdictLog, rows: pa.Table) -> None:
     frame.append("verdicts", rows, schema.VERDICTS)
     # We hold the lock, so nobody else has written: the log need not be read again.
-    frame.cached("verdicts", frame.stamp("verdicts"), lambda: log.plus(rows))
+    frame.derived("verdicts", ["verdicts"], lambda: log.plus(rows))
 
 
 def _rows(ids, batches, samples, reviewer: str, verdict: np.ndarray, labels, given) -> pa.Table:

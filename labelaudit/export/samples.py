@@ -232,9 +232,7 @@ def stored_sizes(view: View) -> np.ndarray:
             sizes[places[known]] = length.to_numpy()[known]
         return sizes
 
-    with frame.steady():
-        stamp = frame.stamp("samples"), frame.stamp("annotations")
-        return frame.cached("stored sizes", stamp, load)
+    return frame.derived("stored sizes", ["samples", "annotations"], load)
 
 
 def unreadable(path: str, error: OSError) -> DamagedError:
