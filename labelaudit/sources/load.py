@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
@@ -17,6 +17,7 @@ from . import arrays, huggingface, zoo
 from .detect import Options, open_path, open_remote
 from .list_choice import WELL_KNOWN_NAMES
 from .manifest import SUFFIXES
+from .own_columns import wanted_fields
 from .source import Source
 from .zoo import ZOO
 
@@ -33,6 +34,7 @@ def load_dataset(
     split_from: str | int | None = None,
     ignore: str | Sequence[str] = (),
     within: Sequence[str] | None = None,
+    fields: Mapping[str, str | None] | Sequence[str] = (),
     overwrite: bool = False,
     task: Task = QUIET,
 ) -> Dataset:
@@ -59,6 +61,10 @@ def load_dataset(
     split_from: the level of the folders that are splits, or "none" if no folder is one.
     ignore: names of folders or files to leave out, or patterns such as "*/thumbs/*".
     split: load only this split of a zoo dataset, stored as `<name>-<split>`, or of a hub dataset.
+    fields: columns of a list to load as own fields (see `Dataset.add_field`): their names, or a
+    mapping of each name to its kind: "label" (as of another annotator), "number", "text", "bool",
+    "date", or None. Without a kind, it is found from the values: classes of the label column are
+    labels, `true` and `false` bool.
     within: folders that all files must be in after links are resolved; other images are skipped.
 
     Everything in the source is loaded or counted in `dataset.info["skipped"]`: `count`, `files` and
@@ -71,9 +77,14 @@ def load_dataset(
     """
     if source is not None:
         _check_name(name, source)
-        options = source_options(label, path_column, label_from, split_from, ignore, within)
+        options = source_options(label, path_column, label_from, split_from, ignore, within, fields)
         opened = open_source(source, split, root, options, task)
         return _create(name, opened, overwrite, task)
+    if fields:
+        raise BadInputError(
+            f"fields={fields!r} works only with a source: {name!r} is loaded as it is; add a field "
+            "with dataset.add_field."
+        )
     if name in ZOO:
         return _load_zoo(name, split, overwrite, task)
     names = list_datasets()
@@ -163,6 +174,7 @@ def source_options(
     split_from: str | int | None,
     ignore: str | Sequence[str],
     within: Sequence[str] | None,
+    fields: Mapping[str, str | None] | Sequence[str] = (),
 ) -> Options:
     """Return the options of a source in one form; see `load_dataset`."""
     parts = ignore.split(",") if isinstance(ignore, str) else ignore
@@ -173,6 +185,7 @@ def source_options(
         None if split_from is None else str(split_from),
         tuple(part.strip() for part in parts if part.strip()),
         None if within is None else tuple(map(resolved, within)),
+        wanted_fields(fields),
     )
 
 
@@ -242,6 +255,7 @@ def _open(
 ) -> Source:
     if _is_hub(source):
         options.check_no_folders(source)
+        options.check_no_fields(source)
         if root is not None:
             raise BadInputError(
                 f"root={str(root)!r} works only for a file that lists images, not for {source}: "
@@ -294,4 +308,5 @@ def _create(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
         skipped=source.skipped.report,
         found=source.found,
         overwrite=overwrite,
+        fields=source.fields,
     )

@@ -106,6 +106,7 @@ class Source:
     format: str = ""
     steps: Sequence[str] = ()
     is_indexed: bool = False
+    fields: dict[str, str] = field(default_factory=dict)  # kinds of own fields: rows have `own`
 
     @classmethod
     def of_files(
@@ -129,7 +130,8 @@ class Source:
         return {"grey": grey}
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
-        """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
+        """Yield batches with the schema `ingest.INPUT` and own fields. Raises StoppedError if
+        stopped."""
         cache = CheckCache(self.description)
         stage = task.stage(f"reading {self.description}", self.total, stoppable=False)
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._prefetching() as rows:
@@ -147,8 +149,15 @@ class Source:
                     group = self._check_images(group, cache, pool)
                 stage.advance(count)
                 if group:
-                    yield pa.RecordBatch.from_pylist(group, schema=INPUT)
+                    yield self._to_batch(group)
         cache.delete()
+
+    def _to_batch(self, group: list[Row]) -> pa.RecordBatch:
+        batch = pa.RecordBatch.from_pylist(group, schema=INPUT)
+        for name in self.fields:
+            values = [(row.get("own") or {}).get(name) for row in group]  # see own_columns
+            batch = batch.append_column(name, pa.array(values))
+        return batch
 
     @contextmanager
     def _prefetching(self) -> Iterator[Iterator[Row]]:
