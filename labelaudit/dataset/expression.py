@@ -189,7 +189,8 @@ class F:
         return self._compared(">=", value)
 
     def isin(self, values: Iterable) -> Expression:
-        """Return the condition that it is one of these values."""
+        """Return the condition that it is one of these values. Raises BadInputError for text, or a
+        value that is no text, number, True, False or date."""
         if isinstance(values, str):
             raise BadInputError(f"isin({values!r}): give several values, such as [{values!r}].")
         return Comparison("isin", self.name, tuple(map(_plain, values)))
