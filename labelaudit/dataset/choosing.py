@@ -27,7 +27,7 @@ class Choosing:
     frame: Frame
 
     @abstractmethod
-    def then(self, *step) -> Self:
+    def then(self, *step: object) -> Self:
         """Return the view with one more step; see `view_steps`."""
 
     @property
@@ -52,7 +52,7 @@ class Choosing:
         suggested: str | Sequence[str] | None = None,
         image_issue: str | Sequence[str] | None = None,
         wrong: bool | None = None,
-        **fields,
+        **fields: object,
     ) -> Self:
         """Select samples that meet all given conditions.
 
@@ -121,6 +121,7 @@ class Choosing:
         """Select the samples of this view with these ids, in the view's order.
 
         ids: or a mask, bool (n,), of the view's n samples: `view.select(view.values("age") > 3)`.
+        Raises BadInputError for a mask of another length.
         """
         given = np.asarray(ids)
         if given.dtype == bool:
@@ -154,7 +155,10 @@ class Choosing:
         return self.then("skip", natural(n, "skip"))
 
     def slice(self, places: slice) -> Self:
-        """Select the samples at these places, as `list[places]` does; `view[10:20]` calls it."""
+        """Select the samples at these places, as `list[places]` does; `view[10:20]` calls it.
+
+        Raises BadInputError for places that are no whole numbers, and for a step of 0.
+        """
         for part in (places.start, places.stop, places.step):
             if part is not None and not isinstance(part, Integral):
                 raise BadInputError(f"{part!r} is not a place: give whole numbers.")

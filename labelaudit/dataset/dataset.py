@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage import paths, schema
@@ -191,6 +192,7 @@ def create_dataset(
     source: str = "",
     skipped: Mapping | None = None,
     found: Callable[[], Mapping] = dict,
+    files: Callable[[pa.Table], pa.Table | None] | None = None,
     overwrite: bool = False,
     fields: Mapping[str, str] | None = None,
 ) -> Dataset:
@@ -198,6 +200,7 @@ def create_dataset(
 
     classes: names in index order; others are appended as they occur. skipped: a mapping that may be
     filled while the samples are read. found: returns further entries of `meta` after that.
+    files: returns the rows of `source-files` for the annotations (id, label …), if there are any.
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
     fields: kinds of own fields by name (see `Dataset.add_field`), which `samples` may have.
@@ -212,13 +215,20 @@ def create_dataset(
             )
         paths.remove_leftovers(name)
         store.start_over()
-        _build(store, samples, classes, source, skipped, found, fields or {})
+        _build(store, samples, classes, source, skipped, found, files, fields or {})
     paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
 def _build(
-    store: Store, samples, classes: Sequence[str], source: str, skipped, found, fields: Mapping
+    store: Store,
+    samples,
+    classes: Sequence[str],
+    source: str,
+    skipped,
+    found,
+    files,
+    fields: Mapping[str, str],
 ) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
     reader = SampleReader(names, 1, np.empty(0, np.int64), fields)
@@ -227,7 +237,11 @@ def _build(
         first = next(iter((skipped or {}).get("files", ())), None)
         why = f" (the first one, {first['file']}: {first['why']})" if first else ""
         raise BadInputError(f"{source or 'the source'} holds no image that can be read{why}.")
-    store.overwrite("annotations", reader.annotations(), schema.ANNOTATIONS)
+    annotations = reader.annotations()
+    store.overwrite("annotations", annotations, schema.ANNOTATIONS)
+    states = files(annotations) if files else None
+    if states is not None:
+        store.overwrite("source-files", states, schema.SOURCE_FILES)
     meta = {
         "source": source,
         "created": datetime.now(UTC).isoformat(),
@@ -269,3 +283,19 @@ def delete_dataset(name: str) -> None:
     with store.transaction():
         store.delete_all()
         paths.remove_checkpoints(name)
+
+
+def drop_all(confirm: bool = False) -> list[str]:
+    """Delete all datasets under LABELAUDIT_HOME with their runs. Returns their names.
+
+    Source images are not touched. Raises BadInputError without `confirm=True` if there are any.
+    """
+    names = list_datasets()
+    if names and confirm is not True:
+        raise BadInputError(
+            f"drop_all deletes all {len(names):,} datasets in {paths.home()} "
+            f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): pass confirm=True."
+        )
+    for name in names:
+        delete_dataset(name)
+    return names

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from ..storage import schema
 from ..storage.tables import Store
@@ -71,7 +72,7 @@ class DatasetEdits:
         """Remove a tag from samples. Returns the number that had it."""
         return edits.untag(self._columns, ids, name)
 
-    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits, run: str) -> int:
+    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits: ArrayLike, run: str) -> int:
         """Add a model's predictions of some samples to the imported run of this name.
 
         ids: int (n,). logits: scores before softmax, (n, C) in the order of `classes`, as an array
@@ -110,11 +111,12 @@ class DatasetEdits:
         """Delete a field of your own with its values. Raises NotFoundError if there is none."""
         own_fields.drop(self._frame, name)
 
-    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values) -> int:
+    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values: object) -> int:
         """Set values of an own field: one for all samples, or one each; None for null.
 
-        Returns the number of samples. Raises NotFoundError for a field or an id that does not
-        exist, and BadInputError for a value that does not fit, without any change.
+        ids: int (n,). values: one value, or a sequence or array (n,). Returns the number of
+        samples. Raises NotFoundError for a field or an id that does not exist, and BadInputError
+        for a value that does not fit, without any change.
         """
         return own_fields.set_values(self._columns, name, ids, values)
 

@@ -26,6 +26,14 @@ from .history_log import write_meta
 
 LABEL, NUMBER, TEXT, BOOL, DATE = KINDS = ("label", "number", "text", "bool", "date")
 TRUTH = ["False", "True"]  # names of the codes of a bool
+# Types of the values of new samples, by kind.
+INPUT_TYPES = {
+    LABEL: pa.string(),
+    NUMBER: pa.float64(),
+    TEXT: pa.string(),
+    BOOL: pa.bool_(),
+    DATE: pa.timestamp("us"),
+}
 
 _NAME = re.compile(r"[^\W\d]([\w .-]{0,62}\w)?")
 TAKEN = {

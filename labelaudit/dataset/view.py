@@ -273,6 +273,6 @@ class View(Choosing):
     def _to_pandas(self, ids: np.ndarray) -> pd.DataFrame:
         return to_pandas(self.fields, ids)
 
-    def then(self, *step) -> View:
+    def then(self, *step: object) -> View:
         """Return the view with one more step; see `view_steps`."""
         return replace(self, steps=(*self.steps, step))

@@ -9,20 +9,13 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError
 from ..dataset import own_fields
-from ..dataset.own_fields import BOOL, DATE, LABEL, NUMBER, TEXT
+from ..dataset.own_fields import BOOL, DATE, INPUT_TYPES, LABEL, NUMBER, TEXT
 from .image_list import MAX_ERROR_TEXT, ListFile
 from .list_columns import named_column
 from .manifest_columns import replaced, text_column
 
 HOW_TO_SET = "fields=… in Python, --field on the command line"
 OWN = "own"  # column of an image list, and key of its rows: the values by field
-TYPES = {
-    LABEL: pa.string(),
-    NUMBER: pa.float64(),
-    TEXT: pa.string(),
-    BOOL: pa.bool_(),
-    DATE: pa.timestamp("us"),
-}
 _GUESSES = (BOOL, NUMBER, DATE)  # a text is none of these; all classes are labels
 _MOST_LABELS = 100_000  # distinct values of a column that may be labels
 
@@ -96,7 +89,7 @@ class OwnColumns:
                     None if text is None else self._parse(name, kind, text, first + row)
                     for row, text in enumerate(texts.to_pylist(), 1)
                 ]
-                columns.append(pa.array(cells, TYPES[kind]))
+                columns.append(pa.array(cells, INPUT_TYPES[kind]))
             else:
                 columns.append(texts.combine_chunks())
         return pa.StructArray.from_arrays(columns, fields=list(self.type))
@@ -104,7 +97,7 @@ class OwnColumns:
     @property
     def type(self) -> pa.StructType:
         """The type of `values`."""
-        return pa.struct([(name, TYPES[kind or TEXT]) for name, kind in self.kinds.items()])
+        return pa.struct([(name, INPUT_TYPES[kind or TEXT]) for name, kind in self.kinds.items()])
 
     def _texts(self, batch: pa.Table, name: str) -> pa.ChunkedArray:
         return text_column(batch, self.columns[name], self._escaped, self._exact)
