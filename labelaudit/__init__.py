@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult",
     "Dataset",
+    "F",
     "LabelAuditError",
     "QueueFilter",
     "Recorder",
@@ -79,6 +80,7 @@ __all__ = [
 _MODULES = {
     "AuditResult": "pipeline",
     "Dataset": "dataset.dataset",
+    "F": "dataset.expression",
     "LabelAuditError": "core.errors",
     "QueueFilter": "review.queue",
     "Recorder": "learn.recorder",

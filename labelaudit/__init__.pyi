@@ -7,6 +7,7 @@ from .dataset.dataset import Dataset as Dataset
 from .dataset.dataset import delete_dataset as delete_dataset
 from .dataset.dataset import drop_all as drop_all
 from .dataset.dataset import list_datasets as list_datasets
+from .dataset.expression import F as F
 from .dataset.history import list_changes as list_changes
 from .dataset.history import return_to as return_to
 from .dataset.noise import inject as _inject_noise
