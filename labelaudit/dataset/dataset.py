@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -232,7 +233,7 @@ class Dataset:
         """Remove a tag from samples. Returns the number that had it."""
         return edits.untag(self._columns, ids, name)
 
-    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits, run: str) -> int:
+    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits: Any, run: str) -> int:
         """Add a model's predictions of some samples to the imported run of this name.
 
         ids: int (n,). logits: scores before softmax, (n, C) in the order of `classes`, as an array
@@ -271,8 +272,8 @@ class Dataset:
         """Delete a field of your own with its values. Raises NotFoundError if there is none."""
         own_fields.drop(self._frame, name)
 
-    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values) -> int:
-        """Set values of an own field: one for all samples, or one each; None for null.
+    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values: Any) -> int:
+        """Set values of an own field, (n,): one for all samples, or one each; None for null.
 
         Returns the number of samples. Raises NotFoundError for a field or an id that does not
         exist, and BadInputError for a value that does not fit, without any change.
