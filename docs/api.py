@@ -57,6 +57,14 @@ GROUPS = {
         "TorchImageDataset",
     ],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
+    "Every week": [
+        "plan_sync",
+        "apply_sync",
+        "added_since",
+        "check_labels",
+        "accept",
+        "read_accepted",
+    ],
     "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [
         "make_queue",
@@ -116,6 +124,10 @@ labelaudit.import_predictions(dataset, logits, "mine", ids=dataset.view().ids)
 labelaudit.compute_scores(dataset, "mine")
 suspects = labelaudit.suspects(dataset, "mine")
 print(labelaudit.estimate_wrong(dataset, run="mine"))
+""",
+    "Every week": """
+print(labelaudit.check_labels(dataset, max_wrong=0.05, run="mine"))
+labelaudit.accept(dataset, "accepted.txt", suspects.ids[:3], why="seen by Ann")
 """,
     "See it in the app": """
 with labelaudit.launch_app(dataset) as session:

@@ -25,6 +25,12 @@ from .learn.saved_models import load_model as load_model
 from .learn.torch_images import TorchImageDataset as TorchImageDataset
 from .learn.train import resume as _resume_training
 from .learn.train import train as train
+from .living import accept as accept
+from .living import added_since as added_since
+from .living import apply_sync as apply_sync
+from .living import check_labels as check_labels
+from .living import plan_sync as plan_sync
+from .living import read_accepted as read_accepted
 from .patch import apply_patch as apply_patch
 from .patch import merge_patches as merge_patches
 from .patch import plan_patch as plan_patch

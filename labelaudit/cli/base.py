@@ -69,6 +69,15 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "history": "List the label changes, or return to an earlier state.",
         },
     },
+    "Every week": {
+        "sync": {
+            "sync": "Take over what changed in the source: images, labels, classes.",
+        },
+        "gate": {
+            "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
+            "accept": "Accept the labels of suspects, in a file for the repository.",
+        },
+    },
     "Export and share": {
         "export": {
             "export": "Write the current labels, with or without the images.",
@@ -224,7 +233,8 @@ def _plain(value):
     epilog="DATASET is a name listed by `labelaudit datasets`. A dataset of the zoo is loaded on "
     "first use. Datasets are stored in LABELAUDIT_HOME (default ~/.labelaudit; s3://bucket/prefix "
     "also works).\n\n"
-    "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage.",
+    "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage, 3 "
+    "`check` did not pass.",
 )
 @click.version_option(__version__, prog_name="labelaudit")
 def main() -> None:

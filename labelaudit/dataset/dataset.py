@@ -313,12 +313,14 @@ def create_dataset(
     source: str = "",
     skipped: Mapping | None = None,
     found: Callable[[], Mapping] = dict,
+    files: Callable[[pa.Table], pa.Table | None] | None = None,
     overwrite: bool = False,
 ) -> Dataset:
     """Create a dataset of `samples` (see `Dataset.add_samples`).
 
     classes: names in index order; others are appended as they occur. skipped: a mapping that may be
     filled while the samples are read. found: returns further entries of `meta` after that.
+    files: returns the rows of `source-files` for the annotations (id, label …), if there are any.
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
     """
@@ -332,12 +334,14 @@ def create_dataset(
             )
         paths.remove_leftovers(name)
         store.start_over()
-        _build(store, samples, classes, source, skipped, found)
+        _build(store, samples, classes, source, skipped, found, files)
     paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
-def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, found) -> None:
+def _build(
+    store: Store, samples, classes: Sequence[str], source: str, skipped, found, files
+) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
     reader = SampleReader(names, 1, np.empty(0, np.int64))
     store.overwrite("samples", reader.read(samples), schema.SAMPLES)
@@ -345,7 +349,11 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, 
         first = next(iter((skipped or {}).get("files", ())), None)
         why = f" (the first one, {first['file']}: {first['why']})" if first else ""
         raise BadInputError(f"{source or 'the source'} holds no image that can be read{why}.")
-    store.overwrite("annotations", reader.annotations(), schema.ANNOTATIONS)
+    annotations = reader.annotations()
+    store.overwrite("annotations", annotations, schema.ANNOTATIONS)
+    states = files(annotations) if files else None
+    if states is not None:
+        store.overwrite("source-files", states, schema.SOURCE_FILES)
     meta = {
         "source": source,
         "created": datetime.now(UTC).isoformat(),
