@@ -127,7 +127,7 @@ print(labelaudit.estimate_wrong(dataset, run="mine"))
 """,
     "Every week": """
 print(labelaudit.check_labels(dataset, max_wrong=0.05, run="mine"))
-labelaudit.accept(dataset, "accepted.txt", suspects.ids[:3], why="seen by Ann")
+labelaudit.accept(dataset, suspects.ids[:3], "accepted.txt", why="seen by Ann")
 """,
     "See it in the app": """
 with labelaudit.launch_app(dataset) as session:
