@@ -9,6 +9,7 @@ from labelaudit.ui import garbage_collector, sidebar, signin
 
 # A local file: with a Material icon the browser would load it from Google.
 ICON = Path(ui.__file__).with_name("icon.svg")
+LOGO = Path(ui.__file__).with_name("logo.svg")
 
 st.set_page_config(
     page_title="LabelAudit",
@@ -16,6 +17,8 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",  # collapsed on phones, where it would cover the page
 )
+
+st.logo(LOGO, size="large", icon_image=ICON)
 
 # Pages are in sub-folders: Streamlit runs a file directly in pages/ without this script on a deep
 # link.

@@ -207,6 +207,14 @@ class Frame(TableAccess):
         offsets = offsets[offsets >= 0]
         return in_order(self.store.take(table, offsets.tolist(), ["id", *columns]), ids)
 
+    def paths_with(self, text: str) -> np.ndarray:
+        """Return a mask, bool (n,), of the samples with a text in their file path, in any case."""
+        rows = self.read("samples", ["id", "filepath"])
+        found = pc.match_substring(rows["filepath"], text, ignore_case=True).fill_null(False)
+        mask = np.zeros(len(self.ids), bool)
+        mask[self.positions(rows["id"].filter(found).to_numpy())] = True
+        return mask
+
     @steadily
     def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:
         """Return the places in stored order of the rows for these positions, int64 (n,).

@@ -93,6 +93,11 @@ class View:
             view = view._then(kind, names)
         return view if wrong is None else view._then("wrong", bool(wrong))
 
+    def search(self, text: str) -> View:
+        """Select samples with this text in their file path, in any case; a number also selects the
+        sample with this id."""
+        return self._then("search", text.strip())
+
     def above(self, field: str, value: float) -> View:
         """Select samples with a score (or `confidence`) greater than `value`."""
         return self._then("above", field, float(value))

@@ -7,6 +7,7 @@ found", because app.py has not yet declared its pages.
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -19,8 +20,27 @@ INSTALLED = FOLDER / "app" / "app.py"  # setup.py copies the app there
 APP = INSTALLED if INSTALLED.exists() else FOLDER.parents[1] / "app.py"
 
 
+class _Unbreakable(io.FileIO):
+    """A file descriptor to write to. What is written to a closed pipe is lost."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def unbreakable(descriptor: int) -> io.TextIOWrapper:
+    """Return a text stream to a descriptor that never fails because its reader is gone."""
+    raw = io.BufferedWriter(_Unbreakable(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", line_buffering=True)
+
+
 def main() -> None:
     """Run the app with the options in `sys.argv`; does not return before the server ends."""
+    if not sys.stdout.isatty():
+        # Streamlit prints before it stops: a reader that is gone would keep it from stopping.
+        sys.stdout = unbreakable(sys.stdout.fileno())
     PagesManager.uses_pages_directory = False  # st.navigation sets this too, but only on a visit
     sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
     cli.main()
