@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
-from ..storage.schema import FINISHED, FIRST_LOOK
+from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
 from ..storage.tables import OFFSET, Store
 from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
 
 CACHED_SELECTIONS = 16
+RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
 BLOCK_ROWS = 1_000_000  # ids read at once from a table of epochs
 SHOWN_CLASSES = 20  # listed in an error message
 
@@ -106,9 +107,20 @@ class Frame(TableAccess):
             rows = self.read_rows("runs", ["id", "name", "created", "state", "info"])
             rows.sort(key=lambda row: row["id"])
             done = [row for row in rows if row.pop("state") == FINISHED]
-            return [{**json.loads(row.pop("info")), **row} for row in done]
+            return [{**_renamed(json.loads(row.pop("info")), row["id"]), **row} for row in done]
 
-        return self.cached("runs", self.stamp("runs"), load)
+        steps = self.meta.get("renamed_classes", [])
+
+        def _renamed(info: dict, run: int) -> dict:
+            """Return a run's information with the present names of its classes."""
+            for step in steps:
+                for key in RUN_CLASSES if run <= step["last_run"] else ():
+                    if key in info:
+                        names = info[key]
+                        info[key] = [step["names"].get(name, name) for name in names]
+            return info
+
+        return self.cached("runs", (self.stamp("runs"), len(steps)), load)
 
     def run_info(self, name: str) -> dict:
         """Return the entry of `runs` with this name. Raises NotFoundError if there is none."""

@@ -206,7 +206,7 @@ class ReviewSession:
             "can_undo": can_undo
             or self.answers.can_undo(self.tab.other_answers(self.answers), others),
             "can_redo": can_redo,
-            "classes": self.dataset.classes,
+            "classes": self.dataset.offered_classes,
         }
 
     def progress(self) -> dict:

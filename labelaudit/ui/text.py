@@ -29,8 +29,9 @@ def sentence(text: str) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: "1 sample", "1,797 samples"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return a number with its noun: "1 sample", "10 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def error_text(error: Exception | str) -> str:

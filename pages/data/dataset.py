@@ -6,7 +6,7 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import delete_dataset
 from labelaudit.predictions.cleanlab_issues import import_issues
-from labelaudit.ui import charts, grid, jobs, load_form, state, uploads
+from labelaudit.ui import charts, class_editor, grid, jobs, load_form, state, uploads
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
@@ -44,7 +44,7 @@ def show_figures(dataset) -> None:
     """Show how much the dataset holds, and which images were skipped."""
     info = dataset.info
     splits = info["splits"] or {}
-    figures = [("Samples", info["samples"]), ("Classes", len(info["classes"]))]
+    figures = [("Samples", info["samples"]), ("Classes", len(dataset.offered_classes))]
     figures += [(f"In {plain(name)}", count) for name, count in list(splits.items())[:3]]
     if info["samples"] - info["labelled"]:
         figures.append(("Without a label", info["samples"] - info["labelled"]))
@@ -86,7 +86,7 @@ def filters(dataset):
     view = dataset.view()
     with st.sidebar:
         st.markdown("**Show**")
-        label = st.selectbox("Class", [ANY, *dataset.classes], key="show-class")
+        label = st.selectbox("Class", [ANY, *dataset.offered_classes], key="show-class")
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
         tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
@@ -113,6 +113,8 @@ dataset = state.current()
 title, actions = st.columns([4, 5], vertical_alignment="bottom")
 title.title(dataset.name)
 with actions, st.container(horizontal=True, horizontal_alignment="right"):
+    if st.button("Classes", icon=":material/category:"):
+        class_editor.show(dataset)
     issues_button(dataset)
     delete_button(dataset)
     if st.button("Load a dataset", type="primary", icon=":material/add:"):

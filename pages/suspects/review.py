@@ -66,7 +66,7 @@ with st.sidebar:
     left, right = st.columns(2, gap="small")
     wanted_run = st.session_state.get("run", runs[0])
     known = dataset.view(wanted_run if wanted_run in runs else runs[0]).fields.classes
-    given = chosen("Given", dataset.classes, "given", left)
+    given = chosen("Given", dataset.offered_classes, "given", left)
     suggested = chosen("Suggested", known, "suggested", right)
     tag = chosen("Tag", list(dataset.info["tags"]), "tag", left)
     split = chosen("Split", list(dataset.info["splits"]), "split", right)

@@ -155,6 +155,12 @@ class Part {
   press(event) {
     const key = keyOf(event)
     if (key === null || !this.data) return
+    const dialog = this.root.querySelector(".keys")
+    if (dialog.open) {
+      event.preventDefault()
+      event.stopPropagation()
+      return dialog.close()
+    }
     const named = numberKeys(this.data.classes).get(key)
     const verdicts = { a: "accept", Enter: "default", k: "keep", x: "remove", u: "unsure" }
     let action = this.actions()[key]
@@ -199,11 +205,6 @@ class Part {
       return row
     })
     dialog.replaceChildren(element("h3", "", "Keys"), ...rows)
-    dialog.onkeydown = (event) => {
-      event.preventDefault()
-      event.stopPropagation()
-      dialog.close()
-    }
     dialog.onclick = () => dialog.close()
     dialog.showModal()
     dialog.focus()
