@@ -140,7 +140,8 @@ def _card(
     image = _image(picture)
     if review:
         address = escape(f"review?{urlencode({**review, SAMPLE: sample.id})}")
-        image = f'<a href="{address}" target="_self">{image}</a>'
+        name = f"Review sample {sample.id}, labelled {given}"
+        image = f'<a href="{address}" target="_self" aria-label="{name}">{image}</a>'
     return (
         f'<div class="la-card" title="{escape(hover)}">{image}<div class="la-text">'
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'

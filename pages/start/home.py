@@ -193,15 +193,16 @@ if "go" in st.session_state:
     st.switch_page(page, query_params=address)
 
 dataset = state.current()
-st.title("Find the wrong labels in your images")
-st.write(
-    "LabelAudit compares each image with all others and ranks the images by how likely their label "
-    "is wrong. You decide each one with a key, and export the corrected labels."
-)
-loading = jobs.show_watched("load", load_form.select_loaded) == jobs.ACTIVE
 done = audit_path.reviewed(dataset, state.reviewer())
+st.title("Find the wrong labels in your images")
+if not done:
+    st.write(
+        "LabelAudit compares each image with all others and ranks the images by how likely their "
+        "label is wrong. You decide each one with a key, and export the corrected labels."
+    )
 audit_path.show(dataset, done)
 chosen = dataset.name
+loading = jobs.show_watched("load", load_form.select_loaded) == jobs.ACTIVE
 status = jobs.NOTHING if loading else jobs.show(chosen, ["audit"], show_result)
 if status == jobs.NOTHING and chosen != state.SAMPLE:  # the sample audit, started on this page
     status = jobs.show(state.SAMPLE, ["audit"], show_result, also_others=False)

@@ -134,6 +134,7 @@ with st.sidebar:
         or state.usual_reviewer()
     )
 
+st.html('<h1 class="la-hidden">Review</h1>')
 if (answered := answers(dataset, reviewer)).total >= MIN_ANSWERS:
     result.caption(answered.sentence())
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

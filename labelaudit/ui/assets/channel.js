@@ -204,7 +204,7 @@ class Part {
       row.append(element("kbd", "", keys), element("span", "", meaning))
       return row
     })
-    dialog.replaceChildren(element("h3", "", "Keys"), ...rows)
+    dialog.replaceChildren(element("h2", "", "Keys"), ...rows)
     dialog.onclick = () => dialog.close()
     dialog.showModal()
     dialog.focus()
