@@ -229,7 +229,7 @@ class Reviewed:
         wrong = self.said[at]
         found = at[wrong]
         said = AgreedVerdicts(
-            at, at, wrong, found, found, np.ones(len(found), np.int64), np.empty(0, np.int64)
+            at, at, wrong, found, found, found * 0, found * 0 + 1, np.empty(0, np.int64)
         )
         errors = self._errors(verdicts)
         return Estimate(self.scored, said, errors, self.found.self_test, self.before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from .storage.paths import check_name
 from .storage.schema import FINISHED
 
 if TYPE_CHECKING:  # importing torch takes seconds
-    from .features.extraction import Compute
+    from .learn.first_look import Backend
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
@@ -55,7 +56,7 @@ class AuditResult:
     seconds: dict[str, float]  # by step
     weakness: str | None = None  # a warning, if the model learned almost nothing
 
-    def to_csv(self, path) -> int:
+    def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
         return write_suspects(self.suspects, path)
 
@@ -191,8 +192,7 @@ def audit(
         timer.finish("duplicates")
         plan = make_plan(dataset, config) if train else None  # duplicates are held out together
     if looks:
-        compute = steps.compute_features
-        look = take_first_look(dataset, task=task, features=features, compute=compute)
+        look = take_first_look(dataset, task=task, features=features, backend=steps.first_look)
         task = _with_first_look(task, look)
         timer.finish("first look")
         _measure_quality(dataset, task)
@@ -245,15 +245,15 @@ def take_first_look(
     task: Task = QUIET,
     *,
     features: str = AUTO,
-    compute: Compute | None = None,
+    backend: Backend | None = None,
 ) -> dict:
     """Make a first look and score it. Returns its run's name and its number of suspects.
 
-    features, compute: as in `first_look`.
+    features, backend: as in `first_look`.
     """
-    from .learn.first_look import first_look
+    from .learn.first_look import HERE, first_look
 
-    first_look(target, run, task, features=features, compute=compute)
+    first_look(target, run, task, features=features, backend=backend or HERE)
     dataset = Dataset(target.name)
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
@@ -276,7 +276,7 @@ def _preview(dataset: Dataset, features: str, task: Task, steps: cluster.Steps) 
             dataset.view().select(ids),
             task=task,
             features=features,
-            compute=steps.compute_features,
+            backend=steps.first_look,
         )
     except BadInputError:  # these images are all of one class
         return task

@@ -54,7 +54,7 @@ class Simulated:
         wrong = (self.wrong if said is None else said)[at]
         found = at[wrong]
         verdicts = AgreedVerdicts(
-            at, at, wrong, found, found, np.ones(len(found), np.int64),
+            at, at, wrong, found, found, found * 0, found * 0 + 1,
             np.array(undecided, np.int64),
         )  # fmt: skip
         return Estimate(self.scored, verdicts, errors, self.test, self.before)
@@ -380,6 +380,10 @@ def test_what_is_applied_still_counts_as_found(audited):
     compute_scores(audited)
     again = estimate_wrong(audited)
     assert (again.found, again.open) == (30, found.open)
+    for table, key in (("by_class", ["class"]), ("by_pair", ["given", "suggested"])):
+        counts = [getattr(each, table).set_index(key)["found"] for each in (found, again)]
+        counts = [each[each > 0].sort_index().to_dict() for each in counts]
+        assert counts[0] == counts[1], table
 
 
 def test_what_was_taken_out_or_relabelled_by_hand_is_not_waited_for(audited):

@@ -6,12 +6,11 @@ earlier names are read under the present ones (`Frame.runs`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..storage import schema
 from . import edits, history_log
 from .columns import Frame
 from .history_log import Cause, Entry, write_meta
@@ -59,6 +58,7 @@ def change_names(
     before = ClassNames.read(frame)
     if before == names:
         return edits.change(frame, ids, edit, cause)
+    frame.flush()
     with frame.transaction():
         rows = edits.EditedRows(frame, ids)
         edit(rows)
@@ -67,17 +67,30 @@ def change_names(
         history_log.record(frame, cause, rows.differences())
         write_meta(frame.store, _with_names(frame, before, names))
         if rows.changed.any():
-            frame.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
+            rows.write(frame)
     return int(rows.changed.sum())
 
 
+def renamed_runs(frame: Frame, renamed: Mapping[str, str]) -> dict:
+    """Return the entry of `meta` by which the runs until now are read under new class names.
+
+    renamed: new names by the present ones. Runs know their classes by name. They are not rewritten,
+    because a training that has begun would finish under the earlier names.
+    """
+    if not renamed:
+        return {}
+    last = max((row["id"] for row in frame.read_rows("runs", ["id"])), default=0)
+    step = {"names": dict(renamed), "last_run": last}
+    return {"renamed_classes": [*frame.meta.get("renamed_classes", []), step]}
+
+
 def _with_names(frame: Frame, before: ClassNames, names: ClassNames) -> dict:
-    """Return `meta` with the new names. Runs until now have the earlier ones."""
+    """Return `meta` with the new names."""
     pairs = zip(before.names, names.names, strict=False)
     renamed = {old: new for old, new in pairs if old != new}
-    meta = {**frame.meta, "classes": names.names, "hidden_classes": names.hidden}
-    if renamed:
-        last = max((row["id"] for row in frame.read_rows("runs", ["id"])), default=0)
-        step = {"names": renamed, "last_run": last}
-        meta["renamed_classes"] = [*meta.get("renamed_classes", []), step]
-    return meta
+    return {
+        **frame.meta,
+        "classes": names.names,
+        "hidden_classes": names.hidden,
+        **renamed_runs(frame, renamed),
+    }

@@ -16,7 +16,7 @@ from . import migrations
 from .arrays import nullable, tag_lists
 from .columns import Frame
 
-NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, CLASSES = KINDS = (
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC, CLASSES = KINDS = (
     "noise",
     "restore",
     "relabel",
@@ -25,6 +25,7 @@ NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, CLASSES = KINDS = 
     "verdicts",
     "return",
     "patch",
+    "sync",
     "classes",
 )
 

@@ -48,7 +48,7 @@ def by_class(parts: Parts) -> pd.DataFrame:
     """Return one row per class; see `Estimate.by_class`."""
     scored, verdicts = parts.scored, parts.verdicts
     C = len(scored.classes)
-    given = scored.label[verdicts.found_at]
+    given = verdicts.found_given
     found = np.bincount(given[given != MISSING], minlength=C)
     left, low, high = _groups(parts, scored.label, np.arange(C), CLASS_SPREAD)
     scale = parts.left / max(left.sum(), 1e-9)  # the classes add up to the total
@@ -68,7 +68,7 @@ def by_pair(parts: Parts) -> pd.DataFrame:
     suggested = np.where(scored.suggested == MISSING, none, scored.suggested)
     pair = np.where(scored.label == MISSING, MISSING, scored.label * (C + 1) + suggested)
     target = np.where(verdicts.found_target == OUT, none, verdicts.found_target)
-    given = scored.label[verdicts.found_at].astype(np.int64)
+    given = verdicts.found_given.astype(np.int64)
     labelled = given != MISSING
     found = given[labelled] * (C + 1) + target[labelled]
     found = np.bincount(found, minlength=C * (C + 1))

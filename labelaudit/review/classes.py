@@ -81,6 +81,7 @@ def change_classes(dataset: Dataset, plan: ClassPlan, who: str | None = None) ->
     Raises BadInputError if the classes have changed since the plan was made.
     """
     frame = dataset.view().frame
+    frame.flush()
     with frame.transaction():
         if ClassNames.read(frame) != plan.before:
             raise BadInputError("the classes have changed in the meantime: look at them again.")

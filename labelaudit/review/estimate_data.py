@@ -116,6 +116,7 @@ class AgreedVerdicts:
     wrong: np.ndarray  # bool, aligned to `at`: the label is wrong
     found: np.ndarray  # ids of the samples with a wrong label
     found_at: np.ndarray  # their places
+    found_given: np.ndarray  # the class indices that reviewers called wrong; MISSING for no label
     found_target: np.ndarray  # their true class indices, or OUT
     # places of samples with verdicts that decide nothing: unsure, disagreement, a removed duplicate
     undecided: np.ndarray
@@ -123,13 +124,17 @@ class AgreedVerdicts:
     @classmethod
     def none(cls) -> AgreedVerdicts:
         empty = np.empty(0, np.int64)
-        return cls(empty, empty, empty.astype(bool), empty, empty, empty, empty)
+        return cls(empty, empty, empty.astype(bool), *[empty] * 5)
 
     @classmethod
     def read(cls, dataset: Dataset, scored: ScoredSamples) -> AgreedVerdicts:
         log = verdict_log.read(dataset.view().frame)
         said = opinions(log)
-        changed = np.bincount(said.at[log.verdict[said.rows] != KEEP], minlength=len(said.samples))
+        changes = np.flatnonzero(log.verdict[said.rows] != KEEP)[::-1]
+        # the first one that counts, because the label may have been corrected since
+        given = np.full(len(said.samples), MISSING)
+        given[said.at[changes]] = log.given[said.rows[changes]]
+        changed = np.bincount(said.at[changes], minlength=len(said.samples))
         at, known = find(scored.ids, said.samples)
         agreed = said.agreed & known
         # Removing a duplicate says nothing about its label.
@@ -143,6 +148,7 @@ class AgreedVerdicts:
             wrong=said.target[usable] != scored.label[at[usable]],
             found=said.samples[found],
             found_at=at[found],
+            found_given=given[found],
             found_target=said.target[found],
             undecided=np.setdiff1d(looked[known], at[agreed]),
         )
