@@ -109,9 +109,7 @@ class Source:
     format: str = ""
     steps: Sequence[str] = ()
     is_indexed: bool = False
-    origin: dict | None = (
-        None  # arguments of `open_source` that open it again; None if nothing does
-    )
+    origin: dict | None = None  # arguments of `open_source` that open it again, if any do
     files: FileStates = field(default_factory=FileStates)  # of the images that were read, in order
 
     @classmethod
