@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,7 +55,7 @@ class AuditResult:
     # that are exact copies; None if duplicates were not searched for
     duplicates: tuple[int, int, int] | None = None
 
-    def to_csv(self, path) -> int:
+    def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
         return write_suspects(self.suspects, path)
 
@@ -202,8 +203,7 @@ def audit(
         timer.finish("duplicates")
         plan = make_plan(dataset, config) if train else None  # duplicates are held out together
     if looks:
-        compute = steps.compute_features
-        look = take_first_look(dataset, task=task, features=features, compute=compute)
+        look = take_first_look(dataset, task=task, features=features, backend=steps.first_look)
         task = _with_first_look(task, look)
         timer.finish("first look")
         _measure_quality(dataset, task)
@@ -285,7 +285,7 @@ def _preview(dataset: Dataset, features: str, task: Task, steps: cluster.Steps) 
             dataset.view().select(ids),
             task=task,
             features=features,
-            compute=steps.compute_features,
+            backend=steps.first_look,
         )
     except BadInputError:  # these images are all of one class
         return task

@@ -15,12 +15,14 @@ from labelaudit import LabelAuditError
 from labelaudit.core.errors import StoppedError
 from labelaudit.core.images import pixel_hash
 from labelaudit.core.progress import Task
+from labelaudit.dataset.arrays import MISSING
 from labelaudit.dataset.dataset import create_dataset
 from labelaudit.features import decoding, fingerprints, similarity
 from labelaudit.features.duplicates import (
     CONFLICTS,
     OTHERS,
     SPLITS,
+    Duplicates,
     conflicts,
     duplicates,
     find_duplicates,
@@ -204,6 +206,19 @@ def test_groups_copies_and_singles(twins):
     for again in (duplicates(twins), duplicates(create_again(twins))):  # cached; from disk
         np.testing.assert_array_equal(again.group, found.group)
     assert duplicates(twins) is duplicates(twins)
+
+
+def test_copies_are_held_out_together_if_they_share_a_label_and_are_not_the_class():
+    ids = np.arange(12)
+    group = np.array([0, 0, 2, 2, 4, 4, 4, 4, 4, 9, 9, 9])
+    found = Duplicates(ids[:9], group[:9], group[:9], 12)
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, MISSING])
+    together = found.held_out_together(ids, labels)
+    assert together[:2].tolist() == [0, 0]  # one label
+    assert len(set(together[2:4])) == 2  # two labels: each is evidence
+    assert len(set(together[4:9])) == 5  # most of class 1
+    assert together[9:].tolist() == [9, 10, 11]  # no copies
+    assert (found.held_out_together(ids, np.full(12, MISSING)) == found.group_of(ids)).all()
 
 
 def create_again(dataset):

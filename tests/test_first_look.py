@@ -14,7 +14,7 @@ from labelaudit.jobs import files, manager
 from labelaudit.learn import first_look as module
 from labelaudit.learn.first_look import blocks_of_groups, whole_groups
 from labelaudit.pipeline import take_first_look
-from labelaudit.scores.out_of_sample import OutOfSample
+from labelaudit.scores.out_of_sample import Predictor
 
 QUICK = labelaudit.TrainConfig(epochs=1, threads=1)
 
@@ -188,7 +188,7 @@ def test_what_fails_while_predictions_are_written_leaves_the_look_before(noisy, 
     def full(*_) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(OutOfSample, "predict", full)  # of the samples that are streamed
+    monkeypatch.setattr(Predictor, "predict", full)  # of the samples that are streamed
     with pytest.raises(OSError, match="disk full"):
         labelaudit.first_look(noisy)
     assert noisy.run("first-look").id == before.id

@@ -85,12 +85,12 @@ class TestPredictions:
     def test_other_samples_are_predicted_like_those_that_were_learned_from(self):
         features, truth = clusters(n=600)
         found = predict_out_of_sample(features[:400], truth[:400], C)
-        logits, embeddings = found.predict(features[400:])
+        logits, embeddings = found.predictor.predict(features[400:])
         assert (logits.shape, embeddings.shape) == ((200, C), (200, WIDTH))
         assert (logits.argmax(axis=1) == truth[400:]).mean() > 0.92
         learned = log_loss(found.logits, truth[:400])
         assert log_loss(logits, truth[400:]) == pytest.approx(learned, abs=0.1)
-        again = found.predict(features[:5])[1]
+        again = found.predictor.predict(features[:5])[1]
         np.testing.assert_allclose(again, found.embeddings[:5], atol=1e-4)
 
     def test_a_class_with_one_sample_is_no_obstacle(self):

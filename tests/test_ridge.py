@@ -87,7 +87,10 @@ def test_sums_over_blocks_are_those_of_all_samples(blobs, size):
     features, labels, _ = blobs
     held, rest = np.arange(20), np.arange(20, 60)
     blocks = [rest[start : start + size] for start in range(0, 40, size)]
-    more = ((features[block], labels[block]) for block in blocks)
+
+    def more(sums_of):
+        return (sums_of(features[block], labels[block]) for block in blocks)
+
     fit = leave_one_out(features[held], labels[held], 3, more=more)
     x = columns(features, fit._directions.landmarks)
     gram = x.T @ x + fit.strength * np.eye(20)

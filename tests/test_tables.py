@@ -3,12 +3,13 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+from pathlib import Path
 
 import lancedb
 import pyarrow as pa
 import pytest
 
-from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.errors import BusyError, DamagedError, LabelAuditError
 from labelaudit.storage import schema
 from labelaudit.storage.tables import Store
 
@@ -84,6 +85,31 @@ def test_a_steady_reading_is_one_snapshot_of_all_tables():
     assert rows(reader) == {1: 0, 2: 0}
 
 
+def test_a_reader_of_a_table_that_is_dropped_is_asked_to_repeat():
+    writer, reader = Store("d"), Store("d")
+    writer.overwrite("numbers", numbers([1]), NUMBERS)
+    with reader.steady():
+        assert reader.columns("numbers") == ["id", "value"]  # it is open
+        writer.drop("numbers")
+        for read in (
+            lambda: reader.read("numbers", ["id"]),
+            lambda: list(reader.batches("numbers", ["id"], 10)),
+            lambda: reader.take("numbers", [0], ["id"]),
+        ):
+            with pytest.raises(BusyError, match="'numbers' as it was then is gone: repeat it"):
+                read()
+    assert reader.read("numbers", ["id"]) is None
+
+
+def test_a_table_that_lacks_a_file_is_damaged():
+    store = Store("d")
+    store.overwrite("numbers", numbers([1]), NUMBERS)
+    for path in Path(store.uri).glob("**/numbers.lance/data/*"):
+        path.unlink()
+    with pytest.raises(DamagedError, match="'numbers' of dataset 'd' is damaged: restore"):
+        Store("d").read("numbers", ["id"])
+
+
 def test_stamps_never_repeat_even_where_a_table_is_made_again():
     store = Store("d")
     seen = set()
@@ -139,6 +165,7 @@ def test_a_failed_write_names_the_table_and_the_place(home):
 
 UPSERT = """
 import sys
+from pathlib import Path
 from tests.test_tables import NUMBERS, Store, numbers
 start = int(sys.argv[1])
 for i in range(8):

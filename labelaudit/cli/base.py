@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import signal
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from .. import __version__
-from ..core.errors import LabelAuditError
+from ..core.errors import LabelAuditError, PluginWarning
 from ..core.progress import Progress, Task
 
 if TYPE_CHECKING:
@@ -67,6 +69,15 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "history": "List the label changes, or return to an earlier state.",
         },
     },
+    "Every week": {
+        "sync": {
+            "sync": "Take over what changed in the source: images, labels, classes.",
+        },
+        "gate": {
+            "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
+            "accept": "Accept the labels of suspects, in a file for the repository.",
+        },
+    },
     "Export and share": {
         "export": {
             "export": "Write the current labels, with or without the images.",
@@ -75,6 +86,11 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         "patches": {
             "patch": "Write the label changes as a file for another copy of the dataset.",
             "merge-patches": "Merge the patches of several people and list their conflicts.",
+        },
+    },
+    "Extend": {
+        "plugins": {
+            "plugins": "List what installed packages add: scores, formats, features.",
         },
     },
 }
@@ -89,14 +105,17 @@ _MODULES = {
 class LazyGroup(click.Group):
     """Imports a command's module when the command is used.
 
-    A LabelAuditError becomes one line on stderr and exit code 1.
+    A LabelAuditError becomes one line on stderr and exit code 1, a PluginWarning one line on
+    stderr.
     """
 
     def invoke(self, ctx: click.Context):
-        try:
-            return super().invoke(ctx)
-        except LabelAuditError as error:
-            raise click.ClickException(str(error)) from error
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning(warnings.showwarning)
+            try:
+                return super().invoke(ctx)
+            except LabelAuditError as error:
+                raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context | None = None) -> list[str]:
         return list(_MODULES)
@@ -124,6 +143,16 @@ class LazyGroup(click.Group):
         for section, summaries in self.sections().items():
             with formatter.section(section):
                 formatter.write_dl(list(summaries.items()), col_max=20)
+
+
+def _show_warning(show_other: Callable) -> Callable:
+    def show(message: Warning | str, category: type[Warning], *where, **details) -> None:
+        if issubclass(category, PluginWarning):
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            show_other(message, category, *where, **details)
+
+    return show
 
 
 class Bar:
@@ -204,7 +233,8 @@ def _plain(value):
     epilog="DATASET is a name listed by `labelaudit datasets`. A dataset of the zoo is loaded on "
     "first use. Datasets are stored in LABELAUDIT_HOME (default ~/.labelaudit; s3://bucket/prefix "
     "also works).\n\n"
-    "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage.",
+    "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage, 3 "
+    "`check` did not pass.",
 )
 @click.version_option(__version__, prog_name="labelaudit")
 def main() -> None:

@@ -9,6 +9,7 @@ import click
 from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
+from ..storage.schema import NEW
 from .base import (
     BOM_HELP,
     LIST_LENGTH,
@@ -35,6 +36,10 @@ from .patches import apply_patch_file, patch_options
 @click.option("--given", help="List only samples labelled as this class.")
 @click.option("--predicted", help="List only samples predicted as this class.")
 @click.option("--tag", help="List only samples with this tag.")
+@click.option(
+    "--new", "only_new", is_flag=True, help="List only samples that the latest sync added."
+)
+@click.option("--since", help="List only samples that syncs added since this date (2026-11-30).")
 @split_option
 @click.option("--limit", default=LIST_LENGTH, help="Number of suspects to print.")
 @click.option(
@@ -45,7 +50,9 @@ from .patches import apply_patch_file, patch_options
 )
 @click.option("--bom", is_flag=True, help=BOM_HELP)
 @json_option
-def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, bom, as_json) -> None:
+def suspects(
+    dataset, run, by, given, predicted, tag, only_new, since, split, limit, csv_file, bom, as_json
+) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
     from ..ranking.ranking import learned_again, outdated
@@ -55,6 +62,11 @@ def suspects(dataset, run, by, given, predicted, tag, split, limit, csv_file, bo
     view = ranked(opened, run, by)
     view = view.match(label=given, prediction=predicted, split=split)
     view = view.match_tag(tag) if tag else view
+    view = view.match_tag(NEW) if only_new else view
+    if since:
+        from ..living import added_since
+
+        view = view.select(added_since(opened, since))
     table = view.limit(limit).to_pandas().drop(columns="original_label")
     data = {"suspects": len(view), "top": json.loads(table.to_json(orient="records"))}
     lines = [f"{len(view):,} suspects"]

@@ -12,8 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from ..core.errors import BadInputError, LabelAuditError
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    from ..learn.first_look import Backend
 
 HERE, RAY = PLACES = ("here", "ray")  # values of `on`
 NEEDED = ("ray", "lance_ray", "lance")
@@ -21,6 +25,7 @@ _MODULES = {
     "train": "training",
     "predict": "predicting",
     "compute_scores": "scoring",
+    "map_blocks": "looking",
     "compute_features": "extracting",
 }
 
@@ -29,32 +34,36 @@ _MODULES = {
 class Steps:
     """The long steps of an audit, on this machine or on a cluster, with the same arguments.
 
-    compute_features: as in `first_look`. session: a context in which they share a cluster.
+    first_look: the backend of `first_look`. session: a context in which they share a cluster.
     """
 
     train: Callable
     predict: Callable
     compute_scores: Callable
-    compute_features: Callable
+    first_look: Backend
     session: Callable[[], AbstractContextManager]
 
 
 def steps(on: str) -> Steps:
     """Return the steps for on="here" or on="ray". Raises LabelAuditError as `check_place`."""
+    from ..learn.first_look import Backend
+
     if check_place(on):
         from .connection import connected
         from .extracting import compute_features
+        from .looking import map_blocks
         from .predicting import predict
         from .scoring import compute_scores
         from .training import train
 
-        return Steps(train, predict, compute_scores, compute_features, connected)
-    from ..features.extraction import compute_here
+        return Steps(
+            train, predict, compute_scores, Backend(compute_features, map_blocks), connected
+        )
     from ..learn.predict import predict
     from ..learn.train import train
     from ..ranking.scoring import compute_scores
 
-    return Steps(train, predict, compute_scores, compute_here, nullcontext)
+    return Steps(train, predict, compute_scores, Backend(), nullcontext)
 
 
 def is_installed() -> bool:
@@ -89,6 +98,7 @@ __all__ = [
     "compute_features",
     "compute_scores",
     "is_installed",
+    "map_blocks",
     "predict",
     "steps",
     "train",

@@ -1,10 +1,11 @@
-"""Writes files that readers see whole or not at all."""
+"""Writes files that readers see whole or not at all, and hashes files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
 
 PARTIAL = ".partial"  # suffix of a file that is being written
@@ -25,3 +26,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def file_hash(path: str) -> bytes | None:
+    """Return the SHA-256 of a file, 32 bytes; None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file_digest(file, "sha256").digest()
+    except (OSError, ValueError):
+        return None

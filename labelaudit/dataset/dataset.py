@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage import paths, schema
 from ..storage.schema import FIRST_LOOK, IMPORTED
 from ..storage.snapshot import Stamp
 from ..storage.tables import Store
-from . import conversion, edits, history_log, recovery
+from . import added_predictions, conversion, edits, history_log, own_fields, recovery
 from .columns import Frame
+from .fields import Fields
 from .history_log import write_meta
 from .ingest import SampleReader, check_class
+from .pending import batch_edits
 from .run_lifecycle import begin_run, find_run
 from .runs import Run, unfinished_runs
-from .sample import Sample
+from .sample import Batch, Sample
 from .view import View
 
 log = logging.getLogger(__name__)
@@ -35,8 +38,8 @@ class Dataset:
     """
 
     def __init__(self, name: str) -> None:
-        self._store = Store(name, convert=lambda: conversion.complete(self._frame))
-        self._frame = Frame(self._store)
+        self._store = Store(name, convert=lambda: conversion.complete(self._columns))
+        self._columns = Frame(self._store)
         if not self._store.exists("meta"):
             recovery.clean_up_folders()  # an earlier version may have been killed replacing it
         if not self._store.exists("meta"):
@@ -47,6 +50,12 @@ class Dataset:
                 else f"there is no dataset {name!r}, nor any other: load one first."
             )
         _ = self._frame.meta  # raises DamagedError for a newer format
+
+    @property
+    def _frame(self) -> Frame:
+        """Its columns, with the edits of `batch_edits` so far."""
+        self._columns.flush()
+        return self._columns
 
     @property
     def name(self) -> str:
@@ -61,7 +70,7 @@ class Dataset:
     @property
     def classes(self) -> list[str]:
         """Class names. Labels are stored as indices into this list."""
-        return list(self._frame.classes)
+        return list(self._columns.classes)
 
     @property
     def created(self) -> str:
@@ -90,11 +99,30 @@ class Dataset:
         }
 
     def __len__(self) -> int:
-        return len(self._frame.ids)
+        return len(self._columns.ids)
 
     def __getitem__(self, sample_id: int) -> Sample:
-        self._frame.positions([sample_id])  # raises NotFoundError
-        return self.view().select([sample_id]).head(1)[0]
+        """Return a sample by its id. Raises NotFoundError for an id that does not exist.
+
+        `dataset[10:20]` is refused: positions belong to a view, `dataset.view()[10:20]`.
+        """
+        if isinstance(sample_id, slice):
+            raise BadInputError(
+                "dataset[id] is the sample with this id: for positions use dataset.view()[10:20]."
+            )
+        columns = self._columns
+        if columns.pending is None or not columns.pending.has(sample_id):
+            columns.positions([sample_id])  # raises NotFoundError
+        ids = np.array([sample_id], np.int64)
+        return Batch(Fields(columns), ids).samples()[0]
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield all samples by id; see `View.iter_samples`."""
+        return self.view().iter_samples()
+
+    def iter_samples(self, batch_size: int = 256, autosave: bool = False) -> Iterator[Sample]:
+        """Yield all samples by id; see `View.iter_samples`."""
+        return self.view().iter_samples(batch_size, autosave)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {len(self):,} samples, {len(self.classes)} classes)"
@@ -108,6 +136,7 @@ class Dataset:
 
     def steady(self) -> AbstractContextManager[None]:
         """Return a block in which all reads of this thread are consistent."""
+        self._columns.flush()
         return self._store.steady()
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -116,6 +145,7 @@ class Dataset:
         Other threads and processes see them when the outermost block ends. Raises BusyError if
         another process writes to the dataset for too long.
         """
+        self._columns.flush()
         return self._store.transaction()
 
     def stamp(self, table: str) -> Stamp | None:
@@ -165,6 +195,23 @@ class Dataset:
 
     # --- changing ---
 
+    def batch_edits(self) -> AbstractContextManager[None]:
+        """Return a block whose edits of labels, tags, own fields and predictions are collected, and
+        stored in few commits: for loops over many samples.
+
+            with dataset.batch_edits():
+                for sample in dataset:
+                    sample.tag("seen")
+
+        Each edit is checked at once and raises its error at its line. Edits are stored at the end
+        of the block (also if it ends with an error), when 20,000 are collected, at the first edit
+        10 seconds after the last time, and before a view of this dataset is read; so a process that
+        is killed loses no more. If storing fails, the error says how many edits were not stored.
+        Samples show the edits at once; a prediction shows when it is stored. Other Dataset objects
+        and processes see what is stored.
+        """
+        return batch_edits(self._columns)
+
     def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
         """Set labels: one class name for all samples, or one each; None removes the label.
 
@@ -172,7 +219,7 @@ class Dataset:
         that changed. Raises LabelAuditError, without any change, for an id or a class that does not
         exist, and for an id that is given twice.
         """
-        return edits.set_labels(self._frame, ids, labels)
+        return edits.set_labels(self._columns, ids, labels)
 
     def tag(self, ids: Sequence[int], name: str) -> int:
         """Set a tag on samples. Returns the number that did not have it.
@@ -180,11 +227,59 @@ class Dataset:
         Raises LabelAuditError for an id that does not exist, and for a name that is longer than 64
         characters or has a `;`, a line break, or blanks at its ends.
         """
-        return edits.tag(self._frame, ids, name)
+        return edits.tag(self._columns, ids, name)
 
     def untag(self, ids: Sequence[int], name: str) -> int:
         """Remove a tag from samples. Returns the number that had it."""
-        return edits.untag(self._frame, ids, name)
+        return edits.untag(self._columns, ids, name)
+
+    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits: ArrayLike, run: str) -> int:
+        """Add a model's predictions of some samples to the imported run of this name.
+
+        ids: int (n,). logits: scores before softmax, (n, C) in the order of `classes`, as an array
+        or a torch tensor; for probabilities give their logarithm. The first call creates the run;
+        each further one adds to it, and replaces predictions of the same ids only. In a loop, use
+        `batch_edits`. Score the run with `labelaudit.compute_scores(dataset, run)` when all are
+        added. `labelaudit.import_predictions` reads all predictions at once, from files too.
+
+        Returns the number of samples. Raises BadInputError, without any change, for another shape,
+        numbers that are not finite and a run that was created here; NotFoundError for an id that
+        does not exist.
+        """
+        return added_predictions.add(self._columns, np.atleast_1d(ids), logits, run)
+
+    # --- own fields ---
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The kinds of the own fields by name: label, number, text, bool or date."""
+        return {name: field.kind for name, field in own_fields.own_fields(self._columns).items()}
+
+    def add_field(self, name: str, kind: str) -> None:
+        """Add a field of your own, null for all samples. One of the same name and kind is kept.
+
+        kind: "label" (class names, such as those of another annotator), "number", "text", "bool" or
+        "date" (date, datetime or ISO text; UTC). Fields are attributes of a sample, columns of
+        data frames and exports, and can be used in `View.match`, `sort_by` and `values`. Their
+        changes are not recorded in the history.
+
+        Raises BadInputError for an unknown kind, an unsuitable name, or an existing field of
+        another kind.
+        """
+        own_fields.add(self._frame, name, kind)
+
+    def drop_field(self, name: str) -> None:
+        """Delete a field of your own with its values. Raises NotFoundError if there is none."""
+        own_fields.drop(self._frame, name)
+
+    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values: object) -> int:
+        """Set values of an own field: one for all samples, or one each; None for null.
+
+        ids: int (n,). values: one value, or a sequence or array (n,). Returns the number of
+        samples. Raises NotFoundError for a field or an id that does not exist, and BadInputError
+        for a value that does not fit, without any change.
+        """
+        return own_fields.set_values(self._columns, name, ids, values)
 
     def add_samples(
         self,
@@ -219,12 +314,14 @@ def create_dataset(
     source: str = "",
     skipped: Mapping | None = None,
     found: Callable[[], Mapping] = dict,
+    files: Callable[[pa.Table], pa.Table | None] | None = None,
     overwrite: bool = False,
 ) -> Dataset:
     """Create a dataset of `samples` (see `Dataset.add_samples`).
 
     classes: names in index order; others are appended as they occur. skipped: a mapping that may be
     filled while the samples are read. found: returns further entries of `meta` after that.
+    files: returns the rows of `source-files` for the annotations (id, label …), if there are any.
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
     """
@@ -238,12 +335,14 @@ def create_dataset(
             )
         paths.remove_leftovers(name)
         store.start_over()
-        _build(store, samples, classes, source, skipped, found)
+        _build(store, samples, classes, source, skipped, found, files)
     paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
-def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, found) -> None:
+def _build(
+    store: Store, samples, classes: Sequence[str], source: str, skipped, found, files
+) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
     reader = SampleReader(names, 1, np.empty(0, np.int64))
     store.overwrite("samples", reader.read(samples), schema.SAMPLES)
@@ -251,7 +350,11 @@ def _build(store: Store, samples, classes: Sequence[str], source: str, skipped, 
         first = next(iter((skipped or {}).get("files", ())), None)
         why = f" (the first one, {first['file']}: {first['why']})" if first else ""
         raise BadInputError(f"{source or 'the source'} holds no image that can be read{why}.")
-    store.overwrite("annotations", reader.annotations(), schema.ANNOTATIONS)
+    annotations = reader.annotations()
+    store.overwrite("annotations", annotations, schema.ANNOTATIONS)
+    states = files(annotations) if files else None
+    if states is not None:
+        store.overwrite("source-files", states, schema.SOURCE_FILES)
     meta = {
         "source": source,
         "created": datetime.now(UTC).isoformat(),
@@ -291,3 +394,19 @@ def delete_dataset(name: str) -> None:
     with store.transaction():
         store.delete_all()
         paths.remove_checkpoints(name)
+
+
+def drop_all(confirm: bool = False) -> list[str]:
+    """Delete all datasets under LABELAUDIT_HOME with their runs. Returns their names.
+
+    Source images are not touched. Raises BadInputError without `confirm=True` if there are any.
+    """
+    names = list_datasets()
+    if names and confirm is not True:
+        raise BadInputError(
+            f"drop_all deletes all {len(names):,} datasets in {paths.home()} "
+            f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): pass confirm=True."
+        )
+    for name in names:
+        delete_dataset(name)
+    return names

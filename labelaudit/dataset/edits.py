@@ -31,6 +31,8 @@ def check_tag(tag: str) -> str:
 def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Set a tag on these samples. Returns the number that did not have it."""
     check_tag(name)
+    if frame.pending is not None:
+        return frame.pending.tag(ids, name, True)
     return change(
         frame, ids, lambda rows: rows.set_tag(name, True), _tagging(history_log.TAG, name)
     )
@@ -38,6 +40,8 @@ def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
 
 def untag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Remove a tag from these samples. Returns the number that had it."""
+    if frame.pending is not None:
+        return frame.pending.tag(ids, name, False)
     cause = _tagging(history_log.UNTAG, name)
     return change(frame, ids, lambda rows: rows.set_tag(name, False), cause)
 
@@ -54,6 +58,8 @@ def set_labels(
     The first label of a sample is preserved as its `original_label`. Returns the number that
     changed. Raises BadInputError for an unknown class or a repeated id.
     """
+    if frame.pending is not None and len(ids) == 1 and isinstance(labels, list):
+        return frame.pending.set_labels(ids, labels)  # without the checks of several
     ids = as_ids(ids)
     names = [labels] * len(ids) if labels is None or isinstance(labels, str) else list(labels)
     if len(names) != len(ids):
@@ -62,6 +68,8 @@ def set_labels(
         raise BadInputError(
             "an id is given twice, so its label would be ambiguous: give each id once."
         )
+    if frame.pending is not None:
+        return frame.pending.set_labels(ids, names)
     codes = frame.class_codes(names)
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(history_log.RELABEL))
 
@@ -78,7 +86,7 @@ class EditedRows:
     """Annotations of some samples, to be changed. Arrays are in the order of the given ids."""
 
     def __init__(self, frame: Frame, ids: np.ndarray) -> None:
-        at = frame.positions(ids)
+        self.at = at = frame.positions(ids)
         self.ids = ids
         self.label = frame.label[at].copy()
         self.original_label = frame.original_label[at].copy()
@@ -116,18 +124,21 @@ class EditedRows:
             {name: (~mask & before[name])[keep] for name, mask in self.tags.items()},
         )
 
-    def to_table(self) -> pa.Table:
-        """Return the changed rows in the format of the annotations table."""
+    def write(self, frame: Frame) -> None:
+        """Write the rows that changed."""
         keep = np.flatnonzero(self.changed)
-        return pa.table(
+        label, original_label = self.label[keep], self.original_label[keep]
+        tags = {name: mask[keep] for name, mask in self.tags.items()}
+        rows = pa.table(
             [
                 pa.array(self.ids[keep]),
-                nullable(self.label[keep]),
-                nullable(self.original_label[keep]),
-                tag_lists({name: mask[keep] for name, mask in self.tags.items()}, len(keep)),
+                nullable(label),
+                nullable(original_label),
+                tag_lists(tags, len(keep)),
             ],
             schema=schema.ANNOTATIONS,
         )
+        frame.edit_annotations(self.at[keep], label, original_label, tags, rows)
 
 
 def change(
@@ -145,6 +156,7 @@ def change(
     ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
         return 0
+    frame.flush()
     with frame.transaction():
         rows = EditedRows(frame, ids)
         edit(rows)
@@ -155,7 +167,7 @@ def change(
             if new_classes:
                 meta = frame.meta
                 write_meta(frame.store, {**meta, "classes": [*meta["classes"], *new_classes]})
-            frame.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
+            rows.write(frame)
     return count
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from ..core.errors import NotFoundError
 from ..scores import SCORES
 from ..scores.outlier import OUTLIER
-from ..scores.suspicion import SUSPICION, is_suspect
+from ..scores.suspicion import FINDINGS, SUSPICION, findings, is_suspect
 from ..storage import schema
 from ..storage.schema import REMOVED, UNKNOWN
+from . import own_fields
 from .arrays import MISSING, differing
 from .columns import Frame
 
+DATASET_FIELDS = ("id", "split", "ground_truth", "original_label", "width", "height")
+RUN_FIELDS = ("prediction", "confidence", "suggested", "suggested_p", "finding")
 LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
 
 
@@ -65,10 +68,19 @@ class Fields:
             return self.predictions(), self.classes
         if field == "split":
             return self.frame.split()
+        if own := own_fields.own_fields(self.frame).get(field):
+            return own_fields.coded(self.frame, own)
+        if field in ("width", "height"):
+            side = self.frame.number("samples", field, MISSING)
+            return np.where(side == MISSING, np.nan, side), None
+        if field == "suggested":
+            return self.suggestions()[0], self.classes
+        if field == "finding":
+            return self.findings()
         return self.number(field), None
 
     def number(self, field: str) -> np.ndarray:
-        """Return `confidence` or a score, float64 (n,); NaN for samples without one.
+        """Return `confidence`, `suggested_p` or a score, float64 (n,); NaN for samples without one.
 
         A score that judges an earlier label of the sample is NaN too. Raises NotFoundError for
         another name.
@@ -76,9 +88,12 @@ class Fields:
         run = self.run_info()
         if field == "confidence":
             return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
+        if field == "suggested_p":
+            return self.suggestions()[1]
         names = self._stored_scores()
         if field not in names:
-            known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
+            own = own_fields.own_fields(self.frame)
+            known = ", ".join([*DATASET_FIELDS, *own, *RUN_FIELDS, *names])
             raise NotFoundError(
                 f"run {run['name']!r} of dataset {self.frame.name!r} has no field {field!r}: "
                 f"it has {known}."
@@ -177,6 +192,17 @@ class Fields:
         `is_suspect`."""
         return is_suspect(self.number(SUSPICION)[at], self.differs(at))
 
+    def findings(self) -> tuple[np.ndarray, list[str]]:
+        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
+
+        Raises NotFoundError for a run without suspicion.
+        """
+        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
+        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
+        index = {name: code for code, name in enumerate(FINDINGS)}
+        found, inverse = np.unique(names, return_inverse=True)
+        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
+
     def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return three masks, bool (m,), of the samples at these positions, for `findings`: those
         with another class predicted, those in a conflict of copies, and outliers."""
@@ -188,6 +214,7 @@ class Fields:
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
+        tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
         return tuple(self.frame.stamp(table) for table in tables)

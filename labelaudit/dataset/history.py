@@ -51,6 +51,9 @@ def describe(entry: Entry) -> str:
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             return f"patch {info['file']} applied ({counts})"
+        case history_log.SYNC:
+            words = (f"{n:,} {name}" for name, n in info["counts"].items() if n)
+            return f"source read again ({', '.join(words)})"
         case _:
             state = f"after change {info['to']}" if info["to"] != START else "as imported"
             return f"returned to the state {state}"

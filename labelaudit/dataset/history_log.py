@@ -16,7 +16,7 @@ from . import migrations
 from .arrays import nullable, tag_lists
 from .columns import Frame
 
-NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC = KINDS = (
     "noise",
     "restore",
     "relabel",
@@ -25,6 +25,7 @@ NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH = KINDS = (
     "verdicts",
     "return",
     "patch",
+    "sync",
 )
 
 LAST_ENTRY = "history, last entry"  # key in the frame's cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core.errors import BadInputError
+from ..core.errors import BadInputError, NotFoundError
 from ..storage.tables import Store
 from . import edits
 from .arrays import MISSING, as_ids
@@ -19,10 +19,11 @@ from .columns import Frame
 from .contact_sheet import contact_sheet
 from .fields import Fields
 from .image_issues import check_issues
-from .sample import Batch, Prediction, Sample
+from .pending import batch_edits
+from .sample import Batch, Sample
 from .table_access import steadily
 from .view_steps import SLICES, STEPS
-from .view_table import tag_tuples, to_pandas
+from .view_table import field_values, to_pandas
 
 SCAN_ROWS = 50_000  # read at once from a whole view
 
@@ -143,41 +144,35 @@ class View:
         """Return the first n samples as a list."""
         return list(self.limit(n).iter_samples())
 
-    def iter_samples(self, batch_size: int = 256) -> Iterator[Sample]:
+    def first(self) -> Sample:
+        """Return the first sample. Raises NotFoundError for an empty view."""
+        return self._at(slice(0, 1))
+
+    def last(self) -> Sample:
+        """Return the last sample. Raises NotFoundError for an empty view."""
+        return self._at(slice(-1, None))
+
+    def iter_samples(self, batch_size: int = 256, autosave: bool = False) -> Iterator[Sample]:
         """Yield all samples in the view's order, reading `batch_size` at a time.
 
-        Images and logits are read on first access, for a whole batch at once.
+        Fields, images and logits are read on first access, for a whole batch at once.
+        autosave: collect the edits of the loop and store them in few commits, as
+        `Dataset.batch_edits` does. A `with` block of that says more if storing fails.
         """
-        ids = self.ids  # not positions: samples may be added between two batches
-        for start in range(0, len(ids), batch_size):
-            yield from self.take(ids[start : start + batch_size])
+        with batch_edits(self.frame) if autosave else nullcontext():
+            ids = self.ids  # not positions: samples may be added between two batches
+            for start in range(0, len(ids), batch_size):
+                yield from self.take(ids[start : start + batch_size])
 
-    @steadily
     def take(self, ids: np.ndarray) -> list[Sample]:
         """Return the samples with these ids, int64 (n,), in this order, also if not in the view."""
-        table, samples = to_pandas(self.fields, ids), []
-        batch = Batch(self.frame, ids)
-        run = self.fields.run_or_none()
-        scores = self.score_names()
-        for row in table.to_dict("records"):
-            prediction = None
-            if row["predicted"] is not None:
-                prediction = Prediction(
-                    run["name"], row["predicted"], row["confidence"], row["id"], batch
-                )
-            sample = Sample(
-                id=row["id"],
-                filepath=row["filepath"],
-                split=row["split"],
-                ground_truth=row["ground_truth"],
-                original_label=row["original_label"],
-                tags=row["tags"],
-                prediction=prediction,
-                scores={name: None if np.isnan(row[name]) else row[name] for name in scores},
-                _batch=batch,
-            )
-            samples.append(sample)
-        return samples
+        return Batch(self.fields, np.asarray(ids, np.int64)).samples()
+
+    def _at(self, part: slice) -> Sample:
+        ids = self.ids[part]
+        if not len(ids):
+            raise NotFoundError("the view has no samples, so there is no first or last one.")
+        return self.take(ids)[0]
 
     @steadily
     def values(self, field: str) -> np.ndarray:
@@ -187,18 +182,7 @@ class View:
         int64. Fields: id, filepath, split, ground_truth, original_label, prediction, confidence,
         tags, scores.
         """
-        positions = self.positions()
-        if field == "id":
-            return self.frame.ids[positions]
-        if field == "filepath":
-            return self.frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
-        if field == "tags":
-            lists = tag_tuples(self.frame, positions)
-            return np.fromiter(lists, dtype=object, count=len(positions))
-        codes, names = self.fields.coded(field)
-        if names is None:
-            return codes[positions].astype(np.float64)
-        return np.array([*names, None], dtype=object)[codes[positions]]
+        return field_values(self.fields, self.positions(), field)
 
     @steadily
     def count_values(self, field: str) -> dict[str, int]:
@@ -310,6 +294,7 @@ class View:
 
     def steady(self) -> AbstractContextManager[None]:
         """Return a block in which all reads of this thread are consistent."""
+        self.frame.flush()
         return self.frame.steady()
 
     @steadily

@@ -70,6 +70,31 @@ class Duplicates:
         groups[known] = self.group[at[known]]
         return groups
 
+    def held_out_together(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return a number, int64 (n,), equal for samples that one predicts without the other.
+
+        labels: int (n,), MISSING for samples that nothing is learned from. Copies that have the
+        same label may have been labelled as one image, and would vouch for a wrong label that they
+        share. If a group has several labels, its samples were labelled one by one, and all are
+        evidence. A group of more than half of its class is left in, too: it shows what the class
+        looks like, as in pictures of one object, and without it the class could not be predicted.
+        """
+        ids = as_ids(ids)
+        groups = self.group_of(ids)
+        learned = labels != MISSING
+        if not learned.any():
+            return groups
+        numbers, index = np.unique(groups, return_inverse=True)
+        label, index_learned = labels[learned], index[learned]
+        of_class = np.bincount(label)
+        size = np.bincount(index_learned, minlength=len(numbers))
+        least = np.full(len(numbers), label.max())
+        np.minimum.at(least, index_learned, label)
+        most = np.zeros_like(least)
+        np.maximum.at(most, index_learned, label)
+        together = (least == most) & (2 * size <= of_class[most])
+        return np.where(together[index], groups, ids)
+
     def copies_of(self, sample: int) -> np.ndarray:
         """Return the ids of the other samples with the same pixels as this one, int64 (m,), sorted;
         empty if there are none."""

@@ -27,6 +27,7 @@ def open_lite0(_: str, examples: Examples) -> NetworkExtractor:
     network = load_lite0()
     weights = fingerprint(network)
     fold_batch_norms(network)
+    fold_padding(network)
     return NetworkExtractor(
         NAME,
         network,
@@ -73,6 +74,31 @@ def fold_batch_norms(network: torch.nn.Module) -> None:
                 bias = norm.bias - norm.running_mean * scale
                 conv.bias = torch.nn.Parameter(bias, requires_grad=False)
                 module._modules[after] = norm.act
+
+
+def fold_padding(network: torch.nn.Module) -> None:
+    """Let the convolutions of stride 2 pad by themselves, in place, which is faster.
+
+    They pad one row and column more at the end than at the start. A kernel with a leading row and
+    column of zeros needs the same padding on both sides. This holds for even heights and widths,
+    which all stages have, because `PHOTO` and `SMALL_IMAGE` are multiples of 32.
+    """
+    for module in network.modules():
+        for name, conv in list(module._modules.items()):
+            if isinstance(conv, torch.nn.Conv2d) and conv.stride == (2, 2):
+                size = conv.kernel_size[0]
+                wider = torch.nn.Conv2d(
+                    conv.in_channels,
+                    conv.out_channels,
+                    size + 1,
+                    stride=2,
+                    padding=(size - 1) // 2,
+                    groups=conv.groups,
+                )
+                weight = torch.nn.functional.pad(conv.weight, (1, 0, 1, 0))
+                wider.weight = torch.nn.Parameter(weight, requires_grad=False)
+                wider.bias = conv.bias
+                module._modules[name] = wider
 
 
 def _forward(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:

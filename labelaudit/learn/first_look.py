@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,13 +22,28 @@ from ..features.duplicates import duplicates
 from ..features.extraction import Compute
 from ..features.extractors import AUTO
 from ..scores.cross_fit import FeatureMap
-from ..scores.out_of_sample import predict_out_of_sample
-from ..scores.ridge import NOT_LEARNED, Block
+from ..scores.out_of_sample import Predictor, predict_out_of_sample
+from ..scores.ridge import NOT_LEARNED, BlockSums, SumsOf
 from ..storage.schema import FIRST_LOOK, REMOVED
 from .config import FIRST_LOOK_RUN
 
 MOST_HELD = 50_000  # samples in memory at once; further ones are streamed
 BLOCK_ROWS = 5_000  # of these in memory at once
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a first look computes: in this process, or on a cluster.
+
+    compute_features: see `features.extraction.extract`. map_blocks: does the same as `map`, with
+    results in the same order.
+    """
+
+    compute_features: Compute | None = None
+    map_blocks: Callable[[Callable, Iterable], Iterator] = map
+
+
+HERE = Backend()
 
 
 def first_look(
@@ -36,7 +52,7 @@ def first_look(
     task: Task = QUIET,
     *,
     features: str = AUTO,
-    compute: Compute | None = None,
+    backend: Backend = HERE,
 ) -> Run:
     """Predict every sample of a dataset or view from all others, without training, as a run.
 
@@ -49,8 +65,8 @@ def first_look(
 
     features: what the images look like: "auto" chooses by out-of-sample log loss on the data
     itself, otherwise the name of an extractor or of imported features, or several joined by "+",
-    such as "lite0+patches". They are extracted once and stored. compute: where they are computed,
-    by default in this process; see `features.extraction.extract`.
+    such as "lite0+patches". They are extracted once and stored. backend: where this is computed,
+    by default in this process.
     Images that cannot be read are left out, and counted in the run's notes.
     Raises StoppedError after a stop; features that are finished are kept. Raises LabelAuditError if
     there are fewer than two classes, for unknown features, or if `run` is a trained run.
@@ -60,14 +76,14 @@ def first_look(
     _check_name(Dataset(view.name), run)
     samples = _Samples.read(view)
     chosen = (
-        choose_features(view.frame, samples.ids, samples.labels, task, compute)
+        choose_features(view.frame, samples.ids, samples.labels, task, backend.compute_features)
         if features == AUTO
-        else named_features(view.frame, samples.ids, features, compute)
+        else named_features(view.frame, samples.ids, features, backend.compute_features)
     )
     chosen.extract(samples.ids, task)
     parts = samples.parts(chosen)
     task.check("the first look")
-    look = _Look(samples, parts, chosen, task)
+    look = _Look(samples, parts, chosen, backend, task)
     new_run = begin_run(view.frame, run)
     try:
         new_run.write_predictions(look.batches(), len(samples.classes))
@@ -95,7 +111,7 @@ class _Samples:
     labels: np.ndarray
     usable: np.ndarray  # bool: labelled and not removed
     classes: list[str]
-    groups: np.ndarray | None  # equal for copies of one image; None if they were not searched
+    groups: np.ndarray | None  # equal for copies that are left out together; None if not searched
 
     @classmethod
     def read(cls, view: View) -> _Samples:
@@ -105,7 +121,8 @@ class _Samples:
             ids, labels = frame.ids[at], frame.label[at]
             usable = (labels != MISSING) & ~frame.tagged(REMOVED)[at]
             known = duplicates(Dataset(frame.name))
-            groups = None if known is None else known.group_of(ids)
+        learned = np.where(usable, labels, MISSING)
+        groups = None if known is None else known.held_out_together(ids, learned)
         _check_classes(frame.name, labels[usable])
         return cls(frame.name, ids, labels, usable, frame.classes, groups)
 
@@ -177,6 +194,44 @@ def _check_classes(name: str, labels: np.ndarray) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Some samples: ids, int64 (m,); labels, int (m,), NOT_LEARNED for samples that are only
+    predicted; groups, int (m,), equal for copies of one image."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+
+
+class _Reader:
+    """Reads stored features and joins them; a copy in another process opens the dataset again."""
+
+    def __init__(self, chosen: FeatureSet, joined: FeatureMap) -> None:
+        self.chosen, self.joined = chosen, joined
+
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
+        """Return features, float32 (m, d), of sorted ids."""
+        return self.joined.transform(self.chosen.read(ids))
+
+    def __reduce__(self) -> tuple:
+        return _open_reader, (self.chosen.frame.name, self.chosen.names, self.joined)
+
+
+def _open_reader(dataset: str, names: list[str], joined: FeatureMap) -> _Reader:
+    return _Reader(FeatureSet(Dataset(dataset).view().frame, names, []), joined)
+
+
+def _sum(read: _Reader, sums_of: SumsOf, block: _Block) -> BlockSums:
+    return sums_of(read(block.ids), block.labels)
+
+
+def _predict(
+    read: _Reader, predictor: Predictor, block: _Block
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return block.ids, *predictor.predict(read(block.ids), block.labels, block.groups)
+
+
 class _Look:
     """What is learned from the samples, and their predictions.
 
@@ -184,31 +239,40 @@ class _Look:
     others in a first pass over their features, and predicts them in a second.
     """
 
-    def __init__(self, samples: _Samples, parts: _Parts, chosen: FeatureSet, task: Task) -> None:
+    def __init__(
+        self,
+        samples: _Samples,
+        parts: _Parts,
+        chosen: FeatureSet,
+        backend: Backend,
+        task: Task,
+    ) -> None:
         self.samples, self.parts, self.chosen = samples, parts, chosen
+        self.map_blocks = backend.map_blocks
         learns_more = parts.learned.sum() > len(parts.held)
         steps = 1 + (1 + learns_more) * len(parts.blocks)
         self.stage = task.stage("comparing each image with all others", steps)
         held = chosen.read(samples.ids[parts.held])
-        self.map = FeatureMap.fit(held, chosen.weights, chosen.least_deviations)
-        features = self.map.transform(held)
+        joined = FeatureMap.fit(held, chosen.weights, chosen.least_deviations)
+        features = joined.transform(held)
+        self.read = _Reader(chosen, joined)
         del held  # half the memory of the features
         self.fit = predict_out_of_sample(
             features,
             samples.labels[parts.held],
             len(samples.classes),
             self._groups(parts.held),
-            self._learned_blocks() if learns_more else None,
+            self._learned_sums if learns_more else None,
             check=lambda: self.stage.advance(0),
         )
         self.stage.advance()
 
-    def _learned_blocks(self) -> Iterator[Block]:
-        """Yield features and labels of the samples that are not held."""
-        for block in self.parts.blocks:
-            places = block[self.parts.learned[block]]
-            yield self._features(places), self.samples.labels[places]
+    def _learned_sums(self, sums_of: SumsOf) -> Iterator[BlockSums]:
+        """Yield the sums of the samples that are not held."""
+        blocks = (self._block(block[self.parts.learned[block]]) for block in self.parts.blocks)
+        for sums in self.map_blocks(partial(_sum, self.read, sums_of), blocks):
             self.stage.advance()
+            yield sums
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield ids, logits and embeddings of all samples with features."""
@@ -216,13 +280,14 @@ class _Look:
         for start in range(0, len(held), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             yield ids[held[rows]], self.fit.logits[rows], self.fit.embeddings[rows]
-        for block in self.parts.blocks:
-            labels = np.where(self.parts.learned, self.samples.labels, NOT_LEARNED)[block]
-            yield ids[block], *self.fit.predict(self._features(block), labels, self._groups(block))
+        blocks = map(self._block, self.parts.blocks)
+        for found in self.map_blocks(partial(_predict, self.read, self.fit.predictor), blocks):
             self.stage.advance()
+            yield found
 
-    def _features(self, places: np.ndarray) -> np.ndarray:
-        return self.map.transform(self.chosen.read(self.samples.ids[places]))
+    def _block(self, places: np.ndarray) -> _Block:
+        labels = np.where(self.parts.learned[places], self.samples.labels[places], NOT_LEARNED)
+        return _Block(self.samples.ids[places], labels, self._groups(places))
 
     def _groups(self, places: np.ndarray) -> np.ndarray | None:
         return None if self.samples.groups is None else self.samples.groups[places]

@@ -106,7 +106,9 @@ def _plan(view: View, is_dataset: bool, config: TrainConfig) -> Plan:
     ids, labels = frame.ids[positions], frame.label[positions].astype(np.int64)
     learned = np.searchsorted(positions, chosen)
     fold = np.full(len(ids), HELD_OUT, np.int8)
-    groups = ids[learned] if known is None else known.group_of(ids[learned])
+    groups = ids[learned]
+    if known is not None:
+        groups = known.held_out_together(groups, labels[learned])
     fold[learned] = _folds(labels[learned], groups, config)
     return Plan(frame, frame.classes, ids, labels, fold, config.folds)
 

@@ -42,8 +42,8 @@ NOISE_SHIFT = -7.0  # of logit q of strata below CERTAIN, if suspicion is only n
 CERTAIN = 3  # stratum from which on a label is probably wrong
 DRAWS = 2000
 FEW = 10  # expected wrong labels; with fewer and none found there may be none
-QUANTILES = (0.025, 0.5, 0.975)
-HIDDEN = 0.975  # confidence of the bound by random checks alone
+CONFIDENCE = 0.95  # of the interval
+QUANTILES = (0.025, 0.5, 0.975)  # its ends and the middle
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,19 @@ class Seen:
 class Count:
     """Draws from the distribution of the number of wrong labels.
 
-    `low`, `middle`, `high`: QUANTILES of all wrong labels in the strata. `rest`: wrong labels among
-    the open samples of each stratum, (DRAWS, STRATA).
+    `low`, `middle`, `high`: the ends and the median of the interval of all wrong labels in the
+    strata. `rest`: wrong labels among the open samples of each stratum, (DRAWS, STRATA).
     """
 
-    def __init__(self, seen: Seen, errors: ReviewerErrors, test: SelfTest | None = None) -> None:
+    def __init__(
+        self,
+        seen: Seen,
+        errors: ReviewerErrors,
+        test: SelfTest | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> None:
         self._seen = seen
+        self._quantiles = (1 - confidence) / 2, 0.5, (1 + confidence) / 2
         used = (seen.hits + seen.misses > 0) & (np.arange(STRATA) >= SUSPECT)
         # In the upper strata the most suspicious samples are reviewed first, so the open ones are
         # less suspicious by this much.
@@ -106,7 +113,7 @@ class Count:
 
         seen, low = self._seen, slice(0, SUSPECT)
         hits, misses = int(seen.hits[low].sum()), int(seen.misses[low].sum())
-        share = betaincinv(hits + 1, misses, HIDDEN) if misses else 1.0
+        share = betaincinv(hits + 1, misses, self._quantiles[2]) if misses else 1.0
         if self._errors[0].known:
             missed, alarms = self._errors[0].missed.mean(), self._errors[0].alarms.mean()
             share = np.clip((share - alarms) / max(1 - missed - alarms, 1e-3), 0, 1)
@@ -117,11 +124,14 @@ class Count:
     def _bounds(self, rng: np.random.Generator) -> tuple[float, float, float]:
         reviewed = self._truly_wrong(rng)
         total = np.sort(self.rest.sum(axis=1) + reviewed)
-        low, middle, high = total[_places(len(total))]
+        low, middle, high = total[self._places(len(total))]
         seen = self._seen
         sure = (seen.wrong > 0) | (seen.open * seen.mean_open >= FEW)
         least = np.sort((self.rest * sure).sum(axis=1) + reviewed)
-        return min(low, float(least[_places(len(least))[0]])), middle, high
+        return min(low, float(least[self._places(len(least))[0]])), middle, high
+
+    def _places(self, count: int) -> np.ndarray:
+        return np.minimum((np.array(self._quantiles) * count).astype(int), count - 1)
 
     def _truly_wrong(self, rng: np.random.Generator) -> np.ndarray | int:
         """Wrong labels among the decided samples, int (DRAWS,), allowing for reviewers' errors."""
@@ -141,10 +151,6 @@ class Count:
     def expected(self) -> np.ndarray:
         """Wrong labels expected among the open samples of each stratum, float (STRATA,)."""
         return self.rest.mean(axis=0)
-
-
-def _places(count: int) -> np.ndarray:
-    return np.minimum((np.array(QUANTILES) * count).astype(int), count - 1)
 
 
 def _logit(p):

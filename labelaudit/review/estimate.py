@@ -9,12 +9,13 @@ import pandas as pd
 
 from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
+from ..dataset.run_scores import SELF_TESTS
 from ..scores.self_test import SelfTest
 from ..scores.suspicion import SUSPICION
 from . import advice, breakdown
 from .blind_controls import all_answers
 from .checks import OPEN, WRONG, Population, beginning, has_skipped
-from .count import Count, Seen
+from .count import CONFIDENCE, Count, Seen
 from .estimate_data import AgreedVerdicts, ScoredSamples, by_stratum, read_scored
 from .proof import Proof
 from .reviewer_errors import ReviewerErrors
@@ -47,7 +48,7 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             errors = ReviewerErrors.of(all_answers(dataset).values())
             return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
 
-        tables = ("verdicts", "controls", "self-tests")
+        tables = ("verdicts", "controls", SELF_TESTS)
         stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
         return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
 
@@ -64,10 +65,10 @@ class Estimate:
 
     samples: those with a suspicion. reviewed: samples that reviewers agree on. found: wrong labels
     among them. open: samples that are not decided. wrong: all wrong labels; `low` to `high` is the
-    95 % interval. left: wrong labels that are not found. certain: those of them that are
-    certain, because copies of an image have different labels and none of them is decided. proof:
-    what the random checks prove.
-    self_test: see `scores.self_test`; None if there is none.
+    interval of 95 %, or of another `confidence`. left: wrong labels that are not found. certain:
+    those of them that are certain, because copies of an image have different labels and none of
+    them is decided. proof: what the random checks prove. self_test: see `scores.self_test`; None if
+    there is none.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Estimate:
         errors: ReviewerErrors | None = None,
         self_test: SelfTest | None = None,
         before: Estimate | None = None,
+        confidence: float = CONFIDENCE,
     ) -> None:
         """before: the estimate without verdicts. It bounds the interval from above."""
         self._scored, self._verdicts = scored, verdicts or AgreedVerdicts.none()
@@ -91,7 +93,7 @@ class Estimate:
         self._checked = beginning(scored.order, self._state)
         self._seen = self._by_stratum()
         self.open = int(self._seen.open.sum())
-        self._count = Count(self._seen, self.errors, self_test)
+        self._count = Count(self._seen, self.errors, self_test, confidence)
         # labels that were found wrong but are not among the scored ones any more
         others = self.found - int(self._seen.wrong.sum())
         bounds = (self._count.low, self._count.middle, self._count.high)

@@ -1,6 +1,6 @@
 """Scores: pure formulas and their fits, with numpy and scipy only. Higher is more suspicious.
 
-May import nothing else of LabelAudit.
+May import nothing else of LabelAudit but `core.plugins`.
 
 To add a score, write one file with its formula and add one entry to `SCORES`. The app, the command
 line and the reports take it from there. The class of the entry says what the score needs:
@@ -10,8 +10,8 @@ line and the reports take it from there. The class of the entry says what the sc
 - `DynamicsScore`: margins or probabilities recorded during training;
 - `NeighbourScore`: the labels of the most similar images.
 
-Another package can register a score with an entry point in the group "labelaudit.scores". Its
-pyproject.toml:
+Another package can register a score with an entry point in the group "labelaudit.scores", of the
+same name as the score. Its pyproject.toml:
 
     [project.entry-points."labelaudit.scores"]
     least_likely = "my_package:LEAST_LIKELY"

@@ -8,8 +8,8 @@ targets of a second logistic regression, so that wrong labels teach less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .cross_fit import Components, apply, balanced_folds, cross_fitted, log_loss
 from .noise_fit import fit_noise_model, most_rows
 from .noise_model import NoiseModel
 from .probability import log_softmax
-from .ridge import Block, Fit, leave_one_out
+from .ridge import Fit, Sums, leave_one_out
 
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)  # inverse strengths, tried in turn
 PENALTY_SAMPLES = 3_000  # that the strength is chosen with
@@ -27,18 +27,9 @@ FIT_SAMPLES = 10_000  # that the noise model is fitted to between the rounds
 
 
 @dataclass(frozen=True)
-class OutOfSample:
-    """Predictions of samples by models that did not see their labels.
+class Predictor:
+    """Predicts further samples."""
 
-    logits: float32 (n, C), of the samples given. embeddings: float32 (n, k).
-    penalty: inverse strength chosen for the logistic regression. log_loss: of the ridge regression
-    against the given labels, in nats per sample.
-    """
-
-    logits: np.ndarray
-    embeddings: np.ndarray
-    penalty: float
-    log_loss: float
     _components: Components
     _weights: np.ndarray
     _ridge: Fit
@@ -50,7 +41,7 @@ class OutOfSample:
         labels: np.ndarray | None = None,
         groups: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits, float32 (m, C), and embeddings of further samples.
+        """Return logits, float32 (m, C), and embeddings, float32 (m, k).
 
         features: float32 (m, d), joined like those that were learned from. labels: int (m,), of
         samples that were learned from as `more`; `ridge.NOT_LEARNED`, or None for all, if they were
@@ -62,19 +53,35 @@ class OutOfSample:
         return _combined(sources, self._sharpness), components[:, :EMBEDDED]
 
 
+@dataclass(frozen=True)
+class OutOfSample:
+    """Predictions of samples by models that did not see their labels.
+
+    logits: float32 (n, C), of the samples given. embeddings: float32 (n, k).
+    penalty: inverse strength chosen for the logistic regression. log_loss: of the ridge regression
+    against the given labels, in nats per sample. predictor: for further samples.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    penalty: float
+    log_loss: float
+    predictor: Predictor
+
+
 def predict_out_of_sample(
     features: np.ndarray,
     labels: np.ndarray,
     classes: int,
     groups: np.ndarray | None = None,
-    more: Iterable[Block] | None = None,
+    more: Sums | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> OutOfSample:
     """Predict each sample by models that did not see its label.
 
     features: float32 (n, d), see `FeatureMap`. labels: int (n,), 0 to classes - 1. groups: int
     (n,), equal for copies of one image, which stay in one fold and are left out together. more:
-    blocks of further samples, see `ridge.leave_one_out`: the ridge regression learns from them,
+    sums of further samples, see `ridge.leave_one_out`: the ridge regression learns from them,
     too; the logistic regression learns from the samples given only. check: called between the
     steps; may raise to stop.
     """
@@ -99,10 +106,7 @@ def predict_out_of_sample(
         projected[:, :EMBEDDED],
         penalty,
         log_loss(ridge.logits, labels),
-        components,
-        weights,
-        ridge,
-        sharpness,
+        Predictor(components, weights, replace(ridge, logits=ridge.logits[:0]), sharpness),
     )
 
 

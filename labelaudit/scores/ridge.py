@@ -6,8 +6,9 @@ blocks. A second pass predicts each block without the labels that it brought in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -23,8 +24,6 @@ JITTER = 1e-4  # added to the diagonal: identical landmarks would make the kerne
 BLOCK_BYTES = 64 << 20
 MOST_LEVERAGE = 0.99  # beyond it the prediction would be dominated by rounding errors
 NOT_LEARNED = -1  # as label: this sample was not learned from
-
-Block = tuple[np.ndarray, np.ndarray]  # features, float (m, d), and labels, int (m,)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def leave_one_out(
     labels: np.ndarray,
     classes: int,
     groups: np.ndarray | None = None,
-    more: Iterable[Block] | None = None,
+    more: Sums | None = None,
     *,
     landmarks: int = LANDMARKS,
     seed: int = 0,
@@ -73,9 +72,10 @@ def leave_one_out(
 
     features: float (n, d); only the direction of a row matters. labels: int (n,), 0 to classes - 1.
     groups: int (n,), equal for copies of one image. Copies with the same label are left out
-    together, because they would vouch for it; a copy with another label is evidence. more: blocks
-    of further samples to learn from, which are read once; `Fit.predict` predicts them. With them,
-    the samples given here must be a random choice of all.
+    together, because they would vouch for it; a copy with another label is evidence. more: for
+    further samples to learn from, a function that yields `sums_of(features, labels)` of blocks of
+    them, in this process or another; `Fit.predict` predicts them. With them, the samples given here
+    must be a random choice of all.
     With more than `landmarks` samples the kernel is approximated with a random choice of so many
     (Nyström), so that time grows with all samples times landmarks^2, and memory with n * landmarks.
     The predictions without the samples that are left out together are exact:
@@ -121,7 +121,7 @@ class _Directions:
 
 
 @dataclass
-class _Sums:
+class BlockSums:
     """Sums over all samples that were learned from, in float64.
 
     outer: of x x^T, (L, L). by_class: of x, for each class, (L, C). counts: of samples, (C,).
@@ -132,7 +132,7 @@ class _Sums:
     counts: np.ndarray
 
     @classmethod
-    def empty(cls, width: int, classes: int) -> _Sums:
+    def empty(cls, width: int, classes: int) -> BlockSums:
         return cls(np.zeros((width, width)), np.zeros((width, classes)), np.zeros(classes))
 
     def add(self, x: np.ndarray, labels: np.ndarray) -> None:
@@ -143,19 +143,38 @@ class _Sums:
             self.by_class += some.T @ _one_hot(labels[block], len(self.counts))
         self.counts += np.bincount(labels, minlength=len(self.counts))
 
-    def turned(self, vectors: np.ndarray) -> _Sums:
+    def __iadd__(self, other: BlockSums) -> BlockSums:
+        self.outer += other.outer
+        self.by_class += other.by_class
+        self.counts += other.counts
+        return self
+
+    def turned(self, vectors: np.ndarray) -> BlockSums:
         """Return the sums of vectors^T x; vectors: (L, L), the eigenvectors of `outer`."""
-        return _Sums(np.empty(0), vectors.T @ self.by_class, self.counts)
+        return BlockSums(np.empty(0), vectors.T @ self.by_class, self.counts)
+
+
+SumsOf = Callable[[np.ndarray, np.ndarray], BlockSums]
+Sums = Callable[[SumsOf], Iterable[BlockSums]]
+
+
+def sums_of(
+    directions: _Directions, classes: int, features: np.ndarray, labels: np.ndarray
+) -> BlockSums:
+    """Return the sums of a block of samples: features, float (m, d), and labels, int (m,)."""
+    sums = BlockSums.empty(len(directions.landmarks), classes)
+    sums.add(directions.of(features), labels)
+    return sums
 
 
 def _learn(
     features: np.ndarray,
     labels: np.ndarray,
     classes: int,
-    more: Iterable[Block] | None,
+    more: Sums | None,
     landmarks: int,
     seed: int,
-) -> tuple[_Directions, np.ndarray, np.ndarray, _Sums]:
+) -> tuple[_Directions, np.ndarray, np.ndarray, BlockSums]:
     """Return the principal directions of all samples in the kernel, the samples given in them,
     float32 (n, L), the eigenvalues, (L,), and the sums in these directions. In principal
     directions, all strengths are cheap."""
@@ -168,14 +187,15 @@ def _learn(
         roots = np.sqrt(np.maximum(eigenvalues, JITTER))
         x = vectors * roots
         counts = np.bincount(labels, minlength=classes)
-        sums = _Sums(np.empty(0), x.T @ _one_hot(labels, classes), counts)
+        sums = BlockSums(np.empty(0), x.T @ _one_hot(labels, classes), counts)
         return _Directions(marks, vectors / roots), x, np.square(roots), sums
     first = _Directions(marks, np.linalg.inv(np.linalg.cholesky(kernel)).T)
     x = first.of(features)
-    sums = _Sums.empty(len(marks), classes)
+    sums = BlockSums.empty(len(marks), classes)
     sums.add(x, labels)
-    for others, given in more or ():
-        sums.add(first.of(others), given)
+    if more is not None:
+        for some in more(partial(sums_of, first, classes)):
+            sums += some
     eigenvalues, vectors = np.linalg.eigh(sums.outer.astype(np.float32))
     for block in _blocks(*x.shape):
         x[block] = x[block] @ vectors
@@ -193,7 +213,7 @@ class _Regression:
     base: np.ndarray
 
     @classmethod
-    def solve(cls, sums: _Sums, eigenvalues: np.ndarray, strength: float) -> _Regression:
+    def solve(cls, sums: BlockSums, eigenvalues: np.ndarray, strength: float) -> _Regression:
         """Fit it to sums in principal directions."""
         base = sums.counts / sums.counts.sum()
         targets = sums.by_class - sums.by_class.sum(axis=1, keepdims=True) * base

@@ -13,11 +13,11 @@ from pathlib import Path
 from ..storage.paths import local_home
 
 WRITE_SECONDS = 5.0  # work that a kill may lose; a shorter load writes no file
-_TABLE = """create table if not exists results (path text primary key, size int, changed int,
-    width int, height int, fault text, grey text)"""
+_TABLE = """create table if not exists checks (path text primary key, size int, changed int,
+    width int, height int, fault text, grey text, sha256 blob)"""
 FileState = tuple[int, int]  # size in bytes, time of the last change in ns
-# Width, height, problem; and of a grey image with more than 8 bits "depth least greatest"
-CheckResult = tuple[int | None, int | None, str | None, str | None]
+# Width, height, problem; of a grey image with more than 8 bits "depth least greatest"; SHA-256
+CheckResult = tuple[int | None, int | None, str | None, str | None, bytes | None]
 
 
 class CheckCache:
@@ -44,7 +44,7 @@ class CheckCache:
         marks = ",".join("?" * len(paths))
         rows: list[tuple] = []
         with suppress(sqlite3.Error), self._connect() as database:
-            query = f"select * from results where path in ({marks})"
+            query = f"select * from checks where path in ({marks})"
             rows = database.execute(query, paths).fetchall()
         results = {(path, size, changed): tuple(result) for path, size, changed, *result in rows}
         return [
@@ -67,7 +67,7 @@ class CheckCache:
             self._path.parent.mkdir(exist_ok=True)
             with self._connect() as database:
                 database.execute(_TABLE)
-                values = "insert or replace into results values (?, ?, ?, ?, ?, ?, ?)"
+                values = "insert or replace into checks values (?, ?, ?, ?, ?, ?, ?, ?)"
                 database.executemany(values, self._pending)
         self._pending.clear()
         self._written = time.monotonic()

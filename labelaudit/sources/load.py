@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..core.progress import QUIET, Task
@@ -73,6 +78,7 @@ def load_dataset(
         _check_name(name, source)
         options = source_options(label, path_column, label_from, split_from, ignore, within)
         opened = open_source(source, split, root, options, task)
+        opened.origin = origin(source, split, root, options)
         return _create(name, opened, overwrite, task)
     if name in ZOO:
         return _load_zoo(name, split, overwrite, task)
@@ -92,13 +98,13 @@ def load_dataset(
 
 def load_arrays(
     name: str,
-    images,
-    labels,
+    images: np.ndarray | Sequence[Any],
+    labels: np.ndarray | pd.Series | pd.DataFrame | Sequence[Any],
     *,
-    splits=None,
-    ids=None,
-    tags=None,
-    classes=None,
+    splits: np.ndarray | Sequence[str | None] | None = None,
+    ids: np.ndarray | Sequence[int] | None = None,
+    tags: Sequence[Sequence[str] | str | None] | None = None,
+    classes: Sequence[str] | None = None,
     overwrite: bool = False,
     task: Task = QUIET,
 ) -> Dataset:
@@ -122,7 +128,7 @@ def load_arrays(
 
 def load_huggingface(
     name: str,
-    data,
+    data: Any,
     image: str = huggingface.IMAGE,
     label: str = huggingface.LABEL,
     *,
@@ -174,6 +180,41 @@ def source_options(
         tuple(part.strip() for part in parts if part.strip()),
         None if within is None else tuple(map(resolved, within)),
     )
+
+
+def origin(
+    source: str | os.PathLike,
+    split: str | None,
+    root: str | os.PathLike | None,
+    options: Options,
+) -> dict:
+    """Return JSON values from which `reopen` opens a source again. Paths are absolute."""
+    asked = asdict(options)
+    del asked["allowed_roots"]  # whoever reads it again has his own
+    return {
+        "source": place(source),
+        "split": split,
+        "root": None if root is None else place(root),
+        **asked,
+    }
+
+
+def place(path: str | os.PathLike) -> str:
+    """Return a source as an absolute path, or as the URI or name that it is."""
+    text = str(path)
+    if _is_hub(text) or is_remote(text):
+        return text
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def reopen(stored: Mapping, within: Sequence[str] | None = None, task: Task = QUIET) -> Source:
+    """Open a source again with the options that it was loaded with.
+
+    stored: of `origin`. within: as in `load_dataset`. Raises LabelAuditError as `load_dataset`.
+    """
+    names = ("label", "path_column", "label_from", "split_from", "ignore")
+    options = source_options(**{name: stored[name] for name in names}, within=within)
+    return open_source(stored["source"], stored["split"], stored["root"], options, task)
 
 
 def open_source(
@@ -293,5 +334,6 @@ def _create(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
         source=source.description,
         skipped=source.skipped.report,
         found=source.found,
+        files=source.files.table,
         overwrite=overwrite,
     )

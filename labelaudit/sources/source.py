@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from PIL import Image
 
 from ..core.deep_grey import DEPTHS, GreyScales, describe, extent
 from ..core.errors import LabelAuditError, StoppedError
+from ..core.files import file_hash
 from ..core.images import UnreadableImageError, decoding
 from ..core.progress import Task
 from ..dataset.ingest import INPUT, natural_order
 from ..storage.allowed_roots import is_inside
 from .check_cache import CheckCache, CheckResult, FileState
+from .file_states import FileStates
 
 if TYPE_CHECKING:
     from .files import Files
@@ -106,6 +109,10 @@ class Source:
     format: str = ""
     steps: Sequence[str] = ()
     is_indexed: bool = False
+    origin: dict | None = (
+        None  # arguments of `open_source` that open it again; None if nothing does
+    )
+    files: FileStates = field(default_factory=FileStates)  # of the images that were read, in order
 
     @classmethod
     def of_files(
@@ -126,7 +133,7 @@ class Source:
         grey = self.grey.result()
         for text in describe(grey):
             self.skipped.note(text)
-        return {"grey": grey}
+        return {"grey": grey} if self.origin is None else {"grey": grey, "origin": self.origin}
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
@@ -175,12 +182,20 @@ class Source:
         count, size, group = 0, 0, []
         for row in islice(rows, CHECK_ROWS):
             count += 1
-            if self._is_allowed(row) and (self.load is None or self._load_image(row, self.load)):
+            if self._is_usable(row):
                 group.append(row)
                 size += len(row.get("image") or b"")
             if size > CHECK_BYTES:
                 break
         return count, group
+
+    def usable_rows(self) -> Iterator[Row]:
+        """Yield the rows that may be read, with the bytes of images that are not files here."""
+        with self._prefetching() as rows:
+            yield from filter(self._is_usable, rows)
+
+    def _is_usable(self, row: Row) -> bool:
+        return self._is_allowed(row) and (self.load is None or self._load_image(row, self.load))
 
     def _is_allowed(self, row: Row) -> bool:
         """Whether a row may be read: it is in an archive, in memory, or in the allowed roots."""
@@ -233,15 +248,16 @@ class Source:
             if state is not None and known is None:
                 cache.add(row["filepath"], state, results[id(row)])
         cache.write_if_due()
-        complete = []
+        complete, state_of = [], dict(zip(map(id, on_disk), states, strict=True))
         for row in group:
             if self.use(row, results[id(row)]):
                 complete.append(row)
+                self.files.add(state_of.get(id(row)), results[id(row)][-1])
         return complete
 
     def use(self, row: Row, result: CheckResult) -> bool:
         """Set the size of a row, or report it as skipped. Returns whether it can be used."""
-        row["width"], row["height"], problem, grey = result
+        row["width"], row["height"], problem, grey, _ = result
         if problem:
             self.skipped.add(row.get(PLACE) or row["filepath"], problem)
         elif grey:
@@ -251,12 +267,14 @@ class Source:
 
 
 def check_image(row: Row) -> CheckResult:
-    """Decode the image of a row. Returns its width and height, or the problem; see CheckResult."""
+    """Decode the image of a row, and hash its bytes. Returns width, height …; see CheckResult."""
     try:
         with decoding(row["filepath"], row.get("image"), draft=CHECK_SIZE) as image:
-            return *image.info["full_size"], None, grey_extent(image)
+            size, grey = image.info["full_size"], grey_extent(image)
     except UnreadableImageError as error:
-        return None, None, str(error), None
+        return None, None, str(error), None, None
+    data = row.get("image")
+    return *size, None, grey, file_hash(row["filepath"]) if data is None else sha256(data).digest()
 
 
 def grey_extent(image: Image.Image) -> str | None:

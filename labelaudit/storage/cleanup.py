@@ -12,16 +12,18 @@ AMBIGUITY = timedelta(hours=2)  # LanceDB tells local times: one hour of a year 
 _FOREVER = timedelta(days=36_500)
 
 
-def compact(handle) -> bool:
-    """Merge the small files of a table after many commits. Returns whether it did. It removes
-    nothing: until the commit, the snapshot names an earlier version.
+def is_due(version: int) -> bool:
+    """Return whether a table should be compacted at this version."""
+    return version % COMMITS_BEFORE_COMPACTION == 0
+
+
+def compact(handle) -> None:
+    """Merge the small files of a table. It removes nothing: until the commit, the snapshot names an
+    earlier version.
 
     handle: a LanceDB table, here and below.
     """
-    if handle.version % COMMITS_BEFORE_COMPACTION:
-        return False
     handle.optimize(cleanup_older_than=_FOREVER)
-    return True
 
 
 def remove_old_versions(handle, committed: int, unverified: bool = False) -> None:

@@ -37,6 +37,7 @@ class Work:
     marks: dict[str, UseMark] = field(default_factory=dict)  # of the tables that it changes
     files: dict[str, set[str]] = field(default_factory=dict)  # of these tables, before it began
     compacted: set[str] = field(default_factory=set)
+    is_hidden: bool = True  # whether others see nothing of it before the commit
 
     @property
     def changed(self) -> list[str]:
@@ -55,14 +56,16 @@ class Database:
         first transaction on a dataset of format 1, to complete what was interrupted then."""
         self.name = paths.check_name(name)
         self.uri = uri or paths.dataset_uri(name)
-        self._is_remote = object_store.is_remote(self.uri)
+        self.is_remote = object_store.is_remote(self.uri)
         self._pointer, self._convert = Pointer(self.uri), convert
         self._local = threading.local()  # `state`: (snapshot of a steady reading, Work)
         # Tables that were opened, by name, each with the snapshot's folder and stamp.
         self._handles: dict[str, tuple[tuple[str, Stamp], lancedb.table.Table]] = {}
         self._writers = dict(self._handles)  # likewise, moved on to what was written with them
         self._connections: dict[str, lancedb.DBConnection] = {}
-        self._lock = WriterLock(name)
+        self._lock, self._marks = WriterLock(name), paths.marks(name)
+        # Files of the tables that were written here, all on the disk; see `_sync`.
+        self._synced: dict[str, tuple[tuple[str, Stamp], set[str]]] = {}
         self._latest: tuple[float, Snapshot | None] = 0.0, None  # of format 1, and when it was read
 
     # --- reading ---
@@ -79,6 +82,11 @@ class Database:
             yield
         finally:
             self._local.state = None, work
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether this thread is within a steady reading, so that it must not write."""
+        return self._state[0] is not None
 
     def refresh(self) -> None:
         """See what other processes wrote until now, also within FRESH_SECONDS."""
@@ -138,15 +146,18 @@ class Database:
                 if self._state == (None, None) and not last:
                     self.refresh()  # the dataset may have been replaced meanwhile
                     continue
-                raise self._open_error(table, error) from error
+                raise self._gone_error(table, snapshot) from error
             self._handles[table] = (snapshot.folder, stamp), handle
             return handle
         return None
 
-    def _open_error(self, table: str, error: Exception) -> LabelAuditError:
-        if self._is_remote:
+    def _gone_error(self, table: str, snapshot: Snapshot) -> LabelAuditError:
+        """Return the error to raise where files of a table, as it is in this snapshot, are gone."""
+        if self.is_remote:
             object_store.has_below(self.uri)  # raises StorageError if the storage fails
-        if self._pointer.read(now=True).tables != self._snapshot().tables:
+        now = self._pointer.read(now=True)
+        was = snapshot.folder, snapshot.tables.get(table)
+        if now.tables is not None and was != (now.folder, now.tables.get(table)):
             return BusyError(
                 f"dataset {self.name!r} was changed meanwhile, and table {table!r} as it was then "
                 "is gone: repeat it."
@@ -262,18 +273,19 @@ class Database:
 
     def _sync(self, work: Work) -> None:
         """Wait until the disk has all that the transaction wrote."""
-        if self._is_remote or not local_store.is_synced():
+        if self.is_remote or not local_store.is_synced():
             return
         for table in work.changed:
             found = local_store.files_below(self._folder(work.folder, table))
             old = work.files.get(table, set())
             new = found - old | {path for path in found if path.endswith(".json")}  # it replaces
             local_store.sync_with_folders(new, {os.path.dirname(path) for path in old}, self.uri)
+            self._synced[table] = (work.folder, work.tables[table]), found
 
     # --- tables that are being changed ---
 
     def _mark(self, table: str) -> UseMark:
-        return UseMark(paths.marks(self.name) / f"{table}{MARK_SUFFIX}")
+        return UseMark(self._marks / f"{table}{MARK_SUFFIX}")
 
     def _hold(self, work: Work, table: str) -> None:
         """Mark a table as being changed, so that it is cleaned up if this process dies."""
@@ -281,12 +293,16 @@ class Database:
         if table in work.marks or table in work.files:
             return
         if work.folder == work.base.folder:
-            paths.marks(self.name).mkdir(parents=True, exist_ok=True)
+            self._marks.mkdir(parents=True, exist_ok=True)
             work.marks[table] = self._mark(table)
             work.marks[table].acquire()
-        folder = self._folder(work.folder, table)
-        is_synced = not self._is_remote and local_store.is_synced()
-        work.files[table] = local_store.files_below(folder) if is_synced else set()
+        if self.is_remote or not local_store.is_synced():
+            work.files[table] = set()
+            return
+        key, files = self._synced.get(table, (None, set()))
+        if key != (work.folder, work.tables.get(table)):
+            files = local_store.files_below(self._folder(work.folder, table))
+        work.files[table] = files
 
     def _release(self, work: Work, completed: bool) -> None:
         for mark in work.marks.values():
@@ -298,8 +314,7 @@ class Database:
 
     def _remove_abandoned(self, work: Work) -> None:
         """Remove what killed or failed transactions wrote."""
-        folder = paths.marks(self.name)
-        for path in sorted(folder.glob(f"*{MARK_SUFFIX}")) if folder.is_dir() else ():
+        for path in sorted(self._marks.glob(f"*{MARK_SUFFIX}")) if self._marks.is_dir() else ():
             table = path.stem
             with self._mark(table).cleaning_up() as abandoned:
                 if not abandoned:
@@ -338,7 +353,7 @@ class Database:
                 if not token:
                     break
         except (RuntimeError, ValueError, OSError) as error:
-            if self._is_remote:
+            if self.is_remote:
                 raise object_store.translated(error, self.uri) from error
             raise
         for name in names:
@@ -358,6 +373,7 @@ class Database:
         if self._convert is None or not base.tables:
             return base
         work = self._begin(base)
+        work.is_hidden = False  # until there is a snapshot, the latest versions are valid
         self._local.state = steady, work
         try:
             self._convert()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..core.errors import LabelAuditError, StorageError
 from . import object_store
 
@@ -15,6 +17,11 @@ _DISK_FULL = (
     "os error 27",
 )
 _NOT_WRITABLE = ("Read-only file system", "os error 30", "Permission denied", "os error 13")
+
+
+def is_missing_file(error: Exception) -> bool:
+    """Return whether a file of a table does not exist any more."""
+    return re.search(r"Not found: \S+\.(lance|manifest|arrow|idx)\b", str(error)) is not None
 
 
 def write_error(error: Exception, table: str | None, dataset: str, uri: str) -> LabelAuditError:

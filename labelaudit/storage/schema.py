@@ -4,6 +4,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
 
     samples            written once            id, filepath, image, split, width, height
     annotations        small, often changed    id, label, original_label, tags
+    source-files       changed by a sync       id, size, changed, sha256, label, state, sync
     noise              overwritten whole       id, label before noise was injected
     history            appended                id, time, who, kind, count, before, info
     changes            appended                change (id in history), sample, label and tags before
@@ -17,7 +18,8 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
-    self-tests         one row per run         id, info
+    self_tests         one row per run         id, info
+    field-<id>         one row per value       id, value
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
@@ -63,6 +65,23 @@ ANNOTATIONS = pa.schema(
         ("label", pa.int32()),
         ("original_label", pa.int32()),  # null while the label is the imported one
         ("tags", pa.list_(pa.string())),
+    ]
+)
+
+# What the source had when it was read last. Datasets loaded before this table existed lack it.
+SHA256_BYTES = 32
+# Values of `state`. A sample is gone only as long as it has the tag AWAY, so that a return to an
+# earlier state of the history undoes it.
+IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL = range(3)
+SOURCE_FILES = pa.schema(
+    [
+        ID,
+        ("size", pa.int64()),  # bytes; null for an image without a file of its own
+        ("changed", pa.int64()),  # time of the last change, ns since 1970; null likewise
+        ("sha256", pa.binary(SHA256_BYTES)),  # of the encoded image
+        ("label", pa.int32()),  # in the source, which may not be the label of `annotations`
+        ("state", pa.int8()),  # LEFT_AFTER_REMOVAL: it was removed before
+        ("sync", pa.int64()),  # change of the history that added the sample; 0: the first load
     ]
 )
 
@@ -166,6 +185,8 @@ SELF_TESTS = pa.schema([ID, ("info", pa.string())])
 MISTAKE = "mistake"  # label was made wrong on purpose
 REMOVED = "removed"  # removed by a verdict: not trained on, ranked or exported
 PROCESSED = "processed"  # predicted by some run
+NEW = "new-in-sync"  # added by the latest sync that added any
+AWAY = "gone-at-source"  # the source no longer has it; `removed` as well
 QUIET_TAGS = {PROCESSED}  # not recorded in the history
 
 # Common names of splits, in lower case.
@@ -238,6 +259,11 @@ def embedding(width: int) -> pa.Field:
 def features(width: int) -> pa.Schema:
     """Columns of a table of stored features, width numbers per image."""
     return pa.schema([ID, ("features", pa.list_(pa.float16(), width))])
+
+
+def field_values(kind: pa.DataType) -> pa.Schema:
+    """Columns of a table of a user's field; see dataset/own_fields.py."""
+    return pa.schema([ID, ("value", kind)])
 
 
 def scores(names: list[str]) -> pa.Schema:

@@ -22,6 +22,7 @@ from .row_stream import RowStream
 
 BATCH_ROWS = 1_000_000  # reading 10^6 rows takes 2 ms this way, and 151 ms with to_arrow()
 OFFSET = "_rowoffset"  # a column that `take` can return: a row's place in stored order
+FEW_ROWS = 1_000  # replaced by deleting and adding them; more by a merge
 NULL_VECTORS = "null"  # LanceDB's setting for rows without a vector; by default it refuses them
 
 Rows: TypeAlias = pa.Table | Iterable[pa.RecordBatch]
@@ -42,10 +43,16 @@ class Store(Database):
         handle = self._handle(table)
         return [] if handle is None else handle.schema.names
 
+    def numeric_columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns with one number a row; none without a table."""
+        handle = self._handle(table)
+        fields = [] if handle is None else handle.schema
+        return [each.name for each in fields if pa.types.is_primitive(each.type)]
+
     def count(self, table: str) -> int:
         """Return the number of rows; 0 without a table."""
         handle = self._handle(table)
-        with self._read_errors():
+        with self._read_errors(table):
             return 0 if handle is None else handle.count_rows()
 
     def vector_width(self, table: str, column: str) -> int | None:
@@ -65,20 +72,20 @@ class Store(Database):
             return None
         query = handle.search().select(list(columns))
         query = query.where(where) if where else query
-        with self._read_errors():
+        with self._read_errors(table):
             return query.to_batches(BATCH_ROWS).read_all()
 
     def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Stream columns in stored order, about `rows` rows at a time."""
         handle = self._handle(table)
         if handle is not None:
-            with self._read_errors():
+            with self._read_errors(table):
                 yield from handle.search().select(list(columns)).to_batches(rows)
 
     def take(self, table: str, offsets: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows by their places in stored order. The result may be in another order."""
         handle = self._handle(table)
-        with self._read_errors():
+        with self._read_errors(table):
             return handle.take_offsets(list(offsets)).select(list(columns)).to_arrow()
 
     def nearest(
@@ -92,7 +99,7 @@ class Store(Database):
         handle = self._handle(table)
         results = []
         for vector in np.asarray(vectors, np.float32):  # a batch query would take as long
-            with self._read_errors():
+            with self._read_errors(table):
                 results.append(vector_search.nearest(handle, column, vector, k))
         of = np.repeat(np.arange(len(results)), [len(result) for result in results])
         found = pa.concat_tables(results)
@@ -105,12 +112,14 @@ class Store(Database):
         return self._folder(snapshot.folder, table), snapshot.tables[table][0]
 
     @contextmanager
-    def _read_errors(self) -> Iterator[None]:
-        """Translate errors of object storage."""
+    def _read_errors(self, table: str) -> Iterator[None]:
+        """Translate errors of object storage, and of files that are gone."""
         try:
             yield
         except (RuntimeError, ValueError, OSError) as error:
-            if not self._is_remote:
+            if lance_errors.is_missing_file(error):
+                raise self._gone_error(table, self._snapshot()) from error
+            if not self.is_remote:
                 raise
             raise object_store.translated(error, self.uri) from error
 
@@ -132,7 +141,14 @@ class Store(Database):
         """Replace the rows with these ids, and insert those with new ids."""
         with self._change(table, data, schema) as (work, rows):
             handle = self._writable(work, table) or self._create(work, table, schema)
-            self._once(handle, table, lambda: merge(handle, rows))
+            few = isinstance(rows, pa.Table) and len(rows) <= FEW_ROWS
+            if few and work.is_hidden and not self.is_remote:
+                # two commits with half the processor time of a merge, but more requests
+                ids = ", ".join(map(str, rows["id"].to_pylist())) or "NULL"
+                self._once(handle, table, lambda: handle.delete(f"id IN ({ids})"))
+                self._once(handle, table, lambda: handle.add(rows))
+            else:
+                self._once(handle, table, lambda: merge(handle, rows))
             self._written(work, table, handle)
 
     def delete(self, table: str, where: str) -> None:
@@ -194,7 +210,10 @@ class Store(Database):
         key, handle = self._writers.pop(table, (None, None))
         if key == (work.folder, stamp) and self._lock.is_untouched:
             return handle
-        handle = self._connect(work.folder).open_table(table)
+        if key == (work.folder, stamp):
+            handle.checkout_latest()
+        else:
+            handle = self._connect(work.folder).open_table(table)
         if handle.version != stamp[0]:  # a transaction that was undone wrote more
             handle.restore(stamp[0])
         return handle
@@ -212,9 +231,12 @@ class Store(Database):
 
     def _written(self, work: Work, table: str, handle) -> None:
         """Make what was written part of the transaction."""
-        if cleanup.compact(handle):
+        version = handle.version
+        if cleanup.is_due(version):
+            cleanup.compact(handle)
             work.compacted.add(table)
-        stamp = (handle.version, new_stamp_text())
+            version = handle.version
+        stamp = (version, new_stamp_text())
         work.tables = {**work.tables, table: stamp}
         self._writers[table] = (work.folder, stamp), handle
 
@@ -262,7 +284,9 @@ class Staging:
             if new_column is not None and new_column.name not in handle.schema.names:
                 handle.add_columns(new_column)
             merge(handle, stream.source)
-            self._compacted = cleanup.compact(handle)
+            self._compacted = cleanup.is_due(handle.version)
+            if self._compacted:
+                cleanup.compact(handle)
 
     def index_vectors(self, column: str) -> bool:
         """Build the index for `nearest`, if many rows are outside of it. Returns whether it did."""

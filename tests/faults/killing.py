@@ -20,6 +20,7 @@ from labelaudit import Dataset
 from labelaudit.storage import local_store, paths, snapshot
 from labelaudit.storage.tables import Staging, Store
 
+COMMITS, COMMITTED = "commits", "committed"  # the moments before and after `current` is replaced
 WAIT = 300  # seconds, for a machine that is busy with other things
 
 
@@ -30,7 +31,9 @@ class Outcome:
     killed: bool
     said: list = field(default_factory=list)  # acknowledged before it ended
     seconds: float = 0.0  # of the operation
-    points: int = 0  # places where it could have been killed
+    points: list[str] = field(
+        default_factory=list
+    )  # what happens at each, where it could be killed
     error: str | None = None
 
 
@@ -83,16 +86,17 @@ def _work(folder: str, name: str, at: int | None, limit: int | None, pipe) -> No
     begin = time.monotonic()
     try:
         operations.OPERATIONS[name].do(dataset, lambda value: pipe.send(("said", value)))
-        pipe.send(("done", (time.monotonic() - begin, points.count)))
+        pipe.send(("done", (time.monotonic() - begin, points.names)))
     except labelaudit.LabelAuditError as error:
         pipe.send(("failed", str(error)))
 
 
 class _Points:
-    """Counts what writes; the process dies of it at one of these, with nothing done of it."""
+    """Counts what writes; the process dies of it at one of these, with nothing done of it. The
+    replacement of a dataset's `current` has another point, COMMITTED, with all of it done."""
 
     def __init__(self, at: int | None) -> None:
-        self.at, self.count = at, 0
+        self.at, self.names = at, []
 
     def install(self) -> None:
         for owner, names in (
@@ -107,16 +111,23 @@ class _Points:
             (paths, ("remove",)),
         ):
             for name in names:
-                setattr(owner, name, self._counted(getattr(owner, name)))
+                setattr(owner, name, self._counted(getattr(owner, name), name))
 
-    def _counted(self, function):
+    def _counted(self, function, name: str):
         def counted(*arguments, **options):
-            self.count += 1
-            if self.count == self.at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
+            commits = name == "replace" and Path(arguments[1]).name == snapshot.POINTER
+            self._passed(COMMITS if commits else name)
+            result = function(*arguments, **options)
+            if commits:
+                self._passed(COMMITTED)
+            return result
 
         return counted
+
+    def _passed(self, name: str) -> None:
+        self.names.append(name)
+        if len(self.names) == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def copy(prepared: Path, folder: Path) -> Path:

@@ -31,7 +31,7 @@ class Reference:
 
     after: dict
     seconds: float
-    points: int
+    points: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def table():
     rows: dict[str, Counter] = {}
     yield rows
     if KILLS:
-        columns = ("kills", "state before", "state after", "repeated ok")
+        columns = ("kills", "at the commit", "state before", "state after", "repeated ok")
         print(f"\n\n{'operation':16}" + "".join(f"{name:>14}" for name in columns))
         for name, row in rows.items():
             print(f"{name:16}" + "".join(f"{row[column]:14,}" for column in columns))
@@ -66,17 +66,29 @@ def test_a_kill_leaves_the_state_before_or_after(name, prepared, tmp_path, table
         killed = killing.run(folder, name, at, after)
         if killed.killed:
             table[name]["kills"] += 1
+            table[name]["at the commit"] += at in _commits(reference)
             _check(folder, name, before, reference, killed, table[name])
+
+
+def _commits(reference: Reference) -> list[int]:
+    """The points of a commit: all but `current` is written, it is replaced, it has been."""
+    around = ("swap", killing.COMMITS, killing.COMMITTED)
+    return [n for n, point in enumerate(reference.points, 1) if point in around]
 
 
 def _moments(reference: Reference, rng: random.Random):
     """Where to kill: (point, None) or (None, seconds)."""
-    points = [(n, None) for n in range(1, reference.points + 1)]
+    points = range(1, len(reference.points) + 1)
     if not KILLS:
-        return [rng.choice(points), (None, rng.random() * reference.seconds)]
+        return [(rng.choice(points), None), (None, rng.random() * reference.seconds)]
     share = -(-KILLS // len(OPERATIONS)) + 2  # a random one may come too late
-    some = rng.sample(points, min(len(points), 2 * share // 3))
-    return some + [(None, rng.random() * reference.seconds) for _ in range(share - len(some))]
+    commits = _commits(reference)
+    some = rng.sample(commits, min(len(commits), share // 3))
+    others = [n for n in points if n not in some]
+    some += rng.sample(others, min(len(others), share // 3))
+    count = share - len(some)
+    random_moments = [(None, rng.random() * reference.seconds) for _ in range(count)]
+    return [(n, None) for n in some] + random_moments
 
 
 def _check(folder, name, before, reference, killed, row) -> None:

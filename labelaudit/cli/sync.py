@@ -1,0 +1,85 @@
+"""The command that follows a dataset's source."""
+
+from __future__ import annotations
+
+import click
+
+from ..dataset.dataset import Dataset
+from .base import LIST_LENGTH, console_task, emit, example, json_option, main
+from .suspects import who_option
+
+
+@main.command(**example("labelaudit sync pets --apply"))
+@click.argument("dataset")
+@click.option("--apply", "applies", is_flag=True, help="Take the changes over.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["source", "labelaudit"]),
+    help="Which label wins in a conflict.  [default: none; it stays a conflict]",
+)
+@click.option("--source", help="Where the source is now, if it was moved.")
+@click.option(
+    "--every-file",
+    is_flag=True,
+    help="Compare the content of all files, also of those with the same size and time of change.",
+)
+@who_option
+@json_option
+def sync(dataset, applies, prefer, source, every_file, who, as_json) -> None:
+    """Read the source of DATASET again, and list the images that were added, replaced, moved or
+    deleted, changed labels, and new and renamed classes. --apply takes them over as one step of the
+    history: what people did on other samples stays.
+
+    A label that was changed at the source and here is a conflict. It is listed, and not changed
+    without --prefer."""
+    from ..living import apply_sync, plan_sync
+
+    if prefer and not applies:
+        raise click.UsageError("--prefer needs --apply")
+    opened = Dataset(dataset)
+    plan = plan_sync(opened, source=source, every_file=every_file, task=console_task())
+    if applies:
+        apply_sync(opened, plan, prefer=prefer, who=who)
+    data = {"applied": applies, **plan.to_dict()}
+    emit(as_json, data, "\n".join([*_lines(plan), _last_line(plan, applies, prefer)]))
+
+
+def _lines(plan) -> list[str]:
+    lines = [f"{count:6,}  {name}" for name, count in plan.counts.items() if count]
+    lines += [f"class {a!r} is called {b!r} now" for a, b in plan.renamed_classes.items()]
+    lines += [f"class {name!r} is new" for name in plan.new_classes]
+    lines += [f"class {name!r} has no image any more" for name in plan.empty_classes]
+    lines += _listed("added", plan.added)
+    lines += _listed("gone", [path for _, path in plan.gone])
+    lines += _listed("moved", [f"{old} → {new}" for _, old, new in plan.moved])
+    lines += _listed("relabelled", [f"{path}: {a} → {b}" for _, path, a, b in plan.relabelled])
+    lines += _listed(
+        "conflicts",
+        [
+            f"{i} {path}: {a} → {b} in the source, {here} here ({why})"
+            for i, path, a, b, here, why in plan.conflicts
+        ],
+    )
+    skipped = plan.skipped["files"]
+    lines += _listed("not loaded", [f"{file['file']} {file['why']}" for file in skipped])
+    return lines
+
+
+def _listed(title: str, rows: list[str]) -> list[str]:
+    if not rows:
+        return []
+    more = len(rows) - LIST_LENGTH
+    shown = [f"  {row}" for row in rows[:LIST_LENGTH]]
+    return ["", f"{title}:", *shown, *([f"  and {more:,} more"] if more > 0 else [])]
+
+
+def _last_line(plan, applied: bool, prefer: str | None) -> str:
+    if not len(plan):
+        return "nothing changed in the source"
+    if not applied:
+        return "\nnothing was changed; --apply takes this over"
+    left = 0 if prefer else plan.counts["conflicts"]
+    conflicts = f"; {left:,} conflicts are left: decide them with --prefer" if left else ""
+    new = plan.counts["added"] + plan.counts["replaced"]
+    audit = "; run `labelaudit audit` for the new images" if new else ""
+    return f"\ntaken over, as one step of the history{conflicts}{audit}"

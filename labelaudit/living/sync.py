@@ -1,0 +1,223 @@
+"""Takes over what changed in a dataset's source, as one step of its history."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ..core.errors import BadInputError
+from ..dataset import edits, history_log
+from ..dataset.arrays import MISSING, nullable
+from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.history_log import Cause, write_meta
+from ..storage import schema
+from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
+from .class_names import rename_in_runs
+from .stored_files import NONE, TABLE
+from .sync_plan import SyncPlan, stamps_of
+
+SOURCE, HERE = "source", "labelaudit"
+PREFER = (SOURCE, HERE)
+
+
+def apply_sync(
+    dataset: Dataset, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
+) -> SyncPlan:
+    """Take over what `plan_sync` found, in one commit that is one step of the history.
+
+    Unchanged and moved images keep their ids, verdicts, tags and scores. New images become new
+    samples with the tag `new-in-sync`; so do replaced ones, because verdicts were about another
+    image. Images that are gone get the tags `removed` and `gone-at-source`, and lose them when they
+    come back. A label that was changed at the source and also by a person here is left as it is,
+    unless prefer is "source" or "labelaudit"; else it stays a conflict in the next sync.
+    who: the name in the history, by default the user of this machine. Returns the plan.
+    Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made.
+    """
+    if prefer is not None and prefer not in PREFER:
+        raise BadInputError(f"prefer={prefer!r}: give {' or '.join(map(repr, PREFER))}.")
+    frame = dataset.view().frame
+    with dataset.transaction():
+        if stamps_of(frame) != plan.stamps:
+            raise BadInputError(
+                f"dataset {dataset.name!r} was changed since its source was read: run the sync "
+                "again."
+            )
+        _Change(dataset, frame, plan, prefer, who).make()
+    return plan
+
+
+class _Change:
+    """The changes of one sync, within its transaction."""
+
+    def __init__(
+        self, dataset: Dataset, frame: Frame, plan: SyncPlan, prefer: str | None, who: str | None
+    ) -> None:
+        self.dataset, self.frame, self.plan, self.who = dataset, frame, plan, who
+        labels = plan.labels
+        self.takes = labels.takes | (labels.conflict & (prefer == SOURCE))
+        self.settles = ~labels.conflict | (prefer is not None)  # the source's label is known now
+        entries = history_log.entries(frame)
+        self.step = entries[-1].id + 1 if entries else 1
+
+    def make(self) -> None:
+        self._write_meta()
+        added = self._add_samples()
+        before = self._before()
+        self._move()
+        if not self._edit(added):
+            self._record_nothing()
+        self._write_files(added, before)
+
+    def _write_meta(self) -> None:
+        plan, meta = self.plan, self.frame.meta
+        rename_in_runs(self.frame, plan.renamed_classes)
+        grey = {**plan.now.source.grey.result(), **meta.get("grey", {})}
+        new = {
+            **meta,
+            "classes": plan.classes,
+            "origin": plan.now.origin,
+            "source": plan.now.source.description,
+            "skipped": dict(plan.skipped),
+            "grey": grey,
+        }
+        if new != meta:
+            write_meta(self.frame.store, new)
+
+    def _add_samples(self) -> np.ndarray:
+        """Add the new images; return their ids, int64 (m,)."""
+        batches = self.plan.batches
+        if not batches:
+            return np.empty(0, np.int64)
+        table = pa.Table.from_batches(batches)
+        given = table["id"]
+        taken = given.null_count or np.isin(given.to_numpy(), self.frame.ids).any()
+        if taken:
+            nothing = pa.nulls(len(table), given.type)
+            table = table.set_column(table.column_names.index("id"), "id", nothing)
+        return np.array(self.dataset.add_samples(table), np.int64)
+
+    def _before(self) -> np.ndarray:
+        """Return which of the gone samples were removed already, bool."""
+        gone = self.plan.stored.ids[self.plan.matches.gone]
+        return self.frame.tagged(REMOVED)[self.frame.positions(gone)].copy()
+
+    def _move(self) -> None:
+        """Write the new paths and splits."""
+        plan, matches = self.plan, self.plan.matches
+        pairs = np.flatnonzero(matches.moved | plan.resplit)
+        if not len(pairs):
+            return
+        ids = plan.stored.ids[matches.stored[pairs]]  # sorted, as the pairs are
+        names = schema.SAMPLES.names
+        rows = self.frame.take("samples", self.frame.positions(ids), names[1:])
+        now = pa.array(matches.now[pairs])
+        new = {"filepath": plan.now.paths.take(now), "split": plan.now.splits.take(now)}
+        columns = [new.get(name, rows[name]) for name in names]
+        self.frame.upsert("samples", pa.table(columns, schema=schema.SAMPLES), schema.SAMPLES)
+
+    def _edit(self, added: np.ndarray) -> int:
+        """Change labels and tags as one step of the history."""
+        plan, frame, matches = self.plan, self.frame, self.plan.matches
+        stored, labels = plan.stored, plan.labels
+        relabel = labels.ids[self.takes]
+        gone = stored.ids[matches.gone]
+        back = stored.ids[matches.stored[matches.returned]]
+        put_back = back[stored.state[matches.stored[matches.returned]] == LEFT]
+        old_new = frame.ids[frame.tagged(NEW)] if len(added) else added
+        ids = np.unique(np.concatenate([relabel, gone, back, old_new, added]))
+        codes = frame.label[frame.positions(ids)].copy()
+        codes[np.searchsorted(ids, relabel)] = labels.after[self.takes]
+
+        def edit(rows: edits.EditedRows) -> None:
+            def tagged(name: str) -> np.ndarray:
+                return rows.tags.get(name, np.zeros(len(ids), bool))
+
+            rows.set_label(codes)
+            gone_now, back_now = np.isin(ids, gone), np.isin(ids, back)
+            rows.set_tag(AWAY, (tagged(AWAY) | gone_now) & ~back_now)
+            rows.set_tag(REMOVED, (tagged(REMOVED) | gone_now) & ~np.isin(ids, put_back))
+            if len(added):
+                rows.set_tag(NEW, np.isin(ids, added))
+
+        return edits.change(frame, ids, edit, self._cause())
+
+    def _cause(self) -> Cause:
+        plan = self.plan
+        settled = self.takes & plan.labels.conflict
+        counts = {**plan.counts, "conflicts": int((~self.settles & plan.labels.conflict).sum())}
+        counts["relabelled"] += int(settled.sum())
+        info = {"counts": counts, "renamed": plan.renamed_classes, "classes": plan.new_classes}
+        return Cause(history_log.SYNC, self.who, info)
+
+    def _record_nothing(self) -> None:
+        """Record a sync that changed no label and no tag."""
+        if len(self.plan):
+            empty = np.empty(0, np.int64)
+            none = history_log.Differences(empty, empty, empty, {}, {})
+            history_log.record(self.frame, self._cause(), none)
+
+    def _write_files(self, added: np.ndarray, was_removed: np.ndarray) -> None:
+        """Remember the source as it is now: rows of all samples that are not as they were."""
+        plan, matches, stored, now = self.plan, self.plan.matches, self.plan.stored, self.plan.now
+        s, n = matches.stored, matches.now
+        label = plan.after[n].copy()
+        open_ = plan.labels.ids[~self.settles]  # conflicts stay conflicts
+        still = np.isin(stored.ids[s], open_)
+        label[still] = stored.label[s[still]]
+        read = ~(stored.size[s] == now.size[n]) | ~(stored.changed[s] == now.changed[n])
+        differs = read | (label != stored.label[s]) | matches.returned
+        keep, gone = np.flatnonzero(differs), matches.gone
+        tables = [
+            _rows(
+                stored.ids[s[keep]],
+                now.size[n[keep]],
+                now.changed[n[keep]],
+                stored.sha256[s[keep]],
+                label[keep],
+                np.full(len(keep), IN_SOURCE),
+            ),
+            _rows(
+                stored.ids[gone],
+                stored.size[gone],
+                stored.changed[gone],
+                stored.sha256[gone],
+                stored.label[gone],
+                np.where(was_removed, LEFT_AFTER_REMOVAL, LEFT),
+            ),
+        ]
+        known = pa.concat_tables(tables)
+        known = known.append_column("sync", _syncs(self.frame, known["id"].to_numpy()))
+        new = self._new_files(added)
+        rows = pa.concat_tables([known.cast(schema.SOURCE_FILES), *([new] if new else [])])
+        if len(rows):
+            self.frame.upsert(TABLE, rows, schema.SOURCE_FILES)
+
+    def _new_files(self, added: np.ndarray) -> pa.Table | None:
+        if not len(added):
+            return None
+        codes = self.frame.label[self.frame.positions(added)]
+        annotations = pa.table({"id": pa.array(added), "label": nullable(codes)})
+        return self.plan.files.table(annotations, self.step)
+
+
+def _rows(ids, size, changed, sha256, label, state) -> pa.Table:
+    hashes = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(schema.SHA256_BYTES), len(ids), [None, pa.py_buffer(sha256.tobytes())]
+    )
+    return pa.table(
+        {
+            "id": pa.array(ids),
+            "size": pa.array(size, mask=size == NONE),
+            "changed": pa.array(changed, mask=changed == NONE),
+            "sha256": hashes,
+            "label": pa.array(label, pa.int32(), mask=label == MISSING),
+            "state": pa.array(state.astype(np.int8)),
+        }
+    )
+
+
+def _syncs(frame: Frame, ids: np.ndarray) -> pa.Array:
+    """Return in which step each sample was added."""
+    rows = frame.take(TABLE, frame.positions(ids), ["sync"])  # in the order of the ids
+    return rows["sync"].combine_chunks()

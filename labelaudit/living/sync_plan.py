@@ -1,0 +1,217 @@
+"""What a sync would change."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.errors import BadInputError
+from ..core.progress import QUIET, Task
+from ..dataset.arrays import MISSING
+from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.ingest import check_class
+from ..sources.file_states import FileStates
+from ..storage.schema import MISTAKE
+from .compare import Matches, match_images
+from .label_changes import LabelChanges, compare_labels, rename_classes
+from .new_images import read_new
+from .reading import SourceNow, read_now
+from .stored_files import TABLE, StoredFiles, read_stored
+
+TABLES = ("annotations", "samples", TABLE, "verdicts", "meta")  # that a plan depends on
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """What the source has that the dataset does not know yet. `apply_sync` takes it over.
+
+    Numbers are in `counts`, names of the images in the lists of (id, path …).
+    """
+
+    dataset: str
+    counts: dict[str, int]
+    added: list[str]  # paths of new images that can be read, of replaced ones too
+    gone: list[tuple[int, str]]
+    replaced: list[tuple[int, str]]  # another image has the same path: it becomes a new sample
+    moved: list[tuple[int, str, str]]  # id, earlier path, path
+    returned: list[tuple[int, str]]  # were gone
+    relabelled: list[tuple[int, str, str | None, str | None]]  # id, path, before, after
+    conflicts: list[tuple[int, str, str | None, str | None, str | None, str]]
+    renamed_classes: dict[str, str]
+    new_classes: list[str]
+    empty_classes: list[str]  # of the dataset, without an image in the source
+    skipped: dict  # see `Skipped.report`
+    stored: StoredFiles = field(repr=False)
+    now: SourceNow = field(repr=False)
+    matches: Matches = field(repr=False)
+    labels: LabelChanges = field(repr=False)
+    after: np.ndarray = field(repr=False)  # int (rows of the source,), class index in `classes`
+    classes: list[str] = field(repr=False)  # of the dataset after the sync
+    batches: list[pa.RecordBatch] = field(repr=False)  # of the new images
+    files: FileStates = field(repr=False)  # of these
+    resplit: np.ndarray = field(repr=False)  # bool (pairs,), of images in another split
+    stamps: tuple[Hashable, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of changes that the dataset would notice, conflicts included."""
+        return sum(self.counts.values()) + len(self.renamed_classes) + len(self.new_classes)
+
+    def to_dict(self) -> dict:
+        """Return plain JSON values."""
+        names = ("added", "gone", "replaced", "moved", "returned", "relabelled", "conflicts")
+        lists = {name: [_plain(row) for row in getattr(self, name)] for name in names}
+        more = ("renamed_classes", "new_classes", "empty_classes", "skipped")
+        return {
+            "dataset": self.dataset,
+            "counts": self.counts,
+            **lists,
+            **{name: getattr(self, name) for name in more},
+        }
+
+
+def _plain(row):
+    return row if isinstance(row, str) else list(row)
+
+
+def stamps_of(frame: Frame) -> tuple[Hashable, ...]:
+    """Return a value that differs whenever a plan would be another one."""
+    return tuple(frame.stamp(table) for table in TABLES)
+
+
+def plan_sync(
+    dataset: Dataset,
+    *,
+    source: str | None = None,
+    every_file: bool = False,
+    within: Sequence[str] | None = None,
+    task: Task = QUIET,
+) -> SyncPlan:
+    """Read the source of a dataset again, and return what changed in it. Nothing is changed here.
+
+    The source is read with the options that it was loaded with. A file whose size and time of
+    change are the same is taken as unchanged; others are compared by content (SHA-256). New images
+    are opened once, as by `load_dataset`. source: where it is now, if it was moved. every_file:
+    compare the content of all files. within: as in `load_dataset`.
+
+    Raises BadInputError for a dataset that has no source that can be read again, or has planted
+    mistakes; NotFoundError if the source is gone; the errors of `load_dataset` if it cannot be
+    read; and StoppedError if the task is stopped.
+    """
+    frame = dataset.view().frame
+    if frame.tagged(MISTAKE).any():
+        raise BadInputError(
+            f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "
+            f"corrections: restore the labels first (labelaudit noise {dataset.name} --restore)."
+        )
+    with frame.steady():
+        stamps, stored = stamps_of(frame), read_stored(frame)
+        now = read_now(frame, source, within, task)
+        stored = stored.moved(frame.meta["origin"], now.origin)
+        matches = match_images(stored, now, every_file, task)
+        classes, after, renamed = _classes(frame, stored, now, matches)
+        labels = compare_labels(
+            frame, stored.ids[matches.stored], stored.label[matches.stored], after[matches.now]
+        )
+    new = read_new(now, matches.added, task)
+    return _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, stamps)
+
+
+def _classes(
+    frame: Frame, stored: StoredFiles, now: SourceNow, matches: Matches
+) -> tuple[list[str], np.ndarray, dict[int, int]]:
+    """Return the classes of the dataset after the sync, the index of each row's class in them, and
+    which of the present classes get another name: index to index in the source's names."""
+    known = frame.classes
+    found = [name for name in [*now.classes, *now.labels.dictionary.to_pylist()] if name]
+    names = [*known, *(name for name in dict.fromkeys(found) if name not in set(known))]
+    for name in names[len(known) :]:
+        check_class(name)
+    index = {name: i for i, name in enumerate(names)}
+    codes = np.array([*(index[n] for n in now.labels.dictionary.to_pylist()), MISSING], np.int32)
+    after = codes[now.labels.indices.fill_null(-1).to_numpy()]
+    renamed = rename_classes(
+        stored.label[matches.stored], after[matches.now], len(known), set(after.tolist())
+    )
+    places = np.arange(len(names) + 1)
+    places[-1] = MISSING
+    taken = {b: a for a, b in renamed.items()}
+    classes = [names[renamed.get(i, i)] for i in range(len(known))]
+    for i in range(len(known), len(names)):
+        places[i] = taken.get(i, len(classes))
+        if i not in taken:
+            classes.append(names[i])
+    return classes, places[after].astype(np.int32), renamed
+
+
+def _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, stamps) -> SyncPlan:
+    known = dataset.classes
+    names = [*classes, None]
+    ids, paths = stored.ids, stored.paths
+    place = matches.now[np.searchsorted(ids[matches.stored], labels.ids)]  # of each in the source
+
+    def row(i: int) -> tuple:
+        sample, path = int(labels.ids[i]), now.paths[place[i]].as_py()
+        return sample, path, names[labels.before[i]], names[labels.after[i]]
+
+    pairs = np.flatnonzero(matches.moved)
+    gone = np.setdiff1d(matches.gone, matches.replaced_stored)
+    split_before, split_after = stored.splits.take(matches.stored), now.splits.take(matches.now)
+    resplit = pc.not_equal(split_before.fill_null(""), split_after.fill_null(""))
+    resplit = resplit.to_numpy(zero_copy_only=False)
+    used = set(np.unique(after).tolist())
+    added = [path for batch in new.batches for path in batch["filepath"].to_pylist()]
+    replaced = set(now.paths.take(pa.array(matches.replaced_now)).to_pylist()) & set(added)
+    plan = SyncPlan(
+        dataset=dataset.name,
+        counts={
+            "added": len(added) - len(replaced),
+            "gone": len(gone),
+            "replaced": len(matches.replaced_stored),
+            "moved": len(pairs),
+            "returned": int(matches.returned.sum()),
+            "relabelled": int(labels.takes.sum()),
+            "conflicts": int(labels.conflict.sum()),
+            "in another split": int(resplit.sum()),
+        },
+        added=added,
+        gone=[(int(ids[i]), paths[i].as_py()) for i in gone.tolist()],
+        replaced=[(int(ids[i]), paths[i].as_py()) for i in matches.replaced_stored.tolist()],
+        moved=[
+            (
+                int(ids[matches.stored[i]]),
+                paths[matches.stored[i]].as_py(),
+                now.paths[matches.now[i]].as_py(),
+            )
+            for i in pairs.tolist()
+        ],
+        returned=[
+            (int(ids[i]), paths[i].as_py()) for i in matches.stored[matches.returned].tolist()
+        ],
+        relabelled=[row(i) for i in np.flatnonzero(labels.takes).tolist()],
+        conflicts=[
+            (*row(i), names[labels.here[i]], str(labels.why[i]))
+            for i in np.flatnonzero(labels.conflict).tolist()
+        ],
+        renamed_classes={known[a]: classes[a] for a in renamed},
+        new_classes=classes[len(known) :],
+        empty_classes=[
+            name for i, name in enumerate(known) if i not in used and name not in now.classes
+        ],
+        skipped=now.source.skipped.report,
+        stored=stored,
+        now=now,
+        matches=matches,
+        labels=labels,
+        after=after,
+        classes=classes,
+        batches=new.batches,
+        files=new.files,
+        resplit=resplit,
+        stamps=stamps,
+    )
+    return plan
