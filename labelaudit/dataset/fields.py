@@ -199,6 +199,17 @@ class Fields:
         `is_suspect`."""
         return is_suspect(self.number(SUSPICION)[at], self.differs(at))
 
+    def findings(self) -> tuple[np.ndarray, list[str]]:
+        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
+
+        Raises NotFoundError for a run without suspicion.
+        """
+        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
+        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
+        index = {name: code for code, name in enumerate(FINDINGS)}
+        found, inverse = np.unique(names, return_inverse=True)
+        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
+
     def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return three masks, bool (m,), of the samples at these positions, for `findings`: those
         with another class predicted, those in a conflict of copies, and outliers."""

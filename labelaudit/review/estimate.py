@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -40,17 +41,22 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             raise NotFoundError(_no_suspicion(dataset, view.run))
         scored = read_scored(dataset, view)
 
-        def compute() -> Estimate:
-            test = dataset.run(view.run).self_test()
-            if not reviewed:
-                return Estimate(scored, None, self_test=test)
-            before = estimate_wrong(dataset, view.run, reviewed=False)
-            errors = ReviewerErrors.of(all_answers(dataset).values())
-            return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
+        def compute_before() -> Estimate:
+            return Estimate(scored, None, self_test=dataset.run(view.run).self_test())
 
-        tables = ("verdicts", "controls", SELF_TESTS)
-        stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
-        return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
+        def compute() -> Estimate:
+            errors = ReviewerErrors.of(all_answers(dataset).values())
+            verdicts = AgreedVerdicts.read(dataset, scored)
+            return Estimate(scored, verdicts, errors, before.self_test, before)
+
+        def cached(key: str, make: Callable[[], Estimate], *tables: str) -> Estimate:
+            stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
+            return view.frame.cached((key, view.run), stamps, make)
+
+        before = cached("estimate before", compute_before, SELF_TESTS)
+        if not reviewed:
+            return before
+        return cached("estimate", compute, "verdicts", "controls", SELF_TESTS)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:

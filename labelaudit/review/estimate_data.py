@@ -11,7 +11,7 @@ import numpy as np
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
-from ..dataset.verdict_log import KEEP
+from ..dataset.verdict_log import KEEP, UNSURE
 from ..dataset.view import View
 from ..features.duplicates import has_copy
 from ..scores.suspicion import SUSPICION
@@ -71,6 +71,18 @@ class ScoredSamples:
     def __len__(self) -> int:
         """Return how many samples have a suspicion."""
         return int(self.known.sum())
+
+    def find(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of these ids, int64 (m,), and a mask of those that exist."""
+        if not self._are_consecutive:
+            return find(self.ids, samples)
+        places = samples - self.ids[0]  # ten times as fast
+        known = (places >= 0) & (places < len(self.ids))
+        return np.where(known, places, 0), known
+
+    @cached_property
+    def _are_consecutive(self) -> bool:
+        return len(self.ids) > 0 and self.ids[-1] - self.ids[0] == len(self.ids) - 1
 
     @cached_property
     def known(self) -> np.ndarray:
@@ -161,11 +173,16 @@ class AgreedVerdicts:
         given = np.full(len(said.samples), MISSING)
         given[said.at[changes]] = log.given[said.rows[changes]]
         changed = np.bincount(said.at[changes], minlength=len(said.samples))
-        at, known = find(scored.ids, said.samples)
+        at, known = scored.find(said.samples)
         agreed &= known
         found = agreed & (changed > 0)
         usable = agreed & scored.known[at] if len(scored.ids) else agreed
-        looked, known = find(scored.ids, log.sample[log.current])
+        undecided = at[known & ~agreed]
+        unsure = log.sample[log.current[log.verdict[log.current] == UNSURE]]
+        if len(unsure):
+            looked, is_known = scored.find(unsure)
+            decided = find(at[agreed], looked)[1]
+            undecided = np.union1d(undecided, looked[is_known & ~decided])
         return cls(
             samples=said.samples[agreed],
             at=at[usable],
@@ -174,7 +191,7 @@ class AgreedVerdicts:
             found_at=at[found],
             found_given=given[found],
             found_target=said.target[found],
-            undecided=np.setdiff1d(looked[known], at[agreed]),
+            undecided=undecided,
         )
 
     def states(self, scored: ScoredSamples) -> np.ndarray:
