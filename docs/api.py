@@ -66,6 +66,7 @@ GROUPS = {
         "check_labels",
         "accept",
         "read_accepted",
+        "verify",
     ],
     "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
+from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.view import View
 from ..storage.object_store import is_remote
 from . import manifest
@@ -30,6 +31,7 @@ class Exported:
     copied: int = 0  # files that could not be linked and were copied
     relabelled: int = 0  # samples with a label that differs from the loaded one
     removed: int = 0  # samples left out because they have the tag `removed`
+    fingerprint: str | None = None  # of all images and labels of the dataset; see `verify`
     notes: list[str] = field(default_factory=list)
     dry_run: bool = False
 
@@ -51,6 +53,8 @@ class Exported:
             lines.append(f"{self.relabelled:,} labels differ from the loaded labels")
         if self.removed:
             lines.append(f"{self.removed:,} samples tagged removed are left out")
+        if self.fingerprint:
+            lines.append(f"state of images and labels: {self.fingerprint}")
         return "\n".join([*lines, *self.notes])
 
 
@@ -230,6 +234,7 @@ def _write(
         copied=output.copied,
         relabelled=samples.relabelled,
         removed=samples.removed,
+        fingerprint=dataset_fingerprint(samples.frame),
         notes=notes,
         dry_run=dry_run,
     )

@@ -22,12 +22,12 @@ from ..core.errors import BadInputError, NotFoundError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, as_ids, find
 from ..dataset.columns import Frame
+from ..dataset.content_hash import content_hashes
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import user
 from ..export.tables import open_sink
 from ..patch.sample_paths import find_files, relative_paths
 from ..review.opinions import opinions
-from .content import content_hashes
 
 FILE = "labelaudit-accepted.csv"  # default name
 COLUMNS = ("path", "label", "sha256", "by", "why")

@@ -11,6 +11,7 @@ from .. import __version__
 from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
+from ..dataset.state_fingerprint import dataset_fingerprint
 from ..patch.sample_paths import relative_paths
 from ..ranking.ranking import confidence_note, weakness
 from ..review.opinions import OUT
@@ -50,6 +51,7 @@ class GateResult:
     accepted: int
     stale: list[tuple[str, str]]  # accepted lines that do not count, and why
     worst: list[WorstImage]
+    fingerprint: str | None  # of images and labels, see `verify`
     notes: list[str] = field(default_factory=list)
     version: str = __version__
 
@@ -113,6 +115,7 @@ def check_labels(
             accepted=int(part[frame.positions(matched.ids)].sum()),
             stale=matched.stale,
             worst=_worst(judged, part),
+            fingerprint=dataset_fingerprint(frame),
             notes=[note for note in notes if note and note != problem],
         )
 
