@@ -15,17 +15,18 @@ from ..storage import schema
 from . import edits, history_log
 from .arrays import MISSING, tag_masks
 from .columns import Frame
-from .dataset import Dataset
 from .history_log import Cause, Entry
+from .target import Target, as_dataset
 
 START = 0  # the state before the first change
 
 
-def list_changes(dataset: Dataset) -> list[Entry]:
+def list_changes(dataset: Target) -> list[Entry]:
     """List all changes of the dataset's labels and tags, oldest first.
 
     `return_to` takes the `id` of one.
     """
+    dataset = as_dataset(dataset, "list_changes")
     return history_log.entries(dataset.view().frame)
 
 
@@ -59,13 +60,14 @@ def describe(entry: Entry) -> str:
             return f"returned to the state {state}"
 
 
-def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
+def return_to(dataset: Target, change: int, who: str | None = None) -> int:
     """Restore labels and tags to their state after this change (0: as imported).
 
     change: an `id` from `list_changes`. who: name for the history; by default the user of the
     machine. Samples that were added later stay unchanged. Returns the number of samples that
     changed. Raises NotFoundError for an id that is not in the history.
     """
+    dataset = as_dataset(dataset, "return_to")
     frame = dataset.view().frame
     with frame.transaction():
         changes = history_log.entries(frame)

@@ -33,10 +33,12 @@ class ScoredSamples:
     suggested: np.ndarray  # most probable other class index; MISSING for none
     classes: list[str]
     order: np.ndarray  # places of the samples with a suspicion, in the order of random checks
+    only: np.ndarray | None = None  # bool: the samples that are estimated; None for all
     others: Sequence[str] = ()  # further classes that only the model knows, after `classes`
 
     @classmethod
-    def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
+    def read(cls, dataset: Dataset, view: View, only: np.ndarray | None = None) -> ScoredSamples:
+        """Return those of a view's run. only: mask, bool (n,); the others have no suspicion."""
         frame, run = view.frame, dataset.run(view.run)
         table = schema.table("scores", run.id)
         # `view.fields.number` would drop scores of corrected labels, on which verdicts still count.
@@ -48,14 +50,18 @@ class ScoredSamples:
             at = np.flatnonzero(known)
             return at[random_order(frame.ids[at], dataset.created, run.id, fingerprint(p[at]))]
 
+        whole = frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order)
+        if only is not None:  # a random order of all is one of some, too
+            p, known, whole = np.where(only, p, np.nan), known & only, whole[only[whole]]
         return cls(
+            only=only,
             ids=frame.ids,
             label=label,
             p=p,
             current=known & (label == frame.label) & ~frame.tagged(REMOVED),
             suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
-            order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
+            order=whole,
             others=view.fields.classes[len(frame.classes) :],
         )
 
@@ -137,11 +143,15 @@ class AgreedVerdicts:
         changed = np.bincount(said.at[changes], minlength=len(said.samples))
         at, known = find(scored.ids, said.samples)
         agreed = said.agreed & known
+        if scored.only is not None:
+            agreed &= scored.only[at]
         # Removing a duplicate says nothing about its label.
         agreed &= ~((said.target == OUT) & has_copy(dataset, said.samples))
         found = agreed & (changed > 0)
         usable = agreed & scored.known[at] if len(scored.ids) else agreed
         looked, known = find(scored.ids, log.sample[log.current])
+        if scored.only is not None:
+            known &= scored.only[looked]
         return cls(
             samples=said.samples[agreed],
             at=at[usable],
