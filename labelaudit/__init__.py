@@ -81,7 +81,7 @@ __all__ = [
 # The module of each public name, as "module" or "module:name in it". Names are imported on first
 # use, so that `import labelaudit` takes milliseconds and torch is loaded only for training.
 _MODULES = {
-    "AuditResult": "pipeline",
+    "AuditResult": "ranking.audit_result",
     "Dataset": "dataset.dataset",
     "F": "dataset.expression",
     "LabelAuditError": "core.errors",

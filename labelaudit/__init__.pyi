@@ -40,7 +40,6 @@ from .patch import merge_patches as merge_patches
 from .patch import plan_patch as plan_patch
 from .patch import read_patch as read_patch
 from .patch import write_patch as write_patch
-from .pipeline import AuditResult as AuditResult
 from .pipeline import audit as audit
 from .pipeline import resume_audit as resume_audit
 from .plugin_list import plugins as plugins
@@ -48,6 +47,7 @@ from .predictions import import_features as import_features
 from .predictions import import_predictions as import_predictions
 from .predictions.cleanlab_issues import import_issues as import_issues
 from .predictions.predict_with import predict_with as predict_with
+from .ranking.audit_result import AuditResult as AuditResult
 from .ranking.evaluation import evaluate as evaluate
 from .ranking.ranking import suspects as suspects
 from .ranking.scoring import compute_scores as compute_scores

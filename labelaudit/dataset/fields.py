@@ -175,17 +175,6 @@ class Fields:
 
         return frame.derived("copy conflicts", ["duplicates", "annotations"], load)
 
-    def findings(self) -> tuple[np.ndarray, list[str]]:
-        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
-
-        Raises NotFoundError for a run without suspicion.
-        """
-        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
-        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
-        index = {name: code for code, name in enumerate(FINDINGS)}
-        found, inverse = np.unique(names, return_inverse=True)
-        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
-
     def differs(self, at: np.ndarray) -> np.ndarray:
         """Return a mask, bool (m,), of labelled samples with another class predicted.
 

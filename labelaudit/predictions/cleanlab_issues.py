@@ -21,6 +21,7 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
+from ..dataset.target import Target, as_dataset
 from . import keys
 from .matching import check_positions, find_paths, folder_of, with_keys
 
@@ -32,7 +33,7 @@ FEW = 4  # rows; fewer labels that differ may be chance
 LISTED = 20  # rows of a file that are listed; further ones are only counted
 
 
-def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
+def import_issues(dataset: Target, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
     """Tag the samples of a dataset with the issues that cleanlab found in it.
 
     source: a CSV, JSON lines or Parquet file, or a data frame, with columns `is_…_issue`; or the
@@ -50,6 +51,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
     Raises NotFoundError if the file does not exist, DamagedError if it cannot be read, and
     BadInputError if it has no issues or cannot be matched; then nothing changes.
     """
+    dataset = as_dataset(dataset, "import_issues")
     table, name = _read(source, dataset)
     issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
     if not issues:

@@ -35,11 +35,13 @@ class ScoredSamples:
     order: np.ndarray  # places of the samples with a suspicion, in the order of random checks
     suspect: np.ndarray  # bool: suspects, as the ranking lists them
     copy_of: np.ndarray  # equal for copies of one image under different labels; MISSING for others
+    only: np.ndarray | None = None  # bool: the samples that are estimated; None for all
     others: Sequence[str] = ()  # further classes that only the model knows, after `classes`
     missing: int = 0  # samples with a label, but without a suspicion
 
     @classmethod
-    def read(cls, dataset: Dataset, view: View) -> ScoredSamples:
+    def read(cls, dataset: Dataset, view: View, only: np.ndarray | None = None) -> ScoredSamples:
+        """Return those of a view's run. only: mask, bool (n,); the others have no suspicion."""
         frame, run = view.frame, dataset.run(view.run)
         table = schema.table("scores", run.id)
         # `view.fields.number` would drop scores of corrected labels, on which verdicts still count.
@@ -51,17 +53,22 @@ class ScoredSamples:
             at = np.flatnonzero(known)
             return at[random_order(frame.ids[at], dataset.created, run.id, fingerprint(p[at]))]
 
+        whole = frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order)
         usable = (frame.label != MISSING) & ~frame.tagged(REMOVED)
+        if only is not None:  # a random order of all is one of some, too
+            p, known, whole = np.where(only, p, np.nan), known & only, whole[only[whole]]
+            usable = usable & only
         current = known & (label == frame.label) & usable
         in_conflict = view.fields.copy_conflicts() & current
         return cls(
+            only=only,
             ids=frame.ids,
             label=label,
             p=p,
             current=current,
             suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
-            order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
+            order=whole,
             suspect=current & view.fields.suspects(np.arange(len(p))),
             copy_of=np.where(in_conflict, frame.number("duplicates", "copy_of", MISSING), MISSING),
             missing=int(np.count_nonzero(usable & ~known)),
@@ -174,6 +181,8 @@ class AgreedVerdicts:
         given[said.at[changes]] = log.given[said.rows[changes]]
         changed = np.bincount(said.at[changes], minlength=len(said.samples))
         at, known = scored.find(said.samples)
+        if scored.only is not None:
+            known = known & scored.only[at]
         agreed &= known
         found = agreed & (changed > 0)
         usable = agreed & scored.known[at] if len(scored.ids) else agreed
@@ -181,6 +190,8 @@ class AgreedVerdicts:
         unsure = log.sample[log.current[log.verdict[log.current] == UNSURE]]
         if len(unsure):
             looked, is_known = scored.find(unsure)
+            if scored.only is not None:
+                is_known = is_known & scored.only[looked]
             decided = find(at[agreed], looked)[1]
             undecided = np.union1d(undecided, looked[is_known & ~decided])
         return cls(

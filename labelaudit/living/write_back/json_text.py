@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from json.decoder import scanstring
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = json.JSONDecoder()
@@ -25,7 +24,7 @@ def members(text: str, at: int) -> Iterator[tuple[str, object, int, int]]:
     """Yield (key, value, start, end of the value) of the object that begins at `at`."""
     at = skip_space(text, at + 1)
     while text[at] == '"':
-        key, at = scanstring(text, at + 1)
+        key, at = json.decoder.scanstring(text, at + 1)  # type: ignore[attr-defined]
         at = skip_space(text, skip_space(text, at) + 1)  # after the colon
         value, end = value_end(text, at)
         yield key, value, at, end
