@@ -44,6 +44,10 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
             "delete": "Delete a dataset.",
         },
+        "annotators": {
+            "import-annotations": "Import the labels that several annotators gave.",
+            "annotators": "Combine the labels of several annotators, and say how good each one is.",
+        },
     },
     "Models": {
         "imports": {
