@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,10 @@ from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
+from labelaudit.ui.__main__ import unbreakable
 from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
+from labelaudit.ui.total import provisional
 
 pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 
@@ -245,6 +249,31 @@ def test_the_dataset_page_filters(audited):
     assert f"of {len(view)}" in texts(no_error(app))
 
 
+def test_own_fields_are_shown_filtered_and_sorted(make_dataset):
+    dataset = make_dataset(6)
+    for name, kind in {"human": "label", "age": "number", "day": "date"}.items():
+        dataset.add_field(name, kind)
+    dataset.set_values("human", [1, 2, 3], ["c0", "c1", "c1"])
+    dataset.set_values("age", [1, 2, 3], [30, 10, 20])
+    dataset.set_values("day", [1, 2], ["2026-01-05", "2026-01-09"])
+    app = open_page("data/dataset")
+    assert '<span title="day">2026-01-05</span>' in html(app)
+    box(app, "Own field").set_value("human").run()
+    box(app, "Value").set_value("c1 (2)").run()
+    box(app, "Sort by").set_value("age").run()
+    shown = html(no_error(app))
+    assert "of 2" in texts(app)
+    assert shown.index("id 2") < shown.index("id 3")
+    box(app, "Value").set_value("no value (3)").run()
+    assert "of 3" in texts(no_error(app))
+    box(app, "Own field").set_value("age").run()
+    next(n for n in app.number_input if n.label == "From").set_value(15.0).run()
+    assert "of 2" in texts(no_error(app))
+    box(app, "Own field").set_value("day").run()
+    app.date_input[1].set_value(date(2026, 1, 5)).run()
+    assert "of 1" in texts(no_error(app))
+
+
 def test_issues_of_cleanlab_become_tags(make_dataset):
     dataset = make_dataset(2, 2)
     app = open_page("data/dataset")
@@ -299,7 +328,7 @@ def test_labels_changed_after_scoring_are_reported(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
-    assert "1 labels changed since run-1 was trained" in texts(app)
+    assert "1 label changed since run-1 was trained" in texts(app)
     assert f'title="id {first.id}\n' not in html(app)
     assert f"{len(suspects(audited)):,} suspects" in texts(app)
 
@@ -849,3 +878,32 @@ def test_an_unclear_suggestion_is_no_default():
     assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
     assert default_verdict(clear, is_check=True) == "keep"
     assert default_verdict(replace(found, finding="outlier"), is_check=False) == "remove"
+
+
+def test_what_is_printed_to_a_closed_pipe_is_no_error():
+    """The server prints before it stops, and must stop also if nobody reads that any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = unbreakable(writer)
+    print("Stopping ...", file=output, flush=True)
+    os.close(writer)
+
+
+def test_the_start_page_continues_where_the_reviewer_was(audited):
+    first = suspects(audited).ids[:2]
+    Review(audited, "ann").decide(first, "remove")
+    app = open_page()
+    primary = [b.label for b in app.button if b.proto.type == "primary"]
+    assert primary[0] == "Go on reviewing digits"
+    assert f"2 of {len(suspects(audited)):,} reviewed" in texts(app)
+    assert "2 changes to apply" in texts(app)
+    look = take_first_look(audited)
+    job = manager.start("audit", "digits", train=True)
+    try:
+        note = provisional(audited, look["run"])
+        assert note.startswith("Provisional")
+        assert provisional(audited, "run-1") == ""
+    finally:
+        job.stop()
+        job.wait(60)
+    assert provisional(audited, look["run"]) == ""

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.csv_cells import separator
 from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..dataset import own_fields
 from ..dataset.arrays import MISSING, find
@@ -19,6 +18,7 @@ from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..predictions import keys
 from ..predictions.matching import check_both, check_positions, find_paths, folder_of, with_keys
+from ..predictions.whole_tables import read_table
 from ..sources.label_studio import annotator_choices
 from ..sources.labels import LabelNames
 from .stored import read_labels, write_labels
@@ -32,8 +32,6 @@ LABEL_NAMES = (
     "label", "class", "classname", "category", "choice", "answer", "annotation", "givenlabel",
     "labels", "value",
 )  # fmt: skip
-SOURCES = "a .csv, .tsv, .jsonl or .parquet table, or a .json export of Label Studio"
-LISTED = 5
 
 
 def import_annotations(
@@ -175,31 +173,18 @@ def _read(source: str | os.PathLike | pd.DataFrame, label: str | None) -> tuple[
     if isinstance(source, pd.DataFrame):
         return with_keys(source), "the frame"
     path = Path(source).expanduser()
+    if path.suffix.lower() != ".json":
+        return read_table(path), path.name
     try:
-        match path.suffix.lower():
-            case ".csv" | ".tsv":
-                table = pd.read_csv(
-                    path, sep=separator(path), dtype=str, keep_default_na=False,
-                    encoding="utf-8-sig",
-                )  # fmt: skip
-            case ".jsonl" | ".ndjson":
-                table = pd.read_json(path, lines=True, dtype=False)
-            case ".parquet":
-                table = with_keys(pd.read_parquet(path))
-            case ".json":
-                tasks = json.loads(path.read_text(encoding="utf-8-sig"))
-                table = pd.DataFrame(
-                    annotator_choices(tasks, label, path.name),
-                    columns=["candidates", "annotator", "label"],
-                )
-                table.attrs["label_studio"] = True
-            case suffix:
-                raise BadInputError(f"{path} ends in {suffix or 'nothing'!r}: give {SOURCES}.")
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist: check the path.") from error
-    except (ValueError, OSError, pa.ArrowException, pd.errors.ParserError) as error:
+    except (ValueError, OSError) as error:
         words = " ".join(str(error).split())
         raise DamagedError(f"{path} cannot be read ({words}): write it again.") from error
+    choices = annotator_choices(tasks, label, path.name)
+    table = pd.DataFrame(choices, columns=["candidates", "annotator", "label"])
+    table.attrs["label_studio"] = True
     return table, path.name
 
 

@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
             "delete": "Delete a dataset.",
         },
+        "classes": {"classes": "List, rename, merge or add classes."},
         "annotators": {
             "import-annotations": "Import the labels that several annotators gave.",
             "annotators": "Combine the labels of several annotators, and say how good each one is.",
@@ -76,6 +77,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
     "Every week": {
         "sync": {
             "sync": "Take over what changed in the source: images, labels, classes.",
+        },
+        "write_back": {
+            "write-back": "Write corrected labels into the file that they came from.",
         },
         "gate": {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",

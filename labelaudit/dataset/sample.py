@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -204,7 +203,7 @@ class Sample:
         edits.set_labels(self._batch.frame, (self.id,), [label])
         self._changed("ground_truth", lambda _: label)
 
-    def set_field(self, name: str, value: Any) -> None:
+    def set_field(self, name: str, value: object) -> None:
         """Set an own field, also in the dataset. Raises NotFoundError if there is no such field,
         and BadInputError for a value that does not fit its kind."""
         own_fields.set_values(self._batch.frame, name, (self.id,), [value])

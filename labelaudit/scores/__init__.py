@@ -44,7 +44,7 @@ from .normalized_margin import normalized_margin
 from .outlier import FAR, OUTLIER, outlier
 from .registry import Registry
 from .self_confidence import self_confidence
-from .suspicion import SUSPICION, Suspicion
+from .suspicion import BOUNDARY, SUSPICION, Suspicion
 
 # The best score first: suspects are ranked by the first one that a run has. Average precision on
 # 10,000 CIFAR-10 images with 20 % planted mistakes, and with human errors (human_aggregate):
@@ -56,7 +56,7 @@ SCORES = Registry(
             "Suspicion",
             "The probability that the label is wrong, by a model of the labelling errors here.",
             Suspicion,
-            boundary=0.1,
+            boundary=BOUNDARY,
         ),
         AnnotatorScore(
             "annotators",

@@ -9,7 +9,7 @@ from labelaudit.ranking import insights
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
-from labelaudit.ui.review_session import MANY, MODE
+from labelaudit.ui.review_address import MANY, MODE
 from labelaudit.ui.total import show_total
 
 REVIEW = "pages/suspects/review.py"  # opens a class pair
@@ -57,7 +57,10 @@ def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
 def show_confusion() -> None:
     matrix, classes = class_confusion(view.fields.stamp(), view, marked)
     if not matrix.labelled:
-        st.info("No image has both a label and a prediction. Train a model and predict first.")
+        st.info(
+            "No image has both a label and a prediction. Take a first look, or train a "
+            "model and predict."
+        )
         return
     with st.container(horizontal=True, gap="medium"):  # stacked in a narrow window
         with st.container(width=620):
@@ -72,7 +75,7 @@ def show_pairs(matrix: insights.Confusion) -> None:
         f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
         "images."
     )
-    if len(matrix.classes) < len(dataset.classes):
+    if len(matrix.classes) < len(view.fields.classes):
         text += f" Only the {len(matrix.classes)} most frequently confused classes are shown."
     st.caption(text)
     charts.confusion(matrix, PAIR, open_pair)
