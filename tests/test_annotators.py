@@ -18,6 +18,7 @@ from labelaudit.annotators.dawid_skene import Votes, fit, krippendorff_alpha
 from labelaudit.annotators.stored import read_labels
 from labelaudit.cli import main
 from labelaudit.core.errors import BadInputError, DamagedError, NotFoundError
+from labelaudit.review.classes import change_classes, plan_classes
 from labelaudit.storage.schema import RECORDED
 
 REPO = Path(__file__).resolve().parents[1]
@@ -216,6 +217,22 @@ def test_what_cannot_be_imported_is_named_and_changes_nothing(
         labelaudit.import_annotations(dataset, source)
     with pytest.raises(NotFoundError, match="has no labels by annotators: import them first"):
         labelaudit.consensus(dataset)
+
+
+def test_labels_of_a_merged_class_count_as_the_class_that_took_over(make_dataset):
+    dataset = make_dataset(40)
+    votes = [(i, who, f"c{(i - 1) % 4}") for i in range(1, 41) for who in "ab"]
+    votes = pd.DataFrame(votes, columns=["id", "annotator", "label"])
+    labelaudit.import_annotations(dataset, votes)
+    labelaudit.import_predictions(dataset, 4.0 * np.eye(4)[np.arange(40) % 4], "m", by="order")
+    change_classes(dataset, plan_classes(dataset, merge={"c3": "c2"}))
+    change_classes(dataset, plan_classes(dataset, rename={"c2": "both"}))
+    for model in (True, False):
+        found = labelaudit.consensus(dataset, model=model)
+        assert (found.samples["consensus"] == found.samples["ground_truth"]).all()
+        assert set(found.samples["consensus"]) == {"c0", "c1", "both"}
+    labelaudit.return_to(dataset, labelaudit.list_changes(dataset)[0].id - 1)
+    assert set(labelaudit.consensus(dataset).samples["consensus"]) == {"c0", "c1", "c2", "c3"}
 
 
 def test_the_formula_of_the_agreement():

@@ -19,7 +19,7 @@ from ..dataset.view import View
 from ..export.tables import csv_writer, open_sink
 from ..storage.schema import RECORDED, REMOVED
 from .dawid_skene import Fit, Votes, fit, krippendorff_alpha
-from .stored import TABLE, AnnotatorLabels, read_labels
+from .stored import TABLE, AnnotatorLabels, merged_into, read_labels
 
 SURE = 0.9  # probability from which `Consensus.apply` changes a label
 NO_LABELS = "has no labels by annotators: import them first (labelaudit.import_annotations)"
@@ -247,11 +247,12 @@ def consensus(
         if not len(given):
             raise NotFoundError(f"dataset {dataset.name!r} {NO_LABELS}.")
         ids, sample = np.unique(given.sample, return_inverse=True)
+        target = merged_into(frame)
         votes = Votes(
-            sample, given.annotator, given.label, len(ids), len(given.names), len(dataset.classes)
+            sample, given.annotator, target[given.label], len(ids), len(given.names), len(target)
         )
         chosen, notes = _evidence(dataset, run) if model else (None, [])
-        logits = None if chosen is None else _logits(dataset, chosen, ids)
+        logits = None if chosen is None else _logits(dataset, chosen, ids, target)
         return AnnotatorConsensus(
             dataset, given, ids, votes, fit(votes, logits), chosen and chosen.name, notes
         )
@@ -292,10 +293,11 @@ def is_independent(run: Run) -> bool:
     return run.info.get("config", {}).get("folds", 1) > 1
 
 
-def _logits(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray:
+def _logits(dataset: Dataset, run: Run, ids: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return a run's logits in the dataset's classes, float (n, C); zeros without a prediction.
 
-    A class that the run does not know has the lowest of its logits.
+    target: the class that each class counts as, int (C,). A class that the run does not know, or
+    that was merged into another one, has the lowest of its logits.
     """
     columns = {name: i for i, name in enumerate(run.classes)}
     at = np.array([columns.get(name, MISSING) for name in dataset.classes])
@@ -306,4 +308,7 @@ def _logits(dataset: Dataset, run: Run, ids: np.ndarray) -> np.ndarray:
         logits[places[known]] = np.where(
             at == MISSING, values.min(axis=1, keepdims=True), values[:, at]
         )
+    for old in np.flatnonzero(target != np.arange(len(target))):
+        logits[:, target[old]] = np.logaddexp(logits[:, target[old]], logits[:, old])
+        logits[:, old] = logits.min(axis=1)
     return logits
