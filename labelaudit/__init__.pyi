@@ -1,5 +1,7 @@
 """Public names for type checkers. Generated from labelaudit/__init__.py by `make docs`."""
 
+from .annotators.consensus import consensus as consensus
+from .annotators.importing import import_annotations as import_annotations
 from .app_session import launch_app as launch_app
 from .core.errors import LabelAuditError as LabelAuditError
 from .core.progress import Task as Task

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..annotators.consensus import NO_LABELS, consensus, has_labels, is_independent
 from ..core.errors import BadInputError, NotFoundError, PluginError, PluginWarning
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, find
@@ -17,7 +18,14 @@ from ..dataset.target import Target, as_dataset, as_view
 from ..features import neighbours
 from ..features.duplicates import duplicates
 from ..scores import SCORES, Score
-from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore, NeighbourScore
+from ..scores.base import (
+    ANNOTATORS,
+    LOGITS,
+    NEIGHBOURS,
+    AnnotatorScore,
+    DynamicsScore,
+    NeighbourScore,
+)
 from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
 from .copies import weigh_copies
@@ -97,6 +105,7 @@ def _compute(
         suggestions = _weigh_copies(dataset, stored_run, samples, computed, suggestions)
     computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
     computed |= _from_dynamics(stored_run, wanted, samples)
+    computed |= _from_annotators(dataset, stored_run, wanted, samples)
     for score in wanted if names else ():
         if score.name not in computed:
             raise NotFoundError(_missing_data(stored_run, score, samples.ids))
@@ -246,8 +255,21 @@ def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict
     }
 
 
+def _from_annotators(
+    dataset: Dataset, run: Run, wanted: Sequence[Score], samples: _Samples
+) -> dict[str, np.ndarray]:
+    scores = [score for score in wanted if isinstance(score, AnnotatorScore)]
+    if not scores or not has_labels(dataset.view().frame):
+        return {}
+    own = run.name if run.has_predictions() and is_independent(run) else None
+    p_label = consensus(dataset, own).p_label(samples.ids, samples.labels)
+    return {score.name: score.function(p_label) for score in scores}
+
+
 def _missing_data(run: Run, score: Score, ids: np.ndarray) -> str:
     """Return an error message: which data the score needs, and how to get them."""
+    if score.needs == ANNOTATORS:
+        return f"{score.name}: the dataset {NO_LABELS}."
     if score.needs in (LOGITS, NEIGHBOURS) and not run.has_predictions():
         return f"{score.name} needs predictions, and run {run.name!r} has none: predict first."
     if score.needs == NEIGHBOURS:

@@ -14,6 +14,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     quality            appended                id, shadows, highlights, sharpness, entropy, colour
     features           one row per extractor   id, name, info, state
     features-<id>      appended                id, features
+    annotator-labels   overwritten whole       id, sample, annotator, label
     controls           appended                id, reviewer, sample, shown, truth, verdict, after
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
@@ -165,6 +166,11 @@ QUALITY = pa.schema(
 # were dropped. state: what the extractor was fitted to these images, null for pretrained ones.
 FEATURES = pa.schema(
     [ID, ("name", pa.string()), ("info", pa.string()), ("state", pa.large_binary())]
+)
+
+# Labels by several annotators: at most one for each sample and annotator. id numbers the rows.
+ANNOTATOR_LABELS = pa.schema(
+    [ID, ("sample", pa.int64()), ("annotator", pa.string()), ("label", pa.int32())]
 )
 
 # A log of answers to blind controls, which are not verdicts. Its rows are never changed.
