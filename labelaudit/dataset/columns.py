@@ -19,13 +19,12 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
 from ..storage.schema import FINISHED, FIRST_LOOK
-from ..storage.tables import OFFSET, Store
+from ..storage.tables import Store
 from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
 
 CACHED_SELECTIONS = 16
-BLOCK_ROWS = 1_000_000  # ids read at once from a table of epochs
 SHOWN_CLASSES = 20  # listed in an error message
 
 
@@ -224,29 +223,6 @@ class Frame(TableAccess):
         MISSING for rows that the table does not have.
         """
         return self._offsets(table)[positions]
-
-    @steadily
-    def epoch_blocks(self, table: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the ids of each block and the epochs of the blocks, for a table with one block per
-        epoch, each with the same ids in the same order. None for other tables."""
-
-        def load() -> tuple[np.ndarray, np.ndarray] | None:
-            ids = np.empty(0, np.int64)
-            for batch in self.store.batches(table, ["id"], BLOCK_ROWS):
-                ids = np.concatenate([ids, batch["id"].to_numpy()])
-                falls = np.flatnonzero(np.diff(ids) <= 0)
-                if len(falls):  # the next block begins
-                    ids = ids[: falls[0] + 1]
-                    break
-            total = self.store.count(table)
-            if not total or total % len(ids):
-                return None
-            starts = list(range(0, total, len(ids)))
-            first = self.store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
-            same = (first["id"].to_numpy() == ids[0]).all()
-            return (ids, first["epoch"].to_numpy()) if same else None
-
-        return self.cached((table, "blocks"), self.stamp(table), load)
 
     # --- ids to positions ---
 
