@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from labelaudit import ui
+from labelaudit.app_session import app_folder
 from labelaudit.ui import garbage_collector, sidebar, signin
 
 # A local file: with a Material icon the browser would load it from Google.
@@ -17,6 +18,8 @@ st.set_page_config(
     initial_sidebar_state="auto",  # collapsed on phones, where it would cover the page
 )
 
+session_page = [st.Page("pages/data/session.py", title="Session", icon=":material/terminal:")]
+
 # Pages are in sub-folders: Streamlit runs a file directly in pages/ without this script on a deep
 # link.
 page = st.navigation(
@@ -24,6 +27,7 @@ page = st.navigation(
         "": [
             st.Page("pages/start/home.py", title="Start", icon=":material/home:", default=True),
             st.Page("pages/start/methods.py", title="Methods", icon=":material/menu_book:"),
+            *(session_page if app_folder() else []),
         ],
         "Data": [
             st.Page("pages/data/dataset.py", title="Dataset", icon=":material/photo_library:"),

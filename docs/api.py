@@ -1,4 +1,5 @@
-"""Generates docs/api.md from docstrings and docs/cli.md from click: `make docs`.
+"""Generates docs/api.md from docstrings, docs/cli.md from click, and the list of public names for
+type checkers, labelaudit/__init__.pyi: `make docs`.
 
 tests/test_docs.py fails if a public name is in none of the groups below.
 """
@@ -35,8 +36,9 @@ GROUPS = {
         "import_issues",
         "list_datasets",
         "delete_dataset",
+        "drop_all",
     ],
-    "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
+    "Look at samples": ["Dataset", "View", "F", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
     "Audit in one call": ["audit", "resume_audit", "AuditResult"],
     "Train and predict": [
@@ -59,10 +61,13 @@ GROUPS = {
         "plan_sync",
         "apply_sync",
         "added_since",
+        "plan_write_back",
+        "write_back",
         "check_labels",
         "accept",
         "read_accepted",
     ],
+    "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [
         "make_queue",
         "QueueFilter",
@@ -74,6 +79,7 @@ GROUPS = {
     ],
     "Export": ["export_dataset", "write_labels", "write_suspects", "write_report"],
     "Patches": ["write_patch", "read_patch", "merge_patches", "plan_patch", "apply_patch"],
+    "Extend": ["plugins", "core.plugins.Plugin"],
     "Errors and progress": [
         "LabelAuditError",
         "core.errors.NotFoundError",
@@ -82,9 +88,78 @@ GROUPS = {
         "core.errors.BadInputError",
         "core.errors.StorageError",
         "core.errors.StoppedError",
+        "core.errors.PluginError",
         "Task",
         "core.progress.Progress",
     ],
+}
+# An example of each group. tests/test_docs.py runs them one after another, on 400 digits.
+EXAMPLES = {
+    "Load": """
+dataset = labelaudit.load_dataset("digits")  # or ("pets", "/data/pets"), ("beans", "hf:beans")
+print(dataset.classes, labelaudit.list_datasets())
+""",
+    "Look at samples": """
+view = dataset.view().match(split="train", label=["3", "8"])
+for sample in view.limit(3):
+    print(sample.id, sample.ground_truth, sample.image.size)
+pairs = labelaudit.find_duplicates(dataset)
+""",
+    "Rehearse": """
+print(labelaudit.inject_noise(dataset, rate=0.2, seed=51))
+mistakes = dataset.view().match_tag("mistake")
+""",
+    "Audit in one call": """
+result = labelaudit.audit(dataset, train=False)
+print(result)
+result.to_csv("suspects.csv")
+""",
+    "Train and predict": """
+run = labelaudit.train(dataset, "net", labelaudit.TrainConfig(epochs=1))
+labelaudit.predict(dataset, "net")
+""",
+    "Your own predictions, model or loop": """
+logits = my_model(np.stack([np.array(sample.image) for sample in dataset.view()]))  # float (n, C)
+labelaudit.import_predictions(dataset, logits, "mine", ids=dataset.view().ids)
+""",
+    "Rank": """
+labelaudit.compute_scores(dataset, "mine")
+suspects = labelaudit.suspects(dataset, "mine")
+print(labelaudit.estimate_wrong(dataset, run="mine"))
+""",
+    "Every week": """
+print(labelaudit.check_labels(dataset, max_wrong=0.05, run="mine"))
+labelaudit.accept(dataset, suspects.ids[:3], "accepted.txt", why="seen by Ann")
+""",
+    "See it in the app": """
+with labelaudit.launch_app(dataset) as session:
+    session.view = suspects.limit(100)
+    print(session.url, session.selected)
+""",
+    "Review and apply": """
+first = suspects.head(1)[0]
+labelaudit.Review(dataset, "ann").decide(first.id, "relabel", first.prediction.label)
+print(labelaudit.apply_verdicts(dataset))
+""",
+    "Export": """
+labelaudit.export_dataset(dataset, "corrected", "folders")
+labelaudit.write_report(dataset, "report.html")
+""",
+    "Patches": """
+labelaudit.write_patch(dataset, "ann.jsonl")
+patch = labelaudit.read_patch("ann.jsonl")
+print(labelaudit.plan_patch(dataset, patch))
+""",
+    "Extend": """
+for plugin in labelaudit.plugins():
+    print(plugin.kind, plugin.name, plugin.problem)
+""",
+    "Errors and progress": """
+try:
+    labelaudit.Dataset("no such name")
+except labelaudit.LabelAuditError as error:
+    print(error)
+""",
 }
 RETURNED = "Returned objects"  # classes that users do not create: found through annotations
 OTHER = "Other"
@@ -98,6 +173,8 @@ INTERNAL = {
     "Dataset.steady",
     "Fields",
     "Frame",
+    "Plugin.guard",
+    "Plugin.value",
     "Run.checkpoint",
     "Run.forget_dynamics_after",
     "Run.in_training",
@@ -141,7 +218,7 @@ CLI_HEAD = """# The command line
 Generated from the help texts by `make docs`. `pip install -e .` installs the command `labelaudit`.
 Without installing, use `.venv/bin/python -m labelaudit`. Each command has `--help`.
 """
-
+STUB_HEAD = "Public names for type checkers. Generated from labelaudit/__init__.py by `make docs`."
 
 # --- the library ---
 
@@ -323,6 +400,8 @@ def api_text() -> str:
     parts = [text]
     for group, members in groups.items():
         parts.append(f"## {group}")
+        if group in EXAMPLES:
+            parts.append(f"```py\n{EXAMPLES[group].strip()}\n```")
         for entry in members:
             parts.append(f"### {entry.name}")
             if entry.is_class:
@@ -383,7 +462,24 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"api.md": api_text, "cli.md": cli_text}
+# --- the types ---
+
+
+def stub_text() -> str:
+    """The public names for type checkers, which cannot follow names that are imported on use."""
+    lines, others = [f'"""{STUB_HEAD}"""', ""], ["", "__version__: str"]
+    parts = {name: where.partition(":") for name, where in labelaudit._MODULES.items()}
+    found = [(module, attribute or name, name) for name, (module, _, attribute) in parts.items()]
+    for module, attribute, name in sorted(found):
+        if attribute == name:
+            lines.append(f"from .{module} import {name} as {name}")
+        else:  # `as` another name would not be public
+            lines.append(f"from .{module} import {attribute} as _{name}")
+            others.append(f"{name} = _{name}")
+    return "\n".join([*lines, *others, ""])
+
+
+PAGES = {"api.md": api_text, "cli.md": cli_text, "../labelaudit/__init__.pyi": stub_text}
 
 if __name__ == "__main__":
     for page, text in PAGES.items():

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult",
     "Dataset",
+    "F",
     "LabelAuditError",
     "QueueFilter",
     "Recorder",
@@ -32,6 +33,7 @@ __all__ = [
     "check_labels",
     "compute_scores",
     "delete_dataset",
+    "drop_all",
     "estimate_wrong",
     "evaluate",
     "export_dataset",
@@ -41,6 +43,7 @@ __all__ = [
     "import_issues",
     "import_predictions",
     "inject_noise",
+    "launch_app",
     "list_changes",
     "list_datasets",
     "load_arrays",
@@ -52,6 +55,8 @@ __all__ = [
     "pending_decisions",
     "plan_patch",
     "plan_sync",
+    "plan_write_back",
+    "plugins",
     "predict",
     "predict_with",
     "preview_dataset",
@@ -63,6 +68,7 @@ __all__ = [
     "return_to",
     "suspects",
     "train",
+    "write_back",
     "write_labels",
     "write_patch",
     "write_report",
@@ -74,6 +80,7 @@ __all__ = [
 _MODULES = {
     "AuditResult": "pipeline",
     "Dataset": "dataset.dataset",
+    "F": "dataset.expression",
     "LabelAuditError": "core.errors",
     "QueueFilter": "review.queue",
     "Recorder": "learn.recorder",
@@ -92,6 +99,7 @@ _MODULES = {
     "check_labels": "living",
     "compute_scores": "ranking.scoring",
     "delete_dataset": "dataset.dataset",
+    "drop_all": "dataset.dataset",
     "estimate_wrong": "review.estimate",
     "evaluate": "ranking.evaluation",
     "export_dataset": "export",
@@ -101,6 +109,7 @@ _MODULES = {
     "import_issues": "predictions.cleanlab_issues",
     "import_predictions": "predictions",
     "inject_noise": "dataset.noise:inject",
+    "launch_app": "app_session",
     "list_changes": "dataset.history",
     "list_datasets": "dataset.dataset",
     "load_arrays": "sources",
@@ -112,6 +121,8 @@ _MODULES = {
     "pending_decisions": "review.apply",
     "plan_patch": "patch",
     "plan_sync": "living",
+    "plan_write_back": "living.write_back",
+    "plugins": "plugin_list",
     "predict": "learn.predict",
     "predict_with": "predictions.predict_with",
     "preview_dataset": "sources",
@@ -123,11 +134,16 @@ _MODULES = {
     "return_to": "dataset.history",
     "suspects": "ranking.ranking",
     "train": "learn.train",
+    "write_back": "living.write_back",
     "write_labels": "export",
     "write_patch": "patch",
     "write_report": "report",
     "write_suspects": "export",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str):

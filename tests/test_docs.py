@@ -12,9 +12,11 @@ from textwrap import dedent
 
 import click
 import click.testing
+import numpy as np
 import pytest
 
 import labelaudit
+from labelaudit import app_session
 from labelaudit.cli import main
 from labelaudit.core import errors
 
@@ -45,6 +47,19 @@ def test_every_public_name_has_a_group():
     assert {name for name in grouped if "." not in name} == set(labelaudit.__all__)
 
 
+def test_each_group_has_an_example_that_runs(few_digits, tmp_path, monkeypatch):
+    assert list(api.EXAMPLES) == list(api.GROUPS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app_session, "_wait_for", lambda *_: None)
+    monkeypatch.setattr(app_session, "command", lambda *_: [sys.executable, "-c", "input()"])
+    truth = few_digits.view().values("ground_truth").astype(int)
+    names = {"labelaudit": labelaudit, "np": np, "my_model": lambda _: 5.0 * np.eye(10)[truth]}
+    for code in api.EXAMPLES.values():
+        exec(code, names)
+    assert (tmp_path / "report.html").exists()
+    assert len(names["mistakes"]) == 80
+
+
 def test_internal_names_exist():
     """An outdated entry in INTERNAL would hide a later public name of the same spelling."""
     found = {name: getattr(module, name) for module in _modules() for name in vars(module)}
@@ -70,6 +85,15 @@ def test_a_docstring_exists_and_names_shapes_and_errors(entry):
         assert re.search(r"\bstop|`(audit|train)`", entry.doc, re.I), (
             f"{entry.full}: say what stopping does"
         )
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES.values() if e.function])
+def test_a_public_function_is_annotated(entry):
+    signature = inspect.signature(entry.function)
+    given = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    bare = [p.name for p in given if p.annotation is p.empty]
+    assert not bare, f"{entry.full}: annotate {', '.join(bare)}"
+    assert signature.return_annotation is not signature.empty, f"{entry.full}: annotate the result"
 
 
 def _raised(entry) -> set[str]:

@@ -8,10 +8,7 @@ import torch
 
 import labelaudit
 from labelaudit.core.errors import LabelAuditError, NotFoundError
-from labelaudit.core.plugins import load_plugins
-from labelaudit.features import extractors as registry
-from labelaudit.features.choice import named_features
-from labelaudit.features.extractors import Examples, Extractor, ExtractorKind, open_extractor
+from labelaudit.features.extractors import Examples, Extractor, open_extractor
 from labelaudit.features.lite0 import WIDTH, load_lite0, open_lite0
 from labelaudit.features.patches import FILTERS, POOLED, Patches
 from labelaudit.features.pixels import Pixels
@@ -190,56 +187,3 @@ class TestWeightsThatCannotBeHad:
 def test_a_wrong_name_is_an_error_that_says_what_there_is(stripes, name, message):
     with pytest.raises(NotFoundError, match=message):
         open_extractor(name, stripes)
-
-
-class Mean(Extractor):
-    """The mean colour: an extractor of another package."""
-
-    name, version, size, width = "mean", "1", 8, 3
-
-    def of(self, images: torch.Tensor) -> np.ndarray:
-        return images.float().mean((2, 3)).numpy()
-
-
-class FakeEntry:
-    def __init__(self, name: str, value) -> None:
-        self.name, self.value, self._object = name, "a_package:thing", value
-
-    def load(self):
-        if isinstance(self._object, Exception):
-            raise self._object
-        return self._object
-
-
-@pytest.fixture
-def plugins(monkeypatch):
-    """Another package registers an extractor, one of a name that exists, and two broken ones."""
-    kind = ExtractorKind("Mean", "The mean colour.", lambda name, examples: Mean())
-    entries = [
-        FakeEntry("mean", kind),
-        FakeEntry("pixels", kind),
-        FakeEntry("text", "no kind"),
-        FakeEntry("gone", ImportError("no module")),
-    ]
-    monkeypatch.setattr(
-        "labelaudit.core.plugins.entry_points",
-        lambda group: entries if group == registry.GROUP else [],
-    )
-    load_plugins.cache_clear()
-    yield
-    load_plugins.cache_clear()
-
-
-@pytest.mark.filterwarnings("ignore:entry point")
-def test_another_package_registers_an_extractor(stripes, plugins):
-    assert list(registry.all_extractors()) == [*registry.EXTRACTORS, "mean"]
-    assert isinstance(open_extractor("pixels", stripes), Pixels)
-    features = named_features(stripes.frame, stripes.ids, "mean+pixels")
-    features.extract(stripes.ids)
-    assert [block.shape for block in features.read(stripes.ids)] == [(40, 3), (40, 256)]
-
-
-@pytest.mark.filterwarnings("ignore:entry point 'text'")
-def test_a_broken_entry_point_is_ignored_with_a_warning(plugins):
-    with pytest.warns(UserWarning, match="entry point 'gone'"):
-        registry.all_extractors()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.metadata import EntryPoint
-from types import ModuleType
-
 import numpy as np
 import pytest
 import scipy.special
@@ -32,7 +28,7 @@ from labelaudit.scores.hardness import hardness
 from labelaudit.scores.mistakenness import mistakenness
 from labelaudit.scores.neighbours import neighbours
 from labelaudit.scores.normalized_margin import normalized_margin
-from labelaudit.scores.registry import RESERVED, Registry
+from labelaudit.scores.registry import RESERVED
 from labelaudit.scores.self_confidence import self_confidence
 from labelaudit.storage.schema import NO_SCORES
 
@@ -223,42 +219,6 @@ def test_neighbours_by_hand():
 def test_no_neighbours_at_all():
     empty = np.empty((3, 0))
     assert np.isnan(neighbours(np.array([0, 1, -1]), empty.astype(int), empty)).all()
-
-
-# --- scores of other packages ---
-
-
-MINE = LogitScore("mine", "Mine", "A test.", self_confidence)
-
-
-def register(monkeypatch, **values):
-    """Pretend that an installed package has these entry points, by their names."""
-    module = ModuleType("a_package")
-    vars(module).update(values)
-    monkeypatch.setitem(sys.modules, "a_package", module)
-    points = [EntryPoint(name, f"a_package:{name}", "labelaudit.scores") for name in values]
-    points.append(EntryPoint("gone", "a_package:gone", "labelaudit.scores"))
-
-    def find(group):
-        return points if group == "labelaudit.scores" else []
-
-    monkeypatch.setattr("importlib.metadata.entry_points", find)
-
-
-def test_another_package_registers_a_score(monkeypatch):
-    label = LogitScore("label", "Label", "A test.", self_confidence)
-    register(monkeypatch, mine=MINE, text="no score", again=SCORES["aum"], label=label)
-    registry = Registry(list(SCORES.values()))
-    with pytest.warns(UserWarning, match="A registered score was ignored") as warned:
-        names = list(registry)
-    assert names == [*SCORES, "mine"]
-    assert registry["mine"] is MINE
-    reasons = [str(each.message) for each in warned]
-    assert any("there is already a score 'aum'" in reason for reason in reasons)
-    assert any("a_package:gone could not be loaded" in reason for reason in reasons)
-    assert any("'label' cannot be the name of a score" in reason for reason in reasons)
-    assert any("a_package:text is not a score" in reason for reason in reasons)
-    assert len(reasons) == 4
 
 
 def test_columns_of_a_table_of_scores_are_no_names_of_scores():

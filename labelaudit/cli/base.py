@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import signal
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from .. import __version__
-from ..core.errors import LabelAuditError
+from ..core.errors import LabelAuditError, PluginWarning
 from ..core.progress import Progress, Task
 
 if TYPE_CHECKING:
@@ -71,6 +73,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         "sync": {
             "sync": "Take over what changed in the source: images, labels, classes.",
         },
+        "write_back": {
+            "write-back": "Write corrected labels into the file that they came from.",
+        },
         "gate": {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
             "accept": "Accept the labels of suspects, in a file for the repository.",
@@ -86,6 +91,11 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "merge-patches": "Merge the patches of several people and list their conflicts.",
         },
     },
+    "Extend": {
+        "plugins": {
+            "plugins": "List what installed packages add: scores, formats, features.",
+        },
+    },
 }
 _MODULES = {
     name: module
@@ -98,14 +108,17 @@ _MODULES = {
 class LazyGroup(click.Group):
     """Imports a command's module when the command is used.
 
-    A LabelAuditError becomes one line on stderr and exit code 1.
+    A LabelAuditError becomes one line on stderr and exit code 1, a PluginWarning one line on
+    stderr.
     """
 
     def invoke(self, ctx: click.Context):
-        try:
-            return super().invoke(ctx)
-        except LabelAuditError as error:
-            raise click.ClickException(str(error)) from error
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning(warnings.showwarning)
+            try:
+                return super().invoke(ctx)
+            except LabelAuditError as error:
+                raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context | None = None) -> list[str]:
         return list(_MODULES)
@@ -133,6 +146,16 @@ class LazyGroup(click.Group):
         for section, summaries in self.sections().items():
             with formatter.section(section):
                 formatter.write_dl(list(summaries.items()), col_max=20)
+
+
+def _show_warning(show_other: Callable) -> Callable:
+    def show(message: Warning | str, category: type[Warning], *where, **details) -> None:
+        if issubclass(category, PluginWarning):
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            show_other(message, category, *where, **details)
+
+    return show
 
 
 class Bar:

@@ -6,10 +6,11 @@ import click
 
 from ..dataset.dataset import Dataset
 from ..dataset.noise import still_wrong
+from ..export import all_formats
 from ..sources import load_dataset
 from .base import BOM_HELP, console_task, emit, example, json_option, main, run_option, split_option
 
-FORMATS = ("manifest", "folders", "huggingface", "fiftyone", "label-studio")
+FORMATS = tuple(all_formats())
 
 
 @main.command(**example("labelaudit export digits corrected --format folders --dry-run"))

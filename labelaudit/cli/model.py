@@ -8,7 +8,7 @@ from ..cluster import HERE, PLACES, steps
 from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import Task
 from ..dataset.dataset import Dataset, list_datasets
-from ..features.extractors import AUTO
+from ..features.extractors import AUTO, extractor_names
 from ..learn.config import FIRST_LOOK_RUN, MODELS, SMALL, TrainConfig
 from ..scores import SCORES
 from ..sources import default_name, load_dataset
@@ -43,8 +43,8 @@ on_option = click.option(
 features_option = click.option(
     "--features",
     default=AUTO,
-    help="Features of the first look: pixels, patches, lite0, timm:NAME, torchvision:NAME, "
-    "imported ones, or several joined by +. auto: those that predict the labels best.",
+    help=f"Features of the first look: {', '.join(extractor_names())}, imported ones, or several "
+    "joined by +. auto: those that predict the labels best.",
 )
 STOP_SECONDS = 30  # a job checks every two seconds, and needs time to save
 

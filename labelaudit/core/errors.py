@@ -31,5 +31,17 @@ class StorageError(LabelAuditError):
     """The disk or the object storage failed: it is full, unreachable or write-protected."""
 
 
+class PluginError(LabelAuditError):
+    """The code of an installed plugin failed. plugin: its name."""
+
+    def __init__(self, message: str, plugin: str = "") -> None:
+        super().__init__(message)
+        self.plugin = plugin
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out."""
+
+
 class StoppedError(LabelAuditError):
     """The caller stopped the operation before it had a result worth keeping."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .errors import StoppedError
 
@@ -113,7 +114,7 @@ class Stage:
         self.started = time.monotonic() - seconds
         self._reported = 0.0
 
-    def advance(self, count: int = 1, **details) -> None:
+    def advance(self, count: int = 1, **details: Any) -> None:
         """Count finished units and report if it is time to. details: further fields of Progress.
 
         Raises StoppedError if the caller asked to stop.
@@ -125,7 +126,7 @@ class Stage:
         if now - self._reported >= self.task.interval or self.done == self.total:
             self.report(**details)
 
-    def report(self, **details) -> None:
+    def report(self, **details: Any) -> None:
         """Report now. details: further fields of Progress."""
         self._reported = time.monotonic()
         spent = self._reported - self.started

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+SESSION = "LABELAUDIT_SESSION"  # of an app that `launch_app` started: the folder of its session
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

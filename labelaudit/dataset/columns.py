@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +25,15 @@ from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
 
+if TYPE_CHECKING:
+    from .pending import PendingEdits
+
 CACHED_SELECTIONS = 16
 SHOWN_CLASSES = 20  # listed in an error message
 
 
 @dataclass(frozen=True)
-class _Annotations:
+class Annotations:
     """The table that defines which samples exist. All other columns are aligned to its ids."""
 
     ids: np.ndarray
@@ -53,6 +57,7 @@ class Frame(TableAccess):
         self._lock = threading.RLock()
         self._last_ids = np.empty(0, np.int64)
         self._generation = 0  # how often the set of ids has changed
+        self.pending: PendingEdits | None = None  # of `Dataset.batch_edits`
 
     # --- the dataset's own information ---
 
@@ -117,7 +122,11 @@ class Frame(TableAccess):
         names = ", ".join(run["name"] for run in self.runs)
         raise NotFoundError(
             f"dataset {self.name!r} has no run {name!r}: "
-            + (f"its runs are {names}." if names else "train first.")
+            + (
+                f"its runs are {names}."
+                if names
+                else "take a first look, train or import predictions first."
+            )
         )
 
     def latest_run(self) -> dict | None:
@@ -132,26 +141,26 @@ class Frame(TableAccess):
     @property
     def ids(self) -> np.ndarray:
         """Sorted ids, int64 (n,). A sample exists once its annotation is written."""
-        return self._annotations().ids
+        return self.annotations().ids
 
     @property
     def label(self) -> np.ndarray:
         """Given class indices, int32 (n,); MISSING for samples without a label."""
-        return self._annotations().label
+        return self.annotations().label
 
     @property
     def original_label(self) -> np.ndarray:
         """Class indices before any change, int32 (n,); MISSING for unchanged labels."""
-        return self._annotations().original_label
+        return self.annotations().original_label
 
     @property
     def tags(self) -> dict[str, np.ndarray]:
         """A boolean mask (n,) for each tag in use."""
-        return self._annotations().tags
+        return self.annotations().tags
 
     def tagged(self, name: str) -> np.ndarray:
         """Return a mask, bool (n,), of the samples with this tag."""
-        annotations = self._annotations()
+        annotations = self.annotations()
         return annotations.tags.get(name, np.zeros(len(annotations.ids), bool))
 
     @steadily
@@ -171,7 +180,7 @@ class Frame(TableAccess):
             rank[order] = np.arange(len(names))
             rank[-1] = MISSING
             codes = rank[coded.indices.fill_null(-1).to_numpy()]
-            return self._align("samples", codes, MISSING), [names[i] for i in order]
+            return self.align("samples", codes, MISSING), [names[i] for i in order]
 
         return self.cached("split", self._stamp("samples"), load)
 
@@ -191,7 +200,7 @@ class Frame(TableAccess):
             values = rows[column].combine_chunks()
             if values.null_count:
                 values = pc.fill_null(values, missing)
-            return self._align(table, values.to_numpy(zero_copy_only=False), missing)
+            return self.align(table, values.to_numpy(zero_copy_only=False), missing)
 
         return self.cached((table, column), self._stamp(table), load)
 
@@ -243,6 +252,12 @@ class Frame(TableAccess):
 
     # --- caching ---
 
+    def flush(self) -> None:
+        """Store the edits that `Dataset.batch_edits` has collected, so that a reading of the whole
+        dataset sees them. Within a steady reading, which would not see them, nothing is stored."""
+        if self.pending is not None and not self.store.is_steady:
+            self.pending.flush()
+
     def selection(
         self, key: Hashable, stamp: Hashable, compute: Callable[[], np.ndarray]
     ) -> np.ndarray:
@@ -277,11 +292,13 @@ class Frame(TableAccess):
     # --- alignment ---
 
     def _stamp(self, table: str) -> Hashable:
-        return self.stamp(table), self._annotations().generation
+        return self.stamp(table), self.annotations().generation
 
     @steadily
-    def _annotations(self) -> _Annotations:
-        def load() -> _Annotations:
+    def annotations(self) -> Annotations:
+        """Return all annotations, as arrays that must not be changed."""
+
+        def load() -> Annotations:
             rows = self.store.read("annotations", ["id", "label", "original_label", "tags"])
             if rows is None:
                 rows = schema.ANNOTATIONS.empty_table()
@@ -296,9 +313,45 @@ class Frame(TableAccess):
                 for name in ("label", "original_label")
             )
             masks = {tag: m[order] for tag, m in tag_masks(rows["tags"].combine_chunks()).items()}
-            return _Annotations(ids, label, original, masks, self._generation)
+            return Annotations(ids, label, original, masks, self._generation)
 
         return self.cached("annotations", self.stamp("annotations"), load)
+
+    def edit_annotations(
+        self,
+        at: np.ndarray,
+        label: np.ndarray,
+        original_label: np.ndarray,
+        tags: dict[str, np.ndarray],
+        rows: pa.Table,
+    ) -> None:
+        """Write annotations of the samples at these positions, in this thread's transaction.
+
+        They are also put into the cached columns, because reading the table again takes longer than
+        writing a few rows. Arrays (m,) hold what `rows` say.
+        """
+        before = self.annotations()
+        self.upsert("annotations", rows, schema.ANNOTATIONS)
+
+        def edited(values: np.ndarray, new: np.ndarray) -> np.ndarray:
+            if np.array_equal(values[at], new):
+                return values
+            values = values.copy()
+            values[at] = new
+            return values
+
+        nowhere = np.zeros(len(before.ids), bool)
+        masks = dict(before.tags)
+        for tag in sorted(tags):
+            masks[tag] = edited(before.tags.get(tag, nowhere), tags[tag])
+        after = Annotations(
+            before.ids,
+            edited(before.label, label),
+            edited(before.original_label, original_label),
+            {tag: masks[tag] for tag in sorted(masks) if masks[tag].any()},
+            before.generation,
+        )
+        self.cached("annotations", self.stamp("annotations"), lambda: after)
 
     def _places(self, table: str) -> np.ndarray | None:
         """Position of each stored row (MISSING for no sample); None if row i is position i."""
@@ -330,7 +383,8 @@ class Frame(TableAccess):
 
         return self.cached((table, "offsets"), self._stamp(table), load)
 
-    def _align(self, table: str, values: np.ndarray, missing: float | int) -> np.ndarray:
+    def align(self, table: str, values: np.ndarray, missing: float | int) -> np.ndarray:
+        """Return values of a table's rows, in stored order, aligned to `ids` (n,)."""
         places = self._places(table)
         if places is None:
             return values

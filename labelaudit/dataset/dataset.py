@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
@@ -16,27 +15,29 @@ from ..storage import paths, schema
 from ..storage.schema import FIRST_LOOK, IMPORTED
 from ..storage.snapshot import Stamp
 from ..storage.tables import Store
-from . import conversion, edits, history_log, recovery
+from . import conversion, history_log, own_fields, recovery
 from .columns import Frame
+from .dataset_edits import DatasetEdits
+from .fields import Fields
 from .history_log import write_meta
 from .ingest import SampleReader, check_class
 from .run_lifecycle import begin_run, find_run
 from .runs import Run, unfinished_runs
-from .sample import Sample
+from .sample import Batch, Sample
 from .view import View
 
 log = logging.getLogger(__name__)
 
 
-class Dataset:
+class Dataset(DatasetEdits):
     """An image-classification dataset. Get one with `labelaudit.load_dataset`.
 
     `len(dataset)` counts its samples, `dataset[id]` is one of them.
     """
 
     def __init__(self, name: str) -> None:
-        self._store = Store(name, convert=lambda: conversion.complete(self._frame))
-        self._frame = Frame(self._store)
+        self._store = Store(name, convert=lambda: conversion.complete(self._columns))
+        self._columns = Frame(self._store)
         if not self._store.exists("meta"):
             recovery.clean_up_folders()  # an earlier version may have been killed replacing it
         if not self._store.exists("meta"):
@@ -61,7 +62,7 @@ class Dataset:
     @property
     def classes(self) -> list[str]:
         """Class names. Labels are stored as indices into this list."""
-        return list(self._frame.classes)
+        return list(self._columns.classes)
 
     @property
     def created(self) -> str:
@@ -90,11 +91,28 @@ class Dataset:
         }
 
     def __len__(self) -> int:
-        return len(self._frame.ids)
+        return len(self._columns.ids)
 
-    def __getitem__(self, sample_id: int) -> Sample:
-        self._frame.positions([sample_id])  # raises NotFoundError
-        return self.view().select([sample_id]).head(1)[0]
+    def __getitem__(self, sample_id):
+        """Return the sample with this id, or for a slice the view of the samples at these places.
+
+        Raises NotFoundError for an id that does not exist.
+        """
+        if isinstance(sample_id, slice):
+            return self.view().slice(sample_id)
+        columns = self._columns
+        if columns.pending is None or not columns.pending.has(sample_id):
+            columns.positions([sample_id])  # raises NotFoundError
+        ids = np.array([sample_id], np.int64)
+        return Batch(Fields(columns), ids).samples()[0]
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield all samples by id; see `View.iter_samples`."""
+        return self.view().iter_samples()
+
+    def iter_samples(self, batch_size: int = 256, autosave: bool = False) -> Iterator[Sample]:
+        """Yield all samples by id; see `View.iter_samples`."""
+        return self.view().iter_samples(batch_size, autosave)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {len(self):,} samples, {len(self.classes)} classes)"
@@ -108,6 +126,7 @@ class Dataset:
 
     def steady(self) -> AbstractContextManager[None]:
         """Return a block in which all reads of this thread are consistent."""
+        self._columns.flush()
         return self._store.steady()
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -116,6 +135,7 @@ class Dataset:
         Other threads and processes see them when the outermost block ends. Raises BusyError if
         another process writes to the dataset for too long.
         """
+        self._columns.flush()
         return self._store.transaction()
 
     def stamp(self, table: str) -> Stamp | None:
@@ -163,53 +183,6 @@ class Dataset:
         """
         return begin_run(self._frame, name)
 
-    # --- changing ---
-
-    def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
-        """Set labels: one class name for all samples, or one each; None removes the label.
-
-        The first label of a sample is preserved as `original_label`. Returns the number of samples
-        that changed. Raises LabelAuditError, without any change, for an id or a class that does not
-        exist, and for an id that is given twice.
-        """
-        return edits.set_labels(self._frame, ids, labels)
-
-    def tag(self, ids: Sequence[int], name: str) -> int:
-        """Set a tag on samples. Returns the number that did not have it.
-
-        Raises LabelAuditError for an id that does not exist, and for a name that is longer than 64
-        characters or has a `;`, a line break, or blanks at its ends.
-        """
-        return edits.tag(self._frame, ids, name)
-
-    def untag(self, ids: Sequence[int], name: str) -> int:
-        """Remove a tag from samples. Returns the number that had it."""
-        return edits.untag(self._frame, ids, name)
-
-    def add_samples(
-        self,
-        samples: pd.DataFrame | pa.Table | Mapping | Iterable[Mapping] | Iterable[pa.RecordBatch],
-    ) -> list[int]:
-        """Add samples. Returns their ids.
-
-        samples: a data frame, an Arrow table, a mapping of columns, or an iterable of mappings or
-        of Arrow batches, with `filepath` or `image` (PIL image, encoded bytes, or uint8 array
-        (H, W) or (H, W, 3)), and optionally `label` (class name), `split`, `tags`, `id`. Image
-        files are referenced, not copied or opened. New class names are appended to `classes`.
-
-        Raises LabelAuditError, without any change, for an id that is taken or given twice, and for
-        a row without an image.
-        """
-        with self._store.transaction():
-            meta = self._frame.meta
-            reader = SampleReader(meta["classes"], meta["next_id"], self._frame.ids)
-            rows = reader.read(samples)
-            self._store.append("samples", rows, schema.SAMPLES)
-            self._store.append("annotations", reader.annotations(), schema.ANNOTATIONS)
-            meta = {**meta, "classes": reader.classes, "next_id": reader.next_id}
-            write_meta(self._store, meta)
-        return reader.ids.tolist()
-
 
 def create_dataset(
     name: str,
@@ -221,6 +194,7 @@ def create_dataset(
     found: Callable[[], Mapping] = dict,
     files: Callable[[pa.Table], pa.Table | None] | None = None,
     overwrite: bool = False,
+    fields: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Create a dataset of `samples` (see `Dataset.add_samples`).
 
@@ -229,6 +203,7 @@ def create_dataset(
     files: returns the rows of `source-files` for the annotations (id, label …), if there are any.
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
+    fields: kinds of own fields by name (see `Dataset.add_field`), which `samples` may have.
     """
     store = Store(name)
     recovery.clean_up_folders()
@@ -240,16 +215,23 @@ def create_dataset(
             )
         paths.remove_leftovers(name)
         store.start_over()
-        _build(store, samples, classes, source, skipped, found, files)
+        _build(store, samples, classes, source, skipped, found, files, fields or {})
     paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
 def _build(
-    store: Store, samples, classes: Sequence[str], source: str, skipped, found, files
+    store: Store,
+    samples,
+    classes: Sequence[str],
+    source: str,
+    skipped,
+    found,
+    files,
+    fields: Mapping[str, str],
 ) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
-    reader = SampleReader(names, 1, np.empty(0, np.int64))
+    reader = SampleReader(names, 1, np.empty(0, np.int64), fields)
     store.overwrite("samples", reader.read(samples), schema.SAMPLES)
     if not len(reader.ids):
         first = next(iter((skipped or {}).get("files", ())), None)
@@ -267,8 +249,10 @@ def _build(
         "next_id": reader.next_id,
         **found(),  # before `skipped`, which it may add to
         "skipped": dict(skipped or {"count": 0, "files": []}),
+        **own_fields.first_fields(fields),
     }
     write_meta(store, meta)
+    own_fields.append_values(Frame(store), reader.own_values())
 
 
 def list_datasets() -> list[str]:
@@ -299,3 +283,19 @@ def delete_dataset(name: str) -> None:
     with store.transaction():
         store.delete_all()
         paths.remove_checkpoints(name)
+
+
+def drop_all(confirm: bool = False) -> list[str]:
+    """Delete all datasets under LABELAUDIT_HOME with their runs. Returns their names.
+
+    Source images are not touched. Raises BadInputError without `confirm=True` if there are any.
+    """
+    names = list_datasets()
+    if names and confirm is not True:
+        raise BadInputError(
+            f"drop_all deletes all {len(names):,} datasets in {paths.home()} "
+            f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): pass confirm=True."
+        )
+    for name in names:
+        delete_dataset(name)
+    return names

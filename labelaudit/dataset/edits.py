@@ -31,6 +31,8 @@ def check_tag(tag: str) -> str:
 def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Set a tag on these samples. Returns the number that did not have it."""
     check_tag(name)
+    if frame.pending is not None:
+        return frame.pending.tag(ids, name, True)
     return change(
         frame, ids, lambda rows: rows.set_tag(name, True), _tagging(history_log.TAG, name)
     )
@@ -38,6 +40,8 @@ def tag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
 
 def untag(frame: Frame, ids: Sequence[int] | np.ndarray, name: str) -> int:
     """Remove a tag from these samples. Returns the number that had it."""
+    if frame.pending is not None:
+        return frame.pending.tag(ids, name, False)
     cause = _tagging(history_log.UNTAG, name)
     return change(frame, ids, lambda rows: rows.set_tag(name, False), cause)
 
@@ -54,6 +58,8 @@ def set_labels(
     The first label of a sample is preserved as its `original_label`. Returns the number that
     changed. Raises BadInputError for an unknown class or a repeated id.
     """
+    if frame.pending is not None and len(ids) == 1 and isinstance(labels, list):
+        return frame.pending.set_labels(ids, labels)  # without the checks of several
     ids = as_ids(ids)
     names = [labels] * len(ids) if labels is None or isinstance(labels, str) else list(labels)
     if len(names) != len(ids):
@@ -62,6 +68,8 @@ def set_labels(
         raise BadInputError(
             "an id is given twice, so its label would be ambiguous: give each id once."
         )
+    if frame.pending is not None:
+        return frame.pending.set_labels(ids, names)
     codes = frame.class_codes(names)
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(history_log.RELABEL))
 
@@ -145,6 +153,7 @@ def change(
     ids = np.unique(as_ids(ids)) if _repeats(ids) else as_ids(ids)
     if not len(ids):
         return 0
+    frame.flush()
     with frame.transaction():
         rows = EditedRows(frame, ids)
         edit(rows)

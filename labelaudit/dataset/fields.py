@@ -10,11 +10,15 @@ import numpy as np
 from ..core.errors import NotFoundError
 from ..scores import SCORES
 from ..scores.outlier import OUTLIER
+from ..scores.suspicion import FINDINGS, SUSPICION, findings, is_suspect
 from ..storage import schema
 from ..storage.schema import REMOVED, UNKNOWN
+from . import own_fields
 from .arrays import MISSING, differing
 from .columns import Frame
 
+DATASET_FIELDS = ("id", "split", "ground_truth", "original_label", "width", "height")
+RUN_FIELDS = ("prediction", "confidence", "suggested", "suggested_p", "finding")
 LABEL_FIELDS = {"ground_truth": "label", "label": "label", "original_label": "original_label"}
 
 
@@ -34,7 +38,8 @@ class Fields:
         run = self.run_or_none()
         if run is None:
             raise NotFoundError(
-                f"dataset {self.frame.name!r} has no predictions yet: train or predict first."
+                f"dataset {self.frame.name!r} has no predictions yet: take a first look "
+                f"(labelaudit first-look {self.frame.name}), train and predict, or import some."
             )
         return run
 
@@ -63,10 +68,19 @@ class Fields:
             return self.predictions(), self.classes
         if field == "split":
             return self.frame.split()
+        if own := own_fields.own_fields(self.frame).get(field):
+            return own_fields.coded(self.frame, own)
+        if field in ("width", "height"):
+            side = self.frame.number("samples", field, MISSING)
+            return np.where(side == MISSING, np.nan, side), None
+        if field == "suggested":
+            return self.suggestions()[0], self.classes
+        if field == "finding":
+            return self.findings()
         return self.number(field), None
 
     def number(self, field: str) -> np.ndarray:
-        """Return `confidence` or a score, float64 (n,); NaN for samples without one.
+        """Return `confidence`, `suggested_p` or a score, float64 (n,); NaN for samples without one.
 
         A score that judges an earlier label of the sample is NaN too. Raises NotFoundError for
         another name.
@@ -74,9 +88,12 @@ class Fields:
         run = self.run_info()
         if field == "confidence":
             return self.frame.number(schema.table("predictions", run["id"]), field, np.nan)
+        if field == "suggested_p":
+            return self.suggestions()[1]
         names = self._stored_scores()
         if field not in names:
-            known = ", ".join(["id", "split", "ground_truth", "prediction", "confidence", *names])
+            own = own_fields.own_fields(self.frame)
+            known = ", ".join([*DATASET_FIELDS, *own, *RUN_FIELDS, *names])
             raise NotFoundError(
                 f"run {run['name']!r} of dataset {self.frame.name!r} has no field {field!r}: "
                 f"it has {known}."
@@ -158,17 +175,42 @@ class Fields:
 
         return frame.derived("copy conflicts", ["duplicates", "annotations"], load)
 
-    def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return two masks, bool (m,), of the samples at these positions, for `findings`: those in
-        a conflict of copies, and outliers."""
+    def findings(self) -> tuple[np.ndarray, list[str]]:
+        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
+
+        Raises NotFoundError for a run without suspicion.
+        """
+        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
+        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
+        index = {name: code for code, name in enumerate(FINDINGS)}
+        found, inverse = np.unique(names, return_inverse=True)
+        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
+
+    def differs(self, at: np.ndarray) -> np.ndarray:
+        """Return a mask, bool (m,), of labelled samples with another class predicted.
+
+        at: positions, int (m,).
+        """
+        given, predicted = self.frame.label[at], self.predictions()[at]
+        return (given != MISSING) & (predicted != MISSING) & (given != predicted)
+
+    def suspects(self, at: np.ndarray) -> np.ndarray:
+        """Return a mask, bool (m,), of the suspects by suspicion at these positions; see
+        `is_suspect`."""
+        return is_suspect(self.number(SUSPICION)[at], self.differs(at))
+
+    def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return three masks, bool (m,), of the samples at these positions, for `findings`: those
+        with another class predicted, those in a conflict of copies, and outliers."""
         outlier = np.zeros(len(at), bool)
         if OUTLIER in self.score_names():
             outlier = self.number(OUTLIER)[at] > SCORES[OUTLIER].boundary
-        return self.copy_conflicts()[at], outlier
+        return self.differs(at), self.copy_conflicts()[at], outlier
 
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
+        tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
         return tuple(self.frame.stamp(table) for table in tables)

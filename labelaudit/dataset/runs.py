@@ -65,6 +65,14 @@ class Run(RunPredictions, RunScores):
         self._files.release()
         return self
 
+    def set_info(self, more: dict) -> None:
+        """Replace entries of a finished run's information."""
+        with self._transaction():
+            row = self._row(["name", "created", "state", "info", "weights"])
+            row["info"] = json.dumps({**json.loads(row["info"]), **more})
+            table = pa.Table.from_pylist([row], schema=schema.RUNS)
+            self._store.upsert("runs", table, schema.RUNS)
+
     def abandon(self) -> None:
         """Delete a run that was begun and will not be finished. Its id is not used again."""
         self.checkpoint.unlink(missing_ok=True)

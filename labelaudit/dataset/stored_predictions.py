@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +12,11 @@ from ..core.errors import BadInputError
 from ..core.progress import Task
 from ..storage.schema import IMPORTED, UNKNOWN
 from .columns import Frame
-from .dataset import Dataset
 from .run_lifecycle import begin_run, refuse_second_training
 from .runs import Run
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
 INDEXING = "preparing the search for similar images"  # name of a stage
 

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from ..scores.suspicion import SUSPICION, findings
+from . import own_fields
 from .arrays import tag_lists
 from .columns import Frame
 from .fields import Fields
 from .image_issues import image_issues
 
 ISSUE_SEPARATOR = ";"
+OWN = "own fields"  # in the attributes of a data frame: the kinds of own fields by name
 
 
 def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
@@ -38,6 +40,8 @@ def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
         columns |= _suggestions(fields, positions)
     if issues := image_issues(frame):
         columns["image_issues"] = _joined({name: mask[positions] for name, mask in issues.items()})
+    own = own_fields.own_fields(frame)
+    columns |= {name: own_fields.values(frame, field, positions) for name, field in own.items()}
     columns |= {name: fields.number(name)[positions] for name in scores}
     table = pd.DataFrame(
         {
@@ -46,7 +50,30 @@ def to_pandas(fields: Fields, ids: np.ndarray) -> pd.DataFrame:
         }
     )
     table["tags"] = pd.Series(tag_tuples(frame, positions), dtype=object)
+    table.attrs[OWN] = {name: field.kind for name, field in own.items()}
     return table
+
+
+def field_values(fields: Fields, positions: np.ndarray, field: str) -> np.ndarray:
+    """Return a field of the samples at these positions (n,); see `View.values`."""
+    frame = fields.frame
+    if field == "id":
+        return frame.ids[positions]
+    if field == "filepath":
+        return frame.take("samples", positions, ["filepath"])["filepath"].to_numpy()
+    if field == "tags":
+        lists = tag_tuples(frame, positions)
+        return np.fromiter(lists, dtype=object, count=len(positions))
+    if field == "image_issues":
+        issues = {name: mask[positions] for name, mask in image_issues(frame).items()}
+        return _joined(issues) if issues else np.full(len(positions), "", object)
+    own = own_fields.own_fields(frame).get(field)
+    if own is not None:
+        return own_fields.values(frame, own, positions)
+    codes, names = fields.coded(field)
+    if names is None:
+        return codes[positions].astype(np.float64)
+    return np.array([*names, None], dtype=object)[codes[positions]]
 
 
 def tag_tuples(frame: Frame, positions: np.ndarray) -> list[tuple[str, ...]]:

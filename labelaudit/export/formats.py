@@ -7,14 +7,13 @@ FORMATS. Other packages register formats in the entry point group `labelaudit.ex
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..core.plugins import load_plugins
-from . import fiftyone, folders, huggingface, label_studio, manifest
+from ..core.plugins import Group, Plugin
+from . import coco, fiftyone, folders, huggingface, label_studio, manifest
 from .outputs import Output
 from .samples import Samples
 
-GROUP = "labelaudit.exports"
 MANIFEST = "manifest"
 ZIP = ".zip"
 
@@ -54,6 +53,11 @@ FORMATS: dict[str, Format] = {
         huggingface.write_huggingface,
         files=False,
     ),
+    "coco": Format(
+        "COCO",
+        "Images, and one category for each of them; one JSON file, or one per split.",
+        coco.write_coco,
+    ),
     "fiftyone": Format(
         "FiftyOne",
         "Images, current and original labels, predictions, scores and tags.",
@@ -69,5 +73,19 @@ FORMATS: dict[str, Format] = {
 
 def all_formats() -> dict[str, Format]:
     """Return FORMATS and the formats that other packages registered, by name."""
-    registered = load_plugins(GROUP, Format)
-    return FORMATS | {name: entry for name, entry in registered.items() if name not in FORMATS}
+    return FORMATS | GROUP.values()
+
+
+def _adapt(plugin: Plugin, entry: Format) -> Format:
+    if plugin.name in FORMATS:
+        raise ValueError("LabelAudit has a format of this name")
+    return replace(entry, write=plugin.guard(entry.write, _check_notes))
+
+
+def _check_notes(notes: list[str], *_) -> list[str]:
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError(f"write must return a list of sentences, not {notes!r}")
+    return notes
+
+
+GROUP = Group("labelaudit.exports", (Format,), _adapt)

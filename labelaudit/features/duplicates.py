@@ -248,12 +248,6 @@ def conflicts(dataset: Dataset) -> pd.DataFrame:
     return list_groups(dataset, CONFLICTS).table()
 
 
-def across_splits(dataset: Dataset) -> pd.DataFrame:
-    """Return the groups that lie in different splits, so that tests measure what was learned.
-    Columns as in `Groups.table`; see `list_groups`."""
-    return list_groups(dataset, SPLITS).table()
-
-
 def write_duplicates(dataset: Dataset, target: str | os.PathLike | io.IOBase) -> int:
     """Write all groups as CSV, one row per sample, conflicts first. Returns the number of rows.
 

@@ -1,14 +1,14 @@
 """Feature extractors: what an image looks like, as numbers.
 
 To add one, write a file with a function that opens it and add one entry to `EXTRACTORS`. A package
-outside LabelAudit registers an `ExtractorKind` in the entry point group `labelaudit.extractors`
+outside LabelAudit registers an `ExtractorKind` in the entry point group `labelaudit.features`
 instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import NotFoundError
-from ..core.plugins import load_plugins
+from ..core.plugins import Group, Plugin
 from ..dataset.columns import Frame
 
 if TYPE_CHECKING:
     import torch
 
-GROUP = "labelaudit.extractors"
 AUTO = "auto"  # the features with which labels are predicted best
 JOIN = "+"  # between the names of features that are used together
 EXAMPLES = 2_000  # images that an extractor is fitted on, at most
 LARGE_EXAMPLES = 500  # the same for photographs, which take long to decode
+REQUIRED = ("name", "version", "size", "width")  # of an extractor
 
 
 class Extractor:
@@ -137,9 +137,49 @@ EXTRACTORS: dict[str, ExtractorKind] = {
 def all_extractors() -> Mapping[str, ExtractorKind]:
     """Return the registry with the extractors of installed plugins.
 
-    An entry point that cannot be loaded is ignored with a warning.
+    A plugin that cannot be used is left out with a warning.
     """
-    return EXTRACTORS | load_plugins(GROUP, ExtractorKind) | EXTRACTORS  # in this order
+    return EXTRACTORS | GROUP.values()
+
+
+def _adapt(plugin: Plugin, kind: ExtractorKind) -> ExtractorKind:
+    if plugin.name in EXTRACTORS:
+        raise ValueError("LabelAudit has an extractor of this name")
+    if not plugin.name.isidentifier():
+        raise ValueError("its name must consist of letters, digits and _")
+
+    def opened(extractor: Extractor, *_) -> Extractor:
+        if not isinstance(extractor, Extractor):
+            raise ValueError(f"open returned {type(extractor).__name__}, not an Extractor")
+        missing = [name for name in REQUIRED if not hasattr(extractor, name)]
+        if missing:
+            raise ValueError(f"its extractor has no {', '.join(missing)}")
+        width = extractor.width
+        extractor.of = plugin.guard(  # type: ignore[method-assign]
+            extractor.of, lambda found, images: _check_features(found, len(images), width)
+        )
+        return extractor
+
+    return replace(kind, open=plugin.guard(kind.open, opened))
+
+
+def _check_features(found: np.ndarray, images: int, width: int) -> np.ndarray:
+    found = np.asarray(found, np.float32)
+    if found.shape != (images, width):
+        raise ValueError(
+            f"of returned features of shape {found.shape} for {images} images of {width} numbers"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError("of returned features that are not finite")
+    return found
+
+
+GROUP = Group("labelaudit.features", (ExtractorKind,), _adapt)
+
+
+def extractor_names() -> list[str]:
+    """Return the names of all extractors; "timm:NAME" for one that takes a name."""
+    return [f"{n}:NAME" if kind.takes_name else n for n, kind in all_extractors().items()]
 
 
 def check_extractor(name: str) -> ExtractorKind:
@@ -148,13 +188,10 @@ def check_extractor(name: str) -> ExtractorKind:
     Raises NotFoundError if there is none.
     """
     kind, _, argument = name.partition(":")
-    known = all_extractors()
-    found = known.get(kind)
+    found = all_extractors().get(kind)
     if found is None:
-        names = [f"{n}:NAME" if e.takes_name else n for n, e in known.items()]
-        raise NotFoundError(
-            f"there is no feature extractor {kind!r}: the extractors are {', '.join(names)}."
-        )
+        names = ", ".join(extractor_names())
+        raise NotFoundError(f"there is no feature extractor {kind!r}: the extractors are {names}.")
     if found.takes_name and not argument:
         raise NotFoundError(
             f"extractor {name!r} is not complete: write {kind}:NAME, with the name of a network."

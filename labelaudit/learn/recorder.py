@@ -99,7 +99,14 @@ class Recorder:
         """Ids of the samples to record, int64 (n,), sorted."""
         return self._recording.ids
 
-    def update(self, ids, logits, embeddings=None, *, learned: bool = True) -> None:
+    def update(
+        self,
+        ids: torch.Tensor | np.ndarray | Sequence[int],
+        logits: torch.Tensor | np.ndarray,
+        embeddings: torch.Tensor | np.ndarray | None = None,
+        *,
+        learned: bool = True,
+    ) -> None:
         """Record a batch. It is copied on its device, and read from there some dozens of steps
         later.
 

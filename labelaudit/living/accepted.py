@@ -95,16 +95,16 @@ def accept(
     that does not exist, and BadInputError for a sample that has no label, or whose image cannot be
     read.
     """
-    frame, ids = dataset.view().frame, np.unique(as_ids(ids))
+    frame, chosen = dataset.view().frame, np.unique(as_ids(ids))
     with frame.steady():
-        at = frame.positions(ids)
+        at = frame.positions(chosen)
         names, codes = relative_paths(frame, at), frame.label[at]
-        hashes, classes = content_hashes(frame, ids), frame.classes
+        hashes, classes = content_hashes(frame, chosen), frame.classes
     lines: dict[str, AcceptedImage] = {}
     if os.path.exists(path):
         lines = {line.path: line for line in read_accepted(path)}
     changed = 0
-    for sample, name, code, digest in zip(ids.tolist(), names, codes, hashes, strict=True):
+    for sample, name, code, digest in zip(chosen.tolist(), names, codes, hashes, strict=True):
         if name is None or code == MISSING or digest is None:
             problem = "has no label" if code == MISSING else "has an image that cannot be read"
             problem = "has a path that cannot be written in one line" if name is None else problem

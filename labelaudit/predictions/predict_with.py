@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ LARGEST = 224  # default side of the images in pixels, at most
 
 def predict_with(
     target: Dataset | View | str,
-    model,
+    model: Any,
     run: str = OWN,
     *,
     classes: Sequence | None = None,

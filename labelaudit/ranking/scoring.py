@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import BadInputError, NotFoundError
+from ..core.errors import BadInputError, NotFoundError, PluginError, PluginWarning
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
@@ -46,6 +47,7 @@ def compute_scores(
     the data. A sample without the data for a score gets no value (null). If the task is stopped,
     StoppedError is raised and the stored scores are unchanged.
     Raises LabelAuditError for an unknown score, and for a named one for which the run has no data.
+    The score of a plugin that fails is left out with a warning; a named one raises PluginError.
     """
     return compute_scores_by(Backend(), dataset, run, names, task)
 
@@ -58,8 +60,29 @@ def compute_scores_by(
     task: Task,
 ) -> list[str]:
     """Do the same as `compute_scores` with another backend."""
+    for name in names or ():
+        check_score_name(name)
+    wanted = [SCORES[name] for name in names or SCORES]
+    while True:
+        try:
+            return _compute(backend, dataset, run, wanted, names, task)
+        except PluginError as error:
+            rest = [score for score in wanted if score.name != error.plugin]
+            if names or len(rest) == len(wanted):
+                raise
+            warnings.warn(f"Not computed: {error}", PluginWarning, stacklevel=3)
+            wanted = rest
+
+
+def _compute(
+    backend: Backend,
+    dataset: Dataset,
+    run: str | None,
+    wanted: Sequence[Score],
+    names: Sequence[str] | None,
+    task: Task,
+) -> list[str]:
     stored_run = dataset.run(run)
-    wanted = _wanted(stored_run, names)
     samples = _Samples.read(dataset, stored_run)
     out_of_sample = _out_of_sample(stored_run)
     witness = _witness(dataset, stored_run, samples.ids)
@@ -86,13 +109,6 @@ def check_score_name(name: str) -> None:
     """Raise LabelAuditError if there is no such score."""
     if name not in SCORES:
         raise BadInputError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}.")
-
-
-def _wanted(run: Run, names: Sequence[str] | None) -> list[Score]:
-    for name in names or ():
-        check_score_name(name)
-    wanted = [SCORES[name] for name in names or SCORES]
-    return wanted
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Scores: pure formulas and their fits, with numpy and scipy only. Higher is more suspicious.
 
-May import nothing else of LabelAudit.
+May import nothing else of LabelAudit but `core.plugins`.
 
 To add a score, write one file with its formula and add one entry to `SCORES`. The app, the command
 line and the reports take it from there. The class of the entry says what the score needs:
@@ -10,8 +10,8 @@ line and the reports take it from there. The class of the entry says what the sc
 - `DynamicsScore`: margins or probabilities recorded during training;
 - `NeighbourScore`: the labels of the most similar images.
 
-Another package can register a score with an entry point in the group "labelaudit.scores". Its
-pyproject.toml:
+Another package can register a score with an entry point in the group "labelaudit.scores", of the
+same name as the score. Its pyproject.toml:
 
     [project.entry-points."labelaudit.scores"]
     least_likely = "my_package:LEAST_LIKELY"
@@ -42,7 +42,7 @@ from .normalized_margin import normalized_margin
 from .outlier import FAR, OUTLIER, outlier
 from .registry import Registry
 from .self_confidence import self_confidence
-from .suspicion import SUSPICION, Suspicion
+from .suspicion import BOUNDARY, SUSPICION, Suspicion
 
 # The best score first: suspects are ranked by the first one that a run has. Average precision on
 # 10,000 CIFAR-10 images with 20 % planted mistakes, and with human errors (human_aggregate):
@@ -54,7 +54,7 @@ SCORES = Registry(
             "Suspicion",
             "The probability that the label is wrong, by a model of the labelling errors here.",
             Suspicion,
-            boundary=0.1,
+            boundary=BOUNDARY,
         ),
         LogitScore(
             "self_confidence",

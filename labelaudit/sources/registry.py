@@ -7,10 +7,12 @@ formats in the entry point group `labelaudit.sources`; these are tried first.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..core.plugins import load_plugins
+from ..core.errors import PluginError, PluginWarning
+from ..core.plugins import Group, Plugin
 from . import (
     class_folders,
     coco,
@@ -23,8 +25,6 @@ from . import (
 from .files import Files
 from .image_list import ImageList, ListFile
 from .source import Source
-
-GROUP = "labelaudit.sources"
 
 
 @dataclass(frozen=True)
@@ -160,5 +160,36 @@ def help_lines() -> Sequence[tuple[str, str]]:
 
 
 def _registered(kind: type) -> list:
-    plugins = load_plugins(GROUP, ListFormat, FolderFormat)
-    return [entry for entry in plugins.values() if isinstance(entry, kind)]
+    return [entry for entry in GROUP.values().values() if isinstance(entry, kind)]
+
+
+def _adapt(plugin: Plugin, entry: ListFormat | FolderFormat) -> ListFormat | FolderFormat:
+    guarded = plugin.guard(entry.matches)
+
+    def matches(file) -> bool:
+        """False if the plugin fails: other formats can still be loaded."""
+        try:
+            return bool(guarded(file))
+        except PluginError as error:
+            warnings.warn(str(error), PluginWarning, stacklevel=2)
+            return False
+
+    if isinstance(entry, ListFormat):
+        return replace(entry, matches=matches, read=plugin.guard(entry.read, _check_list))
+
+    def opened(source: Source, *_) -> Source:
+        if not isinstance(source, Source):
+            raise ValueError(f"open returned {type(source).__name__}, not a Source")
+        source.rows = plugin.guard(source.rows).iterate
+        return source
+
+    return replace(entry, matches=matches, open=plugin.guard(entry.open, opened))
+
+
+def _check_list(found: ImageList, *_) -> ImageList:
+    if not isinstance(found, ImageList):
+        raise ValueError(f"read returned {type(found).__name__}, not an ImageList")
+    return found
+
+
+GROUP = Group("labelaudit.sources", (ListFormat, FolderFormat), _adapt)

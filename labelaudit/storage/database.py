@@ -83,6 +83,11 @@ class Database:
         finally:
             self._local.state = None, work
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether this thread is within a steady reading, so that it must not write."""
+        return self._state[0] is not None
+
     def refresh(self) -> None:
         """See what other processes wrote until now, also within FRESH_SECONDS."""
         self._pointer.forget()

@@ -20,6 +20,8 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
     sample-dynamics-<run>  of a finished run   id, label, fold, one list per measure
     self_tests         one row per run         id, info
+    field-<id>         one row per value       id, value
+    views              overwritten whole       id, name, info
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
@@ -47,6 +49,9 @@ FORMAT = 2
 THUMBNAIL_SIDE = 16  # pixels
 
 META = pa.schema([ID, ("info", pa.string())])
+
+# Saved views. info: run and steps, JSON.
+VIEWS = pa.schema([ID, ("name", pa.string()), ("info", pa.large_string())])
 
 SAMPLES = pa.schema(
     [
@@ -266,6 +271,11 @@ def sample_dynamics(epochs: int, measures: list[str]) -> pa.Schema:
     measures, NaN for what was not recorded."""
     lists = [(name, pa.list_(pa.float32(), epochs)) for name in measures]
     return pa.schema([ID, ("label", pa.int32()), ("fold", pa.int8()), *lists])
+
+
+def field_values(kind: pa.DataType) -> pa.Schema:
+    """Columns of a table of a user's field; see dataset/own_fields.py."""
+    return pa.schema([ID, ("value", kind)])
 
 
 def scores(names: list[str]) -> pa.Schema:

@@ -7,11 +7,16 @@ found", because app.py has not yet declared its pages.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import cli
+
+from labelaudit.core.subprocess_env import SESSION
 
 FOLDER = Path(__file__).resolve().parent
 INSTALLED = FOLDER / "app" / "app.py"  # setup.py copies the app there
@@ -19,8 +24,16 @@ INSTALLED = FOLDER / "app" / "app.py"  # setup.py copies the app there
 APP = INSTALLED if INSTALLED.exists() else FOLDER.parents[1] / "app.py"
 
 
+def _end_with_python() -> None:
+    """End this process when the Python process that started it closes our input, or is gone."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     """Run the app with the options in `sys.argv`; does not return before the server ends."""
+    if os.environ.get(SESSION):
+        threading.Thread(target=_end_with_python, daemon=True).start()
     PagesManager.uses_pages_directory = False  # st.navigation sets this too, but only on a visit
     sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
     cli.main()

@@ -8,7 +8,7 @@ from labelaudit.dataset.dataset import delete_dataset, list_datasets
 from labelaudit.jobs.job import Job
 from labelaudit.predictions.cleanlab_issues import import_issues
 from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
-from labelaudit.ui import charts, grid, jobs, load_preview, paths, state, uploads
+from labelaudit.ui import charts, field_filter, grid, jobs, load_preview, paths, state, uploads
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
@@ -202,6 +202,7 @@ def filters(dataset):
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
         tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
+        view = field_filter.choose(view, "show")
         shuffled = st.toggle("Random order", key="show-shuffled")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)

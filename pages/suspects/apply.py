@@ -121,11 +121,13 @@ def show_verdicts() -> None:
         differences(dataset, wanted, "apply", others)
     else:
         but = " except the disagreements" if len(wanted.disagreed) else ""
+        again = "train again" if dataset.trained_runs else "take the first look again"
         st.success(
-            f"All verdicts are applied{but}. Next: train again on the corrected labels, or "
-            "export them."
+            f"All verdicts are applied{but}. Next: {again} with the corrected labels, or export "
+            "them."
         )
-        st.page_link("pages/model/train.py", label="Train again", icon=":material/model_training:")
+        label = again[0].upper() + again[1:]
+        st.page_link("pages/model/train.py", label=label, icon=":material/model_training:")
     with st.expander("Verdicts by reviewer"):
         st.dataframe(counts, hide_index=True, width="stretch")
 
