@@ -74,6 +74,8 @@ GROUPS = {
         "Review",
         "pending_decisions",
         "apply_verdicts",
+        "plan_classes",
+        "change_classes",
         "list_changes",
         "return_to",
     ],

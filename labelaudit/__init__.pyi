@@ -53,6 +53,8 @@ from .ranking.scoring import compute_scores as compute_scores
 from .report import write_report as write_report
 from .review.apply import apply_verdicts as apply_verdicts
 from .review.apply import pending_decisions as pending_decisions
+from .review.classes import change_classes as change_classes
+from .review.classes import plan_classes as plan_classes
 from .review.estimate import estimate_wrong as estimate_wrong
 from .review.queue import QueueFilter as QueueFilter
 from .review.queue import make_queue as make_queue

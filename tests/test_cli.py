@@ -120,6 +120,17 @@ def test_predictions_and_models_of_the_user_are_scored_at_once(tmp_path, digits)
     assert "--kind needs --model" in cli("predict", "digits", "--kind", "logits", code=2).stderr
 
 
+def test_classes_are_listed_and_changed(few_digits):
+    assert "3  " in cli("classes", "digits").stdout
+    change = ("classes", "digits", "--rename", "3=three", "--merge", "1=7", "--add", "x")
+    assert "Nothing was changed" in cli(*change, "--dry-run").stdout
+    assert few_digits.offered_classes == list("0123456789")
+    assert "1 merged into 7" in cli(*change, "--who", "ann").stdout
+    assert few_digits.offered_classes == ["0", "2", "three", *"456789", "x"]
+    failed = cli("classes", "digits", "--rename", "three", code=1)
+    assert "write OLD=NEW" in failed.stderr
+
+
 def test_noise_by_matrix_and_by_pair(tmp_path, home):
     np.savetxt(tmp_path / "m.csv", np.eye(10, k=1), delimiter=",")
     cli("load", "digits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
@@ -30,8 +31,10 @@ from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
+from labelaudit.ui.__main__ import unbreakable
 from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
+from labelaudit.ui.total import provisional
 
 pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 
@@ -322,7 +325,7 @@ def test_labels_changed_after_scoring_are_reported(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
-    assert "1 labels changed since run-1 was trained" in texts(app)
+    assert "1 label changed since run-1 was trained" in texts(app)
     assert f'title="id {first.id}\n' not in html(app)
     assert f"{len(suspects(audited)):,} suspects" in texts(app)
 
@@ -872,3 +875,32 @@ def test_an_unclear_suggestion_is_no_default():
     assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
     assert default_verdict(clear, is_check=True) == "keep"
     assert default_verdict(replace(found, finding="outlier"), is_check=False) == "remove"
+
+
+def test_what_is_printed_to_a_closed_pipe_is_no_error():
+    """The server prints before it stops, and must stop also if nobody reads that any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = unbreakable(writer)
+    print("Stopping ...", file=output, flush=True)
+    os.close(writer)
+
+
+def test_the_start_page_continues_where_the_reviewer_was(audited):
+    first = suspects(audited).ids[:2]
+    Review(audited, "ann").decide(first, "remove")
+    app = open_page()
+    primary = [b.label for b in app.button if b.proto.type == "primary"]
+    assert primary[0] == "Go on reviewing digits"
+    assert f"2 of {len(suspects(audited)):,} reviewed" in texts(app)
+    assert "2 changes to apply" in texts(app)
+    look = take_first_look(audited)
+    job = manager.start("audit", "digits", train=True)
+    try:
+        note = provisional(audited, look["run"])
+        assert note.startswith("Provisional")
+        assert provisional(audited, "run-1") == ""
+    finally:
+        job.stop()
+        job.wait(60)
+    assert provisional(audited, look["run"]) == ""

@@ -12,6 +12,7 @@ from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.dataset import verdict_log
 from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
+from labelaudit.ranking.evidence import gather, suggested_labels
 from labelaudit.review.verdicts import RECENT
 
 
@@ -212,6 +213,19 @@ def test_the_queue_is_filtered_and_keeps_its_order(audited):
     assert ids(tag="mistake") < whole
     low, high = sorted([values[10], values[40]])
     assert ids(low=low, high=high) == set(suspects.ids[10:41].tolist())
+    suggested = dict(zip(whole, suggested_labels(audited, "run-1", [*whole]), strict=True))
+    assert ids(suggested="8") == {sample for sample, name in suggested.items() if name == "8"}
+    easy = next(s.id for s in audited.view() if s.id not in whole)
+    assert ids(text=str(easy)) >= {easy}  # searched among all, not only suspects
+    near = audited.run("run-1").neighbours([easy], 5)[0][0].tolist()
+    similar = make_queue(audited, QueueFilter(similar=easy), "ann").ids.tolist()
+    assert similar[:6] == [easy, *near]
+    assert not QueueFilter(similar=easy, checks=True).whole  # so no random checks are mixed in
+    label = audited[near[2]].ground_truth
+    some = make_queue(audited, QueueFilter(similar=easy, given=label), "ann").ids.tolist()
+    assert some == [sample for sample in similar if audited[sample].ground_truth == label]
+    Review(audited, "bob").decide([easy, similar[3]], "keep")
+    assert ids(reviewer="bob") == {easy, similar[3]}
     with pytest.raises(LabelAuditError, match="there is no status 'done'"):
         ids(status="done")
 
@@ -269,7 +283,6 @@ def test_removed_samples_are_no_suspects_any_more(audited):
 
 def test_samples_that_were_not_predicted_are_not_reviewed(digits):
     from labelaudit import TrainConfig, compute_scores, predict, train
-    from labelaudit.ranking.evidence import gather, suggested_labels
 
     train(digits, config=TrainConfig(epochs=1, threads=1))
     predict(digits.view().match(split="train"))

@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
             "delete": "Delete a dataset.",
         },
+        "classes": {"classes": "List, rename, merge or add classes."},
     },
     "Models": {
         "imports": {

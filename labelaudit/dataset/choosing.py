@@ -109,6 +109,11 @@ class Choosing:
             for name, value in given.items()
         ]
 
+    def search(self, text: str) -> Self:
+        """Select samples with this text in their file path, in any case; a number also selects the
+        sample with this id."""
+        return self.then("search", text.strip())
+
     def above(self, field: str, value: float) -> Self:
         """Select samples with a number, such as a score or `suggested_p`, greater than `value`."""
         return self.then("above", field, float(value))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
-from ..storage.schema import FINISHED, FIRST_LOOK
+from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
 from ..storage.tables import Store
 from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .pending import PendingEdits
 
 CACHED_SELECTIONS = 16
+RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
 SHOWN_CLASSES = 20  # listed in an error message
 
 
@@ -110,9 +111,20 @@ class Frame(TableAccess):
             rows = self.read_rows("runs", ["id", "name", "created", "state", "info"])
             rows.sort(key=lambda row: row["id"])
             done = [row for row in rows if row.pop("state") == FINISHED]
-            return [{**json.loads(row.pop("info")), **row} for row in done]
+            return [{**_renamed(json.loads(row.pop("info")), row["id"]), **row} for row in done]
 
-        return self.cached("runs", self.stamp("runs"), load)
+        steps = self.meta.get("renamed_classes", [])
+
+        def _renamed(info: dict, run: int) -> dict:
+            """Return a run's information with the present names of its classes."""
+            for step in steps:
+                for key in RUN_CLASSES if run <= step["last_run"] else ():
+                    if key in info:
+                        names = info[key]
+                        info[key] = [step["names"].get(name, name) for name in names]
+            return info
+
+        return self.cached("runs", (self.stamp("runs"), len(steps)), load)
 
     def run_info(self, name: str) -> dict:
         """Return the entry of `runs` with this name. Raises NotFoundError if there is none."""
@@ -224,6 +236,14 @@ class Frame(TableAccess):
         offsets = self._offsets(table)[positions]
         offsets = offsets[offsets >= 0]
         return in_order(self.store.take(table, offsets.tolist(), ["id", *columns]), ids)
+
+    def paths_with(self, text: str) -> np.ndarray:
+        """Return a mask, bool (n,), of the samples with a text in their file path, in any case."""
+        rows = self.read("samples", ["id", "filepath"])
+        found = pc.match_substring(rows["filepath"], text, ignore_case=True).fill_null(False)
+        mask = np.zeros(len(self.ids), bool)
+        mask[self.positions(rows["id"].filter(found).to_numpy())] = True
+        return mask
 
     @steadily
     def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:

@@ -65,6 +65,16 @@ class Dataset(DatasetEdits):
         return list(self._columns.classes)
 
     @property
+    def offered_classes(self) -> list[str]:
+        """Class names that a sample can be given: `classes` without those that were merged away and
+        have no sample."""
+        hidden = set(self._frame.meta.get("hidden_classes", []))
+        if hidden:
+            counts = self.view().count_values("ground_truth")
+            hidden = {name for name in hidden if not counts[name]}
+        return [name for name in self._frame.classes if name not in hidden]
+
+    @property
     def created(self) -> str:
         """When it was created: ISO 8601, UTC, to the microsecond."""
         return self._frame.meta["created"]

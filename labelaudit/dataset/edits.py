@@ -86,7 +86,7 @@ class EditedRows:
     """Annotations of some samples, to be changed. Arrays are in the order of the given ids."""
 
     def __init__(self, frame: Frame, ids: np.ndarray) -> None:
-        at = frame.positions(ids)
+        self.at = at = frame.positions(ids)
         self.ids = ids
         self.label = frame.label[at].copy()
         self.original_label = frame.original_label[at].copy()
@@ -124,18 +124,21 @@ class EditedRows:
             {name: (~mask & before[name])[keep] for name, mask in self.tags.items()},
         )
 
-    def to_table(self) -> pa.Table:
-        """Return the changed rows in the format of the annotations table."""
+    def write(self, frame: Frame) -> None:
+        """Write the rows that changed."""
         keep = np.flatnonzero(self.changed)
-        return pa.table(
+        label, original_label = self.label[keep], self.original_label[keep]
+        tags = {name: mask[keep] for name, mask in self.tags.items()}
+        rows = pa.table(
             [
                 pa.array(self.ids[keep]),
-                nullable(self.label[keep]),
-                nullable(self.original_label[keep]),
-                tag_lists({name: mask[keep] for name, mask in self.tags.items()}, len(keep)),
+                nullable(label),
+                nullable(original_label),
+                tag_lists(tags, len(keep)),
             ],
             schema=schema.ANNOTATIONS,
         )
+        frame.edit_annotations(self.at[keep], label, original_label, tags, rows)
 
 
 def change(
@@ -164,7 +167,7 @@ def change(
             if new_classes:
                 meta = frame.meta
                 write_meta(frame.store, {**meta, "classes": [*meta["classes"], *new_classes]})
-            frame.upsert("annotations", rows.to_table(), schema.ANNOTATIONS)
+            rows.write(frame)
     return count
 
 

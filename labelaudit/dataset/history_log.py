@@ -16,7 +16,7 @@ from . import migrations
 from .arrays import nullable, tag_lists
 from .columns import Frame
 
-NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC = KINDS = (
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC, CLASSES = KINDS = (
     "noise",
     "restore",
     "relabel",
@@ -26,6 +26,7 @@ NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC = KINDS = (
     "return",
     "patch",
     "sync",
+    "classes",
 )
 
 LAST_ENTRY = "history, last entry"  # key in the frame's cache

@@ -80,6 +80,13 @@ def suspicious(fields: Fields, at: np.ndarray) -> np.ndarray:
     return at[fields.suspects(at)]
 
 
+def search(fields: Fields, at: np.ndarray, text: str) -> np.ndarray:
+    found = fields.frame.paths_with(text)[at]
+    if text.isdecimal() and len(text) < 19:  # fits int64
+        found |= fields.frame.ids[at] == int(text)
+    return at[found]
+
+
 def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
     return at[fields.number(field)[at] > value]
 
@@ -141,6 +148,7 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
         suggested,
         image_issue,
         suspicious,
+        search,
         above,
         between,
         select,

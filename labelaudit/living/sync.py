@@ -8,12 +8,12 @@ import pyarrow as pa
 from ..core.errors import BadInputError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, nullable
+from ..dataset.class_names import renamed_runs
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause, write_meta
 from ..storage import schema
 from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
-from .class_names import rename_in_runs
 from .stored_files import NONE, TABLE
 from .sync_plan import SyncPlan, stamps_of
 
@@ -71,11 +71,11 @@ class _Change:
 
     def _write_meta(self) -> None:
         plan, meta = self.plan, self.frame.meta
-        rename_in_runs(self.frame, plan.renamed_classes)
         grey = {**plan.now.source.grey.result(), **meta.get("grey", {})}
         new = {
             **meta,
             "classes": plan.classes,
+            **renamed_runs(self.frame, plan.renamed_classes),
             "origin": plan.now.origin,
             "source": plan.now.source.description,
             "skipped": dict(plan.skipped),

@@ -210,7 +210,7 @@ def _confusion(view) -> dict | None:
         "differ": matrix.differ,
         "of": matrix.labelled,
         "shown": len(matrix.classes),
-        "classes": len(view.frame.classes),
+        "classes": len(view.fields.classes),
     }
 
 

@@ -112,9 +112,7 @@ class Source:
     steps: Sequence[str] = ()
     is_indexed: bool = False
     fields: dict[str, str] = field(default_factory=dict)  # kinds of own fields: rows have `own`
-    origin: dict | None = (
-        None  # arguments of `open_source` that open it again; None if nothing does
-    )
+    origin: dict | None = None  # arguments of `open_source` to open it again; None if it cannot be
     lists: Sequence[tuple[ListFile, ImageList]] = ()  # that give the labels, if files do
     files: FileStates = field(default_factory=FileStates)  # of the images that were read, in order
 

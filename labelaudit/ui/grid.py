@@ -16,7 +16,7 @@ from ..review.queue import ALL
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS
 from .images import Picture, pictures
-from .review_session import SAMPLE, STATUS, STATUS_WORDS
+from .review_address import SAMPLE, STATUS, STATUS_WORDS
 
 OWN_TEXT = 60  # characters of an own field on a card
 PAGE_SIZES = (24, 48, 96)
@@ -44,27 +44,8 @@ def paged(
     pages = max(-(-total // size), 1)
     st.session_state[page_key] = min(max(page, 1), pages)
 
-    def turn(by: int) -> None:
-        st.session_state[page_key] += by
-
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button(
-            "Previous",
-            icon=":material/chevron_left:",
-            key=f"{key}-previous",
-            on_click=turn,
-            args=(-1,),
-            disabled=st.session_state[page_key] <= 1,
-        )
-        st.button(
-            "Next",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            on_click=turn,
-            args=(1,),
-            disabled=st.session_state[page_key] >= pages,
-            key=f"{key}-next",
-        )
+        page_buttons(key, page_key, pages)
         st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
         st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
@@ -73,6 +54,35 @@ def paged(
     legend = f" · given label → prediction{title}" if score else ""
     st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}{legend}")
     draw(samples, view, score, values=values)
+
+
+def page_buttons(key: str, page_key: str, pages: int) -> None:
+    """Draw the buttons for the previous and the next page.
+
+    key: prefix of their keys. page_key: session key of the page's number, from 1.
+    """
+
+    def turn(by: int) -> None:
+        st.session_state[page_key] += by
+
+    page = st.session_state[page_key]
+    st.button(
+        "Previous",
+        icon=":material/chevron_left:",
+        key=f"{key}-previous",
+        on_click=turn,
+        args=(-1,),
+        disabled=page <= 1,
+    )
+    st.button(
+        "Next",
+        icon=":material/chevron_right:",
+        icon_position="right",
+        key=f"{key}-next",
+        on_click=turn,
+        args=(1,),
+        disabled=page >= pages,
+    )
 
 
 def draw(
@@ -144,7 +154,8 @@ def _card(
     image = _image(picture)
     if review:
         address = escape(f"review?{urlencode({**review, SAMPLE: sample.id})}")
-        image = f'<a href="{address}" target="_self">{image}</a>'
+        name = f"Review sample {sample.id}, labelled {given}"
+        image = f'<a href="{address}" target="_self" aria-label="{name}">{image}</a>'
     return (
         f'<div class="la-card" title="{escape(hover)}">{image}<div class="la-text">'
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'

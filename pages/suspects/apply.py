@@ -9,7 +9,7 @@ from labelaudit.review.apply import apply_verdicts, pending_decisions, verdict_c
 from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
-from labelaudit.ui.review_session import STATUS, STATUS_WORDS
+from labelaudit.ui.review_address import STATUS, STATUS_WORDS
 from labelaudit.ui.text import show_error
 
 SHOWN = "apply-shown"  # the changes on the screen when a button is clicked
@@ -121,13 +121,12 @@ def show_verdicts() -> None:
         differences(dataset, wanted, "apply", others)
     else:
         but = " except the disagreements" if len(wanted.disagreed) else ""
-        again = "train again" if dataset.trained_runs else "take the first look again"
-        st.success(
-            f"All verdicts are applied{but}. Next: {again} with the corrected labels, or export "
-            "them."
-        )
-        label = again[0].upper() + again[1:]
-        st.page_link("pages/model/train.py", label=label, icon=":material/model_training:")
+        again = "train again on the corrected labels" if dataset.trained_runs else "audit again"
+        st.success(f"All verdicts are applied{but}. Next: export the labels, or {again}.")
+        if dataset.trained_runs:
+            st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        else:
+            st.page_link("pages/start/home.py", label="Audit again", icon=":material/play_arrow:")
     with st.expander("Verdicts by reviewer"):
         st.dataframe(counts, hide_index=True, width="stretch")
 

@@ -9,7 +9,7 @@ from labelaudit.ranking import insights
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
-from labelaudit.ui.review_session import MANY, MODE
+from labelaudit.ui.review_address import MANY, MODE
 from labelaudit.ui.total import show_total
 
 REVIEW = "pages/suspects/review.py"  # opens a class pair
@@ -75,7 +75,7 @@ def show_pairs(matrix: insights.Confusion) -> None:
         f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
         "images."
     )
-    if len(matrix.classes) < len(dataset.classes):
+    if len(matrix.classes) < len(view.fields.classes):
         text += f" Only the {len(matrix.classes)} most frequently confused classes are shown."
     st.caption(text)
     charts.confusion(matrix, PAIR, open_pair)

@@ -16,7 +16,7 @@ from labelaudit.scores import SCORES, default_score
 from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
 from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state
 from labelaudit.ui.confidence import confidence_note
-from labelaudit.ui.text import plain
+from labelaudit.ui.text import counted, plain
 from labelaudit.ui.total import show_total
 
 ANY = "any"
@@ -42,7 +42,8 @@ with st.sidebar:
     st.markdown("**Show**")
     left, right = st.columns(2, gap="small")
     given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
-    predicted = right.selectbox("Predicted", [ANY, *dataset.classes], key="results-predicted")
+    known = dataset.view(run).fields.classes  # also those that only the model knows
+    predicted = right.selectbox("Predicted", [ANY, *known], key="results-predicted")
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
     image = image_filter.choose(dataset.view(run), "results-image")
@@ -311,13 +312,22 @@ elif weak := weakness_of(dataset.view(run).fields.stamp(), dataset.view(run)):
     st.warning(weak)
 stale = outdated(dataset.view(run))
 if stale and dataset.run(run).is_imported:
-    st.warning(f"{stale:,} labels changed since {run} was scored. These samples have no score.")
+    st.warning(
+        f"{counted(stale, 'label')} changed since {run} was scored. These samples have no score."
+    )
     st.page_link("pages/model/predict.py", label="Update the scores", icon=":material/calculate:")
+elif stale and dataset.run(run).is_first_look:
+    st.warning(
+        f"{counted(stale, 'label')} changed since the first look, so their scores are out of date."
+    )
+    if st.button("Take the first look again", icon=":material/bolt:", key="results-look-again"):
+        used = (dataset.run(run).info.get(FIRST_LOOK) or {}).get("features")
+        jobs.begin("look", dataset.name, **({"features": used} if used else {}))
 elif stale:
     since, again = how_to_learn_again()
     st.warning(
-        f"{stale:,} labels changed since {run} was {since}, so their scores are out of date. "
-        f"{again} to update them."
+        f"{counted(stale, 'label')} changed since {run} was trained, so their scores are out of "
+        "date. Train again to update them."
     )
     if not dataset.run(run).info.get(RECORDED):  # recorded runs are trained elsewhere
         label = "First look" if dataset.run(run).is_first_look else "Train"
