@@ -48,9 +48,8 @@ def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = Tr
             errors = ReviewerErrors.of(all_answers(dataset).values())
             return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
 
-        tables = ("verdicts", "controls", SELF_TESTS)
-        stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
-        return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
+        key, tables = ("estimate", view.run, reviewed), ("verdicts", "controls", SELF_TESTS)
+        return view.fields.derived(key, compute, *tables)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:

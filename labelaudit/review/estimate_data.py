@@ -61,7 +61,7 @@ class ScoredSamples:
             current=current,
             suggested=view.fields.decoded(frame.number(table, "suggested", MISSING)),
             classes=frame.classes,
-            order=frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order),
+            order=frame.derived(("check order", run.name), [table, "samples"], order),
             suspect=current & view.fields.suspects(np.arange(len(p))),
             copy_of=np.where(in_conflict, frame.number("duplicates", "copy_of", MISSING), MISSING),
             missing=int(np.count_nonzero(usable & ~known)),
@@ -127,9 +127,7 @@ def by_stratum(scored: ScoredSamples, at: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def read_scored(dataset: Dataset, view: View) -> ScoredSamples:
     """Return the scored samples of a run, from the cache if nothing changed."""
-    return view.frame.cached(
-        ("scored", view.run), view.fields.stamp(), lambda: ScoredSamples.read(dataset, view)
-    )
+    return view.fields.derived(("scored", view.run), lambda: ScoredSamples.read(dataset, view))
 
 
 @dataclass(frozen=True)
