@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -209,8 +209,18 @@ class Fields:
 
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
+        return tuple(self.frame.stamp(table) for table in self._tables())
+
+    def derived(self, key: Hashable, load: Callable[[], object], *more: str):
+        """Return the result of `load`, which reads these arrays and the tables `more`, kept until
+        one of them changes."""
+        with self.frame.steady():
+            return self.frame.derived(key, [*self._tables(), *more], load)
+
+    def _tables(self) -> list[str]:
+        """The tables that these arrays are read from."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
         tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
-        return tuple(self.frame.stamp(table) for table in tables)
+        return tables

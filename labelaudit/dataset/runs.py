@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..core.errors import BusyError, NotFoundError
 from ..storage import schema
 from ..storage.schema import BEGUN, FINISHED
-from . import edits
+from . import dynamics, edits
 from .columns import Frame
 from .recovery import RUN_TABLES, gone_run
 from .run_checks import check_info
@@ -64,6 +64,7 @@ class Run(RunPredictions, RunScores):
             self._store.upsert("runs", table, schema.RUNS)
             for run in replaced:
                 self._drop_tables(run["id"])
+            dynamics.gather(self._store, self.id)
             edits.tag_predicted(self._frame, self._table("predictions"))
         for run in [self, *(Run(self._frame, run["id"]) for run in replaced)]:
             run.checkpoint.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -55,14 +54,11 @@ def estimate_wrong(dataset: Target, run: str | None = None, reviewed: bool = Tru
             verdicts = AgreedVerdicts.read(dataset, scored)
             return Estimate(scored, verdicts, errors, before.self_test, before)
 
-        def cached(key: str, make: Callable[[], Estimate], *tables: str) -> Estimate:
-            stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
-            return view.frame.cached((key, view.steps, view.run), stamps, make)
-
-        before = cached("estimate before", compute_before, SELF_TESTS)
+        key, derived = (view.steps, view.run), view.fields.derived
+        before = derived(("estimate before", *key), compute_before, SELF_TESTS)
         if not reviewed:
             return before
-        return cached("estimate", compute, "verdicts", "controls", SELF_TESTS)
+        return derived(("estimate", *key), compute, "verdicts", "controls", SELF_TESTS)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:

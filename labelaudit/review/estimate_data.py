@@ -53,7 +53,7 @@ class ScoredSamples:
             at = np.flatnonzero(known)
             return at[random_order(frame.ids[at], dataset.created, run.id, fingerprint(p[at]))]
 
-        whole = frame.cached(("check order", run.name), (frame.stamp(table), len(p)), order)
+        whole = frame.derived(("check order", run.name), [table, "samples"], order)
         usable = (frame.label != MISSING) & ~frame.tagged(REMOVED)
         if only is not None:  # a random order of all is one of some, too
             p, known, whole = np.where(only, p, np.nan), known & only, whole[only[whole]]
@@ -146,9 +146,7 @@ def by_stratum(scored: ScoredSamples, at: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def read_scored(dataset: Dataset, view: View) -> ScoredSamples:
     """Return the scored samples of a run, from the cache if nothing changed."""
-    return view.frame.cached(
-        ("scored", view.run), view.fields.stamp(), lambda: ScoredSamples.read(dataset, view)
-    )
+    return view.fields.derived(("scored", view.run), lambda: ScoredSamples.read(dataset, view))
 
 
 @dataclass(frozen=True)
