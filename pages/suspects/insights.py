@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.ranking import insights
+from labelaudit.ranking.compare import compare_suspects
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
@@ -14,6 +15,7 @@ from labelaudit.ui.total import show_total
 
 REVIEW = "pages/suspects/review.py"  # opens a class pair
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
+COMPARE = "Compare runs"
 PAIR, OPEN = "insights-pair", "insights-open"
 GIVEN = "given"
 
@@ -178,6 +180,38 @@ def show_similarity() -> None:
     show_map(*found, None, f"insights-similarity-{'umap' if umap else 'pca'}")
 
 
+def show_comparison() -> None:
+    others = [name for name in runs if name != run]
+    if not others:
+        st.info("There is no other run with scores to compare with.")
+        return
+    other = st.selectbox("Compare with", others, key="insights-other", width=240)
+    found = compare_suspects(dataset, run, other)
+    parts = {
+        f"Suspects of both · {len(found.both):,}": found.both,
+        f"Only {run} · {len(found.first):,}": found.first,
+        f"Only {other} · {len(found.second):,}": found.second,
+    }
+    shown = st.segmented_control(
+        "Suspects",
+        list(parts),
+        default=next(iter(parts)),
+        required=True,
+        key=f"insights-compare-{run}-{other}",
+        label_visibility="collapsed",
+    )
+    st.caption(
+        "Both runs judge the labels as they are now. A suspect of one run only is less certain, or "
+        "its label was changed after the other run was made."
+    )
+    some = parts[shown]
+    if not len(some):
+        st.info("There are none.")
+        return
+    ranked_by = default_score(some.score_names())
+    grid.paged(some, "insights-compare", ranked_by, ranking=(run, other, shown))
+
+
 if pair := st.session_state.pop(OPEN, None):
     # everything the cell counts, not only suspects
     address = {state.DATASET: dataset.name, "run": run, MODE: MANY, "everything": "true", **pair}
@@ -185,10 +219,11 @@ if pair := st.session_state.pop(OPEN, None):
 show_total(dataset, run)
 part = st.segmented_control(
     "Show",
-    [CONFUSION, TRAINING, SIMILARITY],
+    [CONFUSION, TRAINING, SIMILARITY, COMPARE],
     default=CONFUSION,
     required=True,
     key="insights-part",
     label_visibility="collapsed",
 )
-{CONFUSION: show_confusion, TRAINING: show_training, SIMILARITY: show_similarity}[part]()
+shows = {CONFUSION: show_confusion, TRAINING: show_training, SIMILARITY: show_similarity}
+(shows | {COMPARE: show_comparison})[part]()
