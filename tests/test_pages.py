@@ -239,6 +239,9 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     counts = [len(first & second), len(first - second), len(second - first)]
     assert [part.rpartition(" ")[2] for part in shown] == [f"{count:,}" for count in counts]
     assert f"1 to {min(48, counts[0])} of {counts[0]}" in texts(no_error(app))
+    button(app, f"Review these {counts[0]:,}").click().run()
+    assert f"{counts[0]:,} samples chosen on another page" in texts(no_error(app))
+    assert set(app.session_state["review-many"].queue.ids) == first & second
     job = manager.start("audit", "digits", train=True)
     try:
         assert provisional(audited, "first-look").startswith("Provisional")

@@ -225,6 +225,7 @@ def test_the_queue_is_filtered_and_keeps_its_order(audited):
     label = audited[near[2]].ground_truth
     some = make_queue(audited, QueueFilter(similar=easy, given=label), "ann").ids.tolist()
     assert some == [sample for sample in similar if audited[sample].ground_truth == label]
+    assert ids(samples=(easy, similar[1])) == {easy, similar[1]}
     Review(audited, "bob").decide([easy, similar[3]], "keep")
     assert ids(reviewer="bob") == {easy, similar[3]}
     with pytest.raises(LabelAuditError, match="there is no status 'done'"):

@@ -10,10 +10,9 @@ from labelaudit.ranking.compare import compare_suspects
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
-from labelaudit.ui.review_address import MANY, MODE
+from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.total import show_total
 
-REVIEW = "pages/suspects/review.py"  # opens a class pair
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
 COMPARE = "Compare runs"
 PAIR, OPEN = "insights-pair", "insights-open"
@@ -134,7 +133,9 @@ def show_map(points, total: int, axes: tuple[str, str] | None, key: str) -> None
         return
     ranked_by = score if color == GIVEN else color
     some = view.select(selected).sort_by(ranked_by, reverse=True)
-    st.subheader(f"{len(some):,} selected")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"{len(some):,} selected", width="content")
+        review_button(dataset.name, run, some.ids, f"{key}-review")
     grid.paged(some, key, ranked_by, ranking=(run, ranked_by, tuple(selected)))
 
 
@@ -208,6 +209,8 @@ def show_comparison() -> None:
     if not len(some):
         st.info("There are none.")
         return
+    shown_run = other if some is found.second else run
+    review_button(dataset.name, shown_run, some.ids, "insights-compare-review")
     ranked_by = default_score(some.score_names())
     grid.paged(some, "insights-compare", ranked_by, ranking=(run, other, shown))
 
