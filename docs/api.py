@@ -38,7 +38,7 @@ GROUPS = {
         "delete_dataset",
         "drop_all",
     ],
-    "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
+    "Look at samples": ["Dataset", "View", "F", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
     "Audit in one call": ["audit", "resume_audit", "AuditResult"],
     "Train and predict": [
@@ -61,6 +61,8 @@ GROUPS = {
         "plan_sync",
         "apply_sync",
         "added_since",
+        "plan_write_back",
+        "write_back",
         "check_labels",
         "accept",
         "read_accepted",

@@ -7,6 +7,7 @@ from .dataset.dataset import Dataset as Dataset
 from .dataset.dataset import delete_dataset as delete_dataset
 from .dataset.dataset import drop_all as drop_all
 from .dataset.dataset import list_datasets as list_datasets
+from .dataset.expression import F as F
 from .dataset.history import list_changes as list_changes
 from .dataset.history import return_to as return_to
 from .dataset.noise import inject as _inject_noise
@@ -31,6 +32,8 @@ from .living import apply_sync as apply_sync
 from .living import check_labels as check_labels
 from .living import plan_sync as plan_sync
 from .living import read_accepted as read_accepted
+from .living.write_back import plan_write_back as plan_write_back
+from .living.write_back import write_back as write_back
 from .patch import apply_patch as apply_patch
 from .patch import merge_patches as merge_patches
 from .patch import plan_patch as plan_patch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from .dataset.dataset import Dataset
 from .dataset.runs import Run
 from .dataset.view import View
 from .export import write_suspects
-from .features.duplicates import ensure_duplicates
+from .features.duplicates import CONFLICTS, duplicates, ensure_duplicates, list_groups
 from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
 from .learn.plan import Plan, make_plan
@@ -29,9 +28,6 @@ from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
 from .storage.schema import FINISHED
-
-if TYPE_CHECKING:  # importing torch takes seconds
-    from .learn.first_look import Backend
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
@@ -55,6 +51,9 @@ class AuditResult:
     stopped: bool
     seconds: dict[str, float]  # by step
     weakness: str | None = None  # a warning, if the model learned almost nothing
+    # numbers of samples with a duplicate, of groups with different labels, and of those of them
+    # that are exact copies; None if duplicates were not searched for
+    duplicates: tuple[int, int, int] | None = None
 
     def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
@@ -82,6 +81,7 @@ class AuditResult:
             "true_accuracy": self.true_accuracy,
             "stopped": self.stopped,
             "weakness": self.weakness,
+            "duplicates": self.duplicates,
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -91,7 +91,12 @@ class AuditResult:
     def __str__(self) -> str:
         parts = [self._summary(), self._suspects_text(), self._evaluation_text()]
         times = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
-        return "\n\n".join([*filter(None, parts), f"Time: {times}."])
+        name = self.dataset.name
+        after = (
+            f"Next: review the suspects in the app (labelaudit app), or list them (labelaudit "
+            f"suspects {name} --run {self.run})."
+        )
+        return "\n\n".join([*filter(None, parts), f"Time: {times}.", after])
 
     def _summary(self) -> str:
         early = " (stopped early)" if self.stopped else ""
@@ -106,6 +111,12 @@ class AuditResult:
             if self.true_accuracy is not None:
                 text += f", {self.true_accuracy:.3f} against the labels before the mistakes"
             lines.append(f"{text}.")
+        if self.duplicates:
+            samples, groups, exact = self.duplicates
+            lines.append(
+                f"{samples:,} samples have a duplicate; {groups:,} groups of duplicates have "
+                f"different labels, {exact:,} of them exact copies."
+            )
         if self.weakness:
             lines.append(self.weakness)
         return "\n".join(lines)
@@ -243,17 +254,15 @@ def take_first_look(
     target: Dataset | View,
     run: str = FIRST_LOOK_RUN,
     task: Task = QUIET,
-    *,
-    features: str = AUTO,
-    backend: Backend | None = None,
+    **how,
 ) -> dict:
     """Make a first look and score it. Returns its run's name and its number of suspects.
 
-    features, backend: as in `first_look`.
+    how: further arguments of `first_look`.
     """
-    from .learn.first_look import HERE, first_look
+    from .learn.first_look import first_look
 
-    first_look(target, run, task, features=features, backend=backend or HERE)
+    first_look(target, run, task, **how)
     dataset = Dataset(target.name)
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
@@ -316,7 +325,16 @@ def _ranked_result(
         stopped=info.get("stopped", False),
         seconds=timer.seconds,
         weakness=weakness(view),
+        duplicates=_duplicate_counts(dataset),
     )
+
+
+def _duplicate_counts(dataset: Dataset) -> tuple[int, int, int] | None:
+    found = duplicates(dataset)
+    if found is None:
+        return None
+    groups = list_groups(dataset, CONFLICTS)
+    return len(found.ids), len(groups), int(groups.exact.sum())
 
 
 def _check_ranking(score: str | None, k: int | None) -> None:

@@ -66,7 +66,8 @@ def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, few_digits
                  "-k", 100)  # fmt: skip
     for part in ("400 samples", "10 classes", "Validation accuracy",
                  "suspects by Suspicion", "Mistakes among the first 100 of each ranking",
-                 "average_precision"):  # fmt: skip
+                 "average_precision", "0 samples have a duplicate; 0 groups",
+                 "Next: review the suspects in the app (labelaudit app)"):  # fmt: skip
         assert part in result.stdout, part
     written = int(re.search(r"([\d,]+) suspects written", result.stdout)[1].replace(",", ""))
     assert len(pd.read_csv(tmp_path / "s.csv")) == written
@@ -178,7 +179,7 @@ def test_jobs_are_listed_and_stopped(few_digits, jobs_in_threads):
     [
         (["load", "/nowhere/at/all"], 1, "does not exist"),
         (["train", "pets"], 1, "no dataset 'pets'"),
-        (["suspects", "digits"], 1, "train or predict first"),
+        (["suspects", "digits"], 1, "has no predictions yet: take a first look"),
         (["export", "digits", "out.doc"], 1, ".csv"),
         (["noise", "digits", "--rate", "7"], 1, "7.0"),
         (["train", "digits", "--epochs", "0"], 1, "epochs=0"),

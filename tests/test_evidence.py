@@ -111,6 +111,15 @@ def test_the_sentence():
     )
 
 
+def test_a_suspect_by_prediction_alone_is_said_to_be_one():
+    assert explain_finding("ambiguous", 0.03, "cat", "dog", 0.02) == (
+        "Ambiguous: another class is predicted, but the label cat is probably correct (97 %)."
+    )
+    assert explain_finding("ambiguous", 0.3, "cat", "dog", 0.2) == (
+        "Ambiguous: 30 % that it is not cat, 20 % that it is dog."
+    )
+
+
 def test_the_first_sentence_is_what_suspicion_finds(audited):
     view = audited.view().sort_by("suspicion", reverse=True)
     worst, best = view.ids[0], view.ids[-1]

@@ -274,7 +274,7 @@ def test_hard_links_share_the_file_and_fall_back_to_copies(pets, tmp_path, monke
 # --- formats of other tools (tests/extras opens them with the tools) ---
 
 
-@pytest.mark.parametrize("format", ["fiftyone", "label-studio"])
+@pytest.mark.parametrize("format", ["coco", "fiftyone", "label-studio"])
 @pytest.mark.parametrize("suffix", ["", ".zip"])
 def test_what_others_are_to_open_can_be_loaded_here_too(odd, tmp_path, format, suffix):
     export_dataset(odd, tmp_path / f"out{suffix}", format)

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,31 @@ def test_the_dataset_page_filters(audited):
     box(app, "Split").set_value("test").run()
     view = audited.view().match(label="7", split="test")
     assert f"of {len(view)}" in texts(no_error(app))
+
+
+def test_own_fields_are_shown_filtered_and_sorted(make_dataset):
+    dataset = make_dataset(6)
+    for name, kind in {"human": "label", "age": "number", "day": "date"}.items():
+        dataset.add_field(name, kind)
+    dataset.set_values("human", [1, 2, 3], ["c0", "c1", "c1"])
+    dataset.set_values("age", [1, 2, 3], [30, 10, 20])
+    dataset.set_values("day", [1, 2], ["2026-01-05", "2026-01-09"])
+    app = open_page("data/dataset")
+    assert '<span title="day">2026-01-05</span>' in html(app)
+    box(app, "Own field").set_value("human").run()
+    box(app, "Value").set_value("c1 (2)").run()
+    box(app, "Sort by").set_value("age").run()
+    shown = html(no_error(app))
+    assert "of 2" in texts(app)
+    assert shown.index("id 2") < shown.index("id 3")
+    box(app, "Value").set_value("no value (3)").run()
+    assert "of 3" in texts(no_error(app))
+    box(app, "Own field").set_value("age").run()
+    next(n for n in app.number_input if n.label == "From").set_value(15.0).run()
+    assert "of 2" in texts(no_error(app))
+    box(app, "Own field").set_value("day").run()
+    app.date_input[1].set_value(date(2026, 1, 5)).run()
+    assert "of 1" in texts(no_error(app))
 
 
 def test_issues_of_cleanlab_become_tags(make_dataset):

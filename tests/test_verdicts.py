@@ -166,7 +166,7 @@ def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
     ]:
         with pytest.raises(LabelAuditError, match=words):
             review.decide(*arguments)
-    for name in ("", "  ", "x" * 65, None):
+    for name in ("", "  ", "x" * 65, None, "ann\nbob", "ann\u2028bob"):
         with pytest.raises(LabelAuditError, match="reviewer's name"):
             Review(plain, name)
     assert review.can() == (False, False)

@@ -155,7 +155,7 @@ def test_unknown_names_are_reported(make_dataset):
         len(view.match(label="cow"))
     with pytest.raises(LabelAuditError, match="no split 'test'"):
         len(view.match(split="test"))
-    with pytest.raises(LabelAuditError, match="train or predict first"):
+    with pytest.raises(LabelAuditError, match="has no predictions yet: take a first look"):
         len(view.sort_by("hardness"))
     with pytest.raises(LabelAuditError, match="no run 'run-9'"):
         view.use_run("run-9")

@@ -74,6 +74,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         "sync": {
             "sync": "Take over what changed in the source: images, labels, classes.",
         },
+        "write_back": {
+            "write-back": "Write corrected labels into the file that they came from.",
+        },
         "gate": {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
             "accept": "Accept the labels of suspects, in a file for the repository.",

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
 from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
-from ..storage.tables import OFFSET, Store
+from ..storage.tables import Store
 from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CACHED_SELECTIONS = 16
 RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
-BLOCK_ROWS = 1_000_000  # ids read at once from a table of epochs
 SHOWN_CLASSES = 20  # listed in an error message
 
 
@@ -135,7 +134,11 @@ class Frame(TableAccess):
         names = ", ".join(run["name"] for run in self.runs)
         raise NotFoundError(
             f"dataset {self.name!r} has no run {name!r}: "
-            + (f"its runs are {names}." if names else "train first.")
+            + (
+                f"its runs are {names}."
+                if names
+                else "take a first look, train or import predictions first."
+            )
         )
 
     def latest_run(self) -> dict | None:
@@ -250,29 +253,6 @@ class Frame(TableAccess):
         """
         return self._offsets(table)[positions]
 
-    @steadily
-    def epoch_blocks(self, table: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the ids of each block and the epochs of the blocks, for a table with one block per
-        epoch, each with the same ids in the same order. None for other tables."""
-
-        def load() -> tuple[np.ndarray, np.ndarray] | None:
-            ids = np.empty(0, np.int64)
-            for batch in self.store.batches(table, ["id"], BLOCK_ROWS):
-                ids = np.concatenate([ids, batch["id"].to_numpy()])
-                falls = np.flatnonzero(np.diff(ids) <= 0)
-                if len(falls):  # the next block begins
-                    ids = ids[: falls[0] + 1]
-                    break
-            total = self.store.count(table)
-            if not total or total % len(ids):
-                return None
-            starts = list(range(0, total, len(ids)))
-            first = self.store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
-            same = (first["id"].to_numpy() == ids[0]).all()
-            return (ids, first["epoch"].to_numpy()) if same else None
-
-        return self.cached((table, "blocks"), self.stamp(table), load)
-
     # --- ids to positions ---
 
     @steadily
@@ -322,6 +302,12 @@ class Frame(TableAccess):
                 entry = (stamp, load())
                 self._cache[key] = entry
             return entry[1]
+
+    def derived(self, key: Hashable, tables: Sequence[str], load: Callable[[], object]):
+        """Return the result of `load`, which reads no other tables than these, kept until one of
+        them changes. `load` sees one state of the dataset."""
+        with self.steady():
+            return self.cached(key, tuple(self.stamp(table) for table in tables), load)
 
     # --- alignment ---
 

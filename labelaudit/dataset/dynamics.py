@@ -18,6 +18,7 @@ from .columns import Frame
 # Values of `fold` besides the number of the model that was not trained on the sample.
 HELD_OUT = -1  # no model was trained on the sample
 EVERYONES = -2  # all models were
+BLOCK_ROWS = 1_000_000  # ids read at once to find the blocks
 SETTLED_ROWS = 200_000  # read at once by `settle`
 
 
@@ -145,7 +146,7 @@ def read_some(frame: Frame, table: str, ids: np.ndarray) -> Dynamics | None:
     if not store.count(table):
         return None
     unique, order = np.unique(ids, return_inverse=True)
-    blocks = frame.epoch_blocks(table)
+    blocks = _epoch_blocks(frame, table)
     some = _take(store, table, unique, *blocks) if blocks else _scan(store, table, unique)
     measures = (getattr(some, name)[:, order] for name in MEASURES)
     return Dynamics(some.labels[order], *measures)
@@ -195,3 +196,29 @@ def _columns(store: Store, table: str) -> list[str]:
     """Columns to read; tables of earlier versions lack some (see migrations)."""
     existing = store.columns(table)
     return ["id", "epoch", "label", *(name for name in MEASURES if name in existing)]
+
+
+def _epoch_blocks(frame: Frame, table: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the ids of each block and the epochs of the blocks, for a table with one block per
+    epoch, each with the same ids in the same order. None for other tables."""
+
+    store = frame.store
+
+    def load() -> tuple[np.ndarray, np.ndarray] | None:
+        ids = np.empty(0, np.int64)
+        for batch in store.batches(table, ["id"], BLOCK_ROWS):
+            ids = np.concatenate([ids, batch["id"].to_numpy()])
+            falls = np.flatnonzero(np.diff(ids) <= 0)
+            if len(falls):  # the next block begins
+                ids = ids[: falls[0] + 1]
+                break
+        total = store.count(table)
+        if not total or total % len(ids):
+            return None
+        starts = list(range(0, total, len(ids)))
+        first = store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
+        same = (first["id"].to_numpy() == ids[0]).all()
+        return (ids, first["epoch"].to_numpy()) if same else None
+
+    with frame.steady():
+        return frame.cached((table, "blocks"), frame.stamp(table), load)

@@ -133,7 +133,7 @@ def record(frame: Frame, cause: Cause, differences: Differences) -> None:
     row = pa.Table.from_pylist([entry], schema=schema.HISTORY)
     frame.append("history", row, schema.HISTORY)
     frame.append("changes", changes, schema.CHANGES)
-    frame.cached(LAST_ENTRY, frame.stamp("history"), lambda: entry)
+    frame.derived(LAST_ENTRY, ["history"], lambda: entry)
 
 
 def _rows(frame: Frame) -> list[dict]:
@@ -143,6 +143,4 @@ def _rows(frame: Frame) -> list[dict]:
 
 def _last(frame: Frame) -> dict | None:
     """Return the last entry, from the cache if nobody else wrote one."""
-    with frame.steady():
-        stamp = frame.stamp("history")
-        return frame.cached(LAST_ENTRY, stamp, lambda: next(reversed(_rows(frame)), None))
+    return frame.derived(LAST_ENTRY, ["history"], lambda: next(reversed(_rows(frame)), None))

@@ -75,9 +75,7 @@ class RunScores(RunDynamics):
             info = json.loads(rows[0]["info"]) if rows else None
             return None if info is None else SelfTest.from_dict(info)
 
-        with self._frame.steady():
-            stamp = self._frame.stamp(SELF_TESTS)
-            return self._frame.cached((SELF_TESTS, self.id), stamp, load)
+        return self._frame.derived((SELF_TESTS, self.id), [SELF_TESTS], load)
 
     def _stored_column(self, name: str, ids: np.ndarray, labels: np.ndarray) -> pa.Array:
         """Return a stored column for these ids, null if it judged another label."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..core.plugins import Group, Plugin
-from . import fiftyone, folders, huggingface, label_studio, manifest
+from . import coco, fiftyone, folders, huggingface, label_studio, manifest
 from .outputs import Output
 from .samples import Samples
 
@@ -52,6 +52,11 @@ FORMATS: dict[str, Format] = {
         "Parquet files that contain the images, and a dataset card about the audit.",
         huggingface.write_huggingface,
         files=False,
+    ),
+    "coco": Format(
+        "COCO",
+        "Images, and one category for each of them; one JSON file, or one per split.",
+        coco.write_coco,
     ),
     "fiftyone": Format(
         "FiftyOne",

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..dataset.view import View
+from ..dataset.view_table import OWN
 from .tables import as_text, column, csv_writer, write_view
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
@@ -21,9 +22,9 @@ def write_suspects(view: View, target: str | os.PathLike | io.IOBase, *, bom: bo
     """Write a view as CSV, in its order. Returns the number of rows.
 
     Columns: id … confidence, suggested, suggested_p and finding if the run has suspicion,
-    image_issues if the image quality was measured, every score, tags. Text cells that a spreadsheet
-    would run as a formula begin with an apostrophe. A file is written atomically. bom: begin with a
-    byte order mark, so that Excel shows letters such as "é".
+    image_issues if the image quality was measured, own fields, every score, tags. Text cells that a
+    spreadsheet would run as a formula begin with an apostrophe. A file is written atomically. bom:
+    begin with a byte order mark, so that Excel shows letters such as "é".
     """
     return write_view(view, target, _table, partial(csv_writer, bom=bom))
 
@@ -37,6 +38,7 @@ def suspects_csv(view: View) -> bytes:
 
 def _table(frame: pd.DataFrame) -> pa.Table:
     before = [*BEFORE_SCORES, *(name for name in OPTIONAL if name in frame.columns)]
+    before += frame.attrs[OWN]
     numbers = [name for name in frame.columns if frame[name].dtype.kind == "f"]
     names = [*before, *(name for name in numbers if name not in before), "tags"]
     return as_text(pa.table({name: column(frame, name) for name in names}))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -140,7 +139,7 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
     with frame.transaction():
         frame.overwrite(TABLE, rows, DUPLICATES)
-    return _stored(frame, frame.stamp(TABLE))
+    return _load(frame)
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
@@ -155,15 +154,9 @@ def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
 def duplicates(dataset: Dataset) -> Duplicates | None:
     """Return the groups that `find_duplicates` stored; None if it has not run yet."""
     frame = dataset.view().frame
-    with frame.steady():
-        stamp = frame.stamp(TABLE)
-        if stamp is None:
-            return None
-        return _stored(frame, stamp)
-
-
-def _stored(frame: Frame, stamp: Hashable) -> Duplicates:
-    return frame.cached(TABLE, (stamp, len(frame.ids)), lambda: _load(frame))
+    return frame.derived(
+        TABLE, [TABLE, "samples"], lambda: _load(frame) if frame.exists(TABLE) else None
+    )
 
 
 def has_copy(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
@@ -253,12 +246,6 @@ def conflicts(dataset: Dataset) -> pd.DataFrame:
     """Return the groups with different given labels: at least one of these is wrong. Exact copies
     come first, because there it is certain. Columns as in `Groups.table`; see `list_groups`."""
     return list_groups(dataset, CONFLICTS).table()
-
-
-def across_splits(dataset: Dataset) -> pd.DataFrame:
-    """Return the groups that lie in different splits, so that tests measure what was learned.
-    Columns as in `Groups.table`; see `list_groups`."""
-    return list_groups(dataset, SPLITS).table()
 
 
 def write_duplicates(dataset: Dataset, target: str | os.PathLike | io.IOBase) -> int:

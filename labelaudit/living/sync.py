@@ -90,6 +90,8 @@ class _Change:
         if not batches:
             return np.empty(0, np.int64)
         table = pa.Table.from_batches(batches)
+        dropped = self.plan.now.source.fields.keys() - self.dataset.fields.keys()
+        table = table.drop_columns(list(dropped))
         given = table["id"]
         taken = given.null_count or np.isin(given.to_numpy(), self.frame.ids).any()
         if taken:

@@ -22,6 +22,7 @@ from .label_changes import LabelChanges, compare_labels, rename_classes
 from .new_images import read_new
 from .reading import SourceNow, read_now
 from .stored_files import TABLE, StoredFiles, read_stored
+from .write_back.moves import check_finished
 
 TABLES = ("annotations", "samples", TABLE, "verdicts", "meta")  # that a plan depends on
 
@@ -102,6 +103,7 @@ def plan_sync(
     mistakes; NotFoundError if the source is gone; the errors of `load_dataset` if it cannot be
     read; and StoppedError if the task is stopped.
     """
+    check_finished(dataset)
     frame = dataset.view().frame
     if frame.tagged(MISTAKE).any():
         raise BadInputError(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.csv_cells import separator
+from ..core.csv_format import CsvFormat
 from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, find
@@ -100,12 +100,14 @@ def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
     try:
         match path.suffix.lower():
             case ".csv" | ".tsv":
+                written = CsvFormat.of_file(path)
                 table = pd.read_csv(
                     path,
-                    sep=separator(path),
+                    sep=written.delimiter,
                     dtype=str,
                     keep_default_na=False,
-                    encoding="utf-8-sig",
+                    encoding="utf-8-sig" if written.encoding == "utf8" else written.encoding,
+                    skiprows=written.skipped,
                 )
             case ".jsonl" | ".ndjson":
                 table = pd.read_json(path, lines=True, dtype=False)

@@ -251,8 +251,7 @@ class _Import:
             agreement.check_order(predicted, given, labels, self.columns.classes, what, by_id)
 
     def _converter(self) -> LogitConverter:
-        unused = bool(self.source.unused)
-        return LogitConverter(self.columns, self.kind, self.source.what, unused)
+        return LogitConverter(self.columns, self.kind, self.source.what, self.source.unused)
 
     def _add_embeddings(self, embeddings) -> None:
         if not isinstance(self.source, Arrays):

@@ -34,7 +34,7 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     boundary = SCORES[score].boundary
     view = dataset.view(stored_run.name).exclude_tag(REMOVED)
     if score == SUSPICION:
-        return ranked(view.suspicious(score, boundary), score)
+        return ranked(view.suspicious(), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)
@@ -93,6 +93,16 @@ def outdated(view: View) -> int:
         return int(changed[view.positions()].sum())
 
 
+def learned_again(run: Run) -> tuple[str, str]:
+    """Return how a run learned or read its labels, and how it can do so again: ("trained", "train
+    again")."""
+    if run.is_imported:
+        return "scored", "score it again"
+    return (
+        ("taken", "take the first look again") if run.is_first_look else ("trained", "train again")
+    )
+
+
 def weakness(view: View) -> str | None:
     """Return a warning if the view's run is hardly better than chance, else None.
 
@@ -106,10 +116,12 @@ def weakness(view: View) -> str | None:
     if found is None:
         return None
     agreement, chance = found
+    look = FIRST_LOOK in (view.fields.run_or_none() or {})
+    fix = "Try other features" if look else "Train for more epochs"
     return (
         f"The model agrees with {agreement:.0%} of the labels, and random guessing would agree "
         f"with {chance:.0%}. It learned almost nothing, so its suspects are meaningless, and so is "
-        "a lack of suspects. Train for more epochs, or use another model."
+        f"a lack of suspects. {fix}, or use another model."
     )
 
 

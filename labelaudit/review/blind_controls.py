@@ -268,8 +268,7 @@ class ControlLog:
             table = frame.read("controls", schema.CONTROLS.names)
             return cls([] if table is None else table.sort_by("id").to_pylist())
 
-        with frame.steady():
-            return frame.cached("controls", frame.stamp("controls"), load)
+        return frame.derived("controls", ["controls"], load)
 
     def answered(self, reviewer: str) -> dict[int, dict]:
         """Return the latest row of each sample that this reviewer answered, without undone ones."""

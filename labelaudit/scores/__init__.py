@@ -42,7 +42,7 @@ from .normalized_margin import normalized_margin
 from .outlier import FAR, OUTLIER, outlier
 from .registry import Registry
 from .self_confidence import self_confidence
-from .suspicion import SUSPICION, Suspicion
+from .suspicion import BOUNDARY, SUSPICION, Suspicion
 
 # The best score first: suspects are ranked by the first one that a run has. Average precision on
 # 10,000 CIFAR-10 images with 20 % planted mistakes, and with human errors (human_aggregate):
@@ -54,7 +54,7 @@ SCORES = Registry(
             "Suspicion",
             "The probability that the label is wrong, by a model of the labelling errors here.",
             Suspicion,
-            boundary=0.1,
+            boundary=BOUNDARY,
         ),
         LogitScore(
             "self_confidence",

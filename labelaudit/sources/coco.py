@@ -22,7 +22,8 @@ def is_coco(file: ListFile) -> bool:
 def read_coco(file: ListFile, label: str | None = None) -> ImageList:
     """Read COCO annotations. The classes are all categories, in their order.
 
-    An image with several categories is skipped; one without any has no label. Raises
+    An image with several categories is skipped; one without any has no label. A text field `split`
+    of an image is its split. Raises
     LabelAuditError that names the entry if the content is inconsistent.
     """
     name, content = file.name, file.json
@@ -41,19 +42,24 @@ def read_coco(file: ListFile, label: str | None = None) -> ImageList:
                 "add it there, or remove the annotation."
             )
         labels_by_image.setdefault(image, {})[categories[category]] = None
-    rows, skipped, several = [], [], 0
-    for image in content["images"]:
+    rows, entries, skipped, several = [], [], [], 0
+    for i, image in enumerate(content["images"]):
         labels, path = list(labels_by_image.pop(image["id"], ())), str(image["file_name"])
         if len(labels) > 1:
             skipped.append((path, f"has {len(labels)} categories ({', '.join(labels)}): keep one"))
             several += 1
         else:
-            rows.append({"filepath": path, "label": labels[0] if labels else None})
+            split = image["split"] if isinstance(image.get("split"), str) else None
+            label_name = labels[0] if labels else None
+            rows.append({"filepath": path, "label": label_name, "split": split})
+            entries.append(i)
     check_mostly_one(name, several, sum(row["label"] is not None for row in rows))
     skipped += [(f"image_id {image}", "is annotated, but not among the images")
                 for image in labels_by_image]  # fmt: skip
     classes = dict.fromkeys(categories.values())
-    return ImageList.from_rows(rows, list(classes), skipped=skipped, candidates=_candidates)
+    return ImageList.from_rows(
+        rows, list(classes), skipped=skipped, candidates=_candidates, entries=entries
+    )
 
 
 def _candidates(name: str) -> Sequence[str]:

@@ -63,7 +63,8 @@ def explain(error: Exception) -> str:
 
 
 class RowTable(Protocol):
-    """Rows with the schema COLUMNS that can be read more than once, from memory or from a file."""
+    """Rows with the schema COLUMNS, and own fields, that can be read more than once, from memory or
+    from a file."""
 
     def __len__(self) -> int: ...
 
@@ -84,6 +85,8 @@ class ListFile:
     path_column: str | None = None  # named by the user
     near: str | None = None  # split in whose folders images are searched first
     in_source: str = ""  # its name in `files`
+    # columns that become own fields, and their kinds (None: to be found out); see `own_columns`
+    fields: dict[str, str | None] = field(default_factory=dict)
     _finder: ImageFinder | None = None
 
     @property
@@ -169,6 +172,8 @@ class ImageList:
     allow_repeats: bool = False  # whether a file may be listed twice
     notes: Sequence[str] = ()  # sentences for the user
     mentioned: Sequence[str] = ()  # names in the source of further images that `skipped` is about
+    entries: Sequence[int] | None = None  # of each row its entry in the file; None: the same
+    fields: dict[str, str] = field(default_factory=dict)  # kinds of the own fields in the rows
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
@@ -191,7 +196,7 @@ def open_lists(
         for file, listed in lists:
             for name, reason in listed.skipped:
                 source.skipped.add(name, reason, reason.split(" (")[0])
-                used.add(_find(file, listed, name)[0])
+                used.add(find_path(file, listed, name)[0])
             used.update(map(files.filepath, listed.mentioned))
             yield from _rows(file, listed, source.skipped, used)
         for name in images:
@@ -206,7 +211,15 @@ def open_lists(
         raise BadInputError(f"{name} lists no usable image{_first_reason(lists)}.")
     classes = list(dict.fromkeys(name for _, listed in lists for name in listed.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
-    source.format = title
+    source.format, source.lists = title, lists
+    for file, listed in lists:
+        for field_name, kind in listed.fields.items():
+            if source.fields.setdefault(field_name, kind) != kind:
+                raise BadInputError(
+                    f"{file.name}: field {field_name!r} is a {kind} here and a "
+                    f"{source.fields[field_name]} in another list: give its kind "
+                    f"(fields={{{field_name!r}: …}})."
+                )
     for text in (note for _, listed in lists for note in listed.notes):
         source.skipped.note(text)
     return source
@@ -218,7 +231,7 @@ def _rows(file: ListFile, listed: ImageList, skipped: Skipped, used: set[str]) -
     for batch in listed.table.to_batches(BATCH_ROWS):
         for row in batch.to_pylist():
             given = row["filepath"]
-            path, problem, is_elsewhere = _find(file, listed, given)
+            path, problem, is_elsewhere = find_path(file, listed, given)
             row["filepath"] = path
             row["split"] = row["split"] or file.split
             used.add(path)
@@ -247,7 +260,7 @@ def _first_reason(lists: Sequence[tuple[ListFile, ImageList]]) -> str:
     return f" (the first one, {first[0]}: {first[1]})" if first else ""
 
 
-def _find(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
+def find_path(file: ListFile, images: ImageList, name: str) -> tuple[str, str | None, bool]:
     """Return the filepath of an image, the problem if there is one, and whether it is elsewhere.
 
     If the image is nowhere, the path is that of the most likely place. On a disk and in object

@@ -58,7 +58,7 @@ def read_tasks(file: ListFile, label: str | None = None) -> ImageList:
         chosen = [[r for r in results if r.get("from_name") == control] for results in opinions]
         image = _image(data, [r.get("to_name") for results in chosen for r in results])
         choices = [_choices([r.get("value") for r in results]) for results in chosen]
-        reader.add(f"task {task.get('id', i + 1)}", image, choices, data.get("split"))
+        reader.add(f"task {task.get('id', i + 1)}", image, choices, data.get("split"), i)
     return reader.images()
 
 
@@ -88,6 +88,7 @@ class _Reader:
         self._name = name
         self._rows: list[Row] = []
         self._skipped: list[tuple[str, str]] = []
+        self._entries: list[int] = []
         self._several = self._disagreements = self._ties = 0
 
     @property
@@ -95,9 +96,11 @@ class _Reader:
         """Number of images with a label."""
         return sum(row["label"] is not None for row in self._rows)
 
-    def add(self, task: str, image: str | None, opinions: list[list[str]], split=None) -> None:
+    def add(
+        self, task: str, image: str | None, opinions: list[list[str]], split=None, entry: int = -1
+    ) -> None:
         """Add an image to the rows, or to the skipped images. opinions: the choices of each
-        annotator."""
+        annotator. entry: the place of the task in the file."""
         several = next((choices for choices in opinions if len(choices) > 1), None)
         if image is None:
             self._skipped.append((f"{self._name}, {task}", "has no image in its data"))
@@ -111,6 +114,7 @@ class _Reader:
             label, tags = self._vote([choices[0] for choices in opinions if choices])
             split = split if isinstance(split, str) else None
             self._rows.append({"filepath": image, "label": label, "split": split, "tags": tags})
+            self._entries.append(entry)
 
     def images(self) -> ImageList:
         """Return the list. Raises BadInputError if most images have several choices."""
@@ -126,7 +130,12 @@ class _Reader:
             )
         classes = class_names([row["label"] for row in self._rows])
         return ImageList.from_rows(
-            self._rows, classes, skipped=self._skipped, candidates=_candidates, notes=notes
+            self._rows,
+            classes,
+            skipped=self._skipped,
+            candidates=_candidates,
+            notes=notes,
+            entries=self._entries,
         )
 
     def _vote(self, names: list[str]) -> tuple[str | None, list[str]]:

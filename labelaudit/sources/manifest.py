@@ -24,6 +24,7 @@ from .manifest_columns import (
     tag_column,
     text_column,
 )
+from .own_columns import OWN, OwnColumns, wanted_fields
 from .source import class_names
 from .table_reader import (
     BATCHED_SUFFIXES,
@@ -74,12 +75,18 @@ def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
     columns = find_columns(file, label)
     data = file.read_sibling(class_list_name(PurePosixPath(file.name).name))
     class_list = None if data is None else parse_class_list(data)
+    if class_list and not file.fields:
+        file.fields = wanted_fields(class_list.get("fields", {}))
     table = _ManifestTable(file, columns, exact=class_list is not None)
     classes = table.check()
     notes = table.notes
     if normal(columns.label) != LABEL and label is None:
         notes = [f"The labels are in the column {columns.label.strip()!r}.", *notes]
     images = ImageList(table, classes, allow_repeats=columns.is_manifest, notes=notes)
+    images.fields = {name: kind or "text" for name, kind in table.own.kinds.items()}
+    if images.fields:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in images.fields.items())
+        images.notes = [*notes, f"Fields of their own: {listed}."]
     listed_classes = (class_list or {}).get("classes", ())
     images.classes = list(dict.fromkeys([*listed_classes, *images.classes]))
     return images
@@ -103,6 +110,8 @@ class _ManifestTable:
             "id": columns.id,
             "tags": columns.tags,
         }
+        self.own = OwnColumns(file, column_names(file), self._escaped, exact)
+        self._is_checked = False
         self._rows = 0
         self._read_as: dict[str, str | None] = {}  # labels that mean another, or none as -1 does
 
@@ -136,8 +145,11 @@ class _ManifestTable:
         if not self._exact:
             check_one_label(labels, self.name)
             self._read_as = read_numbers(labels, self.name)
+        more = self.own.settle([name for name in labels if name is not None])
+        labels |= {self._read_as.get(label, label) for label in more}
         found = class_names(self._read_as.get(label, label) for label in labels)
         ordered = [name for name in self._categories() if name in set(found)]
+        self._is_checked = True
         return list(dict.fromkeys([*ordered, *found]))
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
@@ -204,4 +216,11 @@ class _ManifestTable:
         columns["label"] = replaced(columns["label"], self._read_as)
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
-        return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+        table = pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+        if not self.own.kinds:
+            return table
+        if not self._is_checked:
+            self.own.look(batch)
+            return table
+        values = self.own.values(batch, first, self._read_as)
+        return table.append_column(OWN, values)

@@ -20,6 +20,7 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
     self_tests         one row per run         id, info
     field-<id>         one row per value       id, value
+    views              overwritten whole       id, name, info
     scores-<run>       overwritten whole       id, label, learned, suggested,
                                                suggested_p, one column per score
     meta               one row                 id, info (classes, source, next id)
@@ -47,6 +48,9 @@ FORMAT = 2
 THUMBNAIL_SIDE = 16  # pixels
 
 META = pa.schema([ID, ("info", pa.string())])
+
+# Saved views. info: run and steps, JSON.
+VIEWS = pa.schema([ID, ("name", pa.string()), ("info", pa.large_string())])
 
 SAMPLES = pa.schema(
     [

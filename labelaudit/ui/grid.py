@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from ..dataset import own_fields
+from ..dataset.own_fields import FieldInfo
 from ..dataset.sample import Sample
 from ..dataset.view import View
 from ..review.queue import ALL
@@ -16,6 +18,7 @@ from ..storage.schema import MISTAKE, QUIET_TAGS
 from .images import Picture, pictures
 from .review_address import SAMPLE, STATUS, STATUS_WORDS
 
+OWN_TEXT = 60  # characters of an own field on a card
 PAGE_SIZES = (24, 48, 96)
 
 
@@ -99,7 +102,11 @@ def draw(
     shown = zip(samples, pictures(source, samples), strict=True)
     address = _review_address(view, score) if view.score_names() else None
     shown_score = score if values else None
-    cards = (_card(sample, picture, shown_score, address, judging) for sample, picture in shown)
+    fields = {} if judging else own_fields.own_fields(view.frame)
+    cards = (
+        _card(sample, picture, shown_score, address, judging, own_texts(sample, fields))
+        for sample, picture in shown
+    )
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
@@ -115,7 +122,12 @@ def _review_address(view: View, score: str | None) -> dict[str, str]:
 
 
 def _card(
-    sample: Sample, picture: Picture, score: str | None, review: dict | None, judging: bool
+    sample: Sample,
+    picture: Picture,
+    score: str | None,
+    review: dict | None,
+    judging: bool,
+    own: dict[str, str],
 ) -> str:
     given = escape(sample.ground_truth or "no label")
     labels = given
@@ -134,9 +146,11 @@ def _card(
             if tag == MISTAKE:
                 css, text = " la-mistake", f"{text}: was {escape(str(sample.original_label))}"
             details.append(f'<span class="la-tag{css}">{text}</span>')
+    details += [f'<span title="{escape(n)}">{escape(v)}</span>' for n, v in own.items()]
     hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
     if sample.original_label != sample.ground_truth and not judging:
         hover += f"\nwas labelled {sample.original_label}"
+    hover += "".join(f"\n{name}: {value}" for name, value in own.items())
     image = _image(picture)
     if review:
         address = escape(f"review?{urlencode({**review, SAMPLE: sample.id})}")
@@ -147,6 +161,12 @@ def _card(
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'
         "</div></div>"
     )
+
+
+def own_texts(sample: Sample, fields: dict[str, FieldInfo]) -> dict[str, str]:
+    """Return the own fields of a sample that have a value, as short texts."""
+    texts = {name: own_fields.shown(field, sample[name]) for name, field in fields.items()}
+    return {name: text[:OWN_TEXT] for name, text in texts.items() if text}
 
 
 def _image(picture: Picture) -> str:

@@ -6,7 +6,17 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import delete_dataset
 from labelaudit.predictions.cleanlab_issues import import_issues
-from labelaudit.ui import charts, class_editor, grid, jobs, load_form, state, tag_form, uploads
+from labelaudit.ui import (
+    charts,
+    class_editor,
+    field_filter,
+    grid,
+    jobs,
+    load_form,
+    state,
+    tag_form,
+    uploads,
+)
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
@@ -91,6 +101,7 @@ def filters(dataset):
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
         tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
+        view = field_filter.choose(view, "show")
         shuffled = st.toggle("Random order", key="show-shuffled")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)

@@ -58,7 +58,10 @@ def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
 def show_confusion() -> None:
     matrix, classes = class_confusion(view.fields.stamp(), view, marked)
     if not matrix.labelled:
-        st.info("No image has both a label and a prediction. Train a model and predict first.")
+        st.info(
+            "No image has both a label and a prediction. Take a first look, or train a "
+            "model and predict."
+        )
         return
     with st.container(horizontal=True, gap="medium"):  # stacked in a narrow window
         with st.container(width=620):

@@ -8,7 +8,7 @@ from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
 from labelaudit.ranking.evaluation import evaluate, precision_curves
 from labelaudit.ranking.image_kinds import match_image
-from labelaudit.ranking.ranking import outdated, suspects, weakness
+from labelaudit.ranking.ranking import learned_again, outdated, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
@@ -84,6 +84,12 @@ def weakness_of(stamp: tuple, _view) -> str | None:
     return weakness(_view)
 
 
+def how_to_learn_again() -> tuple[str, str]:
+    """Return how the run learned its labels, and a sentence's beginning on how to do it again."""
+    since, again = learned_again(dataset.run(run))
+    return since, again[0].upper() + again[1:]
+
+
 def show_rehearsal(table, curves) -> None:
     """Show how well every score finds the planted mistakes."""
     best = table[table["score"] == score].iloc[0]
@@ -118,19 +124,14 @@ def show_rehearsal(table, curves) -> None:
 
 def show_rehearsal_or_not() -> None:
     mistakes = dataset.view(run).match_tag(MISTAKE)
+    since, again = how_to_learn_again()
     if outdated(mistakes) and still_wrong(dataset) < len(mistakes):
         st.info(
-            f"Some planted mistakes were corrected after {run} was made, so this rehearsal says "
+            f"Some planted mistakes were corrected after {run} was {since}, so this rehearsal says "
             "little. Check a rehearsal before you apply verdicts."
         )
     elif outdated(mistakes):
-        st.info(
-            f"The mistakes were planted after {run} was scored. Score it again to rehearse."
-            if dataset.run(run).is_imported
-            else "The mistakes were planted after the first look. Take it again to rehearse."
-            if dataset.run(run).is_first_look
-            else f"The mistakes were planted after {run} was trained. Train again to rehearse."
-        )
+        st.info(f"The mistakes were planted after {run} was {since}. {again} to rehearse.")
     else:
         show_rehearsal(table, curves)
 
@@ -333,12 +334,14 @@ elif stale and dataset.run(run).is_first_look:
         used = (dataset.run(run).info.get(FIRST_LOOK) or {}).get("features")
         jobs.begin("look", dataset.name, **({"features": used} if used else {}))
 elif stale:
+    since, again = how_to_learn_again()
     st.warning(
         f"{counted(stale, 'label')} changed since {run} was trained, so their scores are out of "
         "date. Train again to update them."
     )
     if not dataset.run(run).info.get(RECORDED):  # recorded runs are trained elsewhere
-        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        label = "First look" if dataset.run(run).is_first_look else "Train"
+        st.page_link("pages/model/train.py", label=label, icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
 if has_suspicion(dataset, run) and not note:
