@@ -236,6 +236,39 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     assert "A trained model ranks" not in shown
     assert "first-look" not in box(open_page("model/predict"), "Run").options
     assert "first-look" not in texts(no_error(open_page("model/train")))
+    app = open_page("suspects/insights")
+    app.get("button_group")[0].set_value("Compare runs").run()
+    first, second = set(suspects(audited, "run-1").ids), set(suspects(audited, "first-look").ids)
+    shown = app.get("button_group")[1].options
+    counts = [len(first & second), len(first - second), len(second - first)]
+    assert [part.rpartition(" ")[2] for part in shown] == [f"{count:,}" for count in counts]
+    assert f"1 to {min(48, counts[0])} of {counts[0]}" in texts(no_error(app))
+    button(app, f"Review these {counts[0]:,}").click().run()
+    assert f"{counts[0]:,} samples chosen on another page" in texts(no_error(app))
+    assert set(app.session_state["review-many"].queue.ids) == first & second
+    job = manager.start("audit", "digits", train=True)
+    try:
+        assert provisional(audited, "first-look").startswith("Provisional")
+        assert provisional(audited, "run-1") == ""
+    finally:
+        job.stop()
+        job.wait(60)
+    assert provisional(audited, "first-look") == ""
+
+
+def test_found_samples_are_tagged(audited):
+    app = open_page("data/dataset")
+    (find,) = [field for field in app.text_input if field.label == "Find"]
+    name = audited[7].filepath
+    find.set_value(name.upper()).run()
+    (tag,) = [field for field in app.text_input if field.label == "Tag"]
+    tag.set_value("look again").run()
+    button(app, "Add").click().run()
+    no_error(app)
+    assert audited.view().match_tag("look again").ids.tolist() == [7]
+    button(app, "Remove").click().run()
+    no_error(app)
+    assert len(audited.view().match_tag("look again")) == 0
 
 
 def test_the_dataset_page_filters(audited):
@@ -401,7 +434,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
     shown = texts(open_page("suspects/results"))
-    assert "corrected after run-1 was trained" in shown
+    assert "corrected after run-1 was made" in shown
     assert "planted after run-1" not in shown
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
@@ -722,7 +755,7 @@ def test_predictions_of_the_user_come_in_and_every_page_copes(digits, tmp_path):
     app.get("button_group")[0].set_value("Similarity map").run()
     assert "imported has no embeddings" in texts(no_error(app))
     digits.set_labels([1], "9")
-    assert "1 labels changed since imported was scored" in texts(open_page("suspects/results"))
+    assert "1 label changed since imported was scored" in texts(open_page("suspects/results"))
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
@@ -897,13 +930,3 @@ def test_the_start_page_continues_where_the_reviewer_was(audited):
     assert primary[0] == "Go on reviewing digits"
     assert f"2 of {len(suspects(audited)):,} reviewed" in texts(app)
     assert "2 changes to apply" in texts(app)
-    look = take_first_look(audited)
-    job = manager.start("audit", "digits", train=True)
-    try:
-        note = provisional(audited, look["run"])
-        assert note.startswith("Provisional")
-        assert provisional(audited, "run-1") == ""
-    finally:
-        job.stop()
-        job.wait(60)
-    assert provisional(audited, look["run"]) == ""

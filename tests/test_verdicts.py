@@ -14,6 +14,7 @@ from labelaudit.dataset import verdict_log
 from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
 from labelaudit.ranking.evidence import gather, suggested_labels
+from labelaudit.review.agreement import reviewer_agreement
 from labelaudit.review.verdicts import RECENT
 
 
@@ -225,6 +226,7 @@ def test_the_queue_is_filtered_and_keeps_its_order(audited):
     label = audited[near[2]].ground_truth
     some = make_queue(audited, QueueFilter(similar=easy, given=label), "ann").ids.tolist()
     assert some == [sample for sample in similar if audited[sample].ground_truth == label]
+    assert ids(samples=(easy, similar[1])) == {easy, similar[1]}
     Review(audited, "bob").decide([easy, similar[3]], "keep")
     assert ids(reviewer="bob") == {easy, similar[3]}
     with pytest.raises(LabelAuditError, match="there is no status 'done'"):
@@ -249,6 +251,26 @@ def test_the_queue_by_what_was_decided(audited):
     queue = make_queue(audited, QueueFilter(status="todo"), "ann")
     progress = ann.progress(queue)
     assert (progress.total, progress.reviewed, progress.wrong) == (len(whole), 3, 0)
+
+
+def test_the_agreement_of_two_reviewers(make_dataset):
+    dataset = make_dataset(8)
+    classes = dataset.classes
+    ann, bob = Review(dataset, "ann"), Review(dataset, "bob")
+    given = dataset.view().values("ground_truth").tolist()
+    for sample in (1, 2, 3, 4):
+        ann.decide(sample, "keep")
+    bob.decide(1, "keep")
+    bob.decide(2, "relabel", next(name for name in classes if name != given[1]))
+    bob.decide(3, "remove")
+    bob.decide(4, "unsure")  # says nothing
+    Review(dataset, "cleo").decide(8, "keep")  # nothing in common
+    (row,) = reviewer_agreement(dataset).to_dict("records")
+    assert (row["first"], row["second"], row["samples"]) == ("ann", "bob", 3)
+    assert row["agree"] == pytest.approx(1 / 3)
+    bob.decide([2, 3], "keep")
+    (row,) = reviewer_agreement(dataset).to_dict("records")
+    assert (row["agree"], row["kappa"]) == (1, 1)
 
 
 def test_progress_counts_and_the_yield_of_the_latest(audited):

@@ -10,6 +10,7 @@ from ..scores import default_score
 from ..storage.schema import REMOVED
 
 COUNT = 4  # of each class
+MOST = 200_000  # samples that are looked at; of more, every second, third …
 
 
 def typical_images(view: View) -> dict[str, list[int]]:
@@ -26,6 +27,7 @@ def typical_images(view: View) -> dict[str, list[int]]:
             score = fields.number(default_score(view.score_names()))
             fits = (fields.predictions() == frame.label) & (frame.label != MISSING)
             at = np.flatnonzero(fits & np.isfinite(score) & ~frame.tagged(REMOVED))
+            at = at[:: len(at) // MOST + 1]
             order = np.lexsort((-fields.number("confidence")[at], score[at], frame.label[at]))
             at = at[order]
             label = frame.label[at]

@@ -64,6 +64,7 @@ class QueueFilter:
     # Id of a sample: it and the SIMILAR samples that look most similar to it, most similar first,
     # also if they are no suspects.
     similar: int | None = None
+    samples: tuple[int, ...] | None = None  # only these ids, also if they are no suspects
 
     @property
     def whole(self) -> bool:
@@ -76,7 +77,7 @@ class QueueFilter:
     @property
     def of_all(self) -> bool:
         """Whether it selects from all predicted samples, not only from suspects."""
-        chosen = (self.image, self.text, self.reviewer, self.similar)
+        chosen = (self.image, self.text, self.reviewer, self.similar, self.samples)
         return self.everything or any(value is not None for value in chosen)
 
 
@@ -174,6 +175,7 @@ def _filtered(target: View, wanted: QueueFilter, score: str) -> View:
     view = view.match(suggested=wanted.suggested)
     view = view.match_tag(wanted.tag) if wanted.tag else view
     view = view.search(wanted.text) if wanted.text else view
+    view = view if wanted.samples is None else view.select(wanted.samples)
     view = match_image(view, wanted.image) if wanted.image else view
     if wanted.low is None and wanted.high is None:
         return view

@@ -10,9 +10,9 @@ from ..ranking import evidence
 from ..ranking.image_kinds import OUTLIER
 from ..ranking.typical import typical_images
 from ..review.blind_controls import answers
-from ..review.queue import ALL, TODO, QueueFilter, make_queue
+from ..review.queue import ALL, QueueFilter
 from ..scores import SCORES
-from ..storage.schema import MISTAKE, QUIET_TAGS
+from ..storage.schema import MISTAKE, QUIET_TAGS, REMOVED
 from . import charts
 from .default_verdict import (
     KEEP,
@@ -27,7 +27,8 @@ from .review_session import ReviewSession, component, run
 
 AHEAD = 5  # number of samples to prefetch
 CACHED_ITEMS = 64  # for going back
-SAME_MISTAKE = 0.5  # probability of the new class from which similar images are offered
+NEAR = 100  # similar images that are looked at after a relabelling
+SAME_MISTAKE = 0.5  # probability of the new class from which they are offered
 # Planted mistakes are not marked, as that would give the rehearsal away.
 HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
 
@@ -82,12 +83,14 @@ def _same_mistake(session: ReviewSession, event: dict) -> dict | None:
     run = session.dataset.run(session.wanted.run)
     if given is None or not run.has_embeddings():
         return None
-    filters = {SIMILAR: sample, "given": given, "suggested": label}
-    same = QueueFilter(run=run.name, status=TODO, **filters)
-    ids = make_queue(session.dataset, same, session.reviewer).ids
-    found = evidence.suggestions(session.dataset, run.name, ids)[1] if len(ids) else np.empty(0)
-    count = int((found >= SAME_MISTAKE).sum())
-    return {"count": count, **filters} if count else None
+    frame = session.dataset.view(run.name).frame
+    near = run.neighbours([sample], NEAR)[0][0]
+    near = near[(near >= 0) & ~np.isin(near, session.review.judged())]
+    at = frame.positions(near)
+    same = (frame.label[at] == frame.class_codes([given])[0]) & ~frame.tagged(REMOVED)[at]
+    names, p = evidence.suggestions(session.dataset, run.name, near[same])
+    count = int(((np.array(names, object) == label) & (p >= SAME_MISTAKE)).sum())
+    return {"count": count, SIMILAR: sample, "given": given, "suggested": label} if count else None
 
 
 def _data(session: ReviewSession, event: dict | None) -> dict:

@@ -6,7 +6,17 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import delete_dataset
 from labelaudit.predictions.cleanlab_issues import import_issues
-from labelaudit.ui import charts, class_editor, field_filter, grid, jobs, load_form, state, uploads
+from labelaudit.ui import (
+    charts,
+    class_editor,
+    field_filter,
+    grid,
+    jobs,
+    load_form,
+    state,
+    tag_form,
+    uploads,
+)
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
@@ -86,6 +96,7 @@ def filters(dataset):
     view = dataset.view()
     with st.sidebar:
         st.markdown("**Show**")
+        text = st.text_input("Find", key="show-find", placeholder="file name or id").strip()
         label = st.selectbox("Class", [ANY, *dataset.offered_classes], key="show-class")
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
@@ -94,6 +105,7 @@ def filters(dataset):
         shuffled = st.toggle("Random order", key="show-shuffled")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)
+    view = view.search(text) if text else view
     return view.sample(len(dataset), seed=0) if shuffled else view
 
 
@@ -130,6 +142,7 @@ if not dataset.runs:
     )
 class_chart(dataset)
 view = filters(dataset)
+tag_form.popover(view, f"dataset-{dataset.name}")
 if len(view):
     grid.paged(view, "dataset")
 else:

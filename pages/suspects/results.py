@@ -14,7 +14,7 @@ from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
 from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
-from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state
+from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state, tag_form
 from labelaudit.ui.confidence import confidence_note
 from labelaudit.ui.text import counted, plain
 from labelaudit.ui.total import show_total
@@ -40,6 +40,12 @@ with st.sidebar:
         "All samples, not only suspects", key="results-all", disabled=not SCORES[score].judges_label
     )
     st.markdown("**Show**")
+    text = st.text_input(
+        "Find",
+        key="results-find",
+        placeholder="file name or id",
+        help="All samples are searched, not only suspects.",
+    ).strip()
     left, right = st.columns(2, gap="small")
     given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
     known = dataset.view(run).fields.classes  # also those that only the model knows
@@ -48,7 +54,7 @@ with st.sidebar:
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
     image = image_filter.choose(dataset.view(run), "results-image")
 
-everything = everything or image is not None or not SCORES[score].judges_label
+everything = everything or bool(text) or image is not None or not SCORES[score].judges_label
 if everything:
     view = dataset.view(run).exclude_tag(REMOVED) if image else dataset.view(run)
     view = view.sort_by(score, reverse=True)
@@ -61,6 +67,7 @@ view = view.match(
     split=None if split == ANY else split,
 )
 view = view if tag == ANY else view.match_tag(tag)
+view = view.search(text) if text else view
 view = match_image(view.above("confidence", 0), image) if image else view
 note = confidence_note(dataset.view(run))
 
@@ -215,6 +222,7 @@ def review_address() -> dict[str, str]:
     filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
+    address |= {"find": text} if text else {}
     if image:
         return address | {image_filter.PARAMETER: image}
     return address | ({"everything": "true"} if everything else {})
@@ -251,7 +259,8 @@ def offer_other_features() -> None:
             jobs.begin("look", dataset.name, features=features)
 
 
-kind = "samples" if everything else "suspects"
+kind = "sample" if everything else "suspect"
+kind += "" if len(ranked if len(view) < len(ranked) else view) == 1 else "s"
 of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
@@ -279,6 +288,7 @@ with buttons:
         help="One HTML file to send or print: the data and method, the findings, the decisions and "
         "the first 100 suspects. Takes a few seconds.",
     )
+    tag_form.popover(view, f"results-{dataset.name}")
 accuracy = dataset.run(run).info.get("validation_accuracy")
 imported = dataset.run(run).info.get(IMPORTED)
 notes = []

@@ -10,6 +10,7 @@ from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import image_filter, jobs, review_many, review_one, state
 from labelaudit.ui.review_address import (
     ANY,
+    CHOSEN,
     MANY,
     MODE,
     NO_SIMILAR,
@@ -19,7 +20,9 @@ from labelaudit.ui.review_address import (
     SIMILAR,
     STATUS,
     STATUS_WORDS,
+    chosen_samples,
 )
+from labelaudit.ui.text import counted
 
 MIN_ANSWERS = 5  # with fewer answers the result would reveal single controls
 CONTROLS = {"off": 0, "1 in 20": 20, "1 in 10": 10, "1 in 5": 5}
@@ -43,6 +46,15 @@ def show_similar() -> None:
         if st.button("Back to the suspect", icon=":material/arrow_back:"):
             st.session_state[OPEN] = {MODE: ONE, **NO_SIMILAR}
             st.query_params[SAMPLE] = str(similar)
+            st.rerun()
+
+
+def show_chosen(count: int) -> None:
+    """Say that only samples chosen on another page are shown, with a way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{counted(count, 'sample')} chosen on another page**")
+        if st.button("Show the whole queue", icon=":material/close:"):
+            del st.session_state[CHOSEN]
             st.rerun()
 
 
@@ -165,9 +177,12 @@ wanted = QueueFilter(
     text=text.strip() or None,
     reviewer=decided_by,
     similar=similar,
+    samples=chosen_samples(dataset.name),
 )
 if similar is not None:
     show_similar()
+if wanted.samples is not None:
+    show_chosen(len(wanted.samples))
 if mode == ONE:
     review_one.show(dataset, wanted, reviewer, CONTROLS[controls])
 else:
