@@ -10,6 +10,7 @@ from labelaudit.ui import garbage_collector, sidebar, signin
 
 # A local file: with a Material icon the browser would load it from Google.
 ICON = Path(ui.__file__).with_name("icon.svg")
+LOGO = Path(ui.__file__).with_name("logo.svg")
 
 st.set_page_config(
     page_title="LabelAudit",
@@ -17,6 +18,8 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",  # collapsed on phones, where it would cover the page
 )
+
+st.logo(LOGO, size="large", icon_image=ICON)
 
 session_page = [st.Page("pages/data/session.py", title="Session", icon=":material/terminal:")]
 
@@ -45,6 +48,7 @@ page = st.navigation(
                 "pages/suspects/duplicates.py", title="Duplicates", icon=":material/content_copy:"
             ),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
+            st.Page("pages/suspects/annotators.py", title="Annotators", icon=":material/groups:"),
             st.Page("pages/suspects/trend.py", title="Trend", icon=":material/trending_up:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/export.py", title="Export", icon=":material/ios_share:"),

@@ -212,7 +212,7 @@ class Reviewed:
         ids, labels = np.arange(n), np.zeros(n, np.int32)
         self.scored = ScoredSamples(
             ids, labels, self.found.p, np.ones(n, bool), np.ones(n, np.int32), ["a", "b"],
-            random_order(ids, "benchmark", seed),
+            random_order(ids, "benchmark", seed), self.found.suspect, np.full(n, -1),
         )  # fmt: skip
         suspects = np.flatnonzero(self.found.suspect)
         suspects = suspects[np.argsort(-self.found.p[suspects], kind="stable")]
@@ -250,7 +250,9 @@ class Reviewed:
         """When "You can stop" came: verdicts, and the share of the wrong labels found by then."""
         most = min(len(self.queue), MOST_VERDICTS)
         for verdicts in range(LOOK_EVERY, most + 1, LOOK_EVERY):
-            if self.after(verdicts).proof.share >= 0.9 and self.after(verdicts).advice()[0]:
+            estimate = self.after(verdicts)
+            is_near = estimate.proof.share >= 0.9 or estimate.proof.is_clean
+            if is_near and estimate.advice()[0]:
                 at = self.queue[:verdicts]
                 right = (self.said & self.found.wrong)[at].sum()
                 true = self.found.wrong.sum()

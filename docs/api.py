@@ -38,7 +38,7 @@ GROUPS = {
         "delete_dataset",
         "drop_all",
     ],
-    "Look at samples": ["Dataset", "View", "Sample", "find_duplicates"],
+    "Look at samples": ["Dataset", "View", "F", "Sample", "find_duplicates"],
     "Rehearse": ["inject_noise", "restore_noise", "evaluate"],
     "Audit in one call": ["audit", "resume_audit", "AuditResult"],
     "Train and predict": [
@@ -56,6 +56,7 @@ GROUPS = {
         "Recorder",
         "TorchImageDataset",
     ],
+    "Several annotators": ["import_annotations", "consensus"],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
     "Every week": [
         "plan_sync",
@@ -76,6 +77,8 @@ GROUPS = {
         "Review",
         "pending_decisions",
         "apply_verdicts",
+        "plan_classes",
+        "change_classes",
         "list_changes",
         "return_to",
     ],
@@ -123,6 +126,15 @@ labelaudit.predict(dataset, "net")
     "Your own predictions, model or loop": """
 logits = my_model(np.stack([np.array(sample.image) for sample in dataset.view()]))  # float (n, C)
 labelaudit.import_predictions(dataset, logits, "mine", ids=dataset.view().ids)
+""",
+    "Several annotators": """
+names = dataset.view().values("ground_truth")
+votes = [(sample, who, name) for who in "abc" for sample, name in enumerate(names, start=1)]
+votes = pd.DataFrame(votes, columns=["id", "annotator", "label"])
+print(labelaudit.import_annotations(dataset, votes))  # or "votes.csv", or ["human_a", "human_b"]
+found = labelaudit.consensus(dataset)
+print(found.annotators, found.ask(5))
+found.apply(at_least=0.95)
 """,
     "Rank": """
 labelaudit.compute_scores(dataset, "mine")

@@ -77,6 +77,13 @@ def take_all(page, address: str, into: Path) -> None:
     page.get_by_role("button", name="Load a dataset").click()
     page.get_by_role("dialog").wait_for()
     take(page, into, "load")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Classes").click()
+    page.get_by_role("dialog").locator("canvas").first.wait_for()
+    take(page, into, "classes")
+    page.goto(address)
+    page.get_by_role("button", name="Go on reviewing").wait_for()
+    take(page, into, "start-again")
 
 
 def take_review(page, into: Path) -> None:
@@ -89,6 +96,12 @@ def take_review(page, into: Path) -> None:
     page.locator(".card").nth(18).click(modifiers=["Shift"])
     take(page, into, "review-many")
     page.get_by_role("radio", name="One by one").click()
+    page.locator(".stage img").wait_for()
+    page.keyboard.press("s")
+    page.get_by_text("most similar first").wait_for()
+    page.locator(".card").first.wait_for()
+    take(page, into, "similar")
+    page.get_by_role("button", name="Back to the suspect").click()
     page.locator(".stage img").wait_for()
 
 

@@ -1,5 +1,7 @@
 """Public names for type checkers. Generated from labelaudit/__init__.py by `make docs`."""
 
+from .annotators.consensus import consensus as consensus
+from .annotators.importing import import_annotations as import_annotations
 from .app_session import launch_app as launch_app
 from .core.errors import LabelAuditError as LabelAuditError
 from .core.progress import Task as Task
@@ -7,6 +9,7 @@ from .dataset.dataset import Dataset as Dataset
 from .dataset.dataset import delete_dataset as delete_dataset
 from .dataset.dataset import drop_all as drop_all
 from .dataset.dataset import list_datasets as list_datasets
+from .dataset.expression import F as F
 from .dataset.history import list_changes as list_changes
 from .dataset.history import return_to as return_to
 from .dataset.noise import inject as _inject_noise
@@ -40,7 +43,6 @@ from .patch import merge_patches as merge_patches
 from .patch import plan_patch as plan_patch
 from .patch import read_patch as read_patch
 from .patch import write_patch as write_patch
-from .pipeline import AuditResult as AuditResult
 from .pipeline import audit as audit
 from .pipeline import resume_audit as resume_audit
 from .plugin_list import plugins as plugins
@@ -48,12 +50,15 @@ from .predictions import import_features as import_features
 from .predictions import import_predictions as import_predictions
 from .predictions.cleanlab_issues import import_issues as import_issues
 from .predictions.predict_with import predict_with as predict_with
+from .ranking.audit_result import AuditResult as AuditResult
 from .ranking.evaluation import evaluate as evaluate
 from .ranking.ranking import suspects as suspects
 from .ranking.scoring import compute_scores as compute_scores
 from .report import write_report as write_report
 from .review.apply import apply_verdicts as apply_verdicts
 from .review.apply import pending_decisions as pending_decisions
+from .review.classes import change_classes as change_classes
+from .review.classes import plan_classes as plan_classes
 from .review.estimate import estimate_wrong as estimate_wrong
 from .review.queue import QueueFilter as QueueFilter
 from .review.queue import make_queue as make_queue

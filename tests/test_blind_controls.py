@@ -267,6 +267,17 @@ def test_nothing_that_is_drawn_tells_a_control(audited):
     assert audited[bad].ground_truth == controls[bad].truth
 
 
+def test_answers_given_in_another_tab_are_not_undone_here(audited):
+    session = sit(audited)
+    first, second, *_ = session.queue.controls.values()
+    session.tab.own_answers.add(session.answers.answer(first, "keep"))
+    session.answers.answer(second, "keep")  # in another tab
+    session.undo_or_redo("undo")
+    assert [each.verdict for each in session.answers.of(second.sample)] == ["keep"]
+    assert session.answers.of(first.sample) == []
+    assert not session.state()["can_undo"]
+
+
 def test_how_the_reviewer_did_is_reported_at_the_end_only(audited):
     session = sit(audited)
     for control in list(session.queue.controls.values())[:3]:

@@ -67,18 +67,22 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     for i in range(6):
         picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     (tmp_path / "pets/cat/broken.png").write_text("no image")
-    page.goto(f"{server}/dataset")
+    page.goto(server)
     page.get_by_role("button", name="Load a dataset").click()
-    page.get_by_role("tab", name="Folder or file").click()
     panel = page.get_by_role("dialog")
-    panel.get_by_role("textbox", name="Path").fill(str(tmp_path / "pets"))
-    panel.get_by_role("textbox", name="Path").press("Tab")
+    path = panel.get_by_role("textbox", name="Path", exact=True)
+    path.fill(str(tmp_path / "pest"))
+    path.press("Tab")
+    panel.get_by_test_id("stAlert").wait_for()  # the error is in the dialog, with what was typed
+    path.fill(str(tmp_path / "pets"))
+    path.press("Tab")
     folder = panel.get_by_role("tabpanel", name="Folder or file")
-    folder.get_by_text("Preview").click()
     folder.get_by_text("Read as class folders").wait_for()
     playwright.expect(folder.locator(".la-three img")).to_have_count(6)  # three of each class
     panel.get_by_role("button", name="Load", exact=True).click()
-    page.get_by_role("heading", name="pets").wait_for()  # loaded, and chosen
+    page.get_by_role("button", name="Audit pets").wait_for()  # loaded, and chosen
+    page.get_by_role("link", name="1. Data").click()
+    page.get_by_role("heading", name="pets").wait_for()
     page.get_by_text("Images skipped: 1").wait_for()
     playwright.expect(page.locator(".la-card")).to_have_count(6)
     assert Dataset("pets").classes == ["cat", "dog"]

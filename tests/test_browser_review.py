@@ -214,6 +214,32 @@ def test_many_at_once_is_one_step(page, server, audited):
     assert not len(Review(Dataset("digits"), user()).judged())
 
 
+def test_similar_images_are_opened_by_a_key_and_selected_by_dragging(page, server, audited):
+    ids = make_queue(audited, QueueFilter(checks=True), user()).ids.tolist()
+    page.goto(f"{server}/review")
+    expect_sample(page, ids[0])
+    playwright.expect(page.locator(".typical .near-card")).to_have_count(8)
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").get_by_text("similar images").wait_for()
+    page.keyboard.press("k")  # closes the list of keys, and is no verdict
+    page.keyboard.press("s")
+    cards = page.locator(".card")
+    playwright.expect(cards.first).to_have_attribute("title", re.compile(f"^id {ids[0]}:"))
+    boxes = [cards.nth(place).bounding_box() for place in (1, 2, 3)]
+    page.mouse.move(boxes[0]["x"] + 50, boxes[0]["y"] + 50)
+    page.mouse.down()
+    for box in boxes[1:]:
+        page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.up()
+    page.get_by_text("3 selected").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("3 verdicts stored").wait_for()
+    near = audited.run("run-1").neighbours([ids[0]], 3)[0][0].tolist()
+    assert sorted(Review(Dataset("digits"), user()).judged()) == sorted(near)
+    page.get_by_role("button", name="Back to the suspect").click()
+    expect_sample(page, ids[0])
+
+
 def test_verdicts_are_applied_and_taken_back(page, server, audited):
     review = Review(audited, "ann")
     ids = make_queue(audited, QueueFilter(), "ann").ids.tolist()

@@ -66,7 +66,8 @@ def test_audit_prints_what_it_found_and_writes_the_suspects(tmp_path, few_digits
                  "-k", 100)  # fmt: skip
     for part in ("400 samples", "10 classes", "Validation accuracy",
                  "suspects by Suspicion", "Mistakes among the first 100 of each ranking",
-                 "average_precision"):  # fmt: skip
+                 "average_precision", "0 samples have a duplicate; 0 groups",
+                 "Next: review the suspects in the app (labelaudit app)"):  # fmt: skip
         assert part in result.stdout, part
     written = int(re.search(r"([\d,]+) suspects written", result.stdout)[1].replace(",", ""))
     assert len(pd.read_csv(tmp_path / "s.csv")) == written
@@ -119,6 +120,17 @@ def test_predictions_and_models_of_the_user_are_scored_at_once(tmp_path, digits)
     assert "--kind needs --model" in cli("predict", "digits", "--kind", "logits", code=2).stderr
 
 
+def test_classes_are_listed_and_changed(few_digits):
+    assert "3  " in cli("classes", "digits").stdout
+    change = ("classes", "digits", "--rename", "3=three", "--merge", "1=7", "--add", "x")
+    assert "Nothing was changed" in cli(*change, "--dry-run").stdout
+    assert few_digits.offered_classes == list("0123456789")
+    assert "1 merged into 7" in cli(*change, "--who", "ann").stdout
+    assert few_digits.offered_classes == ["0", "2", "three", *"456789", "x"]
+    failed = cli("classes", "digits", "--rename", "three", code=1)
+    assert "write OLD=NEW" in failed.stderr
+
+
 def test_noise_by_matrix_and_by_pair(tmp_path, home):
     np.savetxt(tmp_path / "m.csv", np.eye(10, k=1), delimiter=",")
     cli("load", "digits")
@@ -167,7 +179,7 @@ def test_jobs_are_listed_and_stopped(few_digits, jobs_in_threads):
     [
         (["load", "/nowhere/at/all"], 1, "does not exist"),
         (["train", "pets"], 1, "no dataset 'pets'"),
-        (["suspects", "digits"], 1, "train or predict first"),
+        (["suspects", "digits"], 1, "has no predictions yet: take a first look"),
         (["export", "digits", "out.doc"], 1, ".csv"),
         (["noise", "digits", "--rate", "7"], 1, "7.0"),
         (["train", "digits", "--epochs", "0"], 1, "epochs=0"),

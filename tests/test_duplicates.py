@@ -23,7 +23,6 @@ from labelaudit.features.duplicates import (
     OTHERS,
     SPLITS,
     Duplicates,
-    across_splits,
     conflicts,
     duplicates,
     find_duplicates,
@@ -345,16 +344,16 @@ def test_removed_samples_take_no_part(twins):
     find_duplicates(twins)
     twins.tag([1, 6], "removed")
     assert groups(conflicts(twins)) == [("near", [3, 4])]
-    assert groups(across_splits(twins)) == []
+    assert groups(list_groups(twins, SPLITS).table()) == []
     assert groups(list_groups(twins, OTHERS).table()) == [("near", [5, 7])]
     assert duplicates(twins).group_of([1, 2]).tolist() == [1, 1]  # they still look the same
 
 
-def test_across_splits(twins):
+def test_groups_across_splits(twins):
     find_duplicates(twins)
-    assert groups(across_splits(twins)) == [("exact", [5, 6, 7])]
+    assert groups(list_groups(twins, SPLITS).table()) == [("exact", [5, 6, 7])]
     twins.tag([6], "removed")
-    assert len(across_splits(twins)) == 0
+    assert len(list_groups(twins, SPLITS).table()) == 0
     assert len(list_groups(twins, OTHERS)) == 1
 
 

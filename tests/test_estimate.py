@@ -13,6 +13,7 @@ from labelaudit import (
     estimate_wrong,
     find_duplicates,
     load_arrays,
+    suspects,
 )
 from labelaudit.review.blind_controls import Answers
 from labelaudit.review.checks import Population, random_order, with_checks
@@ -42,8 +43,9 @@ class Simulated:
         ids, labels = np.arange(n), np.zeros(n, np.int32)
         order = random_order(ids, seed)
         self.scored = ScoredSamples(
-            ids, labels, p, np.ones(n, bool), np.ones(n, np.int32), ["a", "b"], order
-        )
+            ids, labels, p, np.ones(n, bool), np.ones(n, np.int32), ["a", "b"], order,
+            p > 0.1, np.full(n, -1),
+        )  # fmt: skip
         suspects = np.flatnonzero(p > 0.1)
         suspects = suspects[np.argsort(-p[suspects], kind="stable")]
         self.queue, self.is_check = with_checks(suspects, order)
@@ -229,8 +231,20 @@ def test_without_suspects_it_never_says_stop_before_all_is_seen():
     found = review.said_of(review.scored.order[:200])
     stop, words = found.advice()
     assert not stop
-    assert f"So far, with 95 % confidence: at most {found.proof.most} of 400 labels" in words
+    assert words.startswith(
+        "Continue: if about 50 more random checks find no wrong label, at most 1"
+    )
+    assert any(f"at most {found.proof.most} labels are wrong" in s for s in found.explanation())
     assert 1 <= found.proof.most <= 8
+    clean = review.said_of(review.scored.order[:300])
+    assert clean.advice() == (
+        True,
+        "You can stop: at most 4 of 400 labels (1 %) are wrong, with 95 % confidence (300 random "
+        "checks).",
+    )
+    assert clean.proof.most <= 4
+    some = Simulated(p, np.arange(400) < 5)  # not clean: 5 are wrong
+    assert not some.said_of(np.union1d(np.arange(5), review.scored.order[:390])).advice()[0]
     assert review.said_of(review.scored.order).advice() == (True, "All samples are decided.")
 
 
@@ -441,15 +455,60 @@ def test_a_run_without_suspicion_says_so(make_dataset):
         estimate_wrong(dataset)
 
 
-def test_removing_a_copy_says_nothing_of_its_label(home):
+def copies(labels: np.ndarray):
+    """60 images, of which 30 are copies of the others, with a run that suspects none of them."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 16, 16, 3), np.uint8)
     images[30:] = images[:30]
-    dataset = load_arrays("copies", images, np.arange(60) % 2, classes=["a", "b"])
+    dataset = load_arrays("copies", images, labels, classes=["a", "b", "c"])
     ids = dataset.view().ids
     run = dataset.new_run().finish({"classes": dataset.classes})
-    run.write_predictions([(ids, np.zeros((60, 2), np.float32))])
-    run.write_scores(ids, dataset.view().frame.label, {"suspicion": np.full(60, 0.1)})
+    run.write_predictions([(ids, np.eye(3, dtype=np.float32)[labels])])
+    run.write_scores(ids, dataset.view().frame.label, {"suspicion": np.full(60, 0.001)})
+    return dataset, ids
+
+
+def test_copies_under_different_labels_are_certain_errors(home):
+    labels = np.zeros(60, np.int64)
+    labels[30:36] = 1  # six of the copies
+    dataset, ids = copies(labels)
+    assert estimate_wrong(dataset).low == 0
+    find_duplicates(dataset)
+    found = estimate_wrong(dataset)
+    assert (found.certain, found.low) == (6, 6)
+    assert found.low <= found.wrong <= found.high
+    assert "6 labels that nobody has reviewed are certainly wrong" in " ".join(found.explanation())
+    review = Review(dataset, "ann")
+    review.decide(ids[30], "relabel", "a")
+    review.decide(ids[1], "keep")
+    found = estimate_wrong(dataset)
+    assert (found.found, found.certain, found.low) == (1, 4, 5)
+    apply_verdicts(dataset)
+    assert estimate_wrong(dataset).low == 5
+
+
+def test_suspects_are_counted_as_the_ranking_lists_them_and_samples_without_suspicion_are_named(
+    home,
+):
+    labels = np.arange(60) % 3
+    dataset, ids = copies(labels)
+    run, p = dataset.run(), np.full(60, 0.001)
+    p[:10], p[10:14] = 0.5, np.nan
+    logits = np.eye(3, dtype=np.float32)[labels]
+    logits[5:20] = logits[5:20][:, [1, 2, 0]]  # predicted as another class
+    run.write_predictions([(ids, logits)])
+    run.write_scores(ids, dataset.view().frame.label, {"suspicion": p})
+    listed = suspects(dataset)
+    found = estimate_wrong(dataset)
+    assert len(listed) == found.proof.suspects == 16
+    assert found.advice()[1].startswith("Continue: 16 suspects left")
+    assert set(listed.to_pandas()["finding"]) == {"ambiguous"}
+    assert (found.samples, found.missing) == (56, 4)
+    assert "Not counted: 4 labelled samples without a suspicion" in " ".join(found.explanation())
+
+
+def test_removing_a_copy_says_nothing_of_its_label(home):
+    dataset, ids = copies(np.arange(60) % 2)
     Review(dataset, "ann").decide(ids[30:40], "remove")
     assert estimate_wrong(dataset).found == 10
     find_duplicates(dataset)

@@ -13,6 +13,7 @@ from labelaudit.ranking.evidence import (
     suggestions,
 )
 from labelaudit.ranking.explanation import explain, explain_copies, explain_finding
+from labelaudit.ranking.typical import COUNT, typical_images
 
 
 def test_the_evidence_is_what_the_run_knows(audited):
@@ -110,6 +111,15 @@ def test_the_sentence():
     )
 
 
+def test_a_suspect_by_prediction_alone_is_said_to_be_one():
+    assert explain_finding("ambiguous", 0.03, "cat", "dog", 0.02) == (
+        "Ambiguous: another class is predicted, but the label cat is probably correct (97 %)."
+    )
+    assert explain_finding("ambiguous", 0.3, "cat", "dog", 0.2) == (
+        "Ambiguous: 30 % that it is not cat, 20 % that it is dog."
+    )
+
+
 def test_the_first_sentence_is_what_suspicion_finds(audited):
     view = audited.view().sort_by("suspicion", reverse=True)
     worst, best = view.ids[0], view.ids[-1]
@@ -169,3 +179,13 @@ def test_sentences_about_copies_and_outliers():
         "Outlier, it looks like no class here: 40 % that it is not cat, 30 % that it is dog."
     )
     assert explain("cat", "dog", None, None, []) == ""
+
+
+def test_typical_images_are_the_least_suspicious_of_their_class(audited):
+    typical = typical_images(audited.view("run-1"))
+    assert list(map(len, typical.values())) == [COUNT] * len(audited.classes)
+    of_three = audited.view().match(label="3", prediction="3")
+    least = np.sort(of_three.values("suspicion"))[:COUNT]
+    found = [audited[sample] for sample in typical["3"]]
+    assert [sample.ground_truth for sample in found] == ["3"] * COUNT
+    np.testing.assert_allclose(sorted(sample.scores["suspicion"] for sample in found), least)

@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -55,6 +56,41 @@ def test_the_training_loop_of_the_docs_makes_a_run(home):
     assert info["notes"] == []
     labelaudit.compute_scores(dataset, names=["aum"])
     assert len(labelaudit.suspects(dataset)) > 0
+
+
+def test_the_page_for_fiftyone_users_shows_the_example_as_it_is():
+    """test_browser_smoke.py runs it."""
+    example = (REPO / "examples" / "fiftyone_walkthrough.py").read_text()
+    shown = re.findall(r"```python\n(.*?)```", _page("from-fiftyone"), re.DOTALL)
+    assert len(shown) == 7
+    for step in shown:
+        assert step.strip() in example, step
+
+
+def test_the_code_for_cleanlab_users_runs(home, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", _page("from-cleanlab"), re.DOTALL)
+    labels = np.arange(60) % 3
+    p = np.full((60, 3), 0.02)
+    p[np.arange(60), labels] = 0.96
+    labels[:4] = (labels[:4] + 1) % 3
+    images = np.random.default_rng(0).integers(0, 255, (60, 8, 8), np.uint8)
+    values = {"images": images, "labels": labels, "pred_probs": p, "labelaudit": labelaudit}
+    exec(code, values)
+    assert set(values["suspects"].ids.tolist()) >= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("page", ["from-fiftyone", "from-cleanlab"])
+def test_the_calls_of_pages_for_other_users_exist(page):
+    named = set(re.findall(r"labelaudit\.(\w+)", _page(page))) - {"ui"}
+    assert named <= set(labelaudit.__all__), named - set(labelaudit.__all__)
+    methods = set(re.findall(r"(?:view|view\(\))\.(\w+)\(", _page(page)))
+    assert all(hasattr(labelaudit.View, name) for name in methods), methods
+    methods = set(re.findall(r"`dataset\.(\w+)\([^`]*` \|$", _page(page), re.MULTILINE))
+    assert all(hasattr(labelaudit.Dataset, name) for name in methods), methods
+
+
+def _page(name: str) -> str:
+    return (REPO / "docs" / f"{name}.md").read_text()
 
 
 def test_every_public_name_is_there_and_documented():

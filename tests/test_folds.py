@@ -154,7 +154,7 @@ def test_a_class_of_one_sample_is_learned_by_every_model(home):
     assert plan.fold[29] == EVERYONES
     assert all(29 in plan.learned_by(k) for k in range(3))
     assert sum(29 in plan.evaluated_by(k) for k in range(3)) == 1
-    assert plan.classes_not_learned == []
+    assert plan.classes_missing_in(plan.learned) == []
     run = train(odd, "folds", CONFIG)
     found = run.dynamics(odd.view().ids)
     assert np.isfinite(found.margin[:, 29]).all()

@@ -10,7 +10,7 @@ import pytest
 
 import labelaudit
 from labelaudit import write_suspects
-from labelaudit.core.errors import BadInputError, StoppedError
+from labelaudit.core.errors import BadInputError, NotFoundError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.dataset.image_issues import ISSUES, image_issues
 from labelaudit.features.quality import measure_quality
@@ -39,7 +39,8 @@ def photographs(home):
 def test_image_issues_are_a_filter_a_column_and_evidence(photographs):
     view = photographs.view()
     assert image_issues(view.frame) == {}
-    assert len(view.match(image_issue="dark")) == 0
+    with pytest.raises(NotFoundError, match="was not measured"):
+        len(view.match(image_issue="dark"))
     assert "image_issues" not in view.to_pandas()
     measure_quality(view.frame, view.ids)
     assert 3 in view.match(image_issue="blurred").ids

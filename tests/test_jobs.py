@@ -9,8 +9,10 @@ from filelock import FileLock
 
 from labelaudit import load_dataset
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.core.progress import Progress
 from labelaudit.jobs import files, guard, manager
 from labelaudit.jobs import job as jobs
+from labelaudit.jobs.overall import Overall
 
 FAST = {"epochs": 2, "threads": 1}
 LONG = {"epochs": 5000, "threads": 1}
@@ -34,6 +36,39 @@ def test_a_job_does_the_work_and_leaves_its_result_on_disk(jobs_in_threads, digi
     assert seen_later.progress["epoch"] == 2
     assert len(seen_later.progress["curves"]) == 2
     assert manager.running_job("digits") is None
+
+
+def shares(stages: list[str], **options) -> list[float]:
+    overall, found = Overall(**options), []
+    for stage in stages:
+        for done in (0, 5, 10):
+            found.append(overall(Progress(stage, done, 10, 1.0, None))["share"])
+    return found
+
+
+def test_the_progress_of_an_audit_is_that_of_all_its_stages():
+    look = ["reading images", "comparing images", "extracting features with lite0"]
+    look += ["comparing each image with all others", "scoring", "comparing images"]
+    look += ["checking image quality"]
+    alone = shares(look, trains=False, resumed=False)
+    assert alone == sorted(alone)
+    assert (alone[0], alone[-1]) == (0, 1)
+    after = ["training", "saving", "predicting", "scoring", "comparing images"]
+    both = shares(look + after, trains=True, resumed=False)
+    assert both == sorted(both)
+    assert both[len(alone) - 1] < 0.5  # training is most of it
+    assert both[-1] == 1
+    resumed = shares(after, trains=True, resumed=True)
+    assert (resumed[0], resumed[-1]) == (0, 1)
+
+
+def test_the_time_left_includes_the_stages_to_come(monkeypatch):
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    overall = Overall(trains=True, resumed=True)
+    found = overall(Progress("training", 5, 10, 10.0, 10.0))
+    assert found["share"] == pytest.approx(10 / 23.4)
+    assert found["seconds_left"] == pytest.approx(10 + 3.4)
 
 
 def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,10 @@ from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
+from labelaudit.ui.__main__ import unbreakable
 from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
+from labelaudit.ui.total import provisional
 
 pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 
@@ -45,6 +49,7 @@ PAGES = [
     "suspects/review",
     "suspects/duplicates",
     "suspects/insights",
+    "suspects/annotators",
     "suspects/trend",
     "suspects/apply",
     "suspects/export",
@@ -162,7 +167,9 @@ def test_train_then_predict(few_digits):
     app = finish_job(app)
     assert "400 samples predicted and scored" in texts(app)
     assert len(digits.view("mine").match_tag("processed")) == 400
-    assert digits.run("mine").score_names() == [n for n in SCORES if not n.startswith("out_")]
+    assert digits.run("mine").score_names() == [
+        name for name in SCORES if not name.startswith("out_") and name != "annotators"
+    ]
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Predicted"] == "400 of 400"
     assert int(metrics["Differ from the label"].replace(",", "")) == len(
@@ -230,6 +237,39 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
     assert "A trained model ranks" not in shown
     assert "first-look" not in box(open_page("model/predict"), "Run").options
     assert "first-look" not in texts(no_error(open_page("model/train")))
+    app = open_page("suspects/insights")
+    app.get("button_group")[0].set_value("Compare runs").run()
+    first, second = set(suspects(audited, "run-1").ids), set(suspects(audited, "first-look").ids)
+    shown = app.get("button_group")[1].options
+    counts = [len(first & second), len(first - second), len(second - first)]
+    assert [part.rpartition(" ")[2] for part in shown] == [f"{count:,}" for count in counts]
+    assert f"1 to {min(48, counts[0])} of {counts[0]}" in texts(no_error(app))
+    button(app, f"Review these {counts[0]:,}").click().run()
+    assert f"{counts[0]:,} samples chosen on another page" in texts(no_error(app))
+    assert set(app.session_state["review-many"].queue.ids) == first & second
+    job = manager.start("audit", "digits", train=True)
+    try:
+        assert provisional(audited, "first-look").startswith("Provisional")
+        assert provisional(audited, "run-1") == ""
+    finally:
+        job.stop()
+        job.wait(60)
+    assert provisional(audited, "first-look") == ""
+
+
+def test_found_samples_are_tagged(audited):
+    app = open_page("data/dataset")
+    (find,) = [field for field in app.text_input if field.label == "Find"]
+    name = audited[7].filepath
+    find.set_value(name.upper()).run()
+    (tag,) = [field for field in app.text_input if field.label == "Tag"]
+    tag.set_value("look again").run()
+    button(app, "Add").click().run()
+    no_error(app)
+    assert audited.view().match_tag("look again").ids.tolist() == [7]
+    button(app, "Remove").click().run()
+    no_error(app)
+    assert len(audited.view().match_tag("look again")) == 0
 
 
 def test_the_dataset_page_filters(audited):
@@ -241,6 +281,31 @@ def test_the_dataset_page_filters(audited):
     box(app, "Split").set_value("test").run()
     view = audited.view().match(label="7", split="test")
     assert f"of {len(view)}" in texts(no_error(app))
+
+
+def test_own_fields_are_shown_filtered_and_sorted(make_dataset):
+    dataset = make_dataset(6)
+    for name, kind in {"human": "label", "age": "number", "day": "date"}.items():
+        dataset.add_field(name, kind)
+    dataset.set_values("human", [1, 2, 3], ["c0", "c1", "c1"])
+    dataset.set_values("age", [1, 2, 3], [30, 10, 20])
+    dataset.set_values("day", [1, 2], ["2026-01-05", "2026-01-09"])
+    app = open_page("data/dataset")
+    assert '<span title="day">2026-01-05</span>' in html(app)
+    box(app, "Own field").set_value("human").run()
+    box(app, "Value").set_value("c1 (2)").run()
+    box(app, "Sort by").set_value("age").run()
+    shown = html(no_error(app))
+    assert "of 2" in texts(app)
+    assert shown.index("id 2") < shown.index("id 3")
+    box(app, "Value").set_value("no value (3)").run()
+    assert "of 3" in texts(no_error(app))
+    box(app, "Own field").set_value("age").run()
+    next(n for n in app.number_input if n.label == "From").set_value(15.0).run()
+    assert "of 2" in texts(no_error(app))
+    box(app, "Own field").set_value("day").run()
+    app.date_input[1].set_value(date(2026, 1, 5)).run()
+    assert "of 1" in texts(no_error(app))
 
 
 def test_issues_of_cleanlab_become_tags(make_dataset):
@@ -297,7 +362,7 @@ def test_labels_changed_after_scoring_are_reported(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
     app = open_page("suspects/results")
-    assert "1 labels changed since run-1 was trained" in texts(app)
+    assert "1 label changed since run-1 was trained" in texts(app)
     assert f'title="id {first.id}\n' not in html(app)
     assert f"{len(suspects(audited)):,} suspects" in texts(app)
 
@@ -370,7 +435,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
     shown = texts(open_page("suspects/results"))
-    assert "corrected after run-1 was trained" in shown
+    assert "corrected after run-1 was made" in shown
     assert "planted after run-1" not in shown
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
@@ -691,7 +756,7 @@ def test_predictions_of_the_user_come_in_and_every_page_copes(digits, tmp_path):
     app.get("button_group")[0].set_value("Similarity map").run()
     assert "imported has no embeddings" in texts(no_error(app))
     digits.set_labels([1], "9")
-    assert "1 labels changed since imported was scored" in texts(open_page("suspects/results"))
+    assert "1 label changed since imported was scored" in texts(open_page("suspects/results"))
 
 
 def test_the_copy_of_an_upload_goes_when_it_is_read(digits, tmp_path):
@@ -847,3 +912,22 @@ def test_an_unclear_suggestion_is_no_default():
     assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
     assert default_verdict(clear, is_check=True) == "keep"
     assert default_verdict(replace(found, finding="outlier"), is_check=False) == "remove"
+
+
+def test_what_is_printed_to_a_closed_pipe_is_no_error():
+    """The server prints before it stops, and must stop also if nobody reads that any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = unbreakable(writer)
+    print("Stopping ...", file=output, flush=True)
+    os.close(writer)
+
+
+def test_the_start_page_continues_where_the_reviewer_was(audited):
+    first = suspects(audited).ids[:2]
+    Review(audited, "ann").decide(first, "remove")
+    app = open_page()
+    primary = [b.label for b in app.button if b.proto.type == "primary"]
+    assert primary[0] == "Go on reviewing digits"
+    assert f"2 of {len(suspects(audited)):,} reviewed" in texts(app)
+    assert "2 changes to apply" in texts(app)

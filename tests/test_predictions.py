@@ -283,6 +283,50 @@ def test_a_number_that_is_not_finite_is_named_late_in_the_file_too(plain, monkey
     assert plain.runs == ["imported"]
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding", "delimiter", "decimal", "before"),
+    [
+        ("p.csv", "utf-16", ";", ",", ""), ("p.csv", "utf-8-sig", "\t", ".", ""),
+        ("p.tsv", "utf-8", ";", ",", ""), ("p.csv", "utf-16-le", "|", ".", "sep=|\n"),
+    ],
+)  # fmt: skip
+def test_tables_are_read_as_spreadsheets_write_them(
+    plain, tmp_path, name, encoding, delimiter, decimal, before
+):
+    table = frame_of(LOGITS, id=IDS).to_csv(sep=delimiter, decimal=decimal, index=False)
+    (tmp_path / name).write_bytes((before + table).encode(encoding))
+    run = import_predictions(plain, tmp_path / name)
+    assert run.unknown_classes == []
+    assert np.allclose(stored(plain)[1], LOGITS)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "frame"])
+def test_a_column_of_a_class_that_the_dataset_lacks_is_not_dropped(plain, tmp_path, form):
+    def given(table):
+        path = tmp_path / f"p.{form}"
+        if form == "frame":
+            return table
+        (table.to_csv if form == "csv" else table.to_parquet)(path, index=False)
+        return path
+
+    logits = frame_of(LOGITS, id=IDS)
+    p = probabilities(np.column_stack([LOGITS, LOGITS[:, :1]]))
+    table = frame_of(p[:, :4], id=IDS).assign(bird=p[:, 4], note="x", fold=1)
+    run = import_predictions(plain, given(table), "p")
+    assert run.unknown_classes == ["bird"]
+    for odd in (logits.assign(bird=LOGITS[:, 0]), table.assign(loss=0.5)):
+        with pytest.raises(LabelAuditError, match=r"bird.*name all classes of the model"):
+            import_predictions(plain, given(odd))
+    more = logits.assign(bird=LOGITS[:, 0], loss=0.5)
+    named = import_predictions(plain, given(more), classes=["c0", "c1", "c2", "c3", "bird"])
+    assert named.unknown_classes == ["bird"]
+    # what is no class is not read
+    alone = frame_of(probabilities(LOGITS), id=IDS).assign(confidence=0.5, label=1)
+    assert not import_predictions(plain, given(alone), "alone").unknown_classes
+    with pytest.raises(LabelAuditError, match=r"sums to 0.*\(note, fold\).*--classes on the"):
+        import_predictions(plain, given(table.drop(columns="bird")))
+
+
 def test_files_that_are_broken_or_hold_pickles_are_not_read(plain, tmp_path):
     np.save(tmp_path / "pickle.npy", np.array([[{}]]), allow_pickle=True)
     np.savez(tmp_path / "pickle.npz", logits=np.array([[{}]]))
@@ -596,5 +640,5 @@ def test_categories_are_keys_and_columns_too(plain):
 
 def test_a_table_in_another_encoding_is_refused_in_one_sentence(plain, tmp_path):
     (tmp_path / "p.csv").write_bytes("id,café,b\n1,0.5,0.5\n".encode("cp1252"))
-    with pytest.raises(LabelAuditError, match=r"p\.csv is not UTF-8: save it as UTF-8\."):
+    with pytest.raises(LabelAuditError, match=r"p\.csv cannot be read: it is not UTF-8; save it"):
         import_predictions(plain, tmp_path / "p.csv")

@@ -10,7 +10,7 @@ from labelaudit.features import neighbours
 from labelaudit.features.duplicates import duplicates
 from labelaudit.ranking.copies import weigh_copies
 from labelaudit.ranking.evaluation import evaluate, precision_curves
-from labelaudit.ranking.ranking import confidence_note, outdated, suspects, weakness
+from labelaudit.ranking.ranking import confidence_note, learned_again, outdated, suspects, weakness
 from labelaudit.ranking.scoring import compute_scores
 from labelaudit.scores import SCORES, LogitScore
 from labelaudit.scores.aum import aum
@@ -163,7 +163,7 @@ def test_an_unsure_model_that_agrees_makes_no_suspect(make_dataset):
 
 def test_nothing_to_rank_is_reported(make_dataset):
     dataset = make_dataset(4)
-    with pytest.raises(LabelAuditError, match="train or predict first"):
+    with pytest.raises(LabelAuditError, match="has no predictions yet: take a first look"):
         suspects(dataset)
     run = dataset.new_run().finish({"classes": dataset.classes})
     run.write_predictions([(dataset.view().ids, np.zeros((4, 4), np.float32))])
@@ -272,6 +272,8 @@ def test_there_is_a_note_where_probabilities_are_rough(make_dataset):
     labelaudit.first_look(large, features="noise")
     note = confidence_note(large.view())
     assert note.startswith("The first look agrees with ")
+    assert "Try other features, or use another model." in weakness(large.view())
+    assert learned_again(large.run()) == ("taken", "take the first look again")
     assert note.endswith("so the ranking is shown without probabilities.")
     large.view().limit(160).tag("removed")
     clear = np.eye(4)[large.view().frame.label] + noise[:, :4] / 100

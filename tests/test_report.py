@@ -150,7 +150,7 @@ def test_what_became_of_the_top_suspects(audited):
 
 def test_a_run_without_suspicion_and_a_dataset_without_images(make_dataset):
     dataset = make_dataset(20)
-    with pytest.raises(LabelAuditError, match="train or predict first"):
+    with pytest.raises(LabelAuditError, match="has no predictions yet: take a first look"):
         report_html(dataset)
     run = dataset.new_run("brought-in")
     run.finish({"classes": dataset.classes})

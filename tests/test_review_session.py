@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelaudit import LabelAuditError, QueueFilter, Review, make_queue
+from labelaudit import LabelAuditError, QueueFilter, Review, make_queue, suspects
+from labelaudit.ranking.evidence import suggestions
+from labelaudit.ui import review_one
 from labelaudit.ui.review_session import ReviewSession
 from labelaudit.ui.review_tab import Tab
 
@@ -103,3 +105,23 @@ def test_another_tab_is_followed(open_session, audited):
         session.decide(np.array([first]), "remove", None, None, [None])
     session.decide(np.array([first]), "remove", None, None, [["keep", None]])
     assert session.verdicts_on(first)[0].verdict == "remove"
+
+
+def test_similar_images_with_the_same_mistake_are_offered_after_a_relabelling(
+    open_session, audited
+):
+    session = open_session()
+    view = audited.view()
+    given, suggested = view.class_pairs().iloc[0][["ground_truth", "predicted"]]
+    same = suspects(audited).match(label=given, suggested=suggested)
+    sample = int(same.ids[0])
+    near = set(audited.run("run-1").neighbours([sample], review_one.NEAR)[0][0].tolist())
+    p = dict(zip(same.ids, suggestions(audited, "run-1", same.ids)[1], strict=True))
+    wanted = [each for each in p if each in near and p[each] >= review_one.SAME_MISTAKE]
+    assert len(wanted) > 1
+    session.review.decide(wanted[0], "unsure")  # decided already
+    relabelled = {"verdict": "relabel", "sample": sample, "seen": [given], "label": suggested}
+    offer = review_one._same_mistake(session, relabelled)
+    assert offer["count"] == len(wanted) - 1
+    assert (offer["similar"], offer["given"], offer["suggested"]) == (sample, given, suggested)
+    assert review_one._same_mistake(session, {**relabelled, "verdict": "keep"}) is None

@@ -53,7 +53,10 @@ def test_it_warns_of_predictions_that_know_too_little():
     labels, logits, _ = world(gap=1.2)
     found = run_self_test(labels, logits)
     assert found.noticed < 0.7 * found.planted
-    assert "planted mistakes become suspects, so wrong labels may be hidden" in found.warning
+    assert (
+        "planted mistakes get a suspicion above 10 %, so wrong labels may be hidden"
+        in found.warning
+    )
 
 
 def test_it_warns_of_suspicion_that_claims_more_than_it_finds():
@@ -94,3 +97,5 @@ def test_it_is_stored_with_the_scores_of_a_run(home):
     assert found.warning == stored.warning
     compute_scores(dataset, names=["hardness"])
     assert dataset.run().self_test() == stored
+    dataset.run().write_self_test(None)
+    assert estimate_wrong(dataset).self_test is None  # not the cached estimate

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from labelaudit.core import images as pictures
 from labelaudit.core.errors import LabelAuditError, StoppedError
 from labelaudit.core.progress import Task
 from labelaudit.sources import source as source_room
-from labelaudit.sources.class_folders import parse_class_folders
+from labelaudit.sources.layout import read_layout
 from labelaudit.storage import paths as home
 
 
@@ -46,7 +48,9 @@ def contents(dataset):
     ],
 )
 def test_class_folders_are_understood(paths, expected):
-    assert parse_class_folders(paths) == expected
+    places = read_layout(Counter(posixpath.dirname(path) for path in paths)).places
+    found = [places[posixpath.dirname(path)] for path in paths]
+    assert [(place.label, place.split if place.label else None) for place in found] == expected
 
 
 def test_folder_with_splits_is_referenced_where_it_lies(tmp_path, picture):

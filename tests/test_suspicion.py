@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from labelaudit.scores.noise_fit import fit_noise_model, most_rows
 from labelaudit.scores.noise_model import NoiseModel
 from labelaudit.scores.self_confidence import self_confidence
-from labelaudit.scores.suspicion import findings, suspicion
+from labelaudit.scores.suspicion import findings, is_suspect, suspicion
 
 C, N = 6, 4000
 
@@ -160,5 +160,8 @@ def test_findings():
     p = np.array([0.95, 0.85, 0.6, 0.3, 0.1, np.nan])
     other = np.array([0.9, 0.3, 0.5, 0.1, 0.05, np.nan])
     assert findings(p, other).tolist() == [
-        "mislabelled", "mislabelled", "ambiguous", "fitting", "fitting", "",
+        "mislabelled", "mislabelled", "ambiguous", "ambiguous", "fitting", "",
     ]  # fmt: skip
+    differs = np.array([True, False, True, False, True, True])
+    assert is_suspect(p, differs).tolist() == [True] * 5 + [False]
+    assert findings(p, other, differs)[4] == "ambiguous"

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from test_cli import cli
+from test_pages import open_page
 
 import labelaudit
 from labelaudit.core.errors import NotFoundError
@@ -51,6 +52,9 @@ def test_each_sync_and_each_tag_is_a_batch(audited, tmp_path):
     assert (table["share_high"] > table["share_wrong"]).all()
     classes = [name for name in table if name.startswith("labels: ")]
     assert table[classes].to_numpy().sum() == table["labels"].sum() == 1797
+    app = open_page("suspects/trend")
+    assert app.dataframe[0].value["added"].tolist() == [1497, 200, 100]
+    assert app.dataframe[1].value["3"].sum() == audited.view().count_values("label")["3"]
     ids = audited.view().ids
     audited.tag(ids[:50], "ann")
     audited.tag(ids[25:], "removed")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from labelaudit import Dataset, LabelAuditError, QueueFilter, Review, make_queue
 from labelaudit.dataset import verdict_log
 from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
+from labelaudit.ranking.evidence import gather, suggested_labels
+from labelaudit.review.agreement import reviewer_agreement
 from labelaudit.review.verdicts import RECENT
 
 
@@ -164,7 +167,7 @@ def test_what_cannot_be_a_verdict_is_refused_in_a_sentence(plain):
     ]:
         with pytest.raises(LabelAuditError, match=words):
             review.decide(*arguments)
-    for name in ("", "  ", "x" * 65, None):
+    for name in ("", "  ", "x" * 65, None, "ann\nbob", "ann\u2028bob"):
         with pytest.raises(LabelAuditError, match="reviewer's name"):
             Review(plain, name)
     assert review.can() == (False, False)
@@ -212,6 +215,20 @@ def test_the_queue_is_filtered_and_keeps_its_order(audited):
     assert ids(tag="mistake") < whole
     low, high = sorted([values[10], values[40]])
     assert ids(low=low, high=high) == set(suspects.ids[10:41].tolist())
+    suggested = dict(zip(whole, suggested_labels(audited, "run-1", [*whole]), strict=True))
+    assert ids(suggested="8") == {sample for sample, name in suggested.items() if name == "8"}
+    easy = next(s.id for s in audited.view() if s.id not in whole)
+    assert ids(text=str(easy)) >= {easy}  # searched among all, not only suspects
+    near = audited.run("run-1").neighbours([easy], 5)[0][0].tolist()
+    similar = make_queue(audited, QueueFilter(similar=easy), "ann").ids.tolist()
+    assert similar[:6] == [easy, *near]
+    assert not QueueFilter(similar=easy, checks=True).whole  # so no random checks are mixed in
+    label = audited[near[2]].ground_truth
+    some = make_queue(audited, QueueFilter(similar=easy, given=label), "ann").ids.tolist()
+    assert some == [sample for sample in similar if audited[sample].ground_truth == label]
+    assert ids(samples=(easy, similar[1])) == {easy, similar[1]}
+    Review(audited, "bob").decide([easy, similar[3]], "keep")
+    assert ids(reviewer="bob") == {easy, similar[3]}
     with pytest.raises(LabelAuditError, match="there is no status 'done'"):
         ids(status="done")
 
@@ -234,6 +251,26 @@ def test_the_queue_by_what_was_decided(audited):
     queue = make_queue(audited, QueueFilter(status="todo"), "ann")
     progress = ann.progress(queue)
     assert (progress.total, progress.reviewed, progress.wrong) == (len(whole), 3, 0)
+
+
+def test_the_agreement_of_two_reviewers(make_dataset):
+    dataset = make_dataset(8)
+    classes = dataset.classes
+    ann, bob = Review(dataset, "ann"), Review(dataset, "bob")
+    given = dataset.view().values("ground_truth").tolist()
+    for sample in (1, 2, 3, 4):
+        ann.decide(sample, "keep")
+    bob.decide(1, "keep")
+    bob.decide(2, "relabel", next(name for name in classes if name != given[1]))
+    bob.decide(3, "remove")
+    bob.decide(4, "unsure")  # says nothing
+    Review(dataset, "cleo").decide(8, "keep")  # nothing in common
+    (row,) = reviewer_agreement(dataset).to_dict("records")
+    assert (row["first"], row["second"], row["samples"]) == ("ann", "bob", 3)
+    assert row["agree"] == pytest.approx(1 / 3)
+    bob.decide([2, 3], "keep")
+    (row,) = reviewer_agreement(dataset).to_dict("records")
+    assert (row["agree"], row["kappa"]) == (1, 1)
 
 
 def test_progress_counts_and_the_yield_of_the_latest(audited):
@@ -269,7 +306,6 @@ def test_removed_samples_are_no_suspects_any_more(audited):
 
 def test_samples_that_were_not_predicted_are_not_reviewed(digits):
     from labelaudit import TrainConfig, compute_scores, predict, train
-    from labelaudit.ranking.evidence import gather, suggested_labels
 
     train(digits, config=TrainConfig(epochs=1, threads=1))
     predict(digits.view().match(split="train"))
@@ -292,3 +328,19 @@ def test_relabelled_and_disagreed_samples_stay_in_sight(audited):
     for status in ("mine", "disagreed"):
         ids = make_queue(audited, QueueFilter(status=status), "ann").ids
         assert ids.tolist() == [first]
+
+
+def test_valid_verdicts_follow_from_the_whole_log_however_it_grew(plain):
+    """They are updated with each batch; computed anew, they are the same."""
+    rng = np.random.default_rng(0)
+    people = [Review(plain, name) for name in ("ann", "bob")]
+    for step in range(40):
+        who = people[step % 3 % 2]
+        if step % 7 == 6:
+            who.undo()
+        elif step % 11 == 10:
+            who.redo()
+        else:
+            who.decide(rng.choice(plain.view().ids, 3, False), ("keep", "unsure")[step % 2])
+        log = verdict_log.read(plain.view().frame)
+        assert log.current.tolist() == dataclasses.replace(log).current.tolist()

@@ -35,6 +35,17 @@ def test_match_by_label_split_prediction_and_wrong(audited):
         assert 0 < len(chosen) < len(view)
 
 
+def test_search_finds_paths_in_any_case_and_ids(make_dataset):
+    dataset = make_dataset(3)
+    dataset.add_samples([{"filepath": "/a/Cat.2.PNG"}, {"filepath": "/b/dog.png"}])
+    assert dataset.view().search("cat").ids.tolist() == [4]
+    assert dataset.view().search(" DOG.png ").ids.tolist() == [5]
+    assert 2 in dataset.view().search("2").ids  # an id,
+    assert 4 in dataset.view().search("2").ids  # and the name of a file
+    assert len(dataset.view().match_tag("none").search("cat")) == 0
+    assert len(dataset.view().search("99999999999999999999")) == 0  # too long for an id
+
+
 @pytest.mark.parametrize("field", ["hardness", "mistakenness", "aum", "confidence"])
 @pytest.mark.parametrize("reverse", [True, False])
 def test_sort_by_numbers(audited, field, reverse):
@@ -144,7 +155,7 @@ def test_unknown_names_are_reported(make_dataset):
         len(view.match(label="cow"))
     with pytest.raises(LabelAuditError, match="no split 'test'"):
         len(view.match(split="test"))
-    with pytest.raises(LabelAuditError, match="train or predict first"):
+    with pytest.raises(LabelAuditError, match="has no predictions yet: take a first look"):
         len(view.sort_by("hardness"))
     with pytest.raises(LabelAuditError, match="no run 'run-9'"):
         view.use_run("run-9")

@@ -44,6 +44,11 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
             "delete": "Delete a dataset.",
         },
+        "classes": {"classes": "List, rename, merge or add classes."},
+        "annotators": {
+            "import-annotations": "Import the labels that several annotators gave.",
+            "annotators": "Combine the labels of several annotators, and say how good each one is.",
+        },
     },
     "Models": {
         "imports": {

@@ -68,6 +68,13 @@ def datasets(as_json: bool) -> None:
     "unusual.",
 )
 @click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    help="Column of a table to load as a field of its own, such as the labels of another "
+    "annotator: NAME or NAME:KIND, with label, number, text, bool or date. May be repeated.",
+)
+@click.option(
     "--root",
     help="Folder that the paths in an image list are relative to.  [default: the list's folder]",
 )
@@ -107,6 +114,8 @@ def load(
 ) -> None:
     """Load a dataset from SOURCE: a name from the zoo, hf:owner/name from the Hugging Face hub (or
     hf:owner/name@config), or a path. The format of a path is detected automatically:"""
+    pairs = (text.partition(":") for text in reading["fields"])
+    reading["fields"] = {column: kind or None for column, _, kind in pairs}
     reading["ignore"] = [part for text in ignore for part in text.split(",")]
     options = {"split": split, "task": console_task()}
     if dry_run:

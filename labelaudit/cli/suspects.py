@@ -55,7 +55,7 @@ def suspects(
 ) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
-    from ..ranking.ranking import outdated
+    from ..ranking.ranking import learned_again, outdated
     from ..ranking.ranking import suspects as ranked
 
     opened = load_dataset(dataset)
@@ -72,11 +72,8 @@ def suspects(
     lines = [f"{len(view):,} suspects"]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
-        imported = opened.run(run).is_imported
-        lines.append(
-            f"{stale:,} labels changed since this run was "
-            + ("scored; score it again" if imported else "trained; train again to judge them")
-        )
+        since, again = learned_again(opened.run(run))
+        lines.append(f"{stale:,} labels changed since this run was {since}; {again} to judge them")
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
@@ -159,7 +156,8 @@ def estimate(dataset, run, as_json) -> None:
     stop, advice = found.advice()
     controls = all_answers(opened)
     by_class, by_pair = found.by_class, found.by_pair
-    names = ("found", "reviewed", "open", "wrong", "low", "high", "checks", "warning")
+    names = ("found", "reviewed", "open", "wrong", "low", "high", "checks", "certain", "missing")
+    names = (*names, "warning")
     data = {
         **{name: getattr(found, name) for name in names},
         "headline": found.headline(),

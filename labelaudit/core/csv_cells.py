@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 TAG_SEPARATOR = ";"
-SNIFFED_BYTES = 1 << 20  # read from the start of a CSV file to find its separator
 
 # A spreadsheet runs a cell that begins with one of these. Plain numbers ("-1") are safe.
 _FORMULA = r"^('*[=+\-@\t\r])"
 _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?$"
 _GUARDED = r"^'('*[=+\-@\t\r])"
-
-
-def separator(path: Path) -> str:
-    """Return the column separator of a CSV or TSV file. Many spreadsheets write `;`."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    with path.open("rb") as file:
-        header = file.read(SNIFFED_BYTES).split(b"\n", 1)[0]
-    return max(",;\t", key=lambda mark: header.count(mark.encode()))
 
 
 def guard(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -51,7 +51,7 @@ def checked(ids: Sequence[int] | np.ndarray, logits, classes: int) -> np.ndarray
     """Return logits as float32 (n, classes). Raises BadInputError for another shape, for numbers
     that are not finite, and for an id that is given twice."""
     if hasattr(logits, "detach"):  # a tensor of torch, maybe with gradients or on a GPU
-        logits = logits.detach().float().cpu()
+        logits = logits.detach().float().cpu().numpy()
     rows = np.array(logits, np.float32, ndmin=2)  # a copy: the caller may reuse the buffer
     if rows.shape != (len(ids), classes):
         raise BadInputError(

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
-from ..storage.schema import FINISHED, FIRST_LOOK
-from ..storage.tables import OFFSET, Store
+from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
+from ..storage.tables import Store
 from . import migrations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from .pending import PendingEdits
 
 CACHED_SELECTIONS = 16
-BLOCK_ROWS = 1_000_000  # ids read at once from a table of epochs
+RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
 SHOWN_CLASSES = 20  # listed in an error message
+ONE_LABEL = "LabelAudit takes one label per image"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class Frame(TableAccess):
         Raises BadInputError for a name that is not a class.
         """
         index = {name: code for code, name in enumerate(self.classes)} | {None: MISSING}
+        several = next((name for name in names if isinstance(name, list | tuple | set)), None)
+        if several is not None:
+            raise BadInputError(f"{several!r} is not a class: {ONE_LABEL}.")
         unknown = next((name for name in names if name not in index), None)
         if unknown is not None:
             raise BadInputError(
@@ -111,9 +115,20 @@ class Frame(TableAccess):
             rows = self.read_rows("runs", ["id", "name", "created", "state", "info"])
             rows.sort(key=lambda row: row["id"])
             done = [row for row in rows if row.pop("state") == FINISHED]
-            return [{**json.loads(row.pop("info")), **row} for row in done]
+            return [{**_renamed(json.loads(row.pop("info")), row["id"]), **row} for row in done]
 
-        return self.cached("runs", self.stamp("runs"), load)
+        steps = self.meta.get("renamed_classes", [])
+
+        def _renamed(info: dict, run: int) -> dict:
+            """Return a run's information with the present names of its classes."""
+            for step in steps:
+                for key in RUN_CLASSES if run <= step["last_run"] else ():
+                    if key in info:
+                        names = info[key]
+                        info[key] = [step["names"].get(name, name) for name in names]
+            return info
+
+        return self.cached("runs", (self.stamp("runs"), len(steps)), load)
 
     def run_info(self, name: str) -> dict:
         """Return the entry of `runs` with this name. Raises NotFoundError if there is none."""
@@ -123,7 +138,11 @@ class Frame(TableAccess):
         names = ", ".join(run["name"] for run in self.runs)
         raise NotFoundError(
             f"dataset {self.name!r} has no run {name!r}: "
-            + (f"its runs are {names}." if names else "train first.")
+            + (
+                f"its runs are {names}."
+                if names
+                else "take a first look, train or import predictions first."
+            )
         )
 
     def latest_run(self) -> dict | None:
@@ -222,6 +241,14 @@ class Frame(TableAccess):
         offsets = offsets[offsets >= 0]
         return in_order(self.store.take(table, offsets.tolist(), ["id", *columns]), ids)
 
+    def paths_with(self, text: str) -> np.ndarray:
+        """Return a mask, bool (n,), of the samples with a text in their file path, in any case."""
+        rows = self.read("samples", ["id", "filepath"])
+        found = pc.match_substring(rows["filepath"], text, ignore_case=True).fill_null(False)
+        mask = np.zeros(len(self.ids), bool)
+        mask[self.positions(rows["id"].filter(found).to_numpy())] = True
+        return mask
+
     @steadily
     def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:
         """Return the places in stored order of the rows for these positions, int64 (n,).
@@ -229,29 +256,6 @@ class Frame(TableAccess):
         MISSING for rows that the table does not have.
         """
         return self._offsets(table)[positions]
-
-    @steadily
-    def epoch_blocks(self, table: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the ids of each block and the epochs of the blocks, for a table with one block per
-        epoch, each with the same ids in the same order. None for other tables."""
-
-        def load() -> tuple[np.ndarray, np.ndarray] | None:
-            ids = np.empty(0, np.int64)
-            for batch in self.store.batches(table, ["id"], BLOCK_ROWS):
-                ids = np.concatenate([ids, batch["id"].to_numpy()])
-                falls = np.flatnonzero(np.diff(ids) <= 0)
-                if len(falls):  # the next block begins
-                    ids = ids[: falls[0] + 1]
-                    break
-            total = self.store.count(table)
-            if not total or total % len(ids):
-                return None
-            starts = list(range(0, total, len(ids)))
-            first = self.store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
-            same = (first["id"].to_numpy() == ids[0]).all()
-            return (ids, first["epoch"].to_numpy()) if same else None
-
-        return self.cached((table, "blocks"), self.stamp(table), load)
 
     # --- ids to positions ---
 
@@ -302,6 +306,12 @@ class Frame(TableAccess):
                 entry = (stamp, load())
                 self._cache[key] = entry
             return entry[1]
+
+    def derived(self, key: Hashable, tables: Sequence[str], load: Callable[[], object]):
+        """Return the result of `load`, which reads no other tables than these, kept until one of
+        them changes. `load` sees one state of the dataset."""
+        with self.steady():
+            return self.cached(key, tuple(self.stamp(table) for table in tables), load)
 
     # --- alignment ---
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import ArrayLike
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage import paths, schema
 from ..storage.schema import FIRST_LOOK, IMPORTED
 from ..storage.snapshot import Stamp
 from ..storage.tables import Store
-from . import added_predictions, conversion, edits, history_log, own_fields, recovery
+from . import conversion, history_log, own_fields, recovery
 from .columns import Frame
+from .dataset_edits import DatasetEdits
 from .fields import Fields
 from .history_log import write_meta
 from .ingest import SampleReader, check_class
-from .pending import batch_edits
 from .run_lifecycle import begin_run, find_run
 from .runs import Run, unfinished_runs
 from .sample import Batch, Sample
@@ -31,7 +29,7 @@ from .view import View
 log = logging.getLogger(__name__)
 
 
-class Dataset:
+class Dataset(DatasetEdits):
     """An image-classification dataset. Get one with `labelaudit.load_dataset`.
 
     `len(dataset)` counts its samples, `dataset[id]` is one of them.
@@ -51,11 +49,12 @@ class Dataset:
             )
         _ = self._frame.meta  # raises DamagedError for a newer format
 
-    @property
-    def _frame(self) -> Frame:
-        """Its columns, with the edits of `batch_edits` so far."""
-        self._columns.flush()
-        return self._columns
+    @classmethod
+    def of(cls, frame: Frame) -> Dataset:
+        """Return the dataset of these columns, without reading them again."""
+        dataset = cls.__new__(cls)
+        dataset._store, dataset._columns = frame.store, frame
+        return dataset
 
     @property
     def name(self) -> str:
@@ -71,6 +70,16 @@ class Dataset:
     def classes(self) -> list[str]:
         """Class names. Labels are stored as indices into this list."""
         return list(self._columns.classes)
+
+    @property
+    def offered_classes(self) -> list[str]:
+        """Class names that a sample can be given: `classes` without those that were merged away and
+        have no sample."""
+        hidden = set(self._frame.meta.get("hidden_classes", []))
+        if hidden:
+            counts = self.view().count_values("ground_truth")
+            hidden = {name for name in hidden if not counts[name]}
+        return [name for name in self._frame.classes if name not in hidden]
 
     @property
     def created(self) -> str:
@@ -101,15 +110,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._columns.ids)
 
-    def __getitem__(self, sample_id: int) -> Sample:
-        """Return a sample by its id. Raises NotFoundError for an id that does not exist.
+    def __getitem__(self, sample_id):
+        """Return the sample with this id, or for a slice the view of the samples at these places.
 
-        `dataset[10:20]` is refused: positions belong to a view, `dataset.view()[10:20]`.
+        Raises NotFoundError for an id that does not exist.
         """
         if isinstance(sample_id, slice):
-            raise BadInputError(
-                "dataset[id] is the sample with this id: for positions use dataset.view()[10:20]."
-            )
+            return self.view().slice(sample_id)
         columns = self._columns
         if columns.pending is None or not columns.pending.has(sample_id):
             columns.positions([sample_id])  # raises NotFoundError
@@ -193,118 +200,6 @@ class Dataset:
         """
         return begin_run(self._frame, name)
 
-    # --- changing ---
-
-    def batch_edits(self) -> AbstractContextManager[None]:
-        """Return a block whose edits of labels, tags, own fields and predictions are collected, and
-        stored in few commits: for loops over many samples.
-
-            with dataset.batch_edits():
-                for sample in dataset:
-                    sample.tag("seen")
-
-        Each edit is checked at once and raises its error at its line. Edits are stored at the end
-        of the block (also if it ends with an error), when 20,000 are collected, at the first edit
-        10 seconds after the last time, and before a view of this dataset is read; so a process that
-        is killed loses no more. If storing fails, the error says how many edits were not stored.
-        Samples show the edits at once; a prediction shows when it is stored. Other Dataset objects
-        and processes see what is stored.
-        """
-        return batch_edits(self._columns)
-
-    def set_labels(self, ids: Sequence[int], labels: str | Sequence[str | None] | None) -> int:
-        """Set labels: one class name for all samples, or one each; None removes the label.
-
-        The first label of a sample is preserved as `original_label`. Returns the number of samples
-        that changed. Raises LabelAuditError, without any change, for an id or a class that does not
-        exist, and for an id that is given twice.
-        """
-        return edits.set_labels(self._columns, ids, labels)
-
-    def tag(self, ids: Sequence[int], name: str) -> int:
-        """Set a tag on samples. Returns the number that did not have it.
-
-        Raises LabelAuditError for an id that does not exist, and for a name that is longer than 64
-        characters or has a `;`, a line break, or blanks at its ends.
-        """
-        return edits.tag(self._columns, ids, name)
-
-    def untag(self, ids: Sequence[int], name: str) -> int:
-        """Remove a tag from samples. Returns the number that had it."""
-        return edits.untag(self._columns, ids, name)
-
-    def add_predictions(self, ids: Sequence[int] | np.ndarray, logits: ArrayLike, run: str) -> int:
-        """Add a model's predictions of some samples to the imported run of this name.
-
-        ids: int (n,). logits: scores before softmax, (n, C) in the order of `classes`, as an array
-        or a torch tensor; for probabilities give their logarithm. The first call creates the run;
-        each further one adds to it, and replaces predictions of the same ids only. In a loop, use
-        `batch_edits`. Score the run with `labelaudit.compute_scores(dataset, run)` when all are
-        added. `labelaudit.import_predictions` reads all predictions at once, from files too.
-
-        Returns the number of samples. Raises BadInputError, without any change, for another shape,
-        numbers that are not finite and a run that was created here; NotFoundError for an id that
-        does not exist.
-        """
-        return added_predictions.add(self._columns, np.atleast_1d(ids), logits, run)
-
-    # --- own fields ---
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The kinds of the own fields by name: label, number, text, bool or date."""
-        return {name: field.kind for name, field in own_fields.own_fields(self._columns).items()}
-
-    def add_field(self, name: str, kind: str) -> None:
-        """Add a field of your own, null for all samples. One of the same name and kind is kept.
-
-        kind: "label" (class names, such as those of another annotator), "number", "text", "bool" or
-        "date" (date, datetime or ISO text; UTC). Fields are attributes of a sample, columns of
-        data frames and exports, and can be used in `View.match`, `sort_by` and `values`. Their
-        changes are not recorded in the history.
-
-        Raises BadInputError for an unknown kind, an unsuitable name, or an existing field of
-        another kind.
-        """
-        own_fields.add(self._frame, name, kind)
-
-    def drop_field(self, name: str) -> None:
-        """Delete a field of your own with its values. Raises NotFoundError if there is none."""
-        own_fields.drop(self._frame, name)
-
-    def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values: object) -> int:
-        """Set values of an own field: one for all samples, or one each; None for null.
-
-        ids: int (n,). values: one value, or a sequence or array (n,). Returns the number of
-        samples. Raises NotFoundError for a field or an id that does not exist, and BadInputError
-        for a value that does not fit, without any change.
-        """
-        return own_fields.set_values(self._columns, name, ids, values)
-
-    def add_samples(
-        self,
-        samples: pd.DataFrame | pa.Table | Mapping | Iterable[Mapping] | Iterable[pa.RecordBatch],
-    ) -> list[int]:
-        """Add samples. Returns their ids.
-
-        samples: a data frame, an Arrow table, a mapping of columns, or an iterable of mappings or
-        of Arrow batches, with `filepath` or `image` (PIL image, encoded bytes, or uint8 array
-        (H, W) or (H, W, 3)), and optionally `label` (class name), `split`, `tags`, `id`. Image
-        files are referenced, not copied or opened. New class names are appended to `classes`.
-
-        Raises LabelAuditError, without any change, for an id that is taken or given twice, and for
-        a row without an image.
-        """
-        with self._store.transaction():
-            meta = self._frame.meta
-            reader = SampleReader(meta["classes"], meta["next_id"], self._frame.ids)
-            rows = reader.read(samples)
-            self._store.append("samples", rows, schema.SAMPLES)
-            self._store.append("annotations", reader.annotations(), schema.ANNOTATIONS)
-            meta = {**meta, "classes": reader.classes, "next_id": reader.next_id}
-            write_meta(self._store, meta)
-        return reader.ids.tolist()
-
 
 def create_dataset(
     name: str,
@@ -316,6 +211,7 @@ def create_dataset(
     found: Callable[[], Mapping] = dict,
     files: Callable[[pa.Table], pa.Table | None] | None = None,
     overwrite: bool = False,
+    fields: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Create a dataset of `samples` (see `Dataset.add_samples`).
 
@@ -324,6 +220,7 @@ def create_dataset(
     files: returns the rows of `source-files` for the annotations (id, label …), if there are any.
     overwrite: whether to replace a dataset of this name, which
     stays unchanged until the new one is complete; otherwise it raises BadInputError.
+    fields: kinds of own fields by name (see `Dataset.add_field`), which `samples` may have.
     """
     store = Store(name)
     recovery.clean_up_folders()
@@ -335,16 +232,23 @@ def create_dataset(
             )
         paths.remove_leftovers(name)
         store.start_over()
-        _build(store, samples, classes, source, skipped, found, files)
+        _build(store, samples, classes, source, skipped, found, files, fields or {})
     paths.remove_checkpoints(name)  # of the replaced dataset
     return Dataset(name)
 
 
 def _build(
-    store: Store, samples, classes: Sequence[str], source: str, skipped, found, files
+    store: Store,
+    samples,
+    classes: Sequence[str],
+    source: str,
+    skipped,
+    found,
+    files,
+    fields: Mapping[str, str],
 ) -> None:
     names = [check_class(name) for name in dict.fromkeys(classes)]
-    reader = SampleReader(names, 1, np.empty(0, np.int64))
+    reader = SampleReader(names, 1, np.empty(0, np.int64), fields)
     store.overwrite("samples", reader.read(samples), schema.SAMPLES)
     if not len(reader.ids):
         first = next(iter((skipped or {}).get("files", ())), None)
@@ -362,8 +266,10 @@ def _build(
         "next_id": reader.next_id,
         **found(),  # before `skipped`, which it may add to
         "skipped": dict(skipped or {"count": 0, "files": []}),
+        **own_fields.first_fields(fields),
     }
     write_meta(store, meta)
+    own_fields.append_values(Frame(store), reader.own_values())
 
 
 def list_datasets() -> list[str]:

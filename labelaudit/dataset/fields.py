@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import NotFoundError
 from ..scores import SCORES
 from ..scores.outlier import OUTLIER
-from ..scores.suspicion import FINDINGS, SUSPICION, findings
+from ..scores.suspicion import FINDINGS, SUSPICION, findings, is_suspect
 from ..storage import schema
 from ..storage.schema import REMOVED, UNKNOWN
 from . import own_fields
@@ -38,7 +38,8 @@ class Fields:
         run = self.run_or_none()
         if run is None:
             raise NotFoundError(
-                f"dataset {self.frame.name!r} has no predictions yet: train or predict first."
+                f"dataset {self.frame.name!r} has no predictions yet: take a first look "
+                f"(labelaudit first-look {self.frame.name}), train and predict, or import some."
             )
         return run
 
@@ -111,9 +112,7 @@ class Fields:
             scored = self.frame.number(table, "label", MISSING)
             return (scored != MISSING) & (scored != self.frame.label)
 
-        with self.frame.steady():
-            stamp = self.frame.stamp(table), self.frame.stamp("annotations")
-            return self.frame.cached((table, "outdated"), stamp, load)
+        return self.frame.derived((table, "outdated"), [table, "annotations"], load)
 
     def unlearned(self) -> np.ndarray:
         """Return a mask, bool (n,), of samples with another label than the model was trained on."""
@@ -174,9 +173,20 @@ class Fields:
             found[at] = differing(copy_of[at], frame.label[at])
             return found
 
-        with frame.steady():
-            stamp = frame.stamp("duplicates"), frame.stamp("annotations")
-            return frame.cached("copy conflicts", stamp, load)
+        return frame.derived("copy conflicts", ["duplicates", "annotations"], load)
+
+    def differs(self, at: np.ndarray) -> np.ndarray:
+        """Return a mask, bool (m,), of labelled samples with another class predicted.
+
+        at: positions, int (m,).
+        """
+        given, predicted = self.frame.label[at], self.predictions()[at]
+        return (given != MISSING) & (predicted != MISSING) & (given != predicted)
+
+    def suspects(self, at: np.ndarray) -> np.ndarray:
+        """Return a mask, bool (m,), of the suspects by suspicion at these positions; see
+        `is_suspect`."""
+        return is_suspect(self.number(SUSPICION)[at], self.differs(at))
 
     def findings(self) -> tuple[np.ndarray, list[str]]:
         """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
@@ -189,18 +199,28 @@ class Fields:
         found, inverse = np.unique(names, return_inverse=True)
         return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
 
-    def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return two masks, bool (m,), of the samples at these positions, for `findings`: those in
-        a conflict of copies, and outliers."""
+    def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return three masks, bool (m,), of the samples at these positions, for `findings`: those
+        with another class predicted, those in a conflict of copies, and outliers."""
         outlier = np.zeros(len(at), bool)
         if OUTLIER in self.score_names():
             outlier = self.number(OUTLIER)[at] > SCORES[OUTLIER].boundary
-        return self.copy_conflicts()[at], outlier
+        return self.differs(at), self.copy_conflicts()[at], outlier
 
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
+        return tuple(self.frame.stamp(table) for table in self._tables())
+
+    def derived(self, key: Hashable, load: Callable[[], object], *more: str):
+        """Return the result of `load`, which reads these arrays and the tables `more`, kept until
+        one of them changes."""
+        with self.frame.steady():
+            return self.frame.derived(key, [*self._tables(), *more], load)
+
+    def _tables(self) -> list[str]:
+        """The tables that these arrays are read from."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
         tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
-        return tuple(self.frame.stamp(table) for table in tables)
+        return tables

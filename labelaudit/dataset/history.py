@@ -10,22 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import NotFoundError
+from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
 from . import edits, history_log
 from .arrays import MISSING, tag_masks
+from .class_names import ClassNames, change_names, names_after
 from .columns import Frame
-from .dataset import Dataset
 from .history_log import Cause, Entry
+from .target import Target, as_dataset
 
 START = 0  # the state before the first change
 
 
-def list_changes(dataset: Dataset) -> list[Entry]:
+def list_changes(dataset: Target) -> list[Entry]:
     """List all changes of the dataset's labels and tags, oldest first.
 
     `return_to` takes the `id` of one.
     """
+    dataset = as_dataset(dataset, "list_changes")
     return history_log.entries(dataset.view().frame)
 
 
@@ -48,6 +50,11 @@ def describe(entry: Entry) -> str:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             counts += f", {info['put_back']:,} restored" if info["put_back"] else ""
             return f"verdicts applied ({counts})"
+        case history_log.CLASSES:
+            parts = [f"{old} renamed to {new}" for old, new in info["rename"].items()]
+            parts += [f"{old} merged into {new}" for old, new in info["merge"].items()]
+            parts += [f"{name} added" for name in info["add"]]
+            return f"classes: {', '.join(parts)}"
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             return f"patch {info['file']} applied ({counts})"
@@ -59,13 +66,16 @@ def describe(entry: Entry) -> str:
             return f"returned to the state {state}"
 
 
-def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
+def return_to(dataset: Target, change: int, who: str | None = None) -> int:
     """Restore labels and tags to their state after this change (0: as imported).
 
     change: an `id` from `list_changes`. who: name for the history; by default the user of the
     machine. Samples that were added later stay unchanged. Returns the number of samples that
-    changed. Raises NotFoundError for an id that is not in the history.
+    changed. Classes have their names of then; those that were added since stay, but are not offered
+    any more. Raises NotFoundError for an id that is not in the history, and BadInputError if two
+    classes would have the same name.
     """
+    dataset = as_dataset(dataset, "return_to")
     frame = dataset.view().frame
     with frame.transaction():
         changes = history_log.entries(frame)
@@ -79,10 +89,22 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
         planted = _planted(frame, change, undone)
         noise = history_log.last_noise([e for e in changes if e.id <= change], None)
         cause = Cause(history_log.RETURN, who, {"to": change, "noise": noise})
-        count = edits.change(frame, undone.ids, undone.apply, cause)
+        names = names_after(changes, change, ClassNames.read(frame))
+        _check_names(names)
+        count = change_names(frame, names, undone.ids, undone.apply, cause)
         if len(planted):
             frame.upsert("noise", planted, schema.NOISE)
     return count
+
+
+def _check_names(classes: ClassNames) -> None:
+    """Refuse a state in which two classes would have the same name."""
+    twice = next((name for name in classes.names if classes.names.count(name) > 1), None)
+    if twice is not None:
+        raise BadInputError(
+            f"a class {twice!r} was added since then, under a name that another class had before: "
+            "rename it first."
+        )
 
 
 @dataclass(frozen=True)

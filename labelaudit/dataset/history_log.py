@@ -16,7 +16,7 @@ from . import migrations
 from .arrays import nullable, tag_lists
 from .columns import Frame
 
-NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC = KINDS = (
+NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC, CLASSES = KINDS = (
     "noise",
     "restore",
     "relabel",
@@ -26,6 +26,7 @@ NOISE, RESTORE, RELABEL, TAG, UNTAG, VERDICTS, RETURN, PATCH, SYNC = KINDS = (
     "return",
     "patch",
     "sync",
+    "classes",
 )
 
 LAST_ENTRY = "history, last entry"  # key in the frame's cache
@@ -132,7 +133,7 @@ def record(frame: Frame, cause: Cause, differences: Differences) -> None:
     row = pa.Table.from_pylist([entry], schema=schema.HISTORY)
     frame.append("history", row, schema.HISTORY)
     frame.append("changes", changes, schema.CHANGES)
-    frame.cached(LAST_ENTRY, frame.stamp("history"), lambda: entry)
+    frame.derived(LAST_ENTRY, ["history"], lambda: entry)
 
 
 def _rows(frame: Frame) -> list[dict]:
@@ -142,6 +143,4 @@ def _rows(frame: Frame) -> list[dict]:
 
 def _last(frame: Frame) -> dict | None:
     """Return the last entry, from the cache if nobody else wrote one."""
-    with frame.steady():
-        stamp = frame.stamp("history")
-        return frame.cached(LAST_ENTRY, stamp, lambda: next(reversed(_rows(frame)), None))
+    return frame.derived(LAST_ENTRY, ["history"], lambda: next(reversed(_rows(frame)), None))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..scores.outlier import OUTLIER
 from .arrays import MISSING
 from .columns import Frame
 
@@ -56,9 +57,9 @@ ISSUES: dict[str, Issue] = {
 def check_issues(names: Sequence[str]) -> None:
     """Raise BadInputError for a name that is not a kind of issue."""
     for name in names:
-        if name not in ISSUES:
+        if name not in (*ISSUES, OUTLIER):
             raise BadInputError(
-                f"{name!r} is not an image issue: the issues are {', '.join(ISSUES)}."
+                f"{name!r} is not an image issue: the issues are {', '.join([*ISSUES, OUTLIER])}."
             )
 
 
@@ -79,8 +80,7 @@ def image_issues(frame: Frame) -> dict[str, np.ndarray]:
         with np.errstate(invalid="ignore"):
             return {name: _rare(issue.found(measures)) for name, issue in ISSUES.items()}
 
-    stamp = (frame.stamp(TABLE), frame.stamp("samples"), len(frame.ids))
-    return frame.cached("image issues", stamp, load)
+    return frame.derived("image issues", [TABLE, "samples"], load)
 
 
 def _blurred(measures: dict[str, np.ndarray]) -> np.ndarray:

@@ -17,6 +17,8 @@ from ..core.errors import BadInputError
 from ..core.images import encode
 from ..storage import schema
 from . import edits
+from .columns import ONE_LABEL
+from .own_fields import LABEL, checker, stored_type
 
 # Fields of a new sample. `filepath` or `image` is required; the others may be null.
 INPUT = pa.schema(
@@ -40,11 +42,20 @@ INPUT_ROWS = 10_000  # rows converted to Arrow at once if they come one by one
 class SampleReader:
     """Converts new samples to rows of `samples`, and collects their annotations.
 
-    taken: ids of existing samples. After `read` is exhausted, `classes` and `next_id` include the
-    new samples.
+    taken: ids of existing samples. fields: kinds of the own fields that samples may have. After
+    `read` is exhausted, `classes` and `next_id` include the new samples.
     """
 
-    def __init__(self, classes: list[str], next_id: int, taken: np.ndarray) -> None:
+    def __init__(
+        self,
+        classes: list[str],
+        next_id: int,
+        taken: np.ndarray,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._fields = dict(fields or {})
+        self._checkers = {name: checker(name, kind, (), "") for name, kind in self._fields.items()}
+        self._own: dict[str, list[tuple[np.ndarray, pa.Array]]] = {n: [] for n in self._fields}
         self.classes, self.next_id = list(classes), next_id
         self._index = {name: i for i, name in enumerate(self.classes)}
         self._taken = taken
@@ -62,7 +73,7 @@ class SampleReader:
 
         Raises BadInputError for an invalid row, and after the last row for a repeated id.
         """
-        for batch in _batches(samples):
+        for batch in _batches(samples, self._fields):
             if not len(batch):
                 continue
             ids = self._assign(batch)
@@ -70,6 +81,7 @@ class SampleReader:
             self._ids.append(ids)
             self._labels.append(self._encode(batch["label"]))
             self._tags.append(_clean_tags(batch["tags"]))
+            self._read_own(batch, ids)
             yield pa.record_batch(
                 [pa.array(ids), paths, *(batch[n] for n in schema.SAMPLES.names[2:])],
                 schema=schema.SAMPLES,
@@ -82,6 +94,29 @@ class SampleReader:
         nothing = pa.nulls(len(labels), pa.int32())
         tags = pa.chunked_array(self._tags, pa.list_(pa.string()))
         return pa.table([pa.array(self.ids), labels, nothing, tags], schema=schema.ANNOTATIONS)
+
+    def own_values(self) -> Iterator[tuple[str, np.ndarray, pa.Array]]:
+        """Yield each own field with ids, int64 (m,), and its values as they are stored."""
+        for name, parts in self._own.items():
+            if parts:
+                ids, values = zip(*parts, strict=True)
+                yield name, np.concatenate(ids), pa.concat_arrays(values)
+
+    def _read_own(self, batch: pa.RecordBatch, ids: np.ndarray) -> None:
+        for name in self._fields.keys() & set(batch.schema.names):
+            values, kind = batch[name], self._fields[name]
+            if kind == LABEL:
+                if not pa.types.is_null(values.type) and not pa.types.is_string(values.type):
+                    raise BadInputError(
+                        f"field {name!r} of the samples holds {values.type}: give class names."
+                    )
+                stored = self._encode(values.cast(pa.string()))
+            else:
+                check = self._checkers[name]
+                cells = [check(value) for value in values.to_pylist()]
+                stored = pa.array(cells, stored_type(kind))
+            known = stored.is_valid().to_numpy(zero_copy_only=False)
+            self._own[name].append((ids[known], stored.filter(pa.array(known))))
 
     def _assign(self, batch: pa.RecordBatch) -> np.ndarray:
         given = batch["id"]
@@ -176,8 +211,8 @@ def _absolute(batch: pa.RecordBatch, ids: np.ndarray) -> pa.Array:
     return paths.cast(pa.string())
 
 
-def _batches(samples) -> Iterator[pa.RecordBatch]:
-    """Convert anything that `add_samples` accepts to INPUT batches."""
+def _batches(samples, fields: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """Convert anything that `add_samples` accepts to batches of INPUT and of own fields."""
     if isinstance(samples, pd.DataFrame):
         missing = samples.isna() if len(samples) else samples
         samples = {
@@ -196,39 +231,47 @@ def _batches(samples) -> Iterator[pa.RecordBatch]:
         except (pa.ArrowException, ValueError) as error:
             raise BadInputError(f"the columns of the samples do not match: {error}.") from error
     if isinstance(samples, pa.Table):
-        yield from _conform(samples).to_batches()
+        yield from _conform(samples, fields).to_batches()
         return
     rest = iter(samples)
     first = next(rest, None)
     if isinstance(first, pa.RecordBatch):
         for batch in chain([first], rest):
-            yield from _conform(pa.Table.from_batches([batch])).to_batches()
+            yield from _conform(pa.Table.from_batches([batch]), fields).to_batches()
     elif first is not None:
         rest = chain([first], rest)
         while rows := list(islice(rest, INPUT_ROWS)):
             names = {name for row in rows for name in row}
             columns = {name: [row.get(name) for row in rows] for name in names}
-            yield from _batches(columns)
+            yield from _batches(columns, fields)
 
 
-def _conform(table: pa.Table) -> pa.Table:
-    """Add missing columns of INPUT, and convert the types of the others."""
-    unknown = set(table.column_names) - set(INPUT.names)
+def _conform(table: pa.Table, fields: Mapping[str, str]) -> pa.Table:
+    """Add missing columns of INPUT, and convert the types of the others. fields: own ones."""
+    unknown = set(table.column_names) - set(INPUT.names) - fields.keys()
     if unknown:
+        name = sorted(unknown)[0]
         raise BadInputError(
-            f"samples have no field {sorted(unknown)[0]!r}: "
-            f"the fields are {', '.join(INPUT.names)}."
+            f"samples have no field {name!r}: the fields are {', '.join([*INPUT.names, *fields])}; "
+            f"dataset.add_field({name!r}, kind) adds one."
         )
     columns = []
     for field in INPUT:
         if field.name not in table.column_names:
             columns.append(pa.nulls(len(table), field.type))
             continue
+        if field.name == "label" and pa.types.is_nested(table["label"].type):
+            raise BadInputError(
+                f"field 'label' of the samples has several values in a row: {ONE_LABEL}."
+            )
         try:
             columns.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise BadInputError(f"field {field.name!r} of the samples: {error}.") from error
-    return pa.table(columns, schema=INPUT)
+    conformed = pa.table(columns, schema=INPUT)
+    for name in fields.keys() & set(table.column_names):
+        conformed = conformed.append_column(name, table[name])
+    return conformed
 
 
 def _encoded(images: Iterable) -> list[bytes | None]:

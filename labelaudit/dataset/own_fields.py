@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from numbers import Real
@@ -26,6 +26,14 @@ from .history_log import write_meta
 
 LABEL, NUMBER, TEXT, BOOL, DATE = KINDS = ("label", "number", "text", "bool", "date")
 TRUTH = ["False", "True"]  # names of the codes of a bool
+# Types of the values of new samples, by kind.
+INPUT_TYPES = {
+    LABEL: pa.string(),
+    NUMBER: pa.float64(),
+    TEXT: pa.string(),
+    BOOL: pa.bool_(),
+    DATE: pa.timestamp("us"),
+}
 
 _NAME = re.compile(r"[^\W\d]([\w .-]{0,62}\w)?")
 TAKEN = {
@@ -117,6 +125,24 @@ def write_values(frame: Frame, field: FieldInfo, ids: np.ndarray, column: pa.Arr
         frame.upsert(field.table, pa.table([pa.array(ids), column], schema=columns), columns)
 
 
+def first_fields(kinds: Mapping[str, str]) -> dict:
+    """Return the entries of `meta` for a new dataset with these fields."""
+    if not kinds:
+        return {}
+    for name, kind in kinds.items():
+        check_definition(name, kind)
+    fields = [FieldInfo(number, *entry) for number, entry in enumerate(kinds.items(), 1)]
+    return {"fields": [asdict(field) for field in fields], "last_field": len(fields)}
+
+
+def append_values(frame: Frame, found: Iterable[tuple[str, np.ndarray, pa.Array]]) -> None:
+    """Store values of new samples: field, ids and stored values (see SampleReader.own_values)."""
+    known = own_fields(frame)
+    for name, ids, values in found:
+        columns = schema.field_values(values.type)
+        frame.append(known[name].table, pa.table([pa.array(ids), values], schema=columns), columns)
+
+
 def spread(values, count: int) -> Sequence:
     """Return one value for each of `count` samples. Raises BadInputError for another number."""
     if values is None or isinstance(values, str) or not hasattr(values, "__len__"):
@@ -180,8 +206,13 @@ def loaded(field: FieldInfo, value, classes: Sequence[str]):
     if field.kind == LABEL:
         return classes[value]
     if field.kind == DATE:
-        return datetime.fromtimestamp(value, UTC).replace(tzinfo=None)
+        return from_seconds(value)
     return bool(value) if field.kind == BOOL else value
+
+
+def from_seconds(seconds: float) -> datetime:
+    """Return POSIX seconds as a date in UTC without a time zone."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
 def shown(field: FieldInfo, value) -> str:
@@ -202,9 +233,7 @@ def _texts(frame: Frame, field: FieldInfo) -> tuple[np.ndarray, list[str]]:
         codes = column.indices.fill_null(MISSING).to_numpy()
         return frame.align(field.table, codes, MISSING), column.dictionary.to_pylist()
 
-    with frame.steady():
-        stamp = frame.stamp(field.table), frame.stamp("annotations")
-        return frame.cached((field.table, "text"), stamp, load)
+    return frame.derived((field.table, "text"), [field.table, "annotations"], load)
 
 
 # --- checking ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
+from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ UNDO, REDO = 4, 5
 _WORDS = (*VERDICTS, "undo", "redo")
 NO_SAMPLE = -1
 REVIEWER_LENGTH = 64
+CONTROL_MARKS = ("Cc", "Zl", "Zp")  # Unicode categories: line breaks, tabs and the like
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,20 @@ class VerdictLog:
             names += [] if name in names else [name]
         more = _columns(rows, names)
         columns = {key: np.concatenate([getattr(self, key), part]) for key, part in more.items()}
-        return replace(self, reviewers=names, **columns)
+        longer = replace(self, reviewers=names, **columns)
+        if "current" in vars(self) and (more["verdict"] < UNDO).all():
+            # without undo or redo, a verdict replaces at most that of its reviewer on its sample
+            old, new = self.current, np.arange(len(self), len(longer))
+            replaced = np.isin(self.reviewer[old], more["reviewer"])
+            replaced &= np.isin(self.sample[old], more["sample"])
+            new = longer.latest(np.concatenate([old[replaced], new]))
+            vars(longer)["current"] = np.sort(np.concatenate([old[~replaced], new]))
+        return longer
 
 
 def read(frame: Frame) -> VerdictLog:
     """Return the current log, from the cache if it has not changed."""
-    with frame.steady():
-        return frame.cached("verdicts", frame.stamp("verdicts"), lambda: _load(frame))
+    return frame.derived("verdicts", ["verdicts"], lambda: _load(frame))
 
 
 def _load(frame: Frame) -> VerdictLog:
@@ -169,9 +178,11 @@ def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) 
 
 def check_reviewer(name: str) -> str:
     """Return a valid name of a reviewer. Raises BadInputError for any other value."""
-    if not isinstance(name, str) or not name.strip() or len(name) > REVIEWER_LENGTH:
+    usable = isinstance(name, str) and name.strip() and len(name) <= REVIEWER_LENGTH
+    if not usable or any(category(mark) in CONTROL_MARKS for mark in name):
         raise BadInputError(
-            f"{name!r} cannot be a reviewer's name: use 1 to {REVIEWER_LENGTH} characters."
+            f"{name!r} cannot be a reviewer's name: use 1 to {REVIEWER_LENGTH} characters, without "
+            "line breaks and tabs."
         )
     return name
 
@@ -179,7 +190,7 @@ def check_reviewer(name: str) -> str:
 def _write(frame: Frame, log: VerdictLog, rows: pa.Table) -> None:
     frame.append("verdicts", rows, schema.VERDICTS)
     # We hold the lock, so nobody else has written: the log need not be read again.
-    frame.cached("verdicts", frame.stamp("verdicts"), lambda: log.plus(rows))
+    frame.derived("verdicts", ["verdicts"], lambda: log.plus(rows))
 
 
 def _rows(ids, batches, samples, reviewer: str, verdict: np.ndarray, labels, given) -> pa.Table:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core.errors import BadInputError, NotFoundError
+from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage.tables import Store
 from . import edits
 from .arrays import MISSING, as_ids
+from .choosing import Choosing, describe, natural
 from .columns import Frame
 from .contact_sheet import contact_sheet
 from .fields import Fields
-from .image_issues import check_issues
 from .pending import batch_edits
 from .sample import Batch, Sample
 from .table_access import steadily
@@ -28,20 +27,19 @@ from .view_table import field_values, to_pandas
 SCAN_ROWS = 50_000  # read at once from a whole view
 
 
-@dataclass(frozen=True)
-class View:
+@dataclass(frozen=True, repr=False)
+class View(Choosing):
     """Samples of a dataset, chosen and ordered by `steps`. Immutable: each call returns a new view.
 
     run: name of the run that gives predictions and scores; None for the latest. `len(view)` counts
-    the samples, `for sample in view` reads them in batches. Unknown names raise LabelAuditError
-    when the view is read.
+    the samples, `for sample in view` reads them in batches, `view[id]` is the sample of this id,
+    and `view[10:20]` are those at these places. Unknown names raise LabelAuditError when the view
+    is read.
     """
 
     frame: Frame
     steps: tuple[tuple, ...] = ()
     run: str | None = None
-
-    # --- choosing ---
 
     def use_run(self, run: str) -> View:
         """Return the same samples with the predictions and scores of another run.
@@ -51,85 +49,33 @@ class View:
         self.frame.run_info(run)  # raises NotFoundError
         return replace(self, run=run)
 
-    def match_tag(self, *tags: str) -> View:
-        """Select samples that have any of these tags."""
-        return self._then("match_tag", tags)
-
-    def exclude_tag(self, *tags: str) -> View:
-        """Select samples that have none of these tags."""
-        return self._then("exclude_tag", tags)
-
-    def match(
-        self,
-        *,
-        label: str | Sequence[str] | None = None,
-        split: str | Sequence[str] | None = None,
-        prediction: str | Sequence[str] | None = None,
-        suggested: str | Sequence[str] | None = None,
-        image_issue: str | Sequence[str] | None = None,
-        wrong: bool | None = None,
-    ) -> View:
-        """Select samples that meet all given conditions.
-
-        label, split, prediction: one name or several. suggested: the same for the class that
-        suspicion suggests. image_issue: "dark", "bright", "blurred", "low information", "odd
-        shape", "odd size" or "grey"; several select samples with any of them. wrong: True for
-        samples with a prediction that differs from their given label, False for those where both
-        agree. Samples without a label or a prediction are neither.
-        """
-        view = self
-        conditions = {
-            "label": label,
-            "split": split,
-            "prediction": prediction,
-            "suggested": suggested,
-            "image_issue": image_issue,
-        }
-        for kind, names in conditions.items():
-            if names is None:
-                continue
-            names = (names,) if isinstance(names, str) else tuple(names)
-            if kind == "image_issue":
-                check_issues(names)
-            view = view._then(kind, names)
-        return view if wrong is None else view._then("wrong", bool(wrong))
-
-    def above(self, field: str, value: float) -> View:
-        """Select samples with a score (or `confidence`) greater than `value`."""
-        return self._then("above", field, float(value))
-
-    def between(self, field: str, low: float, high: float) -> View:
-        """Select samples with a score (or `confidence`) from `low` to `high`, both included."""
-        return self._then("between", field, float(low), float(high))
-
-    def select(self, ids: Sequence[int]) -> View:
-        """Select the samples of this view with these ids, in the view's order."""
-        return self._then("select", tuple(as_ids(ids).tolist()))
-
-    def sort_by(self, field: str, reverse: bool = False) -> View:
-        """Sort by id, split, ground_truth, prediction, confidence or a score; nulls last."""
-        return self._then("sort_by", field, bool(reverse))
-
-    def sample(self, n: int, seed: int | None = None) -> View:
-        """Select at most n samples in random order. Without a seed, one is drawn for this view."""
-        if seed is not None:
-            _natural(seed, "seed")
-        else:
-            seed = int(np.random.default_rng().integers(2**31))
-        return self._then("sample", _natural(n, "sample"), seed)
-
-    def limit(self, n: int) -> View:
-        """Select the first n samples, or all if there are fewer."""
-        return self._then("limit", _natural(n, "limit"))
-
-    def skip(self, n: int) -> View:
-        """Select the samples after the first n."""
-        return self._then("skip", _natural(n, "skip"))
-
     # --- reading ---
 
     def __len__(self) -> int:
         return len(self.positions())
+
+    def __getitem__(self, key):
+        """Return the sample with this id, or for a slice the view of the samples at these places.
+
+        Raises NotFoundError for an id that is not in the view.
+        """
+        if isinstance(key, slice):
+            return self.slice(key)
+        if not np.isin(as_ids([key]), self.ids).all():
+            raise NotFoundError(f"the view has no sample with id {key}.")
+        return self.take([key])[0]
+
+    def __contains__(self, sample_id: object) -> bool:
+        """Whether the view has a sample with this id."""
+        return bool(np.isin(sample_id, self.ids).all())
+
+    def __repr__(self) -> str:
+        try:
+            count = f"{len(self):,} of {len(self.frame.ids):,} samples"
+        except LabelAuditError as error:
+            count = f"cannot be read: {error}"
+        parts = [describe(step) for step in self.steps] + [f"run {self.run}"] * bool(self.run)
+        return f"View({self.name!r}: {count}{''.join(f', {part}' for part in parts)})"
 
     def __iter__(self) -> Iterator[Sample]:
         return self.iter_samples()
@@ -164,7 +110,7 @@ class View:
             for start in range(0, len(ids), batch_size):
                 yield from self.take(ids[start : start + batch_size])
 
-    def take(self, ids: np.ndarray) -> list[Sample]:
+    def take(self, ids: Sequence[int] | np.ndarray) -> list[Sample]:
         """Return the samples with these ids, int64 (n,), in this order, also if not in the view."""
         return Batch(self.fields, np.asarray(ids, np.int64)).samples()
 
@@ -249,7 +195,7 @@ class View:
         Raises BadInputError for an empty view.
         """
         for number, name in ((n, "n"), (columns, "columns"), (side, "side")):
-            if not _natural(number, name):
+            if not natural(number, name):
                 raise BadInputError(f"{name}=0: give a whole number, 1 or more.")
         samples = self.head(n)
         if not samples:
@@ -268,15 +214,14 @@ class View:
 
     # --- for other modules of the library ---
 
-    def suspicious(self, score: str, value: float) -> View:
-        """Select samples with a score above `value`, and those that have this score and another
-        class predicted than the given one."""
-        return self._then("suspicious", score, float(value))
+    def suspicious(self) -> View:
+        """Select the suspects by suspicion; see `scores.suspicion.is_suspect`."""
+        return self.then("suspicious")
 
     def conflicts_first(self) -> View:
         """Move samples to the front that have an exact copy under another label, if their own label
         is at least as probably wrong as right by suspicion."""
-        return self._then("conflicts_first")
+        return self.then("conflicts_first")
 
     @property
     def store(self) -> Store:
@@ -327,12 +272,6 @@ class View:
     def _to_pandas(self, ids: np.ndarray) -> pd.DataFrame:
         return to_pandas(self.fields, ids)
 
-    def _then(self, *step) -> View:
+    def then(self, *step: object) -> View:
+        """Return the view with one more step; see `view_steps`."""
         return replace(self, steps=(*self.steps, step))
-
-
-def _natural(n: int, what: str) -> int:
-    """Return n as an int. Raises BadInputError unless it is a whole number of 0 or more."""
-    if not isinstance(n, Integral) or n < 0:
-        raise BadInputError(f"{what}({n!r}): give a whole number, 0 or more.")
-    return int(n)

@@ -6,13 +6,17 @@ function takes the fields, the positions (n,) that the steps before it give, and
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 
 import numpy as np
 
-from ..core.errors import BadInputError
+from ..core.errors import BadInputError, NotFoundError
+from ..scores import SCORES
+from ..scores.outlier import OUTLIER
 from ..scores.suspicion import SUSPICION
 from .arrays import MISSING
+from .expression import Expression
 from .fields import Fields
 from .image_issues import image_issues
 
@@ -55,16 +59,32 @@ def suggested(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndar
 
 
 def image_issue(fields: Fields, at: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    issues = [name for name in names if name != OUTLIER]
     found = image_issues(fields.frame)
-    masks = [found[name][at] for name in names if name in found]
-    return at[np.logical_or.reduce(masks)] if masks else at[:0]
+    if issues and not found:
+        raise NotFoundError(
+            f"the quality of the images of dataset {fields.frame.name!r} was not measured, so no "
+            f"image issues such as {issues[0]!r} are known: audit the dataset first."
+        )
+    masks = [found[name][at] for name in issues]
+    if OUTLIER in names:
+        masks.append(fields.number(OUTLIER)[at] > SCORES[OUTLIER].boundary)
+    return at[np.logical_or.reduce(masks)]
 
 
-def suspicious(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
-    values = fields.number(field)[at]
-    given, predicted = fields.frame.label[at], fields.predictions()[at]
-    differ = (given != MISSING) & (predicted != MISSING) & (given != predicted)
-    return at[(values > value) | (differ & np.isfinite(values))]
+def where(fields: Fields, at: np.ndarray, condition: Expression) -> np.ndarray:
+    return at[condition.mask(fields)[at]]
+
+
+def suspicious(fields: Fields, at: np.ndarray) -> np.ndarray:
+    return at[fields.suspects(at)]
+
+
+def search(fields: Fields, at: np.ndarray, text: str) -> np.ndarray:
+    found = fields.frame.paths_with(text)[at]
+    if text.isdecimal() and len(text) < 19:  # fits int64
+        found |= fields.frame.ids[at] == int(text)
+    return at[found]
 
 
 def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
@@ -108,6 +128,10 @@ def limit(fields: Fields, at: np.ndarray, n: int) -> np.ndarray:
     return at[:n]
 
 
+def slice(fields: Fields, at: np.ndarray, *places: int | None) -> np.ndarray:
+    return at[builtins.slice(*places)]
+
+
 def skip(fields: Fields, at: np.ndarray, n: int) -> np.ndarray:
     return at[n:]
 
@@ -124,6 +148,7 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
         suggested,
         image_issue,
         suspicious,
+        search,
         above,
         between,
         select,
@@ -132,9 +157,11 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
         conflicts_first,
         limit,
         skip,
+        slice,
+        where,
     )
 }
-SLICES = {"limit", "skip"}  # too cheap to cache
+SLICES = {"limit", "skip", "slice"}  # too cheap to cache
 
 
 def _has_tag(fields: Fields, at: np.ndarray, tags: tuple[str, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
 from ..dataset.state_fingerprint import dataset_fingerprint
+from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..storage.object_store import is_remote
 from . import manifest
@@ -59,7 +60,7 @@ class Exported:
 
 
 def export_dataset(
-    view: View,
+    view: Target,
     target: str | os.PathLike,
     format: str = MANIFEST,
     *,
@@ -84,6 +85,7 @@ def export_dataset(
     exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
     disk is full or read-only, StoppedError if the task is stopped.
     """
+    view = as_view(view)
     entry = _get_format(format)
     view = view if isinstance(view, View) else view.view()
     path = absolute(target)
@@ -110,7 +112,7 @@ def export_dataset(
 
 
 def write_labels(
-    view: View,
+    view: Target,
     path: str | os.PathLike,
     *,
     paths: str = "auto",
@@ -130,6 +132,7 @@ def write_labels(
     bom: begin a CSV with a byte order mark, so that Excel shows letters such as "é".
     Raises the errors of `export_dataset`; nothing is written then.
     """
+    view = as_view(view)
     exported = export_dataset(view, path, paths=paths, images=images, bom=bom, task=task)
     return exported.samples
 

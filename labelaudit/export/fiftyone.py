@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 
+from ..dataset.own_fields import BOOL, DATE, LABEL, NUMBER, TEXT
 from .outputs import Output
 from .samples import Samples
 
@@ -13,6 +15,12 @@ from .samples import Samples
 VERSION = "1.0.0"
 _FIELDS = "fiftyone.core.fields."
 _STAMP = {"$date": "2000-01-01T00:00:00Z"}  # FiftyOne replaces it with the time of the import
+_OWN_FIELDS = {
+    NUMBER: "FloatField",
+    TEXT: "StringField",
+    BOOL: "BooleanField",
+    DATE: "DateTimeField",
+}
 LABELS = ("ground_truth", "original_label", "prediction", "suggested")
 
 
@@ -20,19 +28,20 @@ def write_fiftyone(samples: Samples, output: Output, folder: str) -> list[str]:
     """Write data/, samples.json and metadata.json.
 
     Fields: ground_truth (the current label), original_label, prediction and suggested with
-    confidences, split, finding, every score, labelaudit_id; tags.
+    confidences, split, finding, own fields, every score, labelaudit_id; tags.
     """
     paths = samples.image_paths(np.full(len(samples), "data", object))
     for i, image in samples.images():
         output.add_image(paths[i], image)
     scores = samples.view.score_names()
-    rows = (_sample(*pair, scores) for pair in zip(samples.records(), paths, strict=True))
+    own = samples.own_kinds
+    rows = (_sample(*pair, scores, own) for pair in zip(samples.records(), paths, strict=True))
     output.write_json_list("samples.json", rows, b'{"samples": [', b"]}")
     output.write("metadata.json", json.dumps(_dataset(samples, scores), indent=1).encode())
     return []
 
 
-def _sample(row: dict, path: str, scores: list[str]) -> dict:
+def _sample(row: dict, path: str, scores: list[str], own: dict[str, str]) -> dict:
     number = row["id"]
     sample = {
         "_id": _object_id(0, number),
@@ -52,7 +61,22 @@ def _sample(row: dict, path: str, scores: list[str]) -> dict:
     )
     for kind, (name, (label, confidence)) in enumerate(zip(LABELS, labels, strict=True), 1):
         sample[name] = _label(label, confidence, _object_id(kind, number))
+    for kind, (name, field) in enumerate(own.items(), len(LABELS) + 1):
+        sample[_name(name)] = _own(row[name], field, _object_id(kind, number))
     return sample | {name: _finite(row[name]) for name in scores}
+
+
+def _name(field: str) -> str:
+    """Return the name of an own field there: MongoDB gives dots a meaning."""
+    return re.sub(r"\W", "_", field)
+
+
+def _own(value, kind: str, key: dict) -> object:
+    if kind == LABEL:
+        return _label(value, None, key)
+    if value is None or value != value:  # NaN, NaT
+        return None
+    return {"$date": f"{value.isoformat()}Z"} if kind == DATE else value
 
 
 def _label(label: str | None, confidence: float | None, key: dict) -> dict | None:
@@ -74,6 +98,9 @@ def _object_id(kind: int, number: int) -> dict:
 def _dataset(samples: Samples, scores: list[str]) -> dict:
     scalars = {"labelaudit_id": "IntField", "split": "StringField", "finding": "StringField"}
     scalars |= dict.fromkeys(scores, "FloatField")
+    own = samples.own_kinds
+    labels = [*LABELS, *(_name(name) for name, kind in own.items() if kind == LABEL)]
+    scalars |= {_name(name): _OWN_FIELDS[kind] for name, kind in own.items() if kind != LABEL}
     run = samples.run
     return {
         "_id": _object_id(0, 0),
@@ -105,7 +132,7 @@ def _dataset(samples: Samples, scores: list[str]) -> dict:
             _field("_media_type", "StringField"),
             _field("_rand", "FloatField"),
             _field("_dataset_id", "ObjectIdField"),
-            *(_document(name, "fiftyone.core.labels.Classification", _LABEL) for name in LABELS),
+            *(_document(name, "fiftyone.core.labels.Classification", _LABEL) for name in labels),
             *(_field(name, kind) for name, kind in scalars.items()),
         ],
     }

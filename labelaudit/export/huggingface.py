@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ..dataset.arrays import MISSING
+from ..dataset.own_fields import BOOL, DATE, LABEL, NUMBER, TEXT
 from .card import dataset_card
 from .outputs import Output
 from .samples import CHUNK_BYTES, CHUNK_ROWS, Samples, read_image
@@ -23,17 +24,27 @@ DEFAULT_SPLIT, NO_SPLIT = "train", "no_split"
 _NOT_A_SPLIT = re.compile(r"\W+")
 _TEXT, _NUMBER = ({"dtype": kind, "_type": "Value"} for kind in ("string", "int64"))
 
+_OWN_TYPES = {
+    LABEL: ("int64", pa.int64()),
+    NUMBER: ("float64", pa.float64()),
+    TEXT: ("string", pa.string()),
+    BOOL: ("bool", pa.bool_()),
+    DATE: ("timestamp[us]", pa.timestamp("us")),
+}
+
 
 def write_huggingface(samples: Samples, output: Output, folder: str) -> list[str]:
     """Write README.md and data/<split>-00000-of-00001.parquet, ….
 
-    Columns: image, label, original_label, id, tags; and split, if a split has another name on
-    Hugging Face.
+    Columns: image, label, original_label, id, tags, own fields; and split, if a split has another
+    name on Hugging Face.
     """
     splits = _split_names(samples)
     renamed = any(name != split for name, split in splits.items())
-    schema = _schema(samples.classes, renamed)
-    tags = np.concatenate([frame["tags"].to_numpy() for frame in samples.frames()])
+    schema = _schema(samples, renamed)
+    names = ["tags", *samples.own_kinds]
+    parts = [{name: frame[name].to_numpy() for name in names} for frame in samples.frames()]
+    own = {name: np.concatenate([part[name] for part in parts]) for name in names}
     paths = samples.image_paths(np.full(len(samples), "", object))
     output.write("README.md", dataset_card(samples, splits).encode())
     for split, name in splits.items():
@@ -45,7 +56,7 @@ def write_huggingface(samples: Samples, output: Output, folder: str) -> list[str
             if output.dry:
                 output.count(int(samples.sizes[shard].sum()))
             else:
-                _write_shard(samples, output, path, shard, paths, tags, schema)
+                _write_shard(samples, output, path, shard, paths, own, schema)
     notes = []
     if splits.get(None, DEFAULT_SPLIT) != DEFAULT_SPLIT:
         notes = [f"Samples without a split are in the split {splits[None]} there."]
@@ -63,7 +74,7 @@ def _write_shard(
     path: str,
     rows: np.ndarray,
     paths: np.ndarray,
-    tags: np.ndarray,
+    own: dict[str, np.ndarray],
     schema: pa.Schema,
 ) -> None:
     """Write these rows to one Parquet file, with few images in memory at a time."""
@@ -75,13 +86,13 @@ def _write_shard(
             at.append(i)
             size += len(data)
             if size > CHUNK_BYTES or len(at) == CHUNK_ROWS:
-                out.write_table(_table(samples, at, images, tags, schema))
+                out.write_table(_table(samples, at, images, own, schema))
                 images, at, size = [], [], 0
         if at:
-            out.write_table(_table(samples, at, images, tags, schema))
+            out.write_table(_table(samples, at, images, own, schema))
 
 
-def _table(samples: Samples, at: list[int], images: list[dict], tags, schema) -> pa.Table:
+def _table(samples: Samples, at: list[int], images: list[dict], own, schema) -> pa.Table:
     def indices(values: np.ndarray) -> pa.Array:
         return pa.array(values[at], pa.int64(), mask=values[at] == MISSING)
 
@@ -90,14 +101,20 @@ def _table(samples: Samples, at: list[int], images: list[dict], tags, schema) ->
         "label": indices(samples.labels),
         "original_label": indices(samples.originals),
         "id": samples.ids[at],
-        "tags": [list(names) for names in tags[at]],
+        "tags": [list(names) for names in own["tags"][at]],
         "split": samples.splits[at],
     }
+    codes = {name: code for code, name in enumerate(samples.classes)}
+    for name, kind in samples.own_kinds.items():
+        values = own[name][at]
+        if kind == LABEL:
+            values = [None if value is None else codes[value] for value in values]
+        columns[name] = pa.array(values, schema.field(name).type, from_pandas=True)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _schema(classes: list[str], with_split: bool) -> pa.Schema:
-    label = {"names": classes, "_type": "ClassLabel"}
+def _schema(samples: Samples, with_split: bool) -> pa.Schema:
+    label = {"names": samples.classes, "_type": "ClassLabel"}
     features = {
         "image": {"_type": "Image"},
         "label": label,
@@ -112,6 +129,9 @@ def _schema(classes: list[str], with_split: bool) -> pa.Schema:
         "id": pa.int64(),
         "tags": pa.list_(pa.string()),
     }
+    for name, kind in samples.own_kinds.items():
+        dtype, types[name] = _OWN_TYPES[kind]
+        features[name] = label if kind == LABEL else {"dtype": dtype, "_type": "Value"}
     if with_split:
         features["split"], types["split"] = _TEXT, pa.string()
     info = json.dumps({"info": {"features": features}})

@@ -111,15 +111,17 @@ def write_rows(
 def class_list(samples: Samples, always: bool = False, **more) -> bytes | None:
     """Return the class list of a manifest as JSON; None if the manifest loses nothing without it.
 
-    It stores the class order, classes without samples, and that blanks at the ends of names are
-    part of them. always: return it in any case. more: further keys.
+    It stores the class order, classes without samples, the kinds of own fields, and that blanks at
+    the ends of names are part of them. always: return it in any case. more: further keys.
     """
     names = [*samples.classes]
     used = {names[code] for code in np.unique(samples.labels) if code >= 0}
     splits = [split for split in pd.unique(samples.splits) if split is not None]
     has_blanks = any(name != name.strip() for name in [*names, *splits])
-    if not (always or has_blanks or natural_order(used) != names):
+    own = samples.own_kinds
+    if not (always or own or has_blanks or natural_order(used) != names):
         return None
+    more |= {"fields": own} if own else {}
     content = {"made_by": f"labelaudit {__version__}", "classes": names, **more}
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
@@ -134,7 +136,8 @@ def _tables(
         start += len(frame)
         frame = frame.rename(columns={"ground_truth": "label"})
         frame = frame.assign(filepath=write_paths(frame["filepath"].to_numpy(), rows))
-        table = pa.table({name: column(frame, name) for name in COLUMNS})
+        names = [*COLUMNS, *samples.own_kinds]
+        table = pa.table({name: column(frame, name) for name in names})
         table = table if only is None else table.filter(pa.array(only[rows]))
         yield as_text(table) if text else table
 

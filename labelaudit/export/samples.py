@@ -16,6 +16,7 @@ from PIL import Image
 from ..core.errors import BadInputError, DamagedError, StoppedError
 from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
+from ..dataset.own_fields import own_fields
 from ..dataset.view import View
 from ..storage.schema import REMOVED
 from .file_names import UniquePaths
@@ -109,6 +110,11 @@ class Samples:
             except OSError as error:
                 raise unreadable(self.paths[i], error) from error
         return sizes
+
+    @cached_property
+    def own_kinds(self) -> dict[str, str]:
+        """The kinds of own fields by name."""
+        return {name: field.kind for name, field in own_fields(self.frame).items()}
 
     @property
     def run(self) -> dict | None:
@@ -232,9 +238,7 @@ def stored_sizes(view: View) -> np.ndarray:
             sizes[places[known]] = length.to_numpy()[known]
         return sizes
 
-    with frame.steady():
-        stamp = frame.stamp("samples"), frame.stamp("annotations")
-        return frame.cached("stored sizes", stamp, load)
+    return frame.derived("stored sizes", ["samples", "annotations"], load)
 
 
 def unreadable(path: str, error: OSError) -> DamagedError:

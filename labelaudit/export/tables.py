@@ -19,7 +19,9 @@ from pyarrow import csv, parquet
 
 from ..core.csv_cells import TAG_SEPARATOR, guard
 from ..core.errors import StorageError
+from ..dataset.own_fields import BOOL, DATE, LABEL, TEXT
 from ..dataset.view import View
+from ..dataset.view_table import OWN
 from ..storage.locks import UseMark
 
 PARTIAL = ".partial"  # suffix of a file that is being written
@@ -38,18 +40,33 @@ _TEXTS += ["suggested", "finding", "image_issues"]
 _TYPES = {"id": pa.int64(), "tags": pa.list_(pa.string())} | dict.fromkeys(_TEXTS, pa.string())
 
 
+_OWN_TYPES = {
+    LABEL: pa.string(),
+    TEXT: pa.string(),
+    BOOL: pa.bool_(),
+    DATE: pa.timestamp("us"),
+}
+
+
 def column(frame: pd.DataFrame, name: str) -> pa.Array:
     """Return a column of a chunk, with the same type for every chunk."""
-    return pa.array(frame[name], _TYPES.get(name, pa.float64()), from_pandas=True)
+    kind = frame.attrs.get(OWN, {}).get(name)
+    types, key = (_TYPES, name) if kind is None else (_OWN_TYPES, kind)
+    return pa.array(frame[name], types.get(key, pa.float64()), from_pandas=True)
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Prepare a table for CSV: join the tags, and escape formulas in texts."""
+    """Prepare a table for CSV: join the tags, write dates as ISO text without a time of 00:00:00,
+    and escape formulas in texts."""
     for i, name in enumerate(table.column_names):
         values = table[name]
         if pa.types.is_list(values.type):
             values = pc.binary_join(values, TAG_SEPARATOR)
-        if pa.types.is_string(values.type):
+        if pa.types.is_timestamp(values.type):
+            values = pc.replace_substring_regex(values.cast(pa.string()), r"(\.0+)$", "")
+            values = pc.replace_substring_regex(values, " 00:00:00$", "")
+            table = table.set_column(i, name, values)
+        elif pa.types.is_string(values.type):
             table = table.set_column(i, name, guard(values))
     return table
 
@@ -133,5 +150,7 @@ class jsonl_writer:  # noqa: N801 (used like the writers of Arrow)
         return None
 
     def write_table(self, table: pa.Table) -> None:
-        text = table.to_pandas().to_json(orient="records", lines=True, force_ascii=False)
+        text = table.to_pandas().to_json(
+            orient="records", lines=True, force_ascii=False, date_format="iso"
+        )
         self._sink.write(text.encode())

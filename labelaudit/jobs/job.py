@@ -107,7 +107,8 @@ class Job:
 
     @property
     def progress(self) -> dict | None:
-        """The latest report, as `Progress.to_dict`. None before the first."""
+        """The latest report, as `Progress.to_dict`; an audit adds `overall`, see `Overall`. None
+        before the first."""
         return read_json(self.folder / PROGRESS)
 
     @property

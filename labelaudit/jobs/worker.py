@@ -19,6 +19,7 @@ from ..storage.locks import exclusive
 from .files import ALIVE_LOCK, ERROR, PROGRESS, REQUEST, RESULT, RUN, STOP, read_json, write_json
 from .guard import guarded
 from .kinds import KINDS
+from .overall import Overall
 
 NICENESS = 5  # the app that shows the job has priority
 
@@ -59,7 +60,12 @@ def _run(folder: Path) -> dict:
         raise StoppedError("stopped before it started: nothing is stored.")
     resumed = {"resumed": request["resumes"]} if request.get("resumes") else {}
     function = KINDS[request["kind"]].function
-    task = Task(Reporter(folder), is_stopped)
+    overall = None
+    if request["kind"] == "audit":
+        options = request["options"]
+        trains = any(options.get(name) for name in ("train", "run", "config")) or bool(resumed)
+        overall = Overall(trains, bool(resumed))
+    task = Task(Reporter(folder, overall), is_stopped)
     return function(request["dataset"], task, **request["options"], **resumed)
 
 
@@ -75,10 +81,13 @@ def write_error(folder: Path, message: str, stopped: bool = False) -> None:
 
 
 class Reporter:
-    """Stores each report and the run that is written in the folder. Logs one line per stage."""
+    """Stores each report and the run that is written in the folder. Logs one line per stage.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    overall: adds to each report how far the whole job is; None if the job has one stage.
+    """
+
+    def __init__(self, folder: Path, overall: Overall | None = None) -> None:
+        self._folder, self._overall = folder, overall
         self._run: dict | None = None
         self._line: str | None = None
 
@@ -87,7 +96,8 @@ class Reporter:
             write_json(self._folder / RUN, report.run)
             self._run = report.run
         with suppress(OSError):  # a full disk fails the work itself, where it loses something
-            write_json(self._folder / PROGRESS, report.to_dict())
+            whole = {"overall": self._overall(report)} if self._overall else {}
+            write_json(self._folder / PROGRESS, report.to_dict() | whole)
         line = report.stage
         if report.epoch:
             line += f", epoch {report.epoch} of {report.epochs}"

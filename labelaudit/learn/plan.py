@@ -44,11 +44,6 @@ class Plan:
         """Places of the samples that are held out."""
         return np.flatnonzero(self.fold == HELD_OUT)
 
-    @cached_property
-    def classes_not_learned(self) -> list[str]:
-        """Classes without a sample to train on: no model knows them."""
-        return self.classes_missing_in(self.learned)
-
     def classes_missing_in(self, places: np.ndarray) -> list[str]:
         """Classes that none of the samples at these places has."""
         present = np.isin(np.arange(len(self.classes)), self.labels[places])

@@ -15,6 +15,7 @@ from ..core.errors import BadInputError, NotFoundError, StoppedError
 from ..core.progress import Task
 from ..dataset.columns import Frame
 from ..sources.load import place, reopen
+from ..sources.own_columns import OWN
 from ..sources.source import Row, Source
 from ..storage.schema import SHA256_BYTES
 from .stored_files import NONE
@@ -34,6 +35,7 @@ class SourceNow:
     sha256: np.ndarray  # void32; zeros if it is not read yet
     given_ids: np.ndarray | None  # int64, if the source numbers its images itself
     tags: list[list[str] | None] | None
+    own: list[dict | None]  # values of own fields; empty if the source has none
     classes: list[str]
     source: Source
     origin: dict
@@ -68,6 +70,8 @@ class SourceNow:
             row["id"] = int(self.given_ids[i])
         if self.tags is not None:
             row["tags"] = self.tags[i]
+        if self.own:
+            row[OWN] = self.own[i]
         return row
 
 
@@ -92,7 +96,7 @@ def read_now(
             "where it is now (--source)."
         ) from error
     stage = task.stage(f"reading {source.description}", source.total, stoppable=False)
-    paths, labels, splits, ids, tags = [], [], [], [], []
+    paths, labels, splits, ids, tags, own = [], [], [], [], [], []
     sizes, changed, hashes = array("q"), array("q"), bytearray()
     for row in source.usable_rows():
         if len(paths) % STOP_ROWS == 0 and task.stop():
@@ -108,6 +112,8 @@ def read_now(
         splits.append(row.get("split"))
         ids.append(row.get("id"))
         tags.append(row.get("tags"))
+        if source.fields:
+            own.append(row.get(OWN))
         size, time = state or (NONE, NONE)
         sizes.append(size)
         changed.append(time)
@@ -126,6 +132,7 @@ def read_now(
         sha256=np.frombuffer(bytes(hashes), f"V{SHA256_BYTES}"),
         given_ids=None if None in ids else np.array(ids, np.int64),
         tags=tags if any(tags) else None,
+        own=own,
         classes=list(source.classes),
         source=source,
         origin=origin,

@@ -8,12 +8,13 @@ import pyarrow as pa
 from ..core.errors import BadInputError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, nullable
+from ..dataset.class_names import renamed_runs
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause, write_meta
+from ..dataset.target import Target, as_dataset
 from ..storage import schema
 from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
-from .class_names import rename_in_runs
 from .stored_files import NONE, TABLE
 from .sync_plan import SyncPlan, stamps_of
 
@@ -22,7 +23,7 @@ PREFER = (SOURCE, HERE)
 
 
 def apply_sync(
-    dataset: Dataset, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
+    dataset: Target, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
 ) -> SyncPlan:
     """Take over what `plan_sync` found, in one commit that is one step of the history.
 
@@ -34,6 +35,7 @@ def apply_sync(
     who: the name in the history, by default the user of this machine. Returns the plan.
     Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made.
     """
+    dataset = as_dataset(dataset, "apply_sync")
     if prefer is not None and prefer not in PREFER:
         raise BadInputError(f"prefer={prefer!r}: give {' or '.join(map(repr, PREFER))}.")
     frame = dataset.view().frame
@@ -71,11 +73,11 @@ class _Change:
 
     def _write_meta(self) -> None:
         plan, meta = self.plan, self.frame.meta
-        rename_in_runs(self.frame, plan.renamed_classes)
         grey = {**plan.now.source.grey.result(), **meta.get("grey", {})}
         new = {
             **meta,
             "classes": plan.classes,
+            **renamed_runs(self.frame, plan.renamed_classes),
             "origin": plan.now.origin,
             "source": plan.now.source.description,
             "skipped": dict(plan.skipped),
@@ -90,6 +92,8 @@ class _Change:
         if not batches:
             return np.empty(0, np.int64)
         table = pa.Table.from_batches(batches)
+        dropped = self.plan.now.source.fields.keys() - self.dataset.fields.keys()
+        table = table.drop_columns(list(dropped))
         given = table["id"]
         taken = given.null_count or np.isin(given.to_numpy(), self.frame.ids).any()
         if taken:

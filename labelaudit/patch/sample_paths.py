@@ -36,8 +36,7 @@ def common_folder(frame: Frame) -> str:
         folder = os.path.commonpath([os.path.dirname(first), os.path.dirname(last)])
         return folder.rstrip("/") + "/"
 
-    with frame.steady():
-        return frame.cached("common folder of the files", frame.stamp("samples"), load)
+    return frame.derived("common folder of the files", ["samples"], load)
 
 
 def relative_paths(frame: Frame, positions: np.ndarray) -> list[str | None]:

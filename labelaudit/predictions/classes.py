@@ -12,6 +12,8 @@ from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..storage.schema import REMOVED
 
+HOW_TO_NAME_CLASSES = "classes=… in Python, --classes on the command line"
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -49,7 +51,7 @@ def match_classes(frame: Frame, names: Sequence | None, width: int, what: str) -
         if width != len(known):
             raise BadInputError(
                 f"{what} has {width:,} columns and dataset {frame.name!r} {len(known):,} "
-                f"classes: name the class of each column (classes=)."
+                f"classes: name the class of each column ({HOW_TO_NAME_CLASSES})."
             )
         columns = np.arange(width)
         return Columns(columns, columns, width, width, [], [], by_position=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,14 +11,9 @@ import pyarrow.compute as pc
 
 from ..core.csv_cells import unguard
 from ..core.errors import BadInputError
+from ..sources.list_columns import IMAGE_NAMES, PATH_NAMES, normal
 
-# Names of such columns here and in other tools, in small letters and without blanks, _ and -.
-_IDS = ("id", "ids", "sampleid", "sampleids")
-_PATHS = (
-    "filepath", "filepaths", "filename", "filenames", "imagepath", "imagepaths", "imgpath", "path",
-    "paths", "imagefile", "imagefilename", "imagename", "imgname",
-)  # fmt: skip
-_EITHER = ("imageid", "imageids", "imgid", "image", "images", "img", "file", "files", "idcode")
+_IDS = ("id", "ids", "sampleid", "sampleids")  # in the form that `normal` returns
 INDEX = ("", "Unnamed: 0", "index", "__index_level_0__")  # pandas' index, in a file
 _WHOLE = r"^\s*-?[0-9]{1,18}(\.0*)?\s*$"
 _NUMBERED_NAME = r"^\s*0[0-9]"  # 007 is a name, and no number
@@ -49,26 +43,21 @@ class Keys:
     ambiguous: str | None = None  # name of the column of ids, if they may be file names too
 
 
-def plain(name: str) -> str:
-    """Return a name in small letters without blanks, dots, _ and -."""
-    return re.sub(r"[\s_.\-\ufeff]+", "", str(name)).lower()
-
-
 def is_key(name: str) -> bool:
     """Whether a column of this name says which sample a row is of."""
-    return str(name) in INDEX or plain(name) in (*_IDS, *_PATHS, *_EITHER)
+    return str(name) in INDEX or normal(str(name)) in (*_IDS, *PATH_NAMES, *IMAGE_NAMES)
 
 
 def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Return the first name that is one of `wanted`, in their order."""
-    by_plain = {plain(name): name for name in reversed(names)}
-    return next((by_plain[name] for name in wanted if name in by_plain), None)
+    by_name = {normal(str(name)): name for name in reversed(names)}
+    return next((by_name[name] for name in wanted if name in by_name), None)
 
 
 def key_columns(names: Sequence[str]) -> KeyColumns:
     """Return the key columns among these names. The index counts only if there is no other."""
     names = [str(name) for name in names]
-    path, either, number = find(names, _PATHS), find(names, _EITHER), find(names, _IDS)
+    path, either, number = find(names, PATH_NAMES), find(names, IMAGE_NAMES), find(names, _IDS)
     index = next((name for name in INDEX if name in names), None)
     return KeyColumns(number, path, either, None if number or path or either else index)
 

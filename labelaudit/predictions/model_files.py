@@ -19,6 +19,7 @@ from torch import nn
 from ..core.errors import BadInputError, DamagedError, LabelAuditError
 from ..features.device import choose_device
 from ..learn.models import IMAGENET_MEAN, IMAGENET_STD
+from .classes import HOW_TO_NAME_CLASSES
 from .external_model import UINT8, UNIT, ExternalModel, Network
 
 SIZE = 224  # side in pixels of the input of torchvision networks
@@ -122,7 +123,8 @@ def open_named(
     pretrained = weights == "pretrained"
     if pretrained and classes is None:
         raise BadInputError(
-            f"the pretrained {name} has its own classes: name all of them in its order (classes=), "
+            f"the pretrained {name} has its own classes: name all of them in its order "
+            f"({HOW_TO_NAME_CLASSES}), "
             "with the names of this dataset."
         )
     width = len(classes) if classes is not None else count

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..core.errors import BadInputError
 from ..scores.chance import no_better_than_chance
 from ..scores.probability import log_softmax
-from .classes import Columns
+from .classes import HOW_TO_NAME_CLASSES, Columns, shown
 
 LOGITS, PROBABILITIES = KINDS = ("logits", "probabilities")
 # Largest difference of a row's sum from 1. It allows for a thousand probabilities in half precision
 # or with three digits.
 TOLERANCE = 0.01
+HOW_TO_STATE_LOGITS = "kind='logits' in Python, --kind logits on the command line"
 FLOOR = 1e-12  # of a probability, as 0 has no logarithm; 1 - FLOOR still differs from 1
 
 
@@ -35,6 +38,12 @@ def detect_kind(values: np.ndarray) -> str:
     return LOGITS
 
 
+def sum_to_one(values: np.ndarray) -> bool:
+    """Whether all rows, float (n, K), are probabilities that sum to 1."""
+    sums = values.sum(axis=1, dtype=np.float64)
+    return bool((values >= 0).all() and (abs(sums - 1) <= TOLERANCE).all())
+
+
 def doubt(predicted: np.ndarray, given: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
     """Return a sentence if predictions may be in another order; see `no_better_than_chance`."""
     found = no_better_than_chance(predicted, given, labels, classes)
@@ -53,8 +62,10 @@ class LogitConverter:
     gets the probability FLOOR.
     """
 
-    def __init__(self, columns: Columns, kind: str | None, what: str, unused: bool = False) -> None:
-        """what: name of the source, for errors. unused: whether it has further numbers."""
+    def __init__(
+        self, columns: Columns, kind: str | None, what: str, unused: Sequence[str] = ()
+    ) -> None:
+        """what: name of the source, for errors. unused: its columns that are not read."""
         check_kind(kind)
         self.columns, self.kind, self.what, self.unused = columns, kind, what, unused
         self.kind_given = kind is not None
@@ -106,10 +117,15 @@ class LogitConverter:
         else:
             problem = f"sums to {_plain(sums[row])}, but the probabilities of a row must sum to 1"
         detected = "" if self.kind_given else " (its numbers look like probabilities)"
-        hint = "name all its classes (classes=)" if self.unused else "correct the row"
+        hint = "correct the row"
+        if self.unused:
+            hint = (
+                f"if classes were not read ({shown(self.unused)}), name all of them "
+                f"({HOW_TO_NAME_CLASSES})"
+            )
         raise BadInputError(
-            f"{self._row(row, ids)} {problem}{detected}: {hint}, or pass kind='logits' if these "
-            "are scores of another kind. Nothing was stored."
+            f"{self._row(row, ids)} {problem}{detected}: {hint}, or state that these are logits "
+            f"({HOW_TO_STATE_LOGITS}). Nothing was stored."
         )
 
     def _row(self, row: int, ids: np.ndarray) -> str:

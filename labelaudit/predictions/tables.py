@@ -14,16 +14,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
-from ..core.csv_cells import separator
+from ..core.csv_format import CsvFormat
 from ..core.errors import BadInputError, DamagedError
+from ..sources.image_list import explain
+from ..sources.list_columns import LABELS, normal
 from . import keys
 from .arrays import EMBEDDINGS, NUMBERS, Source
-from .classes import shown, text
+from .classes import HOW_TO_NAME_CLASSES, shown, text
 from .matching import with_keys
+from .numbers import sum_to_one
 
+BLOCK_BYTES = 1 << 24  # of a CSV file in memory at once
 PROBE_ROWS = 1  # rows read to find the length of lists
+PROBED_ROWS = 1000  # to find out whether columns of numbers are classes
 
 # Yields record batches of some columns, with at most so many rows each.
 Reader = Callable[[list[str], int], Iterator[pa.RecordBatch]]
@@ -75,19 +80,12 @@ class Table(Source):
 
 def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Table:
     """Open a CSV or TSV file. classes: of the dataset. named: classes that the caller gave."""
-    delimiter = separator(path)
-
-    def reader(convert: csv.ConvertOptions, block: int = 1 << 24):
-        try:
-            parse = csv.ParseOptions(delimiter=delimiter)
-            return csv.open_csv(path, csv.ReadOptions(block_size=block), parse, convert)
-        except pa.ArrowException as error:
-            raise DamagedError(f"{path.name} cannot be read: {_line(error)}.") from error
-
+    written = CsvFormat.of_file(path)
     try:
-        names = reader(csv.ConvertOptions()).schema.names
-    except UnicodeDecodeError as error:
-        raise DamagedError(f"{path.name} is not UTF-8: save it as UTF-8.") from error
+        schema = written.open(path, BLOCK_BYTES).schema
+        names = schema.names
+    except (pa.ArrowException, ValueError) as error:  # ValueError: another encoding
+        raise DamagedError(f"{path.name} cannot be read: {explain(error)}.") from error
     numbers = {*classes, *map(text, named or ())}
     kinds = {
         name: pa.string() if keys.is_key(name) and name not in numbers else pa.float64()
@@ -95,16 +93,15 @@ def open_csv(path: Path, classes: Sequence[str], named: Sequence | None) -> Tabl
     }
 
     def read(columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-        convert = csv.ConvertOptions(
-            include_columns=columns, column_types={name: kinds[name] for name in columns}
-        )
+        types = {name: kinds[name] for name in columns}
         try:
-            for batch in reader(convert):
+            for batch in written.open(path, BLOCK_BYTES, types, columns):
                 yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
-        except pa.ArrowException as error:
-            raise DamagedError(f"{path.name}: {_line(error)}.") from error
+        except (pa.ArrowException, ValueError) as error:
+            raise DamagedError(f"{path.name}: {explain(error)}.") from error
 
-    return _table(path.name, names, {}, read, classes, named)
+    types = dict(zip(names, schema.types, strict=True))
+    return _table(path.name, names, types, read, classes, named)
 
 
 def open_parquet(
@@ -168,6 +165,8 @@ def _table(
         columns, class_names = lists[:1], named
     else:
         columns = class_names = _class_columns(what, names, classes, named)
+        if named is None:
+            columns += _unknown_classes(what, names, types, read, columns)
     others = [name for name in names if name not in columns]
     key_names = keys.key_columns([name for name in others if not _is_nested(types.get(name))])
     embeddings = next((n for n in others if n in EMBEDDINGS and _is_list(types.get(n))), None)
@@ -222,6 +221,45 @@ def _class_columns(
     return found
 
 
+def _unknown_classes(
+    what: str, names: list[str], types: dict[str, pa.DataType], read: Reader, columns: list[str]
+) -> list[str]:
+    """Return further columns of numbers that are classes which the dataset does not have.
+
+    Only probabilities show whether there are any, because they sum to 1. Raises BadInputError if
+    the numbers do not show it: without such a class the others would look more probable.
+    """
+    whole = all(_is_integer(types.get(name)) for name in columns)
+    others = [
+        name
+        for name in names
+        if name not in columns
+        and not keys.is_key(name)
+        and normal(name) not in LABELS
+        and (_is_float(types.get(name)) or (whole and _is_integer(types.get(name))))
+    ]
+    head = next(read([*columns, *others], PROBED_ROWS), None) if others else None
+    if head is None:
+        return []
+    values = np.stack([_as_floats(head[name]) for name in (*columns, *others)], axis=1)
+    values = values[np.isfinite(values).all(axis=1)]
+    if not len(values) or sum_to_one(values[:, : len(columns)]):
+        return []
+    if sum_to_one(values):
+        return others
+    many = len(others) > 1
+    raise BadInputError(
+        f"{what} has the column{'s' if many else ''} {shown(others)} with numbers, and the dataset "
+        f"has no class{'es' if many else ''} with {'these names' if many else 'this name'}: name "
+        f"all classes of the model ({HOW_TO_NAME_CLASSES}), or remove the column"
+        f"{'s' if many else ''}."
+    )
+
+
+def _as_floats(values: pa.Array) -> np.ndarray:
+    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
 def _read_keys(
     what: str, read: Reader, names: keys.KeyColumns, any_column: str
 ) -> tuple[keys.Keys, bool, int]:
@@ -247,6 +285,14 @@ def _counts_up(values: pa.ChunkedArray) -> bool:
     except pa.ArrowException:
         return False
     return not numbers.null_count and np.array_equal(numbers.to_numpy(), np.arange(len(numbers)))
+
+
+def _is_float(kind: pa.DataType | None) -> bool:
+    return kind is not None and pa.types.is_floating(kind)
+
+
+def _is_integer(kind: pa.DataType | None) -> bool:
+    return kind is not None and pa.types.is_integer(kind)
 
 
 def _is_nested(kind: pa.DataType | None) -> bool:

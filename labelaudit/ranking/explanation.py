@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..scores.suspicion import AMBIGUOUS, CONFLICT, FITTING, MISLABELLED, OUTLIER
+from ..scores.suspicion import AMBIGUOUS, BOUNDARY, CONFLICT, FITTING, MISLABELLED, OUTLIER
 
 OPENINGS = {
     MISLABELLED: "Probably mislabelled",
@@ -20,6 +20,11 @@ def explain_finding(
     """Return what suspicion says about the label, as a sentence; "" without a finding."""
     if not finding:
         return ""
+    if finding == AMBIGUOUS and p_wrong <= BOUNDARY:
+        return (
+            f"Ambiguous: another class is predicted, but the label {given} is probably correct "
+            f"({percent(1 - p_wrong)})."
+        )
     text = f"{OPENINGS[finding]}: {percent(p_wrong)} that it is not {given}"
     if finding != FITTING:
         text += f", {percent(suggested_p)} that it is {suggested}"

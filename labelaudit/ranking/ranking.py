@@ -6,8 +6,8 @@ import numpy as np
 
 from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING
-from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
 from ..scores import SCORES, default_score
 from ..scores.chance import no_better_than_chance
@@ -18,10 +18,11 @@ from ..storage.schema import FIRST_LOOK, REMOVED
 FEW = 50  # samples of the median class; below it, probabilities are rough
 
 
-def suspects(dataset: Dataset, run: str | None = None, score: str | None = None) -> View:
+def suspects(dataset: Target, run: str | None = None, score: str | None = None) -> View:
     """Return the samples that a score marks as suspicious, most suspicious first.
 
-    run: by default the latest with predictions. score: by default the best that the run has.
+    dataset: or its name, or a view, whose samples are ranked. run: by default that of the view, or
+    the latest with predictions. score: by default the best that the run has.
     Suspects are the samples above the score's boundary (AUM above 0: another class had the higher
     logit). If it has none, they are the samples with another class predicted than the given one; a
     score that does not judge the label, hardness, ranks all samples. Suspicion takes both: the
@@ -29,12 +30,13 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     labels come first if their own label is probably wrong. Removed samples are left out.
     Raises LabelAuditError for a run without predictions or without this score.
     """
-    stored_run = dataset.run(run)
+    view = as_view(dataset, run)
+    stored_run = as_dataset(dataset).run(view.run)
     score = check_score(stored_run, score)
     boundary = SCORES[score].boundary
-    view = dataset.view(stored_run.name).exclude_tag(REMOVED)
+    view = view.use_run(stored_run.name).exclude_tag(REMOVED)
     if score == SUSPICION:
-        return ranked(view.suspicious(score, boundary), score)
+        return ranked(view.suspicious(), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
     if boundary is None and SCORES[score].judges_label:
         view = view.match(wrong=True)
@@ -52,14 +54,14 @@ def ranked(view: View, score: str) -> View:
 
 
 def selection(
-    dataset: Dataset,
+    dataset: Target,
     run: str | None = None,
     only_suspects: bool = False,
     split: str | None = None,
     tag: str | None = None,
 ) -> View:
     """Return the samples to export: those that meet all given conditions."""
-    view = suspects(dataset, run) if only_suspects else dataset.view(run)
+    view = suspects(dataset, run) if only_suspects else as_view(dataset, run)
     view = view.match(split=split)
     return view if tag is None else view.match_tag(tag)
 
@@ -93,6 +95,16 @@ def outdated(view: View) -> int:
         return int(changed[view.positions()].sum())
 
 
+def learned_again(run: Run) -> tuple[str, str]:
+    """Return how a run learned or read its labels, and how it can do so again: ("trained", "train
+    again")."""
+    if run.is_imported:
+        return "scored", "score it again"
+    return (
+        ("taken", "take the first look again") if run.is_first_look else ("trained", "train again")
+    )
+
+
 def weakness(view: View) -> str | None:
     """Return a warning if the view's run is hardly better than chance, else None.
 
@@ -106,10 +118,12 @@ def weakness(view: View) -> str | None:
     if found is None:
         return None
     agreement, chance = found
+    look = FIRST_LOOK in (view.fields.run_or_none() or {})
+    fix = "Try other features" if look else "Train for more epochs"
     return (
         f"The model agrees with {agreement:.0%} of the labels, and random guessing would agree "
         f"with {chance:.0%}. It learned almost nothing, so its suspects are meaningless, and so is "
-        "a lack of suspects. Train for more epochs, or use another model."
+        f"a lack of suspects. {fix}, or use another model."
     )
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from ..dataset import history_log, verdict_log
+from ..dataset import history_log
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
 from ..dataset.state_fingerprint import dataset_fingerprint
-from ..features.duplicates import has_copy
 from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
@@ -21,8 +20,7 @@ from ..ranking.ranking import check_score, outdated, suspects
 from ..review.apply import pending_decisions, verdict_counts
 from ..review.blind_controls import all_answers
 from ..review.estimate import Estimate, estimate_wrong, has_suspicion
-from ..review.opinions import OUT
-from ..review.queue import opinions
+from ..review.estimate_data import wrong_labels_found
 from ..scores import SCORES
 from ..storage.schema import IMPORTED, MISTAKE, RECORDED, REMOVED
 from . import charts
@@ -214,7 +212,7 @@ def _confusion(view) -> dict | None:
         "differ": matrix.differ,
         "of": matrix.labelled,
         "shown": len(matrix.classes),
-        "classes": len(view.frame.classes),
+        "classes": len(view.fields.classes),
     }
 
 
@@ -249,7 +247,7 @@ def _review(dataset: Dataset) -> dict:
         "people": counts.to_dict("records"),
         "waiting": len(pending),
         "disagreed": len(pending.disagreed),
-        "found": _wrong_labels_found(dataset) if has_findings else 0,
+        "found": wrong_labels_found(dataset) if has_findings else 0,
         "controls": [each.sentence(name) for name, each in all_answers(dataset).items()],
         "changes": [_change_row(change) for change in changes[::-1][:CHANGES]],
         "earlier": max(len(changes) - CHANGES, 0),
@@ -263,13 +261,3 @@ def _change_row(change) -> dict:
         "count": change.count,
         "what": describe(change),
     }
-
-
-def _wrong_labels_found(dataset: Dataset) -> int:
-    """Count the samples that all reviewers who are sure call wrong, without removed duplicates."""
-    log = verdict_log.read(dataset.view().frame)
-    opinion = opinions(log)
-    wrong = np.isin(log.verdict[opinion.rows], (verdict_log.RELABEL, verdict_log.REMOVE))
-    any_wrong = np.bincount(opinion.at[wrong], minlength=len(opinion.samples)) > 0
-    copies = (opinion.target == OUT) & has_copy(dataset, opinion.samples)
-    return int((any_wrong & opinion.agreed & ~copies).sum())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .proof import ENOUGH, LEAST_CHECKS, Proof
+from .proof import CLEAN, ENOUGH, LEAST_CHECKS, Proof
 
 if TYPE_CHECKING:
     from .estimate import Estimate
 
 SHARE = f"{100 * ENOUGH:.0f} %"
+CLEAN_SHARE = f"{100 * CLEAN:.0f} %"
 SURE = "with 95 % confidence"
 
 
@@ -22,17 +23,22 @@ def headline(found: Estimate) -> str:
     )
 
 
-def advice(proof: Proof) -> tuple[bool, str]:
-    """Return whether ENOUGH of the wrong labels are found for certain, and what to do.
+def advice(found: Estimate) -> tuple[bool, str]:
+    """Return whether to stop, and what to do.
 
-    The second sentence says what is certain already. It needs LEAST_CHECKS random checks.
+    One can stop if ENOUGH of the wrong labels are found for certain, or at most CLEAN of all labels
+    are wrong. It needs LEAST_CHECKS random checks.
     """
+    proof = found.proof
     if not proof.open:
         return True, "All samples are decided."
+    checks = f"{SURE} ({proof.checks:,} random checks)"
     if proof.is_enough and not proof.kept_suspects:
-        checks = f"{proof.checks:,} random checks"
-        return True, f"You can stop: {SHARE} of the wrong labels are found, {SURE} ({checks})."
-    return False, f"{_next_step(proof)} {_so_far(proof)}"
+        return True, f"You can stop: {SHARE} of the wrong labels are found, {checks}."
+    if proof.is_clean and found.high <= proof.few and not proof.kept_suspects:
+        most = f"{proof.few:,} of {proof.samples:,} labels ({CLEAN_SHARE})"
+        return True, f"You can stop: at most {most} are wrong, {checks}."
+    return False, " ".join(filter(None, [_next_step(proof), _so_far(proof)]))
 
 
 def _next_step(proof: Proof) -> str:
@@ -44,7 +50,7 @@ def _next_step(proof: Proof) -> str:
             f"{kept:,} of {claimed:,} labels that suspicion calls wrong were kept: either the run "
             "or the review is mistaken. Switch on blind controls to see which."
         )
-    if proof.suspects:
+    if proof.likely:
         return f"Continue: {_count(proof.suspects, 'suspect')} left, mixed with random checks."
     if not proof.enough_checks:
         missing = min(LEAST_CHECKS - proof.checks, proof.open)
@@ -61,21 +67,26 @@ def _next_step(proof: Proof) -> str:
             f"{SHARE} cannot be shown: {given.false_alarms:,} of {given.good:,} right labels in "
             "blind controls were called wrong."
         )
-    if proof.needed is None:
-        return f"Showing that {SHARE} of the wrong labels are found takes a review of most samples."
-    return (
-        f"Continue: if {_rounded(proof.needed)} more random checks find no wrong label, {SHARE} "
-        "are found."
-    )
+    goals = [
+        (proof.needed, f"{SHARE} of the wrong labels are found"),
+        (proof.needed_if_clean, f"at most {CLEAN_SHARE} of the labels are wrong"),
+    ]
+    possible = [(checks, goal) for checks, goal in goals if checks is not None]
+    if not possible:
+        return (
+            f"Showing that {SHARE} of the wrong labels are found takes a review of most samples: "
+            "stop when the range is narrow enough for you."
+        )
+    checks, goal = min(possible)
+    return f"Continue: if {_rounded(checks)} more random checks find no wrong label, {goal}."
 
 
 def _so_far(proof: Proof) -> str:
     if not proof.enough_checks:
         return f"Random checks so far: {proof.checks:,} of at least {LEAST_CHECKS}."
-    certain = f"at most {proof.most:,} of {proof.samples:,} labels are wrong"
-    if proof.found and proof.share >= 0.5:
-        certain = f"at least {int(100 * proof.share)} % of the wrong labels are found"
-    return f"So far, {SURE}: {certain}."
+    if not proof.found or proof.share < 0.5:
+        return ""
+    return f"So far, {SURE}: at least {int(100 * proof.share)} % of the wrong labels are found."
 
 
 def explanation(found: Estimate) -> list[str]:
@@ -93,7 +104,19 @@ def explanation(found: Estimate) -> list[str]:
         lines.append(
             f"{proof.hits:,} of {_count(proof.drawn, 'random check')} outside the suspects found a "
             f"wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
-            f"{SURE}; this holds at any time of the review."
+            f"{SURE}. This bound holds at any time of the review; the range follows from "
+            "suspicion and the verdicts, too."
+        )
+    if found.certain:
+        lines.append(
+            f"{_count(found.certain, 'label')} that nobody has reviewed "
+            f"{'is' if found.certain == 1 else 'are'} certainly wrong: exact copies of an image "
+            "have different labels."
+        )
+    if found.missing:
+        lines.append(
+            f"Not counted: {_count(found.missing, 'labelled sample')} without a suspicion, because "
+            "the run has no prediction for them or cannot judge their class."
         )
     lines.append(_on_reviewers(proof))
     if len(found.undecided):
@@ -130,6 +153,7 @@ def _on_reviewers(proof: Proof) -> str:
 
 def _rounded(number: int) -> str:
     """Return the number rounded up, so that it does not change with every verdict."""
+    number = max(number, 1)
     step = 10 if number <= 100 else 50 if number <= 1000 else 500
     return f"about {-(-number // step) * step:,}"
 

@@ -8,6 +8,7 @@ own. They are not verdicts: they are not applied, not exported, and not part of 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,8 +153,8 @@ class Controls:
         self.reviewer = verdict_log.check_reviewer(reviewer)
         self._frame = dataset.view().frame
 
-    def answer(self, control: Control, verdict: str, label: str | None = None) -> None:
-        """Store an answer. It replaces an earlier answer to this control.
+    def answer(self, control: Control, verdict: str, label: str | None = None) -> int:
+        """Store an answer. It replaces an earlier answer to this control. Returns its id.
 
         Raises LabelAuditError for an unknown verdict, and unless exactly "relabel" has a label.
         """
@@ -163,20 +164,34 @@ class Controls:
             MISSING if name is None else int(self._frame.class_codes([name])[0])
             for name in (label, control.shown, control.truth)
         )
-        self._write(control.sample, verdict, code, shown, truth)
+        return self._write(control.sample, verdict, code, shown, truth)
 
-    def undo(self) -> int | None:
-        """Undo the latest answer, unless a verdict was given after it. Returns its sample."""
+    @property
+    def next_id(self) -> int:
+        """The id of the next answer."""
+        return len(ControlLog.read(self._frame).rows) + 1
+
+    def since(self, first: int) -> set[int]:
+        """Return the ids of this reviewer's answers from this one on."""
+        rows = ControlLog.read(self._frame).rows[first - 1 :]
+        return {row["id"] for row in rows if row["reviewer"] == self.reviewer}
+
+    def undo(self, except_for: Collection[int] = (), batches: Collection[int] = ()) -> int | None:
+        """Undo the latest answer, unless a verdict was given after it. Returns its sample.
+
+        except_for, batches: answers, and batches of verdicts, to leave alone, such as those of
+        another browser tab.
+        """
         with self._frame.transaction():
-            row = self._latest()
+            row = self._latest(except_for, batches)
             if row is None:
                 return None
             self._write(row["sample"], WITHDRAWN, MISSING, row["shown"], row["truth"])
         return row["sample"]
 
-    def can_undo(self) -> bool:
-        """Whether there is an answer to undo."""
-        return self._latest() is not None
+    def can_undo(self, except_for: Collection[int] = (), batches: Collection[int] = ()) -> bool:
+        """Whether there is an answer to undo. except_for, batches: as in `undo`."""
+        return self._latest(except_for, batches) is not None
 
     def of(self, sample: int) -> list[Verdict]:
         """Return the answer to this control as a list, empty if there is none."""
@@ -186,17 +201,19 @@ class Controls:
         label = None if row["label"] is None else self._frame.classes[row["label"]]
         return [Verdict(row["verdict"], label, self.reviewer, row["time"])]
 
-    def _latest(self) -> dict | None:
-        answered = ControlLog.read(self._frame).answered(self.reviewer)
-        row = max(answered.values(), key=lambda row: row["id"], default=None)
-        batch = verdict_log.read(self._frame).undoable(self.reviewer)
+    def _latest(self, except_for: Collection[int], batches: Collection[int]) -> dict | None:
+        answered = ControlLog.read(self._frame).answered(self.reviewer).values()
+        rows = [row for row in answered if row["id"] not in except_for]
+        row = max(rows, key=lambda row: row["id"], default=None)
+        batch = verdict_log.read(self._frame).undoable(self.reviewer, batches)
         return row if row and (batch is None or row["after"] >= batch) else None
 
-    def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> None:
+    def _write(self, sample: int, verdict: str, label: int, shown: int, truth: int) -> int:
         frame = self._frame
         with frame.transaction():
+            number = self.next_id
             row = {
-                "id": len(ControlLog.read(frame).rows) + 1,
+                "id": number,
                 "reviewer": self.reviewer,
                 "sample": sample,
                 "shown": shown,
@@ -208,6 +225,7 @@ class Controls:
             }
             rows = pa.Table.from_pylist([row], schema=schema.CONTROLS)
             frame.append("controls", rows, schema.CONTROLS)
+        return number
 
 
 def answers(dataset: Dataset, reviewer: str) -> Answers:
@@ -250,8 +268,7 @@ class ControlLog:
             table = frame.read("controls", schema.CONTROLS.names)
             return cls([] if table is None else table.sort_by("id").to_pylist())
 
-        with frame.steady():
-            return frame.cached("controls", frame.stamp("controls"), load)
+        return frame.derived("controls", ["controls"], load)
 
     def answered(self, reviewer: str) -> dict[int, dict]:
         """Return the latest row of each sample that this reviewer answered, without undone ones."""

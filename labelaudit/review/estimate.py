@@ -10,11 +10,12 @@ import pandas as pd
 from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.run_scores import SELF_TESTS
+from ..dataset.target import Target, as_dataset, as_view
 from ..scores.self_test import SelfTest
 from ..scores.suspicion import SUSPICION
 from . import advice, breakdown
 from .blind_controls import all_answers
-from .checks import WRONG, Population, beginning, has_skipped
+from .checks import OPEN, WRONG, Population, beginning, has_skipped
 from .count import CONFIDENCE, Count, Seen
 from .estimate_data import AgreedVerdicts, ScoredSamples, by_stratum, read_scored
 from .proof import Proof
@@ -27,36 +28,43 @@ def has_suspicion(dataset: Dataset, run: str | None = None) -> bool:
     return SUSPICION in dataset.view(run).score_names()
 
 
-def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = True) -> Estimate:
+def estimate_wrong(dataset: Target, run: str | None = None, reviewed: bool = True) -> Estimate:
     """Estimate how many labels are wrong, from a run's `suspicion` and the reviewers' verdicts.
 
-    run: by default the latest with predictions. reviewed: False ignores the verdicts. A verdict
+    dataset: or its name, or a view: then the wrong labels among its samples. run: by default that
+    of the view, or the latest with predictions. reviewed: False ignores the verdicts. A verdict
     counts if all reviewers agree; "unsure" is ignored, and samples with disagreement count as not
     reviewed. Raises NotFoundError for a run without suspicion.
     """
-    view = dataset.view(dataset.run(run).name)
+    target, dataset = as_view(dataset, run), as_dataset(dataset)
+    view = target.use_run(dataset.run(target.run).name)
     with view.steady():
         if SUSPICION not in view.score_names():
             raise NotFoundError(_no_suspicion(dataset, view.run))
         scored = read_scored(dataset, view)
+        if view.steps:
+            only = np.isin(view.frame.ids, view.ids)
+            scored = ScoredSamples.read(dataset, view, only)
+
+        def compute_before() -> Estimate:
+            return Estimate(scored, None, self_test=dataset.run(view.run).self_test())
 
         def compute() -> Estimate:
-            test = dataset.run(view.run).self_test()
-            if not reviewed:
-                return Estimate(scored, None, self_test=test)
-            before = estimate_wrong(dataset, view.run, reviewed=False)
             errors = ReviewerErrors.of(all_answers(dataset).values())
-            return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
+            verdicts = AgreedVerdicts.read(dataset, scored)
+            return Estimate(scored, verdicts, errors, before.self_test, before)
 
-        tables = ("verdicts", "controls", SELF_TESTS)
-        stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
-        return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
+        key, derived = (view.steps, view.run), view.fields.derived
+        before = derived(("estimate before", *key), compute_before, SELF_TESTS)
+        if not reviewed:
+            return before
+        return derived(("estimate", *key), compute, "verdicts", "controls", SELF_TESTS)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:
     reason, fix = "has no suspicion yet", "score the run"
     if dataset.run(run).is_first_look:
-        reason, fix = "has no suspicion", "train"
+        reason, fix = "has no suspicion", "take the first look again"
     return f"run {run!r} {reason}: {fix} to see how many wrong labels are left."
 
 
@@ -65,8 +73,10 @@ class Estimate:
 
     samples: those with a suspicion. reviewed: samples that reviewers agree on. found: wrong labels
     among them. open: samples that are not decided. wrong: all wrong labels; `low` to `high` is the
-    interval of 95 %, or of another `confidence`. left: wrong labels that are not found. proof: what
-    the random checks prove. self_test: see `scores.self_test`; None if there is none.
+    interval of 95 %, or of another `confidence`. left: wrong labels that are not found. certain:
+    those of them that are certain, because copies of an image have different labels and none of
+    them is decided. proof: what the random checks prove. self_test: see `scores.self_test`; None if
+    there is none.
     """
 
     def __init__(
@@ -98,6 +108,9 @@ class Estimate:
         self.low, self.wrong, self.high = (max(float(others + n), 0.0) for n in bounds)
         if before:
             self.high = max(self.high, min(self._most_by_checks(), before.high))
+        self.certain = self._certain()
+        self.low = max(self.low, float(self.found + self.certain))
+        self.wrong, self.high = max(self.wrong, self.low), max(self.high, self.low)
         self.left = max(self.wrong - self.found, 0.0)
 
     def __repr__(self) -> str:
@@ -138,6 +151,16 @@ class Estimate:
         rest = self._count.rest[:, SUSPECT:].sum(axis=1)
         return self.found + hidden + float(np.median(rest))
 
+    def _certain(self) -> int:
+        at, group, least = self._scored.conflicts
+        decided = np.bincount(group[self._state[at] != OPEN], minlength=len(least))
+        return int(least[decided == 0].sum())
+
+    @property
+    def missing(self) -> int:
+        """Number of labelled samples without a suspicion, which are not counted."""
+        return self._scored.missing
+
     @property
     def checks(self) -> int:
         """Number of random checks that count."""
@@ -162,8 +185,9 @@ class Estimate:
             found=self.found,
             found_outside=self.found - int(seen.wrong[:SUSPECT].sum()),
             reviewed=self.reviewed,
-            suspects=int(seen.open[SUSPECT:].sum()) - (len(undecided) - low_undecided),
-            suspects_wrong=float(self._count.expected[SUSPECT:].sum()),
+            suspects=int(np.count_nonzero(self._state[scored.suspects_at] == OPEN)),
+            likely=int(seen.open[SUSPECT:].sum()) - (len(undecided) - low_undecided),
+            likely_wrong=float(self._count.expected[SUSPECT:].sum()),
             open=self.open,
             checks=self.checks,
             samples=self.samples,
@@ -191,8 +215,12 @@ class Estimate:
         return advice.headline(self)
 
     def advice(self) -> tuple[bool, str]:
-        """Return whether 95 % of the wrong labels are found for certain, and what to do."""
-        return advice.advice(self.proof)
+        """Return whether to stop, and what to do.
+
+        One can stop if the random checks show that 95 % of the wrong labels are found, or that at
+        most 1 % of the labels are wrong.
+        """
+        return advice.advice(self)
 
     def explanation(self) -> list[str]:
         """Return sentences that say what the number is made of."""

@@ -22,6 +22,7 @@ class Opinions:
     target: np.ndarray  # int64 (n,), the class that one of them gives, or OUT
     rows: np.ndarray  # int64 (m,), the verdicts' rows in the log
     at: np.ndarray  # int64 (m,), the place of each verdict's sample in `samples`
+    said: np.ndarray  # int64 (m,), the class that each verdict gives, or OUT
 
 
 def opinions(log: verdict_log.VerdictLog, reviewers: Sequence[str] | None = None) -> Opinions:
@@ -39,4 +40,4 @@ def opinions(log: verdict_log.VerdictLog, reviewers: Sequence[str] | None = None
     samples, first, at = np.unique(log.sample[rows], return_index=True, return_inverse=True)
     agreed = np.ones(len(samples), bool)
     agreed[at[target != target[first][at]]] = False
-    return Opinions(samples, agreed, target[first], rows, at)
+    return Opinions(samples, agreed, target[first], rows, at, target)

@@ -10,6 +10,7 @@ from .checks import Population
 from .reviewer_errors import ReviewerErrors
 
 ENOUGH = 0.95  # share of the wrong labels
+CLEAN = 0.01  # of the labels; where fewer are wrong, ENOUGH of them cannot be shown
 LEAST_CHECKS = 60  # before any advice to stop
 
 
@@ -17,9 +18,9 @@ LEAST_CHECKS = 60  # before any advice to stop
 class Proof:
     """Bounds that hold with a probability of 95 % whenever somebody looks.
 
-    The samples of low suspicion are the population that random checks are drawn from. Of the
-    suspects, which reviewers see one after the other, those that are open count as wrong. So the
-    bounds do not depend on whether suspicion is right.
+    The samples of low suspicion are the population that random checks are drawn from; some of them
+    are suspects because another class is predicted. All others are suspects, and those that are
+    open count as wrong. So the bounds do not depend on whether suspicion is right.
     """
 
     population: Population
@@ -29,7 +30,8 @@ class Proof:
     found_outside: int  # those that are not of low suspicion
     reviewed: int  # samples with a decision
     suspects: int  # that nobody has reviewed
-    suspects_wrong: float  # wrong labels expected among these
+    likely: int  # those of them that are not of low suspicion
+    likely_wrong: float  # wrong labels expected among these
     open: int  # all samples without a decision
     checks: int  # all random checks
     samples: int
@@ -41,7 +43,7 @@ class Proof:
     def left(self) -> int:
         """Upper bound of the wrong labels that are not found, without mistakes of reviewers."""
         most = self.population.most_wrong(self.drawn, self.hits)
-        return max(most - (self.found - self.found_outside), 0) + self.suspects
+        return max(most - (self.found - self.found_outside), 0) + self.likely
 
     @property
     def most(self) -> int:
@@ -61,6 +63,16 @@ class Proof:
         return self.checks >= LEAST_CHECKS or not self.open
 
     @property
+    def few(self) -> int:
+        """Number of wrong labels that are too few to go on: CLEAN of the samples."""
+        return int(CLEAN * self.samples)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether at most `few` labels are wrong, with those that are found."""
+        return self.enough_checks and not self.likely and self.most <= self.few
+
+    @property
     def is_enough(self) -> bool:
         """Whether ENOUGH of the wrong labels are found."""
         return self.enough_checks and self.share >= ENOUGH and self.found > 0
@@ -72,10 +84,19 @@ class Proof:
         The open suspects are taken as reviewed, with as many wrong labels as expected. None if
         only a review of nearly all samples would do.
         """
-        found_low = self.found - self.found_outside
-        found = self.found + self.suspects_wrong
-        allowed = int(found * (1 / ENOUGH - 1) + 1e-9) + found_low
+        found = self.found + self.likely_wrong
+        return self._checks_for(int(found * (1 / ENOUGH - 1) + 1e-9))
+
+    @cached_property
+    def needed_if_clean(self) -> int | None:
+        """The same for `is_clean`."""
+        left = self.few - self.found - ceil(self.likely_wrong)
+        return self._checks_for(left) if left >= 0 else None
+
+    def _checks_for(self, left: int) -> int | None:
+        """Return how many further checks show that `left` wrong labels are not found at most."""
+        allowed = left + self.found - self.found_outside
         more = self.population.checks_for(allowed, self.drawn, self.hits)
         more = max(more, LEAST_CHECKS - self.checks, 0)
-        left = self.population.size - self.drawn
-        return None if more > left / 2 and more > LEAST_CHECKS else more
+        open_ = self.population.size - self.drawn
+        return None if more > open_ / 2 and more > LEAST_CHECKS else more

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import BadInputError
+from ..core.errors import BadInputError, NotFoundError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
+from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
 from ..ranking.image_kinds import match_image
 from ..ranking.ranking import check_score, ranked, suspects
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .blind_controls import Control
 
 ALL, TODO, MINE, DISAGREED = STATUSES = ("all", "todo", "mine", "disagreed")
+SIMILAR = 300  # samples in the queue of similar images
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,28 @@ class QueueFilter:
     everything: bool = False  # all predicted samples, not only suspects
     checks: bool = False  # insert random checks, and end with them
     image: str | None = None  # a kind of `ranking.image_kinds`, of all samples, not only suspects
+    suggested: str | None = None  # the class that suspicion suggests
+    text: str | None = None  # of the file path or id, of all samples, not only suspects
+    # Name of somebody: the samples that they have decided, also if they are no suspects.
+    reviewer: str | None = None
+    # Id of a sample: it and the SIMILAR samples that look most similar to it, most similar first,
+    # also if they are no suspects.
+    similar: int | None = None
+    samples: tuple[int, ...] | None = None  # only these ids, also if they are no suspects
 
     @property
     def whole(self) -> bool:
         """Whether all suspects pass the filter."""
-        narrow = (self.given, self.predicted, self.tag, self.split, self.low, self.high, self.image)
-        return narrow == (None,) * 7 and self.status in (ALL, TODO) and not self.everything
+        free = ("run", "score", "status", "everything", "checks")
+        narrow = [value for name, value in vars(self).items() if name not in free]
+        is_narrow = any(value is not None for value in narrow)
+        return not is_narrow and self.status in (ALL, TODO) and not self.everything
+
+    @property
+    def of_all(self) -> bool:
+        """Whether it selects from all predicted samples, not only from suspects."""
+        chosen = (self.image, self.text, self.reviewer, self.similar, self.samples)
+        return self.everything or any(value is not None for value in chosen)
 
 
 class Queue:
@@ -112,41 +131,51 @@ class Queue:
         return find(self._sorted_scope, samples)[1]
 
 
-def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
+def make_queue(dataset: Target, wanted: QueueFilter, reviewer: str) -> Queue:
     """Return the samples for a reviewer, most suspicious first.
 
-    They are suspects. With the status "mine" or "disagreed" they are any predicted samples.
+    They are suspects; with the status "mine" or "disagreed", or where the filter says so, they are
+    any predicted samples.
+    dataset: or its name, or a view: then only its samples, without random checks.
     Removed samples are included only with these statuses and if the filter asks for the tag
     `removed`. Random checks are inserted only if all suspects pass the filter.
-    Raises BadInputError for an unknown status or class, and NotFoundError for an unknown run or
-    score.
+    Raises BadInputError for an unknown status or class, and NotFoundError for an unknown run,
+    score or sample, or if similar images are wanted of a run without embeddings.
     """
     if wanted.status not in STATUSES:
         raise BadInputError(
             f"there is no status {wanted.status!r}: use one of {', '.join(STATUSES)}."
         )
-    run = dataset.run(wanted.run)
+    target, dataset = as_view(dataset, wanted.run), as_dataset(dataset)
+    run = dataset.run(target.run)
     score = check_score(run, wanted.score)
-    view = _filtered(dataset, wanted, run.name, score)
+    view = _filtered(target.use_run(run.name), wanted, score)
     scope, checks = view.ids, np.empty(0, np.int64)
-    if wanted.checks and wanted.whole:
+    if wanted.reviewer is not None:
+        scope = scope[np.isin(scope, Review(dataset, wanted.reviewer).judged())]
+    if wanted.similar is not None:
+        scope = _by_similarity(run, scope, wanted.similar)
+    if wanted.checks and wanted.whole and not target.steps:
         scope, is_check = with_checks(scope, random_checks(dataset, run.name, len(scope)))
         checks = scope[is_check]
     ids = _with_status(dataset, scope, wanted.status, reviewer)
     return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
 
 
-def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> View:
+def _filtered(target: View, wanted: QueueFilter, score: str) -> View:
     """Return the samples that pass the filter except for its status, most suspicious first."""
     keeps_removed = wanted.tag == REMOVED or wanted.status in (MINE, DISAGREED)
-    if wanted.everything or wanted.image or keeps_removed:
-        view = dataset.view(run).above("confidence", 0)  # predicted samples only
+    if wanted.of_all or keeps_removed:
+        view = target.above("confidence", 0)  # predicted samples only
         view = view if keeps_removed else view.exclude_tag(REMOVED)
         view = ranked(view, score)
     else:
-        view = suspects(dataset, run, score)
+        view = suspects(target, score=score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)
+    view = view.match(suggested=wanted.suggested)
     view = view.match_tag(wanted.tag) if wanted.tag else view
+    view = view.search(wanted.text) if wanted.text else view
+    view = view if wanted.samples is None else view.select(wanted.samples)
     view = match_image(view, wanted.image) if wanted.image else view
     if wanted.low is None and wanted.high is None:
         return view
@@ -176,6 +205,18 @@ def random_checks(dataset: Dataset, run: str, suspects: int) -> np.ndarray:
         )
         usable = scored.current[scored.order]
         return scored.ids[scored.order[usable]][:count]
+
+
+def _by_similarity(run: Run, ids: np.ndarray, sample: int) -> np.ndarray:
+    """Return the sample itself and those most similar to it, as far as they are among the ids."""
+    found = run.neighbours([sample], SIMILAR)
+    if found is None:
+        raise NotFoundError(
+            f"run {run.name!r} has no embeddings, so similar images are not known: choose another "
+            "run, or predict again."
+        )
+    near = np.concatenate([[sample], found[0][0]])
+    return near[np.isin(near, ids)]
 
 
 def _with_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:

@@ -8,7 +8,8 @@ line and the reports take it from there. The class of the entry says what the sc
 - `LogitScore`: the logits of one sample;
 - `FittedScore`: all logits, to fit parameters first;
 - `DynamicsScore`: margins or probabilities recorded during training;
-- `NeighbourScore`: the labels of the most similar images.
+- `NeighbourScore`: the labels of the most similar images;
+- `AnnotatorScore`: the labels by several annotators.
 
 Another package can register a score with an entry point in the group "labelaudit.scores", of the
 same name as the score. Its pyproject.toml:
@@ -31,8 +32,9 @@ and its code:
 
 from __future__ import annotations
 
+from .annotators import annotators
 from .aum import aum
-from .base import DynamicsScore, FittedScore, LogitScore, NeighbourScore, Score
+from .base import AnnotatorScore, DynamicsScore, FittedScore, LogitScore, NeighbourScore, Score
 from .cartography import cartography
 from .confident_learning import ConfidentLearning
 from .hardness import hardness
@@ -42,7 +44,7 @@ from .normalized_margin import normalized_margin
 from .outlier import FAR, OUTLIER, outlier
 from .registry import Registry
 from .self_confidence import self_confidence
-from .suspicion import SUSPICION, Suspicion
+from .suspicion import BOUNDARY, SUSPICION, Suspicion
 
 # The best score first: suspects are ranked by the first one that a run has. Average precision on
 # 10,000 CIFAR-10 images with 20 % planted mistakes, and with human errors (human_aggregate):
@@ -54,7 +56,14 @@ SCORES = Registry(
             "Suspicion",
             "The probability that the label is wrong, by a model of the labelling errors here.",
             Suspicion,
-            boundary=0.1,
+            boundary=BOUNDARY,
+        ),
+        AnnotatorScore(
+            "annotators",
+            "Annotators",
+            "The labels by several annotators, and a model, favour another class.",
+            annotators,
+            boundary=0.5,
         ),
         LogitScore(
             "self_confidence",
@@ -147,6 +156,7 @@ def default_score(available: list[str]) -> str | None:
 
 __all__ = [
     "SCORES",
+    "AnnotatorScore",
     "DynamicsScore",
     "FittedScore",
     "LogitScore",

@@ -17,7 +17,7 @@ from .probability import known_labels
 
 PLANTED = 2_000  # labels
 LEAST_PLANTED = 20  # with fewer, a share says little
-NOTICED = 0.1  # suspicion from which a label is a suspect
+NOTICED = 0.1  # a planted label with a higher suspicion is noticed
 ENOUGH_NOTICED = 0.7  # share of the planted labels
 # Suspicion that wrong labels seem to get, divided by what planted labels get: 1 if both agree.
 LEAST_RATIO, MOST_RATIO = 0.6, 1.25
@@ -29,8 +29,8 @@ class SelfTest:
     """What suspicion says of labels that are wrong for certain.
 
     planted: their number. found: their suspicions added up; `planted` if all are seen. noticed: how
-    many are suspects. claimed: mean suspicion of wrong labels according to the suspicions of the
-    given labels; NaN if hardly any are wrong.
+    many have a suspicion above NOTICED. claimed: mean suspicion of wrong labels according to the
+    suspicions of the given labels; NaN if hardly any are wrong.
     """
 
     planted: int
@@ -77,8 +77,8 @@ class SelfTest:
         if self.noticed < ENOUGH_NOTICED * self.planted:
             return (
                 f"In a self-test, only {self.noticed / self.planted:.0%} of {self.planted:,} "
-                "planted mistakes become suspects, so wrong labels may be hidden. Rely on the "
-                "random checks."
+                f"planted mistakes get a suspicion above {100 * NOTICED:.0f} %, so wrong labels "
+                "may be hidden. Rely on the random checks."
             )
         if self.overstates:
             return (
@@ -92,8 +92,9 @@ class SelfTest:
     def sentence(self) -> str:
         """The result in words."""
         return (
-            f"Self-test: of {self.planted:,} labels replaced at random, {self.noticed:,} become "
-            f"suspects, and their suspicions add up to {self.found:,.0f}."
+            f"Self-test: of {self.planted:,} labels replaced at random, {self.noticed:,} get a "
+            f"suspicion above {100 * NOTICED:.0f} %, and all their suspicions add up to "
+            f"{self.found:,.0f}."
         )
 
 

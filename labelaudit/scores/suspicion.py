@@ -17,6 +17,7 @@ from .softmax import Softmax
 SUSPICION = "suspicion"
 SEED = 0  # of the sample that the noise model is fitted to
 PLAUSIBLE = 0.2  # a class with at least this probability is plausible
+BOUNDARY = 0.1  # a label that is wrong with a higher probability is a suspect
 CLEAR = 0.5  # a suggestion with at least this probability is clear
 FINDINGS = ("mislabelled", "ambiguous", "fitting", "duplicate conflict", "outlier")
 MISLABELLED, AMBIGUOUS, FITTING, CONFLICT, OUTLIER = FINDINGS
@@ -118,23 +119,34 @@ def suspicion(
     return score_batches(Suspicion, labels, batches, out_of_sample)
 
 
+def is_suspect(scores: np.ndarray, differs: np.ndarray | bool) -> np.ndarray:
+    """Return a mask of the suspects, bool (n,): labels that are wrong with a probability above
+    BOUNDARY, or that differ from the predicted class.
+
+    scores: suspicion, float (n,); NaN is no suspect. differs: whether another class than the given
+    one is predicted, bool (n,).
+    """
+    return (scores > BOUNDARY) | (differs & np.isfinite(scores))
+
+
 def findings(
     scores: np.ndarray,
     suggested_p: np.ndarray,
+    differs: np.ndarray | bool = False,
     in_conflict: np.ndarray | bool = False,
     is_outlier: np.ndarray | bool = False,
 ) -> np.ndarray:
     """Return the finding for each suspicion, str (n,); "" for NaN.
 
-    "mislabelled": the given class is not plausible. "ambiguous": it and another class are
-    plausible. "fitting": only the given class is plausible. "duplicate conflict": an exact copy has
-    another label. "outlier": the image looks like no class, and no suggested class is clear.
-    scores, suggested_p: float (n,), as `suspicion` returns them. in_conflict, is_outlier: masks,
-    bool (n,).
+    "mislabelled": the given class is not plausible. "ambiguous": any other suspect (see
+    `is_suspect`). "fitting": no suspect. "duplicate conflict": an exact copy has another label.
+    "outlier": the image looks like no class, and no suggested class is clear.
+    scores, suggested_p: float (n,), as `suspicion` returns them. differs: as in `is_suspect`.
+    in_conflict, is_outlier: masks, bool (n,).
     """
-    implausible, other = 1 - scores < PLAUSIBLE, suggested_p >= PLAUSIBLE
+    implausible = 1 - scores < PLAUSIBLE
     names = np.array([*FINDINGS, ""])
-    which = np.where(implausible, 0, np.where(other, 1, 2))
+    which = np.where(implausible, 0, np.where(is_suspect(scores, differs), 1, 2))
     which = np.where(is_outlier & ~(implausible & (suggested_p >= CLEAR)), 4, which)
     which = np.where(in_conflict, 3, which)
     return names[np.where(np.isnan(scores), len(FINDINGS), which)]

@@ -107,16 +107,6 @@ def describe(files: Files) -> str:
     return f"{FROM_FOLDER}{files.path}" if files.kind == "folder" else str(files.path)
 
 
-def parse_class_folders(paths: Sequence[str]) -> list[tuple[str | None, str | None]]:
-    """Return (label, split) of each relative path; the label is None outside of class folders.
-
-    Raises UnclearLayoutError if the folders have no reading, or several.
-    """
-    folders = [posixpath.dirname(path) for path in paths]
-    places = read_layout(Counter(folders)).places
-    return [(places[f].label, places[f].split if places[f].label else None) for f in folders]
-
-
 def _refusal(files: Files, images: Sequence[str], error: UnclearLayoutError) -> str:
     """Say why the folders have no reading, and what to do."""
     text = f"{files.path} has no clear class folders: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..core.errors import BadInputError, NotFoundError
@@ -34,6 +34,15 @@ class Options:
     split_from: str | None = None
     ignore: tuple[str, ...] = ()
     allowed_roots: Sequence[str] | None = None
+    fields: dict[str, str | None] = field(default_factory=dict)  # see own_columns
+
+    def check_no_fields(self, what: object) -> None:
+        """Raise BadInputError if own fields are wanted of a source that is no table."""
+        if self.fields:
+            raise BadInputError(
+                f"fields={[*self.fields]!r} works only for a table with these columns, not for "
+                f"{what}: add the field after loading (dataset.add_field)."
+            )
 
     def check_no_folders(self, what: object) -> None:
         """Raise BadInputError if an option is for folders, but the source is none."""
@@ -92,6 +101,7 @@ def open_folder(files: Files, options: Options) -> Source:
     if not (options.label_from or options.split_from):
         for entry in folder_formats():
             if entry.matches(files):
+                options.check_no_fields(entry.title)
                 source = entry.open(files, options.label)
                 source.format = entry.title
                 return source
@@ -107,13 +117,14 @@ def open_folder(files: Files, options: Options) -> Source:
         entry = list_format(lists[0])
         if entry is None:  # the user named the list
             raise BadInputError(unknown_format(lists[0]))
-        source = _read_lists(entry, lists, options.label, images)
+        source = _read_lists(entry, lists, options, images)
     else:
         if options.path_column is not None:
             raise BadInputError(
                 f"path_column={options.path_column!r} works only for a list of images, and "
                 f"{files.path} has none with this column ({HOW_TO_SET_PATH}): leave it out."
             )
+        options.check_no_fields(f"the class folders of {files.path}")
         label_from = None if options.label_from == FOLDERS else options.label_from
         source = open_class_folders(files, options.label, label_from, options.split_from)
     read = {file.in_source for file in lists}
@@ -145,13 +156,13 @@ def _open_list(folder: Files, name: str, images: Files, options: Options) -> Sou
     entry = list_format(file)
     if entry is None:
         raise BadInputError(unknown_format(file))
-    source = _read_lists(entry, [file], options.label)
+    source = _read_lists(entry, [file], options)
     note_odd_classes(source.classes, source.skipped)
     return source
 
 
 def _read_lists(
-    entry: ListFormat, files: list[ListFile], label: str | None, images: Sequence[str] = ()
+    entry: ListFormat, files: list[ListFile], options: Options, images: Sequence[str] = ()
 ) -> Source:
     lists = []
     for file in files:
@@ -160,6 +171,10 @@ def _read_lists(
                 f"path_column={file.path_column!r} works only for a table, and {file.name} is "
                 f"{entry.title}: leave it out."
             )
-        lists.append((file, entry.read(file, label)))
+        file.fields = dict(options.fields)
+        listed = entry.read(file, options.label)
+        if not listed.fields:
+            options.check_no_fields(f"{file.name}, which is {entry.title}")
+        lists.append((file, listed))
         file.release()
     return open_lists(entry.title, lists, images)

@@ -63,7 +63,8 @@ def explain(error: Exception) -> str:
 
 
 class RowTable(Protocol):
-    """Rows with the schema COLUMNS that can be read more than once, from memory or from a file."""
+    """Rows with the schema COLUMNS, and own fields, that can be read more than once, from memory or
+    from a file."""
 
     def __len__(self) -> int: ...
 
@@ -84,6 +85,8 @@ class ListFile:
     path_column: str | None = None  # named by the user
     near: str | None = None  # split in whose folders images are searched first
     in_source: str = ""  # its name in `files`
+    # columns that become own fields, and their kinds (None: to be found out); see `own_columns`
+    fields: dict[str, str | None] = field(default_factory=dict)
     _finder: ImageFinder | None = None
 
     @property
@@ -170,6 +173,7 @@ class ImageList:
     notes: Sequence[str] = ()  # sentences for the user
     mentioned: Sequence[str] = ()  # names in the source of further images that `skipped` is about
     entries: Sequence[int] | None = None  # of each row its entry in the file; None: the same
+    fields: dict[str, str] = field(default_factory=dict)  # kinds of the own fields in the rows
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
@@ -208,6 +212,14 @@ def open_lists(
     classes = list(dict.fromkeys(name for _, listed in lists for name in listed.classes))
     source = Source.of_files(files, f"{title} {name}", classes, total, rows)
     source.format, source.lists = title, lists
+    for file, listed in lists:
+        for field_name, kind in listed.fields.items():
+            if source.fields.setdefault(field_name, kind) != kind:
+                raise BadInputError(
+                    f"{file.name}: field {field_name!r} is a {kind} here and a "
+                    f"{source.fields[field_name]} in another list: give its kind "
+                    f"(fields={{{field_name!r}: …}})."
+                )
     for text in (note for _, listed in lists for note in listed.notes):
         source.skipped.note(text)
     return source

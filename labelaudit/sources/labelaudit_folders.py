@@ -12,6 +12,7 @@ from .files import Files
 from .image_list import ListFile
 from .layout import NO_CLASS_FOLDER
 from .manifest import read_manifest
+from .own_columns import OWN
 from .source import Row, Source, class_names, is_image_name
 from .unread import report_unread
 
@@ -38,7 +39,7 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
             f"label={label!r} works only for a file with columns or fields: LabelAudit exported "
             f"{files.path}, and its labels are in {LABELS}."
         )
-    class_list, listed = _read_class_list(files), _read_labels(files)
+    class_list, (listed, fields) = _read_class_list(files), _read_labels(files)
     names = sorted({*filter(is_image_name, files.names), *listed})
     if not names:
         raise BadInputError(f"{files.path} contains no images: export the dataset again.")
@@ -62,12 +63,14 @@ def open_labelaudit_export(files: Files, label: str | None) -> Source:
                 "split": split,
                 "id": row["id"],
                 "tags": row["tags"],
+                OWN: row.get(OWN),
             }
 
     found = (_class_and_split(name, class_list)[0] for name in names)
     labels = {label for label in found if label is not None}
     classes = list(dict.fromkeys([*class_list["classes"], *class_names(labels)]))
     source = Source.of_files(files, describe(files), classes, len(names), rows)
+    source.fields = fields
     report_unread(files, source.skipped, {CLASS_LIST, LABELS})
     return source
 
@@ -77,19 +80,22 @@ def _read_class_list(files: Files) -> dict | None:
     return None if content is None else parse_class_list(content)
 
 
-def _read_labels(files: Files) -> dict[str, Row]:
-    """Return the rows of labels.csv by path; empty if the file was removed."""
+def _read_labels(files: Files) -> tuple[dict[str, Row], dict[str, str]]:
+    """Return the rows of labels.csv by path, and the kinds of own fields; empty if the file was
+    removed."""
     if not files.exists(LABELS):
-        return {}
+        return {}, {}
     file = ListFile(
         files.display_name(LABELS),
         lambda: files.open(LABELS),
         files,
         read_sibling=lambda name: read_small_file(files, name),
     )
-    batches = read_manifest(file).table.to_batches(BATCH_ROWS)
+    listed = read_manifest(file)
+    batches = listed.table.to_batches(BATCH_ROWS)
     rows = [row for batch in batches for row in batch.to_pylist()]
-    return {row["filepath"]: row for row in rows if row["id"] is not None}
+    by_path = {row["filepath"]: row for row in rows if row["id"] is not None}
+    return by_path, listed.fields
 
 
 def _class_and_split(name: str, class_list: dict) -> tuple[str | None, str | None, bool]:

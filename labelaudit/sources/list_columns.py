@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..core.errors import BadInputError
 from .image_list import HOW_TO_SET_LABEL, HOW_TO_SET_PATH, MAX_ERROR_TEXT, ListFile
+from .labels import ONE_LABEL
 from .table_reader import (
     BATCHED_SUFFIXES,
     FILE_NAME,
@@ -25,12 +26,17 @@ from .table_reader import (
 )
 
 # Usual names, most certain first, in the form that `normal` returns.
-PATHS = (
+PATH_NAMES = (
     "filepath", "filename", "filepaths", "filenames", "path", "paths", "imagepath", "imgpath",
-    "imagepaths", "fullpath", "relativepath", "file", "files", "fname", "imagefile", "imagename",
-    "imgname", "image", "img", "images", "photo", "picture", "imageid", "imgid", "imageindex",
-    "photoid", "idcode", "uuid", "key", "id", "name", "imageurl", "url",
+    "imagepaths", "fullpath", "relativepath", "fname", "imagefile", "imagefilename", "imagename",
+    "imgname",
 )  # fmt: skip
+# These may also hold numbers that are ids.
+IMAGE_NAMES = (
+    "file", "files", "image", "img", "images", "photo", "picture", "imageid", "imageids", "imgid",
+    "imageindex", "photoid", "idcode",
+)  # fmt: skip
+PATHS = (*PATH_NAMES, *IMAGE_NAMES, "uuid", "key", "id", "name", "imageurl", "url")
 LABELS = (
     "label", "labels", "class", "classname", "classes", "category", "categories", "categoryname",
     "target", "targets", "groundtruth", "trueclass", "truelabel", "labelname", "imagelabel",
@@ -72,7 +78,7 @@ def path_column(file: ListFile, names: Sequence[str]) -> str | None:
     user named a column that does not exist.
     """
     if file.path_column is not None:
-        return _named(file, names, file.path_column, "the paths", HOW_TO_SET_PATH)
+        return named_column(file, names, file.path_column, "the paths", HOW_TO_SET_PATH)
     by_name = {normal(name): name for name in reversed(names)}
     found = [by_name[name] for name in PATHS if name in by_name]
     exact = next((name for name in found if normal(name) in (FILEPATH, normal(FILE_NAME))), None)
@@ -101,7 +107,10 @@ def find_columns(file: ListFile, label: str | None = None) -> Columns:
     others = [name for name in names if name != path]
     roles = {role: _role(others, role) for role in ("split", "id", "tags")}
     usual = {name for name in roles.values() if name is not None}
-    rest = [name for name in others if name not in usual and normal(name)]
+    own = set(map(normal, file.fields))  # the user says that these are something else
+    rest = [
+        name for name in others if name not in usual and normal(name) and normal(name) not in own
+    ]
     chosen, is_certain = _label_column(file, path, rest, others, label)
     if normal(path) != FILEPATH or roles["id"] == chosen:
         roles["id"] = None  # its meaning is unknown
@@ -114,7 +123,7 @@ def _label_column(
 ) -> tuple[str, bool]:
     """Return the column of the labels, and whether its name says so."""
     if label is not None:
-        return _named(file, [path, *others], label, "the labels", HOW_TO_SET_LABEL), True
+        return named_column(file, [path, *others], label, "the labels", HOW_TO_SET_LABEL), True
     if len(exact := [name for name in rest if normal(name) == LABEL]) == 1:
         return exact[0], True
     likely = [name for name in rest if normal(name) in LABELS]
@@ -133,8 +142,8 @@ def _label_column(
     what = f"{path} it has {shorten(rest or others) or 'none'}"
     if len(rest) > 1 and _are_flags(file, rest):
         raise BadInputError(
-            f"{file.name} has no column 'label'; besides {what}, with 0 or 1 for each class: write "
-            "one column with the name of the class."
+            f"{file.name} has no column 'label'; besides {what}, with 0 or 1 for each class: "
+            f"{ONE_LABEL}; write one column with the name of the class."
         )
     raise BadInputError(
         f"{file.name} has no column 'label'; besides {what}: name the column with the labels "
@@ -202,7 +211,7 @@ def _role(names: Sequence[str], role: str) -> str | None:
     return exact or next((name for name in names if normal(name) == role), None)
 
 
-def _named(file: ListFile, names: Sequence[str], wanted: str, what: str, how: str) -> str:
+def named_column(file: ListFile, names: Sequence[str], wanted: str, what: str, how: str) -> str:
     """Return the column that the user named. Raises BadInputError if there is none, or two."""
     found = [name for name in names if name == wanted]
     found = found or [name for name in names if normal(name) == normal(wanted)]

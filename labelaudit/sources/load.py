@@ -22,6 +22,7 @@ from . import arrays, huggingface, zoo
 from .detect import Options, open_path, open_remote
 from .list_choice import WELL_KNOWN_NAMES
 from .manifest import SUFFIXES
+from .own_columns import wanted_fields
 from .source import Source
 from .zoo import ZOO
 
@@ -38,6 +39,7 @@ def load_dataset(
     split_from: str | int | None = None,
     ignore: str | Sequence[str] = (),
     within: Sequence[str] | None = None,
+    fields: Mapping[str, str | None] | Sequence[str] = (),
     overwrite: bool = False,
     task: Task = QUIET,
 ) -> Dataset:
@@ -64,6 +66,10 @@ def load_dataset(
     split_from: the level of the folders that are splits, or "none" if no folder is one.
     ignore: names of folders or files to leave out, or patterns such as "*/thumbs/*".
     split: load only this split of a zoo dataset, stored as `<name>-<split>`, or of a hub dataset.
+    fields: columns of a list to load as own fields (see `Dataset.add_field`): their names, or a
+    mapping of each name to its kind: "label" (as of another annotator), "number", "text", "bool",
+    "date", or None. Without a kind, it is found from the values: classes of the label column are
+    labels, `true` and `false` bool.
     within: folders that all files must be in after links are resolved; other images are skipped.
 
     Everything in the source is loaded or counted in `dataset.info["skipped"]`: `count`, `files` and
@@ -76,10 +82,15 @@ def load_dataset(
     """
     if source is not None:
         _check_name(name, source)
-        options = source_options(label, path_column, label_from, split_from, ignore, within)
+        options = source_options(label, path_column, label_from, split_from, ignore, within, fields)
         opened = open_source(source, split, root, options, task)
         opened.origin = origin(source, split, root, options)
         return _create(name, opened, overwrite, task)
+    if fields:
+        raise BadInputError(
+            f"fields={fields!r} works only with a source: {name!r} is loaded as it is; add a field "
+            "with dataset.add_field."
+        )
     if name in ZOO:
         return _load_zoo(name, split, overwrite, task)
     names = list_datasets()
@@ -169,6 +180,7 @@ def source_options(
     split_from: str | int | None,
     ignore: str | Sequence[str],
     within: Sequence[str] | None,
+    fields: Mapping[str, str | None] | Sequence[str] = (),
 ) -> Options:
     """Return the options of a source in one form; see `load_dataset`."""
     parts = ignore.split(",") if isinstance(ignore, str) else ignore
@@ -179,6 +191,7 @@ def source_options(
         None if split_from is None else str(split_from),
         tuple(part.strip() for part in parts if part.strip()),
         None if within is None else tuple(map(resolved, within)),
+        wanted_fields(fields),
     )
 
 
@@ -213,7 +226,9 @@ def reopen(stored: Mapping, within: Sequence[str] | None = None, task: Task = QU
     stored: of `origin`. within: as in `load_dataset`. Raises LabelAuditError as `load_dataset`.
     """
     names = ("label", "path_column", "label_from", "split_from", "ignore")
-    options = source_options(**{name: stored[name] for name in names}, within=within)
+    fields = stored.get("fields", {})
+    known = {name: stored[name] for name in names}
+    options = source_options(**known, within=within, fields=fields)
     return open_source(stored["source"], stored["split"], stored["root"], options, task)
 
 
@@ -283,6 +298,7 @@ def _open(
 ) -> Source:
     if _is_hub(source):
         options.check_no_folders(source)
+        options.check_no_fields(source)
         if root is not None:
             raise BadInputError(
                 f"root={str(root)!r} works only for a file that lists images, not for {source}: "
@@ -336,4 +352,5 @@ def _create(name: str, source: Source, overwrite: bool, task: Task) -> Dataset:
         found=source.found,
         files=source.files.table,
         overwrite=overwrite,
+        fields=source.fields,
     )

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, ImageList, ListFile
-from .labels import check_one_label, number_notes, read_numbers
+from .labels import check_mostly_one, check_one_label, number_notes, read_numbers
 from .list_columns import Columns, find_columns, normal, path_column
 from .manifest_columns import (
+    LabelsOfPaths,
     check_filepaths,
     check_unique,
     id_column,
@@ -24,6 +25,7 @@ from .manifest_columns import (
     tag_column,
     text_column,
 )
+from .own_columns import OWN, OwnColumns, wanted_fields
 from .source import class_names
 from .table_reader import (
     BATCHED_SUFFIXES,
@@ -41,6 +43,7 @@ SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
 
 BATCH_ROWS = 50_000
 MAX_ROWS = 50_000_000  # a Parquet file of a few bytes can declare any number
+LEAST_SEVERAL = 3  # images with several labels; fewer may be a file that is used twice
 MAX_CLASSES = 1_000_000  # a column with more values holds ids or the like, not labels
 
 
@@ -74,12 +77,18 @@ def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
     columns = find_columns(file, label)
     data = file.read_sibling(class_list_name(PurePosixPath(file.name).name))
     class_list = None if data is None else parse_class_list(data)
+    if class_list and not file.fields:
+        file.fields = wanted_fields(class_list.get("fields", {}))
     table = _ManifestTable(file, columns, exact=class_list is not None)
     classes = table.check()
     notes = table.notes
     if normal(columns.label) != LABEL and label is None:
         notes = [f"The labels are in the column {columns.label.strip()!r}.", *notes]
     images = ImageList(table, classes, allow_repeats=columns.is_manifest, notes=notes)
+    images.fields = {name: kind or "text" for name, kind in table.own.kinds.items()}
+    if images.fields:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in images.fields.items())
+        images.notes = [*notes, f"Fields of their own: {listed}."]
     listed_classes = (class_list or {}).get("classes", ())
     images.classes = list(dict.fromkeys([*listed_classes, *images.classes]))
     return images
@@ -103,6 +112,8 @@ class _ManifestTable:
             "id": columns.id,
             "tags": columns.tags,
         }
+        self.own = OwnColumns(file, column_names(file), self._escaped, exact)
+        self._is_checked = False
         self._rows = 0
         self._read_as: dict[str, str | None] = {}  # labels that mean another, or none as -1 does
 
@@ -116,9 +127,11 @@ class _ManifestTable:
             with read_errors(self._file), open_parquet(self._file) as file:
                 self._check_row_count(file.metadata.num_rows)
         labels: set[str | None] = set()
+        several = LabelsOfPaths()
         ids: list[np.ndarray] = []
         for batch in self.to_batches(BATCH_ROWS):
             labels.update(pc.unique(batch["label"]).to_pylist())
+            several.add(batch["filepath"], batch["label"])
             if len(labels) > MAX_CLASSES:
                 raise BadInputError(
                     f"{self.name} has more than {MAX_CLASSES:,} different labels in the column "
@@ -135,9 +148,15 @@ class _ManifestTable:
             check_unique(np.concatenate(ids), self.name)
         if not self._exact:
             check_one_label(labels, self.name)
+            count, single = several.counts()
+            if count >= LEAST_SEVERAL:
+                check_mostly_one(self.name, count, single)
             self._read_as = read_numbers(labels, self.name)
+        more = self.own.settle([name for name in labels if name is not None])
+        labels |= {self._read_as.get(label, label) for label in more}
         found = class_names(self._read_as.get(label, label) for label in labels)
         ordered = [name for name in self._categories() if name in set(found)]
+        self._is_checked = True
         return list(dict.fromkeys([*ordered, *found]))
 
     def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
@@ -204,4 +223,11 @@ class _ManifestTable:
         columns["label"] = replaced(columns["label"], self._read_as)
         columns["id"] = id_column(batch, self.name, names["id"], first)
         check_filepaths(columns["filepath"], self.name, names["filepath"], first)
-        return pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+        table = pa.table([columns[column] for column in COLUMNS.names], schema=COLUMNS)
+        if not self.own.kinds:
+            return table
+        if not self._is_checked:
+            self.own.look(batch)
+            return table
+        values = self.own.values(batch, first, self._read_as)
+        return table.append_column(OWN, values)

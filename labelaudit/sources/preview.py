@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -82,6 +82,7 @@ def preview_dataset(
     split_from: str | int | None = None,
     ignore: str | Sequence[str] = (),
     within: Sequence[str] | None = None,
+    fields: Mapping[str, str | None] | Sequence[str] = (),
     task: Task = QUIET,
 ) -> Preview:
     """Show how `load_dataset` understands a source with the same options. Nothing is stored.
@@ -94,7 +95,7 @@ def preview_dataset(
         raise BadInputError(
             f"{source} is a zoo dataset, which has nothing to choose: load it by its name."
         )
-    options = source_options(label, path_column, label_from, split_from, ignore, within)
+    options = source_options(label, path_column, label_from, split_from, ignore, within, fields)
     return read_preview(open_source(source, split, root, options, task))
 
 

@@ -21,6 +21,7 @@ from ..core.files import file_hash
 from ..core.images import UnreadableImageError, decoding
 from ..core.progress import Task
 from ..dataset.ingest import INPUT, natural_order
+from ..dataset.own_fields import INPUT_TYPES
 from ..storage.allowed_roots import is_inside
 from .check_cache import CheckCache, CheckResult, FileState
 from .file_states import FileStates
@@ -110,9 +111,8 @@ class Source:
     format: str = ""
     steps: Sequence[str] = ()
     is_indexed: bool = False
-    origin: dict | None = (
-        None  # arguments of `open_source` that open it again; None if nothing does
-    )
+    fields: dict[str, str] = field(default_factory=dict)  # kinds of own fields: rows have `own`
+    origin: dict | None = None  # arguments of `open_source` to open it again; None if it cannot be
     lists: Sequence[tuple[ListFile, ImageList]] = ()  # that give the labels, if files do
     files: FileStates = field(default_factory=FileStates)  # of the images that were read, in order
 
@@ -138,7 +138,8 @@ class Source:
         return {"grey": grey} if self.origin is None else {"grey": grey, "origin": self.origin}
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
-        """Yield batches with the schema `ingest.INPUT`. Raises StoppedError if stopped."""
+        """Yield batches with the schema `ingest.INPUT` and own fields. Raises StoppedError if
+        stopped."""
         cache = CheckCache(self.description)
         stage = task.stage(f"reading {self.description}", self.total, stoppable=False)
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool, self._prefetching() as rows:
@@ -156,8 +157,15 @@ class Source:
                     group = self._check_images(group, cache, pool)
                 stage.advance(count)
                 if group:
-                    yield pa.RecordBatch.from_pylist(group, schema=INPUT)
+                    yield self._to_batch(group)
         cache.delete()
+
+    def _to_batch(self, group: list[Row]) -> pa.RecordBatch:
+        batch = pa.RecordBatch.from_pylist(group, schema=INPUT)
+        for name, kind in self.fields.items():
+            values = [(row.get("own") or {}).get(name) for row in group]  # see own_columns
+            batch = batch.append_column(name, pa.array(values, INPUT_TYPES[kind]))
+        return batch
 
     @contextmanager
     def _prefetching(self) -> Iterator[Iterator[Row]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import math
-import re
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from ..core.csv_format import CsvFormat
 from ..core.errors import DamagedError
 from .image_list import BATCH_ROWS, ListFile, explain
 from .labels import ONE_LABEL
@@ -82,18 +81,7 @@ def open_parquet(file: ListFile) -> parquet.ParquetFile:
 def _open_csv(
     file: ListFile, stream: IO[bytes], types: dict | None = None
 ) -> csv.CSVStreamingReader:
-    encoding, delimiter, skipped = csv_format(file.head)
-    return csv.open_csv(
-        stream,
-        # with threads, errors do not contain the line number
-        read_options=csv.ReadOptions(
-            use_threads=False, block_size=ROW_BYTES, encoding=encoding, skip_rows=skipped
-        ),
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
-            column_types=types, strings_can_be_null=True, null_values=[""]
-        ),
-    )
+    return CsvFormat.of(file.head).open(stream, ROW_BYTES, types, texts_may_be_null=True)
 
 
 def read_rows(file: ListFile, rows: int) -> pa.Table:
@@ -113,27 +101,6 @@ def row_count(file: ListFile) -> int:
     if file.suffix in BATCHED_SUFFIXES:
         return sum(len(batch) for batch in read_batches(file, BATCH_ROWS))
     return len(file.json)
-
-
-def csv_format(head: bytes) -> tuple[str, str, int]:
-    """Return encoding and delimiter, and how many lines precede the header."""
-    encoding = _encoding(head)
-    lines = head.decode(encoding, errors="replace").lstrip("\ufeff").split("\n", 2)
-    # Excel reads the delimiter from a first line such as `sep=;`
-    if match := re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip(), re.IGNORECASE):
-        return encoding, match[1], 1
-    return encoding, max(",;\t|", key=lines[0].count), 0
-
-
-def _encoding(head: bytes) -> str:
-    """Return the encoding of a text: UTF-8 if nothing speaks against it."""
-    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return "utf-16"
-    start = head[:2000]
-    zeros = [start[i::2].count(0) for i in (0, 1)]  # UTF-16 of Latin letters has every second
-    if min(zeros) == 0 and max(zeros) > len(start) / 5:
-        return "utf-16-le" if zeros[1] else "utf-16-be"
-    return "utf8"
 
 
 def parse_json(rows, texts: Collection[str] = (FILEPATH, FILE_NAME, LABEL, "split")) -> pa.Table:

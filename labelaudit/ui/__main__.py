@@ -7,6 +7,7 @@ found", because app.py has not yet declared its pages.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,22 @@ INSTALLED = FOLDER / "app" / "app.py"  # setup.py copies the app there
 APP = INSTALLED if INSTALLED.exists() else FOLDER.parents[1] / "app.py"
 
 
+class _Unbreakable(io.FileIO):
+    """A file descriptor to write to. What is written to a closed pipe is lost."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def unbreakable(descriptor: int) -> io.TextIOWrapper:
+    """Return a text stream to a descriptor that never fails because its reader is gone."""
+    raw = io.BufferedWriter(_Unbreakable(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", line_buffering=True)
+
+
 def _end_with_python() -> None:
     """End this process when the Python process that started it closes our input, or is gone."""
     sys.stdin.buffer.read()
@@ -32,6 +49,9 @@ def _end_with_python() -> None:
 
 def main() -> None:
     """Run the app with the options in `sys.argv`; does not return before the server ends."""
+    if not sys.stdout.isatty():
+        # Streamlit prints before it stops: a reader that is gone would keep it from stopping.
+        sys.stdout = unbreakable(sys.stdout.fileno())
     if os.environ.get(SESSION):
         threading.Thread(target=_end_with_python, daemon=True).start()
     PagesManager.uses_pages_directory = False  # st.navigation sets this too, but only on a visit

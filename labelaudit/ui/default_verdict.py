@@ -9,7 +9,7 @@ from collections import Counter
 
 from ..ranking.evidence import Evidence, suggestion_is_clear
 from ..ranking.explanation import percent
-from ..scores.suspicion import FITTING, OUTLIER
+from ..scores.suspicion import BOUNDARY, OUTLIER, SUSPICION
 
 ACCEPT, KEEP, REMOVE, NONE = "accept", "keep", "remove", ""
 
@@ -29,7 +29,8 @@ def unclear_sentence(found: Evidence) -> str:
     """Return the two most probable classes, such as "Unclear: dog 38 %, cat 31 %."; "" if the
     suggested class is clear or the label is probably correct."""
     best = sorted(found.probabilities.items(), key=lambda row: -row[1])[:2]
-    if suggestion_is_clear(found.suggested_p) or not best or found.finding == FITTING:
+    is_right = found.scores.get(SUSPICION, 1.0) <= BOUNDARY
+    if suggestion_is_clear(found.suggested_p) or not best or is_right:
         return ""
     return f"Unclear: {', '.join(f'{name} {percent(p)}' for name, p in best)}."
 

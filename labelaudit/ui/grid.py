@@ -8,14 +8,17 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from ..dataset import own_fields
+from ..dataset.own_fields import FieldInfo
 from ..dataset.sample import Sample
 from ..dataset.view import View
 from ..review.queue import ALL
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS
 from .images import Picture, pictures
-from .review_session import SAMPLE, STATUS, STATUS_WORDS
+from .review_address import SAMPLE, STATUS, STATUS_WORDS
 
+OWN_TEXT = 60  # characters of an own field on a card
 PAGE_SIZES = (24, 48, 96)
 
 
@@ -41,27 +44,8 @@ def paged(
     pages = max(-(-total // size), 1)
     st.session_state[page_key] = min(max(page, 1), pages)
 
-    def turn(by: int) -> None:
-        st.session_state[page_key] += by
-
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button(
-            "Previous",
-            icon=":material/chevron_left:",
-            key=f"{key}-previous",
-            on_click=turn,
-            args=(-1,),
-            disabled=st.session_state[page_key] <= 1,
-        )
-        st.button(
-            "Next",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            on_click=turn,
-            args=(1,),
-            disabled=st.session_state[page_key] >= pages,
-            key=f"{key}-next",
-        )
+        page_buttons(key, page_key, pages)
         st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
         st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
@@ -70,6 +54,35 @@ def paged(
     legend = f" · given label → prediction{title}" if score else ""
     st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}{legend}")
     draw(samples, view, score, values=values)
+
+
+def page_buttons(key: str, page_key: str, pages: int) -> None:
+    """Draw the buttons for the previous and the next page.
+
+    key: prefix of their keys. page_key: session key of the page's number, from 1.
+    """
+
+    def turn(by: int) -> None:
+        st.session_state[page_key] += by
+
+    page = st.session_state[page_key]
+    st.button(
+        "Previous",
+        icon=":material/chevron_left:",
+        key=f"{key}-previous",
+        on_click=turn,
+        args=(-1,),
+        disabled=page <= 1,
+    )
+    st.button(
+        "Next",
+        icon=":material/chevron_right:",
+        icon_position="right",
+        key=f"{key}-next",
+        on_click=turn,
+        args=(1,),
+        disabled=page >= pages,
+    )
 
 
 def draw(
@@ -89,7 +102,11 @@ def draw(
     shown = zip(samples, pictures(source, samples), strict=True)
     address = _review_address(view, score) if view.score_names() else None
     shown_score = score if values else None
-    cards = (_card(sample, picture, shown_score, address, judging) for sample, picture in shown)
+    fields = {} if judging else own_fields.own_fields(view.frame)
+    cards = (
+        _card(sample, picture, shown_score, address, judging, own_texts(sample, fields))
+        for sample, picture in shown
+    )
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
@@ -105,7 +122,12 @@ def _review_address(view: View, score: str | None) -> dict[str, str]:
 
 
 def _card(
-    sample: Sample, picture: Picture, score: str | None, review: dict | None, judging: bool
+    sample: Sample,
+    picture: Picture,
+    score: str | None,
+    review: dict | None,
+    judging: bool,
+    own: dict[str, str],
 ) -> str:
     given = escape(sample.ground_truth or "no label")
     labels = given
@@ -124,18 +146,27 @@ def _card(
             if tag == MISTAKE:
                 css, text = " la-mistake", f"{text}: was {escape(str(sample.original_label))}"
             details.append(f'<span class="la-tag{css}">{text}</span>')
+    details += [f'<span title="{escape(n)}">{escape(v)}</span>' for n, v in own.items()]
     hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
     if sample.original_label != sample.ground_truth and not judging:
         hover += f"\nwas labelled {sample.original_label}"
+    hover += "".join(f"\n{name}: {value}" for name, value in own.items())
     image = _image(picture)
     if review:
         address = escape(f"review?{urlencode({**review, SAMPLE: sample.id})}")
-        image = f'<a href="{address}" target="_self">{image}</a>'
+        name = f"Review sample {sample.id}, labelled {given}"
+        image = f'<a href="{address}" target="_self" aria-label="{name}">{image}</a>'
     return (
         f'<div class="la-card" title="{escape(hover)}">{image}<div class="la-text">'
         f'<div class="la-labels">{labels}</div><div class="la-row">{"".join(details)}</div>'
         "</div></div>"
     )
+
+
+def own_texts(sample: Sample, fields: dict[str, FieldInfo]) -> dict[str, str]:
+    """Return the own fields of a sample that have a value, as short texts."""
+    texts = {name: own_fields.shown(field, sample[name]) for name, field in fields.items()}
+    return {name: text[:OWN_TEXT] for name, text in texts.items() if text}
 
 
 def _image(picture: Picture) -> str:

@@ -59,29 +59,10 @@ def _pager(total: int, key: str, review: Review) -> int:
     pages = -(-total // PAGE)
     st.session_state[key] = min(st.session_state.get(key, 1), pages)
 
-    def turn(by: int) -> None:
-        st.session_state[key] += by
-
     start = (st.session_state[key] - 1) * PAGE
     with st.container(horizontal=True, vertical_alignment="center"):
         if pages > 1:
-            st.button(
-                "Previous",
-                icon=":material/chevron_left:",
-                key=f"{key}-previous",
-                on_click=turn,
-                args=(-1,),
-                disabled=st.session_state[key] <= 1,
-            )
-            st.button(
-                "Next",
-                icon=":material/chevron_right:",
-                icon_position="right",
-                key=f"{key}-next",
-                on_click=turn,
-                args=(1,),
-                disabled=st.session_state[key] >= pages,
-            )
+            grid.page_buttons(key, key, pages)
         st.button(
             "Undo",
             icon=":material/undo:",

@@ -81,6 +81,12 @@ def show(
     return NOTHING
 
 
+def show_watched(kind: str, ended: Callable[[Job], None]) -> str:
+    """Draw the job that this session started, if it is of this kind. Returns as `show` does."""
+    job = _watched()
+    return show(None, [kind], ended) if job and job.kind == kind else NOTHING
+
+
 def scored_runs(dataset: Dataset, title: str) -> list[str]:
     """Return the names of the runs with scores, latest first, first looks last. If there are none,
     say what to do and stop the page."""
@@ -254,7 +260,10 @@ def show_in_sidebar(jobs: list[Job]) -> None:
 
 
 def describe(job: Job) -> tuple[float, str]:
-    """Return the share done, 0 to 1, and a line with the current step and the time left."""
+    """Return the share done, 0 to 1, and a line with the current step and the time left.
+
+    Share and time are those of the whole job, also if it has several stages.
+    """
     progress = job.progress
     if not progress:
         return 0.0, f"Starting to {job.action} …"
@@ -265,14 +274,15 @@ def describe(job: Job) -> tuple[float, str]:
             text += f" · loss {progress['loss']:.3f}"
         if progress["accuracy"] is not None:
             text += f" · accuracy {progress['accuracy']:.3f}"
-    if not progress["total"]:
+    total, left = progress["total"], progress["seconds_left"]
+    if total and left and progress["stage"].startswith(IMAGE_STAGES):
+        text += f" · {(total - progress['done']) / left:,.0f} images/s"
+    share = min(progress["done"] / total, 1.0) if total else 0.0
+    if overall := progress.get("overall"):
+        share, left = overall["share"], overall["seconds_left"]
+    elif not total:
         return 0.0, text + " …"
-    left = progress["seconds_left"]
-    if left:
-        if progress["stage"].startswith(IMAGE_STAGES):
-            text += f" · {(progress['total'] - progress['done']) / left:,.0f} images/s"
-        text += f" · {duration(left)} left"
-    return min(progress["done"] / progress["total"], 1.0), text
+    return share, text + (f" · {duration(left)} left" if left else " …")
 
 
 def duration(seconds: float) -> str:

@@ -15,60 +15,73 @@ LISTED_CLASSES = 1000
 THUMBNAIL = 96  # pixels
 
 
+# Optional inputs: argument of `load_dataset`, title, placeholder, help.
+OPTIONS = [
+    (
+        "label",
+        "Label column",
+        "automatic",
+        "The column, field or control that holds the labels, if there are several.",
+    ),
+    (
+        "path_column",
+        "Path column",
+        "automatic",
+        "The column of an image list that holds the paths or names of the images.",
+    ),
+    (
+        "label_from",
+        "Label from",
+        "automatic",
+        "For a folder or zip: the level of the class folders (1: those at the top), 'parent' (the "
+        "folder of each image), 'name' (the beginning of the file name), 'folders' (not in a "
+        "list), or the name of a list in it.",
+    ),
+    (
+        "split_from",
+        "Split from",
+        "automatic",
+        "For a folder or zip: the level of the folders that are splits, or 'none'.",
+    ),
+    (
+        "ignore",
+        "Ignore",
+        "nothing",
+        "For a folder or zip: names of folders or files to leave out, or patterns such as "
+        "'*/thumbs/*', separated by commas.",
+    ),
+    (
+        "root",
+        "Image folder",
+        "folder of the list",
+        "For an image list: the folder its paths are relative to.",
+    ),
+]
+
+
 def options(key: str, with_root: bool) -> dict:
     """Draw the optional inputs. Returns the arguments of `load_dataset`; `root` is as typed."""
+    values = {}
     with st.expander("Options", icon=":material/tune:"):
-        left, right = st.columns(2)
-        fields = {
-            "label": left.text_input(
-                "Label column",
-                key=f"{key}-label",
-                placeholder="automatic",
-                help="The column, field or control that holds the labels, if there are several.",
-            ),
-            "path_column": right.text_input(
-                "Path column",
-                key=f"{key}-path-column",
-                placeholder="automatic",
-                help="The column of an image list that holds the paths or names of the images.",
-            ),
-            "label_from": left.text_input(
-                "Label from",
-                key=f"{key}-label-from",
-                placeholder="automatic",
-                help="For a folder or zip: the level of the class folders (1: those at the top), "
-                "'parent' (the folder of each image), 'name' (the beginning of the file name), "
-                "'folders' (not in a list), or the name of a list in it.",
-            ),
-            "split_from": right.text_input(
-                "Split from",
-                key=f"{key}-split-from",
-                placeholder="automatic",
-                help="For a folder or zip: the level of the folders that are splits, or 'none'.",
-            ),
-            "ignore": left.text_input(
-                "Ignore",
-                key=f"{key}-ignore",
-                placeholder="nothing",
-                help="For a folder or zip: names of folders or files to leave out, or patterns "
-                "such as '*/thumbs/*', separated by commas.",
-            ),
-        }
-        if with_root:
-            fields["root"] = right.text_input(
-                "Image folder",
-                key=f"{key}-root",
-                placeholder="folder of the list",
-                help="For an image list: the folder its paths are relative to.",
+        columns = st.columns(2)
+        for place, (name, title, placeholder, help) in enumerate(OPTIONS):
+            if name == "root" and not with_root:
+                continue
+            typed = columns[place % 2].text_input(
+                title,
+                key=f"{key}-{name.replace('_', '-')}",
+                placeholder=placeholder,
+                help=help,
             )
-    values = {name: (value or "").strip() or None for name, value in fields.items()}
+            values[name] = (typed or "").strip() or None
     return {**values, "ignore": values["ignore"] or ""}
 
 
-def show(key: str, source: str, arguments: dict) -> None:
-    """Draw how a source is understood. It is read once, until source or options change.
+def show(key: str, source: str, arguments: dict, draw: bool) -> bool:
+    """Read a source, once until source or options change. Shows an error if that fails.
 
-    key: prefix of the session keys. arguments: of `preview_dataset`.
+    key: prefix of the session keys. arguments: of `preview_dataset`. draw: whether to show how the
+    source is understood. Returns whether it can be read.
     """
     read = (source, tuple(sorted(arguments.items())))
     state = f"{key}-preview"
@@ -79,11 +92,13 @@ def show(key: str, source: str, arguments: dict) -> None:
         except LabelAuditError as error:
             st.session_state.pop(state, None)
             show_error(error)
-            return
+            return False
         st.session_state[state] = (read, found, _pictures(found))
     _, found, cards = st.session_state[state]
-    with st.container(border=True):
-        _draw(found, cards)
+    if draw:
+        with st.container(border=True):
+            _draw(found, cards)
+    return True
 
 
 def _draw(found: Preview, cards: list[grid.ClassCard]) -> None:

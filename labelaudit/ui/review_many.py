@@ -60,7 +60,7 @@ def _question(session: ReviewSession, ids: np.ndarray, event: dict) -> dict:
     """Return what to confirm before samples on pages that nobody saw get a verdict."""
     action = f"{VERBS[event['verdict']]} {len(ids):,}"
     if event["verdict"] == "accept":
-        counts = _counts(_suggested(session, ids))
+        counts = _counts(_acceptable(session, ids))
         what = f"Relabel {len(ids):,} images as suggested: {counts}"
     elif event["verdict"] == "relabel":
         what = f"Relabel {len(ids):,} images as {event['label']}"
@@ -85,14 +85,7 @@ def _counts(labels: list[str]) -> str:
 def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:
     verdict, label = event["verdict"], event["label"]
     if verdict == "accept":
-        verdict, label = "relabel", _suggested(session, ids)
-        unknown = sorted(set(label) - set(session.dataset.classes))
-        if unknown:
-            count = int(np.isin(label, unknown).sum())
-            raise BadInputError(
-                f"{count:,} of the {len(ids):,} samples are suggested as {', '.join(unknown[:3])}, "
-                "which the dataset does not have: leave them out, or remove them."
-            )
+        verdict, label = "relabel", _acceptable(session, ids)
     session.decide(ids, verdict, label, event.get("seen"), event.get("earlier"))
     session.note = f"{len(ids):,} verdicts stored. Undo reverts all of them."
     page = _page_ids(session)
@@ -128,6 +121,19 @@ def _start(session: ReviewSession) -> int:
 def _suggested(session: ReviewSession, ids: np.ndarray) -> list[str]:
     run = session.dataset.run(session.wanted.run).name
     return suggested_labels(session.dataset, run, ids)
+
+
+def _acceptable(session: ReviewSession, ids: np.ndarray) -> list[str]:
+    """Return the suggested classes. Raises BadInputError if the dataset does not have one."""
+    labels = _suggested(session, ids)
+    unknown = sorted(set(labels) - set(session.dataset.classes))
+    if unknown:
+        count = int(np.isin(labels, unknown).sum())
+        raise BadInputError(
+            f"{count:,} of the {len(ids):,} samples are suggested as {', '.join(unknown[:3])}, "
+            "which the dataset does not have: leave them out, or remove them."
+        )
+    return labels
 
 
 def _page_ids(session: ReviewSession) -> np.ndarray:

@@ -8,10 +8,11 @@ import streamlit as st
 from ..dataset.dataset import Dataset
 from ..ranking import evidence
 from ..ranking.image_kinds import OUTLIER
+from ..ranking.typical import typical_images
 from ..review.blind_controls import answers
-from ..review.queue import QueueFilter
+from ..review.queue import ALL, QueueFilter
 from ..scores import SCORES
-from ..storage.schema import MISTAKE, QUIET_TAGS
+from ..storage.schema import MISTAKE, QUIET_TAGS, REMOVED
 from . import charts
 from .default_verdict import (
     KEEP,
@@ -21,10 +22,13 @@ from .default_verdict import (
     unclear_sentence,
 )
 from .images import FULL, LARGE, pictures
+from .review_address import ANY, MANY, MODE, NO_SIMILAR, OPEN, SIMILAR, STATUS
 from .review_session import ReviewSession, component, run
 
 AHEAD = 5  # number of samples to prefetch
 CACHED_ITEMS = 64  # for going back
+NEAR = 100  # similar images that are looked at after a relabelling
+SAME_MISTAKE = 0.5  # probability of the new class from which they are offered
 # Planted mistakes are not marked, as that would give the rehearsal away.
 HIDDEN_TAGS = QUIET_TAGS | {MISTAKE}
 
@@ -43,12 +47,17 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str, controls: int = 0
 def _act(session: ReviewSession, event: dict) -> None:
     kind = event["kind"]
     session.full = event["sample"] if kind == "full" else None
-    if kind == "decide":
+    if kind == "similar":
+        _show_similar({SIMILAR: event["sample"], "given": ANY, "suggested": ANY})
+    elif kind == "offered" and session.offer:
+        _show_similar({key: session.offer[key] for key in NO_SIMILAR})
+    elif kind == "decide":
         decision = event["verdict"], event["label"], event["seen"]
         if control := session.queue.controls.get(event["sample"]):
             session.answer_control(control, *decision)
         else:
             session.decide(np.array([event["sample"]]), *decision, event.get("earlier"))
+            session.offer = _same_mistake(session, event)
         place = session.queue.place(event["sample"])
         session.go_to(session.next_place(session.place - 1 if place is None else place))
     elif kind == "step":
@@ -57,6 +66,31 @@ def _act(session: ReviewSession, event: dict) -> None:
         session.go_to(event["place"])
     elif kind in ("undo", "redo"):
         session.undo_or_redo(kind)  # any other event only requests the current data
+
+
+def _show_similar(filters: dict) -> None:
+    """Open similar images as a grid: a new run of the whole page."""
+    st.session_state[OPEN] = {MODE: MANY, STATUS: ALL, **filters}
+    st.rerun()
+
+
+def _same_mistake(session: ReviewSession, event: dict) -> dict | None:
+    """Return how many similar images probably have the same wrong label, after a sample was
+    relabelled, and the filters that show them; None if there are none."""
+    if event["verdict"] != "relabel" or session.note_on_probabilities:
+        return None
+    sample, given, label = event["sample"], event["seen"][0], event["label"]
+    run = session.dataset.run(session.wanted.run)
+    if given is None or not run.has_embeddings():
+        return None
+    frame = session.dataset.view(run.name).frame
+    near = run.neighbours([sample], NEAR)[0][0]
+    near = near[(near >= 0) & ~np.isin(near, session.review.judged())]
+    at = frame.positions(near)
+    same = (frame.label[at] == frame.class_codes([given])[0]) & ~frame.tagged(REMOVED)[at]
+    names, p = evidence.suggestions(session.dataset, run.name, near[same])
+    count = int(((np.array(names, object) == label) & (p >= SAME_MISTAKE)).sum())
+    return {"count": count, SIMILAR: sample, "given": given, "suggested": label} if count else None
 
 
 def _data(session: ReviewSession, event: dict | None) -> dict:
@@ -70,6 +104,8 @@ def _data(session: ReviewSession, event: dict | None) -> dict:
         "controls": _control_result(session),
         "colors": charts.class_colors(session.dataset.classes),
         "items": _items(session, _have(session, event)),
+        "typical": _typical(session, event),
+        "offer": session.offer,
         "full": _full(session),
     }
 
@@ -120,6 +156,24 @@ def _items(session: ReviewSession, have: set[int]) -> list[dict]:
     for sample in [sample for sample in known if sample not in ids][:-CACHED_ITEMS]:
         del known[sample]
     return [known[sample] for sample in ids if sample in known and sample not in have]
+
+
+def _typical(session: ReviewSession, event: dict | None) -> dict[str, list[dict]]:
+    """Return typical images of the classes of the coming samples that the browser lacks."""
+    known = [session.items[sample] for sample in _upcoming(session) if sample in session.items]
+    names = {item[key] for item in known for key in ("given", "suggested")} - {None}
+    same = bool(event) and event["version"] == session.items_version
+    names -= set(event["classes"]) if same else set()
+    if not names:
+        return {}
+    view = session.dataset.view(session.dataset.run(session.wanted.run).name)
+    typical = typical_images(view)
+    ids = {name: typical.get(name, []) for name in sorted(names)}
+    every = [sample for some in ids.values() for sample in some]
+    source = (view.uri, session.dataset.created)
+    drawn = zip(every, pictures(source, view.take(np.array(every, np.int64))), strict=True)
+    images = {i: {"id": i, "image": p.uri, "small": p.small} for i, p in drawn}
+    return {name: [images[sample] for sample in some] for name, some in ids.items()}
 
 
 def _upcoming(session: ReviewSession) -> list[int]:

@@ -21,26 +21,17 @@ from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import VerdictLog
 from ..review.blind_controls import Control, Controls, with_controls
 from ..review.estimate import estimate_wrong, has_suspicion
-from ..review.queue import ALL, DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
+from ..review.queue import DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
 from ..review.verdicts import Review, Verdict
 from .confidence import confidence_note
+from .review_address import SAMPLE, WRITTEN
 from .review_tab import Tab, this_tab
 from .text import sentence
+from .total import provisional
 
 log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).with_name("assets")
-# Query parameters of the review page, and their values
-MODE, ONE, MANY = "mode", "One by one", "Many at once"
-STATUS = "show"
-STATUS_WORDS = {
-    TODO: "not reviewed by me",
-    ALL: "all suspects",
-    MINE: "reviewed by me",
-    DISAGREED: "reviewers disagree",
-}
-SAMPLE = "sample"  # the current sample
-WRITTEN = "sample-written"  # session state key: the sample that this module put into the address
 CHECK_SECONDS = 5
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="prefetch")
@@ -64,6 +55,7 @@ class ReviewSession:
     note: str = ""  # shown once, with the answer to an event
     failed: bool = False  # whether the note is an error
     full: int | None = None  # a sample that the browser wants at full resolution
+    offer: dict | None = None  # similar images with the same wrong label as the last sample
     question: dict | None = None  # to confirm before a whole queue gets a verdict
     controls: int = 0  # one in this many places is a blind control; 0: none
     items: dict = field(default_factory=dict)  # what the browser draws, by sample id
@@ -134,7 +126,7 @@ class ReviewSession:
         """Store the answer to a control, which is not a verdict."""
         if seen != [control.shown]:  # the browser drew the sample before it became a control
             raise BadInputError("the queue has changed: look at the image again, then decide.")
-        self.answers.answer(control, verdict, label)
+        self.tab.own_answers.add(self.answers.answer(control, verdict, label))
         self._answered_controls.add(control.sample)
         self._open[self.queue.place(control.sample)] = False
 
@@ -149,7 +141,9 @@ class ReviewSession:
 
         An answer to a control can be undone but not redone: the reviewer sees the control again.
         """
-        if kind == "undo" and (control := self.answers.undo()) is not None:
+        others = self.tab.others(self._log(), self.reviewer)
+        other_answers = self.tab.other_answers(self.answers)
+        if kind == "undo" and (control := self.answers.undo(other_answers, others)) is not None:
             place = self.queue.place(control)
             if place is None:
                 self.note = "1 verdict undone."
@@ -157,7 +151,6 @@ class ReviewSession:
                 self._answered_controls.discard(control)
                 self._open[place], self.place = True, place
             return
-        others = self.tab.others(self._log(), self.reviewer)
         samples = self.review.undo(others) if kind == "undo" else self.review.redo(others)
         self._known_rows = len(self._log())
         if not len(samples):
@@ -195,7 +188,8 @@ class ReviewSession:
 
     def state(self) -> dict:
         """What the browser needs in both modes: the answered event, messages and progress."""
-        can_undo, can_redo = self.review.can(self.tab.others(self._log(), self.reviewer))
+        others = self.tab.others(self._log(), self.reviewer)
+        can_undo, can_redo = self.review.can(others)
         return {
             "answered": self.answered,
             "session": self.browser_session,
@@ -209,9 +203,10 @@ class ReviewSession:
             # not counted beside controls: the easy controls look like random checks
             "progress": self.progress(),
             "estimate": self.estimate(),
-            "can_undo": can_undo or self.answers.can_undo(),
+            "can_undo": can_undo
+            or self.answers.can_undo(self.tab.other_answers(self.answers), others),
             "can_redo": can_redo,
-            "classes": self.dataset.classes,
+            "classes": self.dataset.offered_classes,
         }
 
     def progress(self) -> dict:
@@ -224,6 +219,11 @@ class ReviewSession:
     def note_on_probabilities(self) -> str | None:
         """Why probabilities are not shown; None if they are."""
         return confidence_note(self.dataset.view(self.dataset.run(self.wanted.run).name))
+
+    @cached_property
+    def note_on_run(self) -> str:
+        """Whether a running job will refine the run's results, as a sentence; else ""."""
+        return provisional(self.dataset, self.dataset.run(self.wanted.run).name)
 
     def estimate(self) -> dict:
         """How many labels are wrong, and whether to stop, as text; if the run can tell.
@@ -241,14 +241,14 @@ class ReviewSession:
         if self.note_on_probabilities:  # what the checks prove holds all the same
             text = self.note_on_probabilities
             return {**nothing, "text": text, "advice": advice, "stop": stop}
-        if self.wanted.image:  # these samples were not chosen by their labels
+        if self.wanted.of_all and not self.wanted.everything:  # not chosen by their labels
             return {**nothing, "text": found.headline(), "how": found.explanation()}
         return {
             "text": found.headline(),
             "advice": advice,
             "stop": stop,
             "how": found.explanation(),
-            "warning": found.warning or "",
+            "warning": " ".join(filter(None, [self.note_on_run, found.warning])),
         }
 
     def answer(self, event: dict | None, act: Callable[[dict], None]) -> None:

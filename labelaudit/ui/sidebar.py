@@ -9,7 +9,7 @@ import streamlit as st
 from ..core.errors import LabelAuditError
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
-from .text import show_error
+from .text import counted, show_error
 
 LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
 
@@ -42,8 +42,8 @@ def pick_dataset() -> None:
         st.selectbox("Dataset", names, key=state.DATASET, on_change=jobs.forget_ended)
         dataset = state.current()
         tags = dataset.view().count_values("tags")
-        parts = [f"{len(dataset):,} samples", f"{len(dataset.classes)} classes"]
-        parts += [f"{tags[MISTAKE]:,} planted mistakes"] if MISTAKE in tags else []
+        parts = [counted(len(dataset), "sample"), counted(len(dataset.offered_classes), "class")]
+        parts += [counted(tags[MISTAKE], "planted mistake")] if MISTAKE in tags else []
         parts += [f"{tags[REMOVED]:,} removed"] if REMOVED in tags else []
         st.caption(" · ".join(parts))
         if running := jobs.running_jobs():

@@ -28,6 +28,12 @@ def sentence(text: str) -> str:
     return text if set("._/") & set(first) else text[:1].upper() + text[1:]
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: "1 sample", "10 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
+
+
 def error_text(error: Exception | str) -> str:
     """Return the message of an error as an escaped sentence."""
     return plain(sentence(str(error)))

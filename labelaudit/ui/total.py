@@ -5,9 +5,22 @@ from __future__ import annotations
 import streamlit as st
 
 from ..dataset.dataset import Dataset
+from ..jobs.manager import running_job
 from ..review.estimate import Estimate, estimate_wrong, has_suspicion
 from .confidence import confidence_note
 from .text import plain
+
+REFINING = ("audit", "look", "train")  # kinds of jobs that replace or refine a first look
+
+
+def provisional(dataset: Dataset, run: str) -> str:
+    """Return a sentence if a running job will refine the results of this run; else ""."""
+    if not dataset.run(run).is_first_look:
+        return ""
+    job = running_job(dataset.name)
+    if job is None or job.kind not in REFINING:
+        return ""
+    return "Provisional: this is the first look, and the running job refines it. Verdicts stay."
 
 
 def show_total(dataset: Dataset, run: str, *more: str) -> Estimate | None:
@@ -20,6 +33,8 @@ def show_total(dataset: Dataset, run: str, *more: str) -> Estimate | None:
         return None
     found = estimate_wrong(dataset, run)
     st.markdown(f"**{plain(found.headline())}**")
+    if note := provisional(dataset, run):
+        st.caption(f":material/hourglass_top: {note}")
     with st.expander("How is this counted?"):
         for line in [*found.explanation(), *more]:
             st.markdown(plain(line))

@@ -4,124 +4,22 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.dataset.dataset import delete_dataset, list_datasets
-from labelaudit.jobs.job import Job
+from labelaudit.dataset.dataset import delete_dataset
 from labelaudit.predictions.cleanlab_issues import import_issues
-from labelaudit.sources import SUFFIXES, ZOO, default_name, help_lines
-from labelaudit.ui import charts, grid, jobs, load_preview, paths, state, uploads
+from labelaudit.ui import (
+    charts,
+    class_editor,
+    field_filter,
+    grid,
+    jobs,
+    load_form,
+    state,
+    tag_form,
+    uploads,
+)
 from labelaudit.ui.text import plain, show_error
 
 ANY = "any"
-ROWS = "\n".join(f"| {kind} | {looks} |" for kind, looks in help_lines())
-FORMATS = f"| format | what it looks like |\n| --- | --- |\n{ROWS}"
-
-
-def loaded(job: Job) -> None:
-    """Select the new dataset, once: it was not in the picker's list before."""
-    name = job.result["dataset"]
-    jobs.forget()
-    st.toast(f"{name}: {job.result['samples']:,} samples loaded.")
-    if dataset.name != name and name in list_datasets():
-        state.choose(name)
-        st.rerun()
-
-
-def named(key: str, source: str) -> str:
-    own = default_name(source) if source else ""
-    return st.text_input("Name", key=f"{key}-name", placeholder=own or "pets") or own
-
-
-def readable(source, options: dict) -> tuple[str, dict]:
-    """Return the source as a path or hf:owner/name, and the arguments of `load_dataset`.
-
-    source: a typed path, hf:owner/name, or an uploaded file. Raises LabelAuditError for a path that
-    is not allowed.
-    """
-    if not isinstance(source, str):
-        source = uploads.store(source, source.file_id)
-    elif not source.startswith("hf:"):
-        source = paths.typed(source, remote=True)
-    root = options.get("root")
-    return source, {**options, "root": root and paths.typed(root, remote=True)}
-
-
-def load(name: str, source, options: dict) -> None:
-    """Start to load."""
-    try:
-        source, options = readable(source, options)
-    except LabelAuditError as error:
-        show_error(error)
-        return
-    jobs.begin("load", name, source=source, **options, within=paths.allowed())
-
-
-def buttons(key: str, name: str, source, options: dict) -> None:
-    """Draw Load and Preview, and the preview."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Load", key=f"load-{key}", type="primary", disabled=not source):
-            load(name, source, options)
-        shown = st.toggle(
-            "Preview",
-            key=f"preview-{key}",
-            disabled=not source,
-            help="Shows how the source is understood: splits, classes, and what is skipped.",
-        )
-    if not (shown and source):
-        return
-    try:
-        source, options = readable(source, options)
-    except LabelAuditError as error:
-        show_error(error)
-        return
-    load_preview.show(key, source, {**options, "within": paths.allowed()})
-
-
-@st.dialog("Load a dataset", width="medium")
-def load_form() -> None:
-    zoo, folder, hub, upload = st.tabs(
-        ["Public datasets", "Folder or file", "Hugging Face", "Upload"]
-    )
-    with zoo:
-        name = st.selectbox("Dataset", list(ZOO), format_func=lambda n: ZOO[n].title, key="zoo")
-        st.caption(ZOO[name].about)
-        if st.button("Load", key="load-zoo", type="primary"):
-            jobs.begin("load", name)
-    with folder:
-        path = st.text_input("Path", key="path", placeholder="/data/pets").strip()
-        st.caption(
-            "A folder or file on this machine: class folders, an image list (CSV, JSON, Parquet), "
-            "COCO, or an export of Hugging Face, FiftyOne or Label Studio, zipped or not. The "
-            "format is detected automatically. Local images are not copied, so keep them in place. "
-            "Images from object storage, such as `s3://bucket/pets`, are copied."
-        )
-        with st.expander("Supported formats"):
-            st.markdown(FORMATS)
-        name = named("path", path)
-        buttons("path", name, path, load_preview.options("path", with_root=True))
-    with hub:
-        owner = st.text_input(
-            "Dataset on the hub", key="hub", placeholder="owner/name, or owner/name@configuration"
-        ).strip()
-        st.caption("Downloaded from the Hugging Face hub. Needs `pip install datasets`.")
-        source = f"hf:{owner.removeprefix('hf:')}"
-        name = named("hub", source if owner else "")
-        label = st.text_input(
-            "Label column",
-            key="hub-label",
-            placeholder="automatic",
-            help="The column that holds the labels, if there are several.",
-        ).strip()
-        if st.button("Load", key="load-hub", type="primary", disabled=not owner):
-            load(name, source, {"label": label or None})
-    with upload:
-        file = st.file_uploader(
-            "A zipped folder, or a list of images on this machine",
-            key="upload",
-            type=["zip", *sorted(suffix[1:] for suffix in SUFFIXES)],
-        )
-        name = named("upload", file.name if file else "")
-        is_list = bool(file and not file.name.endswith(".zip"))
-        buttons("upload", name, file, load_preview.options("upload", with_root=is_list))
 
 
 def issues_button(dataset) -> None:
@@ -156,7 +54,7 @@ def show_figures(dataset) -> None:
     """Show how much the dataset holds, and which images were skipped."""
     info = dataset.info
     splits = info["splits"] or {}
-    figures = [("Samples", info["samples"]), ("Classes", len(info["classes"]))]
+    figures = [("Samples", info["samples"]), ("Classes", len(dataset.offered_classes))]
     figures += [(f"In {plain(name)}", count) for name, count in list(splits.items())[:3]]
     if info["samples"] - info["labelled"]:
         figures.append(("Without a label", info["samples"] - info["labelled"]))
@@ -198,13 +96,16 @@ def filters(dataset):
     view = dataset.view()
     with st.sidebar:
         st.markdown("**Show**")
-        label = st.selectbox("Class", [ANY, *dataset.classes], key="show-class")
+        text = st.text_input("Find", key="show-find", placeholder="file name or id").strip()
+        label = st.selectbox("Class", [ANY, *dataset.offered_classes], key="show-class")
         left, right = st.columns(2, gap="small")
         split = left.selectbox("Split", [ANY, *info["splits"]], key="show-split")
         tag = right.selectbox("Tag", [ANY, *info["tags"]], key="show-tag")
+        view = field_filter.choose(view, "show")
         shuffled = st.toggle("Random order", key="show-shuffled")
     view = view.match(label=None if label == ANY else label, split=None if split == ANY else split)
     view = view if tag == ANY else view.match_tag(tag)
+    view = view.search(text) if text else view
     return view.sample(len(dataset), seed=0) if shuffled else view
 
 
@@ -225,13 +126,15 @@ dataset = state.current()
 title, actions = st.columns([4, 5], vertical_alignment="bottom")
 title.title(dataset.name)
 with actions, st.container(horizontal=True, horizontal_alignment="right"):
+    if st.button("Classes", icon=":material/category:"):
+        class_editor.show(dataset)
     issues_button(dataset)
     delete_button(dataset)
     if st.button("Load a dataset", type="primary", icon=":material/add:"):
-        load_form()
+        load_form.show()
 loaded_at = dataset.created[:16].replace("T", " ")
 st.caption(f"Loaded from {plain(dataset.info['source'])} on {loaded_at} UTC")
-jobs.show(None, ["load"], loaded)
+jobs.show(None, ["load"], load_form.select_loaded)
 show_figures(dataset)
 if not dataset.runs:
     st.page_link(
@@ -239,6 +142,7 @@ if not dataset.runs:
     )
 class_chart(dataset)
 view = filters(dataset)
+tag_form.popover(view, f"dataset-{dataset.name}")
 if len(view):
     grid.paged(view, "dataset")
 else:

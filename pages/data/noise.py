@@ -85,7 +85,7 @@ if report:
     st.markdown(
         f"**{left:,} of {report['eligible']:,} labels are wrong now** ({how})."
         + (f" {fixed:,} of {len(mistakes):,} planted mistakes are corrected." if fixed else "")
-        + ("" if dataset.trained_runs else " Next: train a model.")
+        + ("" if dataset.trained_runs else " Next: take a first look, or train a model.")
     )
 st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
 given, original = mistakes.values("ground_truth"), mistakes.values("original_label")

@@ -1,4 +1,4 @@
-"""The start page: what LabelAudit does, and a sample audit to try."""
+"""The start page: how far the audit of the dataset is, and what to do next."""
 
 import streamlit as st
 
@@ -10,24 +10,16 @@ from labelaudit.jobs.job import Job
 from labelaudit.pipeline import trains_by_default
 from labelaudit.review.verdicts import Review
 from labelaudit.sources import load_dataset
-from labelaudit.ui import feature_choice, jobs, run_on, state
-from labelaudit.ui.text import plain, show_error
+from labelaudit.ui import audit_path, feature_choice, jobs, load_form, run_on, state
+from labelaudit.ui.text import counted, plain, show_error
 from labelaudit.ui.total import show_total
 
 NOISE = 0.2
-STEPS = [
-    ("pages/data/dataset.py", "Dataset", "Load labelled images and browse them."),
-    ("pages/data/noise.py", "Noise", "Optional: plant wrong labels to rehearse."),
-    ("pages/model/train.py", "Train", "Take a first look, or train a model."),
-    ("pages/model/predict.py", "Predict", "Predict and score every image."),
-    ("pages/suspects/review.py", "Review", "Decide each suspect with one key."),
-    ("pages/suspects/apply.py", "Apply", "Apply your verdicts to the labels."),
-]
 
 
-def go(page: str, dataset: str | None = None) -> None:
-    """Button callback: switch to the page, and to the dataset, in the next run of the script."""
-    st.session_state["go"] = page
+def go(page: str, dataset: str | None = None, run: str | None = None) -> None:
+    """Button callback: switch to the page, dataset and run in the next run of the script."""
+    st.session_state["go"] = page, ({"run": run} if run else {})
     if dataset:
         state.choose(dataset)
 
@@ -54,7 +46,7 @@ def show_result(job: Job) -> None:
                 type="primary",
                 icon=":material/rate_review:",
                 on_click=go,
-                args=("pages/suspects/review.py", name),
+                args=("pages/suspects/review.py", name, result["run"]),
             )
             st.button(
                 "Results",
@@ -62,12 +54,8 @@ def show_result(job: Job) -> None:
                 on_click=go,
                 args=("pages/suspects/results.py", name),
             )
-            st.button(
-                "Load your own images",
-                icon=":material/photo_library:",
-                on_click=go,
-                args=("pages/data/dataset.py",),
-            )
+            if st.button("Load your own images", icon=":material/photo_library:"):
+                load_form.show()
 
 
 def show_rehearsal(found: dict) -> None:
@@ -88,7 +76,10 @@ def invite_to_sample() -> None:
         f"1,797 handwritten digits, with {NOISE:.0%} of the labels made wrong on purpose. "
         "See how many the audit finds. This takes less than a minute."
     )
-    if st.button("Run the sample audit", type="primary", icon=":material/play_arrow:"):
+    own = state.current().name != state.SAMPLE
+    if st.button(
+        "Run the sample audit", type="secondary" if own else "primary", icon=":material/play_arrow:"
+    ):
         if sample_has_work():
             ask_to_start_over()
         else:
@@ -123,16 +114,28 @@ def ask_to_start_over() -> None:
             st.rerun()
 
 
-def invite_to_continue(name: str) -> None:
-    """Offer a returning visitor to continue reviewing the suspects."""
-    st.subheader(f"Suspects of {plain(name)}")
-    show_total(state.current(), state.current().run().name)
-    st.button(
-        f"Continue reviewing {name}",
-        icon=":material/rate_review:",
-        on_click=go,
-        args=("pages/suspects/review.py",),
-    )
+def invite_to_continue(dataset: Dataset, done: audit_path.Reviewed) -> None:
+    """Offer a returning visitor to go on reviewing the suspects."""
+    with st.container(border=True):
+        show_total(dataset, done.run)
+        left = done.suspects - done.reviewed
+        if left:
+            title = f"Go on reviewing {dataset.name}" if done.given else "Review the suspects"
+        else:
+            title = f"Check {dataset.name} further" if done.suspects else "Check random images"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                title,
+                type="primary",
+                icon=":material/rate_review:",
+                on_click=go,
+                args=("pages/suspects/review.py", dataset.name, done.run),
+            )
+            st.caption(
+                f"{counted(left, 'suspect')} left to review."
+                if left
+                else "You have reviewed all suspects. Random checks show what the ranking misses."
+            )
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -157,9 +160,10 @@ def audit_form(dataset: Dataset) -> None:
         "small network trained from scratch.",
     )
     where = run_on.choose()
+    again = "again" if dataset.view().score_names() else ""
     if st.button(
-        f"Audit {dataset.name}",
-        type="primary",
+        f"Audit {dataset.name} {again}".strip(),
+        type="secondary" if again else "primary",
         icon=":material/play_arrow:",
         disabled=features is None,
     ):
@@ -180,40 +184,35 @@ def invite_to_own(dataset: Dataset) -> None:
             "if a model is trained too, it refines them."
         )
         audit_form(dataset)
-    st.button(
-        "Load a dataset",
-        icon=":material/photo_library:",
-        on_click=go,
-        args=("pages/data/dataset.py",),
-    )
+    if st.button("Load a dataset", icon=":material/photo_library:"):
+        load_form.show()
 
 
 if "go" in st.session_state:
-    st.switch_page(st.session_state.pop("go"))
+    page, address = st.session_state.pop("go")
+    st.switch_page(page, query_params=address)
 
+dataset = state.current()
+done = audit_path.reviewed(dataset, state.reviewer())
 st.title("Find the wrong labels in your images")
-st.write(
-    "LabelAudit compares each image with all others and ranks the images by how likely their label "
-    "is wrong. You decide each one with a key, and export the corrected labels."
-)
-chosen = state.current().name
-status = jobs.show(chosen, ["audit"], show_result)
+if not done:
+    st.write(
+        "LabelAudit compares each image with all others and ranks the images by how likely their "
+        "label is wrong. You decide each one with a key, and export the corrected labels."
+    )
+audit_path.show(dataset, done)
+chosen = dataset.name
+loading = jobs.show_watched("load", load_form.select_loaded) == jobs.ACTIVE
+status = jobs.NOTHING if loading else jobs.show(chosen, ["audit"], show_result)
 if status == jobs.NOTHING and chosen != state.SAMPLE:  # the sample audit, started on this page
     status = jobs.show(state.SAMPLE, ["audit"], show_result, also_others=False)
-if status == jobs.NOTHING:
+if status != jobs.ENDED and done:
+    invite_to_continue(dataset, done)
+if status == jobs.NOTHING and not loading:
     own = chosen != state.SAMPLE  # then its audit comes first
     left, right = st.columns([3, 2], gap="medium")
     first, second = (right, left) if own else (left, right)
     with first, st.container(border=True, height="stretch"):
         invite_to_sample()
     with second, st.container(border=True, height="stretch"):
-        invite_to_own(state.current())
-
-if status == jobs.NOTHING and state.current().view().score_names():
-    invite_to_continue(chosen)
-st.subheader("Step by step")
-with st.container(horizontal=True, gap="medium"):
-    for number, (page, title, text) in enumerate(STEPS, 1):
-        with st.container(width=150, gap=None):
-            st.page_link(page, label=f"**{number}. {title}**")
-            st.caption(text)
+        invite_to_own(dataset)

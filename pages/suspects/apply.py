@@ -5,12 +5,13 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset import history_log
 from labelaudit.dataset.history import START, list_changes, return_to
+from labelaudit.review.agreement import reviewer_agreement
 from labelaudit.review.apply import apply_verdicts, pending_decisions, verdict_counts
 from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
-from labelaudit.ui.review_session import STATUS, STATUS_WORDS
-from labelaudit.ui.text import show_error
+from labelaudit.ui.review_address import STATUS, STATUS_WORDS
+from labelaudit.ui.text import counted, show_error
 
 SHOWN = "apply-shown"  # the changes on the screen when a button is clicked
 
@@ -70,7 +71,7 @@ def buttons(wanted) -> None:
         busy = len(wanted) and jobs.busy(dataset.name)
         # with a key, because the label may change before the click arrives
         clicked = st.button(
-            f"Apply {len(wanted):,} changes" if len(wanted) else "Nothing to apply",
+            f"Apply {counted(len(wanted), 'change')}" if len(wanted) else "Nothing to apply",
             type="primary",
             icon=":material/task_alt:",
             key="apply",
@@ -121,13 +122,29 @@ def show_verdicts() -> None:
         differences(dataset, wanted, "apply", others)
     else:
         but = " except the disagreements" if len(wanted.disagreed) else ""
-        st.success(
-            f"All verdicts are applied{but}. Next: train again on the corrected labels, or "
-            "export them."
-        )
-        st.page_link("pages/model/train.py", label="Train again", icon=":material/model_training:")
+        again = "train again on the corrected labels" if dataset.trained_runs else "audit again"
+        st.success(f"All verdicts are applied{but}. Next: export the labels, or {again}.")
+        if dataset.trained_runs:
+            st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        else:
+            st.page_link("pages/start/home.py", label="Audit again", icon=":material/play_arrow:")
     with st.expander("Verdicts by reviewer"):
         st.dataframe(counts, hide_index=True, width="stretch")
+        agreement = reviewer_agreement(dataset) if len(names) > 1 else []
+        if len(agreement):
+            st.caption(
+                "Agreement on samples that two reviewers decided. Cohen's kappa is 1 for full "
+                "agreement and 0 for chance."
+            )
+            st.dataframe(
+                agreement,
+                hide_index=True,
+                width="stretch",
+                column_config={
+                    "agree": st.column_config.NumberColumn(format="percent"),
+                    "kappa": st.column_config.NumberColumn(format="%.2f"),
+                },
+            )
 
 
 def show_patches() -> None:

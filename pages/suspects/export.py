@@ -133,7 +133,7 @@ def write_here(name: str, suffix: str, images: bool, bom: bool, found) -> None:
         else:
             jobs.begin("export", dataset.name, target=str(path), **chosen, **options)
     st.caption("Command line:")
-    st.code(command(target, bool(link), images, bom), language="sh", wrap_lines=True)
+    st.code(command(target, bool(link), images, bom), language=None, wrap_lines=True)
 
 
 def command(target: str, link: bool, images: bool, bom: bool) -> str:

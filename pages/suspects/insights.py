@@ -6,14 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.ranking import insights
+from labelaudit.ranking.compare import compare_suspects
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, state
-from labelaudit.ui.review_session import MANY, MODE
+from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.total import show_total
 
-REVIEW = "pages/suspects/review.py"  # opens a class pair
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
+COMPARE = "Compare runs"
 PAIR, OPEN = "insights-pair", "insights-open"
 GIVEN = "given"
 
@@ -57,7 +58,10 @@ def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
 def show_confusion() -> None:
     matrix, classes = class_confusion(view.fields.stamp(), view, marked)
     if not matrix.labelled:
-        st.info("No image has both a label and a prediction. Train a model and predict first.")
+        st.info(
+            "No image has both a label and a prediction. Take a first look, or train a "
+            "model and predict."
+        )
         return
     with st.container(horizontal=True, gap="medium"):  # stacked in a narrow window
         with st.container(width=620):
@@ -72,7 +76,7 @@ def show_pairs(matrix: insights.Confusion) -> None:
         f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
         "images."
     )
-    if len(matrix.classes) < len(dataset.classes):
+    if len(matrix.classes) < len(view.fields.classes):
         text += f" Only the {len(matrix.classes)} most frequently confused classes are shown."
     st.caption(text)
     charts.confusion(matrix, PAIR, open_pair)
@@ -132,7 +136,9 @@ def show_map(points, total: int, axes: tuple[str, str] | None, key: str) -> None
         return
     ranked_by = score if color == GIVEN else color
     some = view.select(selected).sort_by(ranked_by, reverse=True)
-    st.subheader(f"{len(some):,} selected")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"{len(some):,} selected", width="content")
+        review_button(dataset.name, run, some.ids, f"{key}-review")
     grid.paged(some, key, ranked_by, ranking=(run, ranked_by, tuple(selected)))
 
 
@@ -178,6 +184,40 @@ def show_similarity() -> None:
     show_map(*found, None, f"insights-similarity-{'umap' if umap else 'pca'}")
 
 
+def show_comparison() -> None:
+    others = [name for name in runs if name != run]
+    if not others:
+        st.info("There is no other run with scores to compare with.")
+        return
+    other = st.selectbox("Compare with", others, key="insights-other", width=240)
+    found = compare_suspects(dataset, run, other)
+    parts = {
+        f"Suspects of both · {len(found.both):,}": found.both,
+        f"Only {run} · {len(found.first):,}": found.first,
+        f"Only {other} · {len(found.second):,}": found.second,
+    }
+    shown = st.segmented_control(
+        "Suspects",
+        list(parts),
+        default=next(iter(parts)),
+        required=True,
+        key=f"insights-compare-{run}-{other}",
+        label_visibility="collapsed",
+    )
+    st.caption(
+        "Both runs judge the labels as they are now. A suspect of one run only is less certain, or "
+        "its label was changed after the other run was made."
+    )
+    some = parts[shown]
+    if not len(some):
+        st.info("There are none.")
+        return
+    shown_run = other if some is found.second else run
+    review_button(dataset.name, shown_run, some.ids, "insights-compare-review")
+    ranked_by = default_score(some.score_names())
+    grid.paged(some, "insights-compare", ranked_by, ranking=(run, other, shown))
+
+
 if pair := st.session_state.pop(OPEN, None):
     # everything the cell counts, not only suspects
     address = {state.DATASET: dataset.name, "run": run, MODE: MANY, "everything": "true", **pair}
@@ -185,10 +225,11 @@ if pair := st.session_state.pop(OPEN, None):
 show_total(dataset, run)
 part = st.segmented_control(
     "Show",
-    [CONFUSION, TRAINING, SIMILARITY],
+    [CONFUSION, TRAINING, SIMILARITY, COMPARE],
     default=CONFUSION,
     required=True,
     key="insights-part",
     label_visibility="collapsed",
 )
-{CONFUSION: show_confusion, TRAINING: show_training, SIMILARITY: show_similarity}[part]()
+shows = {CONFUSION: show_confusion, TRAINING: show_training, SIMILARITY: show_similarity}
+(shows | {COMPARE: show_comparison})[part]()

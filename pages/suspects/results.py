@@ -8,15 +8,15 @@ from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
 from labelaudit.ranking.evaluation import evaluate, precision_curves
 from labelaudit.ranking.image_kinds import match_image
-from labelaudit.ranking.ranking import outdated, suspects, weakness
+from labelaudit.ranking.ranking import learned_again, outdated, suspects, weakness
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.scores import SCORES, default_score
 from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
-from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state
+from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state, tag_form
 from labelaudit.ui.confidence import confidence_note
-from labelaudit.ui.text import plain
+from labelaudit.ui.text import counted, plain
 from labelaudit.ui.total import show_total
 
 ANY = "any"
@@ -40,14 +40,21 @@ with st.sidebar:
         "All samples, not only suspects", key="results-all", disabled=not SCORES[score].judges_label
     )
     st.markdown("**Show**")
+    text = st.text_input(
+        "Find",
+        key="results-find",
+        placeholder="file name or id",
+        help="All samples are searched, not only suspects.",
+    ).strip()
     left, right = st.columns(2, gap="small")
     given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
-    predicted = right.selectbox("Predicted", [ANY, *dataset.classes], key="results-predicted")
+    known = dataset.view(run).fields.classes  # also those that only the model knows
+    predicted = right.selectbox("Predicted", [ANY, *known], key="results-predicted")
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
     image = image_filter.choose(dataset.view(run), "results-image")
 
-everything = everything or image is not None or not SCORES[score].judges_label
+everything = everything or bool(text) or image is not None or not SCORES[score].judges_label
 if everything:
     view = dataset.view(run).exclude_tag(REMOVED) if image else dataset.view(run)
     view = view.sort_by(score, reverse=True)
@@ -60,6 +67,7 @@ view = view.match(
     split=None if split == ANY else split,
 )
 view = view if tag == ANY else view.match_tag(tag)
+view = view.search(text) if text else view
 view = match_image(view.above("confidence", 0), image) if image else view
 note = confidence_note(dataset.view(run))
 
@@ -74,6 +82,12 @@ def rehearsal(stamp: tuple, _view) -> tuple:
 def weakness_of(stamp: tuple, _view) -> str | None:
     """Cached too: with a million samples it takes 20 ms."""
     return weakness(_view)
+
+
+def how_to_learn_again() -> tuple[str, str]:
+    """Return how the run learned its labels, and a sentence's beginning on how to do it again."""
+    since, again = learned_again(dataset.run(run))
+    return since, again[0].upper() + again[1:]
 
 
 def show_rehearsal(table, curves) -> None:
@@ -110,17 +124,14 @@ def show_rehearsal(table, curves) -> None:
 
 def show_rehearsal_or_not() -> None:
     mistakes = dataset.view(run).match_tag(MISTAKE)
+    since, again = how_to_learn_again()
     if outdated(mistakes) and still_wrong(dataset) < len(mistakes):
         st.info(
-            f"Some planted mistakes were corrected after {run} was trained, so this rehearsal says "
+            f"Some planted mistakes were corrected after {run} was {since}, so this rehearsal says "
             "little. Check a rehearsal before you apply verdicts."
         )
     elif outdated(mistakes):
-        st.info(
-            f"The mistakes were planted after {run} was scored. Score it again to rehearse."
-            if dataset.run(run).is_imported
-            else f"The mistakes were planted after {run} was trained. Train again to rehearse."
-        )
+        st.info(f"The mistakes were planted after {run} was {since}. {again} to rehearse.")
     else:
         show_rehearsal(table, curves)
 
@@ -211,6 +222,7 @@ def review_address() -> dict[str, str]:
     filters = {"given": given, "predicted": predicted, "tag": tag, "split": split}
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
+    address |= {"find": text} if text else {}
     if image:
         return address | {image_filter.PARAMETER: image}
     return address | ({"everything": "true"} if everything else {})
@@ -247,7 +259,8 @@ def offer_other_features() -> None:
             jobs.begin("look", dataset.name, features=features)
 
 
-kind = "samples" if everything else "suspects"
+kind = "sample" if everything else "suspect"
+kind += "" if len(ranked if len(view) < len(ranked) else view) == 1 else "s"
 of_all = f" of {len(ranked):,}" if len(view) < len(ranked) else ""
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title(f"{len(view):,}{of_all} {kind}", width="content")
@@ -275,6 +288,7 @@ with buttons:
         help="One HTML file to send or print: the data and method, the findings, the decisions and "
         "the first 100 suspects. Takes a few seconds.",
     )
+    tag_form.popover(view, f"results-{dataset.name}")
 accuracy = dataset.run(run).info.get("validation_accuracy")
 imported = dataset.run(run).info.get(IMPORTED)
 notes = []
@@ -308,15 +322,26 @@ elif weak := weakness_of(dataset.view(run).fields.stamp(), dataset.view(run)):
     st.warning(weak)
 stale = outdated(dataset.view(run))
 if stale and dataset.run(run).is_imported:
-    st.warning(f"{stale:,} labels changed since {run} was scored. These samples have no score.")
-    st.page_link("pages/model/predict.py", label="Update the scores", icon=":material/calculate:")
-elif stale:
     st.warning(
-        f"{stale:,} labels changed since {run} was trained, so their scores are out of date. Train "
-        "again to update them."
+        f"{counted(stale, 'label')} changed since {run} was scored. These samples have no score."
+    )
+    st.page_link("pages/model/predict.py", label="Update the scores", icon=":material/calculate:")
+elif stale and dataset.run(run).is_first_look:
+    st.warning(
+        f"{counted(stale, 'label')} changed since the first look, so their scores are out of date."
+    )
+    if st.button("Take the first look again", icon=":material/bolt:", key="results-look-again"):
+        used = (dataset.run(run).info.get(FIRST_LOOK) or {}).get("features")
+        jobs.begin("look", dataset.name, **({"features": used} if used else {}))
+elif stale:
+    since, again = how_to_learn_again()
+    st.warning(
+        f"{counted(stale, 'label')} changed since {run} was trained, so their scores are out of "
+        "date. Train again to update them."
     )
     if not dataset.run(run).info.get(RECORDED):  # recorded runs are trained elsewhere
-        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
+        label = "First look" if dataset.run(run).is_first_look else "Train"
+        st.page_link("pages/model/train.py", label=label, icon=":material/model_training:")
 table, curves = rehearsal(dataset.view(run).fields.stamp(), dataset.view(run))
 parts = {"Images": show_images}
 if has_suspicion(dataset, run) and not note:

@@ -5,15 +5,31 @@ import streamlit as st
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.checks import CHECKS_EVERY
 from labelaudit.review.queue import QueueFilter
+from labelaudit.review.verdicts import Review
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import image_filter, jobs, review_many, review_one, state
-from labelaudit.ui.review_session import MANY, MODE, ONE, STATUS, STATUS_WORDS
+from labelaudit.ui.review_address import (
+    ANY,
+    CHOSEN,
+    MANY,
+    MODE,
+    NO_SIMILAR,
+    ONE,
+    OPEN,
+    SAMPLE,
+    SIMILAR,
+    STATUS,
+    STATUS_WORDS,
+    chosen_samples,
+)
+from labelaudit.ui.text import counted
 
-ANY = "any"
 MIN_ANSWERS = 5  # with fewer answers the result would reveal single controls
 CONTROLS = {"off": 0, "1 in 20": 20, "1 in 10": 10, "1 in 5": 5}
 
 dataset = state.current()
+for name, value in st.session_state.pop(OPEN, {}).items():
+    st.session_state[name] = value
 runs = jobs.scored_runs(dataset, "Review")
 
 
@@ -21,6 +37,25 @@ def chosen(title: str, names: list[str], key: str, column) -> str | None:
     """Draw a filter, stored in the address. Returns None for any."""
     value = column.selectbox(title, [ANY, *names], key=key, bind="query-params")
     return None if value == ANY else value
+
+
+def show_similar() -> None:
+    """Say that similar images are shown, with a way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**Images similar to sample {similar}**, most similar first")
+        if st.button("Back to the suspect", icon=":material/arrow_back:"):
+            st.session_state[OPEN] = {MODE: ONE, **NO_SIMILAR}
+            st.query_params[SAMPLE] = str(similar)
+            st.rerun()
+
+
+def show_chosen(count: int) -> None:
+    """Say that only samples chosen on another page are shown, with a way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{counted(count, 'sample')} chosen on another page**")
+        if st.button("Show the whole queue", icon=":material/close:"):
+            del st.session_state[CHOSEN]
+            st.rerun()
 
 
 with st.sidebar:
@@ -33,12 +68,33 @@ with st.sidebar:
         bind="query-params",
         label_visibility="collapsed",
     )
+    text = st.text_input(
+        "Find",
+        key="find",
+        bind="query-params",
+        placeholder="file name or id",
+        help="All samples are searched, not only suspects.",
+    )
     left, right = st.columns(2, gap="small")
-    given = chosen("Given", dataset.classes, "given", left)
-    predicted = chosen("Predicted", dataset.classes, "predicted", right)
+    wanted_run = st.session_state.get("run", runs[0])
+    known = dataset.view(wanted_run if wanted_run in runs else runs[0]).fields.classes
+    given = chosen("Given", dataset.offered_classes, "given", left)
+    suggested = chosen("Suggested", known, "suggested", right)
     tag = chosen("Tag", list(dataset.info["tags"]), "tag", left)
     split = chosen("Split", list(dataset.info["splits"]), "split", right)
     images = st.container()
+    with st.expander("More filters"):
+        predicted = chosen("Predicted", known, "predicted", st)
+        decided_by = chosen("Decided by", Review(dataset, "-").reviewers(), "decided-by", st)
+        similar = st.number_input(
+            "Similar to",
+            1,
+            value=None,
+            key=SIMILAR,
+            bind="query-params",
+            placeholder="id of a sample",
+            help="The images that look most similar to this one, most similar first.",
+        )
     with st.expander("Ranking"):
         run = st.selectbox("Run", runs, key="run", bind="query-params")
         names = dataset.run(run).score_names()
@@ -90,6 +146,7 @@ with st.sidebar:
         or state.usual_reviewer()
     )
 
+st.html('<h1 class="la-hidden">Review</h1>')
 if (answered := answers(dataset, reviewer)).total >= MIN_ANSWERS:
     result.caption(answered.sentence())
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -116,7 +173,16 @@ wanted = QueueFilter(
     everything,
     checks=checks and mode == ONE,
     image=image,
+    suggested=suggested,
+    text=text.strip() or None,
+    reviewer=decided_by,
+    similar=similar,
+    samples=chosen_samples(dataset.name),
 )
+if similar is not None:
+    show_similar()
+if wanted.samples is not None:
+    show_chosen(len(wanted.samples))
 if mode == ONE:
     review_one.show(dataset, wanted, reviewer, CONTROLS[controls])
 else:

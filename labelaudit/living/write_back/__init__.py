@@ -12,7 +12,7 @@ from ...core.progress import QUIET, Task
 from ...dataset.dataset import Dataset
 from ...export.tables import open_sink
 from ...sources.class_folders import TITLE
-from ...sources.files import Files, Folder, Narrowed
+from ...sources.files import Folder, Narrowed
 from ...sources.load import reopen
 from ...sources.source import is_image_name
 from .current import read_current
@@ -81,10 +81,10 @@ def plan_write_back(dataset: Dataset, task: Task = QUIET) -> WriteBack:
                 f"the labels of {source.description} cannot be written back: write them elsewhere "
                 "with `labelaudit export`."
             )
-        here: Files = Folder(folder)
-        below = Narrowed(here, origin["ignore"]) if origin["ignore"] else here
-        images = [name for name in below.names if is_image_name(name)]
-        moves, left = plan_moves(below, images, current, origin)
+        names = Folder(folder)
+        wanted = Narrowed(names, origin["ignore"]) if origin["ignore"] else names
+        images = [name for name in wanted.names if is_image_name(name)]
+        moves, left = plan_moves(wanted, images, current, origin)
         return WriteBack(dataset.name, [], moves, left, removed)
 
 

@@ -6,8 +6,8 @@ import codecs
 import re
 from collections.abc import Mapping
 
+from ...core.csv_format import CsvFormat
 from ...core.errors import BadInputError
-from ...sources.table_reader import csv_format
 
 
 def edit_csv(data: bytes, column: int, changes: Mapping[int, str], name: str) -> bytes:
@@ -17,13 +17,13 @@ def edit_csv(data: bytes, column: int, changes: Mapping[int, str], name: str) ->
     header and without empty lines, as the reader counts. The new cell is quoted if the old one was,
     or if it has to be. Raises BadInputError if a row does not have the cell.
     """
-    encoding, delimiter, skipped = csv_format(data[: 1 << 20])
-    bom, encoding = _bom(data, encoding)
+    found = CsvFormat.of(data[: 1 << 20])
+    bom, encoding = _bom(data, found.encoding)
     text = data[len(bom) :]
     if encoding != "utf8":
         text = text.decode(encoding).encode()
-    record, cell = _patterns(delimiter.encode())
-    parts, done, row = [], 0, -1 - skipped
+    record, cell = _patterns(found.delimiter.encode())
+    parts, done, row = [], 0, -1 - found.skipped
     for match in record.finditer(text):
         if not match[1]:
             continue  # readers pass empty lines over
@@ -33,7 +33,10 @@ def edit_csv(data: bytes, column: int, changes: Mapping[int, str], name: str) ->
         span = _cell(text, cell, match, column)
         if span is None:
             raise BadInputError(f"{name}: row {row} has no cell in the column of the labels.")
-        parts += [text[done : span[0]], _quoted(changes[row - 1], text[slice(*span)], delimiter)]
+        parts += [
+            text[done : span[0]],
+            _quoted(changes[row - 1], text[slice(*span)], found.delimiter),
+        ]
         done = span[1]
     new = b"".join([*parts, text[done:]])
     return bom + (new if encoding == "utf8" else new.decode().encode(encoding))

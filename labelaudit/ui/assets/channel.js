@@ -155,10 +155,17 @@ class Part {
   press(event) {
     const key = keyOf(event)
     if (key === null || !this.data) return
+    const dialog = this.root.querySelector(".keys")
+    if (dialog.open) {
+      event.preventDefault()
+      event.stopPropagation()
+      return dialog.close()
+    }
     const named = numberKeys(this.data.classes).get(key)
     const verdicts = { a: "accept", Enter: "default", k: "keep", x: "remove", u: "unsure" }
     let action = this.actions()[key]
     if (verdicts[key]) action = () => this.decide(verdicts[key])
+    if (key === "?") action = () => this.showKeys()
     if (key === "z") action = () => this.act("undo")
     if (key === "y") action = () => this.act("redo")
     if (named !== undefined) action = () => this.decide("relabel", named)
@@ -186,6 +193,21 @@ class Part {
     document.removeEventListener("keydown", this.onKey, true)
     document.removeEventListener("visibilitychange", this.onReturn)
     this.channel.close()
+  }
+
+  // Show all keys in a dialog, which any key closes. A subclass returns [keys, meaning] from `keys`.
+  showKeys() {
+    const dialog = this.root.querySelector(".keys")
+    if (dialog.open) return dialog.close()
+    const rows = this.keys().map(([keys, meaning]) => {
+      const row = element("div", "key-row")
+      row.append(element("kbd", "", keys), element("span", "", meaning))
+      return row
+    })
+    dialog.replaceChildren(element("h2", "", "Keys"), ...rows)
+    dialog.onclick = () => dialog.close()
+    dialog.showModal()
+    dialog.focus()
   }
 
   // Buttons for undo and redo.

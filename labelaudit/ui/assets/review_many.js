@@ -67,6 +67,15 @@ class ReviewMany extends Part {
     }
   }
 
+  keys() {
+    return [
+      ["A", "accept the suggestions"], ["K", "keep"], ["X", "remove"], ["U", "unsure"],
+      ["Enter", "the highlighted verdict"], ["1 to 9, 0", "relabel as the class with this key"],
+      ["S", "select this page or none"], ["Click", "select one"], ["Shift + click, drag", "select a range"],
+      ["Esc", "select none"], ["→ ←", "next page, page before"], ["Z Y", "undo, redo"], ["?", "these keys"],
+    ]
+  }
+
   turn(by) {
     const page = this.data.page + by
     if (page >= 1 && page <= this.data.pages) this.act("page", { page })
@@ -81,6 +90,40 @@ class ReviewMany extends Part {
     const to = event.shiftKey && this.last !== null ? Math.max(this.last, place) : place
     for (let i = from; i <= to; i++) this.selected[on ? "add" : "delete"](cards[i].id)
     this.last = place
+    this.all = false
+    this.question = null
+    this.draw()
+  }
+
+  // Drag from one card to another with the mouse: all between them are selected, or none.
+  buildDrag() {
+    const { cards } = this.parts
+    const placeAt = (event) => [...cards.children].indexOf(event.target.closest?.(".card"))
+    cards.addEventListener("pointerdown", (event) => {
+      this.dragged = null
+      if (event.pointerType !== "mouse" || event.button !== 0 || event.shiftKey) return
+      const from = placeAt(event)
+      if (from >= 0) this.dragged = { from, to: from, on: !this.selected.has(this.data.items[from].id), before: new Set(this.selected) }
+    })
+    cards.addEventListener("pointermove", (event) => {
+      const to = this.dragged && event.buttons ? placeAt(event) : -1
+      if (to < 0 || to === this.dragged.to) return
+      this.dragged.to = to
+      this.dragged.moved = true
+      this.selectRange(this.dragged)
+    })
+    cards.addEventListener("click", (event) => {
+      if (!this.dragged?.moved) return // an ordinary click, which selects one card
+      event.stopPropagation()
+      this.dragged = null
+    }, true)
+  }
+
+  selectRange({ from, to, on, before }) {
+    this.selected = new Set(before)
+    const [first, last] = [Math.min(from, to), Math.max(from, to)]
+    for (let i = first; i <= last; i++) this.selected[on ? "add" : "delete"](this.data.items[i].id)
+    this.last = to
     this.all = false
     this.question = null
     this.draw()
@@ -116,6 +159,8 @@ class ReviewMany extends Part {
     this.end = keyButton("Last", "", () => this.act("page", { page: this.data.pages }), "small")
     pages.append(this.first, this.back, this.next, this.end)
     this.buildUndo(undo)
+    undo.append(keyButton("Keys", "?", () => this.showKeys(), "small"))
+    this.buildDrag()
     this.every = keyButton("", "S", () => this.selectPage())
     this.whole = keyButton("", "", () => this.selectAll())
     this.tally = element("span", "tally")
@@ -166,7 +211,9 @@ class ReviewMany extends Part {
       const item = data.items[i]
       const verdict = data.verdicts[i]
       const inAll = this.all && (data.all === data.total || !verdict)
-      card.classList.toggle("on", inAll || this.selected.has(item.id))
+      const on = inAll || this.selected.has(item.id)
+      card.classList.toggle("on", on)
+      card.setAttribute("aria-pressed", on)
       card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
       card.lastChild.className = verdict ? `verdict ${verdict.verdict}` : "verdict none"
     })
@@ -181,6 +228,7 @@ class ReviewMany extends Part {
           const picture = element("img", item.small ? "crisp" : "")
           picture.src = item.image
           picture.alt = ""
+          picture.draggable = false
           card.append(picture)
         } else card.append(element("div", "unread", "Image cannot be read"))
         const labels = element("div", "words", item.given ?? "no label")

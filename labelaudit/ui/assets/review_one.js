@@ -8,9 +8,10 @@ const CACHED_FULL = 8 // images at full resolution
 class ReviewOne extends Part {
   constructor(root) {
     super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "unclear", "said", "verdicts", "classes", "labels",
-      "why", "bars", "curve", "legend", "near", "ranks", "facts", "end"])
+      "why", "bars", "curve", "legend", "near", "typical", "ranks", "facts", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
+    this.typical = new Map() // images of each class
     this.full = new Map() // images at full resolution, by sample
     this.build()
   }
@@ -19,7 +20,8 @@ class ReviewOne extends Part {
 
   update(data, send) {
     this.receive(data, send)
-    if (data.version !== this.version) this.items.clear()
+    if (data.version !== this.version) for (const cache of [this.items, this.typical]) cache.clear()
+    for (const [name, images] of Object.entries(data.typical)) this.typical.set(name, images)
     this.version = data.version
     for (const item of data.items) {
       this.items.delete(item.id) // so that it is the newest entry
@@ -69,7 +71,7 @@ class ReviewOne extends Part {
     const picture = near ? element("img", near.small ? "crisp" : "") : item.picture
     if (near) picture.src = this.full.get(near.id)?.src ?? image
     const caption = near
-      ? [`Similar image, labelled ${near.label ?? "nothing"}`]
+      ? [`${near.typical ? "Typical" : "Similar"} image, labelled ${near.label ?? "nothing"}`]
       : [...this.parts.labels.children].map((node) => node.cloneNode(true))
     const id = near ? near.id : item.id
     this.viewer.show(id, picture, caption)
@@ -90,7 +92,8 @@ class ReviewOne extends Part {
   }
 
   event(kind, more = {}) {
-    return { kind, version: this.version, have: [...this.items.keys()], ...more }
+    const have = [...this.items.keys()]
+    return { kind, version: this.version, have, classes: [...this.typical.keys()], ...more }
   }
 
   decide(verdict, label) {
@@ -125,17 +128,34 @@ class ReviewOne extends Part {
   // While a similar image is on the whole screen, keys are not about the current one.
   press(event) {
     const isOther = this.viewer.isOpen && this.viewer.id !== this.data?.current
-    if (!isOther || ["f", "+", "-"].includes(event.key.toLowerCase())) super.press(event)
+    if (!isOther || ["f", "+", "-", "s"].includes(event.key.toLowerCase())) super.press(event)
   }
 
   actions() {
     return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
+      s: () => this.showSimilar(), m: () => this.data.offer && this.act("offered"),
       "/": () => this.search.focus(), g: () => this.jump.select(),
       f: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
       "+": () => this.zoomed.by(KEY_STEP), "-": () => this.zoomed.by(1 / KEY_STEP),
     }
+  }
+
+  keys() {
+    return [
+      ["A", "relabel as suggested"], ["K", "keep"], ["X", "remove"], ["U", "unsure"],
+      ["Enter", "the highlighted verdict"], ["1 to 9, 0", "relabel as the class with this key"],
+      ["/", "search a class"], ["→ ←", "skip, back"], ["G", "go to a number"], ["Home", "first"],
+      ["Z Y", "undo, redo"], ["S", "similar images"], ["M", "images with the same wrong label"],
+      ["F", "full screen"], ["+ -", "zoom"], ["?", "these keys"],
+    ]
+  }
+
+  // Open the images that are similar to the one that is shown, as a grid.
+  showSimilar() {
+    const sample = this.viewer.isOpen ? this.viewer.id : this.data.current
+    if (sample !== null) this.act("similar", { sample })
   }
 
   // --- fixed parts, built once ---
@@ -175,6 +195,9 @@ class ReviewOne extends Part {
     this.whole = keyButton("Full screen", "F", () => this.enlarge(), "small")
     steps.append(this.back, this.next, this.whole)
     this.buildUndo(steps)
+    steps.append(keyButton("Keys", "?", () => this.showKeys(), "small"))
+    this.similar = keyButton("Show all", "S", () => this.showSimilar(), "small")
+    this.parts.near.previousElementSibling.append(this.similar)
   }
 
   // --- the search for a class ---
@@ -255,9 +278,13 @@ class ReviewOne extends Part {
 
   drawSaid(item) {
     const own = this.data.verdicts
-    this.parts.said.replaceChildren(
-      ...own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`)),
-    )
+    const { offer } = this.data
+    const said = own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`))
+    if (offer) {
+      const images = offer.count === 1 ? "1 similar image" : `${offer.count} similar images`
+      said.push(keyButton(`${images} may have the same wrong label`, "M", () => this.act("offered"), "small"))
+    }
+    this.parts.said.replaceChildren(...said)
   }
 
   drawItem(item) {
@@ -285,6 +312,7 @@ class ReviewOne extends Part {
     parts.curve.parentElement.hidden = !item.p_given
     parts.near.replaceChildren(...item.neighbours.map((n) => this.neighbour(item, n)))
     parts.near.parentElement.hidden = !item.neighbours.length
+    this.drawTypical(item)
     parts.ranks.replaceChildren(...item.ranks.map(rank))
     parts.ranks.parentElement.hidden = !item.ranks.length
     const file = item.filepath.split("/").pop()
@@ -292,6 +320,16 @@ class ReviewOne extends Part {
     parts.facts.textContent = facts.join(" · ")
     parts.facts.title = item.filepath
     this.drawClasses(item)
+  }
+
+  drawTypical(item) {
+    const cards = [item.given, item.suggested].flatMap((name) =>
+      (this.typical.get(name) ?? []).filter((image) => image.id !== item.id).map((image) =>
+        this.neighbour(item, { ...image, label: name, typical: true }),
+      ),
+    )
+    this.parts.typical.replaceChildren(...cards)
+    this.parts.typical.parentElement.hidden = !cards.length
   }
 
   drawClasses(item) {
@@ -333,7 +371,8 @@ class ReviewOne extends Part {
     const label = element("span", near.label === item.given ? "" : "other", near.label ?? "none")
     label.style.setProperty("--dot", this.data.colors[near.label] ?? "transparent")
     card.append(picture, label)
-    card.title = `id ${near.id}: ${near.label}, similarity ${near.similarity.toFixed(2)}`
+    card.title = `id ${near.id}: ${near.label}` + (near.typical ? "" : `, similarity ${near.similarity.toFixed(2)}`)
+    card.setAttribute("aria-label", `Enlarge ${near.typical ? "typical" : "similar"} image ${near.id}, ${near.label ?? "no label"}`)
     return card
   }
 }

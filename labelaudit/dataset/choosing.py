@@ -1,0 +1,190 @@
+"""How a view chooses and orders samples: each method adds a step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ..core.errors import BadInputError
+from . import own_fields
+from .arrays import as_ids
+from .expression import Expression, F
+from .image_issues import check_issues
+
+if TYPE_CHECKING:
+    from .columns import Frame
+
+SHOWN_VALUES = 3  # of a step, in its description
+
+
+class Choosing:
+    """The part of a view that chooses samples. Each method returns a new view."""
+
+    frame: Frame
+
+    @abstractmethod
+    def then(self, *step: object) -> Self:
+        """Return the view with one more step; see `view_steps`."""
+
+    @property
+    @abstractmethod
+    def ids(self) -> np.ndarray:
+        """Ids in the view's order, int64 (n,)."""
+
+    def match_tag(self, *tags: str) -> Self:
+        """Select samples that have any of these tags."""
+        return self.then("match_tag", tags)
+
+    def exclude_tag(self, *tags: str) -> Self:
+        """Select samples that have none of these tags."""
+        return self.then("exclude_tag", tags)
+
+    def match(
+        self,
+        *conditions: Expression,
+        label: str | Sequence[str] | None = None,
+        split: str | Sequence[str] | None = None,
+        prediction: str | Sequence[str] | None = None,
+        suggested: str | Sequence[str] | None = None,
+        image_issue: str | Sequence[str] | None = None,
+        wrong: bool | None = None,
+        **fields: object,
+    ) -> Self:
+        """Select samples that meet all given conditions.
+
+        conditions: such as `F("width") < 64`; see `F`.
+        label, split, prediction: one name or several. suggested: the same for the class that
+        suspicion suggests. image_issue: "dark", "bright", "blurred", "low information", "odd
+        shape", "odd size", "grey" or "outlier"; several select samples with any of them. wrong:
+        True for samples with a prediction that differs from their given label, False for those
+        where both agree. Samples without a label or a prediction are neither.
+        fields: a value, or several, of `finding` or of own fields: `match(finding="mislabelled",
+        human_a=["cat", "dog"])`.
+
+        Raises BadInputError for a field that does not exist. Other names are checked when the view
+        is read: it raises BadInputError for a class, a split or a kind of issue that does not
+        exist, and NotFoundError if image issues, outliers or suspicion were not computed.
+        """
+        view = self
+        for condition in [*conditions, *self._field_conditions(fields)]:
+            if not isinstance(condition, Expression):
+                raise BadInputError(
+                    f'match({condition!r}): give conditions such as F("width") < 64, or names as '
+                    'in label="cat".'
+                )
+            view = view.then("where", condition)
+        named = {
+            "label": label,
+            "split": split,
+            "prediction": prediction,
+            "suggested": suggested,
+            "image_issue": image_issue,
+        }
+        for kind, names in named.items():
+            if names is None:
+                continue
+            names = (names,) if isinstance(names, str) else tuple(names)
+            if kind == "image_issue":
+                check_issues(names)
+            view = view.then(kind, names)
+        return view if wrong is None else view.then("wrong", bool(wrong))
+
+    def _field_conditions(self, fields: dict) -> list[Expression]:
+        """Return conditions on single fields. Raises BadInputError for an unknown field."""
+        known = {"finding", *own_fields.own_fields(self.frame)} if fields else set()
+        for name in fields.keys() - known:
+            usual = "label, split, prediction, suggested, image_issue, wrong, finding"
+            own = ", ".join(own_fields.own_fields(self.frame)) or "none"
+            raise BadInputError(
+                f"match({name}=…): there is {usual}, and the own fields of the dataset ({own}); "
+                f'for other fields use F: match(F("{name}") == …).'
+            )
+        given = {name: value for name, value in fields.items() if value is not None}
+        return [
+            F(name).isin(value) if isinstance(value, list | tuple | set) else F(name) == value
+            for name, value in given.items()
+        ]
+
+    def search(self, text: str) -> Self:
+        """Select samples with this text in their file path, in any case; a number also selects the
+        sample with this id."""
+        return self.then("search", text.strip())
+
+    def above(self, field: str, value: float) -> Self:
+        """Select samples with a number, such as a score or `suggested_p`, greater than `value`."""
+        return self.then("above", field, float(value))
+
+    def between(self, field: str, low: float, high: float) -> Self:
+        """Select samples with a number, such as a score, from `low` to `high`, both included."""
+        return self.then("between", field, float(low), float(high))
+
+    def select(self, ids: Sequence[int] | np.ndarray) -> Self:
+        """Select the samples of this view with these ids, in the view's order.
+
+        ids: or a mask, bool (n,), of the view's n samples: `view.select(view.values("age") > 3)`.
+        Raises BadInputError for a mask of another length.
+        """
+        given = np.asarray(ids)
+        if given.dtype == bool:
+            here = self.ids
+            if given.shape != here.shape:
+                raise BadInputError(
+                    f"a mask of shape {given.shape} was given for a view of {len(here):,} samples: "
+                    f"it must be ({len(here)},)."
+                )
+            ids = here[given]
+        return self.then("select", tuple(as_ids(ids).tolist()))
+
+    def sort_by(self, field: str, reverse: bool = False) -> Self:
+        """Sort by a field (see `View.values`): names alphabetically, null last."""
+        return self.then("sort_by", field, bool(reverse))
+
+    def sample(self, n: int, seed: int | None = None) -> Self:
+        """Select at most n samples in random order. Without a seed, one is drawn for this view."""
+        if seed is not None:
+            natural(seed, "seed")
+        else:
+            seed = int(np.random.default_rng().integers(2**31))
+        return self.then("sample", natural(n, "sample"), seed)
+
+    def limit(self, n: int) -> Self:
+        """Select the first n samples, or all if there are fewer."""
+        return self.then("limit", natural(n, "limit"))
+
+    def skip(self, n: int) -> Self:
+        """Select the samples after the first n."""
+        return self.then("skip", natural(n, "skip"))
+
+    def slice(self, places: slice) -> Self:
+        """Select the samples at these places, as `list[places]` does; `view[10:20]` calls it.
+
+        Raises BadInputError for places that are no whole numbers, and for a step of 0.
+        """
+        for part in (places.start, places.stop, places.step):
+            if part is not None and not isinstance(part, Integral):
+                raise BadInputError(f"{part!r} is not a place: give whole numbers.")
+        if places.step == 0:
+            raise BadInputError("a slice needs a step other than 0.")
+        whole = (None if p is None else int(p) for p in (places.start, places.stop, places.step))
+        return self.then("slice", *whole)
+
+
+def natural(n: int, what: str) -> int:
+    """Return n as an int. Raises BadInputError unless it is a whole number of 0 or more."""
+    if not isinstance(n, Integral) or n < 0:
+        raise BadInputError(f"{what}({n!r}): give a whole number, 0 or more.")
+    return int(n)
+
+
+def describe(step: tuple) -> str:
+    """Return a step of a view as text: `match_tag('x')`."""
+    name, *arguments = step
+    if name in ("match_tag", "exclude_tag", "select"):
+        arguments = list(arguments[0])
+    shown = [str(a) if isinstance(a, Expression) else repr(a) for a in arguments[:SHOWN_VALUES]]
+    more = f", … {len(arguments):,} in all" if len(arguments) > SHOWN_VALUES else ""
+    return f"{name}({', '.join(shown)}{more})"

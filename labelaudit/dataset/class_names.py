@@ -1,0 +1,96 @@
+"""The names of a dataset's classes, and how they change.
+
+An index is never given to another class. Names are stored in `meta`; runs that were stored under
+earlier names are read under the present ones (`Frame.runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import edits, history_log
+from .columns import Frame
+from .history_log import Cause, Entry, write_meta
+
+NAMES = "class_names"  # in the details of a change in the history: the names before and after it
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """All class names in index order, and those that are not offered any more."""
+
+    names: list[str]
+    hidden: list[str]
+
+    @classmethod
+    def read(cls, frame: Frame) -> ClassNames:
+        """Return the present names."""
+        return cls(list(frame.classes), list(frame.meta.get("hidden_classes", [])))
+
+
+def names_after(changes: Sequence[Entry], change: int, now: ClassNames) -> ClassNames:
+    """Return the class names after a change. now: the present ones.
+
+    Classes that were added since then keep their names, and are hidden.
+    """
+    later = next((each for each in changes if each.id > change and NAMES in each.info), None)
+    if later is None:
+        return now
+    then = ClassNames(**later.info[NAMES]["before"])
+    added = now.names[len(then.names) :]
+    return ClassNames([*then.names, *added], [*then.hidden, *added])
+
+
+def change_names(
+    frame: Frame,
+    names: ClassNames,
+    ids: np.ndarray,
+    edit: Callable[[edits.EditedRows], None],
+    cause: Cause,
+) -> int:
+    """Change class names, and the rows of these ids, as one entry of the history.
+
+    edit: changes the rows. Returns the number of samples that changed.
+    """
+    before = ClassNames.read(frame)
+    if before == names:
+        return edits.change(frame, ids, edit, cause)
+    frame.flush()
+    with frame.transaction():
+        rows = edits.EditedRows(frame, ids)
+        edit(rows)
+        both = {"before": vars(before), "after": vars(names)}
+        cause = Cause(cause.kind, cause.who, {**cause.info, NAMES: both})
+        history_log.record(frame, cause, rows.differences())
+        write_meta(frame.store, _with_names(frame, before, names))
+        if rows.changed.any():
+            rows.write(frame)
+    return int(rows.changed.sum())
+
+
+def renamed_runs(frame: Frame, renamed: Mapping[str, str]) -> dict:
+    """Return the entry of `meta` by which the runs until now are read under new class names.
+
+    renamed: new names by the present ones. Runs know their classes by name. They are not rewritten,
+    because a training that has begun would finish under the earlier names.
+    """
+    if not renamed:
+        return {}
+    last = max((row["id"] for row in frame.read_rows("runs", ["id"])), default=0)
+    step = {"names": dict(renamed), "last_run": last}
+    return {"renamed_classes": [*frame.meta.get("renamed_classes", []), step]}
+
+
+def _with_names(frame: Frame, before: ClassNames, names: ClassNames) -> dict:
+    """Return `meta` with the new names."""
+    pairs = zip(before.names, names.names, strict=False)
+    renamed = {old: new for old, new in pairs if old != new}
+    return {
+        **frame.meta,
+        "classes": names.names,
+        "hidden_classes": names.hidden,
+        **renamed_runs(frame, renamed),
+    }

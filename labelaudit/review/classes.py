@@ -1,0 +1,164 @@
+"""Changes the classes of a dataset: renames, merges and adds them, after a preview.
+
+A class keeps its index for ever, because labels, predictions and verdicts are stored as indices. A
+class that was merged away stays in the list without samples, and is not offered any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import BadInputError
+from ..dataset import edits, history_log
+from ..dataset.class_names import ClassNames, change_names
+from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.history_log import Cause
+from ..dataset.ingest import check_class
+from .apply import pending_decisions
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """A checked change of classes, to look at before it is made.
+
+    rename: new names by the present ones. merge: the class that takes over the samples, by the
+    present name of the class that is merged. add: new classes. samples: how many samples each class
+    of `rename` and `merge` has.
+    """
+
+    rename: dict[str, str]
+    merge: dict[str, str]
+    add: list[str]
+    samples: dict[str, int]
+    before: ClassNames
+    after: ClassNames
+
+
+def plan_classes(
+    dataset: Dataset,
+    *,
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, str] | None = None,
+    add: Sequence[str] = (),
+) -> ClassPlan:
+    """Check a change of classes and return what it does. Nothing is changed.
+
+    rename: new names by the present ones; two classes can swap names. merge: class that takes over
+    all samples of another, by the name of the other; it may be a new name of `rename` or one of
+    `add`. add: new classes, or classes that were merged away and are to be offered again.
+    Raises BadInputError for an unknown class, a name that is taken or not valid, a class that is
+    both renamed and merged, and a merged class that verdicts still ask for.
+    """
+    frame = dataset.view().frame
+    with frame.steady():
+        rename, merge, add = dict(rename or {}), dict(merge or {}), list(dict.fromkeys(add))
+        frame.class_codes([*rename, *merge])  # raises BadInputError for an unknown class
+        rename = {old: check_class(new) for old, new in rename.items() if new != old}
+        if not (rename or merge or add):
+            raise BadInputError("nothing changes: give a class to rename, to merge or to add.")
+        before = ClassNames.read(frame)
+        after = _renamed(before, rename, merge)
+        after = _added(after, add)
+        after = _merged(after, merge)
+        _check_runs(frame, after)
+        _check_pending(dataset, merge)
+        counts = dataset.view().count_values("ground_truth")
+        samples = {name: counts[name] for name in (*rename, *merge)}
+    return ClassPlan(rename, merge, add, samples, before, after)
+
+
+def change_classes(dataset: Dataset, plan: ClassPlan, who: str | None = None) -> int:
+    """Change the classes as planned, as one step of the history. Returns the number of samples
+    with a new label.
+
+    who: name for the history; by default the user of the machine. `return_to` restores the names
+    and labels before. Predictions keep their classes under the new names. Scores of samples with a
+    new label are out of date.
+    Raises BadInputError if the classes have changed since the plan was made.
+    """
+    frame = dataset.view().frame
+    frame.flush()
+    with frame.transaction():
+        if ClassNames.read(frame) != plan.before:
+            raise BadInputError("the classes have changed in the meantime: look at them again.")
+        _check_pending(dataset, plan.merge)
+        label = frame.label
+        target = np.arange(len(plan.before.names))
+        for old, into in plan.merge.items():
+            target[plan.before.names.index(old)] = plan.after.names.index(into)
+        moved = frame.ids[(label >= 0) & (target[label] != label)]
+
+        def relabel(rows: edits.EditedRows) -> None:
+            rows.set_label(target[rows.label].astype(np.int32))
+
+        info = {"rename": plan.rename, "merge": plan.merge, "add": plan.add}
+        cause = Cause(history_log.CLASSES, who, info)
+        return change_names(frame, plan.after, moved, relabel, cause)
+
+
+def _renamed(
+    classes: ClassNames, rename: Mapping[str, str], merge: Mapping[str, str]
+) -> ClassNames:
+    both = next((name for name in rename if name in merge), None)
+    if both is not None:
+        raise BadInputError(f"class {both!r} is both renamed and merged: do one of them.")
+    names = [rename.get(name, name) for name in classes.names]
+    for old, new in rename.items():
+        if names.count(new) > 1:
+            raise BadInputError(
+                f"class {old!r} cannot be renamed to {new!r}: the name is taken. Merge {old!r} "
+                f"into {new!r} instead."
+            )
+    return ClassNames(names, [rename.get(name, name) for name in classes.hidden])
+
+
+def _added(classes: ClassNames, add: Sequence[str]) -> ClassNames:
+    for name in add:
+        if check_class(name) in classes.names and name not in classes.hidden:
+            raise BadInputError(f"there is a class {name!r} already: give another name.")
+    new = [name for name in add if name not in classes.names]
+    hidden = [name for name in classes.hidden if name not in add]
+    return ClassNames([*classes.names, *new], hidden)
+
+
+def _merged(classes: ClassNames, merge: Mapping[str, str]) -> ClassNames:
+    for old, into in merge.items():
+        if into not in classes.names or into in classes.hidden:
+            raise BadInputError(f"there is no class {into!r} to merge {old!r} into: add it first.")
+        if into == old or into in merge:
+            raise BadInputError(
+                f"class {old!r} cannot be merged into {into!r}"
+                + ("." if into == old else f", which is merged itself: use {merge[into]!r}.")
+            )
+    return ClassNames(classes.names, [*classes.hidden, *merge])
+
+
+def _check_runs(frame: Frame, after: ClassNames) -> None:
+    """Refuse a new name that a model uses for a class of its own that the dataset lacks."""
+    added = set(after.names) - set(frame.classes)
+    renamed = added & set(after.names[: len(frame.classes)])
+    for run in frame.runs:
+        for name in run.get("unknown_classes", ()):
+            if name in renamed:
+                raise BadInputError(
+                    f"run {run['name']!r} predicts another class {name!r}, which the dataset "
+                    f"lacks: add {name!r} and merge into it instead of renaming."
+                )
+
+
+def _check_pending(dataset: Dataset, merge: Mapping[str, str]) -> None:
+    if not merge:
+        return
+    wanted = pending_decisions(dataset)
+    for name in merge:
+        code = dataset.classes.index(name)
+        count = int((wanted.after == code).sum())
+        if count:
+            raise BadInputError(
+                f"{count:,} {'verdict asks' if count == 1 else 'verdicts ask'} for class {name!r} "
+                "and are not applied yet: apply or withdraw them, then merge the class."
+            )

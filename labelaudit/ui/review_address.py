@@ -1,0 +1,53 @@
+"""The address of the review page: its query parameters, and how another page opens it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from ..review.queue import ALL, DISAGREED, MINE, TODO
+
+REVIEW = "pages/suspects/review.py"
+
+# Query parameters of the review page, and their values
+MODE, ONE, MANY = "mode", "One by one", "Many at once"
+STATUS = "show"
+STATUS_WORDS = {
+    TODO: "not reviewed by me",
+    ALL: "all suspects",
+    MINE: "reviewed by me",
+    DISAGREED: "reviewers disagree",
+}
+SAMPLE = "sample"  # the current sample
+SIMILAR = "similar"  # the sample whose similar images are shown
+# Session state key: widget keys of the review page with their values in the next run of the script.
+OPEN = "review-open"
+# Session state key: samples chosen on another page to be reviewed alone, as `Chosen`.
+CHOSEN = "review-chosen"
+ANY = "any"  # value of a filter that does not filter
+NO_SIMILAR = {SIMILAR: None, "given": ANY, "suggested": ANY}
+WRITTEN = "sample-written"  # session state key: the sample that the page put into it
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Samples of a dataset to review alone."""
+
+    dataset: str
+    samples: tuple[int, ...]
+
+
+def review_button(dataset: str, run: str, ids: np.ndarray, key: str) -> None:
+    """Draw a button that opens these samples, int64 (n,), as a queue of the review page."""
+    if st.button(f"Review these {len(ids):,}", icon=":material/rate_review:", key=key):
+        st.session_state[CHOSEN] = Chosen(dataset, tuple(ids.tolist()))
+        address = {"dataset": dataset, "run": run, MODE: MANY, STATUS: STATUS_WORDS[ALL]}
+        st.switch_page(REVIEW, query_params=address)
+
+
+def chosen_samples(dataset: str) -> tuple[int, ...] | None:
+    """Return the samples that were chosen for the review page; None for all."""
+    chosen = st.session_state.get(CHOSEN)
+    return chosen.samples if chosen and chosen.dataset == dataset else None

@@ -1,0 +1,135 @@
+"""Classes are renamed, merged and added as one step, with a way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from labelaudit import (
+    Dataset,
+    LabelAuditError,
+    Review,
+    change_classes,
+    list_changes,
+    plan_classes,
+    return_to,
+)
+from labelaudit.dataset.history import describe
+from labelaudit.ui.class_editor import preview, read_rows
+
+
+@pytest.fixture
+def pets(home):
+    """Six samples, 2 of each class, and a run that predicts the given labels."""
+    dataset = Dataset(load(["cat", "dog", "pug"] * 2))
+    run = dataset.new_run("old").finish({"classes": dataset.classes})
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2] * 2]
+    run.write_predictions([(dataset.view().ids, logits)])
+    return dataset
+
+
+def load(labels: list[str]) -> str:
+    from labelaudit import load_arrays
+
+    images = np.random.default_rng(0).integers(0, 255, (len(labels), 8, 8), np.uint8)
+    return load_arrays("pets", images, labels).name
+
+
+def labels(dataset: Dataset, field: str = "ground_truth") -> list[str]:
+    return dataset.view().values(field).tolist()
+
+
+def test_names_are_swapped_and_a_class_is_merged_in_one_step_and_back(pets):
+    before = labels(pets)
+    plan = plan_classes(
+        pets, rename={"cat": "dog", "dog": "cat"}, merge={"pug": "puppy"}, add=["puppy"]
+    )
+    assert labels(pets) == before  # a plan changes nothing
+    assert change_classes(pets, plan, "ann") == 2
+    assert labels(pets) == ["dog", "cat", "puppy"] * 2
+    assert pets.offered_classes == ["dog", "cat", "puppy"]
+    assert pets.classes == ["dog", "cat", "pug", "puppy"]  # no index has another meaning
+    assert labels(pets, "prediction") == ["dog", "cat", "pug"] * 2  # the run has the new names too
+    (entry,) = list_changes(pets)
+    assert (entry.who, entry.count) == ("ann", 2)
+    assert describe(entry) == (
+        "classes: cat renamed to dog, dog renamed to cat, pug merged into puppy, puppy added"
+    )
+    assert return_to(pets, 0) == 2
+    assert labels(pets) == before == labels(pets, "prediction")
+    assert pets.offered_classes == ["cat", "dog", "pug"]
+    return_to(pets, 1)
+    assert labels(pets) == ["dog", "cat", "puppy"] * 2
+    assert pets.offered_classes == ["dog", "cat", "puppy"]
+
+
+def test_a_renamed_class_keeps_its_verdicts_and_new_runs_their_names(pets):
+    Review(pets, "ann").decide(1, "relabel", "dog")
+    change_classes(pets, plan_classes(pets, rename={"dog": "hound"}))
+    assert Review(pets, "ann").of([1])[0][0].label == "hound"
+    later = pets.new_run("new").finish({"classes": pets.classes})
+    change_classes(pets, plan_classes(pets, rename={"hound": "dog", "cat": "hound"}))
+    assert pets.run("old").classes == ["hound", "dog", "pug"] == later.classes
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"rename": {"cow": "ox"}}, "'cow' is not a class"),
+        ({"rename": {"cat": "dog"}}, "the name is taken"),
+        ({"rename": {"cat": " \n"}}, "a label is empty"),
+        ({"rename": {"cat": "ox"}, "merge": {"cat": "dog"}}, "both renamed and merged"),
+        ({"merge": {"cat": "ox"}}, "there is no class 'ox' to merge 'cat' into"),
+        ({"merge": {"cat": "cat"}}, "cannot be merged into 'cat'"),
+        ({"merge": {"cat": "dog", "dog": "pug"}}, "use 'pug'"),
+        ({"add": ["cat"]}, "there is a class 'cat' already"),
+        ({}, "nothing changes"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused(pets, change, why):
+    with pytest.raises(LabelAuditError, match=why):
+        plan_classes(pets, **change)
+    assert list_changes(pets) == []
+
+
+def test_verdicts_that_ask_for_a_merged_class_come_first(pets):
+    plan = plan_classes(pets, merge={"pug": "dog"})
+    Review(pets, "ann").decide(1, "relabel", "pug")
+    with pytest.raises(LabelAuditError, match="1 verdict asks for class 'pug'"):
+        change_classes(pets, plan)
+    change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}))
+    with pytest.raises(LabelAuditError, match="the classes have changed in the meantime"):
+        change_classes(pets, plan)
+
+
+def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):
+    change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}))
+    change_classes(pets, plan_classes(pets, add=["cat"]))
+    with pytest.raises(LabelAuditError, match="a class 'cat' was added since then"):
+        return_to(pets, 0)
+    assert pets.classes == ["tabby", "dog", "pug", "cat"]
+
+
+def test_an_edited_table_says_what_to_do():
+    samples = {"cat": 5, "dog": 3, "pug": 9, "hen": 1}
+    rows = [("cat", "cat"), ("dog", "hound"), ("pug", "hound"), ("hen", "cat"), ("", "ox")]
+    assert read_rows(rows, samples) == {
+        "rename": {"pug": "hound"},  # the largest of the classes with a new name in common
+        "merge": {"dog": "hound", "hen": "cat"},
+        "add": ["ox"],
+    }
+    swap = [("cat", "dog"), ("dog", "cat"), ("pug", "new"), ("", "new")]
+    assert read_rows(swap, samples) == {
+        "rename": {"cat": "dog", "dog": "cat"},
+        "merge": {"pug": "new"},
+        "add": ["new"],
+    }
+
+
+def test_the_preview_counts_samples(pets):
+    plan = plan_classes(pets, rename={"cat": "tabby"}, merge={"pug": "dog"}, add=["hen"])
+    assert preview(plan) == [
+        "cat (2 samples) is renamed to tabby.",
+        "pug (2 samples) is merged into dog.",
+        "hen is added.",
+    ]
