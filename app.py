@@ -48,6 +48,8 @@ page = st.navigation(
                 "pages/suspects/duplicates.py", title="Duplicates", icon=":material/content_copy:"
             ),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
+            st.Page("pages/suspects/annotators.py", title="Annotators", icon=":material/groups:"),
+            st.Page("pages/suspects/trend.py", title="Trend", icon=":material/trending_up:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/export.py", title="Export", icon=":material/ios_share:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),

@@ -20,7 +20,7 @@ def judged(dataset, run: str, wrong: np.ndarray) -> dict:
     import labelaudit
 
     view = dataset.view(run)
-    scores = {name: view.fields.number(name) for name in SCORES}
+    scores = {name: view.fields.number(name) for name in view.score_names()}
     estimate = labelaudit.estimate_wrong(dataset, run, reviewed=False)
     return {
         "precision": {name: average_precision(values, wrong) for name, values in scores.items()},

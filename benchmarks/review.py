@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from common import fresh_home, save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -61,9 +62,8 @@ def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> None:
                  "label": np.array(names)[labels[at.start : at.stop]], "split": "train"}
             )  # fmt: skip
 
-    dataset = create_dataset("synthetic", next(rows()), classes=names)
-    for batch in list(rows())[1:]:
-        dataset.add_samples(batch)
+    batches = (pa.RecordBatch.from_pandas(batch) for batch in rows())
+    dataset = create_dataset("synthetic", batches, classes=names)
     labelaudit.inject_noise(dataset, 0.2, seed=1)
     ids, given = dataset.view().ids, dataset.view().frame.label
     centres = rng.normal(size=(CLASSES, WIDTH)).astype(np.float32)

@@ -56,6 +56,7 @@ GROUPS = {
         "Recorder",
         "TorchImageDataset",
     ],
+    "Several annotators": ["import_annotations", "consensus"],
     "Rank": ["compute_scores", "suspects", "estimate_wrong"],
     "Every week": [
         "plan_sync",
@@ -66,6 +67,8 @@ GROUPS = {
         "check_labels",
         "accept",
         "read_accepted",
+        "verify",
+        "trend",
     ],
     "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [
@@ -123,6 +126,15 @@ labelaudit.predict(dataset, "net")
     "Your own predictions, model or loop": """
 logits = my_model(np.stack([np.array(sample.image) for sample in dataset.view()]))  # float (n, C)
 labelaudit.import_predictions(dataset, logits, "mine", ids=dataset.view().ids)
+""",
+    "Several annotators": """
+names = dataset.view().values("ground_truth")
+votes = [(sample, who, name) for who in "abc" for sample, name in enumerate(names, start=1)]
+votes = pd.DataFrame(votes, columns=["id", "annotator", "label"])
+print(labelaudit.import_annotations(dataset, votes))  # or "votes.csv", or ["human_a", "human_b"]
+found = labelaudit.consensus(dataset)
+print(found.annotators, found.ask(5))
+found.apply(at_least=0.95)
 """,
     "Rank": """
 labelaudit.compute_scores(dataset, "mine")

@@ -1,5 +1,7 @@
 """Public names for type checkers. Generated from labelaudit/__init__.py by `make docs`."""
 
+from .annotators.consensus import consensus as consensus
+from .annotators.importing import import_annotations as import_annotations
 from .app_session import launch_app as launch_app
 from .core.errors import LabelAuditError as LabelAuditError
 from .core.progress import Task as Task
@@ -32,6 +34,8 @@ from .living import apply_sync as apply_sync
 from .living import check_labels as check_labels
 from .living import plan_sync as plan_sync
 from .living import read_accepted as read_accepted
+from .living.trend import trend as trend
+from .living.verify import verify as verify
 from .living.write_back import plan_write_back as plan_write_back
 from .living.write_back import write_back as write_back
 from .patch import apply_patch as apply_patch
@@ -39,7 +43,6 @@ from .patch import merge_patches as merge_patches
 from .patch import plan_patch as plan_patch
 from .patch import read_patch as read_patch
 from .patch import write_patch as write_patch
-from .pipeline import AuditResult as AuditResult
 from .pipeline import audit as audit
 from .pipeline import resume_audit as resume_audit
 from .plugin_list import plugins as plugins
@@ -47,6 +50,7 @@ from .predictions import import_features as import_features
 from .predictions import import_predictions as import_predictions
 from .predictions.cleanlab_issues import import_issues as import_issues
 from .predictions.predict_with import predict_with as predict_with
+from .ranking.audit_result import AuditResult as AuditResult
 from .ranking.evaluation import evaluate as evaluate
 from .ranking.ranking import suspects as suspects
 from .ranking.scoring import compute_scores as compute_scores

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from . import cluster
 from .core.errors import BadInputError, StoppedError
@@ -14,17 +12,18 @@ from .core.progress import QUIET, Task, never
 from .core.step_timer import StepTimer
 from .dataset import noise as noise_module
 from .dataset.dataset import Dataset
+from .dataset.label_copy import with_label_field
 from .dataset.runs import Run
+from .dataset.target import Target, as_dataset, as_view, opened
 from .dataset.view import View
-from .export import write_suspects
 from .features.duplicates import CONFLICTS, duplicates, ensure_duplicates, list_groups
 from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
 from .learn.plan import Plan, make_plan
+from .ranking.audit_result import AuditResult
 from .ranking.evaluation import check_k, evaluate
 from .ranking.ranking import check_score, suspects, weakness
 from .ranking.scoring import check_score_name, compute_scores
-from .scores import SCORES
 from .sources import load_dataset
 from .storage.paths import check_name
 from .storage.schema import FINISHED
@@ -33,109 +32,10 @@ FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
 PREVIEW_FROM, PREVIEW_SAMPLES = 2_500, 1_000  # of photographs: some are looked at before all
 NO_IDS = np.empty(0, np.int64)
-SHOWN = 10  # suspects in the printed result
-
-
-@dataclass(frozen=True)
-class AuditResult:
-    """What an audit found. Print it, or continue with `suspects`."""
-
-    dataset: Dataset
-    run: str
-    score: str  # the score that ranks `suspects`
-    suspects: View
-    evaluation: pd.DataFrame | None  # one row per score; None if no mistakes were injected
-    noise: noise_module.NoiseReport | None
-    validation_accuracy: float | None  # against the given labels
-    true_accuracy: float | None  # held-out accuracy against the labels before injected noise
-    stopped: bool
-    seconds: dict[str, float]  # by step
-    weakness: str | None = None  # a warning, if the model learned almost nothing
-    # numbers of samples with a duplicate, of groups with different labels, and of those of them
-    # that are exact copies; None if duplicates were not searched for
-    duplicates: tuple[int, int, int] | None = None
-
-    def to_csv(self, path: str | os.PathLike) -> int:
-        """Write the suspects as `write_suspects` does. Returns how many."""
-        return write_suspects(self.suspects, path)
-
-    def top(self, n: int = SHOWN) -> pd.DataFrame:
-        """Return the first n suspects: id, filepath, given, suggested, the ranking score.
-
-        suggested: the most probable other class by suspicion; without it, the predicted class.
-        """
-        table = self.suspects.limit(n).to_pandas().rename(columns={"ground_truth": "given"})
-        if "suggested" not in table:
-            table["suggested"] = table["predicted"]
-        return table[["id", "filepath", "given", "suggested", self.score]]
-
-    def to_dict(self) -> dict:
-        """Return everything as plain JSON values, with the first suspects only."""
-        return {
-            "dataset": self.dataset.name,
-            "samples": len(self.dataset),
-            "classes": self.dataset.classes,
-            "run": self.run,
-            "score": self.score,
-            "validation_accuracy": self.validation_accuracy,
-            "true_accuracy": self.true_accuracy,
-            "stopped": self.stopped,
-            "weakness": self.weakness,
-            "duplicates": self.duplicates,
-            "suspects": len(self.suspects),
-            "top": self.top().to_dict("records"),
-            "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
-            "seconds": self.seconds,
-        }
-
-    def __str__(self) -> str:
-        parts = [self._summary(), self._suspects_text(), self._evaluation_text()]
-        times = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
-        name = self.dataset.name
-        after = (
-            f"Next: review the suspects in the app (labelaudit app), or list them (labelaudit "
-            f"suspects {name} --run {self.run})."
-        )
-        return "\n\n".join([*filter(None, parts), f"Time: {times}.", after])
-
-    def _summary(self) -> str:
-        early = " (stopped early)" if self.stopped else ""
-        lines = [
-            f"{self.dataset.name}: {len(self.dataset):,} samples, "
-            f"{len(self.dataset.classes)} classes, run {self.run}{early}",
-        ]
-        if self.noise:
-            lines.append(f"Rehearsal: {self.noise}.")
-        if self.validation_accuracy is not None:
-            text = f"Validation accuracy {self.validation_accuracy:.3f} against the given labels"
-            if self.true_accuracy is not None:
-                text += f", {self.true_accuracy:.3f} against the labels before the mistakes"
-            lines.append(f"{text}.")
-        if self.duplicates:
-            samples, groups, exact = self.duplicates
-            lines.append(
-                f"{samples:,} samples have a duplicate; {groups:,} groups of duplicates have "
-                f"different labels, {exact:,} of them exact copies."
-            )
-        if self.weakness:
-            lines.append(self.weakness)
-        return "\n".join(lines)
-
-    def _suspects_text(self) -> str:
-        score, count = SCORES[self.score], len(self.suspects)
-        table = _indented(self.top()) if count else "  none"
-        return f"{count:,} suspects by {score.title}: {score.meaning}\n{table}"
-
-    def _evaluation_text(self) -> str:
-        if self.evaluation is None:
-            return ""
-        k, mistakes = self.evaluation["k"][0], self.evaluation["mistakes"][0]
-        table = _indented(self.evaluation.drop(columns=["k", "mistakes", "samples"]))
-        return f"Mistakes among the first {k:,} of each ranking (of {mistakes:,} in all):\n{table}"
 
 
 def audit(
-    dataset: Dataset | str,
+    dataset: Target,
     *,
     noise: float | None = None,
     noise_kind: str = "uniform",
@@ -148,6 +48,7 @@ def audit(
     features: str = AUTO,
     train: bool | None = None,
     on: str = "here",
+    label_field: str | None = None,
     task: Task = QUIET,
     keep_going: bool = True,
 ) -> AuditResult:
@@ -158,24 +59,29 @@ def audit(
     both. Duplicates are searched for in up to 200,000 samples, because copies of one picture under
     different labels are certain errors, and the quality of the images is measured.
 
-    dataset: a Dataset, its name, or the name of a dataset in the zoo. noise: share of labels to
-    make wrong first (0 to 1). None audits the labels as they are; mistakes that were injected
-    before are evaluated all the same. run, config: as in `train`. score: ranks the suspects, by
-    default the best score of the run. k: number of suspects in the evaluation, by default the
-    number of mistakes. first_look: whether to take a first look before training (up to 100,000
-    samples). features: as in `first_look`. train: whether to train a model, too. By
+    dataset: a Dataset, its name, or the name of a dataset in the zoo; or a view, whose samples
+    alone are learned from, predicted and ranked. noise: share of labels to make wrong first (0 to
+    1). None audits the labels as they are; mistakes that were injected before are evaluated all the
+    same. run, config: as in `train`. score: ranks the suspects, by default the best score of the
+    run. k: number of suspects in the evaluation, by default the number of mistakes. first_look:
+    whether to take a first look before training (up to 100,000 samples). features: as in
+    `first_look`. train: whether to train a model, too. By
     default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
     photographs, pretrained features find more than a small network trained from scratch.
     on: "here", or "ray" to extract features, train, predict and score on a Ray cluster: the one at
     RAY_ADDRESS, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
+    label_field: audit this own field instead of `ground_truth`. Its labels become those of another
+    dataset, `<dataset>.<field>`, with the same ids and images, which is audited and returned.
     A stop during training continues with the finished epochs. Without keep_going it raises
     StoppedError, and `resume_audit` can continue later.
     """
     from .features.device import choose_device  # importing torch takes seconds
 
     timer, steps = StepTimer(), cluster.steps(on)
-    if isinstance(dataset, str):
-        dataset = load_dataset(dataset, task=task)
+    target = load_dataset(dataset, task=task) if isinstance(dataset, str) else opened(dataset)
+    if label_field is not None:
+        target = with_label_field(as_dataset(target, "audit with label_field"), label_field)
+    dataset = as_dataset(target)
     timer.finish("load")
     # check all arguments before anything is changed
     if train is None:
@@ -188,38 +94,38 @@ def audit(
     _check_ranking(score, k)
     if config.folds > 1:  # duplicates must be in the same fold, and may not be known yet
         ensure_duplicates(dataset, task)
-    plan = make_plan(dataset, config) if train else None
+    plan = make_plan(target, config) if train else None
     noise_report = None
     if noise is not None:
-        noise_report = noise_module.inject(dataset, noise, noise_kind, seed)
+        noise_report = noise_module.inject(target, noise, noise_kind, seed)
         timer.finish("noise")
     looks = first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES
     looks = looks or not train
     if looks:
-        task = _preview(dataset, features, task, steps)
+        task = _preview(dataset, features, task, steps) if target is dataset else task
         timer.finish("preview")
     if len(dataset) <= DUPLICATE_SAMPLES:
         ensure_duplicates(dataset, task)
         timer.finish("duplicates")
-        plan = make_plan(dataset, config) if train else None  # duplicates are held out together
+        plan = make_plan(target, config) if train else None  # duplicates are held out together
     if looks:
-        look = take_first_look(dataset, task=task, features=features, backend=steps.first_look)
+        look = take_first_look(target, task=task, features=features, backend=steps.first_look)
         task = _with_first_look(task, look)
         timer.finish("first look")
         _measure_quality(dataset, task)
         timer.finish("image quality")
     if not train:
-        return _ranked_result(dataset, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
+        return _ranked_result(target, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
     with steps.session():
-        trained = steps.train(dataset, run, config, task)
+        trained = steps.train(target, run, config, task)
         timer.finish("train")
         task = _task_after_training(trained, task, keep_going)
-        job = _ScoringJob(dataset, trained, plan, noise_report, steps, timer, task)
+        job = _ScoringJob(target, trained, plan, noise_report, steps, timer, task)
         return job.run(score, k)
 
 
 def resume_audit(
-    dataset: Dataset | str,
+    dataset: Target,
     run: str | Run | None = None,
     *,
     score: str | None = None,
@@ -235,10 +141,10 @@ def resume_audit(
     predict and score; the rest of the training is done on this machine. Other arguments are as in
     `audit`.
     """
+    dataset = as_dataset(dataset, "resume_audit")
     from .learn.train import resume
 
     timer, steps = StepTimer(), cluster.steps(on)
-    dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
     _check_ranking(score, k)
     trained = _finished_run(dataset, run)
     if trained is None:
@@ -300,7 +206,7 @@ def _measure_quality(dataset: Dataset, task: Task) -> None:
 
 
 def _ranked_result(
-    dataset: Dataset,
+    target: Dataset | View,
     run: Run,
     noise: noise_module.NoiseReport | None,
     timer: StepTimer,
@@ -310,11 +216,11 @@ def _ranked_result(
 ) -> AuditResult:
     """Rank a scored run. held_out: ids that a trained run did not learn, int (n,)."""
     score, info = check_score(run, score), run.info
-    view = dataset.view(run.name)
-    evaluation, found = evaluate(view, k), suspects(dataset, run.name, score)
+    view = as_view(target, run.name)
+    evaluation, found = evaluate(view, k), suspects(view, score=score)
     timer.finish("rank")
     return AuditResult(
-        dataset=dataset,
+        dataset=as_dataset(target),
         run=run.name,
         score=score,
         suspects=found,
@@ -325,7 +231,7 @@ def _ranked_result(
         stopped=info.get("stopped", False),
         seconds=timer.seconds,
         weakness=weakness(view),
-        duplicates=_duplicate_counts(dataset),
+        duplicates=_duplicate_counts(as_dataset(target)),
     )
 
 
@@ -377,7 +283,7 @@ def _task_after_training(trained: Run, task: Task, keep_going: bool) -> Task:
 class _ScoringJob:
     """The second half of an audit: predict, score, rank."""
 
-    dataset: Dataset
+    target: Dataset | View
     trained: Run
     plan: Plan
     noise: noise_module.NoiseReport | None
@@ -386,14 +292,14 @@ class _ScoringJob:
     task: Task
 
     def run(self, score: str | None, k: int | None) -> AuditResult:
-        dataset, run = self.dataset, self.trained.name
+        target, run = self.target, self.trained.name
         device = self.trained.info["config"]["device"]
-        self.steps.predict(dataset, run, device, self.task)
+        self.steps.predict(target, run, device, self.task)
         self.timer.finish("predict")
-        self.steps.compute_scores(dataset, run, task=self.task)
+        self.steps.compute_scores(as_dataset(target), run, task=self.task)
         self.timer.finish("score")
         held_out = self.plan.ids[self.plan.held_out]
-        return _ranked_result(dataset, self.trained, self.noise, self.timer, score, k, held_out)
+        return _ranked_result(target, self.trained, self.noise, self.timer, score, k, held_out)
 
 
 def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
@@ -407,8 +313,3 @@ def _true_accuracy(view: View, held_out: np.ndarray) -> float | None:
         before = noise_module.labels_before_noise(view.frame)
         at = view.frame.positions(held_out)
         return float((view.fields.predictions()[at] == before[at]).mean())
-
-
-def _indented(table: pd.DataFrame) -> str:
-    text = table.to_string(index=False, float_format=lambda value: f"{value:.4f}")
-    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -127,8 +127,7 @@ def test_dynamics_of_an_epoch_without_its_checkpoint_are_recorded_again(stripes,
     ids = stripes.view().ids
     assert len(run.dynamics(ids).margin) == 3
     resume_training(stripes, "cut")
-    rows = stripes.view().store.read(f"dynamics-{run.id}", ["id", "epoch"])
-    assert len(rows) == 5 * 60  # none twice
+    assert run.dynamics(ids).margin.shape == (5, 60)
     assert_same_outcome(whole, run, ids)
 
 

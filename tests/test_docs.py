@@ -13,6 +13,7 @@ from textwrap import dedent
 import click
 import click.testing
 import numpy as np
+import pandas as pd
 import pytest
 
 import labelaudit
@@ -53,7 +54,8 @@ def test_each_group_has_an_example_that_runs(few_digits, tmp_path, monkeypatch):
     monkeypatch.setattr(app_session, "_wait_for", lambda *_: None)
     monkeypatch.setattr(app_session, "command", lambda *_: [sys.executable, "-c", "input()"])
     truth = few_digits.view().values("ground_truth").astype(int)
-    names = {"labelaudit": labelaudit, "np": np, "my_model": lambda _: 5.0 * np.eye(10)[truth]}
+    logits = 5.0 * np.eye(10)[truth]
+    names = {"labelaudit": labelaudit, "np": np, "pd": pd, "my_model": lambda _: logits}
     for code in api.EXAMPLES.values():
         exec(code, names)
     assert (tmp_path / "report.html").exists()

@@ -125,7 +125,7 @@ def test_an_accepted_suspect_counts_until_its_image_or_label_changes(tmp_path, p
         file.write_text(bad)
         with pytest.raises(BadInputError, match=says):
             read_accepted(file)
-    with pytest.raises(NotFoundError, match="train and predict, or import some"):
+    with pytest.raises(NotFoundError, match="has no predictions yet: take a first look"):
         check_labels(dataset, 0.1)
 
 

@@ -247,3 +247,38 @@ def test_names_with_a_comma_are_no_lists_unless_their_parts_are_classes():
     with pytest.raises(BadInputError, match="'cat, dog', which is several labels"):
         check_one_label(["cat, dog", "cat", "dog"], "x")
     assert LabelNames("x").name(float("nan"), "y") is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["0.png,cat/dog", "1.png,cat", "2.png,dog"],
+        ["0.png,cat+dog", "1.png,cat", "2.png,dog"],
+        ["0.png,cat dog", "1.png,dog emu", "2.png,cat", "3.png,dog", "4.png,emu"],
+        [f"{i}.png,{name}" for i in range(3) for name in ("cat", "dog")],
+    ],
+)
+@pytest.mark.parametrize("path", ["filepath", "file_name", "image"])
+def test_lists_of_several_labels_per_image_are_refused(tmp_path, home, rows, path):
+    (tmp_path / "l.csv").write_text("\n".join([f"{path},label", *rows]))
+    with pytest.raises(BadInputError, match="LabelAudit takes one label per image"):
+        labelaudit.load_dataset("several", tmp_path / "l.csv")
+
+
+def test_names_with_blanks_and_rows_twice_are_no_several_labels(tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"{i}.png", seed=i)
+    rows = ["filepath,label", "0.png,fire", "1.png,truck", "2.png,fire truck", "3.png,a/b"]
+    (tmp_path / "l.csv").write_text("\n".join([*rows, "0.png,fire", "1.png,fire"]))
+    assert labelaudit.load_dataset("one", tmp_path / "l.csv").classes == [
+        "a/b", "fire", "fire truck", "truck",
+    ]  # fmt: skip
+
+
+def test_several_labels_of_one_sample_are_refused(make_dataset):
+    dataset = make_dataset(2)
+    several = "one label per image"
+    with pytest.raises(BadInputError, match=several):
+        dataset[1].ground_truth = ["c0", "c1"]
+    with pytest.raises(BadInputError, match=several):
+        dataset.add_samples({"filepath": ["/a.png"], "label": [["c0", "c1"]]})

@@ -514,8 +514,9 @@ def test_storage_that_goes_down_meanwhile_is_one_sentence(small, monkeypatch):
 def test_what_a_page_and_a_verdict_ask_for_is_bounded(small, server):
     dataset = Dataset("small")
     view = labelaudit.suspects(dataset)
-    view.head(12)
     server.counts()
+    view.head(12)
+    assert sum(server.counts().values()) < 30  # all scores are read at once
     for sample in view.skip(3).head(12):
         assert sample.image.size == (8, 8)
     assert sum(server.counts().values()) < 40
@@ -526,6 +527,19 @@ def test_what_a_page_and_a_verdict_ask_for_is_bounded(small, server):
     asked = server.counts()
     assert sum(asked.values()) <= 8
     assert asked["PUT"] == 6  # the lease twice; rows, transaction and version; the snapshot
+
+
+def test_all_epochs_of_a_sample_are_read_as_one_row(s3, server):
+    dataset = make(n=20)
+    ids, run = dataset.view().ids, dataset.new_run()
+    margin = np.arange(60, dtype=np.float32).reshape(3, 20)
+    for epoch in range(3):
+        run.append_dynamics(epoch + 1, ids, ids % 2, margin[epoch], margin[epoch])
+    run.finish({"classes": dataset.classes})
+    opened = Dataset("small").run("run-1")
+    server.counts()
+    assert opened.dynamics_of([2]).margin.tolist() == [[1], [21], [41]]
+    assert sum(server.counts().values()) < 20
 
 
 def test_file_uris_are_folders(home, monkeypatch):

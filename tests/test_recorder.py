@@ -54,7 +54,6 @@ def messages(caplog) -> list[str]:
 
 @pytest.mark.parametrize("kind", [np.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_dynamics_and_predictions_are_those_of_the_logits(plain, kind, monkeypatch):
-    monkeypatch.setattr(dynamics, "_scan", None)  # found by place, though a batch was dropped
     ids, labels = plain.view().ids, labels_of(plain)
     recorder = Recorder(plain, run="mine")
     expected = np.full((2, 3, 40), np.nan)
@@ -571,10 +570,9 @@ def test_epochs_are_settled_in_pieces(plain, monkeypatch):
         recorder.update(ids[at], logits[at])
         recorder.end_epoch()
         expected[epoch, at] = by_hand(logits, labels)[0][at]
-    monkeypatch.setattr(dynamics, "SETTLED_ROWS", 7)
+    monkeypatch.setattr(dynamics, "GATHERED_ROWS", 7)
     run = recorder.finish()
     np.testing.assert_allclose(run.dynamics(ids).margin, expected, rtol=1e-5)
-    monkeypatch.setattr(dynamics, "_scan", None)
     np.testing.assert_allclose(run.dynamics_of(ids[:30]).margin, expected[:, :30], rtol=1e-5)
 
 

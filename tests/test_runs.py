@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from labelaudit import Dataset
-from labelaudit.core.errors import LabelAuditError
-from labelaudit.dataset import dynamics
+from labelaudit.core.errors import BadInputError, LabelAuditError
 from labelaudit.storage import schema, vector_search
 
 
@@ -149,61 +148,54 @@ def record(run, ids, epochs=3, seed=0, first=1) -> tuple[np.ndarray, np.ndarray]
     return margin, p
 
 
-@pytest.fixture
-def no_scan(monkeypatch):
-    def scan(*_):
-        raise AssertionError("the whole table was looked through")
-
-    monkeypatch.setattr(dynamics, "_scan", scan)
-
-
-def test_dynamics_of_a_few_are_taken_by_their_place(make_dataset, no_scan):
+def test_dynamics_of_a_few_of_a_finished_run(make_dataset):
     dataset = make_dataset(100)
-    run = dataset.new_run().finish({"classes": dataset.classes})
+    run = dataset.new_run()
     assert run.dynamics_of([1]) is None
     ids = dataset.view().ids[::2]  # half of the samples were trained on
     margin, p = record(run, ids)
+    run.finish({"classes": dataset.classes})
+    assert not dataset.view().store.exists(schema.table("dynamics", run.id))
     some = run.dynamics_of([99, 4, 1, 99])
     np.testing.assert_array_equal(some.margin[:, [0, 2, 3]], margin[:, [49, 0, 49]])
     np.testing.assert_array_equal(some.p_label[:, [0, 2, 3]], p[:, [49, 0, 49]])
     assert np.isnan(some.margin[:, 1]).all()  # not trained on
     assert some.labels.tolist() == [3, -1, 1, 3]
     assert run.dynamics_of([2]).margin.shape == (3, 1)
-    # appended to since, and rewritten into fewer files, which keeps the order
-    more, _ = record(run, ids, 1, seed=5, first=4)
-    np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
-    store, table = dataset.view().store, schema.table("dynamics", run.id)
-    with store.transaction():
-        handle = store._writable(store._work, table)
-        handle.optimize()
-        store._written(store._work, table, handle)
-    np.testing.assert_array_equal(run.dynamics_of([1]).margin[:, 0], [*margin[:, 0], more[0, 0]])
+    with pytest.raises(BadInputError, match=r"run 1 of dataset .* is finished"):
+        record(run, ids, 1, first=4)
 
 
-def test_dynamics_that_are_not_in_blocks_are_found_too(make_dataset):
+def test_epochs_of_different_samples_are_not_mixed_up(make_dataset):
     dataset = make_dataset(20)
-    run = dataset.new_run().finish({"classes": dataset.classes})
-    ids = dataset.view().ids
-    margin = np.arange(40, dtype=np.float32).reshape(2, 20)
-    margin[1, 3] = np.nan  # is left out: the second epoch has a row less
+    run = dataset.new_run()
+    ids, margin = dataset.view().ids, np.arange(40, dtype=np.float32).reshape(2, 20)
+    margin[0, 19] = margin[1, 5] = np.nan  # are left out: both epochs have 19 rows
     for i in range(2):
         run.append_dynamics(i + 1, ids, ids % 4, margin[i], margin[i])
-    some = run.dynamics_of([4, 20, 5])
-    np.testing.assert_array_equal(some.margin, margin[:, [3, 19, 4]])
-    np.testing.assert_array_equal(some.margin, run.dynamics(ids).margin[:, [3, 19, 4]])
+    folds, learned = run.folds(ids), run.learned_labels(ids[:-1])
+    for state in ("in training", "finished"):
+        np.testing.assert_array_equal(run.dynamics(ids).margin, margin, state)
+        np.testing.assert_array_equal(run.dynamics_of([6, 20, 5]).margin, margin[:, [5, 19, 4]])
+        np.testing.assert_array_equal(run.folds(ids), folds)
+        np.testing.assert_array_equal(run.learned_labels(ids[:-1]), learned)
+        if state == "in training":
+            run.finish({"classes": dataset.classes})
 
 
-def test_blocks_of_as_many_other_samples_are_not_mixed_up(make_dataset):
-    dataset = make_dataset(20)
-    run = dataset.new_run().finish({"classes": dataset.classes})
-    ids, margin = dataset.view().ids, np.arange(19, dtype=np.float32)
-    run.append_dynamics(1, ids[:-1], ids[:-1] % 4, margin, margin)
-    run.append_dynamics(2, np.delete(ids, 5), np.delete(ids, 5) % 4, margin, margin)
-    np.testing.assert_array_equal(run.dynamics_of([8]).margin, [[7], [6]])
-    np.testing.assert_array_equal(run.dynamics_of([8, 20]).margin, [[7, np.nan], [6, 18]])
+def test_a_sample_that_was_not_trained_on_has_its_out_of_sample_values(make_dataset):
+    dataset = make_dataset(4)
+    run, ids = dataset.new_run(), dataset.view().ids
+    margin = np.array([1, np.nan, 3, np.nan], np.float32)
+    out = np.array([np.nan, 6, 7, 8], np.float32)
+    run.append_dynamics(1, ids, ids % 4, margin, margin, out, out)
+    run.finish({"classes": dataset.classes})
+    found = run.dynamics(ids)
+    assert found.margin.tolist() == found.p_label.tolist() == [[1, 6, 3, 8]]
+    np.testing.assert_array_equal(found.out_margin, [out])
 
 
-def test_dynamics_of_a_training_agree_with_the_whole_table(audited, no_scan):
+def test_dynamics_of_a_training_agree_with_the_whole_table(audited):
     run, ids = audited.run(), audited.view().ids
     whole = run.dynamics(ids)
     some = run.dynamics_of([1500, 2, 77])

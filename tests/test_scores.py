@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from labelaudit.scores import (
     SCORES,
+    AnnotatorScore,
     DynamicsScore,
     FittedScore,
     LogitScore,
@@ -130,6 +131,8 @@ def test_every_score_says_that_a_clear_mistake_is_worse_than_a_clear_fit():
         elif isinstance(score, NeighbourScore):
             near = np.array([[0, 0, 0], [1, 1, 0]])
             fits, contradicts = score.function(labels, near, np.full((2, 3), 0.9))
+        elif isinstance(score, AnnotatorScore):
+            fits, contradicts = score.function(np.array([0.9, 0.2]))
         elif isinstance(score, DynamicsScore):
             values = [[8.0, -8.0]] if score.measure.endswith("margin") else [[0.99, 0.01]]
             fits, contradicts = score.function(np.array(values))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -327,3 +328,19 @@ def test_relabelled_and_disagreed_samples_stay_in_sight(audited):
     for status in ("mine", "disagreed"):
         ids = make_queue(audited, QueueFilter(status=status), "ann").ids
         assert ids.tolist() == [first]
+
+
+def test_valid_verdicts_follow_from_the_whole_log_however_it_grew(plain):
+    """They are updated with each batch; computed anew, they are the same."""
+    rng = np.random.default_rng(0)
+    people = [Review(plain, name) for name in ("ann", "bob")]
+    for step in range(40):
+        who = people[step % 3 % 2]
+        if step % 7 == 6:
+            who.undo()
+        elif step % 11 == 10:
+            who.redo()
+        else:
+            who.decide(rng.choice(plain.view().ids, 3, False), ("keep", "unsure")[step % 2])
+        log = verdict_log.read(plain.view().frame)
+        assert log.current.tolist() == dataclasses.replace(log).current.tolist()

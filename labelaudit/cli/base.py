@@ -45,6 +45,10 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "delete": "Delete a dataset.",
         },
         "classes": {"classes": "List, rename, merge or add classes."},
+        "annotators": {
+            "import-annotations": "Import the labels that several annotators gave.",
+            "annotators": "Combine the labels of several annotators, and say how good each one is.",
+        },
     },
     "Models": {
         "imports": {
@@ -72,7 +76,7 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
     },
     "Every week": {
         "sync": {
-            "sync": "Take over what changed in the source: images, labels, classes.",
+            "sync": "List or take over what changed in the source: images, labels, classes.",
         },
         "write_back": {
             "write-back": "Write corrected labels into the file that they came from.",
@@ -80,6 +84,12 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
         "gate": {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
             "accept": "Accept the labels of suspects, in a file for the repository.",
+        },
+        "trend": {
+            "trend": "Compare the labels of the first load and of each sync, or of tags.",
+        },
+        "verify": {
+            "verify": "Tell whether a folder or an export equals a dataset.",
         },
     },
     "Export and share": {
@@ -238,7 +248,7 @@ def _plain(value):
     "first use. Datasets are stored in LABELAUDIT_HOME (default ~/.labelaudit; s3://bucket/prefix "
     "also works).\n\n"
     "Exit codes: 0 success, 1 failure (stderr says why and how to fix it), 2 wrong usage, 3 "
-    "`check` did not pass.",
+    "`check` did not pass or `verify` found a difference.",
 )
 @click.version_option(__version__, prog_name="labelaudit")
 def main() -> None:

@@ -102,9 +102,14 @@ def how(by: str | None, in_order: bool) -> str | None:
 @in_order_option
 @class_file_option
 @out_of_sample_option
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace an imported run of this name even if FILE lacks samples that it has.",
+)
 @json_option
 def import_predictions(
-    dataset, file, run, kind, by, in_order, class_file, out_of_sample, as_json
+    dataset, file, run, kind, by, in_order, class_file, out_of_sample, replace, as_json
 ) -> None:
     """Import the logits or probabilities of your own model from FILE (.npy, .npz, .csv, .tsv,
     .parquet) as a run of DATASET, and score it. Nothing is trained.
@@ -122,6 +127,7 @@ def import_predictions(
         by=how(by, in_order),
         classes=read_classes(class_file),
         out_of_sample=out_of_sample,
+        replace=replace,
         task=console_task(),
     )
     score_import(imported, dataset, as_json)

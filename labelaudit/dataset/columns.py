@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CACHED_SELECTIONS = 16
 RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
 SHOWN_CLASSES = 20  # listed in an error message
+ONE_LABEL = "LabelAudit takes one label per image"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class Frame(TableAccess):
         Raises BadInputError for a name that is not a class.
         """
         index = {name: code for code, name in enumerate(self.classes)} | {None: MISSING}
+        several = next((name for name in names if isinstance(name, list | tuple | set)), None)
+        if several is not None:
+            raise BadInputError(f"{several!r} is not a class: {ONE_LABEL}.")
         unknown = next((name for name in names if name not in index), None)
         if unknown is not None:
             raise BadInputError(

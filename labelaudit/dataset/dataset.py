@@ -49,6 +49,13 @@ class Dataset(DatasetEdits):
             )
         _ = self._frame.meta  # raises DamagedError for a newer format
 
+    @classmethod
+    def of(cls, frame: Frame) -> Dataset:
+        """Return the dataset of these columns, without reading them again."""
+        dataset = cls.__new__(cls)
+        dataset._store, dataset._columns = frame.store, frame
+        return dataset
+
     @property
     def name(self) -> str:
         """Its name. `labelaudit.load_dataset` opens it by this name."""

@@ -1,25 +1,29 @@
-"""Training dynamics: margin and p(label) of every sample after each epoch, in and out of sample."""
+"""Training dynamics: margin and p(label) of every sample after each epoch, in and out of sample.
+
+While a run is trained, each epoch appends its rows to the table `dynamics-<run>`. When the run is
+finished, they become one row for each sample, in the table `sample-dynamics-<run>`. Runs that
+earlier versions finished have only the first table, which takes longer to read for one sample.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
+from ..core.errors import BadInputError
 from ..scores.base import MEASURES
 from ..storage import schema
-from ..storage.tables import OFFSET, Store
-from .arrays import MISSING, find
+from ..storage.tables import Store
+from .arrays import MISSING, find, nullable
 from .columns import Frame
 
 # Values of `fold` besides the number of the model that was not trained on the sample.
 HELD_OUT = -1  # no model was trained on the sample
 EVERYONES = -2  # all models were
-BLOCK_ROWS = 1_000_000  # ids read at once to find the blocks
-SETTLED_ROWS = 200_000  # read at once by `settle`
+GATHERED_ROWS = 100_000  # written at once by `gather`
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,21 @@ class Dynamics:
 
 def append(
     store: Store,
-    table: str,
+    run: int,
     epoch: int | np.ndarray,
     ids: np.ndarray,
     labels: np.ndarray,
     measures: Sequence[np.ndarray],
     fold: np.ndarray | None,
 ) -> None:
-    """Store one epoch (a number) or several (int (n,)).
+    """Store one epoch (a number) or several (int (n,)). run: its id, here and below.
 
     measures: float32 (n,) each, in the order of MEASURES; trailing ones may be left out. fold: int
     (n,), or None for a run without folds. Samples without any finite pair of margin and p(label)
-    are left out.
+    are left out. Raises BadInputError for a run that is finished.
     """
+    if store.exists(_samples(run)):
+        raise BadInputError(f"run {run} of dataset {store.name!r} is finished: record another one.")
     finite = np.isfinite(np.stack(measures))
     known = (finite[0::2] & finite[1::2]).any(axis=0)
     count = int(known.sum())
@@ -65,125 +71,122 @@ def append(
         *some,
         pa.nulls(count, pa.int8()) if fold is None else pa.array(fold[known], pa.int8()),
     ]
-    store.append(table, pa.table(columns, schema=schema.DYNAMICS), schema.DYNAMICS)
+    table = pa.table(columns, schema=schema.DYNAMICS)
+    store.append(_epochs(run), table, schema.DYNAMICS)
 
 
-def settle(
-    store: Store, table: str, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray
-) -> None:
-    """Rearrange epochs of different samples to blocks with the same samples, in one commit.
+def gather(store: Store, run: int) -> None:
+    """Rearrange the rows of all epochs to one row per sample, in the transaction of this thread.
 
-    Values that were not recorded become null. Afterwards `read_some` finds a sample by its place.
-    ids, labels: int (n,), all recorded samples, sorted, and their given classes. learned: bool
-    (n,); for a sample that no epoch trained on, the out-of-sample values are also stored as its
-    margin and p(label).
+    For a sample that no epoch trained on, the out-of-sample values are also stored as its margin
+    and p(label).
     """
-    if not store.exists(table):
+    rows = store.read(_epochs(run), _columns(store, run)) if store.exists(_epochs(run)) else None
+    if rows is None or not len(rows):
         return
+    ids = np.unique(rows["id"].to_numpy())
+    found, fold = _by_epoch(ids, rows), folds(store, run, ids)
+    untrained = ~np.isfinite(found.margin).any(axis=0)
+    found.margin[:, untrained] = found.out_margin[:, untrained]
+    found.p_label[:, untrained] = found.out_p_label[:, untrained]
+    measures = [name for name in MEASURES if np.isfinite(getattr(found, name)).any()]
+    layout = schema.sample_dynamics(len(found.margin), measures)
 
-    def blocks() -> Iterator[pa.RecordBatch]:
-        for epoch, rows in _epochs(store, table):
-            some = _arrange(ids, rows, np.zeros(len(rows), np.int64), 1)
-            inside = np.where(
-                learned,
-                (some.margin[0], some.p_label[0]),
-                (some.out_margin[0], some.out_p_label[0]),
-            )
-            measures = [*inside, some.out_margin[0], some.out_p_label[0]]
-            columns = [
-                pa.array(ids, pa.int64()),
-                pa.array(np.full(len(ids), epoch, np.int32)),
-                pa.array(labels, pa.int32()),
-                *(pa.array(values, pa.float32(), from_pandas=True) for values in measures),
-                pa.nulls(len(ids), pa.int8()),
-            ]
-            yield pa.record_batch(columns, schema=schema.DYNAMICS)
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(ids), GATHERED_ROWS):
+            part = slice(start, start + GATHERED_ROWS)
+            lists = [_lists(getattr(found, name)[:, part]) for name in measures]
+            fixed = [pa.array(ids[part]), nullable(found.labels[part]), pa.array(fold[part])]
+            yield pa.record_batch([*fixed, *lists], schema=layout)
 
-    store.overwrite(table, blocks(), schema.DYNAMICS)
+    store.overwrite(_samples(run), batches(), layout)
+    store.drop(_epochs(run))
 
 
-def _epochs(store: Store, table: str) -> Iterator[tuple[int, pa.Table]]:
-    """Stream the rows of each epoch. Epochs were appended one after the other."""
-    waiting: list[pa.RecordBatch] = []
-    for batch in store.batches(table, ["id", "epoch", "label", *MEASURES], SETTLED_ROWS):
-        epoch = batch["epoch"].to_numpy()
-        edges = [0, *(np.flatnonzero(np.diff(epoch)) + 1).tolist(), len(batch)]
-        for start, end in pairwise(edges):
-            if waiting and waiting[-1]["epoch"][0].as_py() != epoch[start]:
-                yield waiting[0]["epoch"][0].as_py(), pa.Table.from_batches(waiting)
-                waiting = []
-            waiting.append(batch.slice(start, end - start))
-    if waiting:
-        yield waiting[0]["epoch"][0].as_py(), pa.Table.from_batches(waiting)
+def _lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    """Convert measures (epochs, n) to one list per sample."""
+    flat = pa.array(np.ascontiguousarray(values.T).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, len(values))
 
 
-def folds(store: Store, table: str, ids: np.ndarray) -> np.ndarray:
+def folds(store: Store, run: int, ids: np.ndarray) -> np.ndarray:
     """Return the fold of each of these sorted ids, int8 (n,)."""
     fold = np.full(len(ids), HELD_OUT, np.int8)
-    if "fold" in store.columns(table):
-        rows = store.read(table, ["id", "fold"], "epoch = 1")
+    rows = _first(store, run, "fold")
+    if rows is not None:
         places, known = find(ids, rows["id"].to_numpy())
         fold[places[known]] = rows["fold"].fill_null(HELD_OUT).to_numpy()[known]
     return fold
 
 
-def read(store: Store, table: str, ids: np.ndarray) -> Dynamics | None:
+def learned_labels(store: Store, run: int, ids: np.ndarray) -> np.ndarray:
+    """Return the classes, int32 (n,), that these sorted ids had in training, or MISSING."""
+    labels = np.full(len(ids), MISSING, np.int32)
+    rows = _first(store, run, "label")
+    if rows is not None:
+        places, known = find(ids, rows["id"].to_numpy())
+        labels[places[known]] = rows["label"].fill_null(MISSING).to_numpy()[known]
+    return labels
+
+
+def _first(store: Store, run: int, column: str) -> pa.Table | None:
+    """Read a column that does not depend on the epoch, with `id`; None if there is none."""
+    if store.exists(_samples(run)):
+        return store.read(_samples(run), ["id", column])
+    if column in store.columns(_epochs(run)):
+        return store.read(_epochs(run), ["id", column], "epoch = 1")
+    return None
+
+
+def read(store: Store, run: int, ids: np.ndarray) -> Dynamics | None:
     """Return the dynamics of these sorted ids, by reading the whole table; None if it is empty."""
-    rows = store.read(table, _columns(store, table))
-    if rows is None or not len(rows):
+    if store.exists(_samples(run)):
+        return _by_sample(ids, store.read(_samples(run), _columns(store, run)))
+    rows = store.read(_epochs(run), _columns(store, run))
+    return _by_epoch(ids, rows) if rows is not None and len(rows) else None
+
+
+def read_some(frame: Frame, run: int, ids: np.ndarray) -> Dynamics | None:
+    """Return the dynamics of these ids, in their order; of a finished run without reading the whole
+    table."""
+    store, (unique, order) = frame.store, np.unique(ids, return_inverse=True)
+    if store.exists(_samples(run)):
+        columns = [name for name in _columns(store, run) if name != "id"]
+        some = _by_sample(unique, frame.take(_samples(run), frame.positions(unique), columns))
+    elif store.count(_epochs(run)):
+        epochs = np.unique(store.read(_epochs(run), ["epoch"])["epoch"].to_numpy())
+        where = f"id in ({', '.join(map(str, unique.tolist()))})"
+        some = _by_epoch(unique, store.read(_epochs(run), _columns(store, run), where), epochs)
+    else:
         return None
-    epochs, at = np.unique(rows["epoch"].to_numpy(), return_inverse=True)
-    return _arrange(ids, rows, at, len(epochs))
-
-
-def read_some(frame: Frame, table: str, ids: np.ndarray) -> Dynamics | None:
-    """Return the dynamics of these ids, in their order, without reading the whole table.
-
-    Training appends each epoch's block in the same order of ids, so the rows' places are known.
-    (1,000,000 samples, 12 epochs: 3 ms for one sample; an SQL condition takes 500 ms.)
-    """
-    store = frame.store
-    if not store.count(table):
-        return None
-    unique, order = np.unique(ids, return_inverse=True)
-    blocks = _epoch_blocks(frame, table)
-    some = _take(store, table, unique, *blocks) if blocks else _scan(store, table, unique)
     measures = (getattr(some, name)[:, order] for name in MEASURES)
     return Dynamics(some.labels[order], *measures)
 
 
-def _take(
-    store: Store, table: str, ids: np.ndarray, block: np.ndarray, epochs: np.ndarray
-) -> Dynamics:
-    _, at = np.unique(epochs, return_inverse=True)
-    places, known = find(block, ids)
-    starts = np.arange(len(epochs)) * len(block)
-    offsets = (starts[:, None] + places[known]).ravel()
-    if not len(offsets):
-        return _empty(len(ids), at.max() + 1)
-    columns = [name for name in _columns(store, table) if name != "epoch"]
-    rows = store.take(table, offsets.tolist(), [*columns, OFFSET])
-    stored = rows[OFFSET].to_numpy()
-    if not (rows["id"].to_numpy() == block[stored % len(block)]).all():
-        return _scan(store, table, ids)
-    return _arrange(ids, rows, at[stored // len(block)], at.max() + 1)
-
-
-def _scan(store: Store, table: str, ids: np.ndarray) -> Dynamics:
-    epochs = np.unique(store.read(table, ["epoch"])["epoch"].to_numpy())
-    rows = store.read(table, _columns(store, table), f"id in ({', '.join(map(str, ids.tolist()))})")
-    return _arrange(ids, rows, np.searchsorted(epochs, rows["epoch"].to_numpy()), len(epochs))
-
-
-def _arrange(ids: np.ndarray, rows: pa.Table, at: np.ndarray, epochs: int) -> Dynamics:
-    """Arrange rows by sample and epoch. at: the epoch of each row, 0 … epochs - 1."""
-    some = _empty(len(ids), epochs)
+def _by_epoch(ids: np.ndarray, rows: pa.Table, epochs: np.ndarray | None = None) -> Dynamics:
+    """Arrange rows with one epoch of a sample each. epochs: all of them, if some lack in `rows`."""
+    epoch = rows["epoch"].to_numpy()
+    epochs = np.unique(epoch) if epochs is None else epochs
+    some = _empty(len(ids), len(epochs))
     places, known = find(ids, rows["id"].to_numpy())
-    places, at = places[known], at[known]
+    places, at = places[known], np.searchsorted(epochs, epoch[known])
     for name in MEASURES:
         if name in rows.column_names:
             getattr(some, name)[at, places] = rows[name].fill_null(np.nan).to_numpy()[known]
     some.labels[places] = rows["label"].to_numpy()[known]
+    return some
+
+
+def _by_sample(ids: np.ndarray, rows: pa.Table) -> Dynamics:
+    """Arrange rows with all epochs of a sample each."""
+    measures = [name for name in MEASURES if name in rows.column_names]
+    epochs = rows.schema.field(measures[0]).type.list_size
+    some = _empty(len(ids), epochs)
+    places, known = find(ids, rows["id"].to_numpy())
+    for name in measures:
+        values = rows[name].combine_chunks().flatten().to_numpy().reshape(len(rows), epochs)
+        getattr(some, name)[:, places[known]] = values[known].T
+    some.labels[places[known]] = rows["label"].fill_null(MISSING).to_numpy()[known]
     return some
 
 
@@ -192,33 +195,16 @@ def _empty(samples: int, epochs: int) -> Dynamics:
     return Dynamics(np.full(samples, MISSING, np.int32), *measures)
 
 
-def _columns(store: Store, table: str) -> list[str]:
-    """Columns to read; tables of earlier versions lack some (see migrations)."""
+def _columns(store: Store, run: int) -> list[str]:
+    """Columns to read: measures that nothing was recorded for are left out."""
+    table = _samples(run) if store.exists(_samples(run)) else _epochs(run)
     existing = store.columns(table)
-    return ["id", "epoch", "label", *(name for name in MEASURES if name in existing)]
+    return [name for name in ("id", "epoch", "label", *MEASURES) if name in existing]
 
 
-def _epoch_blocks(frame: Frame, table: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the ids of each block and the epochs of the blocks, for a table with one block per
-    epoch, each with the same ids in the same order. None for other tables."""
+def _epochs(run: int) -> str:
+    return schema.table("dynamics", run)
 
-    store = frame.store
 
-    def load() -> tuple[np.ndarray, np.ndarray] | None:
-        ids = np.empty(0, np.int64)
-        for batch in store.batches(table, ["id"], BLOCK_ROWS):
-            ids = np.concatenate([ids, batch["id"].to_numpy()])
-            falls = np.flatnonzero(np.diff(ids) <= 0)
-            if len(falls):  # the next block begins
-                ids = ids[: falls[0] + 1]
-                break
-        total = store.count(table)
-        if not total or total % len(ids):
-            return None
-        starts = list(range(0, total, len(ids)))
-        first = store.take(table, starts, ["id", "epoch", OFFSET]).sort_by(OFFSET)
-        same = (first["id"].to_numpy() == ids[0]).all()
-        return (ids, first["epoch"].to_numpy()) if same else None
-
-    with frame.steady():
-        return frame.cached((table, "blocks"), frame.stamp(table), load)
+def _samples(run: int) -> str:
+    return schema.table("sample-dynamics", run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,17 +175,6 @@ class Fields:
 
         return frame.derived("copy conflicts", ["duplicates", "annotations"], load)
 
-    def findings(self) -> tuple[np.ndarray, list[str]]:
-        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
-
-        Raises NotFoundError for a run without suspicion.
-        """
-        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
-        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
-        index = {name: code for code, name in enumerate(FINDINGS)}
-        found, inverse = np.unique(names, return_inverse=True)
-        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
-
     def differs(self, at: np.ndarray) -> np.ndarray:
         """Return a mask, bool (m,), of labelled samples with another class predicted.
 
@@ -199,6 +188,17 @@ class Fields:
         `is_suspect`."""
         return is_suspect(self.number(SUSPICION)[at], self.differs(at))
 
+    def findings(self) -> tuple[np.ndarray, list[str]]:
+        """Return codes of the findings, int64 (n,), and their names; MISSING without a suspicion.
+
+        Raises NotFoundError for a run without suspicion.
+        """
+        suspicion, p = self.number(SUSPICION), self.suggestions()[1]
+        names = findings(suspicion, p, *self.finding_masks(np.arange(len(p))))
+        index = {name: code for code, name in enumerate(FINDINGS)}
+        found, inverse = np.unique(names, return_inverse=True)
+        return np.array([index.get(name, MISSING) for name in found])[inverse], [*FINDINGS]
+
     def finding_masks(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return three masks, bool (m,), of the samples at these positions, for `findings`: those
         with another class predicted, those in a conflict of copies, and outliers."""
@@ -209,8 +209,18 @@ class Fields:
 
     def stamp(self) -> tuple:
         """Return a value that differs whenever any of these arrays may differ."""
+        return tuple(self.frame.stamp(table) for table in self._tables())
+
+    def derived(self, key: Hashable, load: Callable[[], object], *more: str):
+        """Return the result of `load`, which reads these arrays and the tables `more`, kept until
+        one of them changes."""
+        with self.frame.steady():
+            return self.frame.derived(key, [*self._tables(), *more], load)
+
+    def _tables(self) -> list[str]:
+        """The tables that these arrays are read from."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
         tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
-        return tuple(self.frame.stamp(table) for table in tables)
+        return tables

@@ -16,17 +16,18 @@ from . import edits, history_log
 from .arrays import MISSING, tag_masks
 from .class_names import ClassNames, change_names, names_after
 from .columns import Frame
-from .dataset import Dataset
 from .history_log import Cause, Entry
+from .target import Target, as_dataset
 
 START = 0  # the state before the first change
 
 
-def list_changes(dataset: Dataset) -> list[Entry]:
+def list_changes(dataset: Target) -> list[Entry]:
     """List all changes of the dataset's labels and tags, oldest first.
 
     `return_to` takes the `id` of one.
     """
+    dataset = as_dataset(dataset, "list_changes")
     return history_log.entries(dataset.view().frame)
 
 
@@ -65,7 +66,7 @@ def describe(entry: Entry) -> str:
             return f"returned to the state {state}"
 
 
-def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
+def return_to(dataset: Target, change: int, who: str | None = None) -> int:
     """Restore labels and tags to their state after this change (0: as imported).
 
     change: an `id` from `list_changes`. who: name for the history; by default the user of the
@@ -74,6 +75,7 @@ def return_to(dataset: Dataset, change: int, who: str | None = None) -> int:
     any more. Raises NotFoundError for an id that is not in the history, and BadInputError if two
     classes would have the same name.
     """
+    dataset = as_dataset(dataset, "return_to")
     frame = dataset.view().frame
     with frame.transaction():
         changes = history_log.entries(frame)

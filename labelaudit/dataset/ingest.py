@@ -17,6 +17,7 @@ from ..core.errors import BadInputError
 from ..core.images import encode
 from ..storage import schema
 from . import edits
+from .columns import ONE_LABEL
 from .own_fields import LABEL, checker, stored_type
 
 # Fields of a new sample. `filepath` or `image` is required; the others may be null.
@@ -259,6 +260,10 @@ def _conform(table: pa.Table, fields: Mapping[str, str]) -> pa.Table:
         if field.name not in table.column_names:
             columns.append(pa.nulls(len(table), field.type))
             continue
+        if field.name == "label" and pa.types.is_nested(table["label"].type):
+            raise BadInputError(
+                f"field 'label' of the samples has several values in a row: {ONE_LABEL}."
+            )
         try:
             columns.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

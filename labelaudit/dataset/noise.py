@@ -16,7 +16,7 @@ from .arrays import MISSING
 from .columns import Frame
 from .dataset import Dataset
 from .history_log import Cause
-from .view import View
+from .target import Target, as_dataset, opened
 
 KINDS = ("uniform", "pair", "confusion")
 
@@ -41,7 +41,7 @@ class NoiseReport:
 
 
 def inject(
-    target: Dataset | View,
+    target: Target,
     rate: float,
     kind: str = "uniform",
     seed: int = 0,
@@ -62,6 +62,7 @@ def inject(
     Raises BadInputError, without any change, for a rate outside of 0 to 1, an unknown kind or
     class, a matrix of the wrong shape, or fewer than two classes.
     """
+    target = opened(target)
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
     codes = _pair_codes(frame.classes, pair, kind) if pair else None
@@ -81,8 +82,9 @@ def inject(
     return report
 
 
-def restore(dataset: Dataset) -> int:
+def restore(dataset: Target) -> int:
     """Remove injected noise and the tag `mistake`. Returns the number of samples that changed."""
+    dataset = as_dataset(dataset, "restore_noise")
     frame = dataset.view().frame
     with frame.transaction():
         before = labels_before_noise(frame)

@@ -233,9 +233,7 @@ def _texts(frame: Frame, field: FieldInfo) -> tuple[np.ndarray, list[str]]:
         codes = column.indices.fill_null(MISSING).to_numpy()
         return frame.align(field.table, codes, MISSING), column.dictionary.to_pylist()
 
-    with frame.steady():
-        stamp = frame.stamp(field.table), frame.stamp("annotations")
-        return frame.cached((field.table, "text"), stamp, load)
+    return frame.derived((field.table, "text"), [field.table, "annotations"], load)
 
 
 # --- checking ---

@@ -17,7 +17,7 @@ from ..storage.writer_lock import WriterLock
 from .columns import Frame
 from .run_files import RunFiles, file_prefix
 
-RUN_TABLES = ("predictions", "dynamics", "scores")  # kinds of tables of a run
+RUN_TABLES = ("predictions", "dynamics", "sample-dynamics", "scores")  # kinds of tables of a run
 
 
 def clean_up_folders() -> None:

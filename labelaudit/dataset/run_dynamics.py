@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import dynamics
-from .arrays import MISSING, as_ids, find
+from .arrays import as_ids
 from .dynamics import Dynamics
 from .run_base import RunBase
 
@@ -29,43 +29,35 @@ class RunDynamics(RunBase):
         measures: float32 (n,) each: margin and p(label) by a model trained on the sample and, if
         there is one, by a model not trained on it. NaN is left out. fold: int (n,), the fold with
         the model that was not trained on the sample.
+
+        Raises BadInputError for a finished run with dynamics.
         """
         with self._transaction():
-            table = self._table("dynamics")
-            dynamics.append(self._store, table, epoch, ids, labels, measures, fold)
+            dynamics.append(self._store, self.id, epoch, ids, labels, measures, fold)
 
     def folds(self, ids: np.ndarray) -> np.ndarray:
         """Return the fold of each of these sorted ids, int8 (n,): its model was not trained on it.
 
         dynamics.HELD_OUT if no model was trained on the sample, and EVERYONES if all were.
         """
-        return dynamics.folds(self._store, self._table("dynamics"), ids)
+        return dynamics.folds(self._store, self.id, ids)
 
     def forget_dynamics_after(self, epoch: int) -> None:
         """Delete the dynamics of later epochs."""
         with self._transaction():
             self._store.delete(self._table("dynamics"), f"epoch > {int(epoch)}")
 
-    def settle_dynamics(self, ids: np.ndarray, labels: np.ndarray, learned: np.ndarray) -> None:
-        """Rearrange the dynamics to blocks with the same samples in each epoch.
-
-        ids, labels: int (n,), all recorded samples, sorted, and their given classes. learned: bool
-        (n,), whether any epoch trained on the sample.
-        """
-        with self._transaction():
-            dynamics.settle(self._store, self._table("dynamics"), ids, labels, learned)
-
     def dynamics(self, ids: np.ndarray) -> Dynamics | None:
         """Return the dynamics of these sorted ids, int64 (n,); None for a run without any.
 
         It reads the whole table: `dynamics_of` is faster for a few samples.
         """
-        return dynamics.read(self._store, self._table("dynamics"), ids)
+        return dynamics.read(self._store, self.id, ids)
 
     def dynamics_of(self, ids: Sequence[int] | np.ndarray) -> Dynamics | None:
         """Return the dynamics of a few ids (n,), in their order; None for a run without any."""
         with self._store.steady():
-            return dynamics.read_some(self._frame, self._table("dynamics"), as_ids(ids))
+            return dynamics.read_some(self._frame, self.id, as_ids(ids))
 
     def class_curves(self) -> np.ndarray | None:
         """Return the median p(label) of each given class after each epoch, float32 (epochs, C).
@@ -77,9 +69,4 @@ class RunDynamics(RunBase):
 
     def learned_labels(self, ids: np.ndarray) -> np.ndarray:
         """Return the classes, int32 (n,), that these sorted ids had in training, or MISSING."""
-        labels = np.full(len(ids), MISSING, np.int32)
-        rows = self._store.read(self._table("dynamics"), ["id", "label"], "epoch = 1")
-        if rows is not None:
-            places, known = find(ids, rows["id"].to_numpy())
-            labels[places[known]] = rows["label"].to_numpy()[known]
-        return labels
+        return dynamics.learned_labels(self._store, self.id, ids)

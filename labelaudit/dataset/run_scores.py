@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..scores import SCORES
 from ..scores.self_test import SelfTest
 from ..storage import schema
 from .arrays import MISSING, find, nullable
+from .run_checks import check_scores
 from .run_dynamics import RunDynamics
 
 SELF_TESTS = "self_tests"
@@ -33,13 +35,19 @@ class RunScores(RunDynamics):
         labels: np.ndarray,
         scores: dict[str, np.ndarray],
         suggestions: tuple[np.ndarray, np.ndarray] | None = None,
+        only: np.ndarray | None = None,
     ) -> None:
         """Store scores, float64 (n,), of these ids; NaN means none. Other scores are preserved.
 
         labels: int (n,), the given classes that they judge. suggestions: the most probable true
         class other than the given one, int (n,), or MISSING, and its probability, float64 (n,);
-        None preserves the stored suggestions.
+        None preserves the stored suggestions. only: mask, bool (n,), of the samples that get new
+        values; the others keep those that are stored for their label.
+
+        Raises BadInputError for a name that is no score, for another shape, and for values that are
+        infinite or, in a score from 0 to 1, outside of that; NotFoundError for an unknown id.
         """
+        check_scores(self._frame, ids, labels, scores)
         columns = {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in scores.items()}
         with self._transaction():
             for name in self._stored_scores():
@@ -52,6 +60,15 @@ class RunScores(RunDynamics):
             else:
                 code, p = suggestions
                 suggested = [nullable(code), pa.array(p, pa.float64(), from_pandas=True)]
+            if only is not None:
+                mask = pa.array(only)
+
+                def kept(name: str, new: pa.Array) -> pa.Array:
+                    return pc.if_else(mask, new, self._stored_column(name, ids, labels))
+
+                columns = {name: kept(name, column) for name, column in columns.items()}
+                names = ("suggested", "suggested_p")
+                suggested = [kept(*pair) for pair in zip(names, suggested, strict=True)]
             order = schema.scores(list(columns))
             learned = nullable(self.learned_labels(ids))
             fixed = [pa.array(ids, pa.int64()), nullable(labels), learned, *suggested]

@@ -12,9 +12,10 @@ import pyarrow as pa
 from ..core.errors import BusyError, NotFoundError
 from ..storage import schema
 from ..storage.schema import BEGUN, FINISHED
-from . import edits
+from . import dynamics, edits
 from .columns import Frame
 from .recovery import RUN_TABLES, gone_run
+from .run_checks import check_info
 from .run_predictions import RunPredictions
 from .run_scores import RunScores
 
@@ -41,11 +42,16 @@ class Run(RunPredictions, RunScores):
     def finish(self, info: dict, weights: bytes | None = None) -> Run:
         """Store the run's information and its model. From now on it is listed by the dataset.
 
-        Earlier runs of the same name, finished or not, are deleted.
+        info: JSON values; `classes` names the classes in the order of the logits. Earlier runs of
+        the same name, finished or not, are deleted. Raises BadInputError for information without
+        classes, and for classes that are not those of the dataset in order.
         """
         with self._transaction():
+            text = check_info(
+                self._frame, info, self._store.vector_width(self._table("predictions"), "logits")
+            )
             row = self._row(["name", "created"])
-            row |= {"state": FINISHED, "info": json.dumps(info), "weights": weights}
+            row |= {"state": FINISHED, "info": text, "weights": weights}
             replaced = [run for run in self._frame.runs if run["name"] == row["name"]]
             replaced += [
                 run._row(["name", "created"])
@@ -58,6 +64,7 @@ class Run(RunPredictions, RunScores):
             self._store.upsert("runs", table, schema.RUNS)
             for run in replaced:
                 self._drop_tables(run["id"])
+            dynamics.gather(self._store, self.id)
             edits.tag_predicted(self._frame, self._table("predictions"))
         for run in [self, *(Run(self._frame, run["id"]) for run in replaced)]:
             run.checkpoint.unlink(missing_ok=True)

@@ -33,6 +33,20 @@ def refuse_to_replace(dataset: Dataset, name: str) -> None:
     refuse_second_training(dataset.view().frame, name)
 
 
+def refuse_to_lose(dataset: Dataset, name: str, ids: np.ndarray) -> None:
+    """Raise BadInputError if an imported run of this name has predictions of other samples than
+    these, int64 (n,): importing batch by batch would keep only the last batch."""
+    if name not in dataset.runs:
+        return
+    lost = np.setdiff1d(dataset.run(name).predicted_ids(), ids)
+    if len(lost):
+        raise BadInputError(
+            f"run {name!r} of dataset {dataset.name!r} has predictions of {len(lost):,} samples "
+            f"that are not imported now, such as {lost[0]}, and would lose them: add some with "
+            "dataset.add_predictions, give another name (run=), or pass replace=True (--replace)."
+        )
+
+
 def create_imported_run(
     frame: Frame,
     name: str,

@@ -120,7 +120,15 @@ class VerdictLog:
             names += [] if name in names else [name]
         more = _columns(rows, names)
         columns = {key: np.concatenate([getattr(self, key), part]) for key, part in more.items()}
-        return replace(self, reviewers=names, **columns)
+        longer = replace(self, reviewers=names, **columns)
+        if "current" in vars(self) and (more["verdict"] < UNDO).all():
+            # without undo or redo, a verdict replaces at most that of its reviewer on its sample
+            old, new = self.current, np.arange(len(self), len(longer))
+            replaced = np.isin(self.reviewer[old], more["reviewer"])
+            replaced &= np.isin(self.sample[old], more["sample"])
+            new = longer.latest(np.concatenate([old[replaced], new]))
+            vars(longer)["current"] = np.sort(np.concatenate([old[~replaced], new]))
+        return longer
 
 
 def read(frame: Frame) -> VerdictLog:

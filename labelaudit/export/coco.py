@@ -21,7 +21,7 @@ def write_coco(samples: Samples, output: Output, folder: str) -> list[str]:
     `file_name` is relative to images/. Each labelled image has one annotation, whose box is the
     whole image. Ids of images and annotations are those of the samples.
     """
-    paths = samples.image_paths(np.full(len(samples), FOLDER, object), UniquePaths())
+    paths = _flat(samples.image_paths(np.full(len(samples), "", object)), samples.ids)
     for i, image in samples.images():
         output.add_image(paths[i], image)
     rows = samples.frame.take("samples", samples.positions, ["width", "height"])
@@ -35,6 +35,14 @@ def write_coco(samples: Samples, output: Output, folder: str) -> list[str]:
         output.write(f"{name}.json", json.dumps(_content(samples, paths, sizes, at)).encode())
     unlabelled = int((samples.labels == MISSING).sum())
     return [f"{unlabelled:,} samples have no label: they have no annotation."] if unlabelled else []
+
+
+def _flat(paths: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Put all images into one folder: class folders below it would be another source of labels."""
+    unique, flat = UniquePaths(), np.empty(len(paths), object)
+    for i in np.argsort(ids, kind="stable").tolist():
+        flat[i] = unique.add(FOLDER, [paths[i].rpartition("/")[2]], int(ids[i]))
+    return flat
 
 
 def _content(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
+from ..dataset.state_fingerprint import dataset_fingerprint
+from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..storage.object_store import is_remote
 from . import manifest
@@ -30,6 +32,7 @@ class Exported:
     copied: int = 0  # files that could not be linked and were copied
     relabelled: int = 0  # samples with a label that differs from the loaded one
     removed: int = 0  # samples left out because they have the tag `removed`
+    fingerprint: str | None = None  # of all images and labels of the dataset; see `verify`
     notes: list[str] = field(default_factory=list)
     dry_run: bool = False
 
@@ -51,11 +54,13 @@ class Exported:
             lines.append(f"{self.relabelled:,} labels differ from the loaded labels")
         if self.removed:
             lines.append(f"{self.removed:,} samples tagged removed are left out")
+        if self.fingerprint:
+            lines.append(f"state of images and labels: {self.fingerprint}")
         return "\n".join([*lines, *self.notes])
 
 
 def export_dataset(
-    view: View,
+    view: Target,
     target: str | os.PathLike,
     format: str = MANIFEST,
     *,
@@ -80,6 +85,7 @@ def export_dataset(
     exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
     disk is full or read-only, StoppedError if the task is stopped.
     """
+    view = as_view(view)
     entry = _get_format(format)
     view = view if isinstance(view, View) else view.view()
     path = absolute(target)
@@ -106,7 +112,7 @@ def export_dataset(
 
 
 def write_labels(
-    view: View,
+    view: Target,
     path: str | os.PathLike,
     *,
     paths: str = "auto",
@@ -126,6 +132,7 @@ def write_labels(
     bom: begin a CSV with a byte order mark, so that Excel shows letters such as "é".
     Raises the errors of `export_dataset`; nothing is written then.
     """
+    view = as_view(view)
     exported = export_dataset(view, path, paths=paths, images=images, bom=bom, task=task)
     return exported.samples
 
@@ -230,6 +237,7 @@ def _write(
         copied=output.copied,
         relabelled=samples.relabelled,
         removed=samples.removed,
+        fingerprint=dataset_fingerprint(samples.frame),
         notes=notes,
         dry_run=dry_run,
     )

@@ -9,6 +9,7 @@ from functools import partial
 import pandas as pd
 import pyarrow as pa
 
+from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..dataset.view_table import OWN
 from .tables import as_text, column, csv_writer, write_view
@@ -18,7 +19,9 @@ BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confid
 OPTIONAL = ["suggested", "suggested_p", "finding", "image_issues"]
 
 
-def write_suspects(view: View, target: str | os.PathLike | io.IOBase, *, bom: bool = False) -> int:
+def write_suspects(
+    view: Target, target: str | os.PathLike | io.IOBase, *, bom: bool = False
+) -> int:
     """Write a view as CSV, in its order. Returns the number of rows.
 
     Columns: id … confidence, suggested, suggested_p and finding if the run has suspicion,
@@ -26,6 +29,7 @@ def write_suspects(view: View, target: str | os.PathLike | io.IOBase, *, bom: bo
     spreadsheet would run as a formula begin with an apostrophe. A file is written atomically. bom:
     begin with a byte order mark, so that Excel shows letters such as "é".
     """
+    view = as_view(view)
     return write_view(view, target, _table, partial(csv_writer, bom=bom))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, as_ids, differing, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_view
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED
 from . import similarity
@@ -59,6 +60,11 @@ class Duplicates:
         """Mask, bool (m,), of the samples that have the same pixels as another."""
         _, index, counts = np.unique(self.copy_of, return_inverse=True, return_counts=True)
         return counts[index] > 1
+
+    def touching(self, ids: np.ndarray) -> Duplicates:
+        """Return only the groups with any of these samples, int64 (n,)."""
+        kept = np.isin(self.group, self.group[np.isin(self.ids, ids)])
+        return replace(self, ids=self.ids[kept], group=self.group[kept], copy_of=self.copy_of[kept])
 
     def group_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the group of each sample, int64 (n,): equal for duplicates, the sample's own id if
@@ -114,20 +120,23 @@ class Duplicates:
         return numbers
 
 
-def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
+def find_duplicates(dataset: Target, task: Task = QUIET) -> Duplicates:
     """Search for duplicates among all samples, store the groups, and return them.
+
+    dataset: or its name, or a view: then the groups with any of its samples are returned.
 
     Each image is read only once: its fingerprint is stored. Images that cannot be read are left
     out. Up to `similarity.EXACT` samples, all pairs are compared. Beyond, one near duplicate in a
     hundred may be missed, but no exact one. Raises DamagedError if no image can be read, and
     StoppedError after a stop; the groups stored before stay.
     """
-    frame = dataset.view().frame
+    view = as_view(dataset)
+    frame = view.frame
     make_fingerprints(frame, task)
     ids, pixels, thumbnails = read_fingerprints(frame)
     if not len(ids):
         raise DamagedError(
-            f"none of the {len(frame.ids):,} images of {dataset.name!r} can be read: restore their "
+            f"none of the {len(frame.ids):,} images of {view.name!r} can be read: restore their "
             "files."
         )
     _, first, index = np.unique(pixels, return_index=True, return_inverse=True)
@@ -139,7 +148,8 @@ def find_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
     with frame.transaction():
         frame.overwrite(TABLE, rows, DUPLICATES)
-    return _load(frame)
+    found = _load(frame)
+    return found.touching(view.ids) if view.steps else found
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:

@@ -16,6 +16,7 @@ from ..dataset.arrays import MISSING
 from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run
 from ..dataset.runs import Run
+from ..dataset.target import Target, opened
 from ..dataset.view import View
 from ..features.choice import FeatureSet, choose_features, named_features
 from ..features.duplicates import duplicates
@@ -47,7 +48,7 @@ HERE = Backend()
 
 
 def first_look(
-    target: Dataset | View,
+    target: Target,
     run: str = FIRST_LOOK_RUN,
     task: Task = QUIET,
     *,
@@ -71,6 +72,7 @@ def first_look(
     Raises StoppedError after a stop; features that are finished are kept. Raises LabelAuditError if
     there are fewer than two classes, for unknown features, or if `run` is a trained run.
     """
+    target = opened(target)
     started = time.monotonic()
     view = target.view() if isinstance(target, Dataset) else target
     _check_name(Dataset(view.name), run)

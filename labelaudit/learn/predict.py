@@ -13,6 +13,7 @@ from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.stored_predictions import store_predictions
+from ..dataset.target import Target, opened
 from ..dataset.view import View
 from ..features.device import choose_device
 from ..features.image_batches import Images
@@ -26,7 +27,7 @@ ROWS = 10_000  # predictions written to the store at once
 
 
 def predict(
-    target: Dataset | View,
+    target: Target,
     run: str | None = None,
     device: str = "auto",
     task: Task = QUIET,
@@ -44,6 +45,7 @@ def predict(
     log says so. After a stop or an error, the stored predictions are unchanged.
     Raises StoppedError after a stop, and LabelAuditError if no image can be read.
     """
+    target = opened(target)
     request = request_predictions(target, run)
     run, ids = request.run, request.ids
     device = choose_device(device)

@@ -15,6 +15,7 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, opened
 from ..dataset.view import View
 from ..storage import paths
 from ..storage.schema import REMOVED
@@ -56,7 +57,7 @@ class Recorder:
 
     def __init__(
         self,
-        target: Dataset | View,
+        target: Target,
         run: str | None = None,
         classes: Sequence[str] | None = None,
         *,
@@ -73,6 +74,7 @@ class Recorder:
         Raises LabelAuditError for names that do not fit, for fewer than two classes, and when
         resuming after labels were changed.
         """
+        target = opened(target)
         view = target.view() if isinstance(target, Dataset) else target
         self._frame = view.frame
         if run is not None:

@@ -265,9 +265,6 @@ class Recording:
         """
         self.write(immediately=True)
         run = self._open_run()
-        recorded = (self.flags > 0) & (self.labels != MISSING)
-        learned = (self.flags & LEARNED) > 0
-        run.settle_dynamics(self.ids[recorded], self.labels[recorded], learned[recorded])
         same_name = unfinished_recordings(self.frame, run.name)
         run.finish(self.info(notes))
         run.write_predictions(self._predictions())

@@ -8,6 +8,7 @@ import torch
 from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset
 from .config import TrainConfig
 from .models import Ensemble, build_model
 
@@ -25,13 +26,14 @@ def pack_weights(models: list[torch.nn.Module]) -> bytes:
     return safetensors.torch.save(state)
 
 
-def load_model(dataset: Dataset, run: str | None = None) -> tuple[torch.nn.Module, dict]:
+def load_model(dataset: Target, run: str | None = None) -> tuple[torch.nn.Module, dict]:
     """Return a run's model, on the CPU in evaluation mode, and the run's info.
 
     The model takes uint8 images (n, 3, S, S), S = info["image_size"], and returns logits (n, C) in
     the order of info["classes"].
     Raises LabelAuditError for a run without a model, such as a first look.
     """
+    dataset = as_dataset(dataset, "load_model")
     trained = trained_run(dataset, run)
     return load_weights(trained), trained.info
 

@@ -14,7 +14,7 @@ from ..core.errors import BadInputError, DamagedError
 from ..core.images import UnreadableImageError, decode, to_rgb
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
-from ..dataset.view import View
+from ..dataset.target import Target, opened
 from ..storage.schema import REMOVED
 from ..storage.tables import Store
 from .forked_reader import ForkedReader, read_images
@@ -41,7 +41,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        target: Dataset | View,
+        target: Target,
         transform: Callable[[Image.Image], object] | None = None,
         image_size: int | tuple[int, int] | None = None,
         keys: Sequence[str] | None = None,
@@ -53,6 +53,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
         Raises LabelAuditError for an invalid image size or invalid keys; and, when reading, for an
         image that is no longer there.
         """
+        target = opened(target)
         is_dataset = isinstance(target, Dataset)
         view = target.view().exclude_tag(REMOVED) if is_dataset else target
         with view.steady():

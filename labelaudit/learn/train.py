@@ -12,7 +12,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.run_lifecycle import begin_run, refuse_second_training
 from ..dataset.runs import Run, unfinished_runs
-from ..dataset.view import View
+from ..dataset.target import Target, as_dataset, opened
 from ..features.device import choose_device
 from ..features.duplicates import ensure_duplicates
 from ..features.image_batches import Images
@@ -24,7 +24,7 @@ from .training import DivergedError, Training
 
 
 def train(
-    target: Dataset | View,
+    target: Target,
     run: str | None = None,
     config: TrainConfig | None = None,
     task: Task = QUIET,
@@ -48,6 +48,7 @@ def train(
     Raises LabelAuditError for fewer than two classes or samples, if no image can be read, and if
     the loss is not finite.
     """
+    target = opened(target)
     config = config or TrainConfig()
     plan = make_plan(target, config)
     if config.folds > 1:  # a copy in another fold would reveal the label
@@ -65,7 +66,7 @@ def train(
 
 
 def resume(
-    dataset: Dataset,
+    dataset: Target,
     run: str | Run | None = None,
     task: Task = QUIET,
 ) -> Run:
@@ -76,6 +77,7 @@ def resume(
     Raises NotFoundError if there is nothing to resume, BadInputError if the labels, samples or
     classes that it learned from were changed, and BusyError if another process trains it.
     """
+    dataset = as_dataset(dataset, "resume_training")
     unfinished = run if isinstance(run, Run) else _unfinished_run(dataset, run)
     with unfinished.training():
         if unfinished.state != BEGUN:

@@ -22,12 +22,13 @@ from ..core.errors import BadInputError, NotFoundError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, as_ids, find
 from ..dataset.columns import Frame
+from ..dataset.content_hash import content_hashes
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import user
+from ..dataset.target import Target, as_dataset
 from ..export.tables import open_sink
 from ..patch.sample_paths import find_files, relative_paths
 from ..review.opinions import opinions
-from .content import content_hashes
 
 FILE = "labelaudit-accepted.csv"  # default name
 COLUMNS = ("path", "label", "sha256", "by", "why")
@@ -81,7 +82,7 @@ def read_accepted(path: str | os.PathLike) -> list[AcceptedImage]:
 
 
 def accept(
-    dataset: Dataset,
+    dataset: Target,
     ids: Sequence[int],
     path: str | os.PathLike = FILE,
     *,
@@ -95,6 +96,7 @@ def accept(
     that does not exist, and BadInputError for a sample that has no label, or whose image cannot be
     read.
     """
+    dataset = as_dataset(dataset, "accept")
     frame, chosen = dataset.view().frame, np.unique(as_ids(ids))
     with frame.steady():
         at = frame.positions(chosen)

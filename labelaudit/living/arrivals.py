@@ -10,7 +10,7 @@ from ..core.errors import BadInputError
 from ..dataset import history_log
 from ..dataset.arrays import in_order
 from ..dataset.columns import Frame
-from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_dataset
 from .stored_files import TABLE
 
 FIRST_LOAD = 0
@@ -27,12 +27,13 @@ def arrival_steps(frame: Frame) -> np.ndarray:
     return steps
 
 
-def added_since(dataset: Dataset, when: str) -> np.ndarray:
+def added_since(dataset: Target, when: str) -> np.ndarray:
     """Return the ids of the samples that syncs added since then, int64 (n,), sorted.
 
     when: a date or time in ISO 8601, such as 2026-11-30; without a zone it is in UTC. Raises
     BadInputError for another text.
     """
+    dataset = as_dataset(dataset, "added_since")
     try:
         start = datetime.fromisoformat(when)
     except ValueError as error:

@@ -10,7 +10,8 @@ import numpy as np
 from .. import __version__
 from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING
-from ..dataset.dataset import Dataset
+from ..dataset.state_fingerprint import dataset_fingerprint
+from ..dataset.target import Target, as_dataset
 from ..patch.sample_paths import relative_paths
 from ..ranking.ranking import confidence_note, weakness
 from ..review.opinions import OUT
@@ -50,6 +51,7 @@ class GateResult:
     accepted: int
     stale: list[tuple[str, str]]  # accepted lines that do not count, and why
     worst: list[WorstImage]
+    fingerprint: str | None  # of images and labels, see `verify`
     notes: list[str] = field(default_factory=list)
     version: str = __version__
 
@@ -66,7 +68,7 @@ class GateResult:
 
 
 def check_labels(
-    dataset: Dataset,
+    dataset: Target,
     max_wrong: float,
     *,
     run: str | None = None,
@@ -85,6 +87,7 @@ def check_labels(
     Raises BadInputError for a number out of range and if there are no labels to check, and
     NotFoundError for a run without suspicion.
     """
+    dataset = as_dataset(dataset, "check_labels")
     if not 0 <= max_wrong < 1:
         raise BadInputError(f"max_wrong={max_wrong!r}: give a share from 0 to below 1 (0% to 99%).")
     if not CONFIDENCES[0] <= confidence <= CONFIDENCES[1]:
@@ -113,6 +116,7 @@ def check_labels(
             accepted=int(part[frame.positions(matched.ids)].sum()),
             stale=matched.stale,
             worst=_worst(judged, part),
+            fingerprint=dataset_fingerprint(frame),
             notes=[note for note in notes if note and note != problem],
         )
 

@@ -25,6 +25,10 @@ def junit_xml(result: GateResult) -> str:
     name = f"at most {percent(result.max_wrong)} of the labels of {result.dataset} are wrong"
     case = ElementTree.SubElement(suite, "testcase", {"classname": "labelaudit", "name": name})
     text = "\n".join([result.why, *result.notes, *map(_line, result.worst)])
+    properties = ElementTree.SubElement(case, "properties")
+    known = {"fingerprint": result.fingerprint or "unknown", "version": result.version}
+    for key, value in known.items():
+        ElementTree.SubElement(properties, "property", {"name": key, "value": value})
     if failed or undecided:
         tag, kind = ("failure", FAILED) if failed else ("error", UNDECIDED)
         found = ElementTree.SubElement(case, tag, {"type": kind, "message": result.why})
@@ -51,6 +55,7 @@ def markdown(result: GateResult) -> str:
         f"({errors.low:,.0f} to {errors.high:,.0f})",
         f"- {errors.reviewed:,} labels are reviewed, {result.accepted:,} of them accepted",
         f"- run {_escaped(result.run)}, LabelAudit {result.version}",
+        f"- state of images and labels: {result.fingerprint or 'unknown'}",
         *(f"- accepted, but not counted: {_escaped(p)} {_escaped(w)}" for p, w in result.stale),
     ]
     if result.worst:

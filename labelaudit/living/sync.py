@@ -12,6 +12,7 @@ from ..dataset.class_names import renamed_runs
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause, write_meta
+from ..dataset.target import Target, as_dataset
 from ..storage import schema
 from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
 from .stored_files import NONE, TABLE
@@ -22,7 +23,7 @@ PREFER = (SOURCE, HERE)
 
 
 def apply_sync(
-    dataset: Dataset, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
+    dataset: Target, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
 ) -> SyncPlan:
     """Take over what `plan_sync` found, in one commit that is one step of the history.
 
@@ -34,6 +35,7 @@ def apply_sync(
     who: the name in the history, by default the user of this machine. Returns the plan.
     Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made.
     """
+    dataset = as_dataset(dataset, "apply_sync")
     if prefer is not None and prefer not in PREFER:
         raise BadInputError(f"prefer={prefer!r}: give {' or '.join(map(repr, PREFER))}.")
     frame = dataset.view().frame

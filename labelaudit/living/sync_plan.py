@@ -13,8 +13,8 @@ from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
-from ..dataset.dataset import Dataset
 from ..dataset.ingest import check_class
+from ..dataset.target import Target, as_dataset
 from ..sources.file_states import FileStates
 from ..storage.schema import MISTAKE
 from .compare import Matches, match_images
@@ -85,7 +85,7 @@ def stamps_of(frame: Frame) -> tuple[Hashable, ...]:
 
 
 def plan_sync(
-    dataset: Dataset,
+    dataset: Target,
     *,
     source: str | None = None,
     every_file: bool = False,
@@ -103,6 +103,7 @@ def plan_sync(
     mistakes; NotFoundError if the source is gone; the errors of `load_dataset` if it cannot be
     read; and StoppedError if the task is stopped.
     """
+    dataset = as_dataset(dataset, "plan_sync")
     check_finished(dataset)
     frame = dataset.view().frame
     if frame.tagged(MISTAKE).any():

@@ -11,8 +11,8 @@ from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
 from ..dataset import edits, history_log
 from ..dataset.columns import Frame
-from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
+from ..dataset.target import Target, as_dataset
 from ..features.fingerprints import make_fingerprints
 from ..storage.schema import REMOVED
 from .matching import TRUSTED, Matches
@@ -24,7 +24,7 @@ MAX_WHO = 200  # characters of the names in the history
 
 
 def plan_patch(
-    dataset: Dataset,
+    dataset: Target,
     patch: Patch | str | os.PathLike,
     trust: Sequence[str] = (),
     read: int | None = None,
@@ -39,6 +39,7 @@ def plan_patch(
     because its hash is stored.
     Raises BadInputError if the patch is malformed, and StoppedError if the task is stopped.
     """
+    dataset = as_dataset(dataset, "plan_patch")
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     for word in trust:
         if word not in TRUSTED:
@@ -56,7 +57,7 @@ def plan_patch(
 
 
 def apply_patch(
-    dataset: Dataset,
+    dataset: Target,
     patch: Patch | str | os.PathLike,
     *,
     trust: Sequence[str] = (),
@@ -73,6 +74,7 @@ def apply_patch(
     Raises BadInputError, and changes nothing, if the plan is no longer the one shown;
     StoppedError if the task is stopped while images are read. The change itself is atomic.
     """
+    dataset = as_dataset(dataset, "apply_patch")
     patch = patch if isinstance(patch, Patch) else read_patch(patch)
     expected = shown or plan_patch(dataset, patch, trust, task=task)
     frame = dataset.view().frame

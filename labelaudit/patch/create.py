@@ -14,6 +14,7 @@ from ..dataset.arrays import MISSING, find, tag_masks
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.noise import labels_before_noise
+from ..dataset.target import Target, as_dataset
 from ..features.fingerprints import make_fingerprints, pixel_hashes
 from ..review.opinions import OUT
 from ..review.queue import opinions
@@ -26,7 +27,7 @@ NONE = -3  # code for "does not apply", which is neither a class nor "no label"
 
 
 def write_patch(
-    dataset: Dataset,
+    dataset: Target,
     path: str | os.PathLike,
     *,
     source: str = APPLIED,
@@ -37,6 +38,7 @@ def write_patch(
 
     The file is written atomically. Raises as `make_patch`; no file is written then.
     """
+    dataset = as_dataset(dataset, "write_patch")
     patch = make_patch(dataset, source=source, reviewer=reviewer, task=task)
     patch.write(path)
     return patch

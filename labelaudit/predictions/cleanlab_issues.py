@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..core.csv_format import CsvFormat
-from ..core.errors import BadInputError, DamagedError, NotFoundError
+from ..core.errors import BadInputError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
+from ..dataset.target import Target, as_dataset
 from . import keys
 from .matching import check_positions, find_paths, folder_of, with_keys
+from .whole_tables import read_table
 
 _ISSUE = re.compile(r"is_(\w+_issue)")
 GIVEN = "given_label"
@@ -32,7 +33,7 @@ FEW = 4  # rows; fewer labels that differ may be chance
 LISTED = 20  # rows of a file that are listed; further ones are only counted
 
 
-def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
+def import_issues(dataset: Target, source: str | os.PathLike | pd.DataFrame | np.ndarray) -> dict:
     """Tag the samples of a dataset with the issues that cleanlab found in it.
 
     source: a CSV, JSON lines or Parquet file, or a data frame, with columns `is_…_issue`; or the
@@ -50,6 +51,7 @@ def import_issues(dataset: Dataset, source: str | os.PathLike | pd.DataFrame | n
     Raises NotFoundError if the file does not exist, DamagedError if it cannot be read, and
     BadInputError if it has no issues or cannot be matched; then nothing changes.
     """
+    dataset = as_dataset(dataset, "import_issues")
     table, name = _read(source, dataset)
     issues = {edits.check_tag(m[1]): c for c in table.columns if (m := _ISSUE.fullmatch(str(c)))}
     if not issues:
@@ -96,33 +98,7 @@ def _read(source, dataset: Dataset) -> tuple[pd.DataFrame, str]:
         return with_keys(source), "the frame"
     if not isinstance(source, (str, os.PathLike)):
         return _from_array(np.asarray(source), len(dataset)), "the array"
-    path = Path(source).expanduser()
-    try:
-        match path.suffix.lower():
-            case ".csv" | ".tsv":
-                written = CsvFormat.of_file(path)
-                table = pd.read_csv(
-                    path,
-                    sep=written.delimiter,
-                    dtype=str,
-                    keep_default_na=False,
-                    encoding="utf-8-sig" if written.encoding == "utf8" else written.encoding,
-                    skiprows=written.skipped,
-                )
-            case ".jsonl" | ".ndjson":
-                table = pd.read_json(path, lines=True, dtype=False)
-            case ".parquet":
-                table = with_keys(pd.read_parquet(path))
-            case suffix:
-                raise BadInputError(
-                    f"{path} ends in {suffix or 'nothing'!r}: give a .csv, .jsonl or .parquet file."
-                )
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} does not exist: check the path.") from error
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        words = " ".join(str(error).split())
-        raise DamagedError(f"{path} cannot be read ({words}): write it again.") from error
-    return table, path.name
+    return read_table(source), Path(source).name
 
 
 def _from_array(array: np.ndarray, count: int) -> pd.DataFrame:

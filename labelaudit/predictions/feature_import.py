@@ -13,7 +13,7 @@ from ..core.errors import BadInputError, DamagedError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
-from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_dataset
 from ..features.extractors import AUTO, check_extractor
 from ..features.stored import LARGEST, open_features
 from ..storage import schema
@@ -32,7 +32,7 @@ SUFFIXES = (".npy", ".npz", ".parquet")
 
 
 def import_features(
-    dataset: Dataset | str,
+    dataset: Target,
     source: SourceLike,
     name: str,
     by: str | None = None,
@@ -59,7 +59,7 @@ def import_features(
     an extractor, NotFoundError without the file, DamagedError if it cannot be read, and
     StoppedError after a stop. Then nothing is stored.
     """
-    dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
+    dataset = as_dataset(dataset, "import_features")
     check_features_name(name)
     frame = dataset.view().frame
     opened = _open(source)

@@ -17,9 +17,15 @@ from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
-from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
-from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
+from ..dataset.stored_predictions import (
+    create_imported_run,
+    imported_run_info,
+    refuse_to_lose,
+    refuse_to_replace,
+)
+from ..dataset.target import Target, as_dataset, as_view
+from ..dataset.view import View
 from . import agreement
 from .arrays import Arrays, Source, add_embeddings, from_array, open_npy, open_npz, whole_numbers
 from .classes import Columns, match_classes, shown, unknown_sentence
@@ -74,7 +80,7 @@ class SourceSummary:
 
 
 def import_predictions(
-    dataset: Dataset | str,
+    dataset: Target,
     source: SourceLike,
     run: str = IMPORTED,
     *,
@@ -84,6 +90,7 @@ def import_predictions(
     ids: Sequence[int] | np.ndarray | None = None,
     embeddings: np.ndarray | str | os.PathLike | None = None,
     out_of_sample: bool = False,
+    replace: bool = False,
     task: Task = QUIET,
 ) -> Run:
     """Import predictions of your own model as a run; score it with `compute_scores`.
@@ -116,16 +123,23 @@ def import_predictions(
     out_of_sample: whether the model was not trained on these labels (cross-validation). This is
     stored and shown; suspicion is fitted to the predictions in either case.
 
-    An earlier imported run of this name is replaced; another run of this name is an error. Storing
+    dataset: or its name, or a view: then "order" is its order, and rows of other samples are an
+    error.
+
+    An earlier imported run of this name is replaced; another run of this name is an error, and so
+    is one with predictions of samples that the source does not have, unless `replace`. To add to a
+    run, batch by batch, use `Dataset.add_predictions`. Storing
     is one commit: after an error or a stop nothing has changed.
     Raises LabelAuditError, naming file, row or id, if the source cannot be read or matched, for a
     number that is not finite, a row of probabilities that does not sum to 1, and an id that is
     unknown or occurs twice. Raises StoppedError after a stop.
     """
     started = time.monotonic()
-    dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
+    view, dataset = as_view(dataset), as_dataset(dataset)
     refuse_to_replace(dataset, run)
-    request = _Import(dataset, source, kind, classes, by, ids, embeddings)
+    request = _Import(view, source, kind, classes, by, ids, embeddings)
+    if not replace:
+        refuse_to_lose(dataset, run, request.ids)
     summary = request.summary
     imported = {**asdict(summary), "out_of_sample": bool(out_of_sample)}
     notes = [*summary.sentences(), *request.notes]
@@ -135,7 +149,7 @@ def import_predictions(
 
 
 def inspect_source(
-    dataset: Dataset | str,
+    dataset: Target,
     source: SourceLike,
     *,
     kind: str | None = None,
@@ -148,8 +162,7 @@ def inspect_source(
 
     Reads its keys and first rows. Raises LabelAuditError if they cannot be interpreted.
     """
-    dataset = Dataset(dataset) if isinstance(dataset, str) else dataset
-    return _Import(dataset, source, kind, classes, by, ids, embeddings).summary
+    return _Import(as_view(dataset), source, kind, classes, by, ids, embeddings).summary
 
 
 class _Import:
@@ -157,7 +170,7 @@ class _Import:
 
     def __init__(
         self,
-        dataset: Dataset,
+        view: View,
         source: SourceLike,
         kind: str | None,
         classes: Sequence | None,
@@ -166,7 +179,7 @@ class _Import:
         embeddings: np.ndarray | str | os.PathLike | None,
     ) -> None:
         check_kind(kind)
-        self.frame = dataset.view().frame
+        self.frame = view.frame
         self.source = _open(source, self.frame.classes, classes)
         rows, what = self.source.rows, self.source.what
         if not rows:
@@ -176,7 +189,7 @@ class _Import:
         if embeddings is not None:
             self._add_embeddings(embeddings)
         self.stated = by is not None
-        self.by, self.ids = match_source(self.frame, self.source, by, folder_of(source))
+        self.by, self.ids = match_source(self.frame, self.source, by, folder_of(source), view)
         self.notes: list[str] = []  # about all rows: complete after `batches`
         names = self.source.names if classes is None else classes
         self.columns: Columns = match_classes(self.frame, names, self.source.width, what)
@@ -264,7 +277,7 @@ class _Import:
 
 
 def match_source(
-    frame: Frame, source: Source, by: str | None, folder: Path | None
+    frame: Frame, source: Source, by: str | None, folder: Path | None, view: View | None = None
 ) -> tuple[str, np.ndarray]:
     """Return how the rows of a source are matched, and the id of each row's sample, int64 (n,).
 
@@ -272,12 +285,35 @@ def match_source(
     file paths contradict each other and the caller did not state which of them counts.
     """
     key, what = matching_key(source, by), source.what
+    if view is not None and view.steps:
+        return key, _match_in_view(view, source, key, folder)
     if key == ID and by is None and source.ambiguous is not None:
         _check_ambiguous(frame, source, folder)
     ids = match_rows(frame, source.rows, source.ids, source.paths, key, what, folder)
     if key == ID and by is None and source.paths is not None and source.ambiguous is None:
         check_both(frame, ids, source.paths, what, folder)
     return key, ids
+
+
+def _match_in_view(view: View, source: Source, key: str, folder: Path | None) -> np.ndarray:
+    """Return the id of each row's sample, int64 (n,), which must be in the view."""
+    here, what = view.ids, source.what
+    if key == ORDER:
+        if source.rows != len(here):
+            raise BadInputError(
+                f"{what} has {source.rows:,} rows and the view {len(here):,} samples: give each "
+                "row an id or a filepath."
+            )
+        return here
+    ids = match_rows(view.frame, source.rows, source.ids, source.paths, key, what, folder)
+    outside = np.flatnonzero(~np.isin(ids, here))
+    if len(outside):
+        row = int(outside[0])
+        raise BadInputError(
+            f"{what}, row {row + 1:,}: sample {ids[row]} is not in the view: leave the row out, or "
+            "give the dataset."
+        )
+    return ids
 
 
 def _check_ambiguous(frame: Frame, source: Source, folder: Path | None) -> None:

@@ -15,7 +15,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.stored_predictions import create_imported_run, imported_run_info, refuse_to_replace
-from ..dataset.view import View
+from ..dataset.target import Target, as_view
 from ..features.image_batches import Images
 from ..features.image_size import usual_size
 from ..learn.predict import ROWS
@@ -30,7 +30,7 @@ LARGEST = 224  # default side of the images in pixels, at most
 
 
 def predict_with(
-    target: Dataset | View | str,
+    target: Target,
     model: Any,
     run: str = OWN,
     *,
@@ -82,9 +82,7 @@ def predict_with(
     check_kind(kind)
     if batch_size < 1:
         raise BadInputError(f"batch_size={batch_size}: use 1 or more.")
-    if isinstance(target, str):
-        target = Dataset(target)
-    view = target.view() if isinstance(target, Dataset) else target
+    view = as_view(target)
     frame = view.frame
     refuse_to_replace(Dataset(frame.name), run)
     ids = np.sort(view.ids)

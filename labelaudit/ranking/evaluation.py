@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import BadInputError
+from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..storage.schema import MISTAKE
 
@@ -22,7 +23,7 @@ def check_k(k: int | None) -> None:
         raise BadInputError(f"k={k}: k must be at least 1.")
 
 
-def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
+def evaluate(view: Target, k: int | None = None) -> pd.DataFrame | None:
     """Measure how well each score ranks the injected mistakes among a view's predicted samples.
 
     k: how many suspects a person would review; by default the number of mistakes.
@@ -34,6 +35,7 @@ def evaluate(view: View, k: int | None = None) -> pd.DataFrame | None:
     If mistakes were injected after training, the model has seen the true labels and the results are
     too good; `outdated` counts such samples.
     """
+    view = as_view(view)
     check_k(k)
     with view.steady():
         rankings = list(_rankings(view))

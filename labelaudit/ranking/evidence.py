@@ -277,13 +277,13 @@ def _shown_classes(p: np.ndarray, given: int, suggested: int) -> list[int]:
 
 def _percentiles(view: View, name: str, values: np.ndarray) -> np.ndarray:
     """Return the percentage of the scored samples with a lower score, (n,); NaN without one."""
-    frame, fields = view.frame, view.fields
+    fields = view.fields
 
     def load() -> np.ndarray:
         known = fields.number(name)
         return np.sort(known[np.isfinite(known)])
 
-    ranked = frame.cached(("ranked", view.run, name), fields.stamp(), load)
+    ranked = fields.derived(("ranked", view.run, name), load)
     share = np.searchsorted(ranked, values) / max(len(ranked), 1) * 100
     return np.where(np.isfinite(values), share, np.nan)
 

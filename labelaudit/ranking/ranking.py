@@ -6,8 +6,8 @@ import numpy as np
 
 from ..core.errors import NotFoundError
 from ..dataset.arrays import MISSING
-from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
 from ..scores import SCORES, default_score
 from ..scores.chance import no_better_than_chance
@@ -18,10 +18,11 @@ from ..storage.schema import FIRST_LOOK, REMOVED
 FEW = 50  # samples of the median class; below it, probabilities are rough
 
 
-def suspects(dataset: Dataset, run: str | None = None, score: str | None = None) -> View:
+def suspects(dataset: Target, run: str | None = None, score: str | None = None) -> View:
     """Return the samples that a score marks as suspicious, most suspicious first.
 
-    run: by default the latest with predictions. score: by default the best that the run has.
+    dataset: or its name, or a view, whose samples are ranked. run: by default that of the view, or
+    the latest with predictions. score: by default the best that the run has.
     Suspects are the samples above the score's boundary (AUM above 0: another class had the higher
     logit). If it has none, they are the samples with another class predicted than the given one; a
     score that does not judge the label, hardness, ranks all samples. Suspicion takes both: the
@@ -29,10 +30,11 @@ def suspects(dataset: Dataset, run: str | None = None, score: str | None = None)
     labels come first if their own label is probably wrong. Removed samples are left out.
     Raises LabelAuditError for a run without predictions or without this score.
     """
-    stored_run = dataset.run(run)
+    view = as_view(dataset, run)
+    stored_run = as_dataset(dataset).run(view.run)
     score = check_score(stored_run, score)
     boundary = SCORES[score].boundary
-    view = dataset.view(stored_run.name).exclude_tag(REMOVED)
+    view = view.use_run(stored_run.name).exclude_tag(REMOVED)
     if score == SUSPICION:
         return ranked(view.suspicious(), score)
     view = view.above(score, -np.inf if boundary is None else boundary)
@@ -52,14 +54,14 @@ def ranked(view: View, score: str) -> View:
 
 
 def selection(
-    dataset: Dataset,
+    dataset: Target,
     run: str | None = None,
     only_suspects: bool = False,
     split: str | None = None,
     tag: str | None = None,
 ) -> View:
     """Return the samples to export: those that meet all given conditions."""
-    view = suspects(dataset, run) if only_suspects else dataset.view(run)
+    view = suspects(dataset, run) if only_suspects else as_view(dataset, run)
     view = view.match(split=split)
     return view if tag is None else view.match_tag(tag)
 

@@ -8,15 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..annotators.consensus import NO_LABELS, consensus, has_labels, is_independent
 from ..core.errors import BadInputError, NotFoundError, PluginError, PluginWarning
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..features import neighbours
 from ..features.duplicates import duplicates
 from ..scores import SCORES, Score
-from ..scores.base import LOGITS, NEIGHBOURS, DynamicsScore, NeighbourScore
+from ..scores.base import (
+    ANNOTATORS,
+    LOGITS,
+    NEIGHBOURS,
+    AnnotatorScore,
+    DynamicsScore,
+    NeighbourScore,
+)
 from ..scores.suspicion import SUSPICION
 from ..storage.schema import RECORDED, REMOVED
 from .copies import weigh_copies
@@ -36,16 +45,18 @@ class Backend:
 
 
 def compute_scores(
-    dataset: Dataset,
+    dataset: Target,
     run: str | None = None,
     names: Sequence[str] | None = None,
     task: Task = QUIET,
 ) -> list[str]:
     """Compute scores of a run and store them with its other scores. Returns their names.
 
-    run: by default the latest with predictions. names: by default all scores for which the run has
-    the data. A sample without the data for a score gets no value (null). If the task is stopped,
-    StoppedError is raised and the stored scores are unchanged.
+    dataset: or its name, or a view: then only its samples get new values, and the others keep
+    theirs. Fitted scores such as suspicion are fitted to all samples in either case. run: by
+    default that of the view, or the latest with predictions. names: by default all scores for which
+    the run has the data. A sample without the data for a score gets no value (null). If the task is
+    stopped, StoppedError is raised and the stored scores are unchanged.
     Raises LabelAuditError for an unknown score, and for a named one for which the run has no data.
     The score of a plugin that fails is left out with a warning; a named one raises PluginError.
     """
@@ -54,7 +65,7 @@ def compute_scores(
 
 def compute_scores_by(
     backend: Backend,
-    dataset: Dataset,
+    dataset: Target,
     run: str | None,
     names: Sequence[str] | None,
     task: Task,
@@ -76,13 +87,14 @@ def compute_scores_by(
 
 def _compute(
     backend: Backend,
-    dataset: Dataset,
+    target: Target,
     run: str | None,
     wanted: Sequence[Score],
     names: Sequence[str] | None,
     task: Task,
 ) -> list[str]:
-    stored_run = dataset.run(run)
+    view, dataset = as_view(target, run), as_dataset(target)
+    stored_run = dataset.run(view.run)
     samples = _Samples.read(dataset, stored_run)
     out_of_sample = _out_of_sample(stored_run)
     witness = _witness(dataset, stored_run, samples.ids)
@@ -93,13 +105,15 @@ def _compute(
         suggestions = _weigh_copies(dataset, stored_run, samples, computed, suggestions)
     computed |= _from_neighbours(stored_run, wanted, samples, backend, task)
     computed |= _from_dynamics(stored_run, wanted, samples)
+    computed |= _from_annotators(dataset, stored_run, wanted, samples)
     for score in wanted if names else ():
         if score.name not in computed:
             raise NotFoundError(_missing_data(stored_run, score, samples.ids))
     task.check("scoring")
     ordered = {score.name: computed[score.name] for score in wanted if score.name in computed}
+    only = np.isin(samples.ids, view.ids) if view.steps else None
     with dataset.transaction():
-        stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions)
+        stored_run.write_scores(samples.ids, samples.labels, ordered, suggestions, only)
         if SUSPICION in ordered:
             stored_run.write_self_test(self_test)
     return list(ordered)
@@ -241,8 +255,21 @@ def _from_dynamics(run: Run, wanted: Sequence[Score], samples: _Samples) -> dict
     }
 
 
+def _from_annotators(
+    dataset: Dataset, run: Run, wanted: Sequence[Score], samples: _Samples
+) -> dict[str, np.ndarray]:
+    scores = [score for score in wanted if isinstance(score, AnnotatorScore)]
+    if not scores or not has_labels(dataset.view().frame):
+        return {}
+    own = run.name if run.has_predictions() and is_independent(run) else None
+    p_label = consensus(dataset, own).p_label(samples.ids, samples.labels)
+    return {score.name: score.function(p_label) for score in scores}
+
+
 def _missing_data(run: Run, score: Score, ids: np.ndarray) -> str:
     """Return an error message: which data the score needs, and how to get them."""
+    if score.needs == ANNOTATORS:
+        return f"{score.name}: the dataset {NO_LABELS}."
     if score.needs in (LOGITS, NEIGHBOURS) and not run.has_predictions():
         return f"{score.name} needs predictions, and run {run.name!r} has none: predict first."
     if score.needs == NEIGHBOURS:

@@ -38,4 +38,4 @@ def typical_images(view: View) -> dict[str, list[int]]:
                 found.setdefault(name, []).append(int(frame.ids[place]))
             return found
 
-        return frame.cached(("typical", view.run), fields.stamp(), load)
+        return fields.derived(("typical", view.run), load)

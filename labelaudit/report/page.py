@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..core.errors import BadInputError
-from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_dataset
 from ..export.tables import open_sink
 from .sections import report_sections
 
@@ -15,7 +15,7 @@ MAX_TOP = 2000  # suspects; each takes about 4 kB
 
 
 def write_report(
-    dataset: Dataset, path: str | os.PathLike, run: str | None = None, top: int = TOP
+    dataset: Target, path: str | os.PathLike, run: str | None = None, top: int = TOP
 ) -> int:
     """Write what was audited, how, what was found and what was decided, as one HTML file.
 
@@ -23,14 +23,16 @@ def write_report(
     suspects shown, at most MAX_TOP. The file is written atomically. Returns its size in bytes.
     Raises LabelAuditError if there is no run, it has no scores, or the file cannot be written.
     """
+    dataset = as_dataset(dataset, "write_report")
     page = report_html(dataset, run, top).encode()
     with open_sink(path) as sink:
         sink.write(page)
     return len(page)
 
 
-def report_html(dataset: Dataset, run: str | None = None, top: int = TOP) -> str:
+def report_html(dataset: Target, run: str | None = None, top: int = TOP) -> str:
     """Return the HTML of `write_report`, for a download."""
+    dataset = as_dataset(dataset, "report_html")
     if type(top) is not int or not 0 <= top <= MAX_TOP:
         raise BadInputError(f"top={top!r}: give a whole number between 0 and {MAX_TOP:,}.")
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -12,6 +12,7 @@ from .. import __version__
 from ..dataset import history_log
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
+from ..dataset.state_fingerprint import dataset_fingerprint
 from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
@@ -46,6 +47,7 @@ def report_sections(dataset: Dataset, run: str | None, top: int) -> dict:
         sections = {
             "name": dataset.name,
             "made": history_log.now()[:16].replace("T", " "),
+            "fingerprint": dataset_fingerprint(view.frame),
             "score": SCORES[score],
             "audited": _audited(info),
             "how": _how(chosen),

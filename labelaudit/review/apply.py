@@ -14,6 +14,7 @@ from ..dataset.arrays import find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
+from ..dataset.target import Target, as_dataset
 from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
 from ..storage.schema import REMOVED
 from .opinions import OUT, opinions
@@ -54,11 +55,12 @@ class Decisions:
         )
 
 
-def pending_decisions(dataset: Dataset, reviewers: Sequence[str] | None = None) -> Decisions:
+def pending_decisions(dataset: Target, reviewers: Sequence[str] | None = None) -> Decisions:
     """Return the changes that the verdicts of these reviewers (None: all) ask for.
 
     A sample is changed if all reviewers agree about it; "unsure" does not count.
     """
+    dataset = as_dataset(dataset, "pending_decisions")
     frame = dataset.view().frame
     with frame.steady():
         return _decisions(frame, verdict_log.read(frame), reviewers)
@@ -113,7 +115,7 @@ def class_pair_counts(
 
 
 def apply_verdicts(
-    dataset: Dataset,
+    dataset: Target,
     reviewers: Sequence[str] | None = None,
     who: str | None = None,
     shown: Decisions | None = None,
@@ -125,6 +127,7 @@ def apply_verdicts(
     person agreed to.
     Raises BadInputError, and changes nothing, if the changes differ from `shown` by now.
     """
+    dataset = as_dataset(dataset, "apply_verdicts")
     frame = dataset.view().frame
     with frame.transaction():
         wanted = _decisions(frame, verdict_log.read(frame), reviewers)

@@ -10,6 +10,7 @@ import pandas as pd
 from ..core.errors import NotFoundError
 from ..dataset.dataset import Dataset
 from ..dataset.run_scores import SELF_TESTS
+from ..dataset.target import Target, as_dataset, as_view
 from ..scores.self_test import SelfTest
 from ..scores.suspicion import SUSPICION
 from . import advice, breakdown
@@ -27,30 +28,37 @@ def has_suspicion(dataset: Dataset, run: str | None = None) -> bool:
     return SUSPICION in dataset.view(run).score_names()
 
 
-def estimate_wrong(dataset: Dataset, run: str | None = None, reviewed: bool = True) -> Estimate:
+def estimate_wrong(dataset: Target, run: str | None = None, reviewed: bool = True) -> Estimate:
     """Estimate how many labels are wrong, from a run's `suspicion` and the reviewers' verdicts.
 
-    run: by default the latest with predictions. reviewed: False ignores the verdicts. A verdict
+    dataset: or its name, or a view: then the wrong labels among its samples. run: by default that
+    of the view, or the latest with predictions. reviewed: False ignores the verdicts. A verdict
     counts if all reviewers agree; "unsure" is ignored, and samples with disagreement count as not
     reviewed. Raises NotFoundError for a run without suspicion.
     """
-    view = dataset.view(dataset.run(run).name)
+    target, dataset = as_view(dataset, run), as_dataset(dataset)
+    view = target.use_run(dataset.run(target.run).name)
     with view.steady():
         if SUSPICION not in view.score_names():
             raise NotFoundError(_no_suspicion(dataset, view.run))
         scored = read_scored(dataset, view)
+        if view.steps:
+            only = np.isin(view.frame.ids, view.ids)
+            scored = ScoredSamples.read(dataset, view, only)
+
+        def compute_before() -> Estimate:
+            return Estimate(scored, None, self_test=dataset.run(view.run).self_test())
 
         def compute() -> Estimate:
-            test = dataset.run(view.run).self_test()
-            if not reviewed:
-                return Estimate(scored, None, self_test=test)
-            before = estimate_wrong(dataset, view.run, reviewed=False)
             errors = ReviewerErrors.of(all_answers(dataset).values())
-            return Estimate(scored, AgreedVerdicts.read(dataset, scored), errors, test, before)
+            verdicts = AgreedVerdicts.read(dataset, scored)
+            return Estimate(scored, verdicts, errors, before.self_test, before)
 
-        tables = ("verdicts", "controls", SELF_TESTS)
-        stamps = view.fields.stamp(), *(view.frame.stamp(table) for table in tables)
-        return view.frame.cached(("estimate", view.run, reviewed), stamps, compute)
+        key, derived = (view.steps, view.run), view.fields.derived
+        before = derived(("estimate before", *key), compute_before, SELF_TESTS)
+        if not reviewed:
+            return before
+        return derived(("estimate", *key), compute, "verdicts", "controls", SELF_TESTS)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:

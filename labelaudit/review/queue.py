@@ -14,6 +14,7 @@ from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
 from ..ranking.image_kinds import match_image
 from ..ranking.ranking import check_score, ranked, suspects
@@ -130,11 +131,12 @@ class Queue:
         return find(self._sorted_scope, samples)[1]
 
 
-def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
+def make_queue(dataset: Target, wanted: QueueFilter, reviewer: str) -> Queue:
     """Return the samples for a reviewer, most suspicious first.
 
     They are suspects; with the status "mine" or "disagreed", or where the filter says so, they are
     any predicted samples.
+    dataset: or its name, or a view: then only its samples, without random checks.
     Removed samples are included only with these statuses and if the filter asks for the tag
     `removed`. Random checks are inserted only if all suspects pass the filter.
     Raises BadInputError for an unknown status or class, and NotFoundError for an unknown run,
@@ -144,29 +146,31 @@ def make_queue(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> Queue:
         raise BadInputError(
             f"there is no status {wanted.status!r}: use one of {', '.join(STATUSES)}."
         )
-    run = dataset.run(wanted.run)
+    target, dataset = as_view(dataset, wanted.run), as_dataset(dataset)
+    run = dataset.run(target.run)
     score = check_score(run, wanted.score)
-    scope, checks = _filtered(dataset, wanted, run.name, score).ids, np.empty(0, np.int64)
+    view = _filtered(target.use_run(run.name), wanted, score)
+    scope, checks = view.ids, np.empty(0, np.int64)
     if wanted.reviewer is not None:
         scope = scope[np.isin(scope, Review(dataset, wanted.reviewer).judged())]
     if wanted.similar is not None:
         scope = _by_similarity(run, scope, wanted.similar)
-    if wanted.checks and wanted.whole:
+    if wanted.checks and wanted.whole and not target.steps:
         scope, is_check = with_checks(scope, random_checks(dataset, run.name, len(scope)))
         checks = scope[is_check]
     ids = _with_status(dataset, scope, wanted.status, reviewer)
     return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
 
 
-def _filtered(dataset: Dataset, wanted: QueueFilter, run: str, score: str) -> View:
+def _filtered(target: View, wanted: QueueFilter, score: str) -> View:
     """Return the samples that pass the filter except for its status, most suspicious first."""
     keeps_removed = wanted.tag == REMOVED or wanted.status in (MINE, DISAGREED)
     if wanted.of_all or keeps_removed:
-        view = dataset.view(run).above("confidence", 0)  # predicted samples only
+        view = target.above("confidence", 0)  # predicted samples only
         view = view if keeps_removed else view.exclude_tag(REMOVED)
         view = ranked(view, score)
     else:
-        view = suspects(dataset, run, score)
+        view = suspects(target, score=score)
     view = view.match(label=wanted.given, prediction=wanted.predicted, split=wanted.split)
     view = view.match(suggested=wanted.suggested)
     view = view.match_tag(wanted.tag) if wanted.tag else view

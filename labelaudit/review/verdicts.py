@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import BadInputError
+from ..core.errors import BadInputError, NotFoundError
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING, as_ids
-from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_dataset, opened
 from ..dataset.verdict_log import KEEP, REDO, RELABEL, REMOVE, UNDO, VERDICTS
+from ..dataset.view import View
 from ..features.duplicates import has_copy
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ class Review:
     Verdicts do not change labels; `labelaudit.apply_verdicts` does.
     """
 
-    def __init__(self, dataset: Dataset, reviewer: str) -> None:
-        self.dataset, self.reviewer = dataset, verdict_log.check_reviewer(reviewer)
-        self._frame = dataset.view().frame
+    def __init__(self, dataset: Target, reviewer: str) -> None:
+        """dataset: or its name, or a view: then verdicts on other samples are refused."""
+        target, self.reviewer = opened(dataset), verdict_log.check_reviewer(reviewer)
+        self._only = target if isinstance(target, View) and target.steps else None
+        self.dataset = as_dataset(target)
+        self._frame = self.dataset.view().frame
 
     def decide(
         self,
@@ -77,6 +81,10 @@ class Review:
         ids = as_ids(ids)
         if not len(ids):
             raise BadInputError("no sample was given: choose at least one.")
+        if self._only is not None:
+            outside = ids[~np.isin(ids, self._only.ids)]
+            if len(outside):
+                raise NotFoundError(f"sample {outside[0]} is not in the view that is reviewed.")
         with self._frame.transaction():
             with self._frame.steady():
                 given = self._frame.label[self._frame.positions(ids)]

@@ -8,7 +8,8 @@ line and the reports take it from there. The class of the entry says what the sc
 - `LogitScore`: the logits of one sample;
 - `FittedScore`: all logits, to fit parameters first;
 - `DynamicsScore`: margins or probabilities recorded during training;
-- `NeighbourScore`: the labels of the most similar images.
+- `NeighbourScore`: the labels of the most similar images;
+- `AnnotatorScore`: the labels by several annotators.
 
 Another package can register a score with an entry point in the group "labelaudit.scores", of the
 same name as the score. Its pyproject.toml:
@@ -31,8 +32,9 @@ and its code:
 
 from __future__ import annotations
 
+from .annotators import annotators
 from .aum import aum
-from .base import DynamicsScore, FittedScore, LogitScore, NeighbourScore, Score
+from .base import AnnotatorScore, DynamicsScore, FittedScore, LogitScore, NeighbourScore, Score
 from .cartography import cartography
 from .confident_learning import ConfidentLearning
 from .hardness import hardness
@@ -55,6 +57,13 @@ SCORES = Registry(
             "The probability that the label is wrong, by a model of the labelling errors here.",
             Suspicion,
             boundary=BOUNDARY,
+        ),
+        AnnotatorScore(
+            "annotators",
+            "Annotators",
+            "The labels by several annotators, and a model, favour another class.",
+            annotators,
+            boundary=0.5,
         ),
         LogitScore(
             "self_confidence",
@@ -147,6 +156,7 @@ def default_score(available: list[str]) -> str | None:
 
 __all__ = [
     "SCORES",
+    "AnnotatorScore",
     "DynamicsScore",
     "FittedScore",
     "LogitScore",

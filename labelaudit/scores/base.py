@@ -11,14 +11,15 @@ import numpy as np
 from .probability import Batches
 from .softmax import Softmax
 
-LOGITS, DYNAMICS, NEIGHBOURS = "logits", "dynamics", "neighbours"  # what a score may need
+# what a score may need
+LOGITS, DYNAMICS, NEIGHBOURS, ANNOTATORS = "logits", "dynamics", "neighbours", "annotators"
 OUT_OF_SAMPLE = "out_"  # prefix of a measure from models that were not trained on the sample
 MEASURES = ("margin", "p_label", OUT_OF_SAMPLE + "margin", OUT_OF_SAMPLE + "p_label")
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score and its description. Use one of the four classes below.
+    """A score and its description. Use one of the classes below.
 
     name: identifier, also the column in files. title: for people. meaning: one sentence, shown as
     tooltip and help text. function: the formula; its arguments depend on the class.
@@ -34,7 +35,7 @@ class Score:
     boundary: float | None = None
     judges_label: bool = True
 
-    needs: ClassVar[str]  # LOGITS, DYNAMICS or NEIGHBOURS
+    needs: ClassVar[str]  # LOGITS, DYNAMICS, NEIGHBOURS or ANNOTATORS
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,17 @@ class NeighbourScore(Score):
     by_distance: bool = False
 
     needs = NEIGHBOURS
+
+
+@dataclass(frozen=True)
+class AnnotatorScore(Score):
+    """A score of labels by several annotators.
+
+    function(probability of the given label by them and a model, float (n,), NaN for samples without
+    such labels) -> float64 (n,).
+    """
+
+    needs = ANNOTATORS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..core.errors import BadInputError
@@ -79,6 +79,80 @@ def read_tasks_min(file: ListFile, label: str | None = None) -> ImageList:
     if label and not reader.labelled:
         raise BadInputError(f"{file.name} has no choices {label!r}: check the name.")
     return reader.images()
+
+
+def annotator_choices(
+    tasks: list, label: str | None, name: str
+) -> list[tuple[Sequence[str], str, str]]:
+    """Return (where the image may be, annotator, choice) of each annotation of an export, JSON or
+    JSON-MIN: the latest of each annotator. An annotator is named by email, or by number.
+
+    label: the name of the Choices control, if there are several. name: of the file, for errors.
+    Raises BadInputError for another content, several controls, and several choices of a person.
+    """
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise BadInputError(f"{name} is not an export of Label Studio: give a list of tasks.")
+    plain = [task for task in tasks if isinstance(task.get("data"), dict)]
+    annotations = _json_annotations(plain, label, name) if plain else _min_annotations(
+        tasks, label, name)  # fmt: skip
+    found = []
+    for place, image, who, choices in annotations:
+        if len(choices) > 1:
+            raise BadInputError(
+                f"{name}, {place}: {who} chose {', '.join(choices)}: {ONE_LABEL}. Keep one of them."
+            )
+        if image is not None and choices:
+            found.append((_candidates(image), who, choices[0]))
+    return found
+
+
+def _json_annotations(
+    tasks: list[dict], label: str | None, name: str
+) -> Iterator[tuple[str, str | None, str, list[str]]]:
+    """Yield (place, image, annotator, choices) of the tasks of a JSON export."""
+    latest = [_latest_each(_annotations(task), "completed_by") for task in tasks]
+    control = _choose_control(
+        list(
+            dict.fromkeys(
+                result["from_name"]
+                for annotations in latest
+                for annotation in annotations
+                for result in _results(annotation)
+                if result.get("type") == "choices"
+            )
+        ),
+        label,
+        name,
+    )
+    for i, (task, each) in enumerate(zip(tasks, latest, strict=True)):
+        for j, annotation in enumerate(each):
+            results = [r for r in _results(annotation) if r.get("from_name") == control]
+            image = _image(task["data"], [r.get("to_name") for r in results])
+            choices = _choices([r.get("value") for r in results])
+            who = _who(annotation, "completed_by", j)
+            yield f"task {task.get('id', i + 1)}", image, who, choices
+
+
+def _min_annotations(
+    rows: list[dict], label: str | None, name: str
+) -> Iterator[tuple[str, str | None, str, list[str]]]:
+    """Yield (place, image, annotator, choices) of the rows of a JSON-MIN export."""
+    by_task: dict = {}
+    for i, row in enumerate(rows):
+        by_task.setdefault(str(row.get("id", f"line {i}")), []).append(row)
+    control = label or _find_control(rows, name)
+    for key, several in by_task.items():
+        for j, row in enumerate(_latest_each(several, "annotator")):
+            image = _image(row, ())
+            yield f"task {key}", image, _who(row, "annotator", j), _choices(row.get(control))
+
+
+def _who(annotation: dict, key: str, place: int) -> str:
+    """Return the annotator's name; "unknown 1" for the first annotation of a task without one."""
+    annotator = annotation.get(key)
+    if isinstance(annotator, dict):
+        annotator = annotator.get("email") or annotator.get("id")
+    return f"unknown {place + 1}" if annotator in (None, "") else str(annotator)
 
 
 class _Reader:
@@ -193,13 +267,21 @@ def _objects(file: ListFile) -> Iterable[dict]:
 def _opinions(task: dict) -> list[list[dict]]:
     """Return the results of each annotator: of the annotations marked as ground truth if there are
     any, else of all that were not cancelled."""
+    valid = _annotations(task)
+    valid = [a for a in valid if a.get("ground_truth")] or valid
+    return [_results(annotation) for annotation in _latest_each(valid, "completed_by")]
+
+
+def _annotations(task: dict) -> list[dict]:
+    """Return a task's annotations that were not cancelled."""
     annotations = task.get("annotations", task.get("completions"))
     annotations = annotations if isinstance(annotations, list) else []
-    valid = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
-    valid = [a for a in valid if a.get("ground_truth")] or valid
-    latest = _latest_each(valid, "completed_by")
-    results = (a["result"] if isinstance(a.get("result"), list) else [] for a in latest)
-    return [[r for r in each if _has_control(r)] for each in results]
+    return [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
+
+
+def _results(annotation: dict) -> list[dict]:
+    results = annotation.get("result")
+    return [r for r in results if _has_control(r)] if isinstance(results, list) else []
 
 
 def _has_control(result) -> bool:

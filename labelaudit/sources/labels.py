@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import BadInputError
+from ..dataset.columns import ONE_LABEL
 
-ONE_LABEL = "LabelAudit takes one label per image"
 SEPARATORS = (";", "|", ",")
+WEAK_SEPARATORS = ("/", "+", "&")  # usual in names, so all parts must be classes
 SHOWN = 60  # characters of a value in a message
 
 
@@ -155,11 +156,25 @@ def check_one_label(names: Iterable[str | None], where: str) -> None:
         several = bool(split) and all(part in known for part in split)
         if ";" in name or "|" in name:  # rare in a name, unlike a comma
             several |= any(often[part] > 1 for part in split)
+        several |= _joins_others(name, known)
         if listed or several:
             raise BadInputError(
                 f"{where} has the label {shown(name)}, which is several labels: {ONE_LABEL}. Keep "
                 "one of them, or rename the class."
             )
+
+
+def _joins_others(name: str, known: set[str]) -> bool:
+    """Whether a name is made of other classes with a mark that is usual in names, too: "cat/dog"
+    beside "cat" and "dog". A blank only counts if there are several such names."""
+
+    def is_joined(text: str, mark: str) -> bool:
+        parts = {part.strip() for part in text.split(mark)}
+        return len(parts) > 1 and parts <= known
+
+    if any(is_joined(name, mark) for mark in WEAK_SEPARATORS):
+        return True
+    return is_joined(name, " ") and sum(is_joined(each, " ") for each in known) > 1
 
 
 def check_mostly_one(where: str, several: int, single: int) -> None:

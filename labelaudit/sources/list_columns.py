@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..core.errors import BadInputError
 from .image_list import HOW_TO_SET_LABEL, HOW_TO_SET_PATH, MAX_ERROR_TEXT, ListFile
+from .labels import ONE_LABEL
 from .table_reader import (
     BATCHED_SUFFIXES,
     FILE_NAME,
@@ -141,8 +142,8 @@ def _label_column(
     what = f"{path} it has {shorten(rest or others) or 'none'}"
     if len(rest) > 1 and _are_flags(file, rest):
         raise BadInputError(
-            f"{file.name} has no column 'label'; besides {what}, with 0 or 1 for each class: write "
-            "one column with the name of the class."
+            f"{file.name} has no column 'label'; besides {what}, with 0 or 1 for each class: "
+            f"{ONE_LABEL}; write one column with the name of the class."
         )
     raise BadInputError(
         f"{file.name} has no column 'label'; besides {what}: name the column with the labels "

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from .class_list import class_list_name, parse_class_list
 from .image_list import COLUMNS, HOW_TO_SET_LABEL, ImageList, ListFile
-from .labels import check_one_label, number_notes, read_numbers
+from .labels import check_mostly_one, check_one_label, number_notes, read_numbers
 from .list_columns import Columns, find_columns, normal, path_column
 from .manifest_columns import (
+    LabelsOfPaths,
     check_filepaths,
     check_unique,
     id_column,
@@ -42,6 +43,7 @@ SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"}
 
 BATCH_ROWS = 50_000
 MAX_ROWS = 50_000_000  # a Parquet file of a few bytes can declare any number
+LEAST_SEVERAL = 3  # images with several labels; fewer may be a file that is used twice
 MAX_CLASSES = 1_000_000  # a column with more values holds ids or the like, not labels
 
 
@@ -125,9 +127,11 @@ class _ManifestTable:
             with read_errors(self._file), open_parquet(self._file) as file:
                 self._check_row_count(file.metadata.num_rows)
         labels: set[str | None] = set()
+        several = LabelsOfPaths()
         ids: list[np.ndarray] = []
         for batch in self.to_batches(BATCH_ROWS):
             labels.update(pc.unique(batch["label"]).to_pylist())
+            several.add(batch["filepath"], batch["label"])
             if len(labels) > MAX_CLASSES:
                 raise BadInputError(
                     f"{self.name} has more than {MAX_CLASSES:,} different labels in the column "
@@ -144,6 +148,9 @@ class _ManifestTable:
             check_unique(np.concatenate(ids), self.name)
         if not self._exact:
             check_one_label(labels, self.name)
+            count, single = several.counts()
+            if count >= LEAST_SEVERAL:
+                check_mostly_one(self.name, count, single)
             self._read_as = read_numbers(labels, self.name)
         more = self.own.settle([name for name in labels if name is not None])
         labels |= {self._read_as.get(label, label) for label in more}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.csv_cells import TAG_SEPARATOR, unguard
 from ..core.errors import BadInputError
+from ..dataset.arrays import differing
 from .image_list import MAX_ERROR_TEXT
 from .labels import ONE_LABEL, shown
 
@@ -25,6 +27,32 @@ def text_column(table: pa.Table, column: str | None, escaped: bool, exact: bool)
     values = values if exact else pc.utf8_trim_whitespace(values)
     values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
     return unguard(values) if escaped else values
+
+
+class LabelsOfPaths:
+    """Counts the images that a table lists with several labels, one in each row."""
+
+    def __init__(self) -> None:
+        self._paths: list[np.ndarray] = []  # hashes: 8 bytes a row, whatever the paths
+        self._labels: list[np.ndarray] = []
+
+    def add(self, paths: pa.Array, labels: pa.Array) -> None:
+        """Add rows of text."""
+        for values, hashes in ((paths, self._paths), (labels, self._labels)):
+            coded = values.dictionary_encode()
+            names = coded.dictionary.to_numpy(zero_copy_only=False)
+            known = pd.util.hash_array(names.astype(object), categorize=False)
+            hashes.append(np.append(known, np.uint64(0))[coded.indices.fill_null(-1).to_numpy()])
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many images have several labels, and how many have one at most."""
+        paths = np.concatenate(self._paths)
+        distinct = np.unique(paths)
+        if len(distinct) == len(paths):
+            return 0, len(distinct)
+        labels = np.unique(np.concatenate(self._labels), return_inverse=True)[1]
+        several = len(np.unique(paths[differing(paths, labels)]))
+        return several, len(distinct) - several
 
 
 def replaced(values: pa.ChunkedArray, texts: dict[str, str | None]) -> pa.ChunkedArray:
@@ -46,6 +74,8 @@ def _as_text(values: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
                 f"column {column!r} has several values in a row ({shown(several)}), but {ONE_LABEL}"
             )
         values = pa.chunked_array([pa.array([v[0] if v else None for v in lists])])
+    if pa.types.is_nested(values.type):
+        raise pa.ArrowInvalid(f"column {column!r} has several values in a row, but {ONE_LABEL}")
     if pa.types.is_floating(values.type):
         if pc.any(pc.is_inf(values)).as_py():
             raise pa.ArrowInvalid(f"column {column!r} has an infinite number")

@@ -14,10 +14,12 @@ Tables are split by how they change, so that tagging 20,000 samples never rewrit
     quality            appended                id, shadows, highlights, sharpness, entropy, colour
     features           one row per extractor   id, name, info, state
     features-<id>      appended                id, features
+    annotator-labels   overwritten whole       id, sample, annotator, label
     controls           appended                id, reviewer, sample, shown, truth, verdict, after
     runs               one row per run         id, name, created, state, info, weights
     predictions-<run>  one row per sample      id, label, confidence, logits, embedding
     dynamics-<run>     appended every epoch    id, epoch, label, margin, p_label
+    sample-dynamics-<run>  of a finished run   id, label, fold, one list per measure
     self_tests         one row per run         id, info
     field-<id>         one row per value       id, value
     views              overwritten whole       id, name, info
@@ -167,6 +169,11 @@ FEATURES = pa.schema(
     [ID, ("name", pa.string()), ("info", pa.string()), ("state", pa.large_binary())]
 )
 
+# Labels by several annotators: at most one for each sample and annotator. id numbers the rows.
+ANNOTATOR_LABELS = pa.schema(
+    [ID, ("sample", pa.int64()), ("annotator", pa.string()), ("label", pa.int32())]
+)
+
 # A log of answers to blind controls, which are not verdicts. Its rows are never changed.
 CONTROLS = pa.schema(
     [
@@ -263,6 +270,13 @@ def embedding(width: int) -> pa.Field:
 def features(width: int) -> pa.Schema:
     """Columns of a table of stored features, width numbers per image."""
     return pa.schema([ID, ("features", pa.list_(pa.float16(), width))])
+
+
+def sample_dynamics(epochs: int, measures: list[str]) -> pa.Schema:
+    """Columns of the training dynamics of a finished run: lists of `epochs` values of these
+    measures, NaN for what was not recorded."""
+    lists = [(name, pa.list_(pa.float32(), epochs)) for name in measures]
+    return pa.schema([ID, ("label", pa.int32()), ("fold", pa.int8()), *lists])
 
 
 def field_values(kind: pa.DataType) -> pa.Schema:

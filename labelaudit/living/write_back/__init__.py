@@ -82,9 +82,9 @@ def plan_write_back(dataset: Dataset, task: Task = QUIET) -> WriteBack:
                 "with `labelaudit export`."
             )
         names = Folder(folder)
-        files = Narrowed(names, origin["ignore"]) if origin["ignore"] else names
-        images = [name for name in files.names if is_image_name(name)]
-        moves, left = plan_moves(files, images, current, origin)
+        wanted = Narrowed(names, origin["ignore"]) if origin["ignore"] else names
+        images = [name for name in wanted.names if is_image_name(name)]
+        moves, left = plan_moves(wanted, images, current, origin)
         return WriteBack(dataset.name, [], moves, left, removed)
 
 

@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -128,7 +129,9 @@ def edit_coco(edit: ListEdit) -> bytes:
 
 def _edit_annotations(edit: ListEdit, text: str) -> str:
     top = json_text.skip_space(text, 0)
-    content = {key: (value, start) for key, value, start, _ in json_text.members(text, top)}
+    content: dict[str, tuple[Any, int]] = {
+        key: (value, start) for key, value, start, _ in json_text.members(text, top)
+    }
     categories = {str(entry["name"]): entry["id"] for entry in content["categories"][0]}
     images = content["images"][0]
     wanted = {images[entry]["id"]: (entry, new) for entry, new in edit.entries.items()}
@@ -142,8 +145,10 @@ def _edit_annotations(edit: ListEdit, text: str) -> str:
         entry, new = wanted.get(annotation["image_id"], (-1, None))
         seen.add(annotation["image_id"])
         if new in categories:
-            _, at, end = json_text.member(text, start, "category_id")
-            edits.append((at, end, json_text.as_json(categories[new], text)))
+            place = json_text.member(text, start, "category_id")
+            if place is None:
+                continue
+            edits.append((*place[1:], json_text.as_json(categories[new], text)))
     for image, (entry, _) in wanted.items():
         if image not in seen:
             edit.leave(entry, "has no annotation that could get a category")

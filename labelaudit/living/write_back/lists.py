@@ -51,10 +51,12 @@ def change_lists(
 
 
 def _places(current: CurrentLabels) -> dict[str, list[int]]:
-    """Return the samples of each path, in the order of their ids."""
+    """Return the samples of each path, in the reverse order of their ids."""
     found: dict[str, list[int]] = defaultdict(list)
     for i, path in enumerate(current.paths.to_pylist()):
         found[path].append(i)
+    for samples in found.values():
+        samples.reverse()
     return found
 
 
@@ -76,7 +78,7 @@ def _change(
         here = places.get(path)
         if not here:
             continue
-        i = here.pop(0)
+        i = here.pop()
         after = current.names[current.label[i]]
         if current.removed[i] or before == after:
             continue

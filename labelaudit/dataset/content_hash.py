@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 
 from ..core.files import file_hash
-from ..dataset.columns import Frame
+from .columns import Frame
 
 ROWS = 256  # stored images in memory at once
 

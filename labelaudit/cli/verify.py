@@ -1,0 +1,42 @@
+"""The command that compares data with a state of a dataset."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..dataset.dataset import Dataset
+from .base import console_task, emit, example, json_option, main
+
+DIFFERENT = 3  # exit code
+
+
+@main.command(**example("labelaudit verify pets corrected"))
+@click.argument("dataset")
+@click.argument("target", required=False)
+@json_option
+def verify(dataset, target, as_json) -> None:
+    """Tell whether TARGET has the images and labels of DATASET: a folder, a list, an export or
+    anything else that `load` reads. TARGET may also be a fingerprint, as exports, reports and
+    checks print it; 12 digits are enough. Without TARGET, print the fingerprint of DATASET.
+
+    The exit code is 0 if both are equal, and 3 if not. Ids, paths and splits do not matter, nor do
+    removed samples."""
+    from ..living.verify import verify as compare
+
+    found = compare(Dataset(dataset), target, console_task())
+    if target is None:
+        emit(as_json, found.to_dict(), found.fingerprint)
+        return
+    text = f"{target} has the images and labels of {dataset} ({found.fingerprint})"
+    if not found.equal:
+        text = (
+            f"{target} differs from {dataset}: {found.missing:,} images are missing, "
+            f"{found.extra:,} are additional, {found.relabelled:,} have another label"
+            if found.missing or found.extra or found.relabelled
+            else f"{dataset} has the fingerprint {found.fingerprint}"
+        )
+    emit(as_json, found.to_dict(), text)
+    if not found.equal:
+        sys.exit(DIFFERENT)
