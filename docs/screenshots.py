@@ -48,9 +48,9 @@ def take_all(page, address: str, into: Path) -> None:
     page.locator("h1").wait_for()
     take(page, into, "start")
     page.get_by_role("button", name="Run the sample audit").click()
-    page.get_by_text("epoch 3 of").wait_for()
+    page.get_by_text("epoch 3 of").wait_for(timeout=600_000)
     page.screenshot(path=into / "start-running.png")
-    page.get_by_role("button", name="Review the suspects").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Review the suspects").wait_for(timeout=600_000)
     take(page, into, "start-done")
     for name, selector in PAGES:
         page.goto(f"{address}/{name}")

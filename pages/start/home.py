@@ -76,7 +76,8 @@ def invite_to_sample() -> None:
         f"1,797 handwritten digits, with {NOISE:.0%} of the labels made wrong on purpose. "
         "See how many the audit finds. This takes less than a minute."
     )
-    own = state.current().name != state.SAMPLE
+    current = state.current()
+    own = current.name != state.SAMPLE or current.view().score_names()  # then another step is next
     if st.button(
         "Run the sample audit", type="secondary" if own else "primary", icon=":material/play_arrow:"
     ):
