@@ -67,8 +67,8 @@ with dataset.batch_edits(), torch.no_grad():
 processed = dataset.view("my_model").match_tag("processed")
 print(len(processed), "processed,", len(processed.match_tag("mistake")), "of them mistakes")
 
-# 6. Compute hardness, mistakenness and all other scores, and sort by them.
-labelaudit.compute_scores(dataset, "my_model")
+# 6. Compute hardness, mistakenness and all other scores of this view, and sort by them.
+labelaudit.compute_scores(processed)
 hardest = processed.sort_by("hardness", reverse=True)
 for sample in hardest.limit(3):
     print(sample)

@@ -121,6 +121,18 @@ def test_what_is_asked_next_goes_to_the_best_who_has_not_labelled_it(voted):
         labelaudit.consensus(voted).ask(-1)
 
 
+def test_of_a_view_only_its_samples_are_listed_and_changed(voted):
+    whole, view = labelaudit.consensus("plain"), voted.view()[:50]
+    part = labelaudit.consensus(view)
+    assert sorted(part.samples["id"]) == list(range(1, 51))
+    merged = part.samples.merge(whole.samples, on="id")
+    np.testing.assert_allclose(merged["p_x"], merged["p_y"])
+    assert set(part.ask(90)["id"]) == set(range(1, 51))
+    assert part.apply() <= 50
+    with pytest.raises(BadInputError, match="works on a whole dataset"):
+        labelaudit.import_annotations(view, ["human_a"])
+
+
 def test_the_consensus_is_applied_and_undone(voted):
     found = labelaudit.consensus(voted)
     before = voted.view().values("ground_truth").tolist()

@@ -268,3 +268,16 @@ def test_what_cannot_be_synced_is_refused(pets, make_dataset):
     labelaudit.restore_noise(dataset)
     with pytest.raises(BadInputError, match="loaded by an earlier version"):
         plan_sync(dataset)
+
+
+def test_new_rows_of_a_list_bring_their_own_fields(tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"data/{i}.png", seed=i)
+    file = tmp_path / "data/labels.csv"
+    text = "filepath,label,camera\n0.png,a,left\n1.png,b,right\n2.png,a,left\n"
+    file.write_text(text)
+    dataset = labelaudit.load_dataset("list", file, fields={"camera": "text"})
+    assert counts(plan_sync(dataset)) == {}
+    file.write_text(text + "3.png,b,left\n")
+    apply_sync(dataset, plan_sync(dataset))
+    assert dataset.view().values("camera").tolist() == ["left", "right", "left", "left"]

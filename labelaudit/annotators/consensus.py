@@ -15,6 +15,7 @@ from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
+from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
 from ..export.tables import csv_writer, open_sink
 from ..storage.schema import RECORDED, REMOVED
@@ -40,14 +41,15 @@ class AnnotatorConsensus:
         fitted: Fit,
         run: str | None,
         notes: list[str],
+        listed: np.ndarray,
     ) -> None:
-        """ids: of the samples with votes, sorted, int64 (n,)."""
-        self.run, self.notes = run, notes
+        """ids: of the samples with votes, sorted, int64 (n,). listed: those to list, bool (n,)."""
+        self.run, self.notes, self._listed = run, notes, listed
         self._dataset, self._given, self._ids = dataset, given, ids
         self._votes, self._fit = votes, fitted
 
     def __str__(self) -> str:
-        n, changed = len(self._ids), int((self.samples["consensus"] != self.given).sum())
+        n, changed = len(self.samples), int((self.samples["consensus"] != self.given).sum())
         source = f"the model of run {self.run}" if self.run else "no model"
         lines = [
             f"{len(self._votes.sample):,} labels by {len(self._given.names):,} annotators for "
@@ -94,6 +96,7 @@ class AnnotatorConsensus:
                 "agree": self._counts[rows, best] / total,
             }
         )
+        table = table[self._listed]
         return table.sort_values("p_wrong", ascending=False, kind="stable", ignore_index=True)
 
     @cached_property
@@ -135,7 +138,8 @@ class AnnotatorConsensus:
         posterior, votes = self._fit.posterior, self._votes
         logs = np.log(np.maximum(posterior, 1e-12))
         entropy = -(posterior * logs).sum(axis=1)
-        chosen = np.argsort(-entropy, kind="stable")[:n]
+        listed = np.flatnonzero(self._listed)
+        chosen = listed[np.argsort(-entropy[listed], kind="stable")[:n]]
         order = np.argsort(-posterior[chosen], axis=1, kind="stable")
         first, second = order[:, 0], order[:, min(1, votes.classes - 1)]
         confusion, matrix = self._fit.confusion, self._fit.matrix
@@ -229,11 +233,11 @@ class AnnotatorConsensus:
         return f"{self._names[true]} → {self._names[label]}", float(counts[true, label])
 
 
-def consensus(
-    dataset: Dataset, run: str | None = None, *, model: bool = True
-) -> AnnotatorConsensus:
+def consensus(dataset: Target, run: str | None = None, *, model: bool = True) -> AnnotatorConsensus:
     """Combine the labels of several annotators, and a model, into one label per sample.
 
+    dataset: or its name, or a view: annotators are fitted to all samples in either case, but only
+    those of the view are listed and changed.
     Each annotator's errors are estimated by Dawid and Skene's method, with the model's predictions
     as prior of the true class; how far they are trusted is fitted, too. run: whose predictions, by
     default the first of these that did not learn the labels: the latest run, or the first look.
@@ -241,7 +245,8 @@ def consensus(
     Raises NotFoundError if no labels were imported, and BadInputError for a run that learned the
     labels that it predicts, because it would confirm them.
     """
-    frame = dataset.view().frame
+    view, dataset = as_view(dataset), as_dataset(dataset)
+    frame = view.frame
     with frame.steady():
         given = read_labels(frame)
         if not len(given):
@@ -254,7 +259,14 @@ def consensus(
         chosen, notes = _evidence(dataset, run) if model else (None, [])
         logits = None if chosen is None else _logits(dataset, chosen, ids, target)
         return AnnotatorConsensus(
-            dataset, given, ids, votes, fit(votes, logits), chosen and chosen.name, notes
+            dataset,
+            given,
+            ids,
+            votes,
+            fit(votes, logits),
+            chosen and chosen.name,
+            notes,
+            np.isin(ids, view.ids),
         )
 
 

@@ -16,6 +16,7 @@ from ..dataset import own_fields
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
+from ..dataset.target import Target, as_dataset
 from ..predictions import keys
 from ..predictions.matching import check_both, check_positions, find_paths, folder_of, with_keys
 from ..predictions.whole_tables import read_table
@@ -35,14 +36,15 @@ LABEL_NAMES = (
 
 
 def import_annotations(
-    dataset: Dataset,
+    dataset: Target,
     source: str | os.PathLike | pd.DataFrame | Sequence[str],
     *,
     annotator: str | None = None,
     label: str | None = None,
     replace: bool = False,
 ) -> dict:
-    """Import the labels that several annotators gave to the samples of a dataset.
+    """Import the labels that several annotators gave to the samples of a dataset, or of the dataset
+    of this name.
 
     source: a long table with a row per label (a file or a data frame) with a column `id` or a
     column of file paths, one of annotators and one of labels; an export of Label Studio (JSON or
@@ -57,6 +59,7 @@ def import_annotations(
     BadInputError for a label that is not a class, for two different labels of one annotator for one
     sample, and if no row matches; nothing is changed then.
     """
+    dataset = as_dataset(dataset, "import_annotations")
     frame = dataset.view().frame
     with frame.steady():
         if isinstance(source, Sequence) and not isinstance(source, str):
