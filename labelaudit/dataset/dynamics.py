@@ -184,7 +184,10 @@ def _by_sample(ids: np.ndarray, rows: pa.Table) -> Dynamics:
     some = _empty(len(ids), epochs)
     places, known = find(ids, rows["id"].to_numpy())
     for name in measures:
-        values = rows[name].combine_chunks().flatten().to_numpy().reshape(len(rows), epochs)
+        column = rows[name].combine_chunks()
+        known_rows = column.is_valid().to_numpy(zero_copy_only=False)  # `flatten` leaves out nulls
+        values = np.full((len(rows), epochs), np.nan, np.float32)
+        values[known_rows] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, epochs)
         getattr(some, name)[:, places[known]] = values[known].T
     some.labels[places[known]] = rows["label"].fill_null(MISSING).to_numpy()[known]
     return some
