@@ -49,6 +49,7 @@ page = st.navigation(
             ),
             st.Page("pages/suspects/insights.py", title="Insights", icon=":material/insights:"),
             st.Page("pages/suspects/annotators.py", title="Annotators", icon=":material/groups:"),
+            st.Page("pages/suspects/trend.py", title="Trend", icon=":material/trending_up:"),
             st.Page("pages/suspects/apply.py", title="Apply", icon=":material/task_alt:"),
             st.Page("pages/suspects/export.py", title="Export", icon=":material/ios_share:"),
             st.Page("pages/suspects/history.py", title="History", icon=":material/history:"),

@@ -68,6 +68,7 @@ GROUPS = {
         "accept",
         "read_accepted",
         "verify",
+        "trend",
     ],
     "See it in the app": ["launch_app", "app_session.Session"],
     "Review and apply": [

@@ -34,6 +34,7 @@ from .living import apply_sync as apply_sync
 from .living import check_labels as check_labels
 from .living import plan_sync as plan_sync
 from .living import read_accepted as read_accepted
+from .living.trend import trend as trend
 from .living.verify import verify as verify
 from .living.write_back import plan_write_back as plan_write_back
 from .living.write_back import write_back as write_back

@@ -140,7 +140,7 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
 def test_a_button_to_another_page_keeps_the_dataset(page, server, audited, make_dataset):
     make_dataset(20, 2, name="aaa")  # the first of the list: what a lost choice would fall back on
     page.goto(f"{server}/?dataset=digits")
-    page.get_by_role("button", name="Continue reviewing digits").click()
+    page.get_by_role("button", name="Review the suspects").click()
     page.locator(".stage img").wait_for()
     assert "dataset=digits" in page.url
     page.goto(f"{server}/results?dataset=digits")

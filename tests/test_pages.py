@@ -50,6 +50,7 @@ PAGES = [
     "suspects/duplicates",
     "suspects/insights",
     "suspects/annotators",
+    "suspects/trend",
     "suspects/apply",
     "suspects/export",
     "suspects/history",

@@ -265,6 +265,8 @@ def test_every_path_that_pages_take_is_asked_for():
 )  # fmt: skip
 def test_uploads_keep_a_harmless_name_in_a_folder_of_their_own(name, kept, home):
     class Upload:
+        size = 4
+
         def getbuffer(self):
             return b"data"
 
@@ -280,6 +282,10 @@ def test_uploads_keep_a_harmless_name_in_a_folder_of_their_own(name, kept, home)
     uploads.store(upload)
     assert not first.exists()  # a day later
     assert second.exists()
+    same = Path(uploads.store(upload, "same"))
+    os.utime(same, (5, 5))
+    assert uploads.store(upload, "same") == str(same)
+    assert same.stat().st_mtime == 5  # written once
 
 
 def test_a_new_home_is_its_users_alone_and_files_obey_the_umask(home, tmp_path):

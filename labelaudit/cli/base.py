@@ -85,6 +85,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "check": "Decide whether few enough labels are wrong: exit code 0 or 3, for pipelines.",
             "accept": "Accept the labels of suspects, in a file for the repository.",
         },
+        "trend": {
+            "trend": "Compare the labels of the first load and of each sync, or of tags.",
+        },
         "verify": {
             "verify": "Tell whether a folder or an export equals a dataset.",
         },

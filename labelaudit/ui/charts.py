@@ -275,6 +275,19 @@ def chosen_points(points: pd.DataFrame, selection: dict) -> np.ndarray:
     return points.loc[inside, "id"].to_numpy(np.int64)
 
 
+def trend_of_errors(table: pd.DataFrame) -> None:
+    """Draw the share of wrong labels of each batch with its interval. table: of `living.trend`."""
+    batch = alt.X("batch:N", title=None, sort=list(table["batch"]), axis=alt.Axis(labelAngle=-30))
+    share = alt.Axis(format="%")
+    base = alt.Chart(table[["batch", "labels", "share_low", "share_wrong", "share_high"]])
+    bounds = base.mark_rule(color=BASELINE, strokeWidth=2).encode(
+        batch, alt.Y("share_low:Q", title="wrong labels", axis=share), alt.Y2("share_high:Q")
+    )
+    tooltip = ["batch", "labels", alt.Tooltip("share_wrong", format=".2%")]
+    points = base.mark_point(color=ACCENT, filled=True, size=70, opacity=1)
+    _draw(bounds + points.encode(batch, alt.Y("share_wrong:Q", axis=share), tooltip=tooltip))
+
+
 def _dark() -> bool:
     return st.context.theme.type == "dark"
 

@@ -27,7 +27,9 @@ def store(upload, folder: str | None = None) -> str:
         parent = root / (folder or uuid.uuid4().hex)
         parent.mkdir(mode=0o700, exist_ok=folder is not None)
         path = parent / safe_name(upload.name)
-        path.write_bytes(upload.getbuffer())
+        stored = folder is not None and path.exists() and path.stat().st_size == upload.size
+        if not stored:  # the page may ask for the same upload again and again
+            path.write_bytes(upload.getbuffer())
     except OSError as error:
         raise StorageError(
             f"the upload could not be stored in {root}: {error.strerror}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = json.JSONDecoder()
@@ -15,16 +16,16 @@ def skip_space(text: str, at: int) -> int:
     return _SPACE.match(text, at).end()
 
 
-def value_end(text: str, at: int) -> tuple[object, int]:
+def value_end(text: str, at: int) -> tuple[Any, int]:
     """Return the value that begins here, and where it ends."""
     return _VALUE.raw_decode(text, at)
 
 
-def members(text: str, at: int) -> Iterator[tuple[str, object, int, int]]:
+def members(text: str, at: int) -> Iterator[tuple[str, Any, int, int]]:
     """Yield (key, value, start, end of the value) of the object that begins at `at`."""
     at = skip_space(text, at + 1)
     while text[at] == '"':
-        key, at = json.decoder.scanstring(text, at + 1)  # type: ignore[attr-defined]
+        key, at = value_end(text, at)
         at = skip_space(text, skip_space(text, at) + 1)  # after the colon
         value, end = value_end(text, at)
         yield key, value, at, end
@@ -33,7 +34,7 @@ def members(text: str, at: int) -> Iterator[tuple[str, object, int, int]]:
             at = skip_space(text, at + 1)
 
 
-def elements(text: str, at: int) -> Iterator[tuple[object, int, int]]:
+def elements(text: str, at: int) -> Iterator[tuple[Any, int, int]]:
     """Yield (value, start, end) of each element of the array that begins at `at`."""
     at = skip_space(text, at + 1)
     while text[at] != "]":
@@ -44,7 +45,7 @@ def elements(text: str, at: int) -> Iterator[tuple[object, int, int]]:
             at = skip_space(text, at + 1)
 
 
-def member(text: str, at: int, key: str) -> tuple[object, int, int] | None:
+def member(text: str, at: int, key: str) -> tuple[Any, int, int] | None:
     """Return (value, start, end) of a key of the object at `at`; None if it does not have it.
 
     The last one counts if a key is repeated, as for every reader.
@@ -56,7 +57,7 @@ def member(text: str, at: int, key: str) -> tuple[object, int, int] | None:
     return found
 
 
-def objects(text: str) -> Iterator[tuple[object, int, int]]:
+def objects(text: str) -> Iterator[tuple[Any, int, int]]:
     """Yield the elements of a document that is one array, or the values of JSON lines."""
     at = skip_space(text, 0)
     if text[at : at + 1] == "[":

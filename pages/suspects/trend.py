@@ -1,0 +1,56 @@
+"""The batches of a dataset beside each other: what came with each sync, or under each tag."""
+
+import pandas as pd
+import streamlit as st
+
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.living.trend import trend, trend_csv
+from labelaudit.ui import charts, state
+from labelaudit.ui.text import show_error
+
+dataset = state.current()
+st.title("Trend")
+st.caption(
+    "How good the labels of each batch are now: of the first load, and of each sync that added "
+    "images (`labelaudit sync`). Batches that are marked by tags can be compared instead."
+)
+tags = st.multiselect("Compare tags", list(dataset.info["tags"]), key="trend-tags")
+
+
+def show(table: pd.DataFrame) -> None:
+    charts.trend_of_errors(table)
+    columns = ["batch", "added", "labels", "wrong", "low", "high", "share_reviewed", "corrected"]
+    st.dataframe(
+        table[[*columns, "outliers", "duplicates"]],
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "wrong": st.column_config.NumberColumn("wrong labels", format="%.0f"),
+            "low": st.column_config.NumberColumn("at least", format="%.0f"),
+            "high": st.column_config.NumberColumn("at most", format="%.0f"),
+            "share_reviewed": st.column_config.NumberColumn("reviewed", format="percent"),
+        },
+    )
+    st.subheader("Labels of each class")
+    classes = [name for name in table.columns if name.startswith("labels: ")]
+    counts = table[["batch", *classes]].rename(columns=lambda name: name.removeprefix("labels: "))
+    st.dataframe(counts, hide_index=True, width="stretch")
+    st.download_button(
+        "Download CSV",
+        lambda: trend_csv(table),
+        f"{dataset.name}-trend.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+if not dataset.runs:
+    st.info("There is no run yet: audit the dataset first.")
+else:
+    try:
+        found = trend(dataset, tags=tags)
+    except LabelAuditError as error:
+        show_error(error)
+    else:
+        show(found)
