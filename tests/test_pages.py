@@ -435,7 +435,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     for sample in wrong:
         audited.set_labels([sample.id], sample.original_label)
     shown = texts(open_page("suspects/results"))
-    assert "corrected after run-1 was made" in shown
+    assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
