@@ -7,11 +7,11 @@ import os
 import shlex
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import REPO
 from test_cli import cli
 
 import labelaudit
@@ -22,6 +22,8 @@ from labelaudit.living.accepted import AcceptedImage, accept, match_accepted, re
 from labelaudit.living.current_errors import JudgedRun
 from labelaudit.living.gate import percent
 from labelaudit.living.gate_reports import junit_xml, markdown
+
+REPO = Path(__file__).resolve().parents[1]
 
 
 def test_a_gate_decides_by_the_whole_interval(audited):

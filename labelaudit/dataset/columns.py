@@ -10,7 +10,6 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..storage import schema
 from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
 from ..storage.tables import Store
 from . import migrations
+from .annotations import Annotations
 from .arrays import MISSING, as_ids, in_order, tag_masks
 from .table_access import TableAccess, steadily
 
@@ -32,17 +32,6 @@ CACHED_SELECTIONS = 16
 RUN_CLASSES = ("classes", "untaught", UNKNOWN)  # lists of class names in a run's information
 SHOWN_CLASSES = 20  # listed in an error message
 ONE_LABEL = "LabelAudit takes one label per image"
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """The table that defines which samples exist. All other columns are aligned to its ids."""
-
-    ids: np.ndarray
-    label: np.ndarray
-    original_label: np.ndarray
-    tags: dict[str, np.ndarray]
-    generation: int  # changes when the ids do
 
 
 class Frame(TableAccess):
@@ -356,25 +345,7 @@ class Frame(TableAccess):
         """
         before = self.annotations()
         self.upsert("annotations", rows, schema.ANNOTATIONS)
-
-        def edited(values: np.ndarray, new: np.ndarray) -> np.ndarray:
-            if np.array_equal(values[at], new):
-                return values
-            values = values.copy()
-            values[at] = new
-            return values
-
-        nowhere = np.zeros(len(before.ids), bool)
-        masks = dict(before.tags)
-        for tag in sorted(tags):
-            masks[tag] = edited(before.tags.get(tag, nowhere), tags[tag])
-        after = Annotations(
-            before.ids,
-            edited(before.label, label),
-            edited(before.original_label, original_label),
-            {tag: masks[tag] for tag in sorted(masks) if masks[tag].any()},
-            before.generation,
-        )
+        after = before.edited(at, label, original_label, tags)
         self.cached("annotations", self.stamp("annotations"), lambda: after)
 
     def _places(self, table: str) -> np.ndarray | None:

@@ -153,7 +153,10 @@ def _label_column(
 
 def looks_like_labels(file: ListFile, name: str) -> bool:
     """Whether the values of a column are few and short, so that they may be classes."""
-    values = [value for value in _sample(file)[name].to_pylist() if value not in (None, "")]
+    rows = _sample(file)
+    if name not in rows.column_names:  # a quote in the header is not closed
+        return False
+    values = [value for value in rows[name].to_pylist() if value not in (None, "")]
     distinct = {str(value) for value in values}
     return (
         1 < len(distinct) <= max(len(values) / 2, 1)
@@ -165,6 +168,8 @@ def looks_like_labels(file: ListFile, name: str) -> bool:
 def _are_flags(file: ListFile, names: Sequence[str]) -> bool:
     """Whether columns hold only 0 and 1: one column for each class."""
     rows = _sample(file)
+    if not set(names) <= set(rows.column_names):  # a quote in the header is not closed
+        return False
     values = {str(value).strip() for name in names for value in rows[name].to_pylist()}
     return bool(values) and values <= {"0", "1", "0.0", "1.0", "", "None"}
 
