@@ -21,6 +21,7 @@ from labelaudit.features.extraction import compute_here, extract, open_for
 from labelaudit.features.neighbours import all_nearest, row_blocks, search_block
 from labelaudit.features.stored import find_features
 from labelaudit.jobs import files, guard, manager
+from labelaudit.learn.first_look import Backend
 from labelaudit.ranking.logit_scores import Judge
 from labelaudit.scores import SCORES
 from labelaudit.scores.base import LogitsInfo
@@ -142,7 +143,7 @@ def test_an_audit_extracts_where_it_is_told_to(few_digits, monkeypatch):
         places.append(extractor.name)
         return compute_here(frame, extractor, ids, add, task)
 
-    steps = replace(cluster.steps("here"), compute_features=elsewhere)
+    steps = replace(cluster.steps("here"), first_look=Backend(elsewhere))
     monkeypatch.setattr(cluster, "steps", lambda on: steps)
     labelaudit.audit(few_digits, train=False)
     assert places == ["pixels"]

@@ -344,7 +344,7 @@ def preview_page(source: str, key: str) -> None:
     from labelaudit.ui import load_preview
 
     options = load_preview.options(key, with_root=True)
-    load_preview.show(key, source, {**options, "within": None})
+    load_preview.show(key, source, {**options, "within": None}, draw=True)
 
 
 def open_preview(source: Path):

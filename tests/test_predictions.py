@@ -613,7 +613,7 @@ def test_ids_that_are_positions_are_asked_about(make_dataset, tmp_path):
     ):
         import_predictions(dataset, part)
     import_predictions(dataset, part, by="id")
-    import_predictions(dataset, part.assign(id=part["id"] + 1))
+    import_predictions(dataset, part.assign(id=part["id"] + 1), replace=True)
     zero = make_dataset(60, id=list(range(60)), name="zero")
     with pytest.raises(LabelAuditError, match="subtract 1 from them"):
         import_predictions(zero, table_of(LOGITS, id=IDS))

@@ -242,10 +242,14 @@ def test_typed_paths_are_refused_where_people_sign_in(monkeypatch):
 
 def test_every_path_that_pages_take_is_asked_for():
     """Typed paths reach `load_dataset` only through `paths`."""
-    text = (REPO / "pages/data/dataset.py").read_text()
-    assert 'jobs.begin("load"' in text
-    for call in re.findall(r'jobs\.begin\("load".*?\)\n', text):
-        assert "within=paths.allowed()" in call or call == 'jobs.begin("load", name)\n'
+    text = (REPO / "labelaudit/ui/load_form.py").read_text()
+    begun = re.findall(r'jobs\.begin\("load".*?\)\n', text)
+    assert begun == ['jobs.begin("load", name)\n', 'jobs.begin("load", name, **options)\n']
+    calls_of_begin = re.findall(r" _begin\(.*?\)\n", text)
+    assert len(calls_of_begin) == 2
+    for call in calls_of_begin:
+        assert "within=paths.allowed()" in call or "within=within" in call
+    assert "within = paths.allowed()" in text
     for page in ("labelaudit/ui/import_form.py", "pages/suspects/export.py"):
         assert "paths.typed(" in (REPO / page).read_text()
     for path in CODE:

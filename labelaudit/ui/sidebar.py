@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -48,3 +49,8 @@ def pick_dataset() -> None:
         st.caption(" · ".join(parts))
         if running := jobs.running_jobs():
             jobs.show_in_sidebar(running)
+
+
+def hidden_title(text: str) -> None:
+    """Draw a page's title for screen readers only."""
+    st.html(f'<h1 class="la-hidden">{escape(text)}</h1>')

@@ -7,7 +7,7 @@ from labelaudit.review.checks import CHECKS_EVERY
 from labelaudit.review.queue import QueueFilter
 from labelaudit.review.verdicts import Review
 from labelaudit.scores import SCORES, default_score
-from labelaudit.ui import image_filter, jobs, review_many, review_one, state
+from labelaudit.ui import image_filter, jobs, review_many, review_one, sidebar, state
 from labelaudit.ui.review_address import (
     ANY,
     CHOSEN,
@@ -146,7 +146,7 @@ with st.sidebar:
         or state.usual_reviewer()
     )
 
-st.html('<h1 class="la-hidden">Review</h1>')
+sidebar.hidden_title("Review")
 if (answered := answers(dataset, reviewer)).total >= MIN_ANSWERS:
     result.caption(answered.sentence())
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
