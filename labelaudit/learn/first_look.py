@@ -207,21 +207,21 @@ class _Block:
 
 
 class _Reader:
-    """Reads stored features and joins them; a copy in another process opens the dataset again."""
+    """Reads stored features and joins them. A copy in another process opens the dataset there, when
+    it first reads."""
 
     def __init__(self, chosen: FeatureSet, joined: FeatureMap) -> None:
-        self.chosen, self.joined = chosen, joined
+        self.chosen: FeatureSet | None = chosen
+        self.dataset, self.names, self.joined = chosen.frame.name, chosen.names, joined
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         """Return features, float32 (m, d), of sorted ids."""
+        if self.chosen is None:
+            self.chosen = FeatureSet(Dataset(self.dataset).view().frame, self.names, [])
         return self.joined.transform(self.chosen.read(ids))
 
-    def __reduce__(self) -> tuple:
-        return _open_reader, (self.chosen.frame.name, self.chosen.names, self.joined)
-
-
-def _open_reader(dataset: str, names: list[str], joined: FeatureMap) -> _Reader:
-    return _Reader(FeatureSet(Dataset(dataset).view().frame, names, []), joined)
+    def __getstate__(self) -> dict:
+        return vars(self) | {"chosen": None}
 
 
 def _sum(read: _Reader, sums_of: SumsOf, block: _Block) -> BlockSums:
