@@ -237,7 +237,12 @@ def launch_app(
     folder.mkdir(parents=True, mode=0o700)
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
-            command("ui", "--server.headless", "true", "--server.port", str(port)),
+            command(
+                "ui",
+                "--server.headless=true",
+                f"--server.address={HOST}",  # whatever STREAMLIT_SERVER_ADDRESS says
+                f"--server.port={port}",
+            ),
             stdin=subprocess.PIPE,  # the app ends when this process closes it, however it ends
             stdout=log,
             stderr=log,

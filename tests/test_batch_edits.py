@@ -151,3 +151,43 @@ def test_predictions_are_not_added_to_a_run_that_was_trained_here(make_dataset):
     with pytest.raises(NotFoundError, match="no sample with id 99"):
         dataset.add_predictions([99], np.zeros((1, 4)), "mine")
     assert dataset.runs == ["trained"]
+
+
+def test_edits_are_not_lost_with_a_transaction_that_fails(make_dataset):
+    dataset = make_dataset(4)
+    with dataset.batch_edits():
+        dataset.tag([1, 2], "seen")
+        with pytest.raises(LabelAuditError):
+            dataset.add_samples([{"label": "c0"}])
+        with pytest.raises(LabelAuditError):
+            labelaudit.inject_noise(dataset, 2)
+    assert labelaudit.Dataset("plain").view().match_tag(["seen", "x"]).ids.tolist() == [1, 2]
+
+
+def test_classes_that_change_within_a_block_are_seen(make_dataset):
+    dataset = make_dataset(4, classes=2)
+    with dataset.batch_edits():
+        dataset.set_labels([1], ["c1"])
+        other = labelaudit.Dataset("plain")
+        swapped = labelaudit.plan_classes(other, rename={"c0": "c1", "c1": "c0"})
+        labelaudit.change_classes(other, swapped)
+        dataset.set_labels([2], ["c1"])
+    assert dataset[2].ground_truth == "c1"
+
+
+def test_slips_are_refused(make_dataset):
+    dataset = make_dataset(4, classes=2)
+    with pytest.raises(BadInputError, match=r"select\(ids\)"):
+        dataset[[1, 2]]
+    assert 1 in dataset
+    assert 9 not in dataset
+    with pytest.raises(BadInputError, match="probabilities"):
+        dataset.add_predictions([1, 2], [[0.25, 0.75], [0.5, 0.5]], "mine")
+    with pytest.raises(AttributeError, match=r"dataset\.view\(\)\.match_tag"):
+        dataset.match_tag("x")
+    with pytest.raises(BadInputError, match="tags"):
+        dataset.view().match_tag([3])
+    for name in ("Label", "wrong", "save"):
+        with pytest.raises(BadInputError, match="another name"):
+            dataset.add_field(name, "number")
+    assert dataset[1].save() is None

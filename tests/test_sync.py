@@ -281,3 +281,15 @@ def test_new_rows_of_a_list_bring_their_own_fields(tmp_path, picture):
     file.write_text(text + "3.png,b,left\n")
     apply_sync(dataset, plan_sync(dataset))
     assert dataset.view().values("camera").tolist() == ["left", "right", "left", "left"]
+
+
+def test_names_that_were_changed_here_are_not_taken_back(tmp_path, picture, home):
+    for i in range(4):
+        picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
+    dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, rename={"cat": "kitten"}))
+    for call in (plan_sync, labelaudit.plan_write_back):
+        with pytest.raises(BadInputError, match=r"renamed or merged here.*earlier names"):
+            call(dataset)
+    return_to(dataset, 0)
+    assert not plan_sync(dataset).counts["relabelled"]

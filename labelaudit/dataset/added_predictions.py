@@ -64,6 +64,11 @@ def checked(ids: Sequence[int] | np.ndarray, logits, classes: int) -> np.ndarray
             f"the logits of sample {ids[row]} are not finite ({rows[row].tolist()[:5]} …). For "
             "probabilities give np.log(np.maximum(p, 1e-12))."
         )
+    if classes > 1 and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4):
+        raise BadInputError(
+            f"the values of sample {ids[0]} are probabilities, which sum to 1: give logits, or "
+            "np.log(np.maximum(p, 1e-12))."
+        )
     if len(ids) > 1 and len(np.unique(ids)) != len(ids):
         raise BadInputError("an id is given twice: give each sample one row of logits.")
     return rows

@@ -35,13 +35,13 @@ class Choosing:
     def ids(self) -> np.ndarray:
         """Ids in the view's order, int64 (n,)."""
 
-    def match_tag(self, *tags: str) -> Self:
-        """Select samples that have any of these tags."""
-        return self.then("match_tag", tags)
+    def match_tag(self, *tags: str | Sequence[str]) -> Self:
+        """Select samples that have any of these tags: names, or lists of names."""
+        return self.then("match_tag", _names(tags))
 
-    def exclude_tag(self, *tags: str) -> Self:
-        """Select samples that have none of these tags."""
-        return self.then("exclude_tag", tags)
+    def exclude_tag(self, *tags: str | Sequence[str]) -> Self:
+        """Select samples that have none of these tags: names, or lists of names."""
+        return self.then("exclude_tag", _names(tags))
 
     def match(
         self,
@@ -188,3 +188,10 @@ def describe(step: tuple) -> str:
     shown = [str(a) if isinstance(a, Expression) else repr(a) for a in arguments[:SHOWN_VALUES]]
     more = f", … {len(arguments):,} in all" if len(arguments) > SHOWN_VALUES else ""
     return f"{name}({', '.join(shown)}{more})"
+
+
+def _names(given: Sequence[str | Sequence[str]]) -> tuple[str, ...]:
+    names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
+    if not all(isinstance(name, str) for name in names):
+        raise BadInputError(f"{given!r} are not names of tags.")
+    return tuple(names)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.errors import BadInputError
 from . import edits, history_log
 from .columns import Frame
 from .history_log import Cause, Entry, write_meta
@@ -42,6 +43,21 @@ def names_after(changes: Sequence[Entry], change: int, now: ClassNames) -> Class
     then = ClassNames(**later.info[NAMES]["before"])
     added = now.names[len(then.names) :]
     return ClassNames([*then.names, *added], [*then.hidden, *added])
+
+
+def check_names_of_source(frame: Frame) -> None:
+    """Raise BadInputError if classes were renamed or merged here: the source has other names."""
+    changed = [each.info[NAMES] for each in history_log.entries(frame) if NAMES in each.info]
+    if not changed:
+        return
+    before, after = changed[0]["before"], changed[-1]["after"]
+    if before["names"] != after["names"][: len(before["names"])] or after["hidden"]:
+        raise BadInputError(
+            f"classes of dataset {frame.name!r} were renamed or merged here, and its source has "
+            "the earlier names: return to a state before that "
+            f"(labelaudit history {frame.name} --return-to), or export the labels instead "
+            f"(labelaudit export {frame.name})."
+        )
 
 
 def change_names(

@@ -10,6 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -264,6 +265,12 @@ class Frame(TableAccess):
         return places
 
     # --- caching ---
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """See `TableAccess.transaction`. Collected edits are stored before, so that they are not
+        taken back with it."""
+        self.flush()
+        return super().transaction()
 
     def flush(self) -> None:
         """Store the edits that `Dataset.batch_edits` has collected, so that a reading of the whole

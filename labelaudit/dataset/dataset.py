@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Never
 
 import numpy as np
 import pyarrow as pa
@@ -117,11 +118,27 @@ class Dataset(DatasetEdits):
         """
         if isinstance(sample_id, slice):
             return self.view().slice(sample_id)
+        if np.ndim(sample_id):
+            raise BadInputError(
+                f"dataset[{sample_id!r}]: give one id, or choose several with "
+                "dataset.view().select(ids)."
+            )
         columns = self._columns
         if columns.pending is None or not columns.pending.has(sample_id):
             columns.positions([sample_id])  # raises NotFoundError
         ids = np.array([sample_id], np.int64)
         return Batch(Fields(columns), ids).samples()[0]
+
+    def __contains__(self, sample_id: object) -> bool:
+        """Return whether there is a sample with this id."""
+        return sample_id in self.view()
+
+    def __getattr__(self, name: str) -> Never:
+        if name.startswith("_") or not hasattr(View, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"a dataset has no {name!r}, but all of its samples have: dataset.view().{name}"
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield all samples by id; see `View.iter_samples`."""

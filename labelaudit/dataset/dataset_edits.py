@@ -135,7 +135,7 @@ class DatasetEdits:
         Raises LabelAuditError, without any change, for an id that is taken or given twice, and for
         a row without an image, and a value that does not fit its field.
         """
-        with self._store.transaction():
+        with self._columns.transaction():
             meta = self._frame.meta
             reader = SampleReader(meta["classes"], meta["next_id"], self._frame.ids, self.fields)
             rows = reader.read(samples)

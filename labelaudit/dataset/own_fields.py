@@ -40,7 +40,7 @@ TAKEN = {
     "id", "filepath", "image", "split", "label", "ground_truth", "original_label", "tags",
     "prediction", "predicted", "predictions", "confidence", "scores", "suggested", "suggested_p",
     "finding", "image_issues", "image_issue", "width", "height", "file", "run", "tag", "untag",
-    "set_label", "set_field", "add_prediction", "logits", "embedding",
+    "set_label", "set_field", "add_prediction", "logits", "embedding", "wrong", "self", "save",
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def check_definition(name: str, kind: str) -> None:
             f"{name!r} cannot be the name of a field: use 1 to 64 letters, digits, '_', '-', '.' "
             "and blanks, with a letter or '_' first."
         )
-    if name in TAKEN or name in SCORES:
+    if name.casefold() in TAKEN or name in SCORES:
         raise BadInputError(f"{name!r} is a field of every sample: use another name.")
 
 

@@ -71,6 +71,7 @@ class PendingEdits:
         with frame.store.steady():
             self._ids, self._label, self._tags = frame.ids, frame.label, frame.tags
             self.classes, self.fields = frame.classes, own_fields.own_fields(frame)
+            self._meta = frame.stamp("meta")
         self._codes = {name: code for code, name in enumerate(self.classes)} | {None: MISSING}
         self._checkers = {
             name: own_fields.checker(name, field.kind, self.classes, frame.name)
@@ -92,9 +93,15 @@ class PendingEdits:
             self._counted(len(ids))
         return changed
 
+    def _look_again(self) -> None:
+        """Read the classes and fields again if they were changed meanwhile."""
+        if self.frame.stamp("meta") != self._meta:
+            self._look()
+
     def set_labels(self, ids: Sequence[int] | np.ndarray, names: Sequence[str | None]) -> int:
         """Set class names, one for each id. Returns the number of samples that change."""
         with self._lock:
+            self._look_again()
             try:
                 codes = [self._codes[name] for name in names]
             except (KeyError, TypeError):
@@ -110,6 +117,7 @@ class PendingEdits:
     def set_values(self, name: str, ids: Sequence[int] | np.ndarray, values: Sequence) -> int:
         """Set values of an own field, one for each id. Returns the number of samples."""
         with self._lock:
+            self._look_again()
             if name not in self.fields:
                 own_fields.find(self.frame, name)  # raises NotFoundError, unless it is new
                 self._look()

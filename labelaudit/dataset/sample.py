@@ -148,7 +148,12 @@ class Sample:
             raise AttributeError(name)
         if self._batch.has(name):
             return self._get(name)
+        if name in self._batch.scores:
+            return self[name]
         raise self._no_field(name)
+
+    def save(self) -> None:
+        """Do nothing: every edit of a sample is stored at once, or by `Dataset.batch_edits`."""
 
     def __setattr__(self, name: str, value) -> None:
         if name in ("ground_truth", "tags"):

@@ -74,9 +74,11 @@ class _Change:
     def _write_meta(self) -> None:
         plan, meta = self.plan, self.frame.meta
         grey = {**plan.now.source.grey.result(), **meta.get("grey", {})}
+        hidden = [plan.renamed_classes.get(n, n) for n in meta.get("hidden_classes", [])]
         new = {
             **meta,
             "classes": plan.classes,
+            **({"hidden_classes": hidden} if hidden else {}),
             **renamed_runs(self.frame, plan.renamed_classes),
             "origin": plan.now.origin,
             "source": plan.now.source.description,

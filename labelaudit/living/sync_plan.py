@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
+from ..dataset.class_names import check_names_of_source
 from ..dataset.columns import Frame
 from ..dataset.ingest import check_class
 from ..dataset.target import Target, as_dataset
@@ -106,6 +107,7 @@ def plan_sync(
     dataset = as_dataset(dataset, "plan_sync")
     check_finished(dataset)
     frame = dataset.view().frame
+    check_names_of_source(frame)
     if frame.tagged(MISTAKE).any():
         raise BadInputError(
             f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "

@@ -54,11 +54,14 @@ def estimate_wrong(dataset: Target, run: str | None = None, reviewed: bool = Tru
             verdicts = AgreedVerdicts.read(dataset, scored)
             return Estimate(scored, verdicts, errors, before.self_test, before)
 
-        key, derived = (view.steps, view.run), view.fields.derived
-        before = derived(("estimate before", *key), compute_before, SELF_TESTS)
+        if view.steps:  # not cached: there may be many views, with arrays of all samples each
+            before = compute_before()
+            return compute() if reviewed else before
+        derived = view.fields.derived
+        before = derived(("estimate before", view.run), compute_before, SELF_TESTS)
         if not reviewed:
             return before
-        return derived(("estimate", *key), compute, "verdicts", "controls", SELF_TESTS)
+        return derived(("estimate", view.run), compute, "verdicts", "controls", SELF_TESTS)
 
 
 def _no_suspicion(dataset: Dataset, run: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...core.errors import BadInputError, StorageError
 from ...core.progress import QUIET, Task
+from ...dataset.class_names import check_names_of_source
 from ...dataset.dataset import Dataset
 from ...export.tables import open_sink
 from ...sources.class_folders import TITLE
@@ -67,6 +68,7 @@ def plan_write_back(dataset: Dataset, task: Task = QUIET) -> WriteBack:
     """
     check_finished(dataset)
     frame = dataset.view().frame
+    check_names_of_source(frame)
     with frame.steady():
         current, origin = read_current(frame), frame.meta["origin"]
         source = reopen(origin, None, task)
