@@ -137,6 +137,12 @@ class Run(RunPredictions, RunScores):
             self._files.end_training(lock)
 
 
+def runs_in_training(frame: Frame) -> list[str]:
+    """Return the names of the runs that a process on this machine trains now."""
+    rows = frame.read_rows("runs", ["id", "name"], f"state = '{BEGUN}'")
+    return [row["name"] for row in rows if Run(frame, row["id"]).in_training]
+
+
 def unfinished_runs(frame: Frame) -> list[Run]:
     """Return the runs with an interrupted training that can resume here, oldest first."""
     rows = frame.read_rows("runs", ["id"], f"state = '{BEGUN}'")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ..core.errors import BadInputError, NotFoundError, StoppedError
 from ..core.progress import Task
 from ..dataset.columns import Frame
+from ..dataset.own_fields import own_fields
 from ..sources.load import place, reopen
 from ..sources.own_columns import OWN
 from ..sources.source import Row, Source
@@ -86,6 +87,10 @@ def read_now(
     StoppedError.
     """
     origin = frame.meta["origin"]
+    if wanted := origin.get("fields"):  # a column of other values must not become another kind
+        kinds = {name: field.kind for name, field in own_fields(frame).items()}
+        fields = {name: kinds.get(name, kind) for name, kind in dict(wanted).items()}
+        origin = {**origin, "fields": fields}
     if moved_to is not None:
         origin = {**origin, "source": place(moved_to)}
     try:

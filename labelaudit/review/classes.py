@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import BadInputError
+from ..core.errors import BadInputError, BusyError
 from ..dataset import edits, history_log
 from ..dataset.class_names import ClassNames, change_names
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause
 from ..dataset.ingest import check_class
+from ..dataset.runs import runs_in_training
 from .apply import pending_decisions
 
 
@@ -78,10 +79,16 @@ def change_classes(dataset: Dataset, plan: ClassPlan, who: str | None = None) ->
     who: name for the history; by default the user of the machine. `return_to` restores the names
     and labels before. Predictions keep their classes under the new names. Scores of samples with a
     new label are out of date.
-    Raises BadInputError if the classes have changed since the plan was made.
+    Raises BadInputError if the classes have changed since the plan was made, and BusyError while a
+    run is being trained, which could not finish under other names.
     """
     frame = dataset.view().frame
     frame.flush()
+    if names := runs_in_training(frame):
+        raise BusyError(
+            f"run {names[0]!r} of dataset {dataset.name!r} is being trained: change the classes "
+            "when it is finished, or stop it first."
+        )
     with frame.transaction():
         if ClassNames.read(frame) != plan.before:
             raise BadInputError("the classes have changed in the meantime: look at them again.")
