@@ -158,3 +158,23 @@ def test_reprs_are_short(dataset):
     assert "cannot be read: dataset 'plain' has no" in repr(dataset.view().above("hardness", 1))
     assert repr(dataset[1]).startswith("Sample(1, ground_truth='c0', age=3.0, human='c0', ok=True")
     json.dumps(dataset.info)
+
+
+def test_names_and_fields_are_checked_when_they_are_given(dataset):
+    view = dataset.view()
+    assert view.above("age", 3).ids.tolist() == [3, 5, 6]
+    assert view.between("width", 20, 40).ids.tolist() == [2, 3, 4]
+    assert view.sort_by(F("age"), reverse=True).ids[0] == 6
+    assert (
+        view.match(label=np.array(["c0", "c1"])).ids.tolist()
+        == view.match(label=["c0", "c1"]).ids.tolist()
+    )
+    for call, says in (
+        (lambda: view.match(label=3), "label: 3 is no name"),
+        (lambda: view.values(["id", "age"]), "is no field"),
+        (lambda: view.sort_by(3), "is no field"),
+        (lambda: view.above("human", 1), "is no number"),
+        (lambda: setattr(dataset, "persistent", True), "would be lost"),
+    ):
+        with pytest.raises(BadInputError, match=says):
+            call()

@@ -37,11 +37,11 @@ class Choosing:
 
     def match_tag(self, *tags: str | Sequence[str]) -> Self:
         """Select samples that have any of these tags: names, or lists of names."""
-        return self.then("match_tag", _names(tags))
+        return self.then("match_tag", _names(tags, "tags"))
 
     def exclude_tag(self, *tags: str | Sequence[str]) -> Self:
         """Select samples that have none of these tags: names, or lists of names."""
-        return self.then("exclude_tag", _names(tags))
+        return self.then("exclude_tag", _names(tags, "tags"))
 
     def match(
         self,
@@ -87,7 +87,7 @@ class Choosing:
         for kind, names in named.items():
             if names is None:
                 continue
-            names = (names,) if isinstance(names, str) else tuple(names)
+            names = _names([names], kind)
             if kind == "image_issue":
                 check_issues(names)
             view = view.then(kind, names)
@@ -141,7 +141,7 @@ class Choosing:
 
     def sort_by(self, field: str, reverse: bool = False) -> Self:
         """Sort by a field (see `View.values`): names alphabetically, null last."""
-        return self.then("sort_by", field, bool(reverse))
+        return self.then("sort_by", field_name(field), bool(reverse))
 
     def sample(self, n: int, seed: int | None = None) -> Self:
         """Select at most n samples in random order. Without a seed, one is drawn for this view."""
@@ -190,8 +190,21 @@ def describe(step: tuple) -> str:
     return f"{name}({', '.join(shown)}{more})"
 
 
-def _names(given: Sequence[str | Sequence[str]]) -> tuple[str, ...]:
-    names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
-    if not all(isinstance(name, str) for name in names):
-        raise BadInputError(f"{given!r} are not names of tags.")
-    return tuple(names)
+def _names(given: Sequence[object], what: str) -> tuple[str, ...]:
+    """Return names that were given one by one or in lists. Raises BadInputError for other values."""
+    names: list = []
+    for each in given:
+        is_list = isinstance(each, Sequence | set | np.ndarray) and not isinstance(each, str)
+        names += list(each) if is_list else [each]
+    for name in names:
+        if not isinstance(name, str):
+            raise BadInputError(f"{what}: {name!r} is no name: give texts, such as {str(name)!r}.")
+    return tuple(map(str, names))
+
+
+def field_name(field: object) -> str:
+    """Return the name of a field, also of F(name). Raises BadInputError for another value."""
+    name = getattr(field, "name", field)
+    if not isinstance(name, str):
+        raise BadInputError(f"{field!r} is no field: give the name of one, such as 'hardness'.")
+    return name

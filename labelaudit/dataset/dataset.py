@@ -129,6 +129,14 @@ class Dataset(DatasetEdits):
         ids = np.array([sample_id], np.int64)
         return Batch(Fields(columns), ids).samples()[0]
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise BadInputError(
+                f"dataset.{name} = … would be lost: a dataset keeps its samples, tags and fields "
+                "only (see `add_field`)."
+            )
+        super().__setattr__(name, value)
+
     def __contains__(self, sample_id: object) -> bool:
         """Return whether there is a sample with this id."""
         return sample_id in self.view()

@@ -14,7 +14,7 @@ from ..core.errors import BadInputError, LabelAuditError, NotFoundError
 from ..storage.tables import Store
 from . import edits
 from .arrays import MISSING, as_ids
-from .choosing import Choosing, describe, natural
+from .choosing import Choosing, describe, field_name, natural
 from .columns import Frame
 from .contact_sheet import contact_sheet
 from .fields import Fields
@@ -126,9 +126,9 @@ class View(Choosing):
 
         Names are objects (None for null), tags are tuples, numbers float64 (NaN for null), ids
         int64. Fields: id, filepath, split, ground_truth, original_label, prediction, confidence,
-        tags, scores.
+        suggested, suggested_p, finding, tags, width, height, scores by their names, own fields.
         """
-        return field_values(self.fields, self.positions(), field)
+        return field_values(self.fields, self.positions(), field_name(field))
 
     @steadily
     def count_values(self, field: str) -> dict[str, int]:

@@ -87,12 +87,19 @@ def search(fields: Fields, at: np.ndarray, text: str) -> np.ndarray:
     return at[found]
 
 
+def _numbers(fields: Fields, field: str) -> np.ndarray:
+    values, names = fields.coded(field)
+    if names is not None:
+        raise BadInputError(f"{field!r} is no number: choose its values with match(F({field!r})).")
+    return values
+
+
 def above(fields: Fields, at: np.ndarray, field: str, value: float) -> np.ndarray:
-    return at[fields.number(field)[at] > value]
+    return at[_numbers(fields, field)[at] > value]
 
 
 def between(fields: Fields, at: np.ndarray, field: str, low: float, high: float) -> np.ndarray:
-    values = fields.number(field)[at]
+    values = _numbers(fields, field)[at]
     return at[(values >= low) & (values <= high)]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import glob
 import io
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import IO
 
@@ -150,7 +152,14 @@ class jsonl_writer:  # noqa: N801 (used like the writers of Arrow)
         return None
 
     def write_table(self, table: pa.Table) -> None:
-        text = table.to_pandas().to_json(
-            orient="records", lines=True, force_ascii=False, date_format="iso"
-        )
-        self._sink.write(text.encode())
+        for at, column in enumerate(table.columns):
+            if pa.types.is_floating(column.type):  # JSON has no NaN
+                column = pc.if_else(pc.is_finite(column), column, None)
+                table = table.set_column(at, table.column_names[at], column)
+        rows = (json.dumps(row, ensure_ascii=False, default=_as_text) for row in table.to_pylist())
+        self._sink.write("".join(f"{row}\n" for row in rows).encode())
+
+
+def _as_text(value: date) -> str:
+    """Return what JSON cannot hold: a date or a time, as ISO 8601."""
+    return value.isoformat()
