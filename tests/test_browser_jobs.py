@@ -73,7 +73,7 @@ def test_a_kill_is_shown_and_resumed_and_a_stop_keeps_all_epochs(page, server, f
     playwright.expect(page.get_by_role("button", name="Resume")).to_have_count(0)
     run = few_digits.run("mine")
     epochs = run.info["epochs"]
-    assert kept < epochs < EPOCHS
+    assert kept <= epochs < EPOCHS  # equal if the stop came within the next epoch
     assert run.dynamics(few_digits.view().ids).margin.shape == (epochs, 400)
     assert f"epoch {kept} of" not in resumed.log
 

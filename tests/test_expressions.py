@@ -173,7 +173,7 @@ def test_names_and_fields_are_checked_when_they_are_given(dataset):
         (lambda: view.match(label=3), "label: 3 is no name"),
         (lambda: view.values(["id", "age"]), "is no field"),
         (lambda: view.sort_by(3), "is no field"),
-        (lambda: view.above("human", 1), "is no number"),
+        (lambda: view.above("human", 1).ids, "is no number"),
         (lambda: setattr(dataset, "persistent", True), "would be lost"),
     ):
         with pytest.raises(BadInputError, match=says):

@@ -191,7 +191,7 @@ def describe(step: tuple) -> str:
 
 
 def _names(given: Sequence[object], what: str) -> tuple[str, ...]:
-    """Return names that were given one by one or in lists. Raises BadInputError for other values."""
+    """Return names, given one by one or in lists. Raises BadInputError for other values."""
     names: list = []
     for each in given:
         is_list = isinstance(each, Sequence | set | np.ndarray) and not isinstance(each, str)
