@@ -111,22 +111,24 @@ def _lists(values: np.ndarray) -> pa.FixedSizeListArray:
 
 def folds(store: Store, run: int, ids: np.ndarray) -> np.ndarray:
     """Return the fold of each of these sorted ids, int8 (n,)."""
-    fold = np.full(len(ids), HELD_OUT, np.int8)
-    rows = _first(store, run, "fold")
-    if rows is not None:
-        places, known = find(ids, rows["id"].to_numpy())
-        fold[places[known]] = rows["fold"].fill_null(HELD_OUT).to_numpy()[known]
-    return fold
+    return _of_samples(store, run, ids, "fold", np.int8(HELD_OUT))
 
 
 def learned_labels(store: Store, run: int, ids: np.ndarray) -> np.ndarray:
     """Return the classes, int32 (n,), that these sorted ids had in training, or MISSING."""
-    labels = np.full(len(ids), MISSING, np.int32)
-    rows = _first(store, run, "label")
+    return _of_samples(store, run, ids, "label", np.int32(MISSING))
+
+
+def _of_samples(
+    store: Store, run: int, ids: np.ndarray, column: str, missing: np.integer
+) -> np.ndarray:
+    """Return a column that does not depend on the epoch, (n,), aligned to sorted ids."""
+    values = np.full(len(ids), missing)
+    rows = _first(store, run, column)
     if rows is not None:
         places, known = find(ids, rows["id"].to_numpy())
-        labels[places[known]] = rows["label"].fill_null(MISSING).to_numpy()[known]
-    return labels
+        values[places[known]] = rows[column].fill_null(int(missing)).to_numpy()[known]
+    return values
 
 
 def _first(store: Store, run: int, column: str) -> pa.Table | None:

@@ -105,7 +105,7 @@ def _node_of(nodes, process: psutil.Process):
     return None
 
 
-FITTED = ("suspicion",)
+FITTED = ("suspicion",)  # rounding of the logits moves where their fit ends
 
 
 def _same(alone, by_ray, ranks: bool = True) -> None:
@@ -115,8 +115,9 @@ def _same(alone, by_ray, ranks: bool = True) -> None:
     np.testing.assert_allclose(mine["confidence"], theirs["confidence"], atol=1e-5)
     names = [name for name in labelaudit.scores.SCORES if name in mine]
     assert names == [name for name in labelaudit.scores.SCORES if name in theirs]
+    equal_logits = np.array_equal(_logits(alone)[1], _logits(by_ray)[1])
     for name in names if ranks else ():
-        if name in FITTED:  # rounding of the logits moves where the fit ends
+        if name in FITTED and not equal_logits:
             np.testing.assert_allclose(mine[name], theirs[name], rtol=0.05, atol=1e-3, err_msg=name)
             continue
         np.testing.assert_allclose(mine[name], theirs[name], atol=1e-9, err_msg=name)
