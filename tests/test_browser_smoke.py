@@ -47,7 +47,7 @@ def test_the_fiftyone_walkthrough_ends_in_an_app_that_stores_verdicts(
         playwright.expect(facts).to_have_text(re.compile(rf"\bid {ids[1]} ·"))
         page.get_by_role("link", name="Session").click()
         page.get_by_text("1,797 samples of the session's view · sorted by hardness").wait_for()
-        assert _shown(page) == hardest.ids[:60].tolist()
+        _expect_shown(page, hardest.ids[:60].tolist())
         session.view = hardest.limit(70)
         page.get_by_text("70 samples of the session's view").wait_for()
         page.locator(".card").nth(2).click()
@@ -55,7 +55,7 @@ def test_the_fiftyone_walkthrough_ends_in_an_app_that_stores_verdicts(
         page.get_by_text("4 selected").wait_for()
         page.get_by_role("button", name="Next").click()
         page.get_by_text("page 2 of 2").wait_for()
-        assert _shown(page) == hardest.ids[60:70].tolist()
+        _expect_shown(page, hardest.ids[60:70].tolist())
         assert session.selected == hardest.ids[2:6].tolist()
         assert session.selected_view.ids.tolist() == session.selected
         page.reload()
@@ -66,5 +66,8 @@ def test_the_fiftyone_walkthrough_ends_in_an_app_that_stores_verdicts(
     assert verdict.verdict == "remove"
 
 
-def _shown(page) -> list[int]:
-    return page.locator(".card").evaluate_all("cards => cards.map(card => +card.dataset.id)")
+def _expect_shown(page, ids: list[int]) -> None:
+    """The grid is drawn after the text above it: waits for its first image, then compares all."""
+    cards = page.locator(".card")
+    playwright.expect(cards.first).to_have_attribute("data-id", str(ids[0]))
+    assert cards.evaluate_all("cards => cards.map(card => +card.dataset.id)") == ids
