@@ -147,7 +147,7 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     dataset = session.dataset
     run = dataset.run(session.wanted.run).name
     view = dataset.view(run)
-    samples = view.take(ids)
+    samples = view.samples(ids)
     source = (view.uri, dataset.created)
     shown = zip(samples, pictures(source, samples), *suggestions(dataset, run, ids), strict=True)
     return [
