@@ -94,7 +94,7 @@ def texts(app: AppTest) -> str:
         app.success,
         app.warning,
         app.title,
-        app.subheader,
+        app.header,
     )
     return "\n".join(str(element.value) for kind in parts for element in kind)
 

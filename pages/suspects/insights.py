@@ -137,7 +137,7 @@ def show_map(points, total: int, axes: tuple[str, str] | None, key: str) -> None
     ranked_by = score if color == GIVEN else color
     some = view.select(selected).sort_by(ranked_by, reverse=True)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"{len(some):,} selected", width="content")
+        st.header(f"{len(some):,} selected", width="content")
         review_button(dataset.name, run, some.ids, f"{key}-review")
     grid.paged(some, key, ranked_by, ranking=(run, ranked_by, tuple(selected)))
 
