@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import runpy
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forks import Program
 
 from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, suspects
 from labelaudit.core.errors import LabelAuditError
@@ -451,7 +451,7 @@ for _ in range(2):
 recorder.update([1], np.zeros((1, 4)))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert Program(code).wait() == -9
     assert plain.runs == []
     run = Recorder(plain, run="mine", resume=True).finish()
     assert run.info["epochs"] == 2
@@ -609,10 +609,9 @@ def test_ranks_come_together_in_one_run(plain, tmp_path):
     np.save(tmp_path / "logits.npy", logits)
     script = tmp_path / "rank.py"
     script.write_text(RANK)
-    other = [sys.executable, script, tmp_path / "meet", tmp_path / "logits.npy"]
-    with subprocess.Popen(other, env={**os.environ, "PYTHONPATH": str(REPO)}) as process:
-        run = runpy.run_path(str(script))["record"](0, tmp_path / "meet", logits)
-        assert process.wait(300) == 0
+    other = Program(RANK, tmp_path / "meet", tmp_path / "logits.npy")
+    run = runpy.run_path(str(script))["record"](0, tmp_path / "meet", logits)
+    assert other.wait() == 0
     ids, labels = plain.view().ids, labels_of(plain)
     expected = [by_hand(values, labels)[0] for values in logits]
     np.testing.assert_allclose(run.dynamics(ids).margin, expected, rtol=1e-5)
