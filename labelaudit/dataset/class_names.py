@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..storage.schema import BEGUN
 from . import edits, history_log
 from .columns import Frame
 from .history_log import Cause, Entry, write_meta
@@ -151,13 +152,15 @@ def change_names(
 def renamed_runs(frame: Frame, renamed: Mapping[str, str]) -> dict:
     """Return the entry of `meta` by which the runs until now are read under new class names.
 
-    renamed: new names by the present ones. Runs know their classes by name. They are not rewritten,
-    because a training that has begun would finish under the earlier names.
+    renamed: new names by the present ones. Runs know their classes by name, and are not rewritten.
+    Those that are not finished yet are left out: they finish under the names of that time.
     """
     if not renamed:
         return {}
-    last = max((row["id"] for row in frame.read_rows("runs", ["id"])), default=0)
-    step = {"names": dict(renamed), "last_run": last}
+    rows = frame.read_rows("runs", ["id", "state"])
+    last = max((row["id"] for row in rows), default=0)
+    begun = [row["id"] for row in rows if row["state"] == BEGUN]
+    step = {"names": dict(renamed), "last_run": last, "open": begun}
     return {"renamed_classes": [*frame.meta.get("renamed_classes", []), step]}
 
 
