@@ -92,6 +92,8 @@ class _NamesNow:
     def _condition(self, condition: Expression) -> Expression:
         if isinstance(condition, Combined):
             return replace(condition, parts=tuple(map(self._condition, condition.parts)))
+        if not isinstance(condition, Comparison):
+            return condition
         given = condition.field in ("ground_truth", "label")
         whole = not condition.other and condition.kind not in PARTS_OF_TEXT
         if not whole or not (given or condition.field in self._fields):
