@@ -1,13 +1,14 @@
 """The names of a dataset's classes, and how they change.
 
-An index is never given to another class. Names are stored in `meta`; runs that were stored under
-earlier names are read under the present ones (`Frame.runs`).
+An index is never given to another class. Another order of the classes is stored beside the names,
+and is used where classes are listed and exported. Names are stored in `meta`; runs that were stored
+under earlier names are read under the present ones (`Frame.runs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,15 +23,27 @@ NAMES = "class_names"  # in the details of a change in the history: the names be
 
 @dataclass(frozen=True)
 class ClassNames:
-    """All class names in index order, and those that are not offered any more."""
+    """All class names in index order, and those that are not offered any more.
+
+    order: indices of the classes in the order in which they are listed and exported; classes that
+    are left out follow by index.
+    """
 
     names: list[str]
     hidden: list[str]
+    order: list[int] = field(default_factory=list)
 
     @classmethod
     def read(cls, frame: Frame) -> ClassNames:
         """Return the present names."""
-        return cls(list(frame.classes), list(frame.meta.get("hidden_classes", [])))
+        hidden, order = frame.meta.get("hidden_classes", []), frame.meta.get("class_order", [])
+        return cls(list(frame.classes), list(hidden), list(order))
+
+    @property
+    def listed(self) -> list[int]:
+        """The indices of all classes, in the order in which they are listed and exported."""
+        first = set(self.order)
+        return [*self.order, *(i for i in range(len(self.names)) if i not in first)]
 
 
 def names_after(changes: Sequence[Entry], change: int, now: ClassNames) -> ClassNames:
@@ -55,7 +68,7 @@ def names_after(changes: Sequence[Entry], change: int, now: ClassNames) -> Class
                 names[code] = new
     hidden = [names[then.names.index(name)] for name in then.hidden]
     added = now.names[len(names) :]
-    return ClassNames([*names, *added], [*hidden, *added])
+    return ClassNames([*names, *added], [*hidden, *added], then.order)
 
 
 def merged_into(frame: Frame) -> np.ndarray:
@@ -172,5 +185,6 @@ def _with_names(frame: Frame, before: ClassNames, names: ClassNames) -> dict:
         **frame.meta,
         "classes": names.names,
         "hidden_classes": names.hidden,
+        "class_order": names.order,
         **renamed_runs(frame, renamed),
     }

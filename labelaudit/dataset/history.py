@@ -55,6 +55,7 @@ def describe(entry: Entry) -> str:
             parts = [f"{old} renamed to {new}" for old, new in info["rename"].items()]
             parts += [f"{old} merged into {new}" for old, new in info["merge"].items()]
             parts += [f"{name} added" for name in info["add"]]
+            parts += ["reordered"] if info.get("order") else []
             return f"classes: {', '.join(parts)}"
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"

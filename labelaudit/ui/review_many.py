@@ -14,7 +14,9 @@ from ..ranking.image_kinds import OUTLIER
 from ..review.notes import notes_of
 from ..review.queue import QueueFilter
 from .images import pictures
-from .review_session import ReviewSession, component, run
+from .review_component import component
+from .review_keys import EVENTS as KEY_EVENTS
+from .review_session import ReviewSession, run
 
 PAGE = 60
 VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
@@ -42,6 +44,8 @@ def _act(session: ReviewSession, event: dict) -> None:
         _decide(session, _whole_queue(session, event), event)
     elif kind == "page":
         session.go_to((event["page"] - 1) * PAGE)
+    elif kind in KEY_EVENTS:
+        session.change_keys(event)
     elif kind in ("undo", "redo"):
         session.undo_or_redo(kind)
 
