@@ -276,9 +276,12 @@ class ReviewSession:
             )
 
 
-def component(name: str):
-    """Return a Streamlit component made of files in assets/. All data is drawn as plain text."""
-    scripts = [ASSETS / f"{part}.js" for part in ("channel", "zoom", name)]
+def component(name: str, *parts: str):
+    """Return a Streamlit component made of files in assets/. All data is drawn as plain text.
+
+    parts: further scripts that it uses.
+    """
+    scripts = [ASSETS / f"{part}.js" for part in ("channel", "zoom", *parts, name)]
     return st.components.v2.component(
         f"labelaudit_{name}",
         html=(ASSETS / f"{name}.html").read_text(),
