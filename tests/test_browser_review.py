@@ -11,6 +11,7 @@ from playwright import sync_api as playwright
 
 from labelaudit import (
     Dataset,
+    F,
     QueueFilter,
     Review,
     compute_scores,
@@ -162,8 +163,18 @@ def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     name.press("Enter")
     playwright.expect(page.locator(".figures")).to_contain_text("0 of")
     page.mouse.click(800, 880)  # out of the field
+    note = page.get_by_role("textbox", name="Note on this image")
+    page.keyboard.press("n")
+    page.keyboard.type("kaxu1")
+    page.keyboard.press("Escape")  # the note is stored when its field is left
+    playwright.expect(note).not_to_be_focused()
     page.keyboard.press("k")
     playwright.expect(page.locator(".figures")).to_contain_text("1 of")
+    playwright.expect(note).to_have_value("")
+    noted = Dataset("digits").view().match(F("note") == "kaxu1").ids.tolist()
+    assert noted == verdict_log.read(Dataset("digits").view().frame).sample.tolist()
+    page.keyboard.press("ArrowLeft")
+    playwright.expect(note).to_have_value("kaxu1")
     log = verdict_log.read(Dataset("digits").view().frame)
     assert log.reviewers == ["kax"]
     page.reload()  # and the name is remembered

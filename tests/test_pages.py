@@ -42,6 +42,7 @@ pytestmark = pytest.mark.usefixtures("jobs_in_threads")
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [
     "data/dataset",
+    "data/sync",
     "data/noise",
     "model/train",
     "model/predict",
@@ -796,6 +797,46 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     assert [error.value for error in app.error] == [
         r"\<b\>\*p\*.jsonl, line 1\: it is not JSON; correct the line or delete it."
     ]
+
+
+def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tmp_path, picture):
+    for i in range(6):
+        picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
+    dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
+    cats = dataset.view().match(label="cat").ids[:2].tolist()
+    Review(dataset, "ann").decide(cats, "keep")
+    for path in [dataset[i].filepath for i in cats]:
+        os.rename(path, path.replace("/cat/", "/dog/"))
+    picture(tmp_path / "pets/yak/new.png", seed=9)
+    app = open_page("data/sync")
+    button(app, "Read the source again").click().run()
+    app = finish_job(app)
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics == {"Added": "1", "Moved": "2", "Conflicts": "2"}
+    assert "Class yak is new" in texts(app)
+    assert "2 conflicts undecided" in texts(app)
+    assert len(dataset) == 6
+    (choice,) = app.get("button_group")
+    choice.set_value("label of the source").run()
+    assert "undecided." not in texts(no_error(app))
+    button(app, "Take the changes over").click().run()
+    app = finish_job(app)
+    assert "Taken over: 1 added, 2 moved, 2 relabelled; class yak added." in "\n".join(
+        map(said, app.success)
+    )
+    assert [dataset[i].ground_truth for i in cats] == ["dog", "dog"]
+    assert "1 sample with the tag" in texts(app)
+
+    button(app, "Read the source again").click().run()
+    assert "Nothing changed" in texts(finish_job(app))
+    picture(tmp_path / "pets/yak/more.png", seed=10)
+    button(app, "Read the source again").click().run()
+    app = finish_job(app)
+    picture(tmp_path / "pets/yak/last.png", seed=11)  # meanwhile
+    button(app, "Take the changes over").click().run()
+    job = manager.list_jobs()[0].wait(300)
+    assert job.error.endswith("read the source again.")
+    assert len(labelaudit.Dataset("pets")) == 7
 
 
 def test_export_writes_what_was_chosen_as_a_job(audited, tmp_path):

@@ -131,9 +131,25 @@ def test_a_label_changed_at_both_ends_is_a_conflict(pets):
     assert plan_sync(dataset).counts == NOTHING
     assert [dataset[id_of[n]].ground_truth for n in "0369"] == ["cat", "dog", "pig", "pig"]
     return_to(dataset, 0)
-    (pets / "dog/0.png").rename(pets / "pig/0.png")
-    apply_sync(dataset, plan_sync(dataset), prefer="source")
-    assert dataset[id_of["0"]].ground_truth == "pig"
+    for name in "06":
+        (pets / f"dog/{name}.png").rename(pets / f"pig/{name}.png")
+    review.decide([id_of["6"]], "keep")
+    plan = plan_sync(dataset)
+    assert counts(plan)["conflicts"] == 2
+    with pytest.raises(BadInputError, match=f"sample {id_of['3']} has no conflict"):
+        apply_sync(dataset, plan, prefer={id_of["3"]: "source"})
+    apply_sync(dataset, plan, prefer={id_of["0"]: "source"})
+    assert [dataset[id_of[n]].ground_truth for n in "06"] == ["pig", "cat"]
+    assert counts(plan_sync(dataset)) == {"conflicts": 1}
+
+
+def test_images_that_may_not_be_read_are_not_taken_as_gone(pets, tmp_path, picture):
+    picture(tmp_path / "far.png", seed=50)
+    (pets / "cat/link.png").symlink_to(tmp_path / "far.png")
+    dataset = labelaudit.load_dataset("pets", pets)
+    with pytest.raises(BadInputError, match=r"link\.png lies outside"):
+        plan_sync(dataset, within=[str(pets)])
+    assert plan_sync(dataset, within=[str(tmp_path)]).counts == NOTHING
 
 
 def test_a_renamed_class_keeps_labels_verdicts_and_runs(pets, picture):
@@ -225,11 +241,10 @@ def test_the_command_lists_takes_over_and_finds_what_is_new(pets, picture, make_
     (pets / "cat/0.png").rename(pets / "dog/0.png")
     picture(pets / "yak/a.png", seed=300)
     text = cli("sync", "pets").stdout
-    assert "1 cat" not in text
-    assert "class 'yak' is new" in text
+    assert "1 added, 1 moved, 1 conflict\nclass yak added\n" in text
     assert "cat → dog in the source, cat here (reviewers decided otherwise)" in text
     assert "--apply takes this over" in text
-    assert "1 conflicts are left" in cli("sync", "pets", "--apply").stdout
+    assert "1 conflict is left" in cli("sync", "pets", "--apply").stdout
     assert "needs --apply" in cli("sync", "pets", "--prefer", "source", code=2).stderr
     data = json.loads(cli("sync", "pets", "--apply", "--prefer", "source", "--json").stdout)
     assert (data["applied"], data["counts"]["conflicts"]) == (True, 1)

@@ -73,6 +73,9 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "apply": "Apply verdicts or a patch to the labels.",
             "history": "List the label changes, or return to an earlier state.",
         },
+        "reviewers": {
+            "assign": "Divide the samples among several reviewers.",
+        },
     },
     "Every week": {
         "sync": {

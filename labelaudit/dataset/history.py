@@ -5,6 +5,7 @@ Restoring is a change too: it is recorded in the history, and can be undone in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +60,27 @@ def describe(entry: Entry) -> str:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             return f"patch {info['file']} applied ({counts})"
         case history_log.SYNC:
-            words = (f"{n:,} {name}" for name, n in info["counts"].items() if n)
-            return f"source read again ({', '.join(words)})"
+            return f"source read again ({'; '.join(sync_words(**info)) or 'nothing changed'})"
         case _:
             state = f"after change {info['to']}" if info["to"] != START else "as imported"
             return f"returned to the state {state}"
+
+
+def sync_words(
+    counts: Mapping[str, int], renamed: Mapping[str, str], classes: Sequence[str]
+) -> list[str]:
+    """Return what a sync changes, in words: ["3 added, 1 conflict", "class yak added"].
+
+    counts, renamed, classes: as `counts`, `renamed_classes` and `new_classes` of `SyncPlan`.
+    """
+    singular = {"conflicts": "conflict"}
+    words = (
+        f"{n:,} {singular.get(name, name) if n == 1 else name}" for name, n in counts.items() if n
+    )
+    lines = [", ".join(words)]
+    lines += [f"class {old} renamed to {new}" for old, new in renamed.items()]
+    lines += [f"class {name} added" for name in classes]
+    return [line for line in lines if line]
 
 
 def return_to(dataset: Target, change: int, who: str | None = None) -> int:

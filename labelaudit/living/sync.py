@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -23,21 +25,26 @@ PREFER = (SOURCE, HERE)
 
 
 def apply_sync(
-    dataset: Target, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
+    dataset: Target,
+    plan: SyncPlan,
+    *,
+    prefer: str | Mapping[int, str] | None = None,
+    who: str | None = None,
 ) -> SyncPlan:
     """Take over what `plan_sync` found, in one commit that is one step of the history.
 
     Unchanged and moved images keep their ids, verdicts, tags and scores. New images become new
     samples with the tag `new-in-sync`; so do replaced ones, because verdicts were about another
     image. Images that are gone get the tags `removed` and `gone-at-source`, and lose them when they
-    come back. A label that was changed at the source and also by a person here is left as it is,
-    unless prefer is "source" or "labelaudit"; else it stays a conflict in the next sync.
+    come back. A label that was changed at the source and also by a person here is a conflict: it is
+    left as it is, and is a conflict in the next sync again, unless `prefer` decides it.
+    prefer: "source" or "labelaudit" for all conflicts, or one of these by the id of a sample.
     who: the name in the history, by default the user of this machine. Returns the plan.
-    Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made.
+    Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made,
+    or `prefer` names a sample without a conflict.
     """
     dataset = as_dataset(dataset, "apply_sync")
-    if prefer is not None and prefer not in PREFER:
-        raise BadInputError(f"prefer={prefer!r}: give {' or '.join(map(repr, PREFER))}.")
+    preferred = _preferred(plan, prefer)
     frame = dataset.view().frame
     with dataset.transaction():
         if stamps_of(frame) != plan.stamps:
@@ -45,20 +52,37 @@ def apply_sync(
                 f"dataset {dataset.name!r} was changed since its source was read: run the sync "
                 "again."
             )
-        _Change(dataset, frame, plan, prefer, who).make()
+        _Change(dataset, frame, plan, preferred, who).make()
     return plan
+
+
+def _preferred(plan: SyncPlan, prefer: str | Mapping[int, str] | None) -> np.ndarray:
+    """Return what `prefer` says about each sample of `plan.labels`: "source", "labelaudit" or "",
+    an array (n,). Raises BadInputError for another value or sample."""
+    conflicts = set(plan.labels.ids[plan.labels.conflict].tolist())
+    decided = prefer if isinstance(prefer, Mapping) else dict.fromkeys(conflicts, prefer)
+    for value in (prefer, *decided.values()):
+        if not isinstance(value, Mapping) and value not in (*PREFER, None):
+            raise BadInputError(f"prefer={value!r}: give {' or '.join(map(repr, PREFER))}.")
+    unknown = next((sample for sample in decided if sample not in conflicts), None)
+    if unknown is not None:
+        raise BadInputError(
+            f"prefer: sample {unknown} has no conflict to decide: give ids of `plan.conflicts`."
+        )
+    return np.array([decided.get(sample) or "" for sample in plan.labels.ids.tolist()], str)
 
 
 class _Change:
     """The changes of one sync, within its transaction."""
 
     def __init__(
-        self, dataset: Dataset, frame: Frame, plan: SyncPlan, prefer: str | None, who: str | None
+        self, dataset: Dataset, frame: Frame, plan: SyncPlan, prefer: np.ndarray, who: str | None
     ) -> None:
+        """prefer: "source", "labelaudit" or "" for each of `plan.labels`."""
         self.dataset, self.frame, self.plan, self.who = dataset, frame, plan, who
         labels = plan.labels
         self.takes = labels.takes | (labels.conflict & (prefer == SOURCE))
-        self.settles = ~labels.conflict | (prefer is not None)  # the source's label is known now
+        self.settles = ~labels.conflict | (prefer != "")  # the source's label is known now
         entries = history_log.entries(frame)
         self.step = entries[-1].id + 1 if entries else 1
 

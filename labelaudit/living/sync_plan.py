@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +17,18 @@ from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.class_names import check_names_of_source
 from ..dataset.columns import Frame
+from ..dataset.dataset import Dataset
+from ..dataset.history import sync_words
 from ..dataset.ingest import check_class
 from ..dataset.target import Target, as_dataset
 from ..sources.file_states import FileStates
+from ..storage.allowed_roots import is_inside
 from ..storage.schema import MISTAKE
 from .compare import Matches, match_images
 from .label_changes import LabelChanges, compare_labels, rename_classes
 from .new_images import read_new
 from .reading import SourceNow, read_now
-from .stored_files import TABLE, StoredFiles, read_stored
+from .stored_files import TABLE, StoredFiles, check_source_known, read_stored
 from .write_back.moves import check_finished
 
 TABLES = ("annotations", "samples", TABLE, "verdicts", "meta")  # that a plan depends on
@@ -62,6 +68,16 @@ class SyncPlan:
     def __len__(self) -> int:
         """Number of changes that the dataset would notice, conflicts included."""
         return sum(self.counts.values()) + len(self.renamed_classes) + len(self.new_classes)
+
+    @property
+    def words(self) -> list[str]:
+        """What would be changed, in words; empty if nothing."""
+        return sync_words(self.counts, self.renamed_classes, self.new_classes)
+
+    @property
+    def digest(self) -> str:
+        """A hash that differs for every other plan of this dataset."""
+        return sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict:
         """Return plain JSON values."""
@@ -105,25 +121,51 @@ def plan_sync(
     read; and StoppedError if the task is stopped.
     """
     dataset = as_dataset(dataset, "plan_sync")
-    check_finished(dataset)
+    check_syncable(dataset)
     frame = dataset.view().frame
-    check_names_of_source(frame)
-    if frame.tagged(MISTAKE).any():
-        raise BadInputError(
-            f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "
-            f"corrections: restore the labels first (labelaudit noise {dataset.name} --restore)."
-        )
     with frame.steady():
         stamps, stored = stamps_of(frame), read_stored(frame)
         now = read_now(frame, source, within, task)
         stored = stored.moved(frame.meta["origin"], now.origin)
         matches = match_images(stored, now, every_file, task)
+        check_hidden_images(stored, matches, now.source.allowed_roots)
         classes, after, renamed = _classes(frame, stored, now, matches)
         labels = compare_labels(
             frame, stored.ids[matches.stored], stored.label[matches.stored], after[matches.now]
         )
     new = read_new(now, matches.added, task)
     return _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, stamps)
+
+
+def check_syncable(dataset: Dataset) -> None:
+    """Raise BadInputError for a dataset whose source cannot be read again now."""
+    check_finished(dataset)
+    frame = dataset.view().frame
+    check_source_known(frame)
+    check_names_of_source(frame)
+    if frame.tagged(MISTAKE).any():
+        raise BadInputError(
+            f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "
+            "corrections: restore the labels first, on the page Noise or with `labelaudit noise "
+            f"{dataset.name} --restore`."
+        )
+
+
+def check_hidden_images(
+    stored: StoredFiles, matches: Matches, allowed: Sequence[str] | None
+) -> None:
+    """Raise BadInputError if an image seems to be gone only because it may not be read here.
+
+    allowed: folders that files may be in; None for anywhere.
+    """
+    paths = stored.paths.take(pa.array(matches.gone)).to_pylist() if allowed is not None else []
+    for path in paths:
+        if not is_inside(path, allowed) and os.path.exists(path):
+            raise BadInputError(
+                f"{path} lies outside of the folders that may be used here "
+                f"({', '.join(allowed) or 'none'}), so that images would be taken as gone: read "
+                "the source again with `labelaudit sync` on the machine itself."
+            )
 
 
 def _classes(

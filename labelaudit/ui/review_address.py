@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from ..review.opinions import LATEST, MAJORITY, UNANIMOUS
 from ..review.queue import ALL, DISAGREED, MINE, TODO
 
 REVIEW = "pages/suspects/review.py"
@@ -19,6 +20,12 @@ STATUS_WORDS = {
     ALL: "all suspects",
     MINE: "reviewed by me",
     DISAGREED: "reviewers disagree",
+}
+RULE = "rule"  # how several verdicts on a sample are decided
+RULE_WORDS = {
+    UNANIMOUS: "all say the same",
+    MAJORITY: "more than half say the same",
+    LATEST: "the latest verdict counts",
 }
 SAMPLE = "sample"  # the current sample
 SIMILAR = "similar"  # the sample whose similar images are shown

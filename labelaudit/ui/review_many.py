@@ -11,6 +11,7 @@ from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
 from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestions
 from ..ranking.image_kinds import OUTLIER
+from ..review.notes import notes_of
 from ..review.queue import QueueFilter
 from .images import pictures
 from .review_session import ReviewSession, component, run
@@ -149,7 +150,9 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     view = dataset.view(run)
     samples = view.take(ids)
     source = (view.uri, dataset.created)
-    shown = zip(samples, pictures(source, samples), *suggestions(dataset, run, ids), strict=True)
+    notes = notes_of(view.frame, ids)
+    suggested = suggestions(dataset, run, ids)
+    shown = zip(samples, pictures(source, samples), *suggested, notes, strict=True)
     return [
         {
             "id": sample.id,
@@ -159,6 +162,7 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
             "clear": suggestion_is_clear(float(p)),
             "image": picture.uri,
             "small": picture.small,
+            "note": note,
         }
-        for sample, picture, label, p in shown
+        for sample, picture, label, p, note in shown
     ]

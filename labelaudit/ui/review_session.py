@@ -131,10 +131,13 @@ class ReviewSession:
         self._open[self.queue.place(control.sample)] = False
 
     def verdicts_on(self, sample: int) -> list[Verdict]:
-        """All verdicts on a sample; for a control, only this reviewer's answer."""
+        """All verdicts on a sample; of a control, only this reviewer's answer; in a share, those of
+        others only after the own one, so that their agreement means something."""
         if sample in self.queue.controls:
             return self.answers.of(sample)
-        return self.review.of([sample])[0]
+        found = self.review.of([sample])[0]
+        is_hidden = self.wanted.share and all(each.reviewer != self.reviewer for each in found)
+        return [] if is_hidden else found
 
     def undo_or_redo(self, kind: str) -> None:
         """Undo or redo the latest batch of verdicts and go to its sample.
@@ -334,7 +337,7 @@ def _open_session(
     if same and time.monotonic() - same.checked < CHECK_SECONDS:
         return same
     with dataset.view().frame.steady():
-        version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp())))
+        version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp(own=False))))
         if same and version == same.version:
             same.checked = time.monotonic()
             return same

@@ -233,9 +233,11 @@ class ReviewMany extends Part {
         } else card.append(element("div", "unread", "Image cannot be read"))
         const labels = element("div", "words", item.given ?? "no label")
         labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested + (item.clear ? "" : "?")))
-        card.append(labels, element("span", "verdict"))
+        if (item.note) card.append(labels, element("div", "words noted", item.note))
+        else card.append(labels)
+        card.append(element("span", "verdict"))
         const unclear = item.clear ? "" : " (unclear)"
-        card.title = `id ${item.id}: ${item.given} → ${item.suggested}${unclear}\n${item.filepath}`
+        card.title = `id ${item.id}: ${item.given} → ${item.suggested}${unclear}\n${item.filepath}` + (item.note ? `\nnote: ${item.note}` : "")
         card.addEventListener("click", (event) => {
           releaseFocus(event)
           this.toggle(place, event)

@@ -8,18 +8,22 @@ const CACHED_FULL = 8 // images at full resolution
 class ReviewOne extends Part {
   constructor(root) {
     super(root, ["one", "count", "bar", "figures", "estimate", "steps", "stage", "unclear", "said", "verdicts", "classes", "labels",
-      "why", "bars", "curve", "legend", "near", "typical", "ranks", "facts", "end"])
+      "why", "bars", "curve", "legend", "near", "typical", "ranks", "facts", "note", "end"])
     this.channel.ready = () => this.data.current === null || this.items.has(this.data.current)
     this.items = new Map()
     this.typical = new Map() // images of each class
     this.full = new Map() // images at full resolution, by sample
+    this.drafts = new Map() // notes that are not stored yet, by sample
     this.build()
   }
 
   // --- from the server ---
 
   update(data, send) {
+    const asked = this.channel.waiting
     this.receive(data, send)
+    // a note that was refused stays in its field
+    if (asked?.kind === "note" && !this.channel.waiting && !data.failed) this.drafts.delete(asked.sample)
     if (data.version !== this.version) for (const cache of [this.items, this.typical]) cache.clear()
     for (const [name, images] of Object.entries(data.typical)) this.typical.set(name, images)
     this.version = data.version
@@ -137,6 +141,7 @@ class ReviewOne extends Part {
       Home: () => this.act("go", { place: 0 }),
       s: () => this.showSimilar(), m: () => this.data.offer && this.act("offered"),
       "/": () => this.search.focus(), g: () => this.jump.select(),
+      n: () => this.data.sample_note !== null && this.writeNote(),
       f: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
       "+": () => this.zoomed.by(KEY_STEP), "-": () => this.zoomed.by(1 / KEY_STEP),
     }
@@ -148,7 +153,7 @@ class ReviewOne extends Part {
       ["Enter", "the highlighted verdict"], ["1 to 9, 0", "relabel as the class with this key"],
       ["/", "search a class"], ["→ ←", "skip, back"], ["G", "go to a number"], ["Home", "first"],
       ["Z Y", "undo, redo"], ["S", "similar images"], ["M", "images with the same wrong label"],
-      ["F", "full screen"], ["+ -", "zoom"], ["?", "these keys"],
+      ["N", "write a note"], ["F", "full screen"], ["+ -", "zoom"], ["?", "these keys"],
     ]
   }
 
@@ -156,6 +161,51 @@ class ReviewOne extends Part {
   showSimilar() {
     const sample = this.viewer.isOpen ? this.viewer.id : this.data.current
     if (sample !== null) this.act("similar", { sample })
+  }
+
+  // --- the note ---
+
+  // The note is stored when its field is left.
+  buildNote() {
+    this.note = this.parts.note.querySelector("textarea")
+    this.note.addEventListener("input", () => {
+      this.drafts.set(this.noted, this.note.value)
+      this.fitNote()
+    })
+    this.note.addEventListener("blur", () => this.storeNote())
+    this.note.addEventListener("keydown", (event) => {
+      if (event.isComposing || (event.key !== "Escape" && (event.key !== "Enter" || event.shiftKey))) return
+      event.preventDefault()
+      this.note.blur()
+    })
+  }
+
+  writeNote() {
+    this.viewer.dialog.close() // the field is behind it
+    this.note.focus()
+    this.note.setSelectionRange(this.note.value.length, this.note.value.length)
+  }
+
+  storeNote() {
+    const sample = this.noted
+    const text = this.drafts.get(sample)?.trim()
+    if (text === undefined) return
+    if (text === this.data.sample_note) this.drafts.delete(sample)
+    else this.act("note", { sample, text, seen: this.data.sample_note })
+  }
+
+  fitNote() {
+    this.note.style.height = "auto"
+    this.note.style.height = `${this.note.scrollHeight + 2}px`
+  }
+
+  drawNote() {
+    const { current, sample_note: stored } = this.data
+    this.parts.note.hidden = stored === null // beside blind controls
+    if (stored === null || (this.noted === current && this.root.activeElement === this.note)) return
+    this.noted = current
+    this.note.value = this.drafts.get(current) ?? stored
+    this.fitNote()
   }
 
   // --- fixed parts, built once ---
@@ -168,6 +218,7 @@ class ReviewOne extends Part {
     this.zoom = new Zoom(this.parts.stage, () => !this.item?.small && this.loadFull(this.data.current))
     this.viewer = new Viewer(part("viewer"), () => {})
     this.buildButtons()
+    this.buildNote()
     this.jump.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.jump.blur()
       if (event.key !== "Enter") return
@@ -265,6 +316,7 @@ class ReviewOne extends Part {
     }
     this.shown = item
     this.drawSaid(item)
+    this.drawNote()
   }
 
   drawPlace(ended) {
