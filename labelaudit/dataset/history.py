@@ -124,7 +124,7 @@ def _with_used(frame: Frame, undone: _Undone, classes: ClassNames) -> ClassNames
     labels = frame.label.copy()
     labels[frame.positions(undone.ids)] = undone.labels
     used = {classes.names[code] for code in np.unique(labels[labels != MISSING])}
-    return ClassNames(classes.names, [name for name in classes.hidden if name not in used])
+    return replace(classes, hidden=[name for name in classes.hidden if name not in used])
 
 
 def _check_names(classes: ClassNames) -> None:
