@@ -110,12 +110,7 @@ def read_now(
         if task.stop():
             raise StoppedError(f"reading {source.description} was stopped; nothing was changed.")
         stage.advance(len(part))
-        states = [_state(row) for row in part]
-        if None in states:
-            pairs = [(row, state) for row, state in zip(part, states, strict=True) if state]
-            for row in (row for row, state in zip(part, states, strict=True) if not state):
-                source.skipped.add(row["filepath"], "there is no such file")
-            part, states = [row for row, _ in pairs], [state for _, state in pairs]
+        part, states = _with_states(part, source)
         paths += [row["filepath"] for row in part]
         labels += [row.get("label") for row in part]
         splits += [row.get("split") for row in part]
@@ -146,6 +141,19 @@ def read_now(
         source=source,
         origin=origin,
     )
+
+
+def _with_states(rows: list[Row], source: Source) -> tuple[list[Row], list[tuple[int, int]]]:
+    """Return the rows whose files exist, with the states of these. The others are reported."""
+    kept, states = [], []
+    for row in rows:
+        state = _state(row)
+        if state is None:
+            source.skipped.add(row["filepath"], "there is no such file")
+        else:
+            kept.append(row)
+            states.append(state)
+    return kept, states
 
 
 def _state(row: Row) -> tuple[int, int] | None:
