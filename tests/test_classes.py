@@ -10,12 +10,15 @@ import pytest
 
 from labelaudit import (
     Dataset,
+    F,
     LabelAuditError,
     Review,
+    apply_verdicts,
     change_classes,
     export_dataset,
     list_changes,
     load_dataset,
+    pending_decisions,
     plan_classes,
     return_to,
 )
@@ -120,6 +123,27 @@ def test_verdicts_that_ask_for_a_merged_class_come_first(pets):
     change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}))
     with pytest.raises(LabelAuditError, match="the classes have changed in the meantime"):
         change_classes(pets, plan)
+
+
+def test_verdicts_and_saved_views_follow_a_merge_and_a_renaming(pets):
+    review = Review(pets, "ann")
+    review.decide(1, "relabel", "pug")
+    review.decide([3, 6], "keep")  # pugs
+    apply_verdicts(pets)
+    pets.save_view("mine", pets.view().match(~(F("ground_truth") == "cat"), label=["pug", "cat"]))
+    pets.save_view("predicted", pets.view("old").match(F("prediction") == "pug"))
+    change_classes(pets, plan_classes(pets, rename={"dog": "hound"}, merge={"pug": "hound"}))
+    assert [v.label for (v,) in review.of([1])] == ["hound"]
+    decisions = pending_decisions(pets)
+    assert (len(decisions), decisions.outdated.tolist(), decisions.done) == (0, [], 1)
+    assert pets.load_view("mine").ids.tolist() == [1, 2, 3, 5, 6]
+    change_classes(pets, plan_classes(pets, rename={"cat": "hound", "hound": "cat"}))
+    assert pets.load_view("mine").ids.tolist() == [1, 2, 3, 5, 6]
+    assert pets.load_view("predicted").ids.tolist() == [3, 6]
+    review.decide(2, "keep")  # after the merge
+    return_to(pets, 1)
+    assert [v.label for (v,) in review.of([1])] == ["pug"]
+    assert pets.load_view("mine").ids.tolist() == [1, 3, 6]
 
 
 def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):

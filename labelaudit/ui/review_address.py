@@ -47,8 +47,13 @@ class Chosen:
 
 
 def review_button(dataset: str, run: str, ids: np.ndarray, key: str) -> None:
-    """Draw a button that opens these samples, int64 (n,), as a queue of the review page."""
-    if st.button(f"Review these {len(ids):,}", icon=":material/rate_review:", key=key):
+    """Draw a button that opens these samples, int64 (n,), as a queue of the review page.
+
+    Without samples it is disabled.
+    """
+    which = f"these {len(ids):,}" if len(ids) > 1 else "this one" if len(ids) else "the selected"
+    icon = ":material/rate_review:"
+    if st.button(f"Review {which}", icon=icon, key=key, disabled=not len(ids)):
         st.session_state[CHOSEN] = Chosen(dataset, tuple(ids.tolist()))
         address = {"dataset": dataset, "run": run, MODE: MANY, STATUS: STATUS_WORDS[ALL]}
         st.switch_page(REVIEW, query_params=address)

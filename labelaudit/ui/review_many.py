@@ -13,8 +13,8 @@ from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestion
 from ..ranking.image_kinds import OUTLIER
 from ..review.notes import notes_of
 from ..review.queue import QueueFilter
+from .component import component
 from .images import pictures
-from .review_component import component
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
 

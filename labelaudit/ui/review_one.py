@@ -15,6 +15,7 @@ from ..review.queue import ALL, QueueFilter
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS, REMOVED
 from . import charts
+from .component import component
 from .default_verdict import (
     KEEP,
     REMOVE,
@@ -24,7 +25,6 @@ from .default_verdict import (
 )
 from .images import FULL, LARGE, pictures
 from .review_address import ANY, MANY, MODE, NO_SIMILAR, OPEN, SIMILAR, STATUS
-from .review_component import component
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
 
