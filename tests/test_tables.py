@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import multiprocessing
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import lancedb
 import pyarrow as pa
 import pytest
+from forks import Program
 
 from labelaudit.core.errors import BusyError, DamagedError, LabelAuditError
 from labelaudit.storage import cleanup, schema
@@ -202,13 +200,8 @@ for i in range(8):
 @pytest.mark.system
 def test_two_processes_that_upsert_the_same_new_ids_make_no_duplicates(home):
     Store("d").overwrite("numbers", numbers([1]), NUMBERS)
-    workers = [
-        subprocess.Popen([sys.executable, "-c", UPSERT, "100"], stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
-        assert worker.returncode == 0, errors.decode()
+    workers = [Program(UPSERT, 100) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
     ids = Store("d").read("numbers", ["id"])["id"].to_pylist()
     assert sorted(ids) == [1, *range(100, 150)]
 
@@ -222,26 +215,26 @@ def test_the_primary_key_survives_an_overwrite():
         assert b"lance-schema:unenforced-primary-key:position" in field.metadata
 
 
-def hold(name: str, held, release) -> None:
-    with Store(name).transaction():
-        held.set()
-        release.wait(300)
+HOLD = """
+from labelaudit.storage.tables import Store
+with Store("d").transaction():
+    print("held", flush=True)
+    input()
+"""
 
 
+@pytest.mark.system
 def test_one_writer_at_a_time(monkeypatch):
     monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.3)
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=("d", held, release))
-    other.start()
-    assert held.wait(300)
+    other = Program(HOLD)
+    assert other.stdout.readline() == "held\n"
     with (
         pytest.raises(LabelAuditError, match="written to by another process"),
         Store("d").transaction(),
     ):
         pass
-    release.set()
-    other.join()
+    print(file=other.stdin, flush=True)
+    assert other.wait() == 0
     store = Store("d")
     with store.transaction(), store.transaction():  # re-entrant
         pass

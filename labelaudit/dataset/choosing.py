@@ -124,7 +124,7 @@ class Choosing:
         return self.view().then("select", tuple(as_ids(ids).tolist()))
 
     def exclude(self, ids: Sequence[int] | np.ndarray) -> View:
-        """Select the samples without these ids."""
+        """Select the samples of this view that do not have these ids, int (n,)."""
         return self.view().then("exclude", tuple(as_ids(ids).tolist()))
 
     def concat(self, other: View) -> View:

@@ -25,7 +25,7 @@ from . import own_fields
 from .arrays import MISSING
 from .condition import COMPARE, Expression
 from .fields import LABEL_FIELDS, Fields
-from .formula import Calculated, Named, Operand
+from .formula import Calculated, Named, Operand, as_part
 from .hints import missing
 from .image_issues import image_issues
 from .own_fields import BOOL, DATE
@@ -129,16 +129,16 @@ class F(Operand):
     def __getattr__(self, name: str) -> Never:
         raise missing(self, name)
 
-    def part(self) -> Named:
+    def _part(self) -> Named:
         """Return it as a part of a calculation."""
         return Named(self.name)
 
-    def compared(self, kind: str, value: object) -> Expression:
+    def _compared(self, kind: str, value: object) -> Expression:
         """Return the condition of an operator, such as "<"."""
         if isinstance(value, F):
             return Comparison(kind, self.name, value.name, other=True)
         if isinstance(value, Operand):
-            return Calculated(kind, self.part(), value.part())
+            return Calculated(kind, self._part(), as_part(value))
         return Comparison(kind, self.name, _plain(value))
 
     def isin(self, values: Iterable) -> Expression:
@@ -153,8 +153,8 @@ class F(Operand):
         return Comparison("null", self.name)
 
     def contains(self, text: str | Iterable[str]) -> Expression:
-        """Return the condition that a text contains this one, or one of several; tags, and image
-        issues: these names."""
+        """Return the condition that a text contains this one, or one of several; for tags and image
+        issues, that they have this name. Raises BadInputError for anything else than text."""
         texts = [text] if isinstance(text, str) or not isinstance(text, Iterable) else [*text]
         if not texts:
             raise BadInputError("contains([]): give text.")

@@ -29,11 +29,11 @@ class Operand(ABC):
     __hash__ = None
 
     @abstractmethod
-    def part(self) -> Part:
+    def _part(self) -> Part:
         """Return it as a part of a calculation."""
 
     @abstractmethod
-    def compared(self, kind: str, value: object) -> Expression:
+    def _compared(self, kind: str, value: object) -> Expression:
         """Return the condition of an operator, such as "<"."""
 
     @abstractmethod
@@ -50,52 +50,52 @@ class Operand(ABC):
 
     def abs(self) -> Formula:
         """Return its absolute value."""
-        return Formula("abs", (self.part(),))
+        return Formula("abs", (self._part(),))
 
     def __eq__(self, value) -> Expression:  # type: ignore[override]
-        return self.is_null() if value is None else self.compared("==", value)
+        return self.is_null() if value is None else self._compared("==", value)
 
     def __ne__(self, value) -> Expression:  # type: ignore[override]
-        return ~self.is_null() if value is None else self.compared("!=", value)
+        return ~self.is_null() if value is None else self._compared("!=", value)
 
     def __lt__(self, value) -> Expression:
-        return self.compared("<", value)
+        return self._compared("<", value)
 
     def __le__(self, value) -> Expression:
-        return self.compared("<=", value)
+        return self._compared("<=", value)
 
     def __gt__(self, value) -> Expression:
-        return self.compared(">", value)
+        return self._compared(">", value)
 
     def __ge__(self, value) -> Expression:
-        return self.compared(">=", value)
+        return self._compared(">=", value)
 
     def __add__(self, value) -> Formula:
-        return Formula("+", (self.part(), as_part(value)))
+        return Formula("+", (self._part(), as_part(value)))
 
     def __radd__(self, value) -> Formula:
-        return Formula("+", (as_part(value), self.part()))
+        return Formula("+", (as_part(value), self._part()))
 
     def __sub__(self, value) -> Formula:
-        return Formula("-", (self.part(), as_part(value)))
+        return Formula("-", (self._part(), as_part(value)))
 
     def __rsub__(self, value) -> Formula:
-        return Formula("-", (as_part(value), self.part()))
+        return Formula("-", (as_part(value), self._part()))
 
     def __mul__(self, value) -> Formula:
-        return Formula("*", (self.part(), as_part(value)))
+        return Formula("*", (self._part(), as_part(value)))
 
     def __rmul__(self, value) -> Formula:
-        return Formula("*", (as_part(value), self.part()))
+        return Formula("*", (as_part(value), self._part()))
 
     def __truediv__(self, value) -> Formula:
-        return Formula("/", (self.part(), as_part(value)))
+        return Formula("/", (self._part(), as_part(value)))
 
     def __rtruediv__(self, value) -> Formula:
-        return Formula("/", (as_part(value), self.part()))
+        return Formula("/", (as_part(value), self._part()))
 
     def __neg__(self) -> Formula:
-        return Formula("-", (0.0, self.part()))
+        return Formula("-", (0.0, self._part()))
 
     def __abs__(self) -> Formula:
         return self.abs()
@@ -158,13 +158,14 @@ class Formula(Operand):
     def __repr__(self) -> str:
         return str(self.calculation)
 
-    def part(self) -> Part:
+    def _part(self) -> Part:
         return self.calculation
 
-    def compared(self, kind: str, value: object) -> Expression:
+    def _compared(self, kind: str, value: object) -> Expression:
         return Calculated(kind, self.calculation, as_part(value))
 
     def is_null(self) -> Expression:
+        """Return the condition that it has no value."""
         return Calculated("null", self.calculation)
 
 
@@ -198,7 +199,7 @@ def numbers(part: Part, fields: Fields) -> np.ndarray | float:
 def as_part(value: object) -> Part:
     """Return a number, a field or a calculation as a part. Raises BadInputError for another one."""
     if isinstance(value, Operand):
-        return value.part()
+        return value._part()
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
         raise BadInputError(

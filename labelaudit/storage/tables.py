@@ -101,7 +101,8 @@ class Store(Database):
         results = []
         for vector in np.asarray(vectors, np.float32):  # a batch query would take as long
             with self._read_errors(table):
-                results.append(vector_search.nearest(handle, column, vector, k))
+                found = vector_search.nearest(handle, column, vector, k, self.is_remote)
+                results.append(found)
         of = np.repeat(np.arange(len(results)), [len(result) for result in results])
         found = pa.concat_tables(results)
         distance = found["_distance"].to_numpy()
