@@ -127,27 +127,27 @@ class Choosing:
         """Select the samples of this view that do not have these ids, int (n,)."""
         return self.view().then("exclude", tuple(as_ids(ids).tolist()))
 
-    def concat(self, other: View) -> View:
+    def concat(self, other: Choosing) -> View:
         """Return the samples of this view, then those of another view that are not in this one.
 
         `view + other` and `view | other` do the same. Raises BadInputError for anything else than a
         view of the same dataset with the same run.
         """
         view = self.view()
-        steps, run = getattr(other, "steps", None), getattr(other, "run", None)
-        if steps is None or other.uri != view.uri:
+        more = other.view() if isinstance(other, Choosing) else None
+        if more is None or more.uri != view.uri:
             raise BadInputError(f"{other!r} is no view of dataset {view.name!r}.")
-        if run != view.run:
+        if more.run != view.run:
             raise BadInputError(
-                f"one view has the scores of run {view.run or 'the latest'!r}, the other those of "
-                f"{run or 'the latest'!r}: give both the same run with use_run."
+                f"one view has the scores of {_run_text(view)}, the other those of "
+                f"{_run_text(more)}: give both the same run with use_run."
             )
-        return view.then("concat", steps)
+        return view.then("concat", more.steps)
 
-    def __add__(self, other: View) -> View:
+    def __add__(self, other: Choosing) -> View:
         return self.concat(other)
 
-    def __or__(self, other: View) -> View:
+    def __or__(self, other: Choosing) -> View:
         return self.concat(other)
 
     def sort_by(self, field: str | F | Formula, reverse: bool = False) -> View:
@@ -206,6 +206,10 @@ def _field_conditions(frame: Frame, fields: dict) -> list[Expression]:
         F(name).isin(value) if isinstance(value, list | tuple | set) else F(name) == value
         for name, value in given.items()
     ]
+
+
+def _run_text(view: View) -> str:
+    return f"run {view.run!r}" if view.run else "the default run"
 
 
 def _seed(seed: int | None) -> int:

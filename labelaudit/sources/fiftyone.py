@@ -206,9 +206,9 @@ def _metadata(file: ListFile) -> tuple[list[str], list[dict], dict[str, str]]:
     names = info.get(NAMES) if isinstance(info, dict) else None
     is_valid = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     return (
-        classes if is_valid else [],
+        list(classes or ()) if is_valid else [],
         [entry for entry in fields if isinstance(entry, dict)] if isinstance(fields, list) else [],
-        names if isinstance(names, dict) else {},
+        dict(names) if isinstance(names, dict) else {},
     )
 
 
