@@ -34,6 +34,7 @@ page = st.navigation(
         ],
         "Data": [
             st.Page("pages/data/dataset.py", title="Dataset", icon=":material/photo_library:"),
+            st.Page("pages/data/sync.py", title="Sync", icon=":material/sync:"),
             st.Page("pages/data/noise.py", title="Noise", icon=":material/shuffle:"),
         ],
         "Model": [

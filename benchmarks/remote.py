@@ -122,6 +122,8 @@ def measure_steps(name: str) -> list[dict]:
 
     with step("open it, with what the sidebar shows"):
         dataset = labelaudit.Dataset(name)
+        len(dataset), dataset.offered_classes, dataset.view().count_values("tags")
+    with step("its info, besides: splits, runs, noise"):
         info = dataset.info
     run, ids = info["runs"][-1], dataset.view().ids
     view = dataset.view().match(split="train").exclude_tag("removed").sort_by("suspicion", True)

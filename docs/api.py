@@ -77,6 +77,7 @@ GROUPS = {
         "Review",
         "pending_decisions",
         "apply_verdicts",
+        "assign",
         "plan_classes",
         "change_classes",
         "list_changes",

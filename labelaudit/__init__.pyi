@@ -62,6 +62,7 @@ from .review.classes import plan_classes as plan_classes
 from .review.estimate import estimate_wrong as estimate_wrong
 from .review.queue import QueueFilter as QueueFilter
 from .review.queue import make_queue as make_queue
+from .review.shares import assign as assign
 from .review.verdicts import Review as Review
 from .sources import load_arrays as load_arrays
 from .sources import load_dataset as load_dataset

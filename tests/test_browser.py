@@ -179,17 +179,45 @@ def test_insights_open_what_is_clicked(page, server, audited):
 
     page.goto(f"{server}/insights")
     page.get_by_role("radio", name="Training map").click()
-    page.get_by_text("drag a box around several").wait_for()
-    map_ = page.locator(".stVegaLiteChart canvas")
+    map_ = page.locator(".plot canvas")
+    page.locator(".legend button").first.wait_for()
     area = resting_box(map_)
-    right, bottom = area["x"] + 0.75 * area["width"], area["y"] + 0.75 * area["height"]
-    page.mouse.move(area["x"] + 80, area["y"] + 15)
+
+    def draw_around(corners) -> int:
+        """Draw a shape around dots, corners as shares of the map. Returns how many are selected."""
+        for i, (x, y) in enumerate([*corners, corners[0]]):
+            page.mouse.move(area["x"] + x * area["width"], area["y"] + y * area["height"], steps=3)
+            if i == 0:
+                page.mouse.down()
+        page.mouse.up()
+        page.locator(".said").get_by_text("selected").wait_for()
+        return int(page.locator(".said").inner_text().split()[0].replace(",", ""))
+
+    around = draw_around([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    assert around == 1797
+    left_half = draw_around([(0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99)])
+    triangle = draw_around([(0.01, 0.01), (0.5, 0.01), (0.01, 0.99)])  # not what a box would hold
+    assert 0 < triangle < left_half < 1797
+    page.get_by_role("button", name="Box").click()
+    page.mouse.move(area["x"] + 5, area["y"] + 5)
     page.mouse.down()
-    page.mouse.move(right, bottom, steps=5)
+    page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] * 0.99, steps=3)
     page.mouse.up()
-    selected = page.get_by_role("heading", name="selected")
-    selected.wait_for()
-    count = int(selected.inner_text().split()[0].replace(",", ""))
-    page.get_by_text(f"of {count:,}").last.wait_for()
-    playwright.expect(page.locator(".la-card")).to_have_count(min(count, 48))
+    playwright.expect(page.locator(".said")).to_have_text(re.compile(f"^{left_half:,} selected"))
+    playwright.expect(page.locator(".side .card img")).to_have_count(min(left_half, 60))
     assert resting_box(map_) == area  # the page has not jumped
+
+    map_.focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".hover img").wait_for()  # the picture of the dot
+    first = page.locator(".said").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".said").inner_text() != first
+    page.get_by_role("button", name="Select none").click()
+    map_.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    sample_id = re.search(r"id (\d+),", page.locator(".side a").get_attribute("aria-label"))[1]
+    page.get_by_role("button", name="Review this one").click()
+    chosen = page.locator("button.card")
+    playwright.expect(chosen).to_have_attribute("title", re.compile(rf"^id {sample_id}:"))

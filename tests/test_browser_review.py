@@ -11,6 +11,7 @@ from playwright import sync_api as playwright
 
 from labelaudit import (
     Dataset,
+    F,
     QueueFilter,
     Review,
     compute_scores,
@@ -163,8 +164,18 @@ def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     page.wait_for_function("document.cookie.includes('labelaudit_reviewer=kax')")  # it is drawn
     playwright.expect(page.locator(".figures")).to_contain_text("0 of")
     page.mouse.click(800, 880)  # out of the field
+    note = page.get_by_role("textbox", name="Note on this image")
+    page.keyboard.press("n")
+    page.keyboard.type("kaxu1")
+    page.keyboard.press("Escape")  # the note is stored when its field is left
+    playwright.expect(note).not_to_be_focused()
     page.keyboard.press("k")
     playwright.expect(page.locator(".figures")).to_contain_text("1 of")
+    playwright.expect(note).to_have_value("")
+    noted = Dataset("digits").view().match(F("note") == "kaxu1").ids.tolist()
+    assert noted == verdict_log.read(Dataset("digits").view().frame).sample.tolist()
+    page.keyboard.press("ArrowLeft")
+    playwright.expect(note).to_have_value("kaxu1")
     log = verdict_log.read(Dataset("digits").view().frame)
     assert log.reviewers == ["kax"]
     page.reload()  # and the name is remembered
@@ -220,7 +231,18 @@ def test_similar_images_are_opened_by_a_key_and_selected_by_dragging(page, serve
     expect_sample(page, ids[0])
     playwright.expect(page.locator(".typical .near-card")).to_have_count(8)
     page.keyboard.press("?")
-    page.get_by_role("dialog", name="Keys").get_by_text("similar images").wait_for()
+    keys = page.get_by_role("dialog", name="Keys")
+    keys.get_by_text("similar images").wait_for()
+    keys.get_by_role("button", name="Change the key for unsure").click()
+    page.keyboard.press("k")
+    keys.get_by_text("K is the key of 'keep the label' already").wait_for()
+    keys.get_by_role("button", name="Change the key for unsure: U").click()
+    page.keyboard.press("j")
+    keys.get_by_role("button", name="Change the key for unsure: J").wait_for()
+    keys.get_by_role("heading", name="Keys").click()
+    page.keyboard.press("Escape")
+    playwright.expect(page.get_by_role("button", name="Unsure")).to_have_text("UnsureJ")
+    page.keyboard.press("?")
     page.keyboard.press("k")  # closes the list of keys, and is no verdict
     page.keyboard.press("s")
     cards = page.locator(".card")
@@ -232,7 +254,8 @@ def test_similar_images_are_opened_by_a_key_and_selected_by_dragging(page, serve
         page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.up()
     page.get_by_text("3 selected").wait_for()
-    page.keyboard.press("u")
+    page.keyboard.press("u")  # not a key any more
+    page.keyboard.press("j")
     page.get_by_text("3 verdicts stored").wait_for()
     near = audited.run("run-1").neighbours([ids[0]], 3)[0][0].tolist()
     assert sorted(Review(Dataset("digits"), user()).judged()) == sorted(near)

@@ -237,7 +237,7 @@ def test_verdicts_are_listed_applied_and_taken_back(audited):
     pair = {"ground_truth": first.ground_truth, "becomes": first.prediction.label, "count": 1}
     assert listed["relabel"] == [pair]
     text = cli("apply", "digits", "--dry-run").stdout
-    assert "1 samples would be relabelled, 1 removed" in text
+    assert "1 sample would be relabelled, 1 removed" in text
     assert labelaudit.Dataset("digits")[first.id].ground_truth == first.ground_truth
     assert "0 samples would be" in cli("apply", "digits", "--by", "bob", "--dry-run").stdout
     applied = json.loads(cli("apply", "digits", "--who", "Bo", "--json").stdout)

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix
 
 from labelaudit import TrainConfig, compute_scores, suspects, train
 from labelaudit.ranking import insights
-from labelaudit.ui import charts
+from labelaudit.ui import charts, sample_map
 
 
 @pytest.fixture
@@ -154,10 +154,50 @@ def test_class_colors_are_stable_and_distinguishable(count):
         assert 50 < light < 215
 
 
-def test_a_selection_means_points():
-    points = pd.DataFrame({"id": [4, 7, 9], "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]})
-    assert charts.chosen_points(points, {}).tolist() == []
-    assert charts.chosen_points(points, {"box": {}, "dot": []}).tolist() == []
-    box = {"x": [0.5, 2.5], "y": [2.0, 0.2]}  # drawn from the top: y comes the other way round
-    assert charts.chosen_points(points, {"box": box}).tolist() == [7, 9]
-    assert charts.chosen_points(points, {"box": box, "dot": [{"id": 4}]}).tolist() == [4]
+POINTS = pd.DataFrame(
+    {
+        "id": [4, 7, 9, 11],
+        "x": [0.0, 1.0, 2.0, 2.0],
+        "y": [5.0, 5.0, 5.0, 5.0],
+        "given": ["cat", None, "dog", "cat"],
+        "predicted": ["cat", "fox", None, "dog"],
+        "suspect": [False, False, False, True],
+        "aum": [-1.0, 0.0, np.nan, 3.0],
+    }
+)
+
+
+def test_a_map_is_sent_with_its_classes():
+    found = sample_map.drawn(POINTS, "given", ["cat", "dog"], None)
+    assert found["names"] == ["cat", "dog", "fox"]  # with a class that only the model knows
+    assert (found["given"], found["suggested"]) == ([0, -1, 1, 0], [0, 2, -1, 1])
+    assert (found["id"], found["suspect"]) == ([4, 7, 9, 11], [0, 0, 0, 1])
+    assert [found["palette"][i] for i in found["color"]] == [
+        charts.PALETTE[0], sample_map.UNKNOWN, charts.PALETTE[1], charts.PALETTE[0],
+    ]  # fmt: skip
+    assert [each["name"] for each in found["legend"]["classes"]] == ["cat", "dog"]
+    assert "value" not in found
+    assert found["axes"] is None
+
+
+def test_a_map_is_sent_with_a_score_and_axes():
+    found = sample_map.drawn(POINTS, "aum", ["cat", "dog"], ("across", "up"))
+    first, middle, missing, last = (found["palette"][i] for i in found["color"])
+    assert (first, last) == (sample_map.SUSPICION[0], sample_map.SUSPICION[-1])
+    assert missing == sample_map.UNKNOWN
+    assert middle not in (first, last, missing)
+    assert found["value"] == [-1.0, 0.0, None, 3.0]
+    assert (found["legend"]["low"], found["legend"]["high"]) == ("-1.00", "3.00")
+    assert 0 < found["x"][0] < found["x"][1] < found["x"][2] == found["x"][3] < 1
+    across = found["axes"]["x"]
+    assert across["title"] == "across"
+    assert [text for _, text in across["ticks"]] == ["0", "0.5", "1", "1.5", "2"]
+    assert [place for place, _ in across["ticks"]][::2] == found["x"][:3]  # where the values are
+    assert found["axes"]["y"]["ticks"] == [(found["y"][0], "5")]  # all the same
+
+
+def test_a_map_of_many_classes_has_no_legend():
+    many = POINTS.iloc[[0] * 30].assign(given=[f"c{i}" for i in range(30)])
+    found = sample_map.drawn(many, "given", [f"c{i}" for i in range(30)], None)
+    assert found["legend"] == {"classes": []}
+    assert len({found["palette"][i] for i in found["color"]}) == 30

@@ -14,8 +14,17 @@ import pytest
 import torch
 from forks import Program
 
-from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, suspects
-from labelaudit.core.errors import LabelAuditError
+from labelaudit import (
+    Dataset,
+    Recorder,
+    Review,
+    change_classes,
+    compute_scores,
+    evaluate,
+    plan_classes,
+    suspects,
+)
+from labelaudit.core.errors import BusyError, LabelAuditError
 from labelaudit.dataset import dynamics
 from labelaudit.dataset.noise import inject
 from labelaudit.dataset.run_lifecycle import begin_run
@@ -408,6 +417,20 @@ def test_a_class_that_is_added_meanwhile_is_none_of_the_models(plain):
     record(again, range(1, 2))  # with four columns, as before
     run = again.finish()
     assert (run.classes, run.info["epochs"], run.info["notes"]) == (plain.classes[:4], 2, [])
+
+
+def test_classes_that_are_renamed_meanwhile_have_their_new_names(plain):
+    recorder = Recorder(plain, run="mine")
+    begun = begin_run(plain.view().frame, "other")  # as on another machine
+    swap = plan_classes(plain, rename={"c0": "c1", "c1": "c0"})
+    begun._files.release()
+    change_classes(plain, swap)
+    record(recorder, range(1))
+    with pytest.raises(BusyError, match="is being trained"):
+        change_classes(plain, plan_classes(plain, rename={"c0": "c1", "c1": "c0"}))
+    run = recorder.finish()
+    begun.finish({"classes": plain.classes})
+    assert run.classes == ["c1", "c0", "c2", "c3"] == plain.run("other").classes
 
 
 def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):

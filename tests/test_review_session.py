@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelaudit import LabelAuditError, QueueFilter, Review, make_queue, suspects
+from labelaudit import LabelAuditError, QueueFilter, Review, assign, make_queue, suspects
 from labelaudit.ranking.evidence import suggestions
 from labelaudit.ui import review_one
 from labelaudit.ui.review_session import ReviewSession
@@ -105,6 +105,16 @@ def test_another_tab_is_followed(open_session, audited):
         session.decide(np.array([first]), "remove", None, None, [None])
     session.decide(np.array([first]), "remove", None, None, [["keep", None]])
     assert session.verdicts_on(first)[0].verdict == "remove"
+
+
+def test_in_a_share_the_verdicts_of_others_are_shown_after_the_own_one(open_session, audited):
+    assign(audited, ["ann", "bob"], 1)
+    session = open_session(share="ann")
+    first = int(session.queue.ids[0])
+    Review(audited, "bob").decide(first, "keep")
+    assert session.verdicts_on(first) == []
+    session.decide(np.array([first]), "remove", None, None)
+    assert [each.reviewer for each in session.verdicts_on(first)] == ["ann", "bob"]
 
 
 def test_similar_images_with_the_same_mistake_are_offered_after_a_relabelling(

@@ -131,9 +131,25 @@ def test_a_label_changed_at_both_ends_is_a_conflict(pets):
     assert plan_sync(dataset).counts == NOTHING
     assert [dataset[id_of[n]].ground_truth for n in "0369"] == ["cat", "dog", "pig", "pig"]
     return_to(dataset, 0)
-    (pets / "dog/0.png").rename(pets / "pig/0.png")
-    apply_sync(dataset, plan_sync(dataset), prefer="source")
-    assert dataset[id_of["0"]].ground_truth == "pig"
+    for name in "06":
+        (pets / f"dog/{name}.png").rename(pets / f"pig/{name}.png")
+    review.decide([id_of["6"]], "keep")
+    plan = plan_sync(dataset)
+    assert counts(plan)["conflicts"] == 2
+    with pytest.raises(BadInputError, match=f"sample {id_of['3']} has no conflict"):
+        apply_sync(dataset, plan, prefer={id_of["3"]: "source"})
+    apply_sync(dataset, plan, prefer={id_of["0"]: "source"})
+    assert [dataset[id_of[n]].ground_truth for n in "06"] == ["pig", "cat"]
+    assert counts(plan_sync(dataset)) == {"conflicts": 1}
+
+
+def test_images_that_may_not_be_read_are_not_taken_as_gone(pets, tmp_path, picture):
+    picture(tmp_path / "far.png", seed=50)
+    (pets / "cat/link.png").symlink_to(tmp_path / "far.png")
+    dataset = labelaudit.load_dataset("pets", pets)
+    with pytest.raises(BadInputError, match=r"link\.png lies outside"):
+        plan_sync(dataset, within=[str(pets)])
+    assert plan_sync(dataset, within=[str(tmp_path)]).counts == NOTHING
 
 
 def test_a_renamed_class_keeps_labels_verdicts_and_runs(pets, picture):
@@ -225,11 +241,10 @@ def test_the_command_lists_takes_over_and_finds_what_is_new(pets, picture, make_
     (pets / "cat/0.png").rename(pets / "dog/0.png")
     picture(pets / "yak/a.png", seed=300)
     text = cli("sync", "pets").stdout
-    assert "1 cat" not in text
-    assert "class 'yak' is new" in text
+    assert "1 added, 1 moved, 1 conflict\nclass yak added\n" in text
     assert "cat → dog in the source, cat here (reviewers decided otherwise)" in text
     assert "--apply takes this over" in text
-    assert "1 conflicts are left" in cli("sync", "pets", "--apply").stdout
+    assert "1 conflict is left" in cli("sync", "pets", "--apply").stdout
     assert "needs --apply" in cli("sync", "pets", "--prefer", "source", code=2).stderr
     data = json.loads(cli("sync", "pets", "--apply", "--prefer", "source", "--json").stdout)
     assert (data["applied"], data["counts"]["conflicts"]) == (True, 1)
@@ -283,13 +298,68 @@ def test_new_rows_of_a_list_bring_their_own_fields(tmp_path, picture):
     assert dataset.view().values("camera").tolist() == ["left", "right", "left", "left"]
 
 
-def test_names_that_were_changed_here_are_not_taken_back(tmp_path, picture, home):
-    for i in range(4):
-        picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
-    dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
-    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, rename={"cat": "kitten"}))
-    for call in (plan_sync, labelaudit.plan_write_back):
-        with pytest.raises(BadInputError, match=r"renamed or merged here.*earlier names"):
-            call(dataset)
+def test_classes_renamed_and_merged_here_keep_their_names_in_the_source(pets, picture):
+    dataset = labelaudit.load_dataset("pets", pets)
+    id_of = {Path(s.filepath).stem: s.id for s in dataset.view()}
+    change = {"rename": {"cat": "dog", "dog": "hound"}, "merge": {"pig": "dog"}}
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, **change))
+    assert plan_sync(dataset).counts == NOTHING
+    for folder in ("cat", "dog", "pig", "yak"):
+        picture(pets / folder / f"new-{folder}.png", seed=len(folder) * 100 + ord(folder[0]))
+    (pets / "dog/1.png").rename(pets / "pig/1.png")
+    (pets / "cat/0.png").rename(pets / "pig/0.png")  # both are the same class here
+    plan = plan_sync(dataset)
+    assert counts(plan) == {"added": 4, "moved": 2, "relabelled": 1}
+    assert plan.relabelled == [(id_of["1"], str(pets / "pig/1.png"), "hound", "dog")]
+    assert (plan.new_classes, plan.renamed_classes) == (["yak"], {})
+    apply_sync(dataset, plan)
+    assert dataset.classes == ["dog", "hound", "pig", "yak"]
+    assert dataset.view().count_values("ground_truth") == {
+        "dog": 11, "hound": 4, "pig": 0, "yak": 1,
+    }  # fmt: skip
+    assert plan_sync(dataset).counts == NOTHING
+    assert labelaudit.plan_write_back(dataset).rows == []
+    (pets / "pig").rename(pets / "swine")  # a class that is merged here
+    (pets / "dog").rename(pets / "hound")  # the source takes the name of here
+    plan = plan_sync(dataset)
+    assert counts(plan) == {"moved": 11}
+    assert plan.empty_classes == []
+    apply_sync(dataset, plan)
+    assert dataset.offered_classes == ["dog", "hound", "yak"]
+    assert plan_sync(dataset).counts == NOTHING
+    dataset.set_labels([id_of["3"]], "hound")
+    dataset.set_labels([id_of["4"]], "dog")  # cats and pigs are dogs here
+    rows = labelaudit.write_back(dataset, in_place=True).rows
+    assert [(Path(path).name, *labels) for path, *labels in rows] == [
+        ("3.png", "cat", "hound"), ("4.png", "hound", "dog"),
+    ]  # fmt: skip
+    assert plan_sync(dataset).counts == NOTHING
+    return_to(dataset, 1)  # merged still, before the first sync
+    assert dataset.offered_classes == ["dog", "hound", "yak"]
+    assert dataset.view().count_values("ground_truth")["swine"] == 0
     return_to(dataset, 0)
-    assert not plan_sync(dataset).counts["relabelled"]
+    assert dataset.offered_classes == ["cat", "dog", "swine", "yak"]
+    expected = {"swine": "swine", "hound": "dog", "cat": "cat", "yak": "yak"}
+    here = {Path(path): label for path, label in state(dataset).items()}
+    others = {path.stem for path, label in here.items() if label != expected.get(path.parent.name)}
+    assert others == {"0", "1", "3", "4"}  # moved by the sync and the write-back
+    assert plan_sync(dataset).counts == NOTHING  # images of the folder "dog" are cats, as written
+
+
+def test_a_name_that_the_source_uses_for_another_class_is_not_written(tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"data/{i}.png", seed=i)
+    file = tmp_path / "data/labels.csv"
+    file.write_text("filepath,label\n0.png,cat\n1.png,dog\n2.png,cat\n3.png,dog\n")
+    dataset = labelaudit.load_dataset("list", file)
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, rename={"cat": "kitten"}))
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, add=["cat"]))
+    first, second = dataset.view().match(label="dog").ids.tolist()
+    dataset.set_labels([first], "cat")
+    dataset.set_labels([second], "kitten")
+    plan = labelaudit.plan_write_back(dataset)
+    assert [row[1:] for row in plan.rows] == [("dog", "cat")]
+    assert "name of another class in the source" in plan.left[0][1]
+    labelaudit.write_back(dataset, in_place=True)
+    assert counts(plan_sync(dataset)) == {}
+    assert dataset[first].ground_truth == "cat"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import lancedb
@@ -8,7 +9,7 @@ import pytest
 from forks import Program
 
 from labelaudit.core.errors import BusyError, DamagedError, LabelAuditError
-from labelaudit.storage import schema
+from labelaudit.storage import cleanup, schema
 from labelaudit.storage.tables import Store
 
 NUMBERS = pa.schema([schema.ID, ("value", pa.int32())])
@@ -51,6 +52,31 @@ def test_an_empty_table_is_a_table():
     store.overwrite("numbers", numbers([]), NUMBERS)
     store.append("numbers", numbers([2]), NUMBERS)
     assert rows(store) == {2: 0}
+
+
+def test_rows_are_replaced_one_by_one_whatever_happens_in_between(monkeypatch):
+    """Rows are found by where they are stored, which other changes and compaction move."""
+    monkeypatch.setattr(cleanup, "COMMITS_BEFORE_COMPACTION", 11)
+    store, other, draw = Store("d"), Store("d"), random.Random(1)
+    store.overwrite("numbers", numbers(range(30)), NUMBERS)
+    expected = dict.fromkeys(range(30), 0)
+    for step in range(1, 41):
+        ids = draw.sample(range(33), draw.randint(1, 4))
+        try:
+            with store.transaction():
+                store.upsert("numbers", numbers(ids, step), NUMBERS)
+                store.upsert("numbers", numbers(ids[:1], -step), NUMBERS)
+                if step % 9 == 0:
+                    raise KeyError
+            expected |= dict.fromkeys(ids, step) | {ids[0]: -step}
+        except KeyError:
+            pass
+        if step % 7 == 0:
+            other.upsert("numbers", numbers([5], -99), NUMBERS)
+            store.delete("numbers", "id = 6")
+            expected[5] = -99
+            expected.pop(6, None)
+        assert rows(store) == expected, step
 
 
 def test_another_handle_sees_a_commit_at_once():

@@ -13,7 +13,11 @@ from labelaudit.dataset import verdict_log
 from labelaudit.dataset.verdict_log import VerdictLog
 from labelaudit.features.duplicates import duplicates, find_duplicates
 from labelaudit.ranking.evidence import gather, suggested_labels
-from labelaudit.review.agreement import reviewer_agreement
+from labelaudit.review.agreement import (
+    agreement_of_all,
+    krippendorff_alpha,
+    reviewer_agreement,
+)
 from labelaudit.review.verdicts import RECENT
 
 
@@ -267,9 +271,28 @@ def test_the_agreement_of_two_reviewers(make_dataset):
     (row,) = reviewer_agreement(dataset).to_dict("records")
     assert (row["first"], row["second"], row["samples"]) == ("ann", "bob", 3)
     assert row["agree"] == pytest.approx(1 / 3)
+    assert agreement_of_all(dataset).samples == 3
     bob.decide([2, 3], "keep")
     (row,) = reviewer_agreement(dataset).to_dict("records")
     assert (row["agree"], row["kappa"]) == (1, 1)
+    assert agreement_of_all(dataset).alpha == 1
+
+
+def test_alpha_is_that_of_its_source():
+    nothing = 0  # the table of Krippendorff 2011, section C: a row per observer
+    table = np.array(
+        [
+            [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0],
+            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, 0, 3],
+            [0, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, 0],
+            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, 0],
+        ]
+    )
+    observer, unit = np.nonzero(table != nothing)
+    assert krippendorff_alpha(unit, table[observer, unit]) == pytest.approx(0.743, abs=5e-4)
+    assert np.isnan(krippendorff_alpha(np.array([0, 0]), np.array([7, 7])))  # one class only
+    assert np.isnan(krippendorff_alpha(np.array([0, 1]), np.array([7, 8])))  # nothing in common
+    assert np.isnan(krippendorff_alpha(np.array([], int), np.array([], int)))
 
 
 def test_progress_counts_and_the_yield_of_the_latest(audited):

@@ -36,7 +36,7 @@ def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monke
     data = json.loads(cli("verify", "pets", exported.fingerprint[:12], "--json").stdout)
     assert data["equal"]
     assert "3 have another label" not in cli("verify", "pets", "pets", code=3).stdout
-    assert "1 are additional, 2 have another label" in cli("verify", "pets", "pets", code=3).stdout
+    assert "1 additional, 2 labelled differently" in cli("verify", "pets", "pets", code=3).stdout
     assert "has the fingerprint" in cli("verify", "pets", "0" * 12, code=3).stdout
 
 

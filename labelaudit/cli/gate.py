@@ -8,6 +8,7 @@ import sys
 import click
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from ..storage.schema import NEW
 from .base import emit, example, json_option, main, run_option, split_option
@@ -137,4 +138,8 @@ def accept(dataset, ids, kept, accepted, why, who, as_json) -> None:
     if not len(chosen):
         raise BadInputError(f"the reviewers of dataset {dataset!r} keep no sample yet.")
     count = add(opened, chosen, path, why=why, by=who)
-    emit(as_json, {"file": path, "changed": count}, f"{count:,} lines added or changed in {path}")
+    emit(
+        as_json,
+        {"file": path, "changed": count},
+        f"{counted(count, 'line')} added or changed in {path}",
+    )

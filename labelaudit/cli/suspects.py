@@ -190,32 +190,50 @@ by_option = click.option(
     multiple=True,
     help="Use only the verdicts of this reviewer; may be repeated.",
 )
+rule_option = click.option(
+    "--rule",
+    type=click.Choice(["unanimous", "majority", "latest"]),
+    default="unanimous",
+    help="How several verdicts on a sample are decided: all say the same, more than half do, or "
+    "the latest counts.  [default: unanimous]",
+)
 who_option = click.option("--who", help="Name recorded in the history.  [default: your user name]")
 
 
 @main.command(**example("labelaudit verdicts digits --by ann"))
 @click.argument("dataset")
 @by_option
+@rule_option
 @json_option
-def verdicts(dataset, reviewers, as_json) -> None:
-    """List the verdicts on DATASET by reviewer, and what `apply` would change."""
+def verdicts(dataset, reviewers, rule, as_json) -> None:
+    """List the verdicts on DATASET by reviewer, how far reviewers agree, and what `apply` would
+    change."""
+    from ..review.agreement import agreement_of_all, reviewer_agreement
     from ..review.apply import class_pair_counts, pending_decisions, verdict_counts
 
     opened = Dataset(dataset)
     counts = verdict_counts(opened)
-    decisions = pending_decisions(opened, reviewers or None)
+    decisions = pending_decisions(opened, reviewers or None, rule)
     pairs = class_pair_counts(opened, decisions)
     data = {
         "reviewers": counts.to_dict("records"),
         "relabel": pairs.to_dict("records"),
         **_numbers(decisions),
     }
+    agreement = reviewer_agreement(opened)
+    data["agreement"] = json.loads(agreement.to_json(orient="records"))
     lines = [
         counts.to_string(index=False)
         if len(counts)
         else "no verdicts yet; review in the app, `labelaudit app`",
         "",
     ]
+    if len(agreement):
+        lines += [agreement.round({"agree": 3, "kappa": 3}).to_string(index=False), ""]
+    if len(counts) > 2 and len(agreement):
+        found = agreement_of_all(opened)
+        data["alpha"] = found.alpha if found.alpha == found.alpha else None
+        lines += [found.sentence(), ""]
     lines += [pairs.to_string(index=False), ""] if len(pairs) else []
     emit(as_json, data, "\n".join([*lines, _sentence(decisions)]))
 
@@ -223,13 +241,14 @@ def verdicts(dataset, reviewers, as_json) -> None:
 @main.command(**example("labelaudit apply digits --by ann --dry-run"))
 @click.argument("dataset")
 @by_option
+@rule_option
 @who_option
 @patch_options
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @json_option
-def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_json) -> None:
+def apply(dataset, reviewers, rule, who, patch_file, trust, add_classes, dry_run, as_json) -> None:
     """Relabel the samples of DATASET as the reviewers decided, and tag the samples they removed
-    with `removed`. Samples on which reviewers disagree are not changed. `labelaudit history DATASET
+    with `removed`. Samples that --rule does not decide are not changed. `labelaudit history DATASET
     --return-to` undoes it.
 
     --patch applies a patch instead, written by `labelaudit patch` on another copy. If a sample has
@@ -238,18 +257,19 @@ def apply(dataset, reviewers, who, patch_file, trust, add_classes, dry_run, as_j
 
     opened = Dataset(dataset)
     if patch_file:
-        if reviewers:
+        if reviewers or rule != "unanimous":
+            option = "--by selects" if reviewers else "--rule decides between"
             raise click.UsageError(
-                "--by selects verdicts and --patch replaces them: give only one of them"
+                f"{option} verdicts and --patch replaces them: give only one of them"
             )
         apply_patch_file(opened, patch_file, who, trust, add_classes, dry_run, as_json)
         return
     if trust or add_classes:
         raise click.UsageError(f"{'--trust' if trust else '--add-classes'} needs --patch.")
     if dry_run:
-        decisions = pending_decisions(opened, reviewers or None)
+        decisions = pending_decisions(opened, reviewers or None, rule)
     else:
-        decisions = apply_verdicts(opened, reviewers or None, who)
+        decisions = apply_verdicts(opened, reviewers or None, who, rule=rule)
     emit(
         as_json, {"applied": not dry_run, **_numbers(decisions)}, _sentence(decisions, not dry_run)
     )
@@ -296,9 +316,9 @@ def _numbers(decisions) -> dict:
 
 def _sentence(decisions, applied: bool = False) -> str:
     will = "were" if applied else "would be"
-    text = (
-        f"{len(decisions.relabel):,} samples {will} relabelled, {len(decisions.remove):,} removed"
-    )
+    will = "was" if applied and len(decisions.relabel) == 1 else will
+    relabelled = f"{len(decisions.relabel):,} sample{'' if len(decisions.relabel) == 1 else 's'}"
+    text = f"{relabelled} {will} relabelled, {len(decisions.remove):,} removed"
     if len(decisions.put_back):
         text += f", {len(decisions.put_back):,} restored"
     if len(decisions.disagreed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import LIST_LENGTH, console_task, emit, example, json_option, main
 from .suspects import who_option
@@ -45,10 +46,8 @@ def sync(dataset, applies, prefer, source, every_file, who, as_json) -> None:
 
 
 def _lines(plan) -> list[str]:
-    lines = [f"{count:6,}  {name}" for name, count in plan.counts.items() if count]
-    lines += [f"class {a!r} is called {b!r} now" for a, b in plan.renamed_classes.items()]
-    lines += [f"class {name!r} is new" for name in plan.new_classes]
-    lines += [f"class {name!r} has no image any more" for name in plan.empty_classes]
+    lines = list(plan.words)
+    lines += [f"class {name} has no image in the source any more" for name in plan.empty_classes]
     lines += _listed("added", plan.added)
     lines += _listed("gone", [path for _, path in plan.gone])
     lines += _listed("moved", [f"{old} → {new}" for _, old, new in plan.moved])
@@ -79,7 +78,8 @@ def _last_line(plan, applied: bool, prefer: str | None) -> str:
     if not applied:
         return "\nnothing was changed; --apply takes this over"
     left = 0 if prefer else plan.counts["conflicts"]
-    conflicts = f"; {left:,} conflicts are left: decide them with --prefer" if left else ""
+    undecided = f"{counted(left, 'conflict')} {'is' if left == 1 else 'are'} left"
+    conflicts = f"; {undecided}, to be decided with --prefer" if left else ""
     new = plan.counts["added"] + plan.counts["replaced"]
     audit = "; run `labelaudit audit` for the new images" if new else ""
     return f"\ntaken over, as one step of the history{conflicts}{audit}"

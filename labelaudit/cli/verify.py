@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import console_task, emit, example, json_option, main
 
@@ -32,8 +33,8 @@ def verify(dataset, target, as_json) -> None:
     text = f"{target} has the images and labels of {dataset} ({found.fingerprint})"
     if not found.equal:
         text = (
-            f"{target} differs from {dataset}: {found.missing:,} images are missing, "
-            f"{found.extra:,} are additional, {found.relabelled:,} have another label"
+            f"{target} differs from {dataset}: {counted(found.missing, 'image')} missing, "
+            f"{found.extra:,} additional, {found.relabelled:,} labelled differently"
             if found.missing or found.extra or found.relabelled
             else f"{dataset} has the fingerprint {found.fingerprint}"
         )

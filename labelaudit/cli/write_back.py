@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import LIST_LENGTH, console_task, emit, example, json_option, main
 
@@ -38,7 +39,7 @@ def write_back_command(dataset, output, in_place, undo, dry_run, as_json) -> Non
         if output or in_place or dry_run:
             raise click.UsageError("--undo stands alone")
         moves = undo_moves(opened)
-        emit(as_json, {"moved": len(moves)}, f"{len(moves):,} images moved back")
+        emit(as_json, {"moved": len(moves)}, f"{counted(len(moves), 'image')} moved back")
         return
     if dry_run:
         plan = plan_write_back(opened, console_task())
@@ -52,14 +53,15 @@ def write_back_command(dataset, output, in_place, undo, dry_run, as_json) -> Non
 def _lines(plan, dry_run: bool) -> list[str]:
     verb = "would be " if dry_run else ""
     shown = [f"  {path}: {a or 'no label'} → {b or 'no label'}" for path, a, b in plan.rows]
-    lines = [f"{len(plan.rows):,} labels {verb}changed", *shown[:LIST_LENGTH]]
+    lines = [f"{counted(len(plan.rows), 'label')} {verb}changed", *shown[:LIST_LENGTH]]
     if len(shown) > LIST_LENGTH:
         lines.append(f"  and {len(shown) - LIST_LENGTH:,} more")
     if plan.moves:
-        lines.append(f"{len(plan.moves):,} images {verb}moved to another class folder")
+        lines.append(f"{counted(len(plan.moves), 'image')} {verb}moved to another class folder")
     lines += [f"{path} {verb or 'was '}left: it {why}" for path, why in plan.left[:LIST_LENGTH]]
     if plan.removed:
-        lines.append(f"{plan.removed:,} removed samples stay in the source")
+        stays = "stays" if plan.removed == 1 else "stay"
+        lines.append(f"{counted(plan.removed, 'removed sample')} {stays} in the source")
     lines += [f"written to {path}" for path in plan.written]
     lines += [f"the earlier file is {path}" for path in plan.backups]
     return lines

@@ -207,20 +207,24 @@ class Fields:
             outlier = self.number(OUTLIER)[at] > SCORES[OUTLIER].boundary
         return self.differs(at), self.copy_conflicts()[at], outlier
 
-    def stamp(self) -> tuple:
-        """Return a value that differs whenever any of these arrays may differ."""
-        return tuple(self.frame.stamp(table) for table in self._tables())
+    def stamp(self, own: bool = True) -> tuple:
+        """Return a value that differs whenever any of these arrays may differ.
+
+        own: whether values of own fields count too.
+        """
+        return tuple(self.frame.stamp(table) for table in self._tables(own))
 
     def derived(self, key: Hashable, load: Callable[[], object], *more: str):
-        """Return the result of `load`, which reads these arrays and the tables `more`, kept until
-        one of them changes."""
+        """Return the result of `load`, which reads these arrays, except own fields, and the tables
+        `more`, kept until one of them changes."""
         with self.frame.steady():
-            return self.frame.derived(key, [*self._tables(), *more], load)
+            return self.frame.derived(key, [*self._tables(own=False), *more], load)
 
-    def _tables(self) -> list[str]:
-        """The tables that these arrays are read from."""
+    def _tables(self, own: bool) -> list[str]:
+        """The tables that these arrays are read from. own: also those of own fields."""
         tables = ["meta", "annotations", "samples", "duplicates", "quality"]
-        tables += [field.table for field in own_fields.own_fields(self.frame).values()]
+        if own:
+            tables += [field.table for field in own_fields.own_fields(self.frame).values()]
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
         return tables

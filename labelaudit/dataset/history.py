@@ -5,7 +5,8 @@ Restoring is a change too: it is recorded in the history, and can be undone in t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,12 @@ from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
 from . import edits, history_log
 from .arrays import MISSING, tag_masks
-from .class_names import ClassNames, change_names, names_after
+from .class_names import ClassNames, change_names, merge_targets, names_after
 from .columns import Frame
 from .history_log import Cause, Entry
 from .target import Target, as_dataset
 
+UNANIMOUS = "unanimous"  # the usual rule for several verdicts on a sample; see `review.opinions`
 START = 0  # the state before the first change
 
 
@@ -49,21 +51,40 @@ def describe(entry: Entry) -> str:
         case history_log.VERDICTS:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             counts += f", {info['put_back']:,} restored" if info["put_back"] else ""
+            rule = info.get("rule", UNANIMOUS)  # earlier versions had no other one
+            counts += "" if rule == UNANIMOUS else f", decided by the rule {rule!r}"
             return f"verdicts applied ({counts})"
         case history_log.CLASSES:
             parts = [f"{old} renamed to {new}" for old, new in info["rename"].items()]
             parts += [f"{old} merged into {new}" for old, new in info["merge"].items()]
             parts += [f"{name} added" for name in info["add"]]
+            parts += ["reordered"] if info.get("order") else []
             return f"classes: {', '.join(parts)}"
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             return f"patch {info['file']} applied ({counts})"
         case history_log.SYNC:
-            words = (f"{n:,} {name}" for name, n in info["counts"].items() if n)
-            return f"source read again ({', '.join(words)})"
+            return f"source read again ({'; '.join(sync_words(**info)) or 'nothing changed'})"
         case _:
             state = f"after change {info['to']}" if info["to"] != START else "as imported"
             return f"returned to the state {state}"
+
+
+def sync_words(
+    counts: Mapping[str, int], renamed: Mapping[str, str], classes: Sequence[str]
+) -> list[str]:
+    """Return what a sync changes, in words: ["3 added, 1 conflict", "class yak added"].
+
+    counts, renamed, classes: as `counts`, `renamed_classes` and `new_classes` of `SyncPlan`.
+    """
+    singular = {"conflicts": "conflict"}
+    words = (
+        f"{n:,} {singular.get(name, name) if n == 1 else name}" for name, n in counts.items() if n
+    )
+    lines = [", ".join(words)]
+    lines += [f"class {old} renamed to {new}" for old, new in renamed.items()]
+    lines += [f"class {name} added" for name in classes]
+    return [line for line in lines if line]
 
 
 def return_to(dataset: Target, change: int, who: str | None = None) -> int:
@@ -90,11 +111,23 @@ def return_to(dataset: Target, change: int, who: str | None = None) -> int:
         noise = history_log.last_noise([e for e in changes if e.id <= change], None)
         cause = Cause(history_log.RETURN, who, {"to": change, "noise": noise})
         names = names_after(changes, change, ClassNames.read(frame))
+        # samples that were added since may have had the label of a class that was merged by then
+        target = merge_targets(names, [entry for entry in changes if entry.id <= change])
+        undone = replace(undone, labels=np.append(target, MISSING)[undone.labels])
+        names = _with_used(frame, undone, names)
         _check_names(names)
         count = change_names(frame, names, undone.ids, undone.apply, cause)
         if len(planted):
             frame.upsert("noise", planted, schema.NOISE)
     return count
+
+
+def _with_used(frame: Frame, undone: _Undone, classes: ClassNames) -> ClassNames:
+    """Offer the classes that samples will have, such as those that a sync added since."""
+    labels = frame.label.copy()
+    labels[frame.positions(undone.ids)] = undone.labels
+    used = {classes.names[code] for code in np.unique(labels[labels != MISSING])}
+    return replace(classes, hidden=[name for name in classes.hidden if name not in used])
 
 
 def _check_names(classes: ClassNames) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cluster import HERE, steps
-from ..core.errors import NotFoundError
+from ..core.errors import BadInputError, NotFoundError
 from ..core.progress import Task
 from ..storage.schema import IMPORTED
 
+LISTED = 1000  # rows of each list of a sync's result
 COMPARED = 100  # first suspects that are compared before and after training
 
 
@@ -181,6 +182,45 @@ def _compare(dataset: str, task: Task) -> dict:
     return {"samples": len(found.ids), "searched": found.searched}
 
 
+def _sync(
+    dataset: str,
+    task: Task,
+    source: str | None = None,
+    every_file: bool = False,
+    within: list[str] | None = None,
+    seen: str | None = None,
+    prefer: dict[str, str] | None = None,
+    who: str | None = None,
+) -> dict:
+    """seen: digest of the plan to take over; None takes nothing over. prefer: end that wins, by the
+    id of the sample. The lists of the result are cut."""
+    from ..dataset.history import list_changes, sync_words
+    from ..living import apply_sync, plan_sync
+
+    plan = plan_sync(dataset, source=source, every_file=every_file, within=within, task=task)
+    words = plan.words
+    if seen is not None:
+        if plan.digest != seen:
+            raise BadInputError(
+                f"the source or the labels of dataset {dataset!r} changed since the list of "
+                "changes was made: read the source again."
+            )
+        decided = {int(sample): end for sample, end in (prefer or {}).items()}
+        apply_sync(dataset, plan, prefer=decided, who=who)
+        words = sync_words(**list_changes(dataset)[-1].info) if len(plan) else []
+    data = plan.to_dict()
+    lists = {name: rows[:LISTED] for name, rows in data.items() if isinstance(rows, list)}
+    text = "; ".join(words) or "nothing changed in the source"
+    return {
+        **data,
+        **lists,
+        "digest": plan.digest,
+        "applied": seen is not None,
+        "options": {"source": source, "every_file": every_file},
+        "message": text if seen is None else f"taken over: {text}",
+    }
+
+
 def _export(
     dataset: str,
     task: Task,
@@ -228,5 +268,6 @@ KINDS: dict[str, JobKind] = {
         "look for duplicates in",
         "{samples:,} of {searched:,} samples have a duplicate",
     ),
+    "sync": JobKind(_sync, "read the source of", "{message}"),
     "export": JobKind(_export, "export", "{samples:,} samples written to {target}"),
 }

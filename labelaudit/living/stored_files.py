@@ -49,9 +49,8 @@ class StoredFiles:
 
 def read_stored(frame: Frame) -> StoredFiles:
     """Read it. Raises BadInputError for a dataset that does not remember its source."""
+    check_source_known(frame)
     rows = frame.read(TABLE, schema.SOURCE_FILES.names)
-    if rows is None or "origin" not in frame.meta:
-        raise BadInputError(_why_not(frame))
     ids = frame.ids
     rows = in_order(rows, ids)
     known = rows["id"].to_numpy()
@@ -69,6 +68,12 @@ def read_stored(frame: Frame) -> StoredFiles:
         state=(state := rows["state"].to_numpy()),
         present=(state == IN_SOURCE) | ~frame.tagged(AWAY)[frame.positions(known)],
     )
+
+
+def check_source_known(frame: Frame) -> None:
+    """Raise BadInputError for a dataset that does not remember its source."""
+    if not frame.exists(TABLE) or "origin" not in frame.meta:
+        raise BadInputError(_why_not(frame))
 
 
 def _folder(source: str) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, nullable
-from ..dataset.class_names import renamed_runs
+from ..dataset.class_names import SOURCE_NAMES, renamed_runs
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause, write_meta
+from ..dataset.own_fields import LABEL
 from ..dataset.target import Target, as_dataset
 from ..storage import schema
 from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
+from .source_classes import SourceClasses
 from .stored_files import NONE, TABLE
 from .sync_plan import SyncPlan, stamps_of
 
@@ -23,21 +27,26 @@ PREFER = (SOURCE, HERE)
 
 
 def apply_sync(
-    dataset: Target, plan: SyncPlan, *, prefer: str | None = None, who: str | None = None
+    dataset: Target,
+    plan: SyncPlan,
+    *,
+    prefer: str | Mapping[int, str] | None = None,
+    who: str | None = None,
 ) -> SyncPlan:
     """Take over what `plan_sync` found, in one commit that is one step of the history.
 
     Unchanged and moved images keep their ids, verdicts, tags and scores. New images become new
     samples with the tag `new-in-sync`; so do replaced ones, because verdicts were about another
     image. Images that are gone get the tags `removed` and `gone-at-source`, and lose them when they
-    come back. A label that was changed at the source and also by a person here is left as it is,
-    unless prefer is "source" or "labelaudit"; else it stays a conflict in the next sync.
+    come back. A label that was changed at the source and also by a person here is a conflict: it is
+    left as it is, and is a conflict in the next sync again, unless `prefer` decides it.
+    prefer: "source" or "labelaudit" for all conflicts, or one of these by the id of a sample.
     who: the name in the history, by default the user of this machine. Returns the plan.
-    Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made.
+    Raises BadInputError, and changes nothing, if the dataset was changed since the plan was made,
+    or `prefer` names a sample without a conflict.
     """
     dataset = as_dataset(dataset, "apply_sync")
-    if prefer is not None and prefer not in PREFER:
-        raise BadInputError(f"prefer={prefer!r}: give {' or '.join(map(repr, PREFER))}.")
+    preferred = _preferred(plan, prefer)
     frame = dataset.view().frame
     with dataset.transaction():
         if stamps_of(frame) != plan.stamps:
@@ -45,31 +54,50 @@ def apply_sync(
                 f"dataset {dataset.name!r} was changed since its source was read: run the sync "
                 "again."
             )
-        _Change(dataset, frame, plan, prefer, who).make()
+        _Change(dataset, frame, plan, preferred, who).make()
     return plan
+
+
+def _preferred(plan: SyncPlan, prefer: str | Mapping[int, str] | None) -> np.ndarray:
+    """Return what `prefer` says about each sample of `plan.labels`: "source", "labelaudit" or "",
+    an array (n,). Raises BadInputError for another value or sample."""
+    conflicts = set(plan.labels.ids[plan.labels.conflict].tolist())
+    decided = prefer if isinstance(prefer, Mapping) else dict.fromkeys(conflicts, prefer)
+    for value in (prefer, *decided.values()):
+        if not isinstance(value, Mapping) and value not in (*PREFER, None):
+            raise BadInputError(f"prefer={value!r}: give {' or '.join(map(repr, PREFER))}.")
+    unknown = next((sample for sample in decided if sample not in conflicts), None)
+    if unknown is not None:
+        raise BadInputError(
+            f"prefer: sample {unknown} has no conflict to decide: give ids of `plan.conflicts`."
+        )
+    return np.array([decided.get(sample) or "" for sample in plan.labels.ids.tolist()], str)
 
 
 class _Change:
     """The changes of one sync, within its transaction."""
 
     def __init__(
-        self, dataset: Dataset, frame: Frame, plan: SyncPlan, prefer: str | None, who: str | None
+        self, dataset: Dataset, frame: Frame, plan: SyncPlan, prefer: np.ndarray, who: str | None
     ) -> None:
+        """prefer: "source", "labelaudit" or "" for each of `plan.labels`."""
         self.dataset, self.frame, self.plan, self.who = dataset, frame, plan, who
         labels = plan.labels
         self.takes = labels.takes | (labels.conflict & (prefer == SOURCE))
-        self.settles = ~labels.conflict | (prefer is not None)  # the source's label is known now
+        self.settles = ~labels.conflict | (prefer != "")  # the source's label is known now
+        self.known = SourceClasses(plan.classes, plan.source_names, plan.target)
         entries = history_log.entries(frame)
         self.step = entries[-1].id + 1 if entries else 1
 
     def make(self) -> None:
         self._write_meta()
         added = self._add_samples()
+        in_source = self.frame.label[self.frame.positions(added)].copy()
         before = self._before()
         self._move()
-        if not self._edit(added):
+        if not self._edit(added, in_source):
             self._record_nothing()
-        self._write_files(added, before)
+        self._write_files(added, in_source, before)
 
     def _write_meta(self) -> None:
         plan, meta = self.plan, self.frame.meta
@@ -85,6 +113,9 @@ class _Change:
             "skipped": dict(plan.skipped),
             "grey": grey,
         }
+        same = {name: code for code, name in enumerate(plan.classes)}
+        if SOURCE_NAMES in meta or plan.source_names != same:
+            new[SOURCE_NAMES] = plan.source_names
         if new != meta:
             write_meta(self.frame.store, new)
 
@@ -96,12 +127,21 @@ class _Change:
         table = pa.Table.from_batches(batches)
         dropped = self.plan.now.source.fields.keys() - self.dataset.fields.keys()
         table = table.drop_columns(list(dropped))
+        for name in ("label", *(n for n, kind in self.dataset.fields.items() if kind == LABEL)):
+            if name in table.column_names:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, self._names_here(table[name]))
         given = table["id"]
         taken = given.null_count or np.isin(given.to_numpy(), self.frame.ids).any()
         if taken:
             nothing = pa.nulls(len(table), given.type)
             table = table.set_column(table.column_names.index("id"), "id", nothing)
         return np.array(self.dataset.add_samples(table), np.int64)
+
+    def _names_here(self, names: pa.ChunkedArray) -> pa.Array:
+        """Return class names of the source under the names that the dataset has for them."""
+        here = {name: self.plan.classes[code] for name, code in self.known.index.items()}
+        return pa.array([here.get(name, name) for name in names.to_pylist()], pa.string())
 
     def _before(self) -> np.ndarray:
         """Return which of the gone samples were removed already, bool."""
@@ -122,8 +162,11 @@ class _Change:
         columns = [new.get(name, rows[name]) for name in names]
         self.frame.upsert("samples", pa.table(columns, schema=schema.SAMPLES), schema.SAMPLES)
 
-    def _edit(self, added: np.ndarray) -> int:
-        """Change labels and tags as one step of the history."""
+    def _edit(self, added: np.ndarray, in_source: np.ndarray) -> int:
+        """Change labels and tags as one step of the history.
+
+        added: ids of new samples, int64 (m,). in_source: their labels in the source, int32 (m,).
+        """
         plan, frame, matches = self.plan, self.frame, self.plan.matches
         stored, labels = plan.stored, plan.labels
         relabel = labels.ids[self.takes]
@@ -134,6 +177,8 @@ class _Change:
         ids = np.unique(np.concatenate([relabel, gone, back, old_new, added]))
         codes = frame.label[frame.positions(ids)].copy()
         codes[np.searchsorted(ids, relabel)] = labels.after[self.takes]
+        # a new image of a class that was merged here: its label is recorded as changed by the merge
+        codes[np.searchsorted(ids, added)] = self.known.labels_here(in_source)
 
         def edit(rows: edits.EditedRows) -> None:
             def tagged(name: str) -> np.ndarray:
@@ -163,7 +208,9 @@ class _Change:
             none = history_log.Differences(empty, empty, empty, {}, {})
             history_log.record(self.frame, self._cause(), none)
 
-    def _write_files(self, added: np.ndarray, was_removed: np.ndarray) -> None:
+    def _write_files(
+        self, added: np.ndarray, in_source: np.ndarray, was_removed: np.ndarray
+    ) -> None:
         """Remember the source as it is now: rows of all samples that are not as they were."""
         plan, matches, stored, now = self.plan, self.plan.matches, self.plan.stored, self.plan.now
         s, n = matches.stored, matches.now
@@ -194,16 +241,15 @@ class _Change:
         ]
         known = pa.concat_tables(tables)
         known = known.append_column("sync", _syncs(self.frame, known["id"].to_numpy()))
-        new = self._new_files(added)
+        new = self._new_files(added, in_source)
         rows = pa.concat_tables([known.cast(schema.SOURCE_FILES), *([new] if new else [])])
         if len(rows):
             self.frame.upsert(TABLE, rows, schema.SOURCE_FILES)
 
-    def _new_files(self, added: np.ndarray) -> pa.Table | None:
+    def _new_files(self, added: np.ndarray, in_source: np.ndarray) -> pa.Table | None:
         if not len(added):
             return None
-        codes = self.frame.label[self.frame.positions(added)]
-        annotations = pa.table({"id": pa.array(added), "label": nullable(codes)})
+        annotations = pa.table({"id": pa.array(added), "label": nullable(in_source)})
         return self.plan.files.table(annotations, self.step)
 
 

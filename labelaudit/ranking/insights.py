@@ -15,7 +15,7 @@ from ..dataset.arrays import MISSING
 from ..dataset.runs import Run
 from ..dataset.view import View
 
-POINTS = 4000  # on a map; a browser can draw so many without delay
+POINTS = 10_000  # on a map; a browser can draw so many without delay
 SHOWN_CLASSES = 20  # in a confusion matrix
 COVARIANCE_DIMENSIONS = 2000  # longer vectors take the randomized solver
 

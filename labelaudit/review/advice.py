@@ -43,7 +43,10 @@ def advice(found: Estimate) -> tuple[bool, str]:
 
 def _next_step(proof: Proof) -> str:
     if proof.skipped:
-        return "Go back to the random check that you skipped: those after it do not count yet."
+        return (
+            "A random check is still open (you skipped it, or it is in another reviewer's share): "
+            "those after it do not count yet."
+        )
     if proof.kept_suspects:
         claimed, kept = proof.kept_suspects
         return (

@@ -17,7 +17,7 @@ from ..dataset.history_log import Cause
 from ..dataset.target import Target, as_dataset
 from ..dataset.verdict_log import KEEP, RELABEL, REMOVE
 from ..storage.schema import REMOVED
-from .opinions import OUT, opinions
+from .opinions import OUT, UNANIMOUS, opinions
 
 SITTING_MINUTES = 30  # a longer break between two verdicts begins a new sitting
 
@@ -34,7 +34,7 @@ class Decisions:
     after: np.ndarray  # int32, the class indices they would get
     remove: np.ndarray
     put_back: np.ndarray  # removed by an earlier verdict that no longer stands
-    disagreed: np.ndarray  # unchanged, because reviewers disagree
+    disagreed: np.ndarray  # unchanged, because the rule does not decide between reviewers
     outdated: np.ndarray  # unchanged, because the label was changed after all verdicts on it
     done: int  # samples that verdicts asked to change and that already are as decided
 
@@ -55,21 +55,25 @@ class Decisions:
         )
 
 
-def pending_decisions(dataset: Target, reviewers: Sequence[str] | None = None) -> Decisions:
+def pending_decisions(
+    dataset: Target, reviewers: Sequence[str] | None = None, rule: str = UNANIMOUS
+) -> Decisions:
     """Return the changes that the verdicts of these reviewers (None: all) ask for.
 
-    A sample is changed if all reviewers agree about it; "unsure" does not count.
+    rule: a sample is changed if all reviewers with a verdict on it say the same ("unanimous"), if
+    more than half of them do ("majority"), or as the latest verdict says ("latest"). "unsure" does
+    not count. Raises BadInputError for another rule.
     """
     dataset = as_dataset(dataset, "pending_decisions")
     frame = dataset.view().frame
     with frame.steady():
-        return _decisions(frame, verdict_log.read(frame), reviewers)
+        return _decisions(frame, verdict_log.read(frame), reviewers, rule)
 
 
 def _decisions(
-    frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None
+    frame: Frame, log: verdict_log.VerdictLog, reviewers: Sequence[str] | None, rule: str
 ) -> Decisions:
-    said = opinions(log, reviewers)
+    said = opinions(log, reviewers, rule)
     at, known = find(frame.ids, said.samples)
     agreed, target = known & said.agreed, said.target
     now = frame.label[at] if len(frame.ids) else np.zeros(len(at), np.int32)
@@ -79,7 +83,8 @@ def _decisions(
         """Return a mask of the samples with at least one verdict that meets the condition."""
         return np.bincount(said.at[rows], minlength=len(said.samples)) > 0
 
-    fresh = any_verdict(log.given[said.rows] == now[said.at])  # on the current label
+    deciding = said.said == target[said.at]
+    fresh = any_verdict(deciding & (log.given[said.rows] == now[said.at]))  # on the current label
     asks = any_verdict(log.verdict[said.rows] != KEEP)
     once_removed = np.isin(said.samples, log.sample[log.verdict == REMOVE])
     out = agreed & (target == OUT)
@@ -119,18 +124,20 @@ def apply_verdicts(
     reviewers: Sequence[str] | None = None,
     who: str | None = None,
     shown: Decisions | None = None,
+    rule: str = UNANIMOUS,
 ) -> Decisions:
     """Make the changes that `pending_decisions` lists, in one commit, and return them.
 
     Samples get their new label, or the tag `removed`. `labelaudit.return_to` undoes it.
     who: the author in the history, by default the user of this machine. shown: the changes that a
-    person agreed to.
-    Raises BadInputError, and changes nothing, if the changes differ from `shown` by now.
+    person agreed to. rule: see `pending_decisions`.
+    Raises BadInputError, and changes nothing, if the changes differ from `shown` by now, and for an
+    unknown rule.
     """
     dataset = as_dataset(dataset, "apply_verdicts")
     frame = dataset.view().frame
     with frame.transaction():
-        wanted = _decisions(frame, verdict_log.read(frame), reviewers)
+        wanted = _decisions(frame, verdict_log.read(frame), reviewers, rule)
         if shown is not None and not wanted.equals(shown):
             raise BadInputError(
                 "verdicts or labels changed since you looked: check the changes again, then apply "
@@ -150,6 +157,7 @@ def apply_verdicts(
             "relabelled": len(wanted.relabel),
             "removed": len(wanted.remove),
             "put_back": len(wanted.put_back),
+            "rule": rule,
         }
         edits.change(frame, ids, edit, Cause(history_log.VERDICTS, who, info))
     return wanted

@@ -29,7 +29,9 @@ from .checks import (
     with_checks,
 )
 from .estimate_data import AgreedVerdicts, read_scored
-from .opinions import opinions
+from .notes import with_note
+from .opinions import UNANIMOUS, opinions
+from .shares import in_share
 from .verdicts import Review
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ class QueueFilter:
     split: str | None = None
     low: float | None = None  # bounds of the score
     high: float | None = None
-    # "all"; "todo", "mine": without or with a verdict of this reviewer; "disagreed": with
-    # different verdicts of several reviewers
+    # "all"; "todo", "mine": without or with a verdict of this reviewer; "disagreed": with verdicts
+    # of several reviewers between which `rule` does not decide (see `pending_decisions`)
     status: str = ALL
     everything: bool = False  # all predicted samples, not only suspects
     checks: bool = False  # insert random checks, and end with them
@@ -65,11 +67,14 @@ class QueueFilter:
     # also if they are no suspects.
     similar: int | None = None
     samples: tuple[int, ...] | None = None  # only these ids, also if they are no suspects
+    noted: bool | None = None  # True: only samples with a note, also if they are no suspects
+    rule: str = UNANIMOUS  # used by the status "disagreed" only
+    share: str | None = None  # a reviewer's name: only their share (see `assign`)
 
     @property
     def whole(self) -> bool:
         """Whether all suspects pass the filter."""
-        free = ("run", "score", "status", "everything", "checks")
+        free = ("run", "score", "status", "everything", "checks", "rule", "share")
         narrow = [value for name, value in vars(self).items() if name not in free]
         is_narrow = any(value is not None for value in narrow)
         return not is_narrow and self.status in (ALL, TODO) and not self.everything
@@ -77,7 +82,7 @@ class QueueFilter:
     @property
     def of_all(self) -> bool:
         """Whether it selects from all predicted samples, not only from suspects."""
-        chosen = (self.image, self.text, self.reviewer, self.similar, self.samples)
+        chosen = (self.image, self.text, self.reviewer, self.similar, self.samples, self.noted)
         return self.everything or any(value is not None for value in chosen)
 
 
@@ -139,8 +144,9 @@ def make_queue(dataset: Target, wanted: QueueFilter, reviewer: str) -> Queue:
     dataset: or its name, or a view: then only its samples, without random checks.
     Removed samples are included only with these statuses and if the filter asks for the tag
     `removed`. Random checks are inserted only if all suspects pass the filter.
-    Raises BadInputError for an unknown status or class, and NotFoundError for an unknown run,
-    score or sample, or if similar images are wanted of a run without embeddings.
+    Raises BadInputError for an unknown status, rule or class, or a reviewer without a share, and
+    NotFoundError for an unknown run, score or sample, or if similar images are wanted of a run
+    without embeddings.
     """
     if wanted.status not in STATUSES:
         raise BadInputError(
@@ -158,7 +164,10 @@ def make_queue(dataset: Target, wanted: QueueFilter, reviewer: str) -> Queue:
     if wanted.checks and wanted.whole and not target.steps:
         scope, is_check = with_checks(scope, random_checks(dataset, run.name, len(scope)))
         checks = scope[is_check]
-    ids = _with_status(dataset, scope, wanted.status, reviewer)
+    if wanted.share is not None:
+        scope = scope[in_share(dataset.view().frame, wanted.share, scope)]
+        checks = checks[np.isin(checks, scope)]
+    ids = _with_status(dataset, scope, wanted, reviewer)
     return Queue(ids, ids if wanted.status in (MINE, DISAGREED) else scope, checks.tolist())
 
 
@@ -177,6 +186,7 @@ def _filtered(target: View, wanted: QueueFilter, score: str) -> View:
     view = view.search(wanted.text) if wanted.text else view
     view = view if wanted.samples is None else view.select(wanted.samples)
     view = match_image(view, wanted.image) if wanted.image else view
+    view = with_note(view) if wanted.noted else view
     if wanted.low is None and wanted.high is None:
         return view
     low = -np.inf if wanted.low is None else wanted.low
@@ -219,10 +229,12 @@ def _by_similarity(run: Run, ids: np.ndarray, sample: int) -> np.ndarray:
     return near[np.isin(near, ids)]
 
 
-def _with_status(dataset: Dataset, ids: np.ndarray, status: str, reviewer: str) -> np.ndarray:
-    if status == ALL:
+def _with_status(
+    dataset: Dataset, ids: np.ndarray, wanted: QueueFilter, reviewer: str
+) -> np.ndarray:
+    if wanted.status == ALL:
         return ids
-    if status == DISAGREED:
-        said = opinions(verdict_log.read(dataset.view().frame))
+    if wanted.status == DISAGREED:
+        said = opinions(verdict_log.read(dataset.view().frame), rule=wanted.rule)
         return ids[np.isin(ids, said.samples[~said.agreed])]
-    return ids[np.isin(ids, Review(dataset, reviewer).judged(), invert=status == TODO)]
+    return ids[np.isin(ids, Review(dataset, reviewer).judged(), invert=wanted.status == TODO)]

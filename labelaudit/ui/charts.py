@@ -20,11 +20,8 @@ BASELINE = "#9ca3af"
 PALETTE = ["#6366f1", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"]
 CLASS_PALETTE = [*PALETTE, "#84cc16", "#9c6644", "#e11d48", "#8b95a5"]
 LIGHTNESS = (0.47, 0.62, 0.54)  # alternating, readable on light and dark backgrounds
-SUSPICION = ["#94a3b8", "#f59e0b", "#dc2626"]  # from low to high scores
 HEIGHT = 240
-MAP_HEIGHT = 440
 CELL = 30  # approximate side length of a cell of the confusion matrix, in pixels
-LEGEND_CLASSES = 20  # with more classes there is no legend, only tooltips
 SHOWN_TIMES = 3  # precision is drawn up to this multiple of the number of mistakes
 
 
@@ -204,77 +201,6 @@ def confusion(matrix: Confusion, key: str, clicked: Callable[[], None]) -> None:
     )
 
 
-def sample_map(
-    points: pd.DataFrame, color: str, classes: Sequence[str], axes: tuple[str, str] | None, key: str
-) -> np.ndarray:
-    """Draw samples as dots. Returns the ids of the selected ones, int64 (n,).
-
-    points: columns id, x, y, given, predicted, suspect (drawn larger) and, unless `color` is
-    "given", that score. classes: all classes of the dataset. axes: titles; None if the coordinates
-    have no meaning.
-    """
-    score = None if color == "given" else color
-    columns = ["id", "x", "y", "given", "predicted", "suspect", *([score] if score else [])]
-    table = points[columns].sort_values("suspect", kind="stable")  # suspects are drawn on top
-    colors = class_colors(classes)
-    named = [name for name in classes if name in set(table["given"])]
-    legend = alt.Legend(orient="right", symbolOpacity=1) if len(named) <= LEGEND_CLASSES else None
-    hue = alt.Color(
-        "given:N",
-        title="given",
-        legend=legend,
-        scale=alt.Scale(domain=named, range=[colors[name] for name in named]),
-    )
-    if score:
-        hue = alt.Color(
-            f"{score}:Q",
-            title=SCORES[score].title,
-            scale=alt.Scale(range=SUSPICION, interpolate="rgb"),
-            legend=alt.Legend(orient="right"),
-        )
-    titles = axes or (None, None)
-    bare = {} if axes else {"labels": False, "ticks": False, "domain": False, "grid": False}
-    domains = [_with_margin(table[column]) for column in ("x", "y")]
-    box = alt.selection_interval("box", encodings=["x", "y"])
-    dot = alt.selection_point("dot", fields=["id"], on="click")
-    chart = (
-        alt.Chart(table)
-        .mark_circle()
-        .encode(
-            alt.X(
-                "x:Q", title=titles[0], axis=alt.Axis(**bare), scale=alt.Scale(domain=domains[0])
-            ),
-            alt.Y(
-                "y:Q", title=titles[1], axis=alt.Axis(**bare), scale=alt.Scale(domain=domains[1])
-            ),
-            hue,
-            size=alt.condition("datum.suspect", alt.value(55), alt.value(22)),
-            opacity=alt.condition("datum.suspect", alt.value(0.95), alt.value(0.5)),
-            tooltip=[
-                "id",
-                "given",
-                "predicted",
-                *([alt.Tooltip(score, format=".3f")] if score else []),
-            ],
-        )
-        .add_params(box, dot)
-    )
-    chart = chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}})  # SVG is slow
-    event = _draw(chart, MAP_HEIGHT, key=key, on_select="rerun")
-    return chosen_points(points, event.selection)
-
-
-def chosen_points(points: pd.DataFrame, selection: dict) -> np.ndarray:
-    """Return the ids of the selected points of a map, int64 (n,)."""
-    if dots := selection.get("dot"):
-        return np.array([dot["id"] for dot in dots], np.int64)
-    box = selection.get("box")
-    if not box:
-        return np.empty(0, np.int64)
-    inside = points["x"].between(*sorted(box["x"])) & points["y"].between(*sorted(box["y"]))
-    return points.loc[inside, "id"].to_numpy(np.int64)
-
-
 def trend_of_errors(table: pd.DataFrame) -> None:
     """Draw the share of wrong labels of each batch with its interval. table: of `living.trend`."""
     batch = alt.X("batch:N", title=None, sort=list(table["batch"]), axis=alt.Axis(labelAngle=-30))
@@ -290,12 +216,6 @@ def trend_of_errors(table: pd.DataFrame) -> None:
 
 def _dark() -> bool:
     return st.context.theme.type == "dark"
-
-
-def _with_margin(values: pd.Series) -> list[float]:
-    low, high = float(values.min()), float(values.max())
-    margin = 0.04 * (high - low) or 1.0
-    return [low - margin, high + margin]
 
 
 def _draw(chart: alt.Chart, height: int = HEIGHT, **options):

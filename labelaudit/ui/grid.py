@@ -100,7 +100,7 @@ def draw(
     """
     source = (view.frame.uri, view.frame.meta["created"])
     shown = zip(samples, pictures(source, samples), strict=True)
-    address = _review_address(view, score) if view.score_names() else None
+    address = review_address(view, score) if view.score_names() else None
     shown_score = score if values else None
     fields = {} if judging else own_fields.own_fields(view.frame)
     cards = (
@@ -110,7 +110,7 @@ def draw(
     st.html(f'<div class="la-grid">{"".join(cards)}</div>')
 
 
-def _review_address(view: View, score: str | None) -> dict[str, str]:
+def review_address(view: View, score: str | None = None) -> dict[str, str]:
     """Query parameters of the review page: every sample, ordered by the same score."""
     address = {
         "dataset": view.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from ..core.errors import LabelAuditError
-from ..core.images import data_uri
+from ..core.images import UnreadableImageError, data_uri, decode
 from ..dataset.sample import Sample
 
 THUMBNAIL = 160  # side length in pixels
@@ -31,6 +32,21 @@ def pictures(source: tuple, samples: Sequence[Sample], size: int = THUMBNAIL) ->
     """
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda sample: _cached((source, sample.id, size), sample), samples))
+
+
+def uris_at(samples: Sequence[Sample], paths: Sequence[str]) -> list[str | None]:
+    """Return thumbnails of images whose files are at these paths now, as data URIs; None for one
+    that cannot be read. Images that are stored in the dataset are read from there."""
+
+    def read(sample: Sample, path: str) -> str | None:
+        try:
+            image = decode(path) if os.path.isfile(path) else sample.image
+        except (LabelAuditError, UnreadableImageError):
+            return None
+        return data_uri(image, THUMBNAIL)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(read, samples, paths))
 
 
 _cache: OrderedDict[tuple, Picture] = OrderedDict()

@@ -11,9 +11,12 @@ from ..core.errors import BadInputError
 from ..dataset.dataset import Dataset
 from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestions
 from ..ranking.image_kinds import OUTLIER
+from ..review.notes import notes_of
 from ..review.queue import QueueFilter
+from .component import component
 from .images import pictures
-from .review_session import ReviewSession, component, run
+from .review_keys import EVENTS as KEY_EVENTS
+from .review_session import ReviewSession, run
 
 PAGE = 60
 VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
@@ -41,6 +44,8 @@ def _act(session: ReviewSession, event: dict) -> None:
         _decide(session, _whole_queue(session, event), event)
     elif kind == "page":
         session.go_to((event["page"] - 1) * PAGE)
+    elif kind in KEY_EVENTS:
+        session.change_keys(event)
     elif kind in ("undo", "redo"):
         session.undo_or_redo(kind)
 
@@ -149,7 +154,9 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     view = dataset.view(run)
     samples = view.take(ids)
     source = (view.uri, dataset.created)
-    shown = zip(samples, pictures(source, samples), *suggestions(dataset, run, ids), strict=True)
+    notes = notes_of(view.frame, ids)
+    suggested = suggestions(dataset, run, ids)
+    shown = zip(samples, pictures(source, samples), *suggested, notes, strict=True)
     return [
         {
             "id": sample.id,
@@ -159,6 +166,7 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
             "clear": suggestion_is_clear(float(p)),
             "image": picture.uri,
             "small": picture.small,
+            "note": note,
         }
-        for sample, picture, label, p in shown
+        for sample, picture, label, p, note in shown
     ]

@@ -10,10 +10,12 @@ from ..ranking import evidence
 from ..ranking.image_kinds import OUTLIER
 from ..ranking.typical import typical_images
 from ..review.blind_controls import answers
+from ..review.notes import notes_of
 from ..review.queue import ALL, QueueFilter
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS, REMOVED
 from . import charts
+from .component import component
 from .default_verdict import (
     KEEP,
     REMOVE,
@@ -23,7 +25,8 @@ from .default_verdict import (
 )
 from .images import FULL, LARGE, pictures
 from .review_address import ANY, MANY, MODE, NO_SIMILAR, OPEN, SIMILAR, STATUS
-from .review_session import ReviewSession, component, run
+from .review_keys import EVENTS as KEY_EVENTS
+from .review_session import ReviewSession, run
 
 AHEAD = 5  # number of samples to prefetch
 CACHED_ITEMS = 64  # for going back
@@ -60,6 +63,10 @@ def _act(session: ReviewSession, event: dict) -> None:
             session.offer = _same_mistake(session, event)
         place = session.queue.place(event["sample"])
         session.go_to(session.next_place(session.place - 1 if place is None else place))
+    elif kind in KEY_EVENTS:
+        session.change_keys(event)
+    elif kind == "note":
+        session.write_note(event["sample"], event["text"], event["seen"])
     elif kind == "step":
         session.go_to(session.place + event["by"])
     elif kind == "go":
@@ -101,6 +108,7 @@ def _data(session: ReviewSession, event: dict | None) -> dict:
         "current": current,
         "place": session.place,
         "verdicts": [vars(verdict) for verdict in verdicts],
+        "sample_note": _note(session),
         "controls": _control_result(session),
         "colors": charts.class_colors(session.dataset.classes),
         "items": _items(session, _have(session, event)),
@@ -121,6 +129,14 @@ def _full(session: ReviewSession) -> dict | None:
         "id": sample,
         "image": pictures((view.uri, session.dataset.created), found, FULL)[0].uri,
     }
+
+
+def _note(session: ReviewSession) -> str | None:
+    """Return the note of the current sample; None beside blind controls, as it may give them
+    away."""
+    if session.current is None or session.controls:
+        return None
+    return notes_of(session.dataset.view().frame, [session.current])[0]
 
 
 def _control_result(session: ReviewSession) -> str:

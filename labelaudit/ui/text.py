@@ -10,6 +10,10 @@ import re
 
 import streamlit as st
 
+from ..core.plural import counted
+
+__all__ = ["counted", "error_text", "plain", "sentence", "show_error"]
+
 
 def plain(text: str) -> str:
     """Return the text on one line, with all Markdown of Streamlit escaped.
@@ -26,12 +30,6 @@ def sentence(text: str) -> str:
     """Capitalise the text, unless it begins with a file name."""
     first = text.partition(" ")[0].rstrip(".:,")
     return text if set("._/") & set(first) else text[:1].upper() + text[1:]
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: "1 sample", "10 classes"."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def error_text(error: Exception | str) -> str:

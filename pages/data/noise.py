@@ -92,5 +92,5 @@ given, original = mistakes.values("ground_truth"), mistakes.values("original_lab
 counts = pd.crosstab(pd.Series(original, name="before"), pd.Series(given, name="now"))
 with st.expander("Which classes were swapped (row: before, column: now)"):
     st.dataframe(counts, width="stretch")
-st.subheader("Planted mistakes")
+st.header("Planted mistakes")
 grid.paged(mistakes, "noise")

@@ -47,7 +47,7 @@ def choose(past: list[Job]) -> Job:
 
 
 def show_details(job: Job, followed: bool) -> None:
-    st.subheader(plain(job.title))
+    st.header(plain(job.title))
     if job.status == DONE:
         st.success(f"{job.summary}, in {jobs.duration(job.seconds)}.")
         jobs.show_log(job)
@@ -71,7 +71,7 @@ if not past:
     st.info("No past jobs. Train a model to see its job here.")
     st.page_link("pages/model/train.py", label="Train a model", icon=":material/model_training:")
     st.stop()
-st.subheader("Past jobs")
+st.header("Past jobs")
 st.caption("Select a row to see its log.")
 chosen = choose(past)
 show_details(chosen, chosen.id in {job.follows for job in everything})

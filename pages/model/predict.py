@@ -82,7 +82,7 @@ if current.has_predictions():
         st.metric("Differ from the label", f"{differ:,}", width="content")
     pairs = view.class_pairs().head(12)
     if len(pairs):
-        st.subheader("Most frequent disagreements")
+        st.header("Most frequent disagreements")
         st.dataframe(pairs.rename(columns={"ground_truth": "given"}), hide_index=True)
 else:
     st.info(f"{run} has no predictions yet.")

@@ -127,7 +127,7 @@ if not runs:
     if status != jobs.ACTIVE:
         st.info("No runs yet. The default settings in the sidebar are a good start.")
     st.stop()
-st.subheader("Runs")
+st.header("Runs")
 st.dataframe(
     pd.DataFrame(
         {

@@ -27,7 +27,7 @@ def go(page: str, dataset: str | None = None, run: str | None = None) -> None:
 def show_result(job: Job) -> None:
     result, name = job.result, job.dataset
     with st.container(border=True):
-        st.subheader(f"Audit of {name} finished")
+        st.header(f"Audit of {name} finished")
         if result["evaluation"]:
             ranking = result["score"]  # the score that orders the suspects
             with st.container(horizontal=True, gap="medium"):
@@ -71,7 +71,7 @@ def show_rehearsal(found: dict) -> None:
 
 
 def invite_to_sample() -> None:
-    st.subheader("Try it on sample data")
+    st.header("Try it on sample data")
     st.write(
         f"1,797 handwritten digits, with {NOISE:.0%} of the labels made wrong on purpose. "
         "See how many the audit finds. This takes less than a minute."
@@ -173,13 +173,13 @@ def audit_form(dataset: Dataset) -> None:
 
 def invite_to_own(dataset: Dataset) -> None:
     if dataset.name == state.SAMPLE:
-        st.subheader("Audit your own images")
+        st.header("Audit your own images")
         st.write(
             "Load class folders, an image list, COCO, Hugging Face, FiftyOne, Label Studio or "
             "a zip. If you have a model, import its predictions instead of training."
         )
     else:
-        st.subheader(f"Audit {plain(dataset.name)}")
+        st.header(f"Audit {plain(dataset.name)}")
         st.write(
             "First, features are extracted from each image. The suspects are then ready to review; "
             "if a model is trained too, it refines them."

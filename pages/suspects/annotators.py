@@ -75,7 +75,7 @@ def apply_button(found: AnnotatorConsensus) -> None:
 def show(found: AnnotatorConsensus) -> None:
     figures(found)
     apply_button(found)
-    st.subheader("Annotators")
+    st.header("Annotators")
     st.dataframe(
         found.annotators,
         hide_index=True,
@@ -86,10 +86,10 @@ def show(found: AnnotatorConsensus) -> None:
         "Quality: the estimated share of right labels. Agree: the share of labels that are the "
         "consensus. Confuses: the most frequent error, true class → given class."
     )
-    st.subheader("Whom to ask")
+    st.header("Whom to ask")
     st.write("The samples whose label is most uncertain, and who confuses their classes least.")
     st.dataframe(found.ask(ASKED), hide_index=True, width="stretch", column_config={"p": PERCENT})
-    st.subheader("Where the consensus differs")
+    st.header("Where the consensus differs")
     view = found.disagreements()
     if len(view):
         grid.paged(view, "annotators")

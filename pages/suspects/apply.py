@@ -5,12 +5,13 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset import history_log
 from labelaudit.dataset.history import START, list_changes, return_to
-from labelaudit.review.agreement import reviewer_agreement
+from labelaudit.review.agreement import agreement_of_all, reviewer_agreement
 from labelaudit.review.apply import apply_verdicts, pending_decisions, verdict_counts
+from labelaudit.review.opinions import UNANIMOUS
 from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
-from labelaudit.ui.review_address import STATUS, STATUS_WORDS
+from labelaudit.ui.review_address import RULE, RULE_WORDS, STATUS, STATUS_WORDS
 from labelaudit.ui.text import counted, show_error
 
 SHOWN = "apply-shown"  # the changes on the screen when a button is clicked
@@ -25,6 +26,17 @@ with st.sidebar:
         reviewers = (
             st.multiselect("Verdicts of", names, key="apply-reviewers", placeholder="everybody")
             or None
+        )
+    rule = UNANIMOUS
+    if len(names) > 1:
+        rule = st.selectbox(
+            "Several verdicts on a sample",
+            list(RULE_WORDS),
+            format_func=RULE_WORDS.get,
+            key=RULE,
+            bind="query-params",
+            help="Keeping a label and changing another one to it are the same verdict. Unsure does "
+            "not count.",
         )
     who = (
         state.name_field(
@@ -45,7 +57,7 @@ def figures(wanted) -> None:
     ]
     rare = [
         ("To restore", len(wanted.put_back)),
-        ("Reviewers disagree", len(wanted.disagreed)),
+        ("Open: reviewers disagree", len(wanted.disagreed)),
         ("Relabelled since", len(wanted.outdated)),
     ]
     with st.container(horizontal=True, gap="medium"):
@@ -54,13 +66,13 @@ def figures(wanted) -> None:
     if len(wanted.disagreed):
         st.page_link(
             "pages/suspects/review.py",
-            query_params={STATUS: STATUS_WORDS[DISAGREED]},
+            query_params={STATUS: STATUS_WORDS[DISAGREED], RULE: RULE_WORDS[rule]},
             label="Review the disagreements",
             icon=":material/group:",
         )
         st.caption(
-            "Samples on which reviewers disagree are not changed. Change a verdict, or "
-            "select the reviewers in the sidebar. Unsure does not count."
+            "Samples on which reviewers disagree are not changed. Change a verdict, or choose "
+            "another rule or fewer reviewers in the sidebar."
         )
     if len(wanted.outdated):
         st.caption("Samples relabelled since their verdict are not changed.")
@@ -80,7 +92,7 @@ def buttons(wanted) -> None:
         shown = st.session_state.get(SHOWN, wanted)
         st.session_state[SHOWN] = wanted
         if clicked:
-            attempt(lambda: apply_verdicts(dataset, reviewers, who, shown))
+            attempt(lambda: apply_verdicts(dataset, reviewers, who, shown, rule))
         undo_button(history_log.VERDICTS)
         st.page_link("pages/suspects/export.py", label="Export labels", icon=":material/ios_share:")
 
@@ -114,7 +126,7 @@ def show_verdicts() -> None:
             "pages/suspects/review.py", label="Review the suspects", icon=":material/rate_review:"
         )
         return
-    wanted = pending_decisions(dataset, reviewers)
+    wanted = pending_decisions(dataset, reviewers, rule)
     figures(wanted)
     buttons(wanted)
     if len(wanted):
@@ -128,14 +140,16 @@ def show_verdicts() -> None:
             st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         else:
             st.page_link("pages/start/home.py", label="Audit again", icon=":material/play_arrow:")
-    with st.expander("Verdicts by reviewer"):
+    with st.expander("Verdicts by reviewer, and how far they agree"):
         st.dataframe(counts, hide_index=True, width="stretch")
         agreement = reviewer_agreement(dataset) if len(names) > 1 else []
         if len(agreement):
             st.caption(
-                "Agreement on samples that two reviewers decided. Cohen's kappa is 1 for full "
-                "agreement and 0 for chance."
+                "Agreement on samples that two reviewers decided. Cohen's kappa and Krippendorff's "
+                "alpha are 1 for full agreement and 0 for chance."
             )
+            if len(names) > 2:
+                st.markdown(agreement_of_all(dataset).sentence())
             st.dataframe(
                 agreement,
                 hide_index=True,

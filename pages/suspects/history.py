@@ -29,7 +29,7 @@ def attempt(action, done: str) -> None:
 
 def changes() -> None:
     entries = list_changes(dataset)[::-1]
-    st.subheader("Label and tag changes")
+    st.header("Label and tag changes")
     if not entries:
         st.info("No changes since the dataset was loaded.")
         return
@@ -82,7 +82,7 @@ def changes() -> None:
 
 def reviews() -> None:
     table = sittings(dataset)
-    st.subheader("Verdicts")
+    st.header("Verdicts")
     if not len(table):
         st.info("No verdicts yet.")
         return

@@ -9,14 +9,14 @@ from labelaudit.ranking import insights
 from labelaudit.ranking.compare import compare_suspects
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
-from labelaudit.ui import charts, grid, jobs, state
+from labelaudit.ui import charts, grid, jobs, sample_map, state
 from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
+from labelaudit.ui.sample_map import GIVEN
 from labelaudit.ui.total import show_total
 
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
 COMPARE = "Compare runs"
 PAIR, OPEN = "insights-pair", "insights-open"
-GIVEN = "given"
 
 dataset = state.current()
 runs = jobs.scored_runs(dataset, "Insights")
@@ -113,17 +113,21 @@ def open_pair() -> None:
 
 @st.fragment
 def show_map(points, total: int, axes: tuple[str, str] | None, key: str) -> None:
-    """Draw a map and the images of the selected dots. As a fragment, the page keeps its scroll
-    position when dots are selected."""
-    by = [GIVEN, *view.score_names()]
-    color = st.selectbox(
-        "Colour",
-        by,
-        key=f"{key}-colour",
-        width=240,
-        format_func=lambda name: "Given label" if name == GIVEN else SCORES[name].title,
-    )
-    selected = charts.sample_map(points, color, dataset.classes, axes, f"{key}-{run}")
+    """Draw a map, which has the images of the selected dots beside it. As a fragment, because each
+    request for images runs it again."""
+    ranked = points.sort_values(score, ascending=False, kind="stable")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        color = st.selectbox(
+            "Colour",
+            [GIVEN, *view.score_names()],
+            key=f"{key}-colour",
+            width=240,
+            format_func=lambda name: "Given label" if name == GIVEN else SCORES[name].title,
+        )
+        button = st.container(width="content")
+    selected = sample_map.show(view, ranked, color, axes, f"{key}-{dataset.name}-{run}")
+    with button:
+        review_button(dataset.name, run, selected, f"{key}-review")
     drawn = f"Large dots are suspects by {SCORES[score].title}."
     if len(points) < total:
         drawn += (
@@ -131,15 +135,6 @@ def show_map(points, total: int, axes: tuple[str, str] | None, key: str) -> None
             "suspects and a random sample of the others."
         )
     st.caption(drawn)
-    if not len(selected):
-        st.info("Click a dot, or drag a box around several, to see the images.")
-        return
-    ranked_by = score if color == GIVEN else color
-    some = view.select(selected).sort_by(ranked_by, reverse=True)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"{len(some):,} selected", width="content")
-        review_button(dataset.name, run, some.ids, f"{key}-review")
-    grid.paged(some, key, ranked_by, ranking=(run, ranked_by, tuple(selected)))
 
 
 def show_training() -> None:
@@ -160,7 +155,8 @@ def show_training() -> None:
 def show_similarity() -> None:
     st.write(
         "Images that are similar to the model are close together. **A dot with another colour than "
-        "its group probably has a wrong label.** Dots between groups are ambiguous."
+        "the dots around it may have a wrong label.** Two dimensions show only part of what the "
+        "model sees, so look at the images."
     )
     umap = insights.has_umap() and st.toggle(
         "Separate the groups (UMAP)",

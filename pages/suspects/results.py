@@ -12,9 +12,19 @@ from labelaudit.ranking.ranking import learned_again, outdated, suspects, weakne
 from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
+from labelaudit.review.notes import with_note
 from labelaudit.scores import SCORES, default_score
 from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
-from labelaudit.ui import charts, feature_choice, grid, image_filter, jobs, state, tag_form
+from labelaudit.ui import (
+    charts,
+    feature_choice,
+    grid,
+    image_filter,
+    jobs,
+    note_filter,
+    state,
+    tag_form,
+)
 from labelaudit.ui.confidence import confidence_note
 from labelaudit.ui.text import counted, plain
 from labelaudit.ui.total import show_total
@@ -53,8 +63,11 @@ with st.sidebar:
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
     image = image_filter.choose(dataset.view(run), "results-image")
+    noted = note_filter.choose(dataset.view(run), "results-noted")
 
-everything = everything or bool(text) or image is not None or not SCORES[score].judges_label
+everything = (
+    everything or bool(text) or noted or image is not None or not SCORES[score].judges_label
+)
 if everything:
     view = dataset.view(run).exclude_tag(REMOVED) if image else dataset.view(run)
     view = view.sort_by(score, reverse=True)
@@ -69,6 +82,7 @@ view = view.match(
 view = view if tag == ANY else view.match_tag(tag)
 view = view.search(text) if text else view
 view = match_image(view.above("confidence", 0), image) if image else view
+view = with_note(view) if noted else view
 note = confidence_note(dataset.view(run))
 
 
@@ -223,6 +237,7 @@ def review_address() -> dict[str, str]:
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
     address |= {"find": text} if text else {}
+    address |= {"noted": "true"} if noted else {}
     if image:
         return address | {image_filter.PARAMETER: image}
     return address | ({"everything": "true"} if everything else {})

@@ -1,13 +1,24 @@
 """Review suspects with the keyboard: one by one, or many at once."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.checks import CHECKS_EVERY
-from labelaudit.review.queue import QueueFilter
+from labelaudit.review.queue import ALL, DISAGREED, TODO, QueueFilter
 from labelaudit.review.verdicts import Review
 from labelaudit.scores import SCORES, default_score
-from labelaudit.ui import image_filter, jobs, review_many, review_one, sidebar, state
+from labelaudit.ui import (
+    image_filter,
+    jobs,
+    note_filter,
+    review_many,
+    review_one,
+    share_form,
+    sidebar,
+    state,
+)
 from labelaudit.ui.review_address import (
     ANY,
     CHOSEN,
@@ -16,6 +27,8 @@ from labelaudit.ui.review_address import (
     NO_SIMILAR,
     ONE,
     OPEN,
+    RULE,
+    RULE_WORDS,
     SAMPLE,
     SIMILAR,
     STATUS,
@@ -68,6 +81,17 @@ with st.sidebar:
         bind="query-params",
         label_visibility="collapsed",
     )
+    rule = next(iter(RULE_WORDS))
+    if status == DISAGREED:
+        rule = st.selectbox(
+            "Decided if",
+            list(RULE_WORDS),
+            format_func=RULE_WORDS.get,
+            key=RULE,
+            bind="query-params",
+            help="Samples that are not decided are shown. The Apply page has the same rule.",
+        )
+    own_share = st.container()
     text = st.text_input(
         "Find",
         key="find",
@@ -114,6 +138,7 @@ with st.sidebar:
         )
     with images:
         image = image_filter.choose(dataset.view(run), "image-kind", in_address=True)
+        noted = note_filter.choose(dataset.view(run), "noted", in_address=True)
     with st.expander("Checks"):
         checks = st.toggle(
             f"Random checks, 1 in {CHECKS_EVERY}",
@@ -145,6 +170,10 @@ with st.sidebar:
         )
         or state.usual_reviewer()
     )
+    with st.expander("Divide among reviewers"):
+        share_form.show(dataset, reviewer)
+    with own_share:
+        only_mine = share_form.only_mine(dataset, reviewer)
 
 sidebar.hidden_title("Review")
 if (answered := answers(dataset, reviewer)).total >= MIN_ANSWERS:
@@ -178,7 +207,12 @@ wanted = QueueFilter(
     reviewer=decided_by,
     similar=similar,
     samples=chosen_samples(dataset.name),
+    noted=noted or None,
+    rule=rule,
 )
+# searches, similar images and the like are about all samples
+if only_mine and status in (ALL, TODO) and not replace(wanted, everything=False).of_all:
+    wanted = replace(wanted, share=reviewer)
 if similar is not None:
     show_similar()
 if wanted.samples is not None:

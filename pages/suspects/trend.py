@@ -31,7 +31,7 @@ def show(table: pd.DataFrame) -> None:
             "share_reviewed": st.column_config.NumberColumn("reviewed", format="percent"),
         },
     )
-    st.subheader("Labels of each class")
+    st.header("Labels of each class")
     classes = [name for name in table.columns if name.startswith("labels: ")]
     counts = table[["batch", *classes]].rename(columns=lambda name: name.removeprefix("labels: "))
     st.dataframe(counts, hide_index=True, width="stretch")

@@ -1,0 +1,203 @@
+"""What changed in the source of a dataset, and a button that takes it over."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.jobs.job import Job
+from labelaudit.jobs.kinds import LISTED
+from labelaudit.living.sync import HERE, SOURCE
+from labelaudit.living.sync_plan import check_syncable
+from labelaudit.storage.schema import NEW
+from labelaudit.ui import images, jobs, paths, state
+from labelaudit.ui.text import counted, error_text, plain, show_error
+
+OPEN, TAKES, KEEPS = "undecided", "label of the source", "label here"
+ENDS = {TAKES: SOURCE, KEEPS: HERE}
+# title and columns of each list of `SyncPlan.to_dict`
+LISTS = {
+    "added": ("New images", ["path"]),
+    "replaced": ("Replaced by another image", ["id", "path"]),
+    "gone": ("Gone", ["id", "path"]),
+    "returned": ("Back again", ["id", "path"]),
+    "moved": ("Moved or renamed", ["id", "path before", "path now"]),
+    "relabelled": ("Labels changed in the source", ["id", "path", "label before", "label now"]),
+}
+PICTURED = 100  # conflicts that are shown with their images
+CONFLICT = ["id", "path", "source before", "source now", "here", "why"]
+
+dataset = state.current()
+
+
+def read_button(kind: str) -> None:
+    """Draw the button that reads the source, with its options. kind: as of `st.button`."""
+    with st.expander("Options"):
+        moved = st.text_input(
+            "Source, if it was moved",
+            key="sync-source",
+            placeholder=dataset.view().frame.meta["origin"]["source"],
+        ).strip()
+        every = st.checkbox(
+            "Compare the content of all files",
+            key="sync-every",
+            help="Otherwise a file with the same size and time of change is taken as unchanged.",
+        )
+    if st.button("Read the source again", type=kind, icon=":material/sync:"):
+        begin(source=moved or None, every_file=every)
+
+
+def begin(source: str | None, every_file: bool, **options) -> None:
+    """Start the job, if the source may be read from this page."""
+    place = source or dataset.view().frame.meta["origin"]["source"]
+    try:
+        if not place.startswith("hf:"):
+            paths.typed(place, remote=True)
+    except LabelAuditError as error:
+        show_error(error)
+        return
+    jobs.begin(
+        "sync",
+        dataset.name,
+        source=source,
+        every_file=every_file,
+        within=paths.allowed(),
+        **options,
+    )
+
+
+def result(job: Job) -> None:
+    """Draw what a job found, or took over."""
+    found = job.result
+    if found["applied"]:
+        taken_over(found)
+        return
+    for note in class_notes(found):
+        st.markdown(f"- {plain(note)}")
+    if not any(found["counts"].values()) and not class_notes(found):
+        st.success("Nothing changed in the source.")
+        show_skipped(found)
+        return
+    with st.container(horizontal=True, gap="medium"):
+        for name, count in found["counts"].items():
+            if count:
+                st.metric(name.capitalize(), f"{count:,}", width="content")
+    chosen = conflicts(found) if found["conflicts"] else {}
+    take_over_button(found, chosen)
+    replaced = {path for _, path in found["replaced"]}
+    lists = {**found, "added": [path for path in found["added"] if path not in replaced]}
+    for name, (title, columns) in LISTS.items():
+        table(title, found["counts"][name], lists[name], columns)
+    show_skipped(found)
+
+
+def class_notes(found: dict) -> list[str]:
+    renamed = [f"Class {old} is called {new} now." for old, new in found["renamed_classes"].items()]
+    new = [f"Class {name} is new." for name in found["new_classes"]]
+    return renamed + new
+
+
+def conflicts(found: dict) -> dict[str, str]:
+    """Draw the conflicts with a choice for each. Returns the chosen ends by sample id."""
+    st.subheader("Conflicts")
+    st.write(
+        "These labels were changed in the source and by a person here. Choose which one counts. "
+        "Undecided ones stay as they are, and are listed again next time."
+    )
+    everything = st.segmented_control(
+        "All conflicts", [OPEN, TAKES, KEEPS], default=OPEN, key=f"sync-all-{found['digest']}"
+    )
+    rows = pd.DataFrame(found["conflicts"], columns=CONFLICT)
+    first = rows[:PICTURED]
+    samples = list(dataset.view().select(first["id"].tolist()).iter_samples())
+    rows["image"] = pd.Series(images.uris_at(samples, first["path"].tolist()))
+    rows["counts"] = everything or OPEN
+    edited = st.data_editor(
+        rows[["image", "source before", "source now", "here", "counts", "why", "id", "path"]],
+        key=f"sync-conflicts-{found['digest']}-{everything}",
+        hide_index=True,
+        width="stretch",
+        row_height=64,
+        disabled=["image", *CONFLICT],
+        column_config={
+            "id": st.column_config.NumberColumn(format="%d"),
+            "image": st.column_config.ImageColumn(width="small"),
+            "counts": st.column_config.SelectboxColumn(
+                "which counts", options=[OPEN, TAKES, KEEPS], required=True
+            ),
+        },
+    )
+    pairs = zip(edited["id"], edited["counts"], strict=True)
+    return {str(sample): ENDS[choice] for sample, choice in pairs if choice in ENDS}
+
+
+def take_over_button(found: dict, chosen: dict[str, str]) -> None:
+    left = found["counts"]["conflicts"] - len(chosen)
+    if left:
+        st.caption(f"{counted(left, 'conflict')} undecided.")
+    if not jobs.busy(dataset.name) and st.button(
+        "Take the changes over", type="primary", icon=":material/task_alt:", key="sync-apply"
+    ):
+        begin(**found["options"], seen=found["digest"], prefer=chosen, who=state.reviewer())
+
+
+def taken_over(found: dict) -> None:
+    st.success(f"{plain(found['message'].capitalize())}.")
+    st.caption("This is one step of the history. **History** can return to the labels before it.")
+    if found["counts"]["added"] + found["counts"]["replaced"]:
+        st.page_link(
+            "pages/start/home.py", label="Next: audit the new images", icon=":material/play_arrow:"
+        )
+
+
+def table(title: str, count: int, rows: Sequence, columns: list[str]) -> None:
+    if not rows:
+        return
+    more = f" (first {LISTED:,})" if len(rows) < count else ""
+    with st.expander(f"{title}: {count:,}{more}"):
+        st.dataframe(
+            pd.DataFrame(rows, columns=columns),
+            hide_index=True,
+            width="stretch",
+            column_config={"id": st.column_config.NumberColumn(format="%d", width="small")},
+        )
+
+
+def show_skipped(found: dict) -> None:
+    skipped = found["skipped"]
+    if skipped["count"]:
+        with st.expander(f"Images skipped: {skipped['count']:,}", icon=":material/warning:"):
+            st.dataframe(pd.DataFrame(skipped["files"]), hide_index=True, width="stretch")
+
+
+def new_images() -> None:
+    """Draw links to the images of the last sync that added some."""
+    count = dataset.info["tags"].get(NEW, 0)
+    if not count:
+        return
+    st.subheader("New since the last sync")
+    st.write(f"{counted(count, 'sample')} with the tag `{NEW}`.")
+    if any(dataset.run(name).score_names() for name in dataset.runs):
+        st.page_link(
+            "pages/suspects/review.py",
+            label="Review the suspects among them",
+            icon=":material/rate_review:",
+            query_params={"dataset": dataset.name, "tag": NEW},
+        )
+
+
+st.title("Sync")
+st.caption(
+    "Reads the source of the dataset again, and shows what changed: images, labels and classes. "
+    f"Nothing is changed here until you take it over. Source: {plain(dataset.info['source'])}"
+)
+try:
+    check_syncable(dataset)
+except LabelAuditError as error:
+    st.info(error_text(error))
+    st.stop()
+shown = jobs.show(dataset.name, ["sync"], result, also_others=False)
+if shown != jobs.ACTIVE:
+    read_button("secondary" if shown == jobs.ENDED else "primary")
+    new_images()
