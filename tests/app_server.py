@@ -2,12 +2,13 @@
 
 As a script it is the app with a changing home: each line on stdin is the next LABELAUDIT_HOME, and
 is answered with a line. So tests share one server, which takes seconds to start, and each test has
-a home that is new to the server.
+a home that is new to the server. With `--forked-jobs` its jobs need not import torch each.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -16,13 +17,15 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START_SECONDS = 300
 WAIT_MS = 120_000  # long, for busy machines
+FORKED = "--forked-jobs"
 CHECK_SECONDS = 0.5  # how often the shared app looks for changes of others while reviewing
 
 
@@ -47,18 +50,20 @@ class Shared:
 
 
 @contextmanager
-def serve_in_turn(folder: Path) -> Iterator[Shared]:
-    """Start an app that serves the home given to `Shared.use`. Its log is in `folder`."""
+def serve_in_turn(folder: Path, forked_jobs: bool = True) -> Iterator[Shared]:
+    """Start an app that serves the home given to `Shared.use`. Its log is in `folder`.
+
+    forked_jobs: its jobs are forks, which start faster and have more time to react to a stop.
+    """
     log = folder / "server.log"
-    with _started([__file__], folder / "home", log, in_turn=True) as (address, process):
+    program = [__file__, *[FORKED] * forked_jobs]
+    with _started(program, folder / "home", log, in_turn=True) as (address, process):
         yield Shared(address, process, log)
 
 
 @contextmanager
 def _started(program: list[str], home: Path, log: Path, in_turn: bool = False):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     pipe = subprocess.PIPE if in_turn else None
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -69,14 +74,14 @@ def _started(program: list[str], home: Path, log: Path, in_turn: bool = False):
     try:
         address = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(address):
+        while not answers(address):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the app did not come up:\n{log.read_text()}")
             time.sleep(0.1)
         yield address, server
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(START_SECONDS)
 
 
 @contextmanager
@@ -88,6 +93,7 @@ def browser():
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
+            timeout=WAIT_MS,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield chromium
@@ -114,28 +120,75 @@ def browser_page(width: int = 1440, height: int = 900, dark: bool = False):
         yield page
 
 
-def _answers(address: str) -> bool:
+def free_port() -> int:
+    """A free port outside of the range that the system gives to clients: nobody else takes it until
+    the app, which takes seconds to start, listens on it."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def resting_box(locator) -> dict:
+    """Return the element's place and size on the page, once it is no longer moved by what is drawn
+    around it."""
+    before, box = None, locator.bounding_box()
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while box is None or box != before:
+        assert time.monotonic() < deadline, f"still moving: {before}, {box}"
+        locator.page.wait_for_timeout(300)
+        before, box = box, locator.bounding_box()
+    return box
+
+
+def answers(address: str) -> bool:
+    """Return whether an app serves pages there."""
     try:
-        urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-    except OSError:
+        urllib.request.urlopen(f"{address}/_stcore/health", timeout=10).close()
+    except (OSError, HTTPException):
         return False
     return True
 
 
 def _change_homes(answers) -> None:
     import streamlit
+    from forks import ForkLauncher
+
+    from labelaudit.jobs import launcher
 
     for line in sys.stdin:
         os.environ["LABELAUDIT_HOME"] = line.strip()
         streamlit.cache_data.clear()  # copies of a dataset look the same to the pages' caches
         streamlit.cache_resource.clear()
+        if isinstance(launcher.current, ForkLauncher):
+            launcher.current.close()  # of the last home
         print(line.strip(), file=answers, flush=True)
+
+
+def _fork_jobs() -> None:
+    from multiprocessing import spawn
+
+    from forks import ForkLauncher
+
+    from labelaudit.jobs import launcher
+
+    prepare = spawn.get_preparation_data
+
+    def without_main(name: str) -> dict:  # Streamlit's is the page, which a fork would then run
+        return {key: value for key, value in prepare(name).items() if "main" not in key}
+
+    spawn.get_preparation_data = without_main
+    launcher.current = ForkLauncher()
 
 
 if __name__ == "__main__":
     from labelaudit.ui import review_session
     from labelaudit.ui.__main__ import main
 
+    if FORKED in sys.argv:
+        sys.argv.remove(FORKED)
+        _fork_jobs()
     review_session.CHECK_SECONDS = CHECK_SECONDS
     answers, sys.stdout = sys.stdout, sys.stderr  # Streamlit prints to the log
     threading.Thread(target=_change_homes, args=(answers,), daemon=True).start()

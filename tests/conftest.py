@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -132,19 +132,36 @@ def jobs_in_forks(home, monkeypatch) -> Iterator[ForkLauncher]:
 
 
 @pytest.fixture(scope="session")
-def audited_home(tmp_path_factory) -> Path:
-    """A home with digits, 20 % planted mistakes and one scored run. Copy it, do not change it."""
+def build_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a home that the first worker builds for all: build_once(name, build). `build` is
+    called with the folder, which is LABELAUDIT_HOME then. Copy the home, do not change it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # the first worker builds it for all
-    folder, whole = root / "audited", root / "audited.whole"
-    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
-        if not whole.exists():
-            patch.setenv("LABELAUDIT_HOME", str(folder))
-            config = labelaudit.TrainConfig(epochs=6, threads=1)
-            labelaudit.audit("digits", noise=0.2, config=config)
-            whole.touch()
-    return folder
+        root = root.parent
+
+    def built(name: str, build: Callable[[Path], object]) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                patch.setenv("LABELAUDIT_HOME", str(folder))
+                build(folder)
+                whole.touch()
+        return folder
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def audited_home(build_once) -> Path:
+    """A home with digits, 20 % planted mistakes and one scored run."""
+
+    def build(_: Path) -> None:
+        config = labelaudit.TrainConfig(epochs=6, threads=1)
+        labelaudit.audit("digits", noise=0.2, config=config)
+
+    return build_once("audited", build)
 
 
 @pytest.fixture

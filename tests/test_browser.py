@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from app_server import CHROMIUM
+from app_server import CHROMIUM, resting_box
 from playwright import sync_api as playwright
 
 from labelaudit import Dataset, suspects
@@ -42,12 +42,13 @@ def test_from_home_to_a_downloaded_csv(page, server, few_digits, tmp_path):
     icon = page.locator("link[rel*=icon]").get_attribute("href")
     assert icon.startswith("data:image/svg+xml")
     first = suspects(Dataset("digits")).head(1)[0]
-    assert f"id {first.id} ·" in page.locator(".facts").inner_text()
+    playwright.expect(page.locator(".facts")).to_contain_text(f"id {first.id} ·")
     page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="suspects").wait_for()
     stored = suspects(few_digits)
     playwright.expect(page.locator(".la-card")).to_have_count(min(len(stored), 48))
-    assert page.locator(".la-card img").first.evaluate("image => image.naturalWidth") == 8
+    image = page.locator(".la-card img").first
+    playwright.expect(image).to_have_js_property("naturalWidth", 8)  # 0 until it is decoded
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
@@ -60,7 +61,7 @@ def test_from_home_to_a_downloaded_csv(page, server, few_digits, tmp_path):
     ]  # fmt: skip
     planted = sum("mistake" in row["tags"] for row in rows)
     assert planted == len(stored.match_tag("mistake"))
-    assert page.get_by_text(f"{len(rows)} suspects").count()
+    page.get_by_text(f"{len(rows)} suspects").first.wait_for()
 
 
 def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
@@ -129,7 +130,7 @@ def test_training_is_watched_live_and_survives_a_refresh(page, server):
     page.get_by_text(re.compile(r"· epoch \d+ of 60 · loss .* · accuracy")).wait_for()
     page.get_by_text("Accuracy against the given labels").wait_for()
     page.reload()
-    page.get_by_text("of 60").wait_for()
+    page.get_by_text("of 60").first.wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Training of run-1 stopped early, after").wait_for()
     info = Dataset("digits").run("run-1").info
@@ -142,11 +143,11 @@ def test_a_button_to_another_page_keeps_the_dataset(page, server, audited, make_
     page.goto(f"{server}/?dataset=digits")
     page.get_by_role("button", name="Review the suspects").click()
     page.locator(".stage img").wait_for()
-    assert "dataset=digits" in page.url
+    playwright.expect(page).to_have_url(re.compile(r"/review\?(.*&)?dataset=digits\b"))
     page.goto(f"{server}/results?dataset=digits")
     page.get_by_role("button", name="Review", exact=True).click()
     page.locator(".stage img").wait_for()
-    assert "dataset=digits" in page.url
+    playwright.expect(page).to_have_url(re.compile(r"/review\?(.*&)?dataset=digits\b"))
 
 
 def test_duplicates_are_looked_for_decided_and_opened_on_the_review_page(page, server, audited):
@@ -155,14 +156,14 @@ def test_duplicates_are_looked_for_decided_and_opened_on_the_review_page(page, s
     page.get_by_role("button", name="Find duplicates").click()
     page.locator(".la-card").first.wait_for()
     first = conflicts(audited).iloc[0]
-    assert page.locator(".la-card").count() >= len(first.ids)
+    page.locator(".la-card").nth(len(first.ids) - 1).wait_for()
     page.get_by_role("button", name="Label all").first.click()
     page.get_by_text(f"✓ {len(first.ids)} ").wait_for()
     log = verdict_log.read(audited.view().frame)
     assert sorted(log.sample.tolist()) == first.ids
     page.locator(".la-card a").first.click()
     page.locator(".stage img").wait_for()
-    assert f"id {first.ids[0]} ·" in page.locator(".facts").inner_text()
+    playwright.expect(page.locator(".facts")).to_contain_text(f"id {first.ids[0]} ·")
 
 
 def test_insights_open_what_is_clicked(page, server, audited):
@@ -174,13 +175,13 @@ def test_insights_open_what_is_clicked(page, server, audited):
     page.locator(f"text[aria-label='{cell}']").click()
     playwright.expect(page.locator(".card")).to_have_count(min(int(pair["count"]), 60))
     for part in (f"given={pair.ground_truth}", f"predicted={pair.predicted}"):
-        assert part in page.url
+        playwright.expect(page).to_have_url(re.compile(rf"[?&]{part}\b"))
 
     page.goto(f"{server}/insights")
     page.get_by_role("radio", name="Training map").click()
     map_ = page.locator(".plot canvas")
     page.locator(".legend button").first.wait_for()
-    area = map_.bounding_box()
+    area = resting_box(map_)
 
     def draw_around(corners) -> int:
         """Draw a shape around dots, corners as shares of the map. Returns how many are selected."""
@@ -204,7 +205,7 @@ def test_insights_open_what_is_clicked(page, server, audited):
     page.mouse.up()
     playwright.expect(page.locator(".said")).to_have_text(re.compile(f"^{left_half:,} selected"))
     playwright.expect(page.locator(".side .card img")).to_have_count(min(left_half, 60))
-    assert map_.bounding_box() == area  # the page has not jumped
+    assert resting_box(map_) == area  # the page has not jumped
 
     map_.focus()
     page.keyboard.press("ArrowRight")

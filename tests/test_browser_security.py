@@ -41,7 +41,7 @@ def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("roots")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELAUDIT_ROOTS", str(folder / "data"))
-        with serve_in_turn(tmp_path_factory.mktemp("app")) as shared:
+        with serve_in_turn(tmp_path_factory.mktemp("app"), forked_jobs=False) as shared:
             shared.folder = folder
             yield shared
 
@@ -99,12 +99,12 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
 
     visit("dataset", lambda: page.locator(".la-card img"))
     playwright.expect(page.locator(".la-card").first).to_contain_text(first[:4])
-    assert page.get_by_text("![x](y) <img src=x onerror=alert(4)>/m.jsonl").count()
-    assert page.get_by_text(f"In {first}").count()  # a split
+    page.get_by_text("![x](y) <img src=x onerror=alert(4)>/m.jsonl").first.wait_for()
+    page.get_by_text(f"In {first}").first.wait_for()  # a split
     visit("results", lambda: page.locator(".la-card img"))
     page.get_by_role("tab", name="Where are they?").click()
     visit("review", lambda: page.locator(".stage img"))
-    assert names(file_server.url)[0] in page.locator(".classes").inner_text()
+    playwright.expect(page.locator(".classes")).to_contain_text(names(file_server.url)[0])
     page.get_by_text("Many at once").click()
     page.locator(".cards .card").first.wait_for()
     assert page.locator(".cards img[onerror]").count() == 0
@@ -122,7 +122,7 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     page.get_by_role("dialog").get_by_role("textbox", name="Name", exact=True).fill("x")
     page.get_by_role("dialog").get_by_role("button", name="Load", exact=True).click()
     page.get_by_text("lies outside of the folders").first.wait_for()
-    assert page.get_by_text("onerror=alert(7)>' lies outside").count()
+    page.get_by_text("onerror=alert(7)>' lies outside").first.wait_for()
     assert not alerts
     assert not file_server.requests
 

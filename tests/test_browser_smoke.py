@@ -41,8 +41,8 @@ def test_the_fiftyone_walkthrough_ends_in_an_app_that_stores_verdicts(
         facts = page.locator(".facts")  # a deep link, on a fresh server
         playwright.expect(facts).to_have_text(re.compile(rf"\bid {ids[0]} ·"))
         assert not page.get_by_role("dialog").count()  # "Page not found"
-        assert page.get_by_text("1,797 samples · 10 classes").count()  # app.py's picker
-        assert page.locator(".stage img").evaluate("image => image.naturalWidth") == 8
+        page.get_by_text("1,797 samples · 10 classes").first.wait_for()  # app.py's picker
+        playwright.expect(page.locator(".stage img")).to_have_js_property("naturalWidth", 8)
         page.keyboard.press("x")
         playwright.expect(facts).to_have_text(re.compile(rf"\bid {ids[1]} ·"))
         page.get_by_role("link", name="Session").click()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from filelock import FileLock
+from forks import Program
 
 import labelaudit
 from labelaudit import TrainConfig, load_arrays, resume_training, train
@@ -140,8 +138,7 @@ def test_a_training_ended_by_kill_9_is_resumed(stripes):
         "config = labelaudit.TrainConfig(epochs=5, batch_size=16, threads=1, device='cpu')\n"
         "labelaudit.train(labelaudit.Dataset('stripes'), 'cut', config, labelaudit.Task(progress))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert Program(code).wait() == -signal.SIGKILL
     assert stripes.runs == []
     assert stripes.unfinished_runs == ["cut"]
     resumed = resume_training(stripes, "cut")

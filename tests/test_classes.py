@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from labelaudit import (
     Dataset,
+    F,
     LabelAuditError,
     Review,
+    apply_verdicts,
     change_classes,
+    export_dataset,
     list_changes,
+    load_dataset,
+    pending_decisions,
     plan_classes,
     return_to,
 )
 from labelaudit.dataset.history import describe
-from labelaudit.ui.class_editor import preview, read_rows
+from labelaudit.ui.class_editor import (
+    BECOMES,
+    BY_NAME,
+    BY_PLACE,
+    BY_SIZE,
+    CLASS,
+    PLACE,
+    SAMPLES,
+    preview,
+    read_order,
+    read_rows,
+)
 
 
 @pytest.fixture
@@ -84,6 +103,10 @@ def test_a_renamed_class_keeps_its_verdicts_and_new_runs_their_names(pets):
         ({"merge": {"cat": "dog", "dog": "pug"}}, "use 'pug'"),
         ({"add": ["cat"]}, "there is a class 'cat' already"),
         ({}, "nothing changes"),
+        ({"order": ["cat", "dog"]}, "nothing changes"),
+        ({"order": ["pug", "cow"]}, "there is no class 'cow' to put in order"),
+        ({"order": ["pug", "pug"]}, "twice in the order"),
+        ({"order": "pug"}, "give a list of class names"),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused(pets, change, why):
@@ -100,6 +123,27 @@ def test_verdicts_that_ask_for_a_merged_class_come_first(pets):
     change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}))
     with pytest.raises(LabelAuditError, match="the classes have changed in the meantime"):
         change_classes(pets, plan)
+
+
+def test_verdicts_and_saved_views_follow_a_merge_and_a_renaming(pets):
+    review = Review(pets, "ann")
+    review.decide(1, "relabel", "pug")
+    review.decide([3, 6], "keep")  # pugs
+    apply_verdicts(pets)
+    pets.save_view("mine", pets.view().match(~(F("ground_truth") == "cat"), label=["pug", "cat"]))
+    pets.save_view("predicted", pets.view("old").match(F("prediction") == "pug"))
+    change_classes(pets, plan_classes(pets, rename={"dog": "hound"}, merge={"pug": "hound"}))
+    assert [v.label for (v,) in review.of([1])] == ["hound"]
+    decisions = pending_decisions(pets)
+    assert (len(decisions), decisions.outdated.tolist(), decisions.done) == (0, [], 1)
+    assert pets.load_view("mine").ids.tolist() == [1, 2, 3, 5, 6]
+    change_classes(pets, plan_classes(pets, rename={"cat": "hound", "hound": "cat"}))
+    assert pets.load_view("mine").ids.tolist() == [1, 2, 3, 5, 6]
+    assert pets.load_view("predicted").ids.tolist() == [3, 6]
+    review.decide(2, "keep")  # after the merge
+    return_to(pets, 1)
+    assert [v.label for (v,) in review.of([1])] == ["pug"]
+    assert pets.load_view("mine").ids.tolist() == [1, 3, 6]
 
 
 def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):
@@ -127,9 +171,55 @@ def test_an_edited_table_says_what_to_do():
 
 
 def test_the_preview_counts_samples(pets):
-    plan = plan_classes(pets, rename={"cat": "tabby"}, merge={"pug": "dog"}, add=["hen"])
+    plan = plan_classes(
+        pets, rename={"cat": "tabby"}, merge={"pug": "dog"}, add=["hen"], order=["hen"]
+    )
     assert preview(plan) == [
         "cat (2 samples) is renamed to tabby.",
         "pug (2 samples) is merged into dog.",
         "hen is added.",
+        "The order becomes hen, tabby, dog. Exports number the classes by it; runs and models keep "
+        "their own.",
     ]
+
+
+def test_classes_are_listed_and_exported_in_another_order_and_back(pets, tmp_path):
+    before = labels(pets)
+    plan = plan_classes(pets, order=["pug"])
+    assert change_classes(pets, plan, "ann") == 0
+    assert pets.offered_classes == ["pug", "cat", "dog"]
+    assert pets.classes == ["cat", "dog", "pug"]  # what stored labels and predictions index
+    assert labels(pets) == labels(pets, "prediction") == before
+    assert describe(list_changes(pets)[-1]) == "classes: reordered"
+    export_dataset(pets, tmp_path / "coco", "coco")
+    coco = json.loads((tmp_path / "coco" / "labels.json").read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert names == {1: "pug", 2: "cat", 3: "dog"}
+    found = {entry["image_id"]: names[entry["category_id"]] for entry in coco["annotations"]}
+    assert [found[sample] for sample in pets.view().ids.tolist()] == before
+    again = load_dataset("again", tmp_path / "coco")
+    assert again.classes == ["pug", "cat", "dog"]
+    assert sorted(labels(again)) == sorted(before)
+    change_classes(pets, plan_classes(pets, rename={"pug": "puppy"}, add=["hen"]))
+    assert pets.offered_classes == ["puppy", "cat", "dog", "hen"]
+    return_to(pets, 1)
+    assert pets.offered_classes == ["pug", "cat", "dog"]
+    return_to(pets, 0)
+    assert pets.offered_classes == ["cat", "dog", "pug"]
+
+
+@pytest.mark.parametrize(
+    ("places", "order", "becomes"),
+    [
+        ([1, 2, 3, 4], BY_PLACE, []),
+        ([1, 2, 3, 1], BY_PLACE, ["hen10", "cat", "dog", "hen9"]),
+        ([4, 2, 3, 4], BY_PLACE, ["dog", "hen9", "hen10", "cat"]),
+        ([2, 1, 3, None], BY_PLACE, ["dog", "cat", "hen9", "hen10"]),
+        ([1, 2, 3, 4], BY_SIZE, ["hen9", "dog", "cat", "hen10"]),
+        ([3, 2, 1, 4], BY_NAME, ["cat", "dog", "hen10", "hen9"]),
+    ],
+)
+def test_the_order_is_read_from_the_table(places, order, becomes):
+    names = ["cat", "dog", "hen9", "hen10"]
+    table = {PLACE: places, CLASS: names, SAMPLES: [2, 5, 7, None], BECOMES: names}
+    assert read_order(pd.DataFrame(table), order) == becomes

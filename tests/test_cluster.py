@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from forks import Program
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
@@ -44,8 +43,7 @@ def test_a_local_audit_imports_no_ray(few_digits):
         "labelaudit.audit('digits', noise=0.2, config=config, features='pixels')\n"
         "print(sorted({'ray', 'lance_ray', 'lance'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert Program(code).communicate() == "[]\n"
 
 
 def test_without_ray_one_sentence_says_what_to_install(digits, without_ray):

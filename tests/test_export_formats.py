@@ -434,13 +434,15 @@ def test_a_full_disk_and_a_stop_leave_nothing(pets, tmp_path, monkeypatch):
 def test_an_export_that_was_killed_is_cleared_away_by_the_next(pets, tmp_path, home):
     code = (
         "import time, labelaudit, labelaudit.export.outputs as outputs\n"
-        "outputs.FolderOutput._move_to_target = lambda self: time.sleep(60)\n"
+        "outputs.FolderOutput._move_to_target = lambda self: time.sleep(600)\n"
         f"labelaudit.export_dataset(labelaudit.load_dataset('pets'), {str(tmp_path / 'out')!r}, "
         "'folders')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.*/labels.csv")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob(".out.*/labels.csv")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     export_dataset(pets, tmp_path / "other", "folders")
     assert list(tmp_path.glob(".out.*")), "it is still being made"

@@ -25,15 +25,15 @@ def noisy(few_digits):
     return few_digits
 
 
-@pytest.fixture(scope="module")
-def looked_home(tmp_path_factory):
-    """A home with digits, 20 % mistakes and a scored first look. Copy it, do not change it."""
-    folder = tmp_path_factory.mktemp("looked")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABELAUDIT_HOME", str(folder))
+@pytest.fixture(scope="session")
+def looked_home(build_once):
+    """A home with digits, 20 % mistakes and a scored first look."""
+
+    def build(_) -> None:
         labelaudit.inject_noise(labelaudit.load_dataset("digits"), rate=0.2, seed=4)
         take_first_look(labelaudit.load_dataset("digits"))
-    return folder
+
+    return build_once("looked", build)
 
 
 @pytest.fixture

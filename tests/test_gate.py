@@ -18,6 +18,7 @@ import labelaudit
 from labelaudit import check_labels
 from labelaudit.cli import main
 from labelaudit.core.errors import BadInputError, NotFoundError
+from labelaudit.dataset.history import return_to
 from labelaudit.living.accepted import AcceptedImage, accept, match_accepted, read_accepted
 from labelaudit.living.current_errors import JudgedRun
 from labelaudit.living.gate import percent
@@ -109,6 +110,19 @@ def test_an_accepted_suspect_counts_until_its_image_or_label_changes(tmp_path, p
     assert [line.by for line in lines] == ["=ann"] * 3
     frame = dataset.view().frame
     assert match_accepted(frame, lines).ids.tolist() == ids[:3].tolist()
+    # it is moved, all relative paths change, and its class gets another name
+    (tmp_path / "pets/a/4.png").rename(tmp_path / "pets/a/moved.png")
+    labelaudit.apply_sync(dataset, labelaudit.plan_sync(dataset))
+    dataset.add_samples([{"filepath": str(picture(tmp_path / "far.png", seed=81))}])
+    change = labelaudit.plan_classes(dataset, rename={"a": "b", "b": "c"})
+    labelaudit.change_classes(dataset, change)
+    matched = match_accepted(frame, lines)
+    assert (matched.ids.tolist(), matched.stale) == (ids[:3].tolist(), [])
+    assert accept(dataset, ids[2:3], file, why="a small dog") == 1
+    assert [(line.path, line.label) for line in read_accepted(file)] == [
+        ("a/0.png", "a"), ("a/2.png", "a"), ("pets/a/moved.png", "b"),
+    ]  # fmt: skip
+    return_to(dataset, 0)
     picture(tmp_path / "pets/a/0.png", seed=int(rng.integers(100, 200)))
     dataset.set_labels([int(ids[1])], "b")
     gone = AcceptedImage("a/no.png", "a", "0" * 64, "ann", "")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
 import time
-import urllib.request
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
-from app_server import CHROMIUM, browser, new_page
+from app_server import CHROMIUM, answers, browser, free_port, new_page
 
 REPO = Path(__file__).resolve().parents[1]
 START_SECONDS = 300
@@ -97,9 +95,7 @@ def test_help_is_quick_because_it_imports_no_command(installed, tmp_path):
 
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium to run this")
 def test_the_installed_app_starts_from_another_folder(installed, tmp_path, home):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     # a config file of the folder does not open the app to others
     (tmp_path / ".streamlit").mkdir()
@@ -113,22 +109,15 @@ def test_the_installed_app_starts_from_another_folder(installed, tmp_path, home)
         )  # fmt: skip
     try:
         address = f"http://127.0.0.1:{port}"
-        assert _health(address, app) == 200, log.read_text()
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(address):
+            assert app.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
         assert "0.0.0.0" not in log.read_text()
         with browser() as chromium, new_page(chromium) as page:
             page.goto(f"{address}/methods")  # a page that reads a file of the wheel
             page.get_by_role("heading", name="Neighbour disagreement").wait_for()
     finally:
         app.terminate()
-        app.wait(60)
-
-
-def _health(address: str, app: subprocess.Popen) -> int | None:
-    deadline = time.monotonic() + START_SECONDS
-    while app.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
-                return answer.status
-        except OSError:
-            time.sleep(0.1)
-    return None
+        app.wait(START_SECONDS)

@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from forks import STOP_SECONDS
 
 from labelaudit import delete_dataset, load_dataset
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.jobs import files, launcher, manager
+from labelaudit.jobs import files, guard, launcher, manager
 from labelaudit.jobs import job as jobs
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("jobs_in_forks")]
@@ -164,6 +165,7 @@ def wait_until_read(pipe: Path) -> None:
 
 def test_work_that_ignores_a_stop_is_ended(tmp_path, picture, home):
     """An image that became a pipe without a writer: opening it never returns."""
+    launcher.current.stop_seconds = guard.STOP_SECONDS
     for i in range(2):
         picture(tmp_path / f"p/c{i}/a.png", seed=i)
     load_dataset("pets", tmp_path / "p")
@@ -176,7 +178,7 @@ def test_work_that_ignores_a_stop_is_ended(tmp_path, picture, home):
     asked = time.monotonic()
     job.stop()
     job.wait(300)
-    assert time.monotonic() - asked > 1  # it had time to end by itself
+    assert time.monotonic() - asked > guard.STOP_SECONDS - 0.5  # it had time to end by itself
     assert job.status == files.STOPPED
     assert "stopped during" in job.error
     (tmp_path / "aside.png").rename(hung)
@@ -185,6 +187,7 @@ def test_work_that_ignores_a_stop_is_ended(tmp_path, picture, home):
 
 def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, home):
     """Images read from disk in every epoch; one hangs in the third epoch."""
+    launcher.current.stop_seconds = guard.STOP_SECONDS
     for i in range(24):
         picture(tmp_path / "p" / f"c{i % 2}" / f"{i}.png", seed=i)
     dataset = load_dataset("pets", tmp_path / "p")
@@ -201,6 +204,7 @@ def test_a_training_ended_in_one_slow_step_can_be_resumed(tmp_path, picture, hom
     assert dataset.unfinished_runs == ["run-1"]
     assert "stopped during training: the job can be resumed" in job.error
     (tmp_path / "aside.png").rename(hung)
+    launcher.current.stop_seconds = STOP_SECONDS
     again = manager.resume(job)
     until(lambda: again.finished_epochs > job.finished_epochs)
     again.stop()
@@ -219,10 +223,15 @@ def test_a_job_of_a_dataset_made_again_is_not_resumed_in_its_place(digits, load_
     assert other.resumable
 
 
-def test_a_stopped_load_leaves_nothing(tmp_path, picture, home):
+def test_a_stopped_load_leaves_nothing(tmp_path, picture, home, monkeypatch):
     picture(tmp_path / "p/c0/a.png")
-    job = manager.start("load", "pets", source=str(tmp_path / "p"))
-    job.stop()  # it is there before the process is
-    job.wait(300)
+    launch = launcher.current.launch
+
+    def stop_first(folder: Path) -> None:
+        jobs.Job(folder).stop()
+        launch(folder)
+
+    monkeypatch.setattr(launcher.current, "launch", stop_first)
+    job = manager.start("load", "pets", source=str(tmp_path / "p")).wait(300)
     assert job.status == files.STOPPED
     assert "nothing is stored" in job.error

@@ -71,19 +71,31 @@ def test_the_time_left_includes_the_stages_to_come(monkeypatch):
     assert found["seconds_left"] == pytest.approx(10 + 3.4)
 
 
+class Clock:
+    """Stands in for the module `time`: only sleeping takes time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
 def test_saving_at_the_end_of_a_stop_is_not_cut_off(tmp_path, monkeypatch):
     ended = []
     (tmp_path / "stop").touch()
-    monkeypatch.setattr(guard, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(guard, "SAVING_SECONDS", 0.6)
 
     def seconds_until_ended(stage: str) -> float:
         files.write_json(tmp_path / "progress.json", {"stage": stage})
-        began = time.monotonic()
+        monkeypatch.setattr(guard, "time", clock := Clock())
         guard.watch(tmp_path, lambda: True, lambda: ended.append(stage))
-        return time.monotonic() - began
+        return clock.seconds
 
-    assert seconds_until_ended("training") < 0.6 <= seconds_until_ended("saving")
+    assert 0 < seconds_until_ended("training") - guard.STOP_SECONDS < 0.1
+    assert 0 < seconds_until_ended("saving") - guard.SAVING_SECONDS < 0.1
     assert ended == ["training", "saving"]
     guard.watch(tmp_path, lambda: False, lambda: ended.append("too late"))
     assert "too late" not in ended

@@ -350,7 +350,7 @@ def preview_page(source: str, key: str) -> None:
 def open_preview(source: Path):
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_function(preview_page, args=(str(source), "k"), default_timeout=60)
+    app = AppTest.from_function(preview_page, args=(str(source), "k"), default_timeout=300)
     app.run()
     assert not app.exception
     return app

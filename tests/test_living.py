@@ -75,7 +75,7 @@ def killed(action, at: int) -> bool:
     """Do it in a process that is killed before the at-th write. Returns whether it was."""
     process = CONTEXT.Process(target=_do, args=(action, at, os.environ["LABELAUDIT_HOME"]))
     process.start()
-    process.join(60)
+    process.join(300)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
 

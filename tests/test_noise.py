@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import labelaudit
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.dataset import Dataset
 from labelaudit.dataset.noise import MISTAKE, corrupt, inject, restore, still_wrong
@@ -81,6 +82,22 @@ def test_restored_exactly_whatever_was_done_before(tmp_path_factory, rate, secon
         restore(dataset)
         assert dataset.view().to_pandas().equals(before)
         assert dataset.info["noise"] is None
+
+
+def test_merged_classes_are_never_drawn(make_dataset):
+    dataset = make_dataset(60)
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, merge={"c1": "c0"}))
+    matrix = [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    for options in ({}, {"kind": "pair"}, {"kind": "confusion", "confusion": matrix}):
+        inject(dataset, 1.0, **options)
+        assert dataset.view().count_values("ground_truth")["c1"] == 0
+        view = dataset.view()
+        assert (view.values("ground_truth") != view.values("original_label")).all()
+    assert inject(dataset, 0.5, "pair", pair=("c0", "c3")).eligible == 45
+    with pytest.raises(LabelAuditError, match="'c1' and 'c0' are not two different classes"):
+        inject(dataset, 0.5, "pair", pair=("c1", "c0"))
+    restore(dataset)
+    assert dataset.view().count_values("ground_truth") == {"c0": 30, "c1": 0, "c2": 15, "c3": 15}
 
 
 def test_what_is_stored(make_dataset):

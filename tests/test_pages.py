@@ -255,7 +255,7 @@ def test_results_of_a_first_look_say_what_it_is_and_come_after_a_trained_run(aud
         assert provisional(audited, "run-1") == ""
     finally:
         job.stop()
-        job.wait(60)
+        job.wait(300)
     assert provisional(audited, "first-look") == ""
 
 

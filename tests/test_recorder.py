@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import runpy
 import subprocess
 import sys
@@ -13,9 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forks import Program
 
-from labelaudit import Dataset, Recorder, Review, compute_scores, evaluate, suspects
-from labelaudit.core.errors import LabelAuditError
+from labelaudit import (
+    Dataset,
+    Recorder,
+    Review,
+    change_classes,
+    compute_scores,
+    evaluate,
+    plan_classes,
+    suspects,
+)
+from labelaudit.core.errors import BusyError, LabelAuditError
 from labelaudit.dataset import dynamics
 from labelaudit.dataset.noise import inject
 from labelaudit.dataset.run_lifecycle import begin_run
@@ -410,6 +419,20 @@ def test_a_class_that_is_added_meanwhile_is_none_of_the_models(plain):
     assert (run.classes, run.info["epochs"], run.info["notes"]) == (plain.classes[:4], 2, [])
 
 
+def test_classes_that_are_renamed_meanwhile_have_their_new_names(plain):
+    recorder = Recorder(plain, run="mine")
+    begun = begin_run(plain.view().frame, "other")  # as on another machine
+    swap = plan_classes(plain, rename={"c0": "c1", "c1": "c0"})
+    begun._files.release()
+    change_classes(plain, swap)
+    record(recorder, range(1))
+    with pytest.raises(BusyError, match="is being trained"):
+        change_classes(plain, plan_classes(plain, rename={"c0": "c1", "c1": "c0"}))
+    run = recorder.finish()
+    begun.finish({"classes": plain.classes})
+    assert run.classes == ["c1", "c0", "c2", "c3"] == plain.run("other").classes
+
+
 def test_what_was_never_finished_does_not_count_and_can_be_resumed(plain):
     with suppress(KeyboardInterrupt), Recorder(plain, run="mine") as recorder:
         record(recorder, range(2))
@@ -451,7 +474,7 @@ for _ in range(2):
 recorder.update([1], np.zeros((1, 4)))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert Program(code).wait() == -9
     assert plain.runs == []
     run = Recorder(plain, run="mine", resume=True).finish()
     assert run.info["epochs"] == 2
@@ -609,10 +632,9 @@ def test_ranks_come_together_in_one_run(plain, tmp_path):
     np.save(tmp_path / "logits.npy", logits)
     script = tmp_path / "rank.py"
     script.write_text(RANK)
-    other = [sys.executable, script, tmp_path / "meet", tmp_path / "logits.npy"]
-    with subprocess.Popen(other, env={**os.environ, "PYTHONPATH": str(REPO)}) as process:
-        run = runpy.run_path(str(script))["record"](0, tmp_path / "meet", logits)
-        assert process.wait(300) == 0
+    other = Program(RANK, tmp_path / "meet", tmp_path / "logits.npy")
+    run = runpy.run_path(str(script))["record"](0, tmp_path / "meet", logits)
+    assert other.wait() == 0
     ids, labels = plain.view().ids, labels_of(plain)
     expected = [by_hand(values, labels)[0] for values in logits]
     np.testing.assert_allclose(run.dynamics(ids).margin, expected, rtol=1e-5)

@@ -89,7 +89,11 @@ def current(pointer: Pointer) -> set[bytes | None]:
 def names(pointer: Pointer) -> set[str]:
     if backend(pointer.folder) is object_store:
         return set(object_store.names_below(pointer.folder))
-    return {os.path.relpath(p, pointer.folder) for p in local_store.files_below(pointer.folder)}
+    return {
+        os.path.relpath(os.path.join(folder, name), pointer.folder)
+        for folder, (files, _) in local_store.list_below(pointer.folder).items()
+        for name in files
+    }
 
 
 # --- replacing and deleting a dataset ---

@@ -298,13 +298,68 @@ def test_new_rows_of_a_list_bring_their_own_fields(tmp_path, picture):
     assert dataset.view().values("camera").tolist() == ["left", "right", "left", "left"]
 
 
-def test_names_that_were_changed_here_are_not_taken_back(tmp_path, picture, home):
-    for i in range(4):
-        picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
-    dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
-    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, rename={"cat": "kitten"}))
-    for call in (plan_sync, labelaudit.plan_write_back):
-        with pytest.raises(BadInputError, match=r"renamed or merged here.*earlier names"):
-            call(dataset)
+def test_classes_renamed_and_merged_here_keep_their_names_in_the_source(pets, picture):
+    dataset = labelaudit.load_dataset("pets", pets)
+    id_of = {Path(s.filepath).stem: s.id for s in dataset.view()}
+    change = {"rename": {"cat": "dog", "dog": "hound"}, "merge": {"pig": "dog"}}
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, **change))
+    assert plan_sync(dataset).counts == NOTHING
+    for folder in ("cat", "dog", "pig", "yak"):
+        picture(pets / folder / f"new-{folder}.png", seed=len(folder) * 100 + ord(folder[0]))
+    (pets / "dog/1.png").rename(pets / "pig/1.png")
+    (pets / "cat/0.png").rename(pets / "pig/0.png")  # both are the same class here
+    plan = plan_sync(dataset)
+    assert counts(plan) == {"added": 4, "moved": 2, "relabelled": 1}
+    assert plan.relabelled == [(id_of["1"], str(pets / "pig/1.png"), "hound", "dog")]
+    assert (plan.new_classes, plan.renamed_classes) == (["yak"], {})
+    apply_sync(dataset, plan)
+    assert dataset.classes == ["dog", "hound", "pig", "yak"]
+    assert dataset.view().count_values("ground_truth") == {
+        "dog": 11, "hound": 4, "pig": 0, "yak": 1,
+    }  # fmt: skip
+    assert plan_sync(dataset).counts == NOTHING
+    assert labelaudit.plan_write_back(dataset).rows == []
+    (pets / "pig").rename(pets / "swine")  # a class that is merged here
+    (pets / "dog").rename(pets / "hound")  # the source takes the name of here
+    plan = plan_sync(dataset)
+    assert counts(plan) == {"moved": 11}
+    assert plan.empty_classes == []
+    apply_sync(dataset, plan)
+    assert dataset.offered_classes == ["dog", "hound", "yak"]
+    assert plan_sync(dataset).counts == NOTHING
+    dataset.set_labels([id_of["3"]], "hound")
+    dataset.set_labels([id_of["4"]], "dog")  # cats and pigs are dogs here
+    rows = labelaudit.write_back(dataset, in_place=True).rows
+    assert [(Path(path).name, *labels) for path, *labels in rows] == [
+        ("3.png", "cat", "hound"), ("4.png", "hound", "dog"),
+    ]  # fmt: skip
+    assert plan_sync(dataset).counts == NOTHING
+    return_to(dataset, 1)  # merged still, before the first sync
+    assert dataset.offered_classes == ["dog", "hound", "yak"]
+    assert dataset.view().count_values("ground_truth")["swine"] == 0
     return_to(dataset, 0)
-    assert not plan_sync(dataset).counts["relabelled"]
+    assert dataset.offered_classes == ["cat", "dog", "swine", "yak"]
+    expected = {"swine": "swine", "hound": "dog", "cat": "cat", "yak": "yak"}
+    here = {Path(path): label for path, label in state(dataset).items()}
+    others = {path.stem for path, label in here.items() if label != expected.get(path.parent.name)}
+    assert others == {"0", "1", "3", "4"}  # moved by the sync and the write-back
+    assert plan_sync(dataset).counts == NOTHING  # images of the folder "dog" are cats, as written
+
+
+def test_a_name_that_the_source_uses_for_another_class_is_not_written(tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"data/{i}.png", seed=i)
+    file = tmp_path / "data/labels.csv"
+    file.write_text("filepath,label\n0.png,cat\n1.png,dog\n2.png,cat\n3.png,dog\n")
+    dataset = labelaudit.load_dataset("list", file)
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, rename={"cat": "kitten"}))
+    labelaudit.change_classes(dataset, labelaudit.plan_classes(dataset, add=["cat"]))
+    first, second = dataset.view().match(label="dog").ids.tolist()
+    dataset.set_labels([first], "cat")
+    dataset.set_labels([second], "kitten")
+    plan = labelaudit.plan_write_back(dataset)
+    assert [row[1:] for row in plan.rows] == [("dog", "cat")]
+    assert "name of another class in the source" in plan.left[0][1]
+    labelaudit.write_back(dataset, in_place=True)
+    assert counts(plan_sync(dataset)) == {}
+    assert dataset[first].ground_truth == "cat"

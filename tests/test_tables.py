@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import multiprocessing
-import subprocess
-import sys
+import random
 from pathlib import Path
 
 import lancedb
 import pyarrow as pa
 import pytest
+from forks import Program
 
 from labelaudit.core.errors import BusyError, DamagedError, LabelAuditError
-from labelaudit.storage import schema
+from labelaudit.storage import cleanup, schema
 from labelaudit.storage.tables import Store
 
 NUMBERS = pa.schema([schema.ID, ("value", pa.int32())])
@@ -53,6 +52,31 @@ def test_an_empty_table_is_a_table():
     store.overwrite("numbers", numbers([]), NUMBERS)
     store.append("numbers", numbers([2]), NUMBERS)
     assert rows(store) == {2: 0}
+
+
+def test_rows_are_replaced_one_by_one_whatever_happens_in_between(monkeypatch):
+    """Rows are found by where they are stored, which other changes and compaction move."""
+    monkeypatch.setattr(cleanup, "COMMITS_BEFORE_COMPACTION", 11)
+    store, other, draw = Store("d"), Store("d"), random.Random(1)
+    store.overwrite("numbers", numbers(range(30)), NUMBERS)
+    expected = dict.fromkeys(range(30), 0)
+    for step in range(1, 41):
+        ids = draw.sample(range(33), draw.randint(1, 4))
+        try:
+            with store.transaction():
+                store.upsert("numbers", numbers(ids, step), NUMBERS)
+                store.upsert("numbers", numbers(ids[:1], -step), NUMBERS)
+                if step % 9 == 0:
+                    raise KeyError
+            expected |= dict.fromkeys(ids, step) | {ids[0]: -step}
+        except KeyError:
+            pass
+        if step % 7 == 0:
+            other.upsert("numbers", numbers([5], -99), NUMBERS)
+            store.delete("numbers", "id = 6")
+            expected[5] = -99
+            expected.pop(6, None)
+        assert rows(store) == expected, step
 
 
 def test_another_handle_sees_a_commit_at_once():
@@ -176,13 +200,8 @@ for i in range(8):
 @pytest.mark.system
 def test_two_processes_that_upsert_the_same_new_ids_make_no_duplicates(home):
     Store("d").overwrite("numbers", numbers([1]), NUMBERS)
-    workers = [
-        subprocess.Popen([sys.executable, "-c", UPSERT, "100"], stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
-        assert worker.returncode == 0, errors.decode()
+    workers = [Program(UPSERT, 100) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
     ids = Store("d").read("numbers", ["id"])["id"].to_pylist()
     assert sorted(ids) == [1, *range(100, 150)]
 
@@ -196,26 +215,26 @@ def test_the_primary_key_survives_an_overwrite():
         assert b"lance-schema:unenforced-primary-key:position" in field.metadata
 
 
-def hold(name: str, held, release) -> None:
-    with Store(name).transaction():
-        held.set()
-        release.wait(300)
+HOLD = """
+from labelaudit.storage.tables import Store
+with Store("d").transaction():
+    print("held", flush=True)
+    input()
+"""
 
 
+@pytest.mark.system
 def test_one_writer_at_a_time(monkeypatch):
     monkeypatch.setattr("labelaudit.storage.writer_lock.LOCK_SECONDS", 0.3)
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=("d", held, release))
-    other.start()
-    assert held.wait(300)
+    other = Program(HOLD)
+    assert other.stdout.readline() == "held\n"
     with (
         pytest.raises(LabelAuditError, match="written to by another process"),
         Store("d").transaction(),
     ):
         pass
-    release.set()
-    other.join()
+    print(file=other.stdin, flush=True)
+    assert other.wait() == 0
     store = Store("d")
     with store.transaction(), store.transaction():  # re-entrant
         pass

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from forks import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,8 +187,8 @@ for sample in range(1, 21):
 
 @pytest.mark.system
 def test_two_processes_lose_no_verdict(plain):
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, name]) for name in ("ann", "bob")]
-    assert [writer.wait(300) for writer in writers] == [0, 0]
+    writers = [Program(WRITER, name) for name in ("ann", "bob")]
+    assert [writer.wait() for writer in writers] == [0, 0]
     log = verdict_log.read(plain.view().frame)
     assert log.id.tolist() == list(range(1, 41))
     for name in ("ann", "bob"):

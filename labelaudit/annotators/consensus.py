@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..core.csv_cells import guard
 from ..core.errors import BadInputError, NotFoundError
 from ..dataset.arrays import MISSING, find
+from ..dataset.class_names import merged_into
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -20,7 +21,7 @@ from ..dataset.view import View
 from ..export.tables import csv_writer, open_sink
 from ..storage.schema import RECORDED, REMOVED
 from .dawid_skene import Fit, Votes, fit, krippendorff_alpha
-from .stored import TABLE, AnnotatorLabels, merged_into, read_labels
+from .stored import TABLE, AnnotatorLabels, read_labels
 
 SURE = 0.9  # probability from which `Consensus.apply` changes a label
 NO_LABELS = "has no labels by annotators: import them first (labelaudit.import_annotations)"

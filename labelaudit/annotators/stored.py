@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..dataset import history_log
 from ..dataset.arrays import find
-from ..dataset.class_names import NAMES, ClassNames
 from ..dataset.columns import Frame
 from ..storage import schema
 
@@ -48,22 +46,6 @@ def read_labels(frame: Frame) -> AnnotatorLabels:
     with frame.steady():
         stamp = frame.stamp(TABLE), frame.stamp("annotations")
         return frame.cached((TABLE,), stamp, load)
-
-
-def merged_into(frame: Frame) -> np.ndarray:
-    """Return the class that each class counts as, int (C,): itself, or what it was merged into."""
-    names = ClassNames.read(frame)
-    target = np.arange(len(names.names))
-    hidden = {names.names.index(name) for name in names.hidden}
-    for entry in history_log.entries(frame) if hidden else ():
-        merge = entry.info.get("merge") or {} if NAMES in entry.info else {}
-        for old, into in merge.items():
-            old = entry.info[NAMES]["before"]["names"].index(old)
-            if old in hidden:
-                target[old] = entry.info[NAMES]["after"]["names"].index(into)
-    while (target[target] != target).any():  # merged into a class that was merged later
-        target = target[target]
-    return target
 
 
 def write_labels(frame: Frame, samples: np.ndarray, names: np.ndarray, labels: np.ndarray) -> None:

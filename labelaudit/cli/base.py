@@ -44,7 +44,7 @@ SECTIONS: dict[str, dict[str, dict[str, str]]] = {
             "noise": "Plant wrong labels for a rehearsal, or restore the labels.",
             "delete": "Delete a dataset.",
         },
-        "classes": {"classes": "List, rename, merge or add classes."},
+        "classes": {"classes": "List, rename, merge, add or reorder classes."},
         "annotators": {
             "import-annotations": "Import the labels that several annotators gave.",
             "annotators": "Combine the labels of several annotators, and say how good each one is.",

@@ -112,7 +112,8 @@ class Frame(TableAccess):
         def _renamed(info: dict, run: int) -> dict:
             """Return a run's information with the present names of its classes."""
             for step in steps:
-                for key in RUN_CLASSES if run <= step["last_run"] else ():
+                applies = run <= step["last_run"] and run not in step.get("open", ())
+                for key in RUN_CLASSES if applies else ():
                     if key in info:
                         names = info[key]
                         info[key] = [step["names"].get(name, name) for name in names]

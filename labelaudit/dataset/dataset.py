@@ -17,6 +17,7 @@ from ..storage.schema import FIRST_LOOK, IMPORTED
 from ..storage.snapshot import Stamp
 from ..storage.tables import Store
 from . import conversion, history_log, own_fields, recovery
+from .class_names import ClassNames
 from .columns import Frame
 from .dataset_edits import DatasetEdits
 from .fields import Fields
@@ -69,18 +70,20 @@ class Dataset(DatasetEdits):
 
     @property
     def classes(self) -> list[str]:
-        """Class names. Labels are stored as indices into this list."""
+        """Class names. Labels are stored as indices into this list, which `plan_classes(order=…)`
+        does not change."""
         return list(self._columns.classes)
 
     @property
     def offered_classes(self) -> list[str]:
-        """Class names that a sample can be given: `classes` without those that were merged away and
-        have no sample."""
-        hidden = set(self._frame.meta.get("hidden_classes", []))
+        """Class names that a sample can be given, in the order in which they are listed and
+        exported: `classes` without those that were merged away and have no sample."""
+        classes = ClassNames.read(self._frame)
+        hidden = set(classes.hidden)
         if hidden:
             counts = self.view().count_values("ground_truth")
             hidden = {name for name in hidden if not counts[name]}
-        return [name for name in self._frame.classes if name not in hidden]
+        return [name for i in classes.listed if (name := classes.names[i]) not in hidden]
 
     @property
     def created(self) -> str:

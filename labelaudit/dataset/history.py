@@ -6,7 +6,7 @@ Restoring is a change too: it is recorded in the history, and can be undone in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
 from . import edits, history_log
 from .arrays import MISSING, tag_masks
-from .class_names import ClassNames, change_names, names_after
+from .class_names import ClassNames, change_names, merge_targets, names_after
 from .columns import Frame
 from .history_log import Cause, Entry
 from .target import Target, as_dataset
@@ -55,6 +55,7 @@ def describe(entry: Entry) -> str:
             parts = [f"{old} renamed to {new}" for old, new in info["rename"].items()]
             parts += [f"{old} merged into {new}" for old, new in info["merge"].items()]
             parts += [f"{name} added" for name in info["add"]]
+            parts += ["reordered"] if info.get("order") else []
             return f"classes: {', '.join(parts)}"
         case history_log.PATCH:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
@@ -107,11 +108,23 @@ def return_to(dataset: Target, change: int, who: str | None = None) -> int:
         noise = history_log.last_noise([e for e in changes if e.id <= change], None)
         cause = Cause(history_log.RETURN, who, {"to": change, "noise": noise})
         names = names_after(changes, change, ClassNames.read(frame))
+        # samples that were added since may have had the label of a class that was merged by then
+        target = merge_targets(names, [entry for entry in changes if entry.id <= change])
+        undone = replace(undone, labels=np.append(target, MISSING)[undone.labels])
+        names = _with_used(frame, undone, names)
         _check_names(names)
         count = change_names(frame, names, undone.ids, undone.apply, cause)
         if len(planted):
             frame.upsert("noise", planted, schema.NOISE)
     return count
+
+
+def _with_used(frame: Frame, undone: _Undone, classes: ClassNames) -> ClassNames:
+    """Offer the classes that samples will have, such as those that a sync added since."""
+    labels = frame.label.copy()
+    labels[frame.positions(undone.ids)] = undone.labels
+    used = {classes.names[code] for code in np.unique(labels[labels != MISSING])}
+    return replace(classes, hidden=[name for name in classes.hidden if name not in used])
 
 
 def _check_names(classes: ClassNames) -> None:

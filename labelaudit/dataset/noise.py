@@ -52,7 +52,8 @@ def inject(
 
     kind "uniform": any wrong class with equal probability. "pair": the next class or, with
     pair=("cat", "dog"), the other class of the pair. "confusion": row c of `confusion` (C, C)
-    without its diagonal gives the relative frequencies of the wrong classes for class c.
+    without its diagonal gives the relative frequencies of the wrong classes for class c. Classes
+    that were merged into others take no part, and have no row.
 
     n is the number of samples that the kind can change: those with a label, for a pair only those
     of the two classes. Changed samples get the tag `mistake`, and their first label is preserved as
@@ -65,17 +66,20 @@ def inject(
     target = opened(target)
     view = target.view() if isinstance(target, Dataset) else target
     frame = view.frame
-    codes = _pair_codes(frame.classes, pair, kind) if pair else None
+    codes = _pair_codes(frame, pair, kind) if pair else None
     with frame.transaction():
         at = np.sort(view.positions())  # the result must not depend on the view's order
         before = labels_before_noise(frame)
-        own = before[at]
-        chosen, new = corrupt(own, len(frame.classes), rate, kind, seed, codes, confusion)
-        changed = at[chosen]
+        own, offered = before[at], _offered(frame)
+        rank = np.full(len(frame.classes) + 1, MISSING)  # of each class; MISSING for no label
+        rank[offered] = np.arange(len(offered))
+        pair_ranks = codes and (int(rank[codes[0]]), int(rank[codes[1]]))
+        chosen, new = corrupt(rank[own], len(offered), rate, kind, seed, pair_ranks, confusion)
+        changed, new = at[chosen], offered[new]
         after, noisy = before.copy(), np.zeros(len(before), bool)
         after[changed], noisy[changed] = new, True
         undo = pa.table([frame.ids[changed], before[changed]], schema=schema.NOISE)
-        eligible = int(_eligible(own, codes).sum())
+        eligible = int(_eligible(rank[own], pair_ranks).sum())
         report = NoiseReport(kind, float(rate), int(seed), eligible, len(changed), pair)
         _apply(frame, after, noisy, Cause(history_log.NOISE, info={"noise": asdict(report)}))
         frame.overwrite("noise", undo, schema.NOISE)
@@ -178,7 +182,15 @@ def _eligible(labels: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
     return labels >= 0 if pair is None else np.isin(labels, pair)
 
 
-def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[int, int]:
+def _offered(frame: Frame) -> np.ndarray:
+    """Return the classes that were not merged into others, int32 (c,)."""
+    hidden = set(frame.meta.get("hidden_classes", ()))
+    codes = [code for code, name in enumerate(frame.classes) if name not in hidden]
+    return np.array(codes, np.int32)
+
+
+def _pair_codes(frame: Frame, pair: tuple[str, str], kind: str) -> tuple[int, int]:
+    classes = [frame.classes[code] for code in _offered(frame)]
     if kind != "pair":
         raise BadInputError(f"a class pair was given, but the kind of noise is {kind!r}.")
     unknown = next((name for name in pair if name not in classes), None)
@@ -187,7 +199,7 @@ def _pair_codes(classes: list[str], pair: tuple[str, str], kind: str) -> tuple[i
             f"{' and '.join(map(repr, pair))} are not two different classes of this dataset: "
             f"its classes are {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}."
         )
-    return classes.index(pair[0]), classes.index(pair[1])
+    return frame.classes.index(pair[0]), frame.classes.index(pair[1])
 
 
 def labels_before_noise(frame: Frame) -> np.ndarray:

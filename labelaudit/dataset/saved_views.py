@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import paths, schema
+from .class_names import merged_into
 from .columns import Frame
 from .expression import Combined, Comparison, Expression
+from .own_fields import LABEL, own_fields
 from .view import View
 
 TABLE = "views"
+PARTS_OF_TEXT = ("contains", "starts_with", "ends_with")  # kinds of conditions
 
 
 def names(frame: Frame) -> list[str]:
@@ -27,7 +31,7 @@ def save(frame: Frame, name: str, view: View, overwrite: bool) -> None:
     if not isinstance(view, View) or view.uri != frame.uri:
         raise BadInputError(f"only a view of dataset {frame.name!r} can be saved in it.")
     len(view)  # raises the error of a name that does not exist
-    content = json.dumps({"run": view.run, "steps": _packed(view.steps)})
+    content = json.dumps({"run": view.run, "steps": _packed(view.steps), "classes": frame.classes})
     with frame.transaction():
         rows = frame.read_rows(TABLE, ["id", "name", "info"])
         if any(row["name"] == name for row in rows) and not overwrite:
@@ -45,7 +49,9 @@ def load(frame: Frame, name: str) -> View:
     for row in frame.read_rows(TABLE, ["name", "info"]):
         if row["name"] == name:
             content = json.loads(row["info"])
-            return View(frame, _unpacked(content["steps"]), content["run"])
+            steps = _unpacked(content["steps"])
+            names = _NamesNow(frame, content.get("classes", []))
+            return View(frame, tuple(map(names.step, steps)), content["run"])
     raise _missing(frame, name)
 
 
@@ -57,6 +63,48 @@ def delete(frame: Frame, name: str) -> None:
         if len(rest) == len(rows):
             raise _missing(frame, name)
         _write(frame, rest)
+
+
+class _NamesNow:
+    """Brings the classes in the steps of a view to their present names.
+
+    classes: the names when the view was saved. Given labels of a class that was merged into another
+    one are those of the other. Predictions are not merged.
+    """
+
+    def __init__(self, frame: Frame, classes: list[str]) -> None:
+        now, target = frame.classes, merged_into(frame)
+        self._renamed = {name: now[code] for code, name in enumerate(classes)}
+        self._merged = {name: now[target[code]] for code, name in enumerate(classes)}
+        fields = own_fields(frame).items()
+        self._fields = {name for name, field in fields if field.kind == LABEL}
+        self._fields |= {"original_label", "prediction", "predicted", "suggested"}
+
+    def step(self, step: tuple) -> tuple:
+        """Return a step with the present names."""
+        kind, *arguments = step
+        if kind == "label":
+            return kind, self._names(arguments[0], self._merged)
+        if kind in ("prediction", "suggested"):
+            return kind, self._names(arguments[0], self._renamed)
+        return kind, *(self._condition(a) if isinstance(a, Expression) else a for a in arguments)
+
+    def _condition(self, condition: Expression) -> Expression:
+        if isinstance(condition, Combined):
+            return replace(condition, parts=tuple(map(self._condition, condition.parts)))
+        if not isinstance(condition, Comparison):
+            return condition
+        given = condition.field in ("ground_truth", "label")
+        whole = not condition.other and condition.kind not in PARTS_OF_TEXT
+        if not whole or not (given or condition.field in self._fields):
+            return condition
+        names = self._merged if given else self._renamed
+        return replace(condition, value=self._names(condition.value, names))
+
+    def _names(self, value, names: dict[str, str]):
+        if isinstance(value, tuple):
+            return tuple(names.get(name, name) for name in value)
+        return names.get(value, value)
 
 
 def _missing(frame: Frame, name: str) -> NotFoundError:

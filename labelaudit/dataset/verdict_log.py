@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..core.errors import BadInputError
 from ..storage import schema
 from .arrays import MISSING, nullable
+from .class_names import merged_into
 from .columns import Frame
 from .history_log import now
 
@@ -132,7 +133,21 @@ class VerdictLog:
 
 
 def read(frame: Frame) -> VerdictLog:
-    """Return the current log, from the cache if it has not changed."""
+    """Return the current log, from the cache if it has not changed.
+
+    Classes that were merged into others since then are given as these.
+    """
+    if not frame.meta.get("hidden_classes"):
+        return _stored(frame)
+
+    def merged() -> VerdictLog:
+        log, target = _stored(frame), np.append(merged_into(frame), MISSING)
+        return replace(log, label=target[log.label], given=target[log.given])
+
+    return frame.derived("verdicts after merges", ["verdicts", "meta", "history"], merged)
+
+
+def _stored(frame: Frame) -> VerdictLog:
     return frame.derived("verdicts", ["verdicts"], lambda: _load(frame))
 
 
@@ -158,7 +173,7 @@ def append(
     """
     check_reviewer(reviewer)
     with frame.transaction():
-        log = read(frame)
+        log = _stored(frame)
         ids = np.arange(log.next_id, log.next_id + len(samples))
         rows = _rows(ids, np.full(len(ids), ids[0]), samples, reviewer, verdict, labels, given)
         _write(frame, log, rows)
@@ -169,7 +184,7 @@ def append_events(frame: Frame, reviewer: str, event: int, batches: np.ndarray) 
     """Record that these batches are undone or redone. event: UNDO or REDO."""
     check_reviewer(reviewer)
     with frame.transaction():
-        log, count = read(frame), len(batches)
+        log, count = _stored(frame), len(batches)
         ids = np.arange(log.next_id, log.next_id + count)
         samples, nothing = np.full(count, NO_SAMPLE), np.full(count, MISSING)
         events = np.full(count, event)

@@ -16,6 +16,7 @@ from PIL import Image
 from ..core.errors import BadInputError, DamagedError, StoppedError
 from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
+from ..dataset.class_names import ClassNames
 from ..dataset.own_fields import own_fields
 from ..dataset.view import View
 from ..storage.schema import REMOVED
@@ -56,18 +57,28 @@ class Samples:
 
     @property
     def classes(self) -> list[str]:
-        """All class names of the dataset, in the order of their indices."""
-        return self.frame.classes
+        """All class names of the dataset, in the order in which they are exported."""
+        return [self.frame.classes[i] for i in self._listed]
+
+    @cached_property
+    def _listed(self) -> list[int]:
+        return ClassNames.read(self.frame).listed
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Current class indices, int32; MISSING for no label."""
-        return self.frame.label[self.positions]
+        """Current labels as indices into `classes`, int32; MISSING for no label."""
+        return self._exported(self.frame.label)
 
     @cached_property
     def originals(self) -> np.ndarray:
-        """Class indices as loaded, int32; MISSING for no label."""
-        return self.view.fields.coded("original_label")[0][self.positions]
+        """Labels as loaded as indices into `classes`, int32; MISSING for no label."""
+        return self._exported(self.view.fields.coded("original_label")[0])
+
+    def _exported(self, codes: np.ndarray) -> np.ndarray:
+        """Return stored class indices of all samples as those of the export, int32 (n,)."""
+        place = np.full(len(self._listed) + 1, MISSING, np.int32)  # the last one is for MISSING
+        place[self._listed] = np.arange(len(self._listed))
+        return place[codes[self.positions]]
 
     @property
     def relabelled(self) -> int:

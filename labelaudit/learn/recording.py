@@ -245,7 +245,8 @@ class Recording:
         learned = (self.flags & LEARNED) > 0
         last = self.curves[-1] if self.curves else {}
         return {
-            "classes": self.classes,
+            # by their names now: classes may have been renamed since the recording began
+            "classes": self.frame.classes[: len(self.classes)],
             RECORDED: {"out_of_sample": bool(2 * out.sum() > predicted.sum())},
             "epochs": self.epochs,
             "stopped": False,

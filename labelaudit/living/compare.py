@@ -53,7 +53,7 @@ def match_images(stored: StoredFiles, now: SourceNow, every: bool, task: Task) -
     has = np.flatnonzero(partner >= 0)
     same = np.zeros(len(now), bool)
     of = partner[has]
-    if now.in_files and not every:
+    if not every:
         same[has] = (stored.size[of] == now.size[has]) & (stored.changed[of] == now.changed[has])
         same[has] &= stored.present[of] & (now.size[has] != NONE)
     hashes = _hashes(now, np.flatnonzero(~same), task)
@@ -108,7 +108,8 @@ def _numbered(paths: pa.Array) -> pa.Array:
 
 def _hashes(now: SourceNow, places: np.ndarray, task: Task) -> np.ndarray:
     """Return the hashes of the source's images, void32 (n,); of files, only these are read."""
-    if not now.in_files or not len(places):
+    places = places[now.size[places] != NONE]  # others are hashed already
+    if not len(places):
         return now.sha256
     found = now.sha256.copy()
     stage = task.stage("comparing files", len(places))

@@ -10,13 +10,15 @@ import pyarrow as pa
 from ..core.errors import BadInputError
 from ..dataset import edits, history_log
 from ..dataset.arrays import MISSING, nullable
-from ..dataset.class_names import renamed_runs
+from ..dataset.class_names import SOURCE_NAMES, renamed_runs
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history_log import Cause, write_meta
+from ..dataset.own_fields import LABEL
 from ..dataset.target import Target, as_dataset
 from ..storage import schema
 from ..storage.schema import AWAY, IN_SOURCE, LEFT, LEFT_AFTER_REMOVAL, NEW, REMOVED
+from .source_classes import SourceClasses
 from .stored_files import NONE, TABLE
 from .sync_plan import SyncPlan, stamps_of
 
@@ -83,17 +85,19 @@ class _Change:
         labels = plan.labels
         self.takes = labels.takes | (labels.conflict & (prefer == SOURCE))
         self.settles = ~labels.conflict | (prefer != "")  # the source's label is known now
+        self.known = SourceClasses(plan.classes, plan.source_names, plan.target)
         entries = history_log.entries(frame)
         self.step = entries[-1].id + 1 if entries else 1
 
     def make(self) -> None:
         self._write_meta()
         added = self._add_samples()
+        in_source = self.frame.label[self.frame.positions(added)].copy()
         before = self._before()
         self._move()
-        if not self._edit(added):
+        if not self._edit(added, in_source):
             self._record_nothing()
-        self._write_files(added, before)
+        self._write_files(added, in_source, before)
 
     def _write_meta(self) -> None:
         plan, meta = self.plan, self.frame.meta
@@ -109,6 +113,9 @@ class _Change:
             "skipped": dict(plan.skipped),
             "grey": grey,
         }
+        same = {name: code for code, name in enumerate(plan.classes)}
+        if SOURCE_NAMES in meta or plan.source_names != same:
+            new[SOURCE_NAMES] = plan.source_names
         if new != meta:
             write_meta(self.frame.store, new)
 
@@ -120,12 +127,21 @@ class _Change:
         table = pa.Table.from_batches(batches)
         dropped = self.plan.now.source.fields.keys() - self.dataset.fields.keys()
         table = table.drop_columns(list(dropped))
+        for name in ("label", *(n for n, kind in self.dataset.fields.items() if kind == LABEL)):
+            if name in table.column_names:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, self._names_here(table[name]))
         given = table["id"]
         taken = given.null_count or np.isin(given.to_numpy(), self.frame.ids).any()
         if taken:
             nothing = pa.nulls(len(table), given.type)
             table = table.set_column(table.column_names.index("id"), "id", nothing)
         return np.array(self.dataset.add_samples(table), np.int64)
+
+    def _names_here(self, names: pa.ChunkedArray) -> pa.Array:
+        """Return class names of the source under the names that the dataset has for them."""
+        here = {name: self.plan.classes[code] for name, code in self.known.index.items()}
+        return pa.array([here.get(name, name) for name in names.to_pylist()], pa.string())
 
     def _before(self) -> np.ndarray:
         """Return which of the gone samples were removed already, bool."""
@@ -146,8 +162,11 @@ class _Change:
         columns = [new.get(name, rows[name]) for name in names]
         self.frame.upsert("samples", pa.table(columns, schema=schema.SAMPLES), schema.SAMPLES)
 
-    def _edit(self, added: np.ndarray) -> int:
-        """Change labels and tags as one step of the history."""
+    def _edit(self, added: np.ndarray, in_source: np.ndarray) -> int:
+        """Change labels and tags as one step of the history.
+
+        added: ids of new samples, int64 (m,). in_source: their labels in the source, int32 (m,).
+        """
         plan, frame, matches = self.plan, self.frame, self.plan.matches
         stored, labels = plan.stored, plan.labels
         relabel = labels.ids[self.takes]
@@ -158,6 +177,8 @@ class _Change:
         ids = np.unique(np.concatenate([relabel, gone, back, old_new, added]))
         codes = frame.label[frame.positions(ids)].copy()
         codes[np.searchsorted(ids, relabel)] = labels.after[self.takes]
+        # a new image of a class that was merged here: its label is recorded as changed by the merge
+        codes[np.searchsorted(ids, added)] = self.known.labels_here(in_source)
 
         def edit(rows: edits.EditedRows) -> None:
             def tagged(name: str) -> np.ndarray:
@@ -187,7 +208,9 @@ class _Change:
             none = history_log.Differences(empty, empty, empty, {}, {})
             history_log.record(self.frame, self._cause(), none)
 
-    def _write_files(self, added: np.ndarray, was_removed: np.ndarray) -> None:
+    def _write_files(
+        self, added: np.ndarray, in_source: np.ndarray, was_removed: np.ndarray
+    ) -> None:
         """Remember the source as it is now: rows of all samples that are not as they were."""
         plan, matches, stored, now = self.plan, self.plan.matches, self.plan.stored, self.plan.now
         s, n = matches.stored, matches.now
@@ -218,16 +241,15 @@ class _Change:
         ]
         known = pa.concat_tables(tables)
         known = known.append_column("sync", _syncs(self.frame, known["id"].to_numpy()))
-        new = self._new_files(added)
+        new = self._new_files(added, in_source)
         rows = pa.concat_tables([known.cast(schema.SOURCE_FILES), *([new] if new else [])])
         if len(rows):
             self.frame.upsert(TABLE, rows, schema.SOURCE_FILES)
 
-    def _new_files(self, added: np.ndarray) -> pa.Table | None:
+    def _new_files(self, added: np.ndarray, in_source: np.ndarray) -> pa.Table | None:
         if not len(added):
             return None
-        codes = self.frame.label[self.frame.positions(added)]
-        annotations = pa.table({"id": pa.array(added), "label": nullable(codes)})
+        annotations = pa.table({"id": pa.array(added), "label": nullable(in_source)})
         return self.plan.files.table(annotations, self.step)
 
 

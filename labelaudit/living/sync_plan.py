@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import numpy as np
@@ -14,21 +14,20 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError
 from ..core.progress import QUIET, Task
-from ..dataset.arrays import MISSING
-from ..dataset.class_names import check_names_of_source
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.history import sync_words
-from ..dataset.ingest import check_class
 from ..dataset.target import Target, as_dataset
 from ..sources.file_states import FileStates
 from ..storage.allowed_roots import is_inside
 from ..storage.schema import MISTAKE
 from .compare import Matches, match_images
-from .label_changes import LabelChanges, compare_labels, rename_classes
+from .label_changes import LabelChanges, compare_labels
 from .new_images import read_new
 from .reading import SourceNow, read_now
+from .source_classes import SourceClasses
 from .stored_files import TABLE, StoredFiles, check_source_known, read_stored
+from .sync_classes import classes_after
 from .write_back.moves import check_finished
 
 TABLES = ("annotations", "samples", TABLE, "verdicts", "meta")  # that a plan depends on
@@ -58,8 +57,10 @@ class SyncPlan:
     now: SourceNow = field(repr=False)
     matches: Matches = field(repr=False)
     labels: LabelChanges = field(repr=False)
-    after: np.ndarray = field(repr=False)  # int (rows of the source,), class index in `classes`
+    after: np.ndarray = field(repr=False)  # int (rows of the source,), class index in the source
     classes: list[str] = field(repr=False)  # of the dataset after the sync
+    source_names: dict[str, int] = field(repr=False)  # see `SourceClasses.there`
+    target: np.ndarray = field(repr=False)  # int (classes,), see `SourceClasses.target`
     batches: list[pa.RecordBatch] = field(repr=False)  # of the new images
     files: FileStates = field(repr=False)  # of these
     resplit: np.ndarray = field(repr=False)  # bool (pairs,), of images in another split
@@ -129,12 +130,19 @@ def plan_sync(
         stored = stored.moved(frame.meta["origin"], now.origin)
         matches = match_images(stored, now, every_file, task)
         check_hidden_images(stored, matches, now.source.allowed_roots)
-        classes, after, renamed = _classes(frame, stored, now, matches)
+        known = SourceClasses.read(frame)
+        classes = classes_after(known, stored, now, matches)
+        target = np.arange(len(classes.names))
+        target[: len(known.target)] = known.target
+        mapped = replace(known, target=target)
         labels = compare_labels(
-            frame, stored.ids[matches.stored], stored.label[matches.stored], after[matches.now]
+            frame,
+            stored.ids[matches.stored],
+            mapped.labels_here(stored.label[matches.stored]),
+            mapped.labels_here(classes.after[matches.now]),
         )
     new = read_new(now, matches.added, task)
-    return _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, stamps)
+    return _plan(dataset, stored, now, matches, classes, target, labels, new, stamps)
 
 
 def check_syncable(dataset: Dataset) -> None:
@@ -142,7 +150,6 @@ def check_syncable(dataset: Dataset) -> None:
     check_finished(dataset)
     frame = dataset.view().frame
     check_source_known(frame)
-    check_names_of_source(frame)
     if frame.tagged(MISTAKE).any():
         raise BadInputError(
             f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "
@@ -168,36 +175,9 @@ def check_hidden_images(
             )
 
 
-def _classes(
-    frame: Frame, stored: StoredFiles, now: SourceNow, matches: Matches
-) -> tuple[list[str], np.ndarray, dict[int, int]]:
-    """Return the classes of the dataset after the sync, the index of each row's class in them, and
-    which of the present classes get another name: index to index in the source's names."""
-    known = frame.classes
-    found = [name for name in [*now.classes, *now.labels.dictionary.to_pylist()] if name]
-    names = [*known, *(name for name in dict.fromkeys(found) if name not in set(known))]
-    for name in names[len(known) :]:
-        check_class(name)
-    index = {name: i for i, name in enumerate(names)}
-    codes = np.array([*(index[n] for n in now.labels.dictionary.to_pylist()), MISSING], np.int32)
-    after = codes[now.labels.indices.fill_null(-1).to_numpy()]
-    renamed = rename_classes(
-        stored.label[matches.stored], after[matches.now], len(known), set(after.tolist())
-    )
-    places = np.arange(len(names) + 1)
-    places[-1] = MISSING
-    taken = {b: a for a, b in renamed.items()}
-    classes = [names[renamed.get(i, i)] for i in range(len(known))]
-    for i in range(len(known), len(names)):
-        places[i] = taken.get(i, len(classes))
-        if i not in taken:
-            classes.append(names[i])
-    return classes, places[after].astype(np.int32), renamed
-
-
-def _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, stamps) -> SyncPlan:
+def _plan(dataset, stored, now, matches, classes, target, labels, new, stamps) -> SyncPlan:
     known = dataset.classes
-    names = [*classes, None]
+    names = [*classes.names, None]
     ids, paths = stored.ids, stored.paths
     place = matches.now[np.searchsorted(ids[matches.stored], labels.ids)]  # of each in the source
 
@@ -210,7 +190,6 @@ def _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, s
     split_before, split_after = stored.splits.take(matches.stored), now.splits.take(matches.now)
     resplit = pc.not_equal(split_before.fill_null(""), split_after.fill_null(""))
     resplit = resplit.to_numpy(zero_copy_only=False)
-    used = set(np.unique(after).tolist())
     added = [path for batch in new.batches for path in batch["filepath"].to_pylist()]
     replaced = set(now.paths.take(pa.array(matches.replaced_now)).to_pylist()) & set(added)
     plan = SyncPlan(
@@ -244,18 +223,18 @@ def _plan(dataset, stored, now, matches, classes, after, renamed, labels, new, s
             (*row(i), names[labels.here[i]], str(labels.why[i]))
             for i in np.flatnonzero(labels.conflict).tolist()
         ],
-        renamed_classes={known[a]: classes[a] for a in renamed},
-        new_classes=classes[len(known) :],
-        empty_classes=[
-            name for i, name in enumerate(known) if i not in used and name not in now.classes
-        ],
+        renamed_classes=classes.renamed,
+        new_classes=classes.names[len(known) :],
+        empty_classes=classes.empty,
         skipped=now.source.skipped.report,
         stored=stored,
         now=now,
         matches=matches,
         labels=labels,
-        after=after,
-        classes=classes,
+        after=classes.after,
+        classes=classes.names,
+        source_names=classes.there,
+        target=target,
         batches=new.batches,
         files=new.files,
         resplit=resplit,

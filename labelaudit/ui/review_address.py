@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from ..review.opinions import LATEST, MAJORITY, UNANIMOUS
-from ..review.queue import ALL, DISAGREED, MINE, TODO
+from ..review.queue import ALL, DISAGREED, MINE, TODO, QueueFilter
 
 REVIEW = "pages/suspects/review.py"
 
@@ -63,3 +63,12 @@ def chosen_samples(dataset: str) -> tuple[int, ...] | None:
     """Return the samples that were chosen for the review page; None for all."""
     chosen = st.session_state.get(CHOSEN)
     return chosen.samples if chosen and chosen.dataset == dataset else None
+
+
+def empty_message(wanted: QueueFilter) -> str:
+    """The message for an empty queue."""
+    if wanted.status == TODO:
+        return "Nothing left to review here. You have reviewed every sample that matches."
+    if wanted.status == DISAGREED:
+        return "Reviewers do not disagree on any sample here."
+    return "No samples match these filters. Change them in the sidebar."

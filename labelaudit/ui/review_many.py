@@ -13,8 +13,10 @@ from ..ranking.evidence import suggested_labels, suggestion_is_clear, suggestion
 from ..ranking.image_kinds import OUTLIER
 from ..review.notes import notes_of
 from ..review.queue import QueueFilter
+from .component import component
 from .images import pictures
-from .review_session import ReviewSession, component, run
+from .review_keys import EVENTS as KEY_EVENTS
+from .review_session import ReviewSession, run
 
 PAGE = 60
 VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
@@ -42,6 +44,8 @@ def _act(session: ReviewSession, event: dict) -> None:
         _decide(session, _whole_queue(session, event), event)
     elif kind == "page":
         session.go_to((event["page"] - 1) * PAGE)
+    elif kind in KEY_EVENTS:
+        session.change_keys(event)
     elif kind in ("undo", "redo"):
         session.undo_or_redo(kind)
 

@@ -10,11 +10,12 @@ from ..ranking import evidence
 from ..ranking.image_kinds import OUTLIER
 from ..ranking.typical import typical_images
 from ..review.blind_controls import answers
-from ..review.notes import notes_of, write_note
+from ..review.notes import notes_of
 from ..review.queue import ALL, QueueFilter
 from ..scores import SCORES
 from ..storage.schema import MISTAKE, QUIET_TAGS, REMOVED
 from . import charts
+from .component import component
 from .default_verdict import (
     KEEP,
     REMOVE,
@@ -24,7 +25,8 @@ from .default_verdict import (
 )
 from .images import FULL, LARGE, pictures
 from .review_address import ANY, MANY, MODE, NO_SIMILAR, OPEN, SIMILAR, STATUS
-from .review_session import ReviewSession, component, run
+from .review_keys import EVENTS as KEY_EVENTS
+from .review_session import ReviewSession, run
 
 AHEAD = 5  # number of samples to prefetch
 CACHED_ITEMS = 64  # for going back
@@ -61,8 +63,10 @@ def _act(session: ReviewSession, event: dict) -> None:
             session.offer = _same_mistake(session, event)
         place = session.queue.place(event["sample"])
         session.go_to(session.next_place(session.place - 1 if place is None else place))
+    elif kind in KEY_EVENTS:
+        session.change_keys(event)
     elif kind == "note":
-        write_note(session.dataset, event["sample"], event["text"], event["seen"])
+        session.write_note(event["sample"], event["text"], event["seen"])
     elif kind == "step":
         session.go_to(session.place + event["by"])
     elif kind == "go":

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -21,17 +20,18 @@ from ..dataset.dataset import Dataset
 from ..dataset.verdict_log import VerdictLog
 from ..review.blind_controls import Control, Controls, with_controls
 from ..review.estimate import estimate_wrong, has_suspicion
+from ..review.notes import write_note
 from ..review.queue import DISAGREED, MINE, TODO, Queue, QueueFilter, make_queue
 from ..review.verdicts import Review, Verdict
+from . import review_keys
 from .confidence import confidence_note
-from .review_address import SAMPLE, WRITTEN
+from .review_address import SAMPLE, WRITTEN, empty_message
 from .review_tab import Tab, this_tab
 from .text import sentence
 from .total import provisional
 
 log = logging.getLogger(__name__)
 
-ASSETS = Path(__file__).with_name("assets")
 CHECK_SECONDS = 5
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="prefetch")
@@ -57,6 +57,7 @@ class ReviewSession:
     full: int | None = None  # a sample that the browser wants at full resolution
     offer: dict | None = None  # similar images with the same wrong label as the last sample
     question: dict | None = None  # to confirm before a whole queue gets a verdict
+    linked: int | None = None  # the sample in the address that opened the queue
     controls: int = 0  # one in this many places is a blind control; 0: none
     items: dict = field(default_factory=dict)  # what the browser draws, by sample id
     prefetched: Future | None = None  # more items, made in the background
@@ -193,6 +194,7 @@ class ReviewSession:
         """What the browser needs in both modes: the answered event, messages and progress."""
         others = self.tab.others(self._log(), self.reviewer)
         can_undo, can_redo = self.review.can(others)
+        classes = self.dataset.offered_classes
         return {
             "answered": self.answered,
             "session": self.browser_session,
@@ -200,7 +202,7 @@ class ReviewSession:
             "version": self.items_version,
             "note": self.note,
             "failed": self.failed,
-            "empty": _empty_message(self.wanted),
+            "empty": empty_message(self.wanted),
             "reviewer": self.reviewer,
             "total": len(self.queue),
             # not counted beside controls: the easy controls look like random checks
@@ -209,8 +211,21 @@ class ReviewSession:
             "can_undo": can_undo
             or self.answers.can_undo(self.tab.other_answers(self.answers), others),
             "can_redo": can_redo,
-            "classes": self.dataset.offered_classes,
+            "classes": classes,
+            "keys": vars(review_keys.read_keys(self.reviewer, self.dataset.name, classes)),
         }
+
+    def change_keys(self, event: dict) -> None:
+        """Store a changed key of the reviewer; see `review_keys.change`."""
+        review_keys.change(self.reviewer, self.dataset.name, self.dataset.offered_classes, event)
+
+    def write_note(self, sample: int, text: str, seen: str) -> None:
+        """Store the note of a sample; see `review.notes.write_note`. The first note adds a field to
+        the dataset, for which the queue need not be made anew."""
+        is_current = self.version == _version(self.dataset, self.wanted)
+        write_note(self.dataset, sample, text, seen)
+        if is_current:
+            self.version = _version(self.dataset, self.wanted)
 
     def progress(self) -> dict:
         """The fields of `Reviewed`. Checks are not counted beside controls, because the easy
@@ -279,20 +294,6 @@ class ReviewSession:
             )
 
 
-def component(name: str, *parts: str):
-    """Return a Streamlit component made of files in assets/. All data is drawn as plain text.
-
-    parts: further scripts that it uses.
-    """
-    scripts = [ASSETS / f"{part}.js" for part in ("channel", "zoom", *parts, name)]
-    return st.components.v2.component(
-        f"labelaudit_{name}",
-        html=(ASSETS / f"{name}.html").read_text(),
-        css=(ASSETS / "review.css").read_text(),
-        js="".join(script.read_text() for script in scripts),
-    )
-
-
 def run(
     key: str,
     draw: Callable,
@@ -337,14 +338,14 @@ def _open_session(
     if same and time.monotonic() - same.checked < CHECK_SECONDS:
         return same
     with dataset.view().frame.steady():
-        version = str(hash((dataset.created, dataset.view(wanted.run).fields.stamp(own=False))))
+        version = _version(dataset, wanted)
         if same and version == same.version:
             same.checked = time.monotonic()
             return same
         queue = make_queue(dataset, wanted, reviewer)
         queue = with_controls(dataset, queue, wanted, reviewer, controls)
         browser_session = st.session_state.setdefault(f"{key}-session", uuid.uuid4().hex)
-        linked = _linked_sample(before)
+        linked = _linked_sample(before, requested)
         if (
             linked is not None
             and queue.place(linked) is None
@@ -354,8 +355,9 @@ def _open_session(
             queue = Queue(ids, queue.scope, queue.checks, queue.controls)
         tab = this_tab(dataset, reviewer)
         new = ReviewSession(
-            dataset, wanted, reviewer, queue, version, browser_session, tab, controls=controls
-        )
+            dataset, wanted, reviewer, queue, version, browser_session, tab, linked=linked,
+            controls=controls,
+        )  # fmt: skip
         if before:
             new.answered = before.answered
             new.items = before.items if new.items_version == before.items_version else {}
@@ -364,25 +366,24 @@ def _open_session(
         return new
 
 
-def _linked_sample(before: ReviewSession | None) -> int | None:
-    """The sample in the address, unless this module put it there."""
+def _version(dataset: Dataset, wanted: QueueFilter) -> str:
+    """Of everything that a queue and what the browser draws are made from."""
+    return str(hash((dataset.created, dataset.view(wanted.run).fields.stamp(own=False))))
+
+
+def _linked_sample(before: ReviewSession | None, requested: tuple) -> int | None:
+    """The sample in the address, unless this module put it there; then that of the same queue
+    before, while it is the current one."""
     text = st.query_params.get(SAMPLE, "")
     sample = int(text) if text.isdecimal() and len(text) < 19 else None
-    return None if before and st.session_state.get(WRITTEN) == sample else sample
+    if before is None or st.session_state.get(WRITTEN) != sample:
+        return sample
+    return before.linked if before.requested == requested and before.linked == sample else None
 
 
 def _is_predicted(dataset: Dataset, wanted: QueueFilter, sample: int) -> bool:
     """Whether the sample exists and has a prediction."""
     return len(dataset.view(wanted.run).above("confidence", 0).select([sample])) > 0
-
-
-def _empty_message(wanted: QueueFilter) -> str:
-    """The message for an empty queue."""
-    if wanted.status == TODO:
-        return "Nothing left to review here. You have reviewed every sample that matches."
-    if wanted.status == DISAGREED:
-        return "Reviewers do not disagree on any sample here."
-    return "No samples match these filters. Change them in the sidebar."
 
 
 def _first_place(new: ReviewSession, before: ReviewSession | None, linked: int | None) -> int:

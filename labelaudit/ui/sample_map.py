@@ -13,9 +13,9 @@ from ..dataset.view import View
 from ..scores import SCORES
 from . import grid
 from .charts import class_colors
+from .component import component
 from .images import pictures
 from .review_address import SAMPLE
-from .review_session import component
 
 GIVEN = "given"  # a way to colour the dots; others are names of scores
 LEGEND_CLASSES = 20  # with more classes there is no legend

@@ -13,8 +13,8 @@ from ..dataset.view import View
 from ..scores import SCORES
 from ..storage.schema import QUIET_TAGS
 from . import state
+from .component import component
 from .images import pictures
-from .review_session import component
 from .text import counted, plain, show_error
 
 POLL_SECONDS = 0.5  # a view set in Python is shown after this time

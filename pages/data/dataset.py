@@ -87,7 +87,9 @@ def class_chart(dataset) -> None:
     rest = "no split" if rows else "all"
     if any(whole.values()):
         rows += [{"class": c, "split": rest, "count": n} for c, n in whole.items()]
-    charts.class_counts(pd.DataFrame(rows), dataset.classes)
+    listed = dataset.offered_classes
+    unlisted = [name for name in dataset.classes if name not in set(listed)]
+    charts.class_counts(pd.DataFrame(rows), [*listed, *unlisted])
 
 
 def filters(dataset):

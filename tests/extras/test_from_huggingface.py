@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
@@ -242,3 +243,39 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(LabelAuditError, match="pip install datasets"):
         labelaudit.load_dataset("a", "hf:owner/name")
+
+
+@pytest.mark.parametrize("form", ["saved", "parquet", "hub"])
+def test_a_dataset_is_followed(form, tmp_path, home, monkeypatch):
+    def write(rows: list[tuple[int, str]]) -> str:
+        pixels = [np.random.default_rng(seed).integers(0, 255, (9, 9, 3), np.uint8)
+                  for seed, _ in rows]  # fmt: skip
+        names = sorted({label for _, label in rows})
+        kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}
+        columns = {"image": [Image.fromarray(p) for p in pixels], "label": [r[1] for r in rows]}
+        data = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+        folder = tmp_path / form
+        shutil.rmtree(folder, ignore_errors=True)
+        if form == "saved":
+            datasets.DatasetDict({"train": data}).save_to_disk(folder)
+        elif form == "parquet":
+            folder.mkdir()
+            data.to_parquet(folder / "train-00000-of-00001.parquet")
+        else:
+            found = datasets.DatasetDict({"train": data})
+            monkeypatch.setattr(datasets, "load_dataset", lambda *a, **b: found)
+            return "hf:me/pets"
+        return str(folder)
+
+    dataset = labelaudit.load_dataset("pets", write([(i, "ab"[i % 2]) for i in range(6)]))
+    assert not any(labelaudit.plan_sync(dataset).counts.values())
+    write([(50, "c"), (0, "b"), (1, "b"), (51, "a"), (4, "a"), (5, "b")])
+    plan = labelaudit.plan_sync(dataset)
+    assert {name: count for name, count in plan.counts.items() if count} == {
+        "added": 1, "gone": 1, "replaced": 1, "moved": 2, "relabelled": 1,
+    }  # fmt: skip
+    labelaudit.apply_sync(dataset, plan)
+    assert not any(labelaudit.plan_sync(dataset).counts.values())
+    assert dataset.classes == ["a", "b", "c"]
+    with pytest.raises(labelaudit.LabelAuditError, match="labelaudit export"):
+        labelaudit.plan_write_back(dataset)

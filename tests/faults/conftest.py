@@ -11,13 +11,10 @@ from forks import warm_up
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory) -> Path:
-    """The home that operations start from. Copy it (`killing.copy`), do not change it."""
-    folder = tmp_path_factory.mktemp("faults") / "prepared"
-    folder.mkdir()
+def prepared(build_once) -> Path:
+    """The home that operations start from: to be copied with `killing.copy`."""
     warm_up()
-    killing.run(folder, "prepare")
-    return folder
+    return build_once("prepared", lambda folder: killing.run(folder, "prepare"))
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ...core.errors import BadInputError, StorageError
 from ...core.progress import QUIET, Task
-from ...dataset.class_names import check_names_of_source
 from ...dataset.dataset import Dataset
 from ...export.tables import open_sink
 from ...sources.class_folders import TITLE
 from ...sources.files import Folder, Narrowed
 from ...sources.load import reopen
 from ...sources.source import is_image_name
+from ..source_classes import SourceClasses
 from .current import read_current
 from .lists import FileChange, change_lists
 from .moves import Move, check_finished, finish, make_moves, plan_moves, undo_moves
@@ -68,7 +68,6 @@ def plan_write_back(dataset: Dataset, task: Task = QUIET) -> WriteBack:
     """
     check_finished(dataset)
     frame = dataset.view().frame
-    check_names_of_source(frame)
     with frame.steady():
         current, origin = read_current(frame), frame.meta["origin"]
         source = reopen(origin, None, task)
@@ -133,6 +132,10 @@ def write_back(
         with open_sink(target) as sink:
             sink.write(Path(file.path).read_bytes() if file.content is None else file.content)
         written.append(target)
+    if written and in_place:
+        frame = dataset.view().frame
+        with frame.transaction():
+            SourceClasses.read(frame).remember(frame, {after for *_, after in plan.rows})
     values = {**vars(plan), "written": tuple(written), "backups": tuple(backups)}
     return WriteBack(**values)
 

@@ -72,6 +72,7 @@ def _change(
 ) -> FileChange:
     changes: dict[int, str | None] = {}
     rows: dict[int, tuple[str, str | None, str | None]] = {}
+    left: list[tuple[str, str]] = []
     old = _labels(listed)
     for row, (given, before) in enumerate(old):
         path = _known_path(file, listed, given, places)
@@ -79,19 +80,25 @@ def _change(
         if not here:
             continue
         i = here.pop()
-        after = current.names[current.label[i]]
+        code = int(current.label[i])
+        after = current.names[code]
         if current.removed[i] or before == after:
             continue
-        if before != current.names[current.in_source[i]]:
+        if current.code(before) != current.in_source[i]:
             raise out_of_date(file.name, dataset, path)
+        if not current.differs[i]:
+            continue  # the source has another name for the same class
+        if why := current.why_not(code):
+            left.append((path, why))
+            continue
         changes[row], rows[row] = after, (path, before, after)
     if not changes:
-        return FileChange(file.name, None, [], [])
+        return FileChange(file.name, None, [], left)
     with file.open() as stream:
         edit = ListEdit(file, listed, label, stream.read(), changes)
     content = editor(edit)
     _verify(edit, content, title, old)
-    left = [(rows[row][0], why) for row, why in edit.left.items()]
+    left += [(rows[row][0], why) for row, why in edit.left.items()]
     written = [rows[row] for row in rows if row not in edit.left]
     return FileChange(file.name, content if written else None, written, left)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ...core.errors import BadInputError, DamagedError, StorageError
 from ...core.files import atomic_write
+from ...dataset.arrays import MISSING
 from ...dataset.columns import Frame
 from ...dataset.dataset import Dataset
 from ...sources.class_folders import place_images
@@ -21,6 +22,7 @@ from ...sources.folder_names import UNLABELLED
 from ...sources.layout import UnclearLayoutError
 from ...storage import schema
 from ...storage.paths import local_home
+from ..source_classes import SourceClasses
 from .current import CurrentLabels
 
 PENDING, DONE = "pending", "done"
@@ -51,7 +53,11 @@ def plan_moves(
     new_names, moves, left = dict.fromkeys(images), [], []
     taken = set(images)
     for i in np.flatnonzero(current.differs).tolist():
-        path, label = current.paths[i].as_py(), current.names[current.label[i]]
+        code = int(current.label[i])
+        path, label = current.paths[i].as_py(), current.names[code]
+        if why := current.why_not(code):
+            left.append((path, why))
+            continue
         name = by_path.get(path)
         if name is None:
             left.append((path, "is not in the folder any more: sync first"))
@@ -63,7 +69,8 @@ def plan_moves(
         target = _free(target, taken)
         taken.add(target)
         new_names[name] = target
-        old = current.names[current.in_source[i]]
+        old = label_of[name]
+        old = None if old == UNLABELLED else old
         moves.append(Move(int(current.ids[i]), path, files.filepath(target), label or "", old))
     _check(files, images, new_names, label_of, moves, origin)
     return moves, left
@@ -223,8 +230,10 @@ def _store(frame: Frame, moves: list[Move]) -> None:
     """Write the new paths and the labels that the source has now."""
     moves = sorted(moves, key=lambda move: move.id)
     ids = np.array([move.id for move in moves], np.int64)
-    codes = frame.class_codes([move.label or None for move in moves])
+    classes = SourceClasses.read(frame)
+    codes = np.array([classes.index.get(move.label, MISSING) for move in moves], np.int32)
     with frame.transaction():
+        classes.remember(frame, {move.label for move in moves})
         at = frame.positions(ids)
         names = schema.SAMPLES.names
         rows = frame.take("samples", at, names[1:])

@@ -72,7 +72,7 @@ function keyOf(event) {
   if (event.repeat && !event.key.startsWith("Arrow")) return null // a held key is one verdict
   if (document.querySelector("[role=dialog]")) return null
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
-  if (event.ctrlKey) return { z: event.shiftKey ? "y" : "z", y: "y" }[key] ?? null
+  if (event.ctrlKey) return { z: event.shiftKey ? "Redo" : "Undo", y: "Redo" }[key] ?? null
   return key
 }
 
@@ -112,22 +112,15 @@ function keyButton(title, key, press, name = "") {
 const percent = (share) => `${(share * 100).toFixed(0)}%`
 const width = (share) => `${(share * 100).toFixed(2)}%` // for CSS
 
-// The first ten classes have number keys: the digit itself if they are digits, otherwise their index.
-const NUMBER_KEYS = "1234567890"
-
-function numberKeys(classes) {
-  const first = classes.slice(0, NUMBER_KEYS.length)
-  const digits = first.every((name) => name.length === 1 && NUMBER_KEYS.includes(name))
-  return new Map(first.map((name, i) => [digits ? name : NUMBER_KEYS[i], name]))
-}
 const WORDS = { keep: "kept", relabel: "relabelled", remove: "removed", unsure: "unsure" }
 
 function verdictWords({ verdict, label }) {
   return verdict === "relabel" ? `→ ${label}` : WORDS[verdict]
 }
 
-// Base class of both review modes. A subclass has `actions()` (functions by key), `decide(verdict,
-// label)` and `draw()`. The verdict "default" is the highlighted one.
+// Base class of both review modes. A subclass has `actions()` (functions by action, and by key where
+// it cannot be changed), `decide(verdict, label)` and `draw()`. The verdict "default" is the
+// highlighted one.
 class Part {
   constructor(root, names) {
     this.root = root
@@ -136,6 +129,8 @@ class Part {
     this.onKey = (event) => this.press(event)
     this.onReturn = () => document.hidden || !this.data || this.act("show") // another tab may have decided
     this.parts = Object.fromEntries(names.map((name) => [name, root.querySelector(`.${name}`)]))
+    const dialog = root.querySelector(".keys")
+    this.editor = new KeyEditor(dialog, this.mode, this.fixedKeys(), (changed) => this.changeKey(changed))
   }
 
   act(kind, more = {}) {
@@ -153,32 +148,49 @@ class Part {
   }
 
   press(event) {
-    const key = keyOf(event)
-    if (key === null || !this.data) return
-    const dialog = this.root.querySelector(".keys")
-    if (dialog.open) {
+    if (this.editor.isOpen) {
+      if (!this.editor.press(event)) return
       event.preventDefault()
       event.stopPropagation()
-      return dialog.close()
+      return
     }
-    const named = numberKeys(this.data.classes).get(key)
-    const verdicts = { a: "accept", Enter: "default", k: "keep", x: "remove", u: "unsure" }
-    let action = this.actions()[key]
-    if (verdicts[key]) action = () => this.decide(verdicts[key])
-    if (key === "?") action = () => this.showKeys()
-    if (key === "z") action = () => this.act("undo")
-    if (key === "y") action = () => this.act("redo")
-    if (named !== undefined) action = () => this.decide("relabel", named)
+    const key = keyOf(event)
+    if (key === null || !this.data) return
+    const action = this.functionOf(key)
     if (!action) return
     event.preventDefault()
     event.stopPropagation()
     action()
   }
 
+  // Return what a key does; undefined if it does nothing.
+  functionOf(key) {
+    const { actions, classes, modes } = this.data.keys
+    const named = Object.keys(classes).find((name) => classes[name] === key)
+    if (named !== undefined) return () => this.decide("relabel", named)
+    const name = Object.keys(actions).find((each) => actions[each] === key && modes[each].includes(this.mode))
+    return { ...this.common(), ...this.actions() }[name ?? key]
+  }
+
+  // What both modes can do, by action, and by key where it cannot be changed.
+  common() {
+    const verdicts = ["accept", "keep", "remove", "unsure"].map((name) => [name, () => this.decide(name)])
+    const undo = () => this.act("undo"), redo = () => this.act("redo")
+    return {
+      ...Object.fromEntries(verdicts), undo, redo, Undo: undo, Redo: redo,
+      Enter: () => this.decide("default"), "?": () => this.showKeys(),
+    }
+  }
+
   // Called with all new data. Listens for keys again, in case `close` was called.
   receive(data, send) {
     this.updates += 1
+    const asked = this.channel.waiting
     this.channel.update(data, send)
+    if (["key", "reset_keys"].includes(asked?.kind) && !this.channel.waiting) {
+      this.editor.answer(data.keys, data.classes, data.failed ? data.note : "")
+      data.note = "" // said in the dialog
+    }
     rememberReviewer(data.reviewer)
     // After a filter was changed, key presses are for this view again.
     const control = document.activeElement
@@ -195,25 +207,31 @@ class Part {
     this.channel.close()
   }
 
-  // Show all keys in a dialog, which any key closes. A subclass returns [keys, meaning] from `keys`.
+  // Show all keys in a dialog, which also changes them. A subclass has `mode` and `fixedKeys()`.
   showKeys() {
-    const dialog = this.root.querySelector(".keys")
-    if (dialog.open) return dialog.close()
-    const rows = this.keys().map(([keys, meaning]) => {
-      const row = element("div", "key-row")
-      row.append(element("kbd", "", keys), element("span", "", meaning))
-      return row
-    })
-    dialog.replaceChildren(element("h2", "", "Keys"), ...rows)
-    dialog.onclick = () => dialog.close()
-    dialog.showModal()
-    dialog.focus()
+    if (this.editor.isOpen) return this.editor.dialog.close()
+    this.editor.open(this.data.keys, this.data.classes)
+  }
+
+  // Send a changed key, or null for the defaults.
+  changeKey(changed) {
+    this.act(changed ? "key" : "reset_keys", changed ?? {})
+  }
+
+  // Show the reviewer's keys on the buttons.
+  drawCaps() {
+    const { actions } = this.data.keys
+    for (const cap of this.root.querySelectorAll("kbd[data-action]")) {
+      const key = actions[cap.dataset.action]
+      cap.textContent = capOf(key)
+      cap.hidden = !key
+    }
   }
 
   // Buttons for undo and redo.
   buildUndo(place) {
-    this.undo = keyButton("Undo", "Z", () => this.act("undo"), "small")
-    this.redo = keyButton("Redo", "Y", () => this.act("redo"), "small")
+    this.undo = actionButton("Undo", "undo", () => this.act("undo"), "small")
+    this.redo = actionButton("Redo", "redo", () => this.act("redo"), "small")
     place.append(this.undo, this.redo)
   }
 

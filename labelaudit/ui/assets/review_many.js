@@ -60,19 +60,21 @@ class ReviewMany extends Part {
     return this.data.items.every((item) => item.clear || !this.selected.has(item.id)) ? "accept" : ""
   }
 
+  get mode() {
+    return "many"
+  }
+
   actions() {
     return {
-      s: () => this.selectPage(), Escape: () => this.selectNone(),
+      select: () => this.selectPage(), Escape: () => this.selectNone(),
       ArrowRight: () => this.turn(1), ArrowLeft: () => this.turn(-1),
     }
   }
 
-  keys() {
+  fixedKeys() {
     return [
-      ["A", "accept the suggestions"], ["K", "keep"], ["X", "remove"], ["U", "unsure"],
-      ["Enter", "the highlighted verdict"], ["1 to 9, 0", "relabel as the class with this key"],
-      ["S", "select this page or none"], ["Click", "select one"], ["Shift + click, drag", "select a range"],
-      ["Esc", "select none"], ["→ ←", "next page, page before"], ["Z Y", "undo, redo"], ["?", "these keys"],
+      ["Enter", "the highlighted verdict"], ["Click", "select one"], ["Shift + click, drag", "select a range"],
+      ["Esc", "select none"], ["→ ←", "next page, page before"], ["?", "these keys"],
     ]
   }
 
@@ -161,14 +163,14 @@ class ReviewMany extends Part {
     this.buildUndo(undo)
     undo.append(keyButton("Keys", "?", () => this.showKeys(), "small"))
     this.buildDrag()
-    this.every = keyButton("", "S", () => this.selectPage())
+    this.every = actionButton("", "select", () => this.selectPage())
     this.whole = keyButton("", "", () => this.selectAll())
     this.tally = element("span", "tally")
     this.buttons = [
-      keyButton("Accept suggestions", "A", () => this.decide("accept"), "main"),
-      keyButton("Keep", "K", () => this.decide("keep")),
-      keyButton("Remove", "X", () => this.decide("remove")),
-      keyButton("Unsure", "U", () => this.decide("unsure")),
+      actionButton("Accept suggestions", "accept", () => this.decide("accept"), "main"),
+      actionButton("Keep", "keep", () => this.decide("keep")),
+      actionButton("Remove", "remove", () => this.decide("remove")),
+      actionButton("Unsure", "unsure", () => this.decide("unsure")),
     ]
     verdicts.append(this.every, this.whole, this.tally, ...this.buttons)
   }
@@ -189,11 +191,13 @@ class ReviewMany extends Part {
     const { data, parts } = this
     const number = (n) => n.toLocaleString("en")
     this.drawProgress()
+    this.drawCaps()
     this.drawQuestion()
     parts.count.textContent = `page ${number(data.page)} of ${number(data.pages)}`
     const on = this.all ? data.all : this.selected.size
     const full = data.items.length > 0 && data.items.every((item) => this.selected.has(item.id))
-    this.every.firstChild.textContent = full ? "Select none" : `Select these ${data.items.length}`
+    this.every.firstChild.textContent = full
+      ? "Select none" : data.items.length === 1 ? "Select this one" : `Select these ${data.items.length}`
     this.whole.firstChild.textContent = `Select all ${number(data.all)}`
     this.whole.hidden = data.total <= data.items.length
     this.tally.textContent = `${number(on)} selected`

@@ -130,31 +130,31 @@ class ReviewOne extends Part {
   }
 
   // While a similar image is on the whole screen, keys are not about the current one.
-  press(event) {
-    const isOther = this.viewer.isOpen && this.viewer.id !== this.data?.current
-    if (!isOther || ["f", "+", "-", "s"].includes(event.key.toLowerCase())) super.press(event)
+  functionOf(key) {
+    const found = super.functionOf(key)
+    const isOther = this.viewer.isOpen && this.viewer.id !== this.data.current
+    const { actions } = this.data.keys
+    return isOther && !["full", "larger", "smaller", "similar"].some((name) => actions[name] === key) ? undefined : found
+  }
+
+  get mode() {
+    return "one"
   }
 
   actions() {
     return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
-      s: () => this.showSimilar(), m: () => this.data.offer && this.act("offered"),
-      "/": () => this.search.focus(), g: () => this.jump.select(),
-      n: () => this.data.sample_note !== null && this.writeNote(),
-      f: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
-      "+": () => this.zoomed.by(KEY_STEP), "-": () => this.zoomed.by(1 / KEY_STEP),
+      similar: () => this.showSimilar(), offered: () => this.data.offer && this.act("offered"),
+      search: () => this.search.focus(), go: () => this.jump.select(),
+      note: () => this.data.sample_note !== null && this.writeNote(),
+      full: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
+      larger: () => this.zoomed.by(KEY_STEP), smaller: () => this.zoomed.by(1 / KEY_STEP),
     }
   }
 
-  keys() {
-    return [
-      ["A", "relabel as suggested"], ["K", "keep"], ["X", "remove"], ["U", "unsure"],
-      ["Enter", "the highlighted verdict"], ["1 to 9, 0", "relabel as the class with this key"],
-      ["/", "search a class"], ["→ ←", "skip, back"], ["G", "go to a number"], ["Home", "first"],
-      ["Z Y", "undo, redo"], ["S", "similar images"], ["M", "images with the same wrong label"],
-      ["N", "write a note"], ["F", "full screen"], ["+ -", "zoom"], ["?", "these keys"],
-    ]
+  fixedKeys() {
+    return [["Enter", "the highlighted verdict"], ["→ ←", "skip, back"], ["Home", "first"], ["?", "these keys"]]
   }
 
   // Open the images that are similar to the one that is shown, as a grid.
@@ -235,19 +235,19 @@ class ReviewOne extends Part {
 
   buildButtons() {
     const { verdicts, steps } = this.parts
-    this.accept = keyButton("", "A", () => this.decide("accept"), "main")
-    this.keep = keyButton("", "K", () => this.decide("keep"))
-    this.remove = keyButton("Remove", "X", () => this.decide("remove"))
-    const unsure = keyButton("Unsure", "U", () => this.decide("unsure"))
+    this.accept = actionButton("", "accept", () => this.decide("accept"), "main")
+    this.keep = actionButton("", "keep", () => this.decide("keep"))
+    this.remove = actionButton("Remove", "remove", () => this.decide("remove"))
+    const unsure = actionButton("Unsure", "unsure", () => this.decide("unsure"))
     this.remove.title = "The image does not belong in this dataset"
     verdicts.append(this.accept, this.keep, this.remove, unsure)
     this.back = keyButton("Back", "←", () => this.act("step", { by: -1 }), "small")
     this.next = keyButton("Skip", "→", () => this.act("step", { by: 1 }), "small")
-    this.whole = keyButton("Full screen", "F", () => this.enlarge(), "small")
+    this.whole = actionButton("Full screen", "full", () => this.enlarge(), "small")
     steps.append(this.back, this.next, this.whole)
     this.buildUndo(steps)
     steps.append(keyButton("Keys", "?", () => this.showKeys(), "small"))
-    this.similar = keyButton("Show all", "S", () => this.showSimilar(), "small")
+    this.similar = actionButton("Show all", "similar", () => this.showSimilar(), "small")
     this.parts.near.previousElementSibling.append(this.similar)
   }
 
@@ -317,6 +317,18 @@ class ReviewOne extends Part {
     this.shown = item
     this.drawSaid(item)
     this.drawNote()
+    this.drawKeys(item)
+  }
+
+  // The reviewer's keys, on the buttons and for the classes.
+  drawKeys(item) {
+    const { go, search } = this.data.keys.actions
+    this.drawCaps()
+    this.jump.title = go ? `Go to a number (${capOf(go)})` : "Go to a number"
+    this.search.placeholder = `${capOf(search)}  search classes`.trim()
+    const classes = JSON.stringify(this.data.keys.classes) + this.version + item.id
+    if (classes !== this.drawnClasses) this.drawClasses(item)
+    this.drawnClasses = classes
   }
 
   drawPlace(ended) {
@@ -334,7 +346,7 @@ class ReviewOne extends Part {
     const said = own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`))
     if (offer) {
       const images = offer.count === 1 ? "1 similar image" : `${offer.count} similar images`
-      said.push(keyButton(`${images} may have the same wrong label`, "M", () => this.act("offered"), "small"))
+      said.push(actionButton(`${images} may have the same wrong label`, "offered", () => this.act("offered"), "small"))
     }
     this.parts.said.replaceChildren(...said)
   }
@@ -371,7 +383,6 @@ class ReviewOne extends Part {
     const facts = [`id ${item.id}`, file, item.split, ...item.tags].filter(Boolean)
     parts.facts.textContent = facts.join(" · ")
     parts.facts.title = item.filepath
-    this.drawClasses(item)
   }
 
   drawTypical(item) {
@@ -385,15 +396,16 @@ class ReviewOne extends Part {
   }
 
   drawClasses(item) {
+    const { classes: keys } = this.data.keys
     this.parts.classes.replaceChildren(
-      ...[...numberKeys(this.data.classes)].map(([key, name]) => {
+      ...Object.entries(keys).map(([name, key]) => {
         const mark = name === item.suggested ? "suggested" : name === item.given ? "given" : ""
-        const button = keyButton(name, key, () => this.decide("relabel", name), `small ${mark}`)
+        const button = keyButton(name, capOf(key), () => this.decide("relabel", name), `small ${mark}`)
         button.style.setProperty("--dot", this.data.colors[name])
         return button
       }),
     )
-    this.search.hidden = this.data.classes.length <= NUMBER_KEYS.length
+    this.search.hidden = this.data.classes.every((name) => keys[name])
   }
 
   barOf(item, [name, share]) {
