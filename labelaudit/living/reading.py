@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,8 @@ from ..sources.source import Row, Source
 from ..storage.schema import SHA256_BYTES
 from .stored_files import NONE
 
-STOP_ROWS = 1000  # rows between two looks at the stop button
+BATCH_ROWS = 1000  # between two looks at the stop button
+NO_HASH = bytes(SHA256_BYTES)
 
 
 @dataclass(frozen=True)
@@ -103,27 +105,24 @@ def read_now(
     stage = task.stage(f"reading {source.description}", source.total, stoppable=False)
     paths, labels, splits, ids, tags, own = [], [], [], [], [], []
     sizes, changed, hashes = array("q"), array("q"), bytearray()
-    for row in source.usable_rows():
-        if len(paths) % STOP_ROWS == 0 and task.stop():
+    rows = source.usable_rows()
+    while part := list(islice(rows, BATCH_ROWS)):
+        if task.stop():
             raise StoppedError(f"reading {source.description} was stopped; nothing was changed.")
-        data, state = row.get("image"), None
-        if data is None:
-            state = _state(row["filepath"])
-            if state is None:
-                source.skipped.add(row["filepath"], "there is no such file")
-                continue
-        paths.append(row["filepath"])
-        labels.append(row.get("label"))
-        splits.append(row.get("split"))
-        ids.append(row.get("id"))
-        tags.append(row.get("tags"))
+        stage.advance(len(part))
+        part, states = _with_states(part, source)
+        paths += [row["filepath"] for row in part]
+        labels += [row.get("label") for row in part]
+        splits += [row.get("split") for row in part]
+        ids += [row.get("id") for row in part]
+        tags += [row.get("tags") for row in part]
         if source.fields:
-            own.append(row.get(OWN))
-        size, time = state or (NONE, NONE)
-        sizes.append(size)
-        changed.append(time)
-        hashes += bytes(SHA256_BYTES) if data is None else sha256(data).digest()
-        stage.advance(1)
+            own += [row.get(OWN) for row in part]
+        sizes.extend([size for size, _ in states])
+        changed.extend([time for _, time in states])
+        for row in part:
+            data = row.get("image")
+            hashes += NO_HASH if data is None else sha256(data).digest()
     if not paths:
         raise BadInputError(
             f"{source.description} has no image any more: if that is right, delete the dataset."
@@ -144,9 +143,26 @@ def read_now(
     )
 
 
-def _state(path: str) -> tuple[int, int] | None:
+def _with_states(rows: list[Row], source: Source) -> tuple[list[Row], list[tuple[int, int]]]:
+    """Return the rows whose files exist, with the states of these. The others are reported."""
+    kept, states = [], []
+    for row in rows:
+        state = _state(row)
+        if state is None:
+            source.skipped.add(row["filepath"], "there is no such file")
+        else:
+            kept.append(row)
+            states.append(state)
+    return kept, states
+
+
+def _state(row: Row) -> tuple[int, int] | None:
+    """Return size and time of change of a row's file, NONE for an image without a file; None if
+    there is no such file."""
+    if row.get("image") is not None:
+        return NONE, NONE
     try:
-        found = os.stat(path)
+        found = os.stat(row["filepath"])
     except (OSError, ValueError):
         return None
     return found.st_size, found.st_mtime_ns

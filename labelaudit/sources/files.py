@@ -109,7 +109,13 @@ class Folder:
         return str(self.path / name)
 
     def filepath(self, name: str) -> str:
-        return str(self.path / name)
+        if name.startswith("/") or "//" in name or "/." in name or name.startswith("."):
+            return str(self.path / name)  # in a list: another folder, or to be shortened
+        return self._prefix + name
+
+    @cached_property
+    def _prefix(self) -> str:
+        return os.path.join(self.path, "")
 
     def exists(self, name: str) -> bool:
         return os.path.isfile(self.path / name)  # False also for a name that is too long
