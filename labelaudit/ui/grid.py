@@ -51,7 +51,7 @@ def paged(
     first = (st.session_state[page_key] - 1) * size
     samples = list(view.skip(first).limit(size).iter_samples())
     title = f", and {SCORES[score].title}" if score and values else ""
-    legend = f" · given label → prediction{title}" if score else ""
+    legend = f" · given label → suggested label{title}" if score else ""
     st.caption(f"{first + 1:,} to {first + len(samples):,} of {total:,}{legend}")
     draw(samples, view, score, values=values)
 
