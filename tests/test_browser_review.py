@@ -402,14 +402,20 @@ def test_a_whole_queue_is_decided_only_after_a_question(page, server, audited):
     assert len(Review(Dataset("digits"), user()).judged()) == total
 
 
-def test_a_link_to_another_dataset_selects_it(page, server, audited):
-    load_arrays("other", np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"])
+def test_a_link_to_another_dataset_selects_it_and_its_classes_are_reordered(page, server, audited):
+    load_arrays("other", np.zeros((4, 8, 8), np.uint8), ["a", "b", "b", "b"])
     page.goto(f"{server}/review?dataset=digits")
     page.locator(".stage img").wait_for()
     page.evaluate(
         "history.pushState({}, '', '/dataset?dataset=other'); dispatchEvent(new Event('popstate'))"
     )
     page.get_by_text("4 samples").first.wait_for()
+    page.get_by_role("button", name="Classes").click()
+    page.get_by_role("radio", name="largest first").click()
+    page.get_by_text("The order becomes b, a.").wait_for()
+    page.get_by_role("button", name="Change the classes").click()
+    playwright.expect(page.get_by_role("dialog")).to_have_count(0)
+    assert Dataset("other").offered_classes == ["b", "a"]
 
 
 def test_an_image_is_enlarged_and_decided_in_full_screen(page, server, audited):

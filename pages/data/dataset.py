@@ -125,7 +125,7 @@ def delete_button(dataset) -> None:
 
 
 dataset = state.current()
-title, actions = st.columns([4, 5], vertical_alignment="bottom")
+title, actions = st.columns([4, 5], vertical_alignment="top")
 title.title(dataset.name)
 with actions, st.container(horizontal=True, horizontal_alignment="right"):
     if st.button("Classes", icon=":material/category:"):

@@ -126,7 +126,7 @@ if begin:
 runs = [dataset.run(name).info for name in reversed(dataset.trained_runs)]
 if not runs:
     if status != jobs.ACTIVE:
-        st.info("No runs yet. The default settings in the sidebar are a good start.")
+        st.info("No trained runs yet. The default settings in the sidebar are a good start.")
     st.stop()
 st.header("Runs")
 st.dataframe(
