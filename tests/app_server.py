@@ -101,16 +101,23 @@ def browser():
 
 
 @contextmanager
-def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
-    """A page with its own cookies and cache."""
-    page = chromium.new_page(
+def window(chromium, width: int = 1440, height: int = 900, dark: bool = False):
+    """A window with its own cookies and cache, in which pages are opened."""
+    context = chromium.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         accept_downloads=True,
     )
-    page.set_default_timeout(WAIT_MS)
-    yield page
-    page.context.close()
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    context.close()
+
+
+@contextmanager
+def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
+    """A page in its own window."""
+    with window(chromium, width, height, dark) as context:
+        yield context.new_page()
 
 
 @contextmanager
@@ -128,6 +135,16 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def open_page(page, name: str | None, title: str) -> None:
+    """Open the page of this name from the app's menu (None: wait for the first one) and wait until
+    all of it is drawn. title: in its first heading."""
+    if name:
+        menu = page.get_by_test_id("stSidebarNav")
+        menu.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", level=1, name=title).wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def resting_box(locator) -> dict:

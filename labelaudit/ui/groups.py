@@ -13,7 +13,7 @@ from ..dataset.dataset import Dataset
 from ..features.duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
 from ..review.verdicts import Review, Verdict
 from . import grid
-from .text import plain, show_error
+from .text import counted, plain, show_error
 
 PAGE = 12  # groups
 SHOWN_IMAGES = 8  # per group
@@ -71,9 +71,8 @@ def _pager(total: int, key: str, review: Review) -> int:
             disabled=not review.can()[0],
             help=f"Undo the last verdict of {plain(review.reviewer)}.",
         )
-        st.caption(
-            f"{start + 1:,} to {min(start + PAGE, total):,} of {total:,} groups", width="content"
-        )
+        shown = f"{start + 1:,} to {min(start + PAGE, total):,} of " if pages > 1 else ""
+        st.caption(f"{shown}{counted(total, 'group')}", width="content")
     return start
 
 

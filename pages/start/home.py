@@ -37,8 +37,8 @@ def show_result(job: Job) -> None:
         show_total(Dataset(name), result["run"])
         if changed := result.get("changed"):
             st.caption(
-                f"Training changed {changed['new']:,} of the first {changed['of']:,} suspects of "
-                "the first look."
+                f"Training changed {changed['new']:,} of the first "
+                f"{counted(changed['of'], 'suspect')} of the first look."
             )
         with st.container(horizontal=True):
             st.button(
