@@ -40,7 +40,8 @@ TAKEN = {
     "id", "filepath", "image", "split", "label", "ground_truth", "original_label", "tags",
     "prediction", "predicted", "predictions", "confidence", "scores", "suggested", "suggested_p",
     "finding", "image_issues", "image_issue", "width", "height", "file", "run", "tag", "untag",
-    "set_label", "set_field", "add_prediction", "logits", "embedding", "wrong", "self", "save", "keys",
+    "set_label", "set_field", "add_prediction", "logits", "embedding", "wrong", "self", "save",
+    "keys",
 }  # fmt: skip
 
 
