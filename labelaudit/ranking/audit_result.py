@@ -34,6 +34,7 @@ class AuditResult:
     # numbers of samples with a duplicate, of groups with different labels, and of those of them
     # that are exact copies; None if duplicates were not searched for
     duplicates: tuple[int, int, int] | None = None
+    notes: tuple[str, ...] = ()  # such as why no model was trained again after a sync
 
     def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
@@ -62,6 +63,7 @@ class AuditResult:
             "stopped": self.stopped,
             "weakness": self.weakness,
             "duplicates": self.duplicates,
+            "notes": list(self.notes),
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -99,6 +101,7 @@ class AuditResult:
             )
         if self.weakness:
             lines.append(self.weakness)
+        lines += self.notes
         return "\n".join(lines)
 
     def _suspects_text(self) -> str:
