@@ -1,14 +1,20 @@
 """How fast the review page answers, in the real app in headless Chromium: from the press of a key
 to the next image on the screen, from a filter's change to its first image, from a turn of the board
-to all images of the page.
+to all images of the page, from the zoom to the image at full resolution, and from the key to the
+grid of similar images.
 
-    python benchmarks/review.py --samples 1797 1000000
+    python benchmarks/review.py --samples 1797 1000000 --data ../shared/data/clothing/photos.zip
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +25,17 @@ from common import fresh_home, save
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from app_server import browser_page, serve
 
-VERDICTS, TURNS, FILTERS = 100, 12, 12
+VERDICTS, TURNS, FILTERS, ZOOMS, SIMILAR = 100, 12, 12, 20, 12
 CLASSES, EPOCHS, WIDTH = 10, 12, 64  # of the synthetic run: WIDTH numbers an embedding
 REVIEWED = 50_000  # verdicts in the log already, at most a tenth of the samples
 IMAGES = 1_000  # different ones; the others repeat them
 BATCH = 50_000
-TARGETS = {"verdict": 300, "grid": 500}  # 95th percentile, ms
+CPU = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+TARGETS = {"verdict": 300, "grid": 500, "zoom": 500, "similar": 500}  # 95th percentile, ms
 
 # Notes when a key or a click comes, and when what it changes has been drawn: an image is waited for
-# until it is decoded, then for the next frame.
-CLOCK = """(area) => {
+# until it is decoded, then for the next frame. watched: of `MutationObserver.observe`.
+CLOCK = """(area, watched) => {
   const clock = (window.clock = { times: [], begun: null })
   const begin = (event) => { clock.begun = event.timeStamp }
   for (const kind of ["keydown", "click"]) window.addEventListener(kind, begin, true)
@@ -39,7 +46,13 @@ CLOCK = """(area) => {
     const images = [...area.querySelectorAll("img")]
     await Promise.all(images.map((image) => image.decode().catch(() => {})))
     requestAnimationFrame((now) => clock.times.push(now - begun))
-  }).observe(area, { childList: true })
+  }).observe(area, watched)
+}"""
+DRAWN = {"childList": True}
+REPLACED = {"subtree": True, "attributeFilter": ["src"]}
+DECODED = """async (card) => {
+  const images = [...card.parentElement.querySelectorAll("img")]
+  await Promise.all(images.map((image) => image.decode().catch(() => {})))
 }"""
 
 
@@ -103,25 +116,43 @@ def timed(page, act, count: int) -> list[float]:
     return page.evaluate("clock.times")
 
 
-def measure(samples: int) -> dict[str, list[float]]:
+def photographs(source: str) -> int:
+    """A first look at a dataset of one's own. Returns the number of samples."""
+    import labelaudit
+    from labelaudit.pipeline import take_first_look
+
+    dataset = labelaudit.load_dataset("photographs", source)
+    take_first_look(dataset)
+    return len(dataset)
+
+
+def measure(make: Callable[[], None]) -> dict[str, list[float]]:
+    """Times of each action on the dataset that `make` makes in an empty home."""
     with fresh_home() as home:
-        synthetic(samples)
+        make()
         with serve(home, home / "server.log") as address, browser_page() as page:
             times = {}
             page.goto(f"{address}/review")
             page.locator(".stage img").wait_for(timeout=300_000)
             page.wait_for_timeout(2000)
-            page.locator(".stage").evaluate(CLOCK)
+            page.locator(".stage").evaluate(CLOCK, DRAWN)
             times["verdict"] = timed(page, lambda i: page.keyboard.press("ak"[i % 2]), VERDICTS)
             times["undo"] = timed(page, lambda i: page.keyboard.press("z"), 10)
             times["back and forth"] = timed(
                 page, lambda i: page.keyboard.press(["ArrowLeft", "ArrowRight"][i % 2]), 20
             )
             times["filter"] = timed(page, lambda i: choose(page, f"class {i % CLASSES}"), FILTERS)
+            page.goto(f"{address}/review?show=all+suspects")
+            page.locator(".stage img").wait_for(timeout=300_000)
+            page.wait_for_timeout(2000)
+            page.locator(".stage").evaluate(CLOCK, REPLACED)
+            if not page.locator(".stage img.crisp").count():  # small images have no other size
+                times["zoom"] = timed(page, zoom, ZOOMS)
+            times["similar"] = [similar(page) for _ in range(SIMILAR)]
             page.goto(f"{address}/review?mode=Many+at+once&show=all+suspects")
             page.locator(".card").first.wait_for(timeout=300_000)
             page.wait_for_timeout(2000)
-            page.locator(".cards").evaluate(CLOCK)
+            page.locator(".cards").evaluate(CLOCK, DRAWN)
             times["grid"] = timed(page, lambda i: turn(page, i), TURNS)
     return times
 
@@ -129,6 +160,29 @@ def measure(samples: int) -> dict[str, list[float]]:
 def choose(page, name: str) -> None:
     page.get_by_label("Given").first.click()
     page.get_by_role("option", name=name, exact=True).click()
+
+
+def zoom(page, number: int) -> None:
+    """Zoom into the next image."""
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(1000)  # the next image is there
+    page.keyboard.press("+")
+
+
+def similar(page) -> float:
+    """Show all similar images, and go on to the next sample. Returns milliseconds."""
+    begun = time.perf_counter()
+    page.keyboard.press("s")
+    card = page.locator(".card").first
+    card.wait_for()
+    card.evaluate(DECODED)
+    taken = time.perf_counter() - begun
+    page.go_back()
+    page.locator(".stage img").wait_for()
+    page.wait_for_timeout(500)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(1000)
+    return 1000 * taken
 
 
 def turn(page, number: int) -> None:
@@ -139,17 +193,23 @@ def turn(page, number: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--samples", type=int, nargs="+", default=[1_797, 1_000_000])
+    parser.add_argument("--samples", type=int, nargs="*", default=[1_797, 1_000_000])
+    parser.add_argument("--data", nargs="*", default=[], help="datasets of one's own, to load")
     options = parser.parse_args()
+    makers = {f"{n:,} synthetic": partial(synthetic, n) for n in options.samples}
+    makers |= {source: partial(photographs, source) for source in options.data}
     rows = []
-    for samples in options.samples:
-        for action, times in measure(samples).items():
+    for name, make in makers.items():
+        print(f"load before {name}: {os.getloadavg()[0]:.1f}", flush=True)
+        for action, times in measure(make).items():
             rows.append(
-                {"samples": samples, "action": action, "times": len(times),
+                {"samples": name, "action": action, "times": len(times),
                  "median ms": np.median(times), "95 % ms": np.percentile(times, 95),
                  "slowest ms": max(times), "target": TARGETS.get(action)}
             )  # fmt: skip
     table = pd.DataFrame(rows)
+    used = sum(resource.getrusage(who).ru_utime for who in CPU)
+    print(f"{used:.0f} CPU-s in all, with making the datasets")
     print(table.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.0f}"))
     save("review", {"rows": table.to_dict("records")})
 

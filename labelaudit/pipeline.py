@@ -70,7 +70,7 @@ def audit(
     default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
     photographs, pretrained features find more than a small network trained from scratch. After a
     sync, the earlier model predicts the new images instead, unless over 10 % of the labels are new
-    or changed since its training, or there is a new class; `notes` of the result says so.
+    or changed since its training, or there is a new class; `training_note` of the result says so.
     on: "here", or "ray" to extract features, train, predict and score on a Ray cluster: the one at
     RAY_ADDRESS, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     label_field: audit this own field instead of `ground_truth`. Its labels become those of another
@@ -122,14 +122,14 @@ def audit(
         timer.finish("first look")
         _measure_quality(dataset, task)
         timer.finish("image quality")
-    notes = (earlier.why,) if earlier else ()
+    note = earlier.why if earlier else None
     if earlier and not train:
         with steps.session():
             _predict_new(earlier.run, dataset, steps, task)
             timer.finish("predict")
             steps.compute_scores(dataset, earlier.run.name, task=task)
             timer.finish("score")
-        return _ranked_result(dataset, earlier.run, None, timer, score, k, notes=notes)
+        return _ranked_result(dataset, earlier.run, None, timer, score, k, training_note=note)
     if not train:
         return _ranked_result(target, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
     with steps.session():
@@ -137,7 +137,7 @@ def audit(
         timer.finish("train")
         task = _task_after_training(trained, task, keep_going)
         job = _ScoringJob(target, trained, plan, noise_report, steps, timer, task)
-        return replace(job.run(score, k), notes=notes)
+        return replace(job.run(score, k), training_note=note)
 
 
 def resume_audit(
@@ -237,7 +237,7 @@ def _ranked_result(
     score: str | None,
     k: int | None,
     held_out: np.ndarray = NO_IDS,
-    notes: tuple[str, ...] = (),
+    training_note: str | None = None,
 ) -> AuditResult:
     """Rank a scored run. held_out: ids that a trained run did not learn, int (n,)."""
     score, info = check_score(run, score), run.info
@@ -257,7 +257,7 @@ def _ranked_result(
         seconds=timer.seconds,
         weakness=weakness(view),
         duplicates=_duplicate_counts(as_dataset(target)),
-        notes=notes,
+        training_note=training_note,
     )
 
 

@@ -18,6 +18,7 @@ pytestmark = [
 TITLES = {
     "Methods": "How suspects are found",
     "Dataset": "digits",
+    "Sync": "Sync",
     "Noise": "Rehearse",
     "Train": "Train",
     "Predict": "Predict and score",

@@ -192,7 +192,7 @@ def test_classes_are_listed_and_exported_in_another_order_and_back(pets, tmp_pat
     assert labels(pets) == labels(pets, "prediction") == before
     assert describe(list_changes(pets)[-1]) == "classes: reordered"
     export_dataset(pets, tmp_path / "coco", "coco")
-    coco = json.loads((tmp_path / "coco" / "labels.json").read_text())
+    coco = json.loads((tmp_path / "coco" / "instances.json").read_text())
     names = {category["id"]: category["name"] for category in coco["categories"]}
     assert names == {1: "pug", 2: "cat", 3: "dog"}
     found = {entry["image_id"]: names[entry["category_id"]] for entry in coco["annotations"]}

@@ -64,7 +64,9 @@ def test_the_history_says_who_what_and_how_many(make_dataset):
     lines = [(c.id, c.kind, c.who, c.count) for c in list_changes(dataset)]
     me = history_log.user()
     assert lines == [(1, "tag", me, 2), (2, "verdicts", "Bo", 2), (3, "return", "Cy", 4)]
-    assert list_changes(dataset)[1].info == {"relabelled": 2, "removed": 0, "put_back": 0}
+    assert list_changes(dataset)[1].info == {
+        "relabelled": 2, "removed": 0, "put_back": 0, "rule": "unanimous",
+    }  # fmt: skip
     with pytest.raises(LabelAuditError, match=r"no change 9 in its history.* 1 to 3"):
         return_to(dataset, 9)
 

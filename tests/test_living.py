@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 from forks import CONTEXT, warm_up
 from PIL import Image
 
@@ -104,6 +105,7 @@ def state(dataset) -> dict[str, str]:
     return dict(zip(table.filepath, table.ground_truth, strict=True))
 
 
+@pytest.mark.system
 def test_eight_weeks_are_the_same_as_one_load(tmp_path, home):
     warm_up()
     folder = Folder(tmp_path / "pets")
@@ -194,9 +196,9 @@ def test_a_model_is_trained_again_only_if_much_is_new(tmp_path, home):
     before = stored()
     result = labelaudit.audit(dataset, features="pixels")
     assert (result.run, dataset.trained_runs) == ("run-1", ["run-1"])
-    assert result.notes[0].startswith("No model was trained again: 3.2% of the labels are new")
-    assert result.notes[0] in str(result)
-    assert result.to_dict()["notes"] == list(result.notes)
+    assert result.training_note.startswith("No model was trained again: 3.2% of the labels are new")
+    assert result.training_note in str(result)
+    assert result.to_dict()["training_note"] == result.training_note
     assert np.isfinite(dataset.view("run-1").values("suspicion")).all()
     after = stored()
     assert after.keys() - before.keys() == {new}

@@ -30,6 +30,7 @@ from labelaudit import (
 from labelaudit.jobs import files, manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
+from labelaudit.review.notes import write_note
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
 from labelaudit.ui.__main__ import unbreakable
@@ -180,8 +181,10 @@ def test_train_then_predict(few_digits):
 
 
 def test_results_filter_and_page_through_all(audited):
-    app = open_page("suspects/results")
+    write_note(audited, 5, f"ask <Ben> {'why ' * 20}", "")
     view = suspects(audited)
+    Review(audited, "bea").decide(view.ids[3:5], "keep")
+    app = open_page("suspects/results")
     assert f"{len(view):,} suspects" in texts(app)
     assert f"1 to 48 of {len(view):,}" in texts(app)
     shown = html(app)
@@ -189,6 +192,12 @@ def test_results_filter_and_page_through_all(audited):
     assert f'title="id {view.ids[0]}\n' in shown
     button(app, "Next").click().run()
     assert f'title="id {view.ids[48]}\n' in html(no_error(app))
+    app.toggle(key="results-noted").set_value(True).run()
+    noted = html(no_error(app))
+    assert re.findall(r'title="id (\d+)', noted) == ["5"]
+    assert "ask &lt;Ben&gt; " in noted
+    assert "why wh…</span>" in noted  # shortened on the card
+    app.toggle(key="results-noted").set_value(False)
     given, predicted = view.class_pairs().iloc[0][["ground_truth", "predicted"]]
     box(app, "Given").set_value(given)
     box(app, "Predicted").set_value(predicted)
@@ -196,6 +205,11 @@ def test_results_filter_and_page_through_all(audited):
     pair = view.match(label=given, prediction=predicted).match_tag("mistake")
     assert html(no_error(app)).count('class="la-card"') == len(pair)
     assert f"{len(pair)} of {len(view)} suspects" in texts(app)
+    for name in ("Given", "Predicted", "Tag"):
+        box(app, name).set_value("any")
+    box(app, "Decided by").set_value("bea").run()
+    assert f"2 of {len(view)} suspects" in texts(no_error(app))
+    box(app, "Decided by").set_value("any")
     box(app, "Score").set_value("hardness")
     box(app, "Given").set_value("any")
     box(app, "Predicted").set_value("any")
@@ -203,6 +217,12 @@ def test_results_filter_and_page_through_all(audited):
     hardest = audited.view().sort_by("hardness", reverse=True).head(1)[0]
     assert f'title="id {hardest.id}\n' in html(no_error(app))
     assert len(app.dataframe[-1].value) == len(audited.run().score_names())  # the rehearsal
+    low, high = (field for field in app.number_input if field.label.startswith("Score "))
+    low.set_value(0.2)
+    high.set_value(0.8).run()
+    between = audited.view().between("hardness", 0.2, 0.8)
+    assert 0 < len(between) < 1797
+    assert f"{len(between)} of 1,797 samples" in texts(no_error(app))
 
 
 def test_a_recorded_run_is_shown_though_it_has_no_model(digits):

@@ -425,10 +425,10 @@ def test_the_commands(copies, tmp_path):
     assert not c.exists()
     assert "resolved in favour of" in cli("merge-patches", a, b, "-o", c, "--prefer", b)
     assert json.loads(cli("apply", "other", "--patch", c, "--dry-run", "--json"))["relabelled"] == 2
-    assert "2 samples were relabelled, 0 removed; 0 already" in cli("apply", "other", "--patch", c)
+    assert "2 samples were relabelled, 0 removed; already" in cli("apply", "other", "--patch", c)
     text = cli("apply", "other", "--patch", a)
-    assert "0 samples were relabelled, 0 removed; 1 already match the patch" in text
-    assert "1 conflicts, not changed:\n  cat/0.png: cat → dog by" in text
+    assert "0 samples were relabelled, 0 removed; already as in the patch: 1" in text
+    assert "1 conflict, not changed:\n  cat/0.png: cat → dog by" in text
     assert "labelled differently as emu" in text
     assert cli("apply", "other", "--patch", a, "--by", "ann", code=2) == ""
 

@@ -14,10 +14,12 @@ from labelaudit import (
     Review,
     apply_verdicts,
     assign,
+    list_changes,
     make_queue,
     pending_decisions,
 )
 from labelaudit.cli import main
+from labelaudit.dataset.history import describe
 from labelaudit.review.shares import Shares, read_shares
 
 IDS = np.arange(1, 20_001)
@@ -125,6 +127,8 @@ def test_the_rule_decides_between_reviewers(judged, rule, relabel, remove, open_
     assert (wanted.remove.tolist(), wanted.disagreed.tolist()) == (remove, open_)
     assert apply_verdicts(judged, rule=rule).equals(wanted)
     assert judged.view().match_tag("removed").ids.tolist() == remove
+    said = describe(list_changes(judged)[-1])
+    assert said.endswith("removed)" if rule == "unanimous" else f"decided by the rule {rule!r})")
     assert {sample: judged[sample].ground_truth for sample in relabel} == relabel
 
 

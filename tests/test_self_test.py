@@ -54,8 +54,7 @@ def test_it_warns_of_predictions_that_know_too_little():
     found = run_self_test(labels, logits)
     assert found.noticed < 0.7 * found.planted
     assert (
-        "planted mistakes get a suspicion above 10 %, so wrong labels may be hidden"
-        in found.warning
+        "planted mistakes get a suspicion above 10%, so wrong labels may be hidden" in found.warning
     )
 
 

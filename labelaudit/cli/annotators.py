@@ -7,6 +7,7 @@ import click
 from ..annotators.consensus import SURE, consensus
 from ..annotators.importing import import_annotations as read
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..sources import load_dataset
 from .base import LIST_LENGTH, csv_option, emit, example, json_option, main, run_option
 
@@ -38,11 +39,11 @@ def import_annotations(dataset, file, annotator, label, fields, replace, as_json
         annotator=annotator, label=label, replace=replace,
     )  # fmt: skip
     text = (
-        f"{found['labels']:,} labels by {found['annotators']:,} annotators for "
-        f"{found['samples']:,} samples"
+        f"{counted(found['labels'], 'label')} by {counted(found['annotators'], 'annotator')} for "
+        f"{counted(found['samples'], 'sample')}"
     )
     if found["unmatched"]:
-        text += f"\n{found['unmatched']:,} rows match no sample"
+        text += f"\n{counted(found['unmatched'], 'row', 'matches', 'match')} no sample"
     emit(as_json, found, text)
 
 
@@ -86,10 +87,11 @@ def annotators(dataset, run, no_model, ask, csv_file, apply, at_least, as_json) 
     if ask:
         lines += ["", "To label again:", asked.to_string(index=False, float_format="{:.3f}".format)]
     if csv_file:
-        lines.append(f"\n{found.to_csv(csv_file):,} samples in {csv_file}")
+        lines.append(f"\n{counted(found.to_csv(csv_file), 'sample')} in {csv_file}")
     if apply:
         data["changed"] = found.apply(at_least)
         lines.append(
-            f"\n{data['changed']:,} labels changed; `labelaudit history {dataset}` can undo it"
+            f"\n{counted(data['changed'], 'label')} changed; `labelaudit history {dataset}` can "
+            "undo it"
         )
     emit(as_json, data, "\n".join(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import emit, example, json_option, main
 
@@ -52,7 +53,9 @@ def classes(dataset, rename, merge, add, order, who, dry_run, as_json) -> None:
     lines += [f"{old} merged into {new}: {plan.samples[old]:,}" for old, new in plan.merge.items()]
     lines += [f"{name} added" for name in plan.add]
     lines += [f"new order: {', '.join(plan.order)}"] if plan.order else []
-    lines.append("Nothing was changed (--dry-run)." if dry_run else f"{count:,} labels changed")
+    lines.append(
+        "Nothing was changed (--dry-run)." if dry_run else f"{counted(count, 'label')} changed"
+    )
     emit(as_json, data | {"changed": count, "classes": plan.after.names}, "\n".join(lines))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import DamagedError
+from ..core.plural import counted
 from ..dataset.dataset import Dataset, delete_dataset, list_datasets
 from ..dataset.noise import KINDS, inject, restore
 from ..predictions.cleanlab_issues import LISTED, import_issues
@@ -129,8 +130,8 @@ def load(
         dataset = load_dataset(name, source, overwrite=overwrite, **options, **reading)
     info = dataset.info
     lines = [
-        f"{dataset.name}: {info['samples']:,} samples{split_text(info['splits'])}, "
-        f"{len(info['classes'])} classes",
+        f"{dataset.name}: {counted(info['samples'], 'sample')}{split_text(info['splits'])}, "
+        f"{counted(len(info['classes']), 'class')}",
         *understood_lines(info["skipped"]),
         *unlabelled_lines(info["samples"] - info["labelled"]),
         *skipped_lines(info["skipped"]),
@@ -169,16 +170,17 @@ def issues_command(dataset: str, file: str, as_json: bool) -> None:
     paths, by the pandas index, or by order. List the tagged samples with `labelaudit suspects
     DATASET --tag label_issue`."""
     report = import_issues(Dataset(dataset), file)
-    lines = [f"{report['rows']:,} rows, {report['changed']:,} samples changed"]
-    lines += [f"  {tag}: {count:,} samples" for tag, count in report["tags"].items()]
+    lines = [f"{counted(report['rows'], 'row')}, {counted(report['changed'], 'sample')} changed"]
+    lines += [f"  {tag}: {counted(count, 'sample')}" for tag, count in report["tags"].items()]
     if report["outdated"]:
-        lines.append(f"{report['outdated']:,} samples were relabelled since; they are not tagged")
+        since = counted(report["outdated"], "sample", "was relabelled", "were relabelled")
+        lines.append(f"{since} since, and not tagged")
     unmatched = report["unmatched"]
     if unmatched["count"]:
         rows = ", ".join(map(str, unmatched["rows"])) + (
             " …" if unmatched["count"] > LISTED else ""
         )
-        lines.append(f"{unmatched['count']:,} rows match no sample: {rows}")
+        lines.append(f"{counted(unmatched['count'], 'row', 'matches', 'match')} no sample: {rows}")
     emit(as_json, report, "\n".join(lines))
 
 
@@ -215,7 +217,7 @@ def noise(dataset, rate, kind, pair, confusion, seed, split, restore_labels, as_
     data = load_dataset(dataset)
     if restore_labels:
         count = restore(data)
-        emit(as_json, {"restored": count}, f"{count:,} labels restored")
+        emit(as_json, {"restored": count}, f"{counted(count, 'label')} restored")
         return
     if rate is None:
         raise click.UsageError("give --rate or --restore")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..core.errors import DamagedError
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..sources import load_dataset
@@ -61,10 +62,11 @@ def score_import(run: Run, dataset: str, as_json: bool) -> None:
         if source["out_of_sample"]
         else "from a model assumed to be trained on these labels"
     )
-    lines = [f"{run.name}: {source['kind']} of {source['rows']:,} samples, {how}"]
+    lines = [f"{run.name}: {source['kind']} of {counted(source['rows'], 'sample')}, {how}"]
     lines += [
         *run.info["notes"],
-        f"{found:,} suspects; list them with `labelaudit suspects {dataset} --run {run.name}`",
+        f"{counted(found, 'suspect')}; list them with `labelaudit suspects {dataset} --run "
+        f"{run.name}`",
     ]
     emit(as_json, data, "\n".join(lines))
 
@@ -154,7 +156,7 @@ def import_features(dataset, file, name, by, in_order, as_json) -> None:
 
     count = read(load_dataset(dataset), file, name, how(by, in_order), task=console_task())
     text = (
-        f"{name}: features of {count:,} samples; use them with "
+        f"{name}: features of {counted(count, 'sample')}; use them with "
         f"`labelaudit first-look {dataset} --features {name}`"
     )
     emit(as_json, {"features": name, "samples": count}, text)

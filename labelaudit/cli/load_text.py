@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..core.plural import counted
 from ..sources import Preview
 from .base import LIST_LENGTH
 
@@ -14,14 +15,14 @@ def preview_lines(preview: Preview) -> list[str]:
     lines = [
         f"{preview.source} is read as {preview.format}",
         *(f"  {step}" for step in preview.folders),
-        f"{first}{preview.images:,} images{split_text(preview.splits)}, "
-        f"{len(preview.classes)} classes",
+        f"{first}{counted(preview.images, 'image')}{split_text(preview.splits)}, "
+        f"{counted(len(preview.classes), 'class')}",
     ]
     width = min(max((len(entry.name) for entry in preview.classes), default=0), 40)
     for entry in preview.classes[:LIST_LENGTH]:
         lines.append(f"  {entry.name:{width}} {entry.images:>9,}  {', '.join(entry.samples)}")
     more = len(preview.classes) - LIST_LENGTH
-    lines += [f"  … and {more:,} more classes"] if more > 0 else []
+    lines += [f"  … and {counted(more, 'more class')}"] if more > 0 else []
     return [
         *lines,
         *unlabelled_lines(preview.unlabelled),
@@ -43,14 +44,17 @@ def split_text(splits: Mapping[str, int]) -> str:
 
 
 def unlabelled_lines(count: int) -> list[str]:
-    return [f"{count:,} samples have no label; they are predicted but not scored"] if count else []
+    if not count:
+        return []
+    has = counted(count, "sample", "has no label; it is", "have no label; they are")
+    return [f"{has} predicted but not scored"]
 
 
 def skipped_lines(skipped: Mapping) -> list[str]:
     """Describe skipped images by reason, other files by kind, and notes."""
     lines = []
     if skipped["count"]:
-        lines.append(f"{skipped['count']:,} images were skipped:")
+        lines.append(f"{counted(skipped['count'], 'image', 'was', 'were')} skipped:")
         lines += [f"  {entry['file']}: {entry['why']}" for entry in skipped["files"][:LIST_LENGTH]]
         if (more := skipped["count"] - LIST_LENGTH) > 0:
             lines.append(f"  … and {more:,} more; in all:")

@@ -6,6 +6,7 @@ import click
 
 from ..cluster import HERE, PLACES, steps
 from ..core.errors import BadInputError, NotFoundError
+from ..core.plural import counted
 from ..core.progress import Task
 from ..dataset.dataset import Dataset, list_datasets
 from ..features.extractors import AUTO, extractor_names
@@ -126,7 +127,7 @@ def first_look(dataset, run, features, as_json) -> None:
 
     look = take_first_look(load_dataset(dataset), run, console_task(), features=features)
     text = (
-        f"{look['run']}: {look['suspects']:,} suspects; list them with "
+        f"{look['run']}: {counted(look['suspects'], 'suspect')}; list them with "
         f"`labelaudit suspects {dataset} --run {look['run']}`"
     )
     emit(as_json, look, text)
@@ -160,7 +161,8 @@ def train(dataset, run, split, interrupted, on, as_json, **options) -> None:
         trained = by.train(target, run, _config(**options), console_task())
     info = trained.info
     text = (
-        f"{trained.name}: {info['epochs']} epochs on {info['learned']:,} samples"
+        f"{trained.name}: {counted(info['epochs'], 'epoch')} on "
+        f"{counted(info['learned'], 'sample')}"
         f"{', stopped early' if info['stopped'] else ''}"
     )
     if info["validation_accuracy"] is not None:
@@ -227,7 +229,7 @@ def predict(dataset, run, split, model, device, augment, on, as_json, **own) -> 
         option = "classes" if given == "class_file" else given.replace("_", "-")
         raise click.UsageError(f"--{option} needs --model.")
     count = by.predict(target, run, device, console_task(), augment=augment)
-    emit(as_json, {"predicted": count}, f"{count:,} samples predicted")
+    emit(as_json, {"predicted": count}, counted(count, "sample", "predicted", "predicted"))
 
 
 @main.command(**example("labelaudit score digits"))
@@ -345,7 +347,8 @@ def audit(
     bar.close()
     emit(as_json, result.to_dict(), str(result))
     if csv_file:
-        click.echo(f"{result.to_csv(csv_file):,} suspects written to {csv_file}", err=as_json)
+        written = counted(result.to_csv(csv_file), "suspect")
+        click.echo(f"{written} written to {csv_file}", err=as_json)
 
 
 def _loaded(source: str, task: Task) -> Dataset:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import LIST_LENGTH, console_task, emit, example, json_option, main
 
@@ -134,19 +135,19 @@ def apply_patch_file(dataset: Dataset, file, who, trust, add_classes, dry_run, a
         "conflicts": [each.to_dict() for each in plan.conflicts],
         "missing": [each.to_dict() for each in plan.missing],
     }
-    will = "would be" if dry_run else "were"
+    will = ("would be", "would be") if dry_run else ("was", "were")
     lines = [
-        f"{len(plan.relabel):,} samples {will} relabelled, {len(plan.remove):,} removed; "
-        f"{plan.already:,} already match the patch"
+        f"{counted(len(plan.relabel), 'sample', *will)} relabelled, {len(plan.remove):,} removed; "
+        f"already as in the patch: {plan.already:,}"
     ]
     if plan.new_classes:
         lines.append(f"new classes: {', '.join(plan.new_classes)}")
     for title, skipped in (
-        ("conflicts, not changed", plan.conflicts),
-        ("not found, not changed", plan.missing),
+        (counted(len(plan.conflicts), "conflict"), plan.conflicts),
+        (f"{len(plan.missing):,} not found", plan.missing),
     ):
         if skipped:
-            lines += [f"{len(skipped):,} {title}:", *map(_skipped_line, skipped[:LIST_LENGTH])]
+            lines += [f"{title}, not changed:", *map(_skipped_line, skipped[:LIST_LENGTH])]
             more = len(skipped) - LIST_LENGTH
             lines += [f"  … and {more:,} more"] if more > 0 else []
     emit(as_json, data, "\n".join(lines))

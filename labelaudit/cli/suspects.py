@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from ..scores import SCORES
 from ..sources import load_dataset
@@ -51,7 +52,7 @@ def suspects(
 ) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
-    from ..ranking.ranking import learned_again, outdated
+    from ..ranking.ranking import confidence_note, learned_again, outdated
     from ..ranking.ranking import suspects as ranked
 
     opened = load_dataset(dataset)
@@ -65,13 +66,21 @@ def suspects(
         view = view.select(added_since(opened, since))
     table = view.limit(limit).to_pandas().drop(columns="original_label")
     data = {"suspects": len(view), "top": json.loads(table.to_json(orient="records"))}
-    lines = [f"{len(view):,} suspects"]
+    note = confidence_note(opened.view(run))
+    data["note"] = note
+    lines = [counted(len(view), "suspect"), *([note] if note else [])]
     if stale := outdated(opened.view(run)):
         data["outdated"] = stale
         since, again = learned_again(opened.run(run))
-        lines.append(f"{stale:,} labels changed since this run was {since}; {again} to judge them")
+        lines.append(
+            f"{counted(stale, 'label')} changed since this run was {since}; {again} to judge "
+            f"{'it' if stale == 1 else 'them'}"
+        )
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))
+        if note:
+            hidden = ["confidence", "suggested_p", *view.score_names()]
+            shown = shown.drop(columns=hidden, errors="ignore")
         lines.append(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     if csv_file:
         data["csv"] = csv_file
@@ -103,14 +112,15 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
         **{which: len(groups) for which, groups in lists.items()},
     }
     lines = [
-        f"{data['in_groups']:,} of {found.searched:,} samples have a duplicate",
-        f"{data['conflicts']:,} groups with different labels, {data['certain']:,} of them exact "
-        "copies",
-        f"{data['splits']:,} groups in different splits",
-        f"{data['others']:,} other groups",
+        f"{data['in_groups']:,} of {counted(found.searched, 'sample')} have a duplicate",
+        f"{counted(data['conflicts'], 'group')} with different labels; {data['certain']:,} of "
+        "exact copies",
+        f"{counted(data['splits'], 'group')} in different splits",
+        counted(data["others"], "other group"),
     ]
     if data["left_out"]:
-        lines.append(f"{data['left_out']:,} images could not be read and were skipped")
+        skipped = counted(data["left_out"], "image", "was skipped", "were skipped")
+        lines.append(f"{skipped}: unreadable")
     for which in (finder.CONFLICTS, finder.SPLITS):
         table = lists[which].table(0, limit)
         data[f"top_{which}"] = table.to_dict("records")
@@ -139,6 +149,7 @@ def estimate(dataset, run, as_json) -> None:
     """Estimate how many labels of DATASET are wrong, with a 95% interval: before any review and
     now, by class and by class pair. Also says what the random checks of the review prove, and
     whether to continue."""
+    from ..ranking.ranking import confidence_note
     from ..review.blind_controls import all_answers
     from ..review.estimate import estimate_wrong
 
@@ -152,6 +163,7 @@ def estimate(dataset, run, as_json) -> None:
     data = {
         **{name: getattr(found, name) for name in names},
         "headline": found.headline(),
+        "note": confidence_note(opened.view(run)),
         "at_most": found.proof.most,
         "found_at_least": found.proof.share,
         "stop": stop,
@@ -161,6 +173,15 @@ def estimate(dataset, run, as_json) -> None:
         "by_pair": by_pair.to_dict("records"),
         "controls": {name: vars(each) for name, each in controls.items()},
     }
+    if note := data["note"]:
+        reviewed = counted(found.reviewed, "sample")
+        text = (
+            f"{note} The number of wrong labels cannot be estimated either: review the samples in "
+            f"the order of the ranking.\nFound so far: {counted(found.found, 'wrong label')} in "
+            f"{reviewed} with a verdict, of {found.samples:,}."
+        )
+        emit(as_json, data, text)
+        return
     tables = [
         table.head(LIST_LENGTH).to_string(index=False, float_format=lambda value: f"{value:.0f}")
         for table in (by_class, by_pair.fillna("none"))
@@ -284,7 +305,7 @@ def history(dataset, target, who, as_json) -> None:
     if target is not None:
         count = return_to(opened, target, who)
         state = f"their state after change {target}" if target else "their state when loaded"
-        emit(as_json, {"changed": count}, f"{count:,} samples restored to {state}")
+        emit(as_json, {"changed": count}, f"{counted(count, 'sample')} restored to {state}")
         return
     changes = list_changes(opened)
     lines = [
@@ -306,14 +327,13 @@ def _numbers(decisions) -> dict:
 
 
 def _sentence(decisions, applied: bool = False) -> str:
-    will = "were" if applied else "would be"
-    will = "was" if applied and len(decisions.relabel) == 1 else will
-    relabelled = f"{len(decisions.relabel):,} sample{'' if len(decisions.relabel) == 1 else 's'}"
-    text = f"{relabelled} {will} relabelled, {len(decisions.remove):,} removed"
+    will = ("was", "were") if applied else ("would be", "would be")
+    relabelled = counted(len(decisions.relabel), "sample", *will)
+    text = f"{relabelled} relabelled, {len(decisions.remove):,} removed"
     if len(decisions.put_back):
         text += f", {len(decisions.put_back):,} restored"
     if len(decisions.disagreed):
         text += f"; reviewers disagree on {len(decisions.disagreed):,}"
     if len(decisions.outdated):
-        text += f"; {len(decisions.outdated):,} were relabelled since their verdict"
+        text += f"; relabelled since their verdict: {len(decisions.outdated):,}"
     return text

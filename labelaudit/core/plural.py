@@ -1,9 +1,14 @@
-"""Numbers with their nouns, for messages."""
+"""Numbers with their nouns: singular and plural."""
 
 from __future__ import annotations
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: "1 sample", "10 classes"."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{'' if count == 1 else plural}"
+def counted(count: int, noun: str, one: str = "", many: str = "") -> str:
+    """Return a number with its noun, and the words after it that fit the number.
+
+    `counted(1, "image", "was read", "were read")` is "1 image was read"; `counted(2, "class")` is
+    "2 classes".
+    """
+    plural = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    words = one if count == 1 else many
+    return f"{count:,} {noun}{plural}{words and ' '}{words}"

@@ -21,6 +21,7 @@ from .columns import Frame
 from .history_log import Cause, Entry
 from .target import Target, as_dataset
 
+UNANIMOUS = "unanimous"  # the usual rule for several verdicts on a sample; see `review.opinions`
 START = 0  # the state before the first change
 
 
@@ -51,6 +52,8 @@ def describe(entry: Entry) -> str:
         case history_log.VERDICTS:
             counts = f"{info['relabelled']:,} relabelled, {info['removed']:,} removed"
             counts += f", {info['put_back']:,} restored" if info["put_back"] else ""
+            rule = info.get("rule", UNANIMOUS)  # earlier versions had no other one
+            counts += "" if rule == UNANIMOUS else f", decided by the rule {rule!r}"
             return f"verdicts applied ({counts})"
         case history_log.CLASSES:
             parts = [f"{old} renamed to {new}" for old, new in info["rename"].items()]

@@ -7,6 +7,7 @@ after a stop, or its process died.
 
 from __future__ import annotations
 
+import string
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import LabelAuditError
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from ..storage.locks import is_locked
 from ..storage.schema import FINISHED
@@ -42,6 +44,15 @@ POLL_SECONDS = 0.1
 LOG_TAIL = 300  # characters of the log that are searched for the last line of a dead job
 
 TRAINING, TRAINED = "training", "trained"  # where a job can be resumed
+
+
+class _Counting(string.Formatter):
+    """Formats "{samples:sample}" as a number with its noun: "1 sample", "2 samples"."""
+
+    def format_field(self, value, format_spec: str) -> str:
+        if format_spec.isalpha():
+            return counted(value, format_spec)
+        return super().format_field(value, format_spec)
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ class Job:
         if result is None:
             return self.error or ""
         planned = (self.progress or {}).get("epochs")
-        summary = KINDS[self.kind].summary.format(**{"planned": planned, **result})
+        summary = _Counting().format(KINDS[self.kind].summary, **{"planned": planned, **result})
         return summary + (" (stopped early)" if result.get("stopped") else "")
 
     @property

@@ -23,7 +23,8 @@ COMPARED = 100  # first suspects that are compared before and after training
 @dataclass(frozen=True)
 class JobKind:
     """action: what it does, to be followed by the dataset's name: "train". summary: how it ended,
-    a format string over the function's result and `planned`, the planned epochs."""
+    a format string over the function's result and `planned`, the planned epochs. There,
+    "{samples:sample}" is a number with its noun."""
 
     function: Callable[..., dict]
     action: str
@@ -252,22 +253,22 @@ def _find_run(data, marks: dict):
 
 # A kind can be resumed if its function takes `resumed`.
 KINDS: dict[str, JobKind] = {
-    "load": JobKind(_load, "load", "{samples:,} samples"),
-    "look": JobKind(_look, "take a first look at", "{run}: {suspects:,} suspects"),
-    "train": JobKind(_train, "train", "{run}: {epochs} of {planned} epochs"),
-    "predict": JobKind(_predict, "predict", "{run}: {predicted:,} samples predicted"),
+    "load": JobKind(_load, "load", "{samples:sample}"),
+    "look": JobKind(_look, "take a first look at", "{run}: {suspects:suspect}"),
+    "train": JobKind(_train, "train", "{run}: {epochs} of {planned:epoch}"),
+    "predict": JobKind(_predict, "predict", "{run}: {predicted:sample} predicted"),
     "import": JobKind(
         _import,
         "import predictions of",
-        "{run}: {predicted:,} predictions, {suspects:,} suspects",
+        "{run}: {predicted:prediction}, {suspects:suspect}",
     ),
     "score": JobKind(_score, "score", "{run}: scored"),
-    "audit": JobKind(_audit, "audit", "{run}: {suspects:,} suspects"),
+    "audit": JobKind(_audit, "audit", "{run}: {suspects:suspect}"),
     "compare": JobKind(
         _compare,
         "look for duplicates in",
-        "{samples:,} of {searched:,} samples have a duplicate",
+        "{samples:,} of {searched:sample} have a duplicate",
     ),
     "sync": JobKind(_sync, "read the source of", "{message}"),
-    "export": JobKind(_export, "export", "{samples:,} samples written to {target}"),
+    "export": JobKind(_export, "export", "{samples:sample} written to {target}"),
 }

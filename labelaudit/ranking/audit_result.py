@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from ..dataset.noise import NoiseReport
 from ..dataset.view import View
 from ..export import write_suspects
 from ..scores import SCORES
+from .ranking import confidence_note
 
 SHOWN = 10  # suspects in the printed result
 
@@ -34,7 +36,7 @@ class AuditResult:
     # numbers of samples with a duplicate, of groups with different labels, and of those of them
     # that are exact copies; None if duplicates were not searched for
     duplicates: tuple[int, int, int] | None = None
-    notes: tuple[str, ...] = ()  # such as why no model was trained again after a sync
+    training_note: str | None = None  # why a model was trained again after a sync, or not
 
     def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
@@ -50,6 +52,11 @@ class AuditResult:
             table["suggested"] = table["predicted"]
         return table[["id", "filepath", "given", "suggested", self.score]]
 
+    @property
+    def note(self) -> str | None:
+        """Why the printed result has no probabilities; None if it has them."""
+        return confidence_note(self.dataset.view(self.run))
+
     def to_dict(self) -> dict:
         """Return everything as plain JSON values, with the first suspects only."""
         return {
@@ -63,7 +70,8 @@ class AuditResult:
             "stopped": self.stopped,
             "weakness": self.weakness,
             "duplicates": self.duplicates,
-            "notes": list(self.notes),
+            "note": self.note,
+            "training_note": self.training_note,
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -83,8 +91,8 @@ class AuditResult:
     def _summary(self) -> str:
         early = " (stopped early)" if self.stopped else ""
         lines = [
-            f"{self.dataset.name}: {len(self.dataset):,} samples, "
-            f"{len(self.dataset.classes)} classes, run {self.run}{early}",
+            f"{self.dataset.name}: {counted(len(self.dataset), 'sample')}, "
+            f"{counted(len(self.dataset.classes), 'class')}, run {self.run}{early}",
         ]
         if self.noise:
             lines.append(f"Rehearsal: {self.noise}.")
@@ -96,18 +104,22 @@ class AuditResult:
         if self.duplicates:
             samples, groups, exact = self.duplicates
             lines.append(
-                f"{samples:,} samples have a duplicate; {groups:,} groups of duplicates have "
-                f"different labels, {exact:,} of them exact copies."
+                f"{counted(samples, 'sample', 'has', 'have')} a duplicate; "
+                f"{counted(groups, 'group')} of duplicates with different labels, {exact:,} of "
+                "exact copies."
             )
         if self.weakness:
             lines.append(self.weakness)
-        lines += self.notes
+        if self.training_note:
+            lines.append(self.training_note)
         return "\n".join(lines)
 
     def _suspects_text(self) -> str:
         score, count = SCORES[self.score], len(self.suspects)
-        table = _indented(self.top()) if count else "  none"
-        return f"{count:,} suspects by {score.title}: {score.meaning}\n{table}"
+        top, note = self.top(), self.note
+        table = _indented(top.drop(columns=self.score) if note else top) if count else "  none"
+        title = f"{counted(count, 'suspect')} by {score.title}: {score.meaning}"
+        return "\n".join([title, *([note] if note else []), table])
 
     def _evaluation_text(self) -> str:
         if self.evaluation is None:

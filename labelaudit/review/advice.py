@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core.plural import counted
 from .proof import CLEAN, ENOUGH, LEAST_CHECKS, Proof
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def _next_step(proof: Proof) -> str:
             "or the review is mistaken. Switch on blind controls to see which."
         )
     if proof.likely:
-        return f"Continue: {_count(proof.suspects, 'suspect')} left, mixed with random checks."
+        return f"Continue: {counted(proof.suspects, 'suspect')} left, mixed with random checks."
     if not proof.enough_checks:
         missing = min(LEAST_CHECKS - proof.checks, proof.open)
-        return f"Continue: at least {missing:,} more random checks are needed for a conclusion."
+        checks = counted(missing, "more random check", "is needed", "are needed")
+        return f"Continue: at least {checks} for a conclusion."
     if proof.errors.most_missed:
         given = proof.errors.controls
         return (
@@ -86,7 +88,8 @@ def _next_step(proof: Proof) -> str:
 
 def _so_far(proof: Proof) -> str:
     if not proof.enough_checks:
-        return f"Random checks so far: {proof.checks:,} of at least {LEAST_CHECKS}."
+        least = min(LEAST_CHECKS, proof.checks + proof.open)
+        return f"Random checks so far: {proof.checks:,} of at least {least:,}."
     if not proof.found or proof.share < 0.5:
         return ""
     return f"So far, {SURE}: at least {int(100 * proof.share)} % of the wrong labels are found."
@@ -100,31 +103,31 @@ def explanation(found: Estimate) -> list[str]:
         if found.reviewed
         else [
             f"Nothing is reviewed yet: the number follows from suspicion alone, for all "
-            f"{found.samples:,} samples. Verdicts, above all on random checks, correct it."
+            f"{counted(found.samples, 'sample')}. Verdicts, above all on random checks, correct it."
         ]
     )
     if proof.enough_checks and proof.drawn:
         lines.append(
-            f"{proof.hits:,} of {_count(proof.drawn, 'random check')} outside the suspects found a "
-            f"wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
+            f"{proof.hits:,} of {counted(proof.drawn, 'random check')} outside the suspects found "
+            f"a wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
             f"{SURE}. This bound holds at any time of the review; the range follows from "
             "suspicion and the verdicts, too."
         )
     if found.certain:
         lines.append(
-            f"{_count(found.certain, 'label')} that nobody has reviewed "
+            f"{counted(found.certain, 'label')} that nobody has reviewed "
             f"{'is' if found.certain == 1 else 'are'} certainly wrong: exact copies of an image "
             "have different labels."
         )
     if found.missing:
         lines.append(
-            f"Not counted: {_count(found.missing, 'labelled sample')} without a suspicion, because "
-            "the run has no prediction for them or cannot judge their class."
+            f"Not counted: {counted(found.missing, 'labelled sample')} without a suspicion, "
+            "because the run has no prediction for them or cannot judge their class."
         )
     lines.append(_on_reviewers(proof))
     if len(found.undecided):
         lines.append(
-            f"{_count(len(found.undecided), 'sample')} without a decision (unsure, or reviewers "
+            f"{counted(len(found.undecided), 'sample')} without a decision (unsure, or reviewers "
             "disagree) count as not reviewed; what the checks show does not cover them."
         )
     if found.self_test:
@@ -135,11 +138,12 @@ def explanation(found: Estimate) -> list[str]:
 def _reviewed(found: Estimate) -> list[str]:
     chosen = found.reviewed - found.checks
     return [
-        f"Reviewed: {found.reviewed:,} of {found.samples:,} samples, with "
-        f"{_count(found.found, 'wrong label')}. {_count(found.checks, 'sample')} of these were "
+        f"Reviewed: {found.reviewed:,} of {counted(found.samples, 'sample')}, with "
+        f"{counted(found.found, 'wrong label')}. {counted(found.checks, 'sample')} of these were "
         f"drawn at random, {chosen:,} were chosen.",
-        f"Not reviewed: {found.open:,} samples with about {found.left:,.0f} wrong labels. Their "
-        "number follows from suspicion, corrected by the verdicts on samples of like suspicion.",
+        f"Not reviewed: {counted(found.open, 'sample')} with about {found.left:,.0f} wrong labels. "
+        "Their number follows from suspicion, corrected by the verdicts on samples of like "
+        "suspicion.",
     ]
 
 
@@ -159,7 +163,3 @@ def _rounded(number: int) -> str:
     number = max(number, 1)
     step = 10 if number <= 100 else 50 if number <= 1000 else 500
     return f"about {-(-number // step) * step:,}"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -77,7 +77,7 @@ class SelfTest:
         if self.noticed < ENOUGH_NOTICED * self.planted:
             return (
                 f"In a self-test, only {self.noticed / self.planted:.0%} of {self.planted:,} "
-                f"planted mistakes get a suspicion above {100 * NOTICED:.0f} %, so wrong labels "
+                f"planted mistakes get a suspicion above {NOTICED:.0%}, so wrong labels "
                 "may be hidden. Rely on the random checks."
             )
         if self.overstates:
@@ -93,7 +93,7 @@ class SelfTest:
         """The result in words."""
         return (
             f"Self-test: of {self.planted:,} labels replaced at random, {self.noticed:,} get a "
-            f"suspicion above {100 * NOTICED:.0f} %, and all their suspicions add up to "
+            f"suspicion above {NOTICED:.0%}, and all their suspicions add up to "
             f"{self.found:,.0f}."
         )
 

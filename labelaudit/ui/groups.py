@@ -13,7 +13,7 @@ from ..dataset.dataset import Dataset
 from ..features.duplicates import CONFLICTS, EXACT, OTHERS, SPLITS, list_groups
 from ..review.verdicts import Review, Verdict
 from . import grid
-from .text import plain, show_error
+from .text import counted, plain, show_error
 
 PAGE = 12  # groups
 SHOWN_IMAGES = 8  # per group
@@ -43,7 +43,7 @@ def show(dataset: Dataset, which: str, reviewer: str) -> None:
     shown = [_first_of_each(row["labels"] if which != SPLITS else row["splits"]) for row in rows]
     ids = [np.array(row["ids"])[order] for row, order in zip(rows, shown, strict=True)]
     with view.steady():
-        samples = iter(view.take(np.concatenate(ids)))
+        samples = iter(view.samples(np.concatenate(ids)))
         verdicts = iter(review.of(np.concatenate([row["ids"] for row in rows])))
     with st.container(horizontal=True, gap="small"):
         for row, some in zip(rows, ids, strict=True):
@@ -71,9 +71,8 @@ def _pager(total: int, key: str, review: Review) -> int:
             disabled=not review.can()[0],
             help=f"Undo the last verdict of {plain(review.reviewer)}.",
         )
-        st.caption(
-            f"{start + 1:,} to {min(start + PAGE, total):,} of {total:,} groups", width="content"
-        )
+        shown = f"{start + 1:,} to {min(start + PAGE, total):,} of " if pages > 1 else ""
+        st.caption(f"{shown}{counted(total, 'group')}", width="content")
     return start
 
 

@@ -22,7 +22,7 @@ from ..jobs.manager import (
     start,
 )
 from . import charts, state
-from .text import error_text, plain, sentence, show_error
+from .text import counted, error_text, plain, sentence, show_error
 
 REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
@@ -175,7 +175,7 @@ def _progress(job: Job, with_log: bool = False) -> None:
                 "pages/suspects/review.py",
                 icon=":material/bolt:",
                 query_params={"dataset": job.dataset, "run": look["run"]},
-                label=f"First look: {look['suspects']:,} suspects ready to review",
+                label=f"First look: {counted(look['suspects'], 'suspect')} ready to review",
             )
         if with_log:
             show_log(job)

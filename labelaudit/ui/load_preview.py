@@ -8,7 +8,7 @@ import streamlit as st
 from ..core.errors import LabelAuditError
 from ..sources import Preview, preview_dataset
 from . import grid
-from .text import plain, show_error
+from .text import counted, plain, show_error
 
 SHOWN_CLASSES = 12  # with thumbnails
 LISTED_CLASSES = 1000
@@ -117,7 +117,7 @@ def _draw(found: Preview, cards: list[grid.ClassCard]) -> None:
         st.warning(plain(note))
     grid.draw_classes(cards)
     if len(found.classes) > SHOWN_CLASSES:
-        with st.expander(f"All {len(found.classes):,} classes"):
+        with st.expander(f"All {counted(len(found.classes), 'class')}"):
             rows = [(entry.name, entry.images) for entry in found.classes[:LISTED_CLASSES]]
             st.dataframe(pd.DataFrame(rows, columns=["class", "images"]), hide_index=True)
     skipped = found.skipped

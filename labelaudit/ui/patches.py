@@ -24,7 +24,7 @@ from ..patch import (
 )
 from . import jobs
 from .differences import differences
-from .text import plain, show_error
+from .text import counted, plain, show_error
 
 SHOWN = "patch-shown"  # the plan on the screen when the button is clicked
 READ_AT_ONCE = 300  # images the page opens itself; more are opened by a job
@@ -94,7 +94,7 @@ def show_upload(dataset: Dataset, attempt: Callable, undo_button: Callable) -> N
     _figures(wanted)
     if wanted.unread:
         st.info(
-            f"{wanted.unread:,} images must be read once to match their pixels. This also "
+            f"{counted(wanted.unread, 'image')} must be read once to match pixels. This also "
             "finds duplicates."
         )
         if not jobs.busy(dataset.name) and st.button("Read the images", type="primary"):

@@ -67,6 +67,8 @@ def chosen_samples(dataset: str) -> tuple[int, ...] | None:
 
 def empty_message(wanted: QueueFilter) -> str:
     """The message for an empty queue."""
+    if wanted.status == TODO and wanted.share:
+        return 'Your share is done. Turn off "Only my share" to see the rest.'
     if wanted.status == TODO:
         return "Nothing left to review here. You have reviewed every sample that matches."
     if wanted.status == DISAGREED:

@@ -138,7 +138,7 @@ def _pictures(view: View, points: pd.DataFrame, asked: list) -> list[tuple[int, 
     ids = points["id"][points["id"].isin([int(each) for each in asked[:ASKED]])].to_numpy(np.int64)
     if not len(ids):
         return []
-    samples = view.take(ids)
+    samples = view.samples(ids)
     source = (view.frame.uri, view.frame.meta["created"])
     return [
         (sample.id, {"uri": picture.uri, "small": picture.small} if picture.uri else None)

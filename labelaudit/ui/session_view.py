@@ -15,7 +15,7 @@ from ..storage.schema import QUIET_TAGS
 from . import state
 from .component import component
 from .images import pictures
-from .text import plain, show_error
+from .text import counted, plain, show_error
 
 POLL_SECONDS = 0.5  # a view set in Python is shown after this time
 PAGE = 60  # images on a page
@@ -58,7 +58,7 @@ def _show(folder: SessionFolder) -> None:
         return
     st.title(dataset.name)
     order = f" · sorted by {shown.field}" if shown.field else ""
-    st.caption(plain(f"{len(ids):,} samples of the session's view{order}"))
+    st.caption(plain(f"{counted(len(ids), 'sample')} of the session's view{order}"))
     if not items:
         st.info("The session's view has no samples.")
     data = {
@@ -85,7 +85,7 @@ def _items(dataset: Dataset, view: View, ids: np.ndarray, field: str | None) -> 
     before = st.session_state.get(ITEMS)
     if before and before[0] == drawn:
         return before[1]
-    samples = view.take(ids) if len(ids) else []
+    samples = view.samples(ids) if len(ids) else []
     shown = zip(samples, pictures((view.uri, dataset.created), samples), strict=True)
     items = [
         {

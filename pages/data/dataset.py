@@ -17,7 +17,7 @@ from labelaudit.ui import (
     tag_form,
     uploads,
 )
-from labelaudit.ui.text import plain, show_error
+from labelaudit.ui.text import counted, plain, show_error
 
 ANY = "any"
 
@@ -43,11 +43,11 @@ def issues_button(dataset) -> None:
         found = ", ".join(f"{plain(tag)}: {count:,}" for tag, count in report["tags"].items())
         st.success(f"Samples tagged: {found}. Filter by these tags in the sidebar or on Review.")
         if report["outdated"]:
-            st.caption(
-                f"{report['outdated']:,} samples were relabelled since; they are not tagged."
-            )
+            since = counted(report["outdated"], "sample", "was relabelled", "were relabelled")
+            st.caption(f"{since} since, and not tagged.")
         if report["unmatched"]["count"]:
-            st.caption(f"{report['unmatched']['count']:,} rows match no sample.")
+            rows = counted(report["unmatched"]["count"], "row", "matches", "match")
+            st.caption(f"{rows} no sample.")
 
 
 def show_figures(dataset) -> None:
@@ -125,7 +125,7 @@ def delete_button(dataset) -> None:
 
 
 dataset = state.current()
-title, actions = st.columns([4, 5], vertical_alignment="bottom")
+title, actions = st.columns([4, 5], vertical_alignment="top")
 title.title(dataset.name)
 with actions, st.container(horizontal=True, horizontal_alignment="right"):
     if st.button("Classes", icon=":material/category:"):

@@ -68,8 +68,8 @@ if not jobs.show_all_running():
 everything = list_jobs()
 past = [job for job in everything if job.status != RUNNING][:SHOWN]
 if not past:
-    st.info("No past jobs. Train a model to see its job here.")
-    st.page_link("pages/model/train.py", label="Train a model", icon=":material/model_training:")
+    st.info("No past jobs. Audits, trainings, exports and other long tasks are listed here.")
+    st.page_link("pages/start/home.py", label="Start an audit", icon=":material/home:")
     st.stop()
 st.header("Past jobs")
 st.caption("Select a row to see its log.")

@@ -6,6 +6,7 @@ import streamlit as st
 from labelaudit.jobs.job import Job
 from labelaudit.scores import SCORES
 from labelaudit.ui import import_form, jobs, run_on, state
+from labelaudit.ui.text import counted
 
 dataset = state.current()
 st.title("Predict and score")
@@ -38,7 +39,7 @@ with st.sidebar:
 
 
 def predicted(job: Job) -> None:
-    st.success(f"{job.result['predicted']:,} samples predicted and scored.")
+    st.success(f"{counted(job.result['predicted'], 'sample')} predicted and scored.")
     st.page_link(
         "pages/suspects/results.py", label="Next: see the results", icon=":material/fact_check:"
     )

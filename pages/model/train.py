@@ -6,6 +6,7 @@ import streamlit as st
 from labelaudit.jobs.job import Job
 from labelaudit.learn.config import MODELS, SMALL, TrainConfig
 from labelaudit.ui import charts, jobs, run_on, state
+from labelaudit.ui.text import counted
 
 defaults = TrainConfig()
 dataset = state.current()
@@ -65,7 +66,7 @@ with st.sidebar:
 def trained(job: Job) -> None:
     run = dataset.run(job.result["run"]).info
     how = "stopped early, after" if run["stopped"] else "finished after"
-    st.success(f"Training of {run['name']} {how} {run['epochs']} epochs.")
+    st.success(f"Training of {run['name']} {how} {counted(run['epochs'], 'epoch')}.")
     st.page_link(
         "pages/model/predict.py", label="Next: predict and score", icon=":material/psychology:"
     )
@@ -80,7 +81,7 @@ def ended(job: Job) -> None:
 
 def looked(job: Job) -> None:
     """Show the result of a first look."""
-    st.success(f"First look: {job.result['suspects']:,} suspects, ready to review.")
+    st.success(f"First look: {counted(job.result['suspects'], 'suspect')}, ready to review.")
     st.page_link(
         "pages/suspects/review.py",
         label="Review the suspects",
@@ -125,7 +126,7 @@ if begin:
 runs = [dataset.run(name).info for name in reversed(dataset.trained_runs)]
 if not runs:
     if status != jobs.ACTIVE:
-        st.info("No runs yet. The default settings in the sidebar are a good start.")
+        st.info("No trained runs yet. The default settings in the sidebar are a good start.")
     st.stop()
 st.header("Runs")
 st.dataframe(

@@ -37,10 +37,10 @@ def show_result(job: Job) -> None:
         show_total(Dataset(name), result["run"])
         if changed := result.get("changed"):
             st.caption(
-                f"Training changed {changed['new']:,} of the first {changed['of']:,} suspects of "
-                "the first look."
+                f"Training changed {changed['new']:,} of the first "
+                f"{counted(changed['of'], 'suspect')} of the first look."
             )
-        for note in result.get("notes", []):
+        if note := result.get("training_note"):
             st.caption(plain(note))
         with st.container(horizontal=True):
             st.button(

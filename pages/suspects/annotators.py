@@ -7,7 +7,7 @@ from labelaudit.annotators.importing import import_annotations
 from labelaudit.annotators.stored import TABLE
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.ui import grid, state, uploads
-from labelaudit.ui.text import plain, show_error
+from labelaudit.ui.text import counted, plain, show_error
 
 ASKED = 20
 PERCENT = st.column_config.NumberColumn(format="percent")
@@ -36,7 +36,9 @@ def import_form() -> None:
         except LabelAuditError as error:
             show_error(error)
             return
-        st.toast(f"{found['labels']:,} labels by {found['annotators']:,} annotators.")
+        st.toast(
+            f"{counted(found['labels'], 'label')} by {counted(found['annotators'], 'annotator')}."
+        )
         st.rerun()
 
 
@@ -61,14 +63,14 @@ def apply_button(found: AnnotatorConsensus) -> None:
         least = st.slider("Least probability", 0.5, 1.0, SURE, 0.01, key="annotators-least")
         table = found.samples
         count = int(((table["p"] >= least) & (table["consensus"] != table["ground_truth"])).sum())
-        st.write(f"{count:,} labels would change. History can undo it.")
+        st.write(f"{counted(count, 'label')} would change. History can undo it.")
         if st.button("Apply", type="primary", disabled=not count):
             try:
                 changed = found.apply(least)
             except LabelAuditError as error:
                 show_error(error)
                 return
-            st.toast(f"{changed:,} labels changed.")
+            st.toast(f"{counted(changed, 'label')} changed.")
             st.rerun()
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from labelaudit.features.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, duplicates, list_groups
 from labelaudit.jobs.job import Job
 from labelaudit.ui import groups, jobs, state
+from labelaudit.ui.text import counted
 
 TITLES = {CONFLICTS: "Different labels", SPLITS: "Different splits", OTHERS: "Other duplicates"}
 MEANINGS = {
@@ -35,7 +36,8 @@ if not found and not active:
         "is opened once; no model is needed."
     )
 elif found and added:
-    st.info(f"{added:,} images were not compared. They were added since, or cannot be read.")
+    many = counted(added, "image", "was not compared: it was", "were not compared: they were")
+    st.info(f"{many} added since, or cannot be read.")
 if (
     not active
     and (not found or added)

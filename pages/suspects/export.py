@@ -19,6 +19,7 @@ from labelaudit.export import (
 from labelaudit.jobs.job import Job
 from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
+from labelaudit.ui.text import counted
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # of a download
 FORMATS = all_formats()
@@ -192,7 +193,7 @@ with right, st.container(border=True):
         )
         if found.without_file:
             images = st.checkbox(
-                f"Include the {found.without_file:,} images stored in the dataset",
+                f"Include the {counted(found.without_file, 'image')} stored in the dataset",
                 value=True,
                 key="export-images",
                 help="These images have no file. Without them the table cannot be loaded again.",

@@ -7,7 +7,7 @@ from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.history import START, describe, list_changes, return_to
 from labelaudit.review.apply import sittings, take_back_sitting
 from labelaudit.ui import jobs, state
-from labelaudit.ui.text import show_error
+from labelaudit.ui.text import counted, show_error
 
 dataset = state.current()
 st.title("History")
@@ -23,7 +23,7 @@ def attempt(action, done: str) -> None:
     except LabelAuditError as error:
         show_error(error)
     else:
-        st.toast(done.format(count=count))
+        st.toast(done.format(samples=counted(count, "sample"), verdicts=counted(count, "verdict")))
         st.rerun()
 
 
@@ -74,7 +74,7 @@ def changes() -> None:
         ):
             attempt(
                 lambda: return_to(dataset, target, state.reviewer()),
-                "{count:,} samples restored to their state " + after + ".",
+                "{samples} restored to their state " + after + ".",
             )
         if latest:
             st.caption("This is the current state.")
@@ -120,7 +120,7 @@ def reviews() -> None:
                 int(row["to_batch"]),
                 state.reviewer(),
             ),
-            "{count:,} verdicts withdrawn. Labels already changed stay changed.",
+            "{verdicts} withdrawn. Labels already changed stay changed.",
         )
 
 

@@ -88,7 +88,7 @@ def show_classes(classes: pd.DataFrame) -> None:
     column = st.column_config
     number = partial(column.NumberColumn, format="localized")
     st.dataframe(
-        classes,
+        classes.assign(share=100 * classes["share"]),
         hide_index=True,
         width="stretch",
         height=min(35 * len(classes) + 38, 600),
@@ -98,7 +98,7 @@ def show_classes(classes: pd.DataFrame) -> None:
             "suspects": number(width=65),
             "samples": number(width=65),
             "share": column.ProgressColumn(
-                format="percent", max_value=max(classes["share"].max(), 0.01), width=120
+                format="%.1f%%", max_value=max(100 * classes["share"].max(), 1), width=120
             ),
         },
     )

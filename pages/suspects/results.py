@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from labelaudit.dataset.noise import MISTAKE, still_wrong
@@ -13,6 +14,8 @@ from labelaudit.report import report_html
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.estimate import estimate_wrong, has_suspicion
 from labelaudit.review.notes import with_note
+from labelaudit.review.queue import ALL
+from labelaudit.review.verdicts import Review
 from labelaudit.scores import SCORES, default_score
 from labelaudit.storage.schema import FIRST_LOOK, IMPORTED, RECORDED, REMOVED
 from labelaudit.ui import (
@@ -26,6 +29,7 @@ from labelaudit.ui import (
     tag_form,
 )
 from labelaudit.ui.confidence import confidence_note
+from labelaudit.ui.review_address import STATUS, STATUS_WORDS
 from labelaudit.ui.text import counted, plain
 from labelaudit.ui.total import show_total
 
@@ -57,13 +61,19 @@ with st.sidebar:
         help="All samples are searched, not only suspects.",
     ).strip()
     left, right = st.columns(2, gap="small")
-    given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
+    given = left.selectbox("Given", [ANY, *dataset.offered_classes], key="results-given")
     known = dataset.view(run).fields.classes  # also those that only the model knows
     predicted = right.selectbox("Predicted", [ANY, *known], key="results-predicted")
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")
     split = right.selectbox("Split", [ANY, *dataset.info["splits"]], key="results-split")
     image = image_filter.choose(dataset.view(run), "results-image")
     noted = note_filter.choose(dataset.view(run), "results-noted")
+    with st.expander("More filters"):
+        reviewers = Review(dataset, "-").reviewers()
+        decided_by = st.selectbox("Decided by", [ANY, *reviewers], key="results-decided-by")
+        left, right = st.columns(2, gap="small")
+        low = left.number_input("Score from", value=None, key="results-low", format="%.4f")
+        high = right.number_input("Score to", value=None, key="results-high", format="%.4f")
 
 everything = (
     everything or bool(text) or noted or image is not None or not SCORES[score].judges_label
@@ -83,6 +93,10 @@ view = view if tag == ANY else view.match_tag(tag)
 view = view.search(text) if text else view
 view = match_image(view.above("confidence", 0), image) if image else view
 view = with_note(view) if noted else view
+if decided_by != ANY:
+    view = view.select(Review(dataset, decided_by).judged())
+if low is not None or high is not None:
+    view = view.between(score, -np.inf if low is None else low, np.inf if high is None else high)
 note = confidence_note(dataset.view(run))
 
 
@@ -237,6 +251,9 @@ def review_address() -> dict[str, str]:
     address = {name: value for name, value in filters.items() if value != ANY}
     address |= {state.DATASET: dataset.name, "run": run, "score": SCORES[score].title}
     address |= {"find": text} if text else {}
+    bounds = {"low": low, "high": high}
+    address |= {name: str(bound) for name, bound in bounds.items() if bound is not None}
+    address |= {"decided-by": decided_by, STATUS: STATUS_WORDS[ALL]} if decided_by != ANY else {}
     address |= {"noted": "true"} if noted else {}
     if image:
         return address | {image_filter.PARAMETER: image}

@@ -242,7 +242,7 @@ class Part {
     const figures = [`${number(reviewed)} of ${number(total)} reviewed`, `${number(wrong)} wrong`]
     if (checks !== null) figures.splice(1, 0, `${number(checks)} random check${checks === 1 ? "" : "s"}`)
     if (recent > 1) figures.push(`${percent(recentWrong / recent)} of your last ${recent} were wrong`)
-    parts.figures.textContent = data.note || figures.join(" · ")
+    parts.figures.textContent = parts.figures.title = data.note || figures.join(" · ")
     parts.figures.classList.toggle("noted", Boolean(data.note))
     this.drawEstimate(data.estimate)
     parts.bar.style.width = total ? width(reviewed / total) : "0"
