@@ -157,17 +157,17 @@ def main() -> None:
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        prepare(home, options.home, options.photographs)
         with (
             serve(home, Path(folder) / "server.log") as address,
             browser_page(options.width, dark=options.dark) as page,
         ):
+            take_digits(page, address, options.into)  # the first visit has no other dataset
+            add_photographs(home, options.home, options.photographs)
             take_photographs(page, address, options.into)
-            take_digits(page, address, options.into)
 
 
-def prepare(home: Path, audited: Path | None, photographs: str) -> None:
-    """Fill a home with the audited photographs."""
+def add_photographs(home: Path, audited: Path | None, photographs: str) -> None:
+    """Add the audited photographs to the app's home."""
     if audited:
         shutil.copytree(audited / "datasets" / PHOTOGRAPHS, home / "datasets" / PHOTOGRAPHS)
         return
