@@ -6,9 +6,12 @@
 # make test-extras: tests against the packages that LabelAudit works with but does not need.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# What pip would do with one core. Some packages have templates that cannot be compiled.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x /tests/ .venv/lib || true
 unexport PYTHONDONTWRITEBYTECODE  # with it, each of the many processes would compile all modules
 
-.PHONY: run test test-system test-faults test-extras bench docs notebook screenshots audit-packages clean
+.PHONY: run test types unit-tests test-system test-faults test-extras bench docs notebook screenshots audit-packages clean
 
 run: .venv/.app-installed
 	$(BIN)/python -m labelaudit.ui
@@ -17,7 +20,12 @@ test: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory --jobs 2 types unit-tests  # types need one core
+
+types: .venv/.dev-installed
 	$(BIN)/mypy
+
+unit-tests: .venv/.dev-installed
 	$(BIN)/python -m pytest tests --ignore tests/extras -m "not system" -n 2 --dist worksteal
 
 test-system: .venv/.dev-installed
@@ -60,11 +68,13 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.app-installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
+	$(COMPILE)
 	touch $@
 
 .venv/.dev-installed: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	$(COMPILE)
 	touch $@ .venv/.app-installed
 
 # A second environment, which sees the first: torch is there once, and no extra can change the app's.

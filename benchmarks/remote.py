@@ -116,7 +116,7 @@ def measure_steps(name: str) -> list[dict]:
     def card(sample_id: int) -> None:
         (found,) = gather(dataset, run, [sample_id])
         near = [other for other, *_ in found.neighbours]
-        samples = dataset.view(run).take(np.array([sample_id, *near]))
+        samples = dataset.view(run).samples(np.array([sample_id, *near]))
         assert len(near) > 1
         assert all(sample.image.width for sample in samples)
 

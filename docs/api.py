@@ -176,6 +176,7 @@ except labelaudit.LabelAuditError as error:
     print(error)
 """,
 }
+SHARED = {"Dataset": "View"}  # members of the first class that the second one has too
 RETURNED = "Returned objects"  # classes that users do not create: found through annotations
 OTHER = "Other"
 
@@ -186,8 +187,10 @@ INTERNAL = {
     "Dataset.refresh",
     "Dataset.stamp",
     "Dataset.steady",
+    "Expression.mask",
     "Fields",
     "Frame",
+    "Tags",
     "Plugin.guard",
     "Plugin.value",
     "Run.checkpoint",
@@ -396,13 +399,22 @@ def _class_text(entry: Entry) -> list[str]:
     parts = [_prose(entry)]
     if is_dataclass(entry.value):
         parts.append(_fields_text(entry.value))
+    like = SHARED.get(entry.name)
+    others = {m.name: m.value for m in Entry(like, _find(like)).members} if like else {}
+    shared = [member for member in entry.members if others.get(member.name) is member.value]
     for member in entry.members:
-        if member.is_value:
-            parts.append(f"```python\n.{member.name}: {member.annotations['return']}\n```")
-        else:
-            parts.append(f"```python\n.{member.signature()}\n```")
-        parts.append(_prose(member))
+        if member not in shared:
+            parts += [f"```python\n{_member_text(member)}\n```", _prose(member)]
+    if shared:
+        listed = "\n".join(map(_member_text, shared))
+        parts.append(f"As described for [{like}](#{like.lower()}):\n\n```python\n{listed}\n```")
     return [part for part in parts if part]
+
+
+def _member_text(member: Entry) -> str:
+    if member.is_value:
+        return f".{member.name}: {member.annotations['return']}"
+    return f".{member.signature()}"
 
 
 def api_text() -> str:

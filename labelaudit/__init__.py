@@ -162,7 +162,11 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str):
     if name not in _MODULES:
-        raise AttributeError(f"module 'labelaudit' has no attribute {name!r}")
+        use = None
+        if not name.startswith("_"):
+            use = import_module(".dataset.hints", __name__).hint(name)
+        text = f"module 'labelaudit' has no attribute {name!r}"
+        raise AttributeError(f"{text}: {use}." if use else text, name=name)
     module, _, attribute = _MODULES[name].partition(":")
     value = getattr(import_module(f".{module}", __name__), attribute or name)
     globals()[name] = value

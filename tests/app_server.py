@@ -101,16 +101,23 @@ def browser():
 
 
 @contextmanager
-def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
-    """A page with its own cookies and cache."""
-    page = chromium.new_page(
+def window(chromium, width: int = 1440, height: int = 900, dark: bool = False):
+    """A window with its own cookies and cache, in which pages are opened."""
+    context = chromium.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         accept_downloads=True,
     )
-    page.set_default_timeout(WAIT_MS)
-    yield page
-    page.context.close()
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    context.close()
+
+
+@contextmanager
+def new_page(chromium, width: int = 1440, height: int = 900, dark: bool = False):
+    """A page in its own window."""
+    with window(chromium, width, height, dark) as context:
+        yield context.new_page()
 
 
 @contextmanager

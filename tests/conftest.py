@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import browser, new_page, serve_in_turn
+from app_server import browser, serve_in_turn, window
 from filelock import FileLock
 from forks import ForkLauncher
 from hypothesis import settings
@@ -285,8 +285,18 @@ def server(app, home):
     return app.address
 
 
+@pytest.fixture(scope="module")
+def tabs(chromium):
+    """A window for all pages of a file: Streamlit's scripts are fetched and compiled once."""
+    with window(chromium) as tabs:
+        yield tabs
+
+
 @pytest.fixture
-def page(server, chromium):
-    """A browser page, while the app is running."""
-    with new_page(chromium) as page:
-        yield page
+def page(server, tabs):
+    """A browser page, while the app is running. It finds nothing of the pages before it."""
+    page = tabs.new_page()
+    yield page
+    page.evaluate("localStorage.clear()")
+    page.close()
+    tabs.clear_cookies()

@@ -8,15 +8,13 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from forks import Program
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -431,23 +429,23 @@ def test_a_full_disk_and_a_stop_leave_nothing(pets, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"home", "pets"}
 
 
+@pytest.mark.system
 def test_an_export_that_was_killed_is_cleared_away_by_the_next(pets, tmp_path, home):
     code = (
-        "import time, labelaudit, labelaudit.export.outputs as outputs\n"
-        "outputs.FolderOutput._move_to_target = lambda self: time.sleep(600)\n"
+        "import labelaudit, labelaudit.export.outputs as outputs\n"
+        "def wait(self):\n"
+        "    print('made', flush=True)\n"
+        "    input()\n"
+        "outputs.FolderOutput._move_to_target = wait\n"
         f"labelaudit.export_dataset(labelaudit.load_dataset('pets'), {str(tmp_path / 'out')!r}, "
         "'folders')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob(".out.*/labels.csv")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = Program(code)
+    assert process.stdout.readline() == "made\n"
+    assert list(tmp_path.glob(".out.*/labels.csv"))
     export_dataset(pets, tmp_path / "other", "folders")
     assert list(tmp_path.glob(".out.*")), "it is still being made"
     process.kill()
-    process.wait()
     assert not (tmp_path / "out").exists()
     export_dataset(pets, tmp_path / "out", "folders")
     assert list(tmp_path.glob(".out.*")) == []

@@ -53,6 +53,17 @@ def dataset(make_dataset):
         (F("note") > "blue", [1, 3]),
         (F("tags").contains("odd"), [2, 4]),
         (F("tags").is_null(), [1, 3, 5, 6, 7, 8]),
+        (F("tags").contains(["none", "odd"]), [2, 4]),
+        (F("age").exists() & F("width").between(20, 40), [2, 3, 4]),
+        (F("width") * F("age") < 45, [1, 2, 4]),
+        (F("width") - 10 * F("id") == 0, [1, 2, 3, 4, 5, 6, 7]),
+        ((F("age") - F("id")).abs() >= 3, [4, 6, 7]),
+        (abs(-F("age") / 2) + 1 >= F("id"), [1, 3]),
+        (F("age") < F("id") - 2, [4, 7]),
+        (1 / (F("age") - 1) > 0.4, [1, 7]),  # a division by zero gives null
+        ((F("width") + F("age")).is_null(), [8]),
+        ((F("width") * 2).between(40, 60) | ~(F("width") + 0).exists(), [2, 3, 8]),
+        (F("day") - F("day") == 0, [1, 2, 3]),
         (F("filepath").ends_with("/3.png"), [4]),
         (F("filepath") == "/nowhere/3.png", [4]),
     ],
@@ -78,11 +89,25 @@ def test_conditions_on_any_field(dataset, condition, ids):
         (lambda: F("width") < 3 and F("age") < 3, "combined with &"),
         (lambda: (F("width") < 3) & True, "no condition"),
         (lambda: "width < 3", "give conditions"),
+        (lambda: F("human") * 2 > 3, "human holds names"),
+        (lambda: F("width") + "2" > 3, "'2' cannot be calculated with"),
+        (lambda: F("width") * 2 > "3", "'3' cannot be calculated with"),
     ],
 )
 def test_wrong_conditions_are_refused(dataset, condition, says):
     with pytest.raises(LabelAuditError, match=says):
         len(dataset.view().match(condition()))
+
+
+def test_calculations_are_read_sorted_and_summed(dataset):
+    area, view = F("width") * F("age"), dataset.view()
+    assert view.values(area)[:3].tolist() == [30, 20, 120]
+    by_area = view.sort_by(area, reverse=True)
+    assert by_area.ids.tolist() == [6, 5, 7, 3, 4, 1, 2, 8]  # null is last
+    dataset.save_view("by-area", by_area.match(area > 30))
+    assert labelaudit.Dataset("plain").load_view("by-area").ids.tolist() == [6, 5, 7, 3, 4]
+    assert "sort_by((F('width') * F('age')), True)" in repr(by_area)
+    assert view.bounds(area) == (20, 540)
 
 
 def test_own_fields_are_keywords_of_match(dataset):

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 from forks import CONTEXT, warm_up
 from PIL import Image
 
@@ -103,6 +104,7 @@ def state(dataset) -> dict[str, str]:
     return dict(zip(table.filepath, table.ground_truth, strict=True))
 
 
+@pytest.mark.system
 def test_eight_weeks_are_the_same_as_one_load(tmp_path, home):
     warm_up()
     folder = Folder(tmp_path / "pets")

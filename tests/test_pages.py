@@ -30,6 +30,7 @@ from labelaudit import (
 from labelaudit.jobs import files, manager
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
+from labelaudit.review.notes import write_note
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
 from labelaudit.ui.__main__ import unbreakable
@@ -180,6 +181,7 @@ def test_train_then_predict(few_digits):
 
 
 def test_results_filter_and_page_through_all(audited):
+    write_note(audited, 5, f"ask <Ben> {'why ' * 20}", "")
     view = suspects(audited)
     Review(audited, "bea").decide(view.ids[3:5], "keep")
     app = open_page("suspects/results")
@@ -190,6 +192,12 @@ def test_results_filter_and_page_through_all(audited):
     assert f'title="id {view.ids[0]}\n' in shown
     button(app, "Next").click().run()
     assert f'title="id {view.ids[48]}\n' in html(no_error(app))
+    app.toggle(key="results-noted").set_value(True).run()
+    noted = html(no_error(app))
+    assert re.findall(r'title="id (\d+)', noted) == ["5"]
+    assert "ask &lt;Ben&gt; " in noted
+    assert "why wh…</span>" in noted  # shortened on the card
+    app.toggle(key="results-noted").set_value(False)
     given, predicted = view.class_pairs().iloc[0][["ground_truth", "predicted"]]
     box(app, "Given").set_value(given)
     box(app, "Predicted").set_value(predicted)

@@ -1,47 +1,47 @@
-"""How a view chooses and orders samples: each method adds a step."""
+"""How samples of a dataset or a view are chosen and ordered: each method adds a step to a view."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Never
 
 import numpy as np
 
 from ..core.errors import BadInputError
 from . import own_fields
 from .arrays import as_ids
-from .expression import Expression, F
+from .condition import Expression
+from .expression import F
+from .formula import Calculation, Formula
+from .hints import missing
 from .image_issues import check_issues
 
 if TYPE_CHECKING:
     from .columns import Frame
+    from .view import View
 
 SHOWN_VALUES = 3  # of a step, in its description
 
 
 class Choosing:
-    """The part of a view that chooses samples. Each method returns a new view."""
-
-    frame: Frame
+    """The part of a dataset or a view that chooses samples. Each method returns a new view."""
 
     @abstractmethod
-    def then(self, *step: object) -> Self:
-        """Return the view with one more step; see `view_steps`."""
+    def view(self, run: str | None = None) -> View:
+        """Return the samples as a view."""
 
-    @property
-    @abstractmethod
-    def ids(self) -> np.ndarray:
-        """Ids in the view's order, int64 (n,)."""
+    def __getattr__(self, name: str) -> Never:
+        raise missing(self, name)
 
-    def match_tag(self, *tags: str | Sequence[str]) -> Self:
+    def match_tag(self, *tags: str | Sequence[str]) -> View:
         """Select samples that have any of these tags: names, or lists of names."""
-        return self.then("match_tag", _names(tags, "tags"))
+        return self.view().then("match_tag", _names(tags, "tags"))
 
-    def exclude_tag(self, *tags: str | Sequence[str]) -> Self:
+    def exclude_tag(self, *tags: str | Sequence[str]) -> View:
         """Select samples that have none of these tags: names, or lists of names."""
-        return self.then("exclude_tag", _names(tags, "tags"))
+        return self.view().then("exclude_tag", _names(tags, "tags"))
 
     def match(
         self,
@@ -53,7 +53,7 @@ class Choosing:
         image_issue: str | Sequence[str] | None = None,
         wrong: bool | None = None,
         **fields: object,
-    ) -> Self:
+    ) -> View:
         """Select samples that meet all given conditions.
 
         conditions: such as `F("width") < 64`; see `F`.
@@ -69,8 +69,8 @@ class Choosing:
         is read: it raises BadInputError for a class, a split or a kind of issue that does not
         exist, and NotFoundError if image issues, outliers or suspicion were not computed.
         """
-        view = self
-        for condition in [*conditions, *self._field_conditions(fields)]:
+        view = self.view()
+        for condition in [*conditions, *_field_conditions(view.frame, fields)]:
             if not isinstance(condition, Expression):
                 raise BadInputError(
                     f'match({condition!r}): give conditions such as F("width") < 64, or names as '
@@ -93,36 +93,20 @@ class Choosing:
             view = view.then(kind, names)
         return view if wrong is None else view.then("wrong", bool(wrong))
 
-    def _field_conditions(self, fields: dict) -> list[Expression]:
-        """Return conditions on single fields. Raises BadInputError for an unknown field."""
-        known = {"finding", *own_fields.own_fields(self.frame)} if fields else set()
-        for name in fields.keys() - known:
-            usual = "label, split, prediction, suggested, image_issue, wrong, finding"
-            own = ", ".join(own_fields.own_fields(self.frame)) or "none"
-            raise BadInputError(
-                f"match({name}=…): there is {usual}, and the own fields of the dataset ({own}); "
-                f'for other fields use F: match(F("{name}") == …).'
-            )
-        given = {name: value for name, value in fields.items() if value is not None}
-        return [
-            F(name).isin(value) if isinstance(value, list | tuple | set) else F(name) == value
-            for name, value in given.items()
-        ]
-
-    def search(self, text: str) -> Self:
+    def search(self, text: str) -> View:
         """Select samples with this text in their file path, in any case; a number also selects the
         sample with this id."""
-        return self.then("search", text.strip())
+        return self.view().then("search", text.strip())
 
-    def above(self, field: str, value: float) -> Self:
+    def above(self, field: str, value: float) -> View:
         """Select samples with a number, such as a score or `suggested_p`, greater than `value`."""
-        return self.then("above", field, float(value))
+        return self.view().then("above", field, float(value))
 
-    def between(self, field: str, low: float, high: float) -> Self:
+    def between(self, field: str, low: float, high: float) -> View:
         """Select samples with a number, such as a score, from `low` to `high`, both included."""
-        return self.then("between", field, float(low), float(high))
+        return self.view().then("between", field, float(low), float(high))
 
-    def select(self, ids: Sequence[int] | np.ndarray) -> Self:
+    def select(self, ids: Sequence[int] | np.ndarray) -> View:
         """Select the samples of this view with these ids, in the view's order.
 
         ids: or a mask, bool (n,), of the view's n samples: `view.select(view.values("age") > 3)`.
@@ -130,36 +114,70 @@ class Choosing:
         """
         given = np.asarray(ids)
         if given.dtype == bool:
-            here = self.ids
+            here = self.view().ids
             if given.shape != here.shape:
                 raise BadInputError(
                     f"a mask of shape {given.shape} was given for a view of {len(here):,} samples: "
                     f"it must be ({len(here)},)."
                 )
             ids = here[given]
-        return self.then("select", tuple(as_ids(ids).tolist()))
+        return self.view().then("select", tuple(as_ids(ids).tolist()))
 
-    def sort_by(self, field: str, reverse: bool = False) -> Self:
-        """Sort by a field (see `View.values`): names alphabetically, null last."""
-        return self.then("sort_by", field_name(field), bool(reverse))
+    def exclude(self, ids: Sequence[int] | np.ndarray) -> View:
+        """Select the samples of this view that do not have these ids, int (n,)."""
+        return self.view().then("exclude", tuple(as_ids(ids).tolist()))
 
-    def sample(self, n: int, seed: int | None = None) -> Self:
+    def concat(self, other: View) -> View:
+        """Return the samples of this view, then those of another view that are not in this one.
+
+        `view + other` and `view | other` do the same. Raises BadInputError for anything else than a
+        view of the same dataset with the same run.
+        """
+        view = self.view()
+        steps, run = getattr(other, "steps", None), getattr(other, "run", None)
+        if steps is None or other.uri != view.uri:
+            raise BadInputError(f"{other!r} is no view of dataset {view.name!r}.")
+        if run != view.run:
+            raise BadInputError(
+                f"one view has the scores of run {view.run or 'the latest'!r}, the other those of "
+                f"{run or 'the latest'!r}: give both the same run with use_run."
+            )
+        return view.then("concat", steps)
+
+    def __add__(self, other: View) -> View:
+        return self.concat(other)
+
+    def __or__(self, other: View) -> View:
+        return self.concat(other)
+
+    def sort_by(self, field: str | F | Formula, reverse: bool = False) -> View:
+        """Sort by a field (see `View.values`), names alphabetically, or by a calculation with
+        fields: `sort_by(F("width") * F("height"))`. Null is last."""
+        name = field.calculation if isinstance(field, Formula) else field_name(field)
+        return self.view().then("sort_by", name, bool(reverse))
+
+    def sample(self, n: int, seed: int | None = None) -> View:
         """Select at most n samples in random order. Without a seed, one is drawn for this view."""
-        if seed is not None:
-            natural(seed, "seed")
-        else:
-            seed = int(np.random.default_rng().integers(2**31))
-        return self.then("sample", natural(n, "sample"), seed)
+        return self.view().then("sample", natural(n, "sample"), _seed(seed))
 
-    def limit(self, n: int) -> Self:
+    def take(self, n: int, seed: int | None = None) -> View:
+        """Do what `sample` does: the name of it in FiftyOne. See `samples` for those with given
+        ids."""
+        return self.sample(natural(n, "take"), seed)
+
+    def shuffle(self, seed: int | None = None) -> View:
+        """Return all samples in random order. Without a seed, one is drawn for this view."""
+        return self.view().then("sample", None, _seed(seed))
+
+    def limit(self, n: int) -> View:
         """Select the first n samples, or all if there are fewer."""
-        return self.then("limit", natural(n, "limit"))
+        return self.view().then("limit", natural(n, "limit"))
 
-    def skip(self, n: int) -> Self:
+    def skip(self, n: int) -> View:
         """Select the samples after the first n."""
-        return self.then("skip", natural(n, "skip"))
+        return self.view().then("skip", natural(n, "skip"))
 
-    def slice(self, places: slice) -> Self:
+    def slice(self, places: slice) -> View:
         """Select the samples at these places, as `list[places]` does; `view[10:20]` calls it.
 
         Raises BadInputError for places that are no whole numbers, and for a step of 0.
@@ -170,7 +188,28 @@ class Choosing:
         if places.step == 0:
             raise BadInputError("a slice needs a step other than 0.")
         whole = (None if p is None else int(p) for p in (places.start, places.stop, places.step))
-        return self.then("slice", *whole)
+        return self.view().then("slice", *whole)
+
+
+def _field_conditions(frame: Frame, fields: dict) -> list[Expression]:
+    """Return conditions on single fields. Raises BadInputError for an unknown field."""
+    known = {"finding", *own_fields.own_fields(frame)} if fields else set()
+    for name in fields.keys() - known:
+        usual = "label, split, prediction, suggested, image_issue, wrong, finding"
+        own = ", ".join(own_fields.own_fields(frame)) or "none"
+        raise BadInputError(
+            f"match({name}=…): there is {usual}, and the own fields of the dataset ({own}); "
+            f'for other fields use F: match(F("{name}") == …).'
+        )
+    given = {name: value for name, value in fields.items() if value is not None}
+    return [
+        F(name).isin(value) if isinstance(value, list | tuple | set) else F(name) == value
+        for name, value in given.items()
+    ]
+
+
+def _seed(seed: int | None) -> int:
+    return int(np.random.default_rng().integers(2**31)) if seed is None else natural(seed, "seed")
 
 
 def natural(n: int, what: str) -> int:
@@ -183,9 +222,14 @@ def natural(n: int, what: str) -> int:
 def describe(step: tuple) -> str:
     """Return a step of a view as text: `match_tag('x')`."""
     name, *arguments = step
-    if name in ("match_tag", "exclude_tag", "select"):
+    if name == "concat":
+        return f"concat({', '.join(map(describe, arguments[0])) or 'all'})"
+    if name in ("match_tag", "exclude_tag", "select", "exclude"):
         arguments = list(arguments[0])
-    shown = [str(a) if isinstance(a, Expression) else repr(a) for a in arguments[:SHOWN_VALUES]]
+    shown = [
+        str(a) if isinstance(a, Expression | Calculation) else repr(a)
+        for a in arguments[:SHOWN_VALUES]
+    ]
     more = f", … {len(arguments):,} in all" if len(arguments) > SHOWN_VALUES else ""
     return f"{name}({', '.join(shown)}{more})"
 

@@ -322,6 +322,7 @@ class Frame(TableAccess):
         def load() -> Annotations:
             rows = self.store.read("annotations", ["id", "label", "original_label", "tags"])
             if rows is None:
+                _ = self.meta  # raises NotFoundError for a dataset that was deleted
                 rows = schema.ANNOTATIONS.empty_table()
             ids = rows["id"].to_numpy()
             order = np.argsort(ids, kind="stable") if np.any(np.diff(ids) < 0) else slice(None)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Never
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +22,21 @@ from .dataset_edits import DatasetEdits
 from .fields import Fields
 from .history_log import write_meta
 from .ingest import SampleReader, check_class
+from .reading import Reading
 from .run_lifecycle import begin_run, find_run
 from .runs import Run, unfinished_runs
-from .sample import Batch, Sample
+from .sample import Batch
 from .view import View
 
 log = logging.getLogger(__name__)
 
 
-class Dataset(DatasetEdits):
+class Dataset(DatasetEdits, Reading):
     """An image-classification dataset. Get one with `labelaudit.load_dataset`.
 
-    `len(dataset)` counts its samples, `dataset[id]` is one of them.
+    `len(dataset)` counts its samples, `dataset[id]` is one of them, and `for sample in dataset`
+    reads all by id. What chooses, sorts and reads samples works as on `dataset.view()`:
+    `dataset.match_tag("mistake").sort_by("hardness")`, `dataset.values("width")`.
     """
 
     def __init__(self, name: str) -> None:
@@ -123,8 +125,7 @@ class Dataset(DatasetEdits):
             return self.view().slice(sample_id)
         if np.ndim(sample_id):
             raise BadInputError(
-                f"dataset[{sample_id!r}]: give one id, or choose several with "
-                "dataset.view().select(ids)."
+                f"dataset[{sample_id!r}]: give one id, or choose several with dataset.select(ids)."
             )
         columns = self._columns
         if columns.pending is None or not columns.pending.has(sample_id):
@@ -140,27 +141,12 @@ class Dataset(DatasetEdits):
             )
         super().__setattr__(name, value)
 
-    def __contains__(self, sample_id: object) -> bool:
-        """Return whether there is a sample with this id."""
-        return sample_id in self.view()
-
-    def __getattr__(self, name: str) -> Never:
-        if name.startswith("_") or not hasattr(View, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise AttributeError(
-            f"a dataset has no {name!r}, but all of its samples have: dataset.view().{name}"
-        )
-
-    def __iter__(self) -> Iterator[Sample]:
-        """Yield all samples by id; see `View.iter_samples`."""
-        return self.view().iter_samples()
-
-    def iter_samples(self, batch_size: int = 256, autosave: bool = False) -> Iterator[Sample]:
-        """Yield all samples by id; see `View.iter_samples`."""
-        return self.view().iter_samples(batch_size, autosave)
-
     def __repr__(self) -> str:
-        return f"Dataset({self.name!r}: {len(self):,} samples, {len(self.classes)} classes)"
+        try:
+            counts = f"{len(self):,} samples, {len(self.classes)} classes"
+        except LabelAuditError as error:
+            counts = f"cannot be read: {error}"
+        return f"Dataset({self.name!r}: {counts})"
 
     def view(self, run: str | None = None) -> View:
         """Return all samples by id, with predictions and scores of `run` or of the latest run."""
@@ -255,8 +241,8 @@ def create_dataset(
     with store.transaction():
         if store.exists("meta") and not overwrite:
             raise BadInputError(
-                f"there is a dataset {name!r} already: pick another name, or delete it first "
-                f"(labelaudit delete {name})."
+                f"there is a dataset {name!r} already: pick another name, or delete it first, in "
+                f"Python with labelaudit.delete_dataset({name!r})."
             )
         paths.remove_leftovers(name)
         store.start_over()

@@ -9,10 +9,12 @@ A comparison with null is never met, so `F("age") != 3` leaves out samples witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, Never
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +23,13 @@ import pyarrow.compute as pc
 from ..core.errors import BadInputError
 from . import own_fields
 from .arrays import MISSING
+from .condition import COMPARE, Expression
 from .fields import LABEL_FIELDS, Fields
+from .formula import Calculated, Named, Operand, as_part
+from .hints import missing
 from .image_issues import image_issues
 from .own_fields import BOOL, DATE
 
-_COMPARE: dict[str, Callable[[np.ndarray, object], np.ndarray]] = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
 _SEARCH = {
     "contains": pc.match_substring,
     "starts_with": pc.starts_with,
@@ -40,48 +37,6 @@ _SEARCH = {
 }
 _CLOSED = ("split", "finding")  # another name is a mistake
 _CLASSES = {*LABEL_FIELDS, "prediction", "predicted", "suggested"}
-
-
-class Expression:
-    """A condition. Combine conditions with `&` (and), `|` (or) and `~` (not)."""
-
-    def __and__(self, other: Expression) -> Expression:
-        return Combined("and", (self, _condition(other)))
-
-    def __or__(self, other: Expression) -> Expression:
-        return Combined("or", (self, _condition(other)))
-
-    def __invert__(self) -> Expression:
-        return Combined("not", (self,))
-
-    def __bool__(self) -> bool:
-        raise BadInputError(
-            "conditions are combined with &, | and ~, not with and, or and not, and each needs "
-            'brackets: (F("width") < 64) & (F("height") < 64).'
-        )
-
-    def mask(self, fields: Fields) -> np.ndarray:
-        """Return which samples meet it, bool (n,), in the order of the frame."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Combined(Expression):
-    """Conditions that are combined. kind: "and", "or" or "not"."""
-
-    kind: str
-    parts: tuple[Expression, ...]
-
-    def mask(self, fields: Fields) -> np.ndarray:
-        masks = [part.mask(fields) for part in self.parts]
-        if self.kind == "not":
-            return ~masks[0]
-        return masks[0] & masks[1] if self.kind == "and" else masks[0] | masks[1]
-
-    def __str__(self) -> str:
-        if self.kind == "not":
-            return f"~({self.parts[0]})"
-        return f"({self.parts[0]}) {'&' if self.kind == 'and' else '|'} ({self.parts[1]})"
 
 
 @dataclass(frozen=True)
@@ -146,16 +101,17 @@ class Comparison(Expression):
 
     def __str__(self) -> str:
         value = f"F({self.value!r})" if self.other else repr(self.value)
-        if self.kind in _COMPARE:
+        if self.kind in COMPARE:
             return f"F({self.field!r}) {self.kind} {value}"
         if self.kind == "null":
             return f"F({self.field!r}).is_null()"
         return f"F({self.field!r}).{self.kind}({value})"
 
 
-class F:
+class F(Operand):
     """A field of samples, to be compared: `F("age") >= 18`, `F("human_a") == "cat"`.
 
+    Numbers can be calculated with: `F("width") / F("height") > 2`, `(F("a") - F("b")).abs()`.
     Fields are those of `View.values`: own fields, width, height, ground_truth, prediction,
     confidence, finding, suggested_p, scores …
     """
@@ -170,23 +126,20 @@ class F:
     def __repr__(self) -> str:
         return f"F({self.name!r})"
 
-    def __eq__(self, value) -> Expression:  # type: ignore[override]
-        return self.is_null() if value is None else self._compared("==", value)
+    def __getattr__(self, name: str) -> Never:
+        raise missing(self, name)
 
-    def __ne__(self, value) -> Expression:  # type: ignore[override]
-        return ~self.is_null() if value is None else self._compared("!=", value)
+    def _part(self) -> Named:
+        """Return it as a part of a calculation."""
+        return Named(self.name)
 
-    def __lt__(self, value) -> Expression:
-        return self._compared("<", value)
-
-    def __le__(self, value) -> Expression:
-        return self._compared("<=", value)
-
-    def __gt__(self, value) -> Expression:
-        return self._compared(">", value)
-
-    def __ge__(self, value) -> Expression:
-        return self._compared(">=", value)
+    def _compared(self, kind: str, value: object) -> Expression:
+        """Return the condition of an operator, such as "<"."""
+        if isinstance(value, F):
+            return Comparison(kind, self.name, value.name, other=True)
+        if isinstance(value, Operand):
+            return Calculated(kind, self._part(), as_part(value))
+        return Comparison(kind, self.name, _plain(value))
 
     def isin(self, values: Iterable) -> Expression:
         """Return the condition that it is one of these values. Raises BadInputError for text, or a
@@ -199,9 +152,14 @@ class F:
         """Return the condition that it has no value."""
         return Comparison("null", self.name)
 
-    def contains(self, text: str) -> Expression:
-        """Return the condition that a text contains this one; tags, and image issues: this name."""
-        return self._searched("contains", text)
+    def contains(self, text: str | Iterable[str]) -> Expression:
+        """Return the condition that a text contains this one, or one of several; for tags and image
+        issues, that they have this name. Raises BadInputError for anything else than text."""
+        texts = [text] if isinstance(text, str) or not isinstance(text, Iterable) else [*text]
+        if not texts:
+            raise BadInputError("contains([]): give text.")
+        found = [self._searched("contains", each) for each in texts]
+        return reduce(or_, found)
 
     def starts_with(self, text: str) -> Expression:
         """Return the condition that a text starts with this one."""
@@ -215,11 +173,6 @@ class F:
         if not isinstance(text, str):
             raise BadInputError(f"{kind}({text!r}): give text.")
         return Comparison(kind, self.name, text)
-
-    def _compared(self, kind: str, value) -> Expression:
-        if isinstance(value, F):
-            return Comparison(kind, self.name, value.name, other=True)
-        return Comparison(kind, self.name, _plain(value))
 
 
 def _plain(value):
@@ -235,12 +188,6 @@ def _plain(value):
     return value
 
 
-def _condition(value) -> Expression:
-    if not isinstance(value, Expression):
-        raise BadInputError(f'{value!r} is no condition: write one such as F("width") < 64.')
-    return value
-
-
 def _numbers(compared: Comparison, values: np.ndarray, value) -> np.ndarray:
     if compared.kind == "null":
         return np.zeros(len(values), bool)
@@ -249,7 +196,7 @@ def _numbers(compared: Comparison, values: np.ndarray, value) -> np.ndarray:
     if compared.kind in _SEARCH:
         raise BadInputError(f"{compared.field} holds numbers, which {compared.kind} cannot search.")
     with np.errstate(invalid="ignore"):
-        found = _COMPARE[compared.kind](values, value)
+        found = COMPARE[compared.kind](values, value)
     if compared.kind == "!=":  # NaN differs from all
         found &= ~(np.isnan(values) | np.isnan(value))
     return found
@@ -268,7 +215,7 @@ def _names(compared: Comparison, fields: Fields, codes: np.ndarray, names: list[
         place = {name: i for i, name in enumerate(sorted({*names, *other_names}))}
         left = np.array([*(place[name] for name in names), MISSING])[codes]
         right = np.array([*(place[name] for name in other_names), MISSING])[others]
-        return known & (others != MISSING) & _COMPARE[kind](left, right)
+        return known & (others != MISSING) & COMPARE[kind](left, right)
     own = own_fields.own_fields(fields.frame).get(compared.field)
     values = compared.value if kind == "isin" else (compared.value,)
     if own is not None and own.kind == BOOL:
@@ -293,7 +240,7 @@ def _names(compared: Comparison, fields: Fields, codes: np.ndarray, names: list[
     elif kind == "isin":
         met = np.isin(listed, np.array(values, object)) if names else np.zeros(0, bool)
     else:
-        met = np.array([bool(_COMPARE[kind](name, values[0])) for name in names], bool)
+        met = np.array([bool(COMPARE[kind](name, values[0])) for name in names], bool)
     return known & np.append(met, False)[codes]
 
 

@@ -78,8 +78,9 @@ def user() -> str:
 
 
 def entries(frame: Frame) -> list[Entry]:
-    """Return the changes that happened, oldest first."""
+    """Return the changes that happened, oldest first. Raises NotFoundError if it was deleted."""
     with frame.steady():
+        _ = frame.meta
         rows = migrations.without_interrupted_change(_rows(frame), frame.stamp("annotations"))
     return [
         Entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Never
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from ..core.images import UnreadableImageError, decode
 from ..storage import schema
 from . import added_predictions, edits, own_fields
 from .fields import Fields
+from .hints import hint, missing
 from .own_fields import NoFieldError
 from .view_table import field_values
 
@@ -34,13 +36,26 @@ class Prediction:
         return self._batch.logits(self.run, self._id)
 
 
+class Tags(tuple[str, ...]):
+    """Names of tags, sorted. `sample.tags += ["x"]` adds some."""
+
+    __slots__ = ()
+
+    def __add__(self, names):
+        return Tags((*self, *names))
+
+    def __getattr__(self, name: str) -> Never:
+        raise missing(self, name)
+
+
 class Sample:
     """One image with its `id` (int), labels, tags, prediction, scores and own fields.
 
     Labels are class names or None. Own fields (see `Dataset.add_field`) are attributes too:
     `sample.human_a`, or `sample["human_a"]`. What is assigned is stored in the dataset at once, or
     in few commits within `Dataset.batch_edits`. Another attribute raises NotFoundError, and a value
-    that does not fit BadInputError.
+    that does not fit BadInputError. `"age" in sample` says whether it has a field, and
+    `dict(sample)` are all fields by name.
     """
 
     __slots__ = ("_batch", "_row", "id")
@@ -82,9 +97,9 @@ class Sample:
         self.set_label(label)
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """Its tags, sorted. Assign names to replace them."""
-        return self._get("tags")
+    def tags(self) -> Tags:
+        """Its tags, sorted. Assign names to replace them; `tag` and `untag` change one."""
+        return Tags(self._get("tags"))
 
     @tags.setter
     def tags(self, names: Iterable[str]) -> None:
@@ -139,13 +154,21 @@ class Sample:
             return self._get(field)
         raise self._no_field(field)
 
+    def keys(self) -> list[str]:
+        """Return the names of all its fields."""
+        return [*self.FIELDS, *self._batch.own, *self._batch.scores]
+
+    def __contains__(self, field: object) -> bool:
+        """Return whether it has a field or a score of this name."""
+        return field in self.keys()
+
     def __setitem__(self, field: str, value) -> None:
         """Set a field by name, also in the dataset. Raises as assigning an attribute does."""
         setattr(self, field, value)
 
     def __getattr__(self, name: str):
         if name.startswith("_"):
-            raise AttributeError(name)
+            raise missing(self, name)
         if self._batch.has(name):
             return self._get(name)
         if name in self._batch.scores:
@@ -233,10 +256,14 @@ class Sample:
             column[self._row] = change(column[self._row])
 
     def _no_field(self, name: str) -> NoFieldError:
-        known = [*self.FIELDS, *self._batch.own, *self._batch.scores]
+        use = hint(name)
         return NoFieldError(
-            f"sample {self.id} has no field {name!r}: it has {', '.join(known)}; "
-            f"dataset.add_field({name!r}, kind) adds one."
+            f"sample {self.id} has no field {name!r}: "
+            + (
+                f"{use}."
+                if use
+                else f"it has {', '.join(self.keys())}; dataset.add_field({name!r}, kind) adds one."
+            )
         )
 
 

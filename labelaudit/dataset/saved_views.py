@@ -11,7 +11,9 @@ from ..core.errors import BadInputError, NotFoundError
 from ..storage import paths, schema
 from .class_names import merged_into
 from .columns import Frame
-from .expression import Combined, Comparison, Expression
+from .condition import Combined, Expression
+from .expression import Comparison
+from .formula import Calculated, Calculation, Named
 from .own_fields import LABEL, own_fields
 from .view import View
 
@@ -21,6 +23,7 @@ PARTS_OF_TEXT = ("contains", "starts_with", "ends_with")  # kinds of conditions
 
 def names(frame: Frame) -> list[str]:
     """Return the names of the saved views, oldest first."""
+    _ = frame.meta  # raises NotFoundError for a dataset that was deleted
     rows = frame.read_rows(TABLE, ["id", "name"])
     return [row["name"] for row in sorted(rows, key=lambda row: row["id"])]
 
@@ -83,6 +86,8 @@ class _NamesNow:
     def step(self, step: tuple) -> tuple:
         """Return a step with the present names."""
         kind, *arguments = step
+        if kind == "concat":
+            return kind, tuple(map(self.step, arguments[0]))
         if kind == "label":
             return kind, self._names(arguments[0], self._merged)
         if kind in ("prediction", "suggested"):
@@ -119,22 +124,34 @@ def _write(frame: Frame, rows: list[dict]) -> None:
 
 
 def _packed(value):
-    """Return steps as JSON values. Conditions become objects."""
+    """Return steps as JSON values. Conditions and calculations become objects."""
     if isinstance(value, Combined):
         return {"combined": value.kind, "parts": _packed(value.parts)}
     if isinstance(value, Comparison):
         return {"compared": value.kind, "field": value.field, "value": _packed(value.value),
                 "other": value.other}  # fmt: skip
+    if isinstance(value, Calculated):
+        sides = _packed((value.left, value.right))
+        return {"calculated": value.kind, "sides": sides}
+    if isinstance(value, Calculation):
+        return {"calculation": value.operator, "parts": _packed(value.parts)}
+    if isinstance(value, Named):
+        return {"named": value.name}
     return [_packed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _unpacked(value):
-    if isinstance(value, dict):
-        return _expression(value)
-    return tuple(map(_unpacked, value)) if isinstance(value, list) else value
-
-
-def _expression(value: dict) -> Expression:
+    if isinstance(value, list):
+        return tuple(map(_unpacked, value))
+    if not isinstance(value, dict):
+        return value
     if "combined" in value:
         return Combined(value["combined"], _unpacked(value["parts"]))
-    return Comparison(value["compared"], value["field"], _unpacked(value["value"]), value["other"])
+    if "compared" in value:
+        content = _unpacked(value["value"])
+        return Comparison(value["compared"], value["field"], content, value["other"])
+    if "calculated" in value:
+        return Calculated(value["calculated"], *_unpacked(value["sides"]))
+    if "calculation" in value:
+        return Calculation(value["calculation"], _unpacked(value["parts"]))
+    return Named(value["named"])

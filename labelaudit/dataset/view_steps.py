@@ -16,8 +16,9 @@ from ..scores import SCORES
 from ..scores.outlier import OUTLIER
 from ..scores.suspicion import SUSPICION
 from .arrays import MISSING
-from .expression import Expression
+from .condition import Expression
 from .fields import Fields
+from .formula import Calculation
 from .image_issues import image_issues
 
 
@@ -107,11 +108,25 @@ def select(fields: Fields, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     return at[np.isin(fields.frame.ids[at], ids)]
 
 
-def sample(fields: Fields, at: np.ndarray, n: int, seed: int) -> np.ndarray:
+def exclude(fields: Fields, at: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
+    return at[~np.isin(fields.frame.ids[at], ids)]
+
+
+def concat(fields: Fields, at: np.ndarray, steps: tuple[tuple, ...]) -> np.ndarray:
+    other = np.arange(len(fields.frame.ids))
+    for name, *arguments in steps:
+        other = STEPS[name](fields, other, *arguments)
+    return np.concatenate([at, other[~np.isin(other, at)]])
+
+
+def sample(fields: Fields, at: np.ndarray, n: int | None, seed: int) -> np.ndarray:
     return at[np.random.default_rng(seed).permutation(len(at))[:n]]
 
 
-def sort_by(fields: Fields, at: np.ndarray, field: str, reverse: bool) -> np.ndarray:
+def sort_by(fields: Fields, at: np.ndarray, field: str | Calculation, reverse: bool) -> np.ndarray:
+    if isinstance(field, Calculation):
+        values = field.numbers(fields)[at]
+        return at[np.argsort(-values if reverse else values, kind="stable")]
     if field == "id":
         values = fields.frame.ids[at]
         return at[np.argsort(-values if reverse else values, kind="stable")]
@@ -159,6 +174,8 @@ STEPS: dict[str, Callable[..., np.ndarray]] = {
         above,
         between,
         select,
+        exclude,
+        concat,
         sample,
         sort_by,
         conflicts_first,

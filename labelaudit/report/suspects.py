@@ -75,7 +75,7 @@ def top_suspects(dataset: Dataset, run: str, score: str, top: int) -> tuple[list
     ids = frame.ids[order]
     cards: list[Suspect] = []
     for start in range(0, len(ids), BATCH):
-        for sample in view.take(ids[start : start + BATCH]):
+        for sample in view.samples(ids[start : start + BATCH]):
             i = len(cards)
             image, small = _thumbnail(sample)
             given = names[judged[order[i]]]

@@ -146,7 +146,9 @@ def _card(
             if tag == MISTAKE:
                 css, text = " la-mistake", f"{text}: was {escape(str(sample.original_label))}"
             details.append(f'<span class="la-tag{css}">{text}</span>')
-    details += [f'<span title="{escape(n)}">{escape(v)}</span>' for n, v in own.items()]
+    for name, text in own.items():
+        short = text if len(text) <= OWN_TEXT else f"{text[:OWN_TEXT]}…"
+        details.append(f'<span title="{escape(name)}">{escape(short)}</span>')
     hover = f"id {sample.id}\n{sample.filepath}\n{sample.split or ''}"
     if sample.original_label != sample.ground_truth and not judging:
         hover += f"\nwas labelled {sample.original_label}"
@@ -164,9 +166,9 @@ def _card(
 
 
 def own_texts(sample: Sample, fields: dict[str, FieldInfo]) -> dict[str, str]:
-    """Return the own fields of a sample that have a value, as short texts."""
+    """Return the own fields of a sample that have a value, as texts."""
     texts = {name: own_fields.shown(field, sample[name]) for name, field in fields.items()}
-    return {name: text[:OWN_TEXT] for name, text in texts.items() if text}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _image(picture: Picture) -> str:

@@ -43,7 +43,7 @@ def show(dataset: Dataset, which: str, reviewer: str) -> None:
     shown = [_first_of_each(row["labels"] if which != SPLITS else row["splits"]) for row in rows]
     ids = [np.array(row["ids"])[order] for row, order in zip(rows, shown, strict=True)]
     with view.steady():
-        samples = iter(view.take(np.concatenate(ids)))
+        samples = iter(view.samples(np.concatenate(ids)))
         verdicts = iter(review.of(np.concatenate([row["ids"] for row in rows])))
     with st.container(horizontal=True, gap="small"):
         for row, some in zip(rows, ids, strict=True):

@@ -152,7 +152,7 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     dataset = session.dataset
     run = dataset.run(session.wanted.run).name
     view = dataset.view(run)
-    samples = view.take(ids)
+    samples = view.samples(ids)
     source = (view.uri, dataset.created)
     notes = notes_of(view.frame, ids)
     suggested = suggestions(dataset, run, ids)

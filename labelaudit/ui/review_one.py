@@ -124,7 +124,7 @@ def _full(session: ReviewSession) -> dict | None:
         return None
     sample, session.full = session.full, None
     view = session.dataset.view()
-    found = view.take(np.array([sample]))
+    found = view.samples(np.array([sample]))
     return {
         "id": sample,
         "image": pictures((view.uri, session.dataset.created), found, FULL)[0].uri,
@@ -187,7 +187,7 @@ def _typical(session: ReviewSession, event: dict | None) -> dict[str, list[dict]
     ids = {name: typical.get(name, []) for name in sorted(names)}
     every = [sample for some in ids.values() for sample in some]
     source = (view.uri, session.dataset.created)
-    drawn = zip(every, pictures(source, view.take(np.array(every, np.int64))), strict=True)
+    drawn = zip(every, pictures(source, view.samples(np.array(every, np.int64))), strict=True)
     images = {i: {"id": i, "image": p.uri, "small": p.small} for i, p in drawn}
     return {name: [images[sample] for sample in some] for name, some in ids.items()}
 
@@ -211,8 +211,8 @@ def _make_items(session: ReviewSession, ids: list[int]) -> dict[int, dict]:
     shown = {sample: controls[sample].shown for sample in ids if sample in controls}
     found = evidence.gather(dataset, run, ids, shown if session.controls else None)
     near = sorted({sample for each in found for sample, _, _ in each.neighbours})
-    thumbnails = dict(zip(near, pictures(source, view.take(near)), strict=True)) if near else {}
-    samples = view.take(ids)
+    thumbnails = dict(zip(near, pictures(source, view.samples(near)), strict=True)) if near else {}
+    samples = view.samples(ids)
     drawn = zip(samples, pictures(source, samples, LARGE), found, strict=True)
     return {
         sample.id: _item(sample, picture, each, thumbnails) | _marks(session, sample, each)

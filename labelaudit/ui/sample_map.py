@@ -44,7 +44,7 @@ def show(
     data = {
         "version": f"{key}-{color}-{view.fields.stamp()}",
         "selected": selected.tolist(),
-        "address": f"review?{urlencode(grid.review_address(view))}&{SAMPLE}=",  # and an id
+        "query": f"{urlencode(grid.review_address(view))}&{SAMPLE}=",  # of the review page; and an id
         "pictures": _pictures(view, points, asked.get("ids") or []),
     }
     if asked.get("points"):  # large, so it is sent once and stays in the browser
@@ -138,7 +138,7 @@ def _pictures(view: View, points: pd.DataFrame, asked: list) -> list[tuple[int, 
     ids = points["id"][points["id"].isin([int(each) for each in asked[:ASKED]])].to_numpy(np.int64)
     if not len(ids):
         return []
-    samples = view.take(ids)
+    samples = view.samples(ids)
     source = (view.frame.uri, view.frame.meta["created"])
     return [
         (sample.id, {"uri": picture.uri, "small": picture.small} if picture.uri else None)

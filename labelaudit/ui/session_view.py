@@ -85,7 +85,7 @@ def _items(dataset: Dataset, view: View, ids: np.ndarray, field: str | None) -> 
     before = st.session_state.get(ITEMS)
     if before and before[0] == drawn:
         return before[1]
-    samples = view.take(ids) if len(ids) else []
+    samples = view.samples(ids) if len(ids) else []
     shown = zip(samples, pictures((view.uri, dataset.created), samples), strict=True)
     items = [
         {

@@ -61,7 +61,7 @@ with st.sidebar:
         help="All samples are searched, not only suspects.",
     ).strip()
     left, right = st.columns(2, gap="small")
-    given = left.selectbox("Given", [ANY, *dataset.classes], key="results-given")
+    given = left.selectbox("Given", [ANY, *dataset.offered_classes], key="results-given")
     known = dataset.view(run).fields.classes  # also those that only the model knows
     predicted = right.selectbox("Predicted", [ANY, *known], key="results-predicted")
     tag = left.selectbox("Tag", [ANY, *dataset.info["tags"]], key="results-tag")

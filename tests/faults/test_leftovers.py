@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from forks import Program
 
 import labelaudit
 from labelaudit import Dataset, LabelAuditError
@@ -29,16 +28,12 @@ WAITING = "import sys, os\n{}\nprint('ready', flush=True)\nsys.stdin.read()\n"
 @contextmanager
 def another(code: str):
     """Another process that did this and still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING.format(code)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = Program(WAITING.format(code))
     assert process.stdout.readline() == "ready\n"
     try:
-        yield process
+        yield
     finally:
         process.kill()
-        process.wait()
 
 
 HOLD = """
@@ -69,6 +64,7 @@ def half_written(dataset: Dataset, table: str) -> Path:
 
 
 @pytest.mark.parametrize("table", ["verdicts", "samples", "annotations", "predictions-9"])
+@pytest.mark.system
 def test_a_half_written_table_is_cleared_by_the_next_change_once_its_writer_is_dead(
     make_dataset, table
 ):
@@ -146,6 +142,7 @@ def states(dataset: Dataset) -> dict:
     return {row["name"]: row["state"] for row in rows}
 
 
+@pytest.mark.system
 def test_a_run_that_was_begun_is_taken_back_once_its_process_is_dead(make_dataset):
     dataset = make_dataset(6)
     with another(BEGIN):
@@ -159,6 +156,7 @@ def test_a_run_that_was_begun_is_taken_back_once_its_process_is_dead(make_datase
     assert names == {"2.begun"}
 
 
+@pytest.mark.system
 def test_a_run_that_can_be_resumed_is_kept_and_what_belongs_to_none_is_not(make_dataset):
     dataset = make_dataset(6)
     with another(BEGIN):
@@ -179,6 +177,7 @@ def test_a_run_that_can_be_resumed_is_kept_and_what_belongs_to_none_is_not(make_
     assert not begun.exists()
 
 
+@pytest.mark.system
 def test_runs_begun_on_another_machine_are_left_alone(make_dataset):
     dataset = make_dataset(6)
     with another(BEGIN):
@@ -249,6 +248,7 @@ stack.enter_context(Store("other").transaction())
 """
 
 
+@pytest.mark.system
 def test_a_load_that_was_killed_is_cleared_by_any_other_but_not_one_under_way(make_dataset, home):
     folder = home / "datasets" / "other" / "0123456789ab"
     make_dataset(2)
@@ -272,6 +272,7 @@ def test_checkpoints_of_a_dataset_whose_deletion_was_killed_go_with_the_next_loa
     assert [path.name.rpartition("-")[0] for path in folders.iterdir()] == ["other"]
 
 
+@pytest.mark.system
 def test_a_file_that_is_written_clears_what_a_killed_process_left_of_it(tmp_path):
     table, path = pa.table({"a": [1]}), tmp_path / "a[1].csv"
     dead, alive = (tmp_path / f".a[1].csv.{tail}.partial" for tail in ("00000000", "11111111"))
