@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
-from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..storage.object_store import is_remote
@@ -241,7 +240,7 @@ def _write(
         copied=output.copied,
         relabelled=samples.relabelled,
         removed=samples.removed,
-        fingerprint=dataset_fingerprint(samples.frame),
+        fingerprint=samples.fingerprint,
         notes=notes,
         dry_run=dry_run,
     )

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .. import __version__
 from ..core.errors import BadInputError
 from ..dataset.ingest import natural_order
 from ..storage.schema import CLASS_LIST_SUFFIX
@@ -123,7 +122,7 @@ def class_list(samples: Samples, always: bool = False, **more) -> bytes | None:
     if not (always or own or has_blanks or natural_order(used) != names):
         return None
     more |= {"fields": own} if own else {}
-    content = {"made_by": f"labelaudit {__version__}", "classes": names, **more}
+    content = {**samples.provenance, "classes": names, **more}
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 
