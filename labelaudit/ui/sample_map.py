@@ -44,7 +44,8 @@ def show(
     data = {
         "version": f"{key}-{color}-{view.fields.stamp()}",
         "selected": selected.tolist(),
-        "query": f"{urlencode(grid.review_address(view))}&{SAMPLE}=",  # of the review page; and an id
+        # of the review page; an id follows
+        "query": f"{urlencode(grid.review_address(view))}&{SAMPLE}=",
         "pictures": _pictures(view, points, asked.get("ids") or []),
     }
     if asked.get("points"):  # large, so it is sent once and stays in the browser
