@@ -90,6 +90,7 @@ def test_conditions_on_any_field(dataset, condition, ids):
         (lambda: (F("width") < 3) & True, "no condition"),
         (lambda: "width < 3", "give conditions"),
         (lambda: F("human") * 2 > 3, "human holds names"),
+        (lambda: F("tags") * 2 > 3, "tags holds names"),
         (lambda: F("width") + "2" > 3, "'2' cannot be calculated with"),
         (lambda: F("width") * 2 > "3", "'3' cannot be calculated with"),
     ],
