@@ -130,8 +130,8 @@ class Choosing:
     def concat(self, other: Choosing) -> View:
         """Return the samples of this view, then those of another view that are not in this one.
 
-        `view + other` and `view | other` do the same. Raises BadInputError for anything else than a
-        view of the same dataset with the same run.
+        `view + other` and `view | other` do the same. other: or the whole dataset. Raises
+        BadInputError for anything else than a view of the same dataset with the same run.
         """
         view = self.view()
         more = other.view() if isinstance(other, Choosing) else None
