@@ -34,7 +34,7 @@ def check_manifest(path: Path, paths: str, images: bool) -> None:
         ending = f"ends in {path.suffix.lower()!r}" if path.suffix else "has no suffix"
         raise BadInputError(
             f"{path} {ending}: the name of a manifest ends in {', '.join(WRITERS)}; for another "
-            "format, set it (--format)."
+            "format, set it (format=… in Python, --format on the command line)."
         )
     if paths not in PATH_STYLES:
         raise BadInputError(f"paths={paths!r}: give one of {', '.join(PATH_STYLES)}.")
@@ -71,7 +71,8 @@ def write_manifest(
     elif stored.any():
         notes.append(
             f"{stored.sum():,} images are stored in the dataset and have no file: the manifest "
-            "alone cannot be loaded. With --images they are written next to it."
+            "alone cannot be loaded. With images=True, or --images on the command line, they are "
+            "written next to it."
         )
     to_written = _path_converter(folder, paths)
 

@@ -40,7 +40,7 @@ class SampleMap extends MapPlot {
   update(data, ask, choose) {
     this.ask = ask
     this.choose = choose
-    this.address = data.address
+    this.query = data.query
     for (const [id, picture] of data.pictures) {
       this.pictures.set(id, picture)
       this.wanted.delete(id)
@@ -254,7 +254,7 @@ class SampleMap extends MapPlot {
     this.cards.replaceChildren(
       ...shown.map((i) => {
         const card = element("a", "card")
-        card.href = this.address + this.points.id[i]
+        card.href = "review?" + this.query + this.points.id[i]
         card.target = "_self"
         card.title = this.words(i)
         card.setAttribute("aria-label", `Review sample ${this.words(i)}`)
