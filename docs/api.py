@@ -177,6 +177,7 @@ except labelaudit.LabelAuditError as error:
 """,
 }
 SHARED = {"Dataset": "View"}  # members of the first class that the second one has too
+CREATED = ("F", "Recorder", "Review", "TorchImageDataset")  # classes that users call
 RETURNED = "Returned objects"  # classes that users do not create: found through annotations
 OTHER = "Other"
 
@@ -397,6 +398,9 @@ def _prose(entry: Entry) -> str:
 
 def _class_text(entry: Entry) -> list[str]:
     parts = [_prose(entry)]
+    if entry.name in CREATED:
+        call = Entry(entry.name, entry.value.__init__)
+        parts += [f"```python\n{call.signature()}\n```", _prose(call)]
     if is_dataclass(entry.value):
         parts.append(_fields_text(entry.value))
     like = SHARED.get(entry.name)

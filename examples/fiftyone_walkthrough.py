@@ -5,10 +5,11 @@ home of its own.
 """
 
 import os
-import random
 import tempfile
 
 os.environ["LABELAUDIT_HOME"] = tempfile.mkdtemp(prefix="labelaudit-walkthrough-")
+
+import random
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ dataset = labelaudit.load_dataset("digits")  # the second call opens what is the
 print(dataset, dataset.info["splits"])
 
 # 2. Make the labels of a fifth of the training images wrong.
-train = dataset.view().match(split="train")
+train = dataset.match(split="train")
 dataset.add_field("label_mistake", "label")  # a second label field
 rng = random.Random(51)
 for sample in train.sample(len(train) // 5, seed=51).iter_samples(autosave=True):

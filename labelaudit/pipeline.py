@@ -19,6 +19,7 @@ from .dataset.view import View
 from .features.duplicates import CONFLICTS, duplicates, ensure_duplicates, list_groups
 from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
+from .learn.earlier_training import earlier_training
 from .learn.plan import Plan, make_plan
 from .ranking.audit_result import AuditResult
 from .ranking.evaluation import check_k, evaluate
@@ -26,7 +27,7 @@ from .ranking.ranking import check_score, suspects, weakness
 from .ranking.scoring import check_score_name, compute_scores
 from .sources import load_dataset
 from .storage.paths import check_name
-from .storage.schema import FINISHED
+from .storage.schema import FINISHED, REMOVED
 
 FIRST_LOOK_SAMPLES = 100_000  # with more, training begins at once
 DUPLICATE_SAMPLES = 200_000  # with more, duplicates are only searched for on request
@@ -67,7 +68,9 @@ def audit(
     whether to take a first look before training (up to 100,000 samples). features: as in
     `first_look`. train: whether to train a model, too. By
     default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
-    photographs, pretrained features find more than a small network trained from scratch.
+    photographs, pretrained features find more than a small network trained from scratch. After a
+    sync, the earlier model predicts the new images instead, unless over 10 % of the labels are new
+    or changed since its training, or there is a new class; `training_note` of the result says so.
     on: "here", or "ray" to extract features, train, predict and score on a Ray cluster: the one at
     RAY_ADDRESS, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     label_field: audit this own field instead of `ground_truth`. Its labels become those of another
@@ -84,8 +87,13 @@ def audit(
     dataset = as_dataset(target)
     timer.finish("load")
     # check all arguments before anything is changed
+    earlier = None
     if train is None:
-        train = run is not None or config is not None or trains_by_default(dataset)
+        asked = run is not None or config is not None
+        train = asked or trains_by_default(dataset)
+        if train and not asked and target is dataset and noise is None:
+            earlier = earlier_training(dataset)
+        train = train and not (earlier and earlier.serves)
     config = config or TrainConfig()
     if on == cluster.HERE:
         choose_device(config.device)
@@ -114,6 +122,14 @@ def audit(
         timer.finish("first look")
         _measure_quality(dataset, task)
         timer.finish("image quality")
+    note = earlier.why if earlier else None
+    if earlier and not train:
+        with steps.session():
+            _predict_new(earlier.run, dataset, steps, task)
+            timer.finish("predict")
+            steps.compute_scores(dataset, earlier.run.name, task=task)
+            timer.finish("score")
+        return _ranked_result(dataset, earlier.run, None, timer, score, k, training_note=note)
     if not train:
         return _ranked_result(target, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
     with steps.session():
@@ -121,7 +137,7 @@ def audit(
         timer.finish("train")
         task = _task_after_training(trained, task, keep_going)
         job = _ScoringJob(target, trained, plan, noise_report, steps, timer, task)
-        return job.run(score, k)
+        return replace(job.run(score, k), training_note=note)
 
 
 def resume_audit(
@@ -174,6 +190,14 @@ def take_first_look(
     return {"run": run, "suspects": len(suspects(dataset, run))}
 
 
+def _predict_new(run: Run, dataset: Dataset, steps: cluster.Steps, task: Task) -> None:
+    """Predict the samples that a run has not predicted yet."""
+    known, view = run.predicted_ids(), dataset.view().exclude_tag(REMOVED)
+    missing = np.setdiff1d(view.ids, known)
+    if len(missing):
+        steps.predict(view.select(missing), run.name, run.info["config"]["device"], task)
+
+
 def trains_by_default(dataset: Dataset) -> bool:
     """Return whether an audit trains a model unless told otherwise: for small images."""
     from .features.image_size import SMALL_SIDE, usual_size
@@ -213,6 +237,7 @@ def _ranked_result(
     score: str | None,
     k: int | None,
     held_out: np.ndarray = NO_IDS,
+    training_note: str | None = None,
 ) -> AuditResult:
     """Rank a scored run. held_out: ids that a trained run did not learn, int (n,)."""
     score, info = check_score(run, score), run.info
@@ -232,6 +257,7 @@ def _ranked_result(
         seconds=timer.seconds,
         weakness=weakness(view),
         duplicates=_duplicate_counts(as_dataset(target)),
+        training_note=training_note,
     )
 
 

@@ -137,6 +137,16 @@ def free_port() -> int:
             return port
 
 
+def open_page(page, name: str | None, title: str) -> None:
+    """Open the page of this name from the app's menu (None: wait for the first one) and wait until
+    all of it is drawn. title: in its first heading."""
+    if name:
+        menu = page.get_by_test_id("stSidebarNav")
+        menu.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", level=1, name=title).wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
 def resting_box(locator) -> dict:
     """Return the element's place and size on the page, once it is no longer moved by what is drawn
     around it."""

@@ -297,6 +297,7 @@ def page(server, tabs):
     """A browser page, while the app is running. It finds nothing of the pages before it."""
     page = tabs.new_page()
     yield page
-    page.evaluate("localStorage.clear()")
+    if page.url.startswith(server):
+        page.evaluate("localStorage.clear()")
     page.close()
     tabs.clear_cookies()

@@ -143,6 +143,20 @@ def test_predictions_are_added_one_by_one_and_in_batches(make_dataset, collected
     assert "hardness" in labelaudit.compute_scores(dataset, "net")
 
 
+def test_a_few_predictions_do_not_replace_the_run_of_all_samples(make_dataset):
+    dataset, logits = make_dataset(8), np.eye(4, dtype=np.float32)[[1] * 8] * 3
+    dataset[1].add_prediction(logits[0], "few")
+    assert dataset.run().name == "few"  # there is no other
+    dataset.add_predictions(np.arange(1, 9), logits, "all")
+    dataset[2].add_prediction(logits[0], "later")
+    dataset[2].add_prediction(logits[0], "few")
+    assert dataset.run().name == "all"
+    assert dataset.view().values("prediction").tolist() == ["c1"] * 8
+    assert dataset.view("later").values("prediction").tolist() == [None, "c1", *[None] * 6]
+    dataset.add_predictions([3, 4, 5], logits[:3], "later")
+    assert dataset.run().name == "later"  # half of the samples
+
+
 def test_predictions_are_not_added_to_a_run_that_was_trained_here(make_dataset):
     dataset = make_dataset(4)
     dataset.new_run("trained").finish({"classes": dataset.classes, "config": {}})

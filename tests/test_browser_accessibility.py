@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from app_server import CHROMIUM
+from app_server import CHROMIUM, open_page
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright import sync_api as playwright
 
@@ -74,14 +74,6 @@ def test_axe_finds_no_serious_fault_on_any_page(page, server, audited):
         open_page(page, name, title)
         look(name)
     assert found == []
-
-
-def open_page(page, name: str | None, title: str) -> None:
-    if name:
-        menu = page.get_by_test_id("stSidebarNav")
-        menu.get_by_role("link", name=name, exact=True).click()
-    page.get_by_role("heading", level=1, name=title).wait_for()
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def use_theme(page, name: str) -> None:

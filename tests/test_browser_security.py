@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from app_server import CHROMIUM, serve_in_turn
+from app_server import CHROMIUM, open_page, serve_in_turn
 from PIL import Image
 from playwright import sync_api as playwright
 
@@ -86,8 +86,8 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
     page.context.add_cookies([cookie])
     first = names(file_server.url)[0]
 
-    def visit(name: str, ready) -> None:
-        page.goto(f"{server}/{name}?dataset=hostile")
+    def visit(name: str, title: str, ready) -> None:
+        open_page(page, name, title)
         ready().first.wait_for()
         page.wait_for_load_state("networkidle")
         # nothing of it is an element, and no image lies elsewhere than in the page
@@ -97,23 +97,26 @@ def test_names_are_text_on_every_page(hostile, page, server, file_server):
         sources = page.locator("img").evaluate_all("images => images.map(image => image.src)")
         assert all(source.startswith(("data:", server)) for source in sources), name
 
-    visit("dataset", lambda: page.locator(".la-card img"))
+    page.goto(f"{server}/methods?dataset=hostile")
+    visit("Dataset", "hostile", lambda: page.locator(".la-card img"))
     playwright.expect(page.locator(".la-card").first).to_contain_text(first[:4])
     page.get_by_text("![x](y) <img src=x onerror=alert(4)>/m.jsonl").first.wait_for()
     page.get_by_text(f"In {first}").first.wait_for()  # a split
-    visit("results", lambda: page.locator(".la-card img"))
+    visit("Results", "suspects", lambda: page.locator(".la-card img"))
     page.get_by_role("tab", name="Where are they?").click()
-    visit("review", lambda: page.locator(".stage img"))
+    visit("Review", "Review", lambda: page.locator(".stage img"))
     playwright.expect(page.locator(".classes")).to_contain_text(names(file_server.url)[0])
     page.get_by_text("Many at once").click()
     page.locator(".cards .card").first.wait_for()
     assert page.locator(".cards img[onerror]").count() == 0
-    visit("insights", lambda: page.get_by_text("Given and predicted class"))
-    visit("duplicates", lambda: page.get_by_text("2 images"))
-    visit("apply", lambda: page.get_by_role("link", name="Export labels"))
-    visit("history", lambda: page.get_by_text("Label and tag changes"))
+    visit("Insights", "Insights", lambda: page.get_by_text("Given and predicted class"))
+    visit("Duplicates", "Duplicates", lambda: page.get_by_text("2 images"))
+    visit("Apply", "Apply", lambda: page.get_by_role("link", name="Export labels"))
+    visit("History", "History", lambda: page.get_by_text("Label and tag changes"))
 
-    visit("dataset", lambda: page.locator(".la-card img"))  # an error says what was typed
+    visit(
+        "Dataset", "hostile", lambda: page.locator(".la-card img")
+    )  # an error says what was typed
     page.get_by_role("button", name="Load a dataset").click()
     page.get_by_role("tab", name="Folder or file").click()
     typed = page.get_by_role("dialog").get_by_role("textbox", name="Path")

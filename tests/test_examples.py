@@ -62,7 +62,7 @@ def test_the_page_for_fiftyone_users_shows_the_example_as_it_is():
     """test_browser_smoke.py runs it."""
     example = (REPO / "examples" / "fiftyone_walkthrough.py").read_text()
     shown = re.findall(r"```python\n(.*?)```", _page("from-fiftyone"), re.DOTALL)
-    assert len(shown) == 7
+    assert len(shown) == 8
     for step in shown:
         assert step.strip() in example, step
 

@@ -82,7 +82,7 @@ def odd(home) -> Dataset:
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_manifest_with_images_brings_everything_back(odd, tmp_path, suffix):
-    done = export_dataset(odd, tmp_path / f"m{suffix}", images=True)
+    done = export_dataset(odd, tmp_path / f"m{suffix}")  # with the images that have no file
     assert done.files == len(odd) + 2  # images, manifest, the order of the classes
     same(odd, load_dataset("again", tmp_path / f"m{suffix}"))
     moved = shutil.copytree(tmp_path, tmp_path.parent / f"{tmp_path.name}-moved",
@@ -118,7 +118,7 @@ def test_any_label_comes_back(tmp_path_factory, names, suffix):
 
 
 def test_a_manifest_alone_says_that_images_are_missing(odd, tmp_path):
-    done = export_dataset(odd, tmp_path / "m.csv")
+    done = export_dataset(odd, tmp_path / "m.csv", images=False)
     assert f"{len(HOSTILE) + 2} images are stored in the dataset" in str(done)
     assert "--images" in str(done)
 

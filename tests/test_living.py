@@ -14,6 +14,7 @@ from PIL import Image
 
 import labelaudit
 from labelaudit.dataset.history import list_changes
+from labelaudit.learn.earlier_training import earlier_training
 from labelaudit.living.sync import apply_sync
 from labelaudit.living.sync_plan import plan_sync
 from labelaudit.living.write_back import write_back
@@ -175,3 +176,40 @@ def test_an_audit_after_a_sync_reads_new_images_only(tmp_path, home, monkeypatch
     assert all(ids == [new] for ids in opened if ids), opened
     judged = dataset.view(result.run).values("suspicion")
     assert np.isfinite(judged[dataset.view().ids == new]).all()
+
+
+def test_a_model_is_trained_again_only_if_much_is_new(tmp_path, home):
+    folder = Folder(tmp_path / "pets")
+    folder.add(30)
+    dataset = labelaudit.load_dataset("pets", folder.root)
+    config = labelaudit.TrainConfig(epochs=1, threads=1)
+    labelaudit.audit(dataset, config=config, features="pixels")
+    assert earlier_training(dataset) is None  # nothing was synced since
+    folder.write(folder.root / "cat/new.png")
+    apply_sync(dataset, plan_sync(dataset))
+    (new,) = dataset.view().match_tag("new-in-sync").ids.tolist()
+
+    def stored() -> dict[int, np.ndarray]:
+        batches = dataset.run("run-1").logits()
+        return {int(i): row for ids, rows in batches for i, row in zip(ids, rows, strict=True)}
+
+    before = stored()
+    result = labelaudit.audit(dataset, features="pixels")
+    assert (result.run, dataset.trained_runs) == ("run-1", ["run-1"])
+    assert result.training_note.startswith("No model was trained again: 3.2% of the labels are new")
+    assert result.training_note in str(result)
+    assert result.to_dict()["training_note"] == result.training_note
+    assert np.isfinite(dataset.view("run-1").values("suspicion")).all()
+    after = stored()
+    assert after.keys() - before.keys() == {new}
+    assert all(np.array_equal(after[i], before[i]) for i in before)
+    for i in range(3):
+        folder.write(folder.root / f"cat/more-{i}.png")
+    dataset.set_labels([new], "dog")  # counted once
+    apply_sync(dataset, plan_sync(dataset))
+    earlier = earlier_training(dataset)
+    assert (earlier.changed, earlier.labelled, earlier.serves) == (4, 34, False)
+    assert "11.8% of the labels are new or changed since run run-1, over 10%" in earlier.why
+    folder.write(folder.root / "yak/one.png")
+    apply_sync(dataset, plan_sync(dataset))
+    assert "run run-1 does not know 'yak'" in earlier_training(dataset).why

@@ -72,13 +72,13 @@ def test_kinds_are_found_from_the_values(annotated, tmp_path):
         labelaudit.load_dataset("pets", fields=["ok"])
 
 
-@pytest.mark.parametrize("name", ["list.csv", "list.jsonl", "list.parquet", "folders"])
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl", "list.parquet", "folders", "fiftyone"])
 def test_fields_survive_an_export(annotated, tmp_path, name):
     target = tmp_path / "out" / name
     target.parent.mkdir()
     annotated[1].tag("x")
-    if name == "folders":
-        labelaudit.export_dataset(annotated.view(), target, format="folders")
+    if name in ("folders", "fiftyone"):
+        labelaudit.export_dataset(annotated.view(), target, format=name)
     else:
         labelaudit.write_labels(annotated.view(), target)
     back = labelaudit.load_dataset("back", target)

@@ -12,7 +12,7 @@ from test_cli import cli
 from test_pages import open_page
 
 import labelaudit
-from labelaudit.core.errors import NotFoundError
+from labelaudit.core.errors import LabelAuditError, NotFoundError
 from labelaudit.dataset import history_log
 from labelaudit.living.current_errors import JudgedRun
 from labelaudit.storage import schema
@@ -64,6 +64,37 @@ def test_each_sync_and_each_tag_is_a_batch(audited, tmp_path):
     assert (by_tag["added"][0], by_tag["labels"][0], by_tag["share_reviewed"][0]) == (50, 25, 0.2)
     with pytest.raises(NotFoundError, match="no tag 'carl'"):
         labelaudit.trend(audited, tags=["carl"])
+    audited.untag(ids, "removed")
+    audited.add_field("annotator", "text")
+    mistakes = audited.view().match_tag("mistake").ids
+    audited.set_values("annotator", ids, "ann")
+    audited.set_values("annotator", mistakes, "bob")
+    audited.set_values("annotator", ids[:100], None)
+    audited.add_field("taken", "date")
+    audited.set_values("taken", ids[:900], "2026-02-03")
+    audited.set_values("taken", ids[900:], "2026-01-03T10:00")
+    audited.add_field("age", "number")
+    by_field = labelaudit.trend(audited, field="annotator")
+    assert by_field["batch"].tolist() == ["bob", "no value", "ann"]  # the worst first
+    assert by_field["added"].sum() == 1797
+    assert by_field["share_wrong"][0] > 0.5 > by_field["share_wrong"][2]
+    by_month = labelaudit.trend(audited, field="taken")
+    assert by_month[["batch", "added"]].values.tolist() == [["2026-01", 897], ["2026-02", 900]]
+    for options, why in (
+        ({"field": "age"}, "holds numbers"),
+        ({"field": "no"}, "no field 'no' to compare: it has annotator, taken, age, split"),
+        ({"field": "taken", "tags": ["ann"]}, "not both"),
+    ):
+        with pytest.raises(LabelAuditError, match=why):
+            labelaudit.trend(audited, **options)
+    app.run()
+    (choice,) = [box for box in app.selectbox if box.label == "Compare"]
+    assert choice.options[:4] == [
+        "loads and syncs", "tags", "values of annotator", "values of taken",
+    ]  # fmt: skip
+    app = choice.set_value("annotator").run()
+    assert app.dataframe[0].value["batch"].tolist() == ["bob", "no value", "ann"]
+    assert "no value" in cli("trend", "digits", "--field", "annotator").stdout
     rows = json.loads(cli("trend", "digits", "--csv", tmp_path / "t.csv", "--json").stdout)
     assert [row["added"] for row in rows] == [1497, 200, 100]
     with (tmp_path / "t.csv").open() as file:

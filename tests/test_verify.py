@@ -28,6 +28,16 @@ def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monke
     exported = labelaudit.export_dataset(dataset.view(), tmp_path / "coco", "coco")
     assert exported.fingerprint == changed.fingerprint
     assert f"state of images and labels: {exported.fingerprint}" in str(exported)
+    for format, name in (
+        ("coco", "instances_train.json"), ("folders", "labels.classes.json"),
+        ("huggingface", "README.md"),
+        ("label-studio", "README.txt"), ("fiftyone", "metadata.json"),
+    ):  # fmt: skip
+        if format != "coco":
+            labelaudit.export_dataset(dataset.view(), tmp_path / format, format)
+        text = (tmp_path / format / name).read_text()
+        assert exported.fingerprint in text, format
+        assert labelaudit.__version__ in text, format
     shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "coco")
     for target in ("coco", "zipped.zip"):
         assert labelaudit.verify(dataset, tmp_path / target).equal

@@ -9,7 +9,7 @@ from ..annotators.importing import import_annotations as read
 from ..core.errors import BadInputError
 from ..core.plural import counted
 from ..sources import load_dataset
-from .base import LIST_LENGTH, emit, example, json_option, main, run_option
+from .base import LIST_LENGTH, csv_option, emit, example, json_option, main, run_option
 
 
 @main.command("import-annotations", **example("labelaudit import-annotations pets votes.csv"))
@@ -55,8 +55,7 @@ def import_annotations(dataset, file, annotator, label, fields, replace, as_json
     "--ask", type=click.IntRange(min=0), default=0, help="List so many samples to label again, and "
     "who should.",
 )  # fmt: skip
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False),
-              help="Write the consensus of each sample to this CSV file.")  # fmt: skip
+@csv_option("Write the consensus of each sample to this CSV file.")
 @click.option("--apply", is_flag=True, help="Set the labels to the consensus where it is sure.")
 @click.option(
     "--at-least", type=click.FloatRange(0, 1), default=SURE,

@@ -29,6 +29,13 @@ BOM_HELP = "Begin a CSV with a byte order mark, so that Excel shows letters such
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 run_option = click.option("--run", help="Name of the run.  [default: the latest with predictions]")
+
+
+def csv_option(help: str) -> Callable:
+    """Return the option that writes the whole result to a CSV file."""
+    return click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help=help)
+
+
 split_option = click.option("--split", help="Use only the samples of this split.")
 
 # The commands by purpose, in the order of their use: module in this folder → {command: summary}.

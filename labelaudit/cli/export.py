@@ -31,10 +31,10 @@ FORMATS = tuple(all_formats())
     help="Hard-link the image files instead of copying them, where possible.",
 )
 @click.option(
-    "--images",
-    is_flag=True,
+    "--images/--no-images",
+    default=None,
     help="With manifest: also write the images that are "
-    "stored in the dataset, so that the table can be loaded again.",
+    "stored in the dataset, so that the table can be loaded again. By default they are written.",
 )
 @click.option(
     "--paths",

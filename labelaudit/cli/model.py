@@ -17,6 +17,7 @@ from .base import (
     Bar,
     Interrupt,
     console_task,
+    csv_option,
     emit,
     example,
     in_split,
@@ -282,12 +283,7 @@ def score(dataset, run, names, on, as_json) -> None:
     help="In a rehearsal: count the mistakes among the first K suspects.  [default: the "
     "number of mistakes]",
 )
-@click.option(
-    "--csv",
-    "csv_file",
-    type=click.Path(dir_okay=False),
-    help="Write the suspects to this CSV file.",
-)
+@csv_option("Write the suspects to this CSV file.")
 @click.option(
     "--first-look/--no-first-look",
     default=True,
@@ -298,7 +294,8 @@ def score(dataset, run, names, on, as_json) -> None:
     "--train/--no-train",
     "trains",
     default=None,
-    help="Whether to train a model after the first look.  [default: for images up to 96 pixels]",
+    help="Whether to train a model after the first look.  [default: for images up to 96 pixels, "
+    "and after a sync only if over 10% of the labels are new or changed]",
 )
 @on_option
 @json_option

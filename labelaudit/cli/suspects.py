@@ -15,6 +15,7 @@ from .base import (
     BOM_HELP,
     LIST_LENGTH,
     console_task,
+    csv_option,
     emit,
     example,
     json_option,
@@ -43,12 +44,7 @@ from .patches import apply_patch_file, patch_options
 @click.option("--since", help="List only samples that syncs added since this date (2026-11-30).")
 @split_option
 @click.option("--limit", default=LIST_LENGTH, help="Number of suspects to print.")
-@click.option(
-    "--csv",
-    "csv_file",
-    type=click.Path(dir_okay=False),
-    help="Write all suspects to this CSV file, not only those printed.",
-)
+@csv_option("Write all suspects to this CSV file, not only those printed.")
 @click.option("--bom", is_flag=True, help=BOM_HELP)
 @json_option
 def suspects(
@@ -95,12 +91,7 @@ def suspects(
 @main.command(**example("labelaudit duplicates digits --csv duplicates.csv"))
 @click.argument("dataset")
 @click.option("--limit", default=LIST_LENGTH, help="Number of groups to print.")
-@click.option(
-    "--csv",
-    "csv_file",
-    type=click.Path(dir_okay=False),
-    help="Write all groups to this CSV file, not only those printed.",
-)
+@csv_option("Write all groups to this CSV file, not only those printed.")
 @json_option
 def duplicates(dataset, limit, csv_file, as_json) -> None:
     """Find exact and near duplicates in DATASET. Groups with different labels come first: if the

@@ -78,7 +78,7 @@ def _last_line(plan, applied: bool, prefer: str | None) -> str:
     if not applied:
         return "\nnothing was changed; --apply takes this over"
     left = 0 if prefer else plan.counts["conflicts"]
-    undecided = f"{counted(left, 'conflict')} {'is' if left == 1 else 'are'} left"
+    undecided = counted(left, "conflict", "is left", "are left")
     conflicts = f"; {undecided}, to be decided with --prefer" if left else ""
     new = plan.counts["added"] + plan.counts["replaced"]
     audit = "; run `labelaudit audit` for the new images" if new else ""

@@ -7,7 +7,7 @@ import json
 import click
 
 from ..dataset.dataset import Dataset
-from .base import emit, example, json_option, main, run_option
+from .base import csv_option, emit, example, json_option, main, run_option
 
 SHOWN = ["batch", "added", "labels", "wrong", "low", "high", "share_reviewed", "outliers"]
 
@@ -22,13 +22,12 @@ SHOWN = ["batch", "added", "labels", "wrong", "low", "high", "share_reviewed", "
     help="Compare the samples with these tags instead of those of each sync; may be repeated.",
 )
 @click.option(
-    "--csv",
-    "csv_file",
-    type=click.Path(dir_okay=False),
-    help="Write all columns to this CSV file, with the number of labels of each class.",
+    "--field",
+    help="Compare the samples by this own field instead, such as the annotator; or by split.",
 )
+@csv_option("Write all columns to this CSV file, with the number of labels of each class.")
 @json_option
-def trend(dataset, run, tags, csv_file, as_json) -> None:
+def trend(dataset, run, tags, field, csv_file, as_json) -> None:
     """List the batches of DATASET, the first load and each sync that added images: how many of
     their labels are wrong now, with an interval of 95%, how many are reviewed, and how many images
     are outliers or duplicates."""
@@ -36,7 +35,7 @@ def trend(dataset, run, tags, csv_file, as_json) -> None:
     from ..living.trend import trend as compare
     from ..living.trend import trend_csv
 
-    table = compare(Dataset(dataset), run, tags=tags)
+    table = compare(Dataset(dataset), run, tags=tags, field=field)
     shown = table[[*SHOWN, "duplicates"]].round({"share_reviewed": 3}).round(1)
     lines = [shown.to_string(index=False)]
     if csv_file:

@@ -60,8 +60,7 @@ def _lines(plan, dry_run: bool) -> list[str]:
         lines.append(f"{counted(len(plan.moves), 'image')} {verb}moved to another class folder")
     lines += [f"{path} {verb or 'was '}left: it {why}" for path, why in plan.left[:LIST_LENGTH]]
     if plan.removed:
-        stays = "stays" if plan.removed == 1 else "stay"
-        lines.append(f"{counted(plan.removed, 'removed sample')} {stays} in the source")
+        lines.append(counted(plan.removed, "removed sample", "stays", "stay") + " in the source")
     lines += [f"written to {path}" for path in plan.written]
     lines += [f"the earlier file is {path}" for path in plan.backups]
     return lines

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import schema
-from ..storage.schema import FINISHED, FIRST_LOOK, UNKNOWN
+from ..storage.schema import FINISHED, FIRST_LOOK, IMPORTED, UNKNOWN
 from ..storage.tables import Store
 from . import migrations
 from .annotations import Annotations
@@ -136,9 +136,20 @@ class Frame(TableAccess):
             )
         )
 
+    @steadily
     def latest_run(self) -> dict | None:
-        """Return the latest run with predictions. A first look only counts without others."""
-        for run in sorted(self.runs, key=lambda run: (FIRST_LOOK in run, -run["id"])):
+        """Return the run that is used where none is named: the latest with predictions.
+
+        An imported run with predictions of less than half of the samples only counts if there is no
+        other one, so that a few predictions do not replace those of all other samples. A first look
+        only counts without other runs of this kind.
+        """
+
+        def rank(run: dict) -> tuple:
+            rows = run[IMPORTED]["rows"] if IMPORTED in run else len(self.ids)
+            return rows * 2 < len(self.ids), FIRST_LOOK in run, -run["id"]
+
+        for run in sorted(self.runs, key=rank):
             if self.exists(schema.table("predictions", run["id"])):
                 return run
         return None

@@ -149,7 +149,11 @@ class Dataset(DatasetEdits, Reading):
         return f"Dataset({self.name!r}: {counts})"
 
     def view(self, run: str | None = None) -> View:
-        """Return all samples by id, with predictions and scores of `run` or of the latest run."""
+        """Return all samples by id, with predictions and scores of `run`.
+
+        By default it is the latest run with predictions of at least half of the samples, or if
+        there is none, the latest with predictions. A first look is only used without others.
+        """
         view = View(self._frame)
         return view if run is None else view.use_run(run)
 

@@ -81,6 +81,10 @@ class DatasetEdits:
         `batch_edits`. Score the run with `labelaudit.compute_scores(dataset, run)` when all are
         added. `labelaudit.import_predictions` reads all predictions at once, from files too.
 
+        The samples get the tag `processed`, as with every run. The run is used where none is named
+        (`dataset.view()`) as soon as it is the latest one with predictions of at least half of the
+        samples; until then, or always, name it: `dataset.view(run)`.
+
         Returns the number of samples. Raises BadInputError, without any change, for another shape,
         numbers that are not finite and a run that was created here; NotFoundError for an id that
         does not exist.

@@ -39,7 +39,8 @@ class Fields:
         if run is None:
             raise NotFoundError(
                 f"dataset {self.frame.name!r} has no predictions yet: take a first look "
-                f"(labelaudit first-look {self.frame.name}), train and predict, or import some."
+                f"(labelaudit.first_look({self.frame.name!r}); command line: labelaudit first-look "
+                f"{self.frame.name}), train and predict, or import some."
             )
         return run
 
@@ -77,6 +78,8 @@ class Fields:
             return self.suggestions()[0], self.classes
         if field == "finding":
             return self.findings()
+        if use := _instead_of_dotted(field):
+            raise NotFoundError(f"dataset {self.frame.name!r} has no field {field!r}: use {use}.")
         return self.number(field), None
 
     def number(self, field: str) -> np.ndarray:
@@ -228,3 +231,13 @@ class Fields:
         if run := self.run_or_none():
             tables += [schema.table(kind, run["id"]) for kind in ("predictions", "scores")]
         return tables
+
+
+def _instead_of_dotted(field: str) -> str | None:
+    """Return what to use instead of a part of a field, as FiftyOne names it; None for another."""
+    whole, _, part = field.rpartition(".")
+    if part == "label" and whole:
+        return f"{whole!r}, which is the name of the class, or 'prediction' in dataset.view(run)"
+    if part in ("confidence", "logits") and whole:
+        return "'confidence' in dataset.view(run), or sample.prediction"
+    return repr(part) if whole == "metadata" else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,9 @@ def describe(entry: Entry) -> str:
 
 
 def sync_words(
-    counts: Mapping[str, int], renamed: Mapping[str, str], classes: Sequence[str]
+    counts: Mapping[str, int],
+    renamed: Mapping[str, str] = MappingProxyType({}),
+    classes: Sequence[str] = (),
 ) -> list[str]:
     """Return what a sync changes, in words: ["3 added, 1 conflict", "class yak added"].
 

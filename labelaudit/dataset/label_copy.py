@@ -52,7 +52,8 @@ def with_label_field(dataset: Dataset, name: str) -> Dataset:
     if not same or view.values("original_label").tolist() != values.tolist():
         raise BadInputError(
             f"dataset {copy_name!r} exists, and does not have the labels that field {name!r} of "
-            f"{dataset.name!r} has now: delete it (labelaudit delete {copy_name}) to audit these."
+            f"{dataset.name!r} has now: delete it (labelaudit.delete_dataset({copy_name!r}); "
+            f"command line: labelaudit delete {copy_name}) to audit these."
         )
     return made
 

@@ -25,7 +25,8 @@ def dataset_card(samples: Samples, splits: dict[str | None, str]) -> str:
         _head(len(samples), splits),
         f"# {samples.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
-        f"{__version__} on {history_log.now()[:10]}.\n",
+        f"{__version__} on {history_log.now()[:10]}. State of images and labels: "
+        f"`{samples.fingerprint or 'unknown'}`.\n",
         _counts(samples),
         _columns(),
         _classes(samples),

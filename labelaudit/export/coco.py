@@ -66,4 +66,5 @@ def _content(
                 {"id": number, "image_id": number, "category_id": label + 1, "iscrowd": 0, **box}
             )
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(samples.classes)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    info = {"description": f"Labels of {samples.frame.name}", "labelaudit": samples.provenance}
+    return {"info": info, "images": images, "annotations": annotations, "categories": categories}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..core.errors import BadInputError, StorageError
 from ..core.progress import QUIET, Task
-from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..storage.object_store import is_remote
@@ -65,7 +64,7 @@ def export_dataset(
     format: str = MANIFEST,
     *,
     link: bool = False,
-    images: bool = False,
+    images: bool | None = None,
     paths: str = "auto",
     bom: bool = False,
     into_source: bool = False,
@@ -77,9 +76,10 @@ def export_dataset(
     view: a view, or a whole dataset. format: a name in `all_formats()`. target: for a manifest a
     file; its suffix sets the kind of table (.csv, .jsonl, .parquet). For other formats, a new or
     empty folder, or a new .zip. link: create hard links to the image files instead of copies, where
-    possible. images, paths, bom: for a manifest, see `write_labels`. into_source: allow a target
-    inside the folders of the source images. dry_run: write nothing, and report what would be
-    written.
+    possible. images, paths, bom: for a manifest, see `write_labels`; images that are stored in the
+    dataset are written too unless images=False, so that the export can be loaded. into_source:
+    allow a target inside the folders of the source images. dry_run: write nothing, and report what
+    would be written.
 
     The export is atomic. Nothing is written if it raises an error: BadInputError if the target
     exists or the options do not fit, DamagedError if an image cannot be read, StorageError if the
@@ -90,10 +90,13 @@ def export_dataset(
     view = view if isinstance(view, View) else view.view()
     path = absolute(target)
     with view.steady():
-        check_export(path, format, link, images, paths, bom)
+        check_export(path, format, link, bool(images), paths, bom)
+        samples = Samples(view, task=task)
+        if images is None:
+            images = format == MANIFEST and bool(samples.stored.any())
+            check_export(path, format, link, images, paths, bom)
         if (format != MANIFEST or images) and not into_source:
             check_outside_sources(view, path)
-        samples = Samples(view, task=task)
         total = len(samples) if entry.images or images else None
         samples.stage = task.stage(f"writing {entry.title}", total)
         if dry_run:
@@ -237,7 +240,7 @@ def _write(
         copied=output.copied,
         relabelled=samples.relabelled,
         removed=samples.removed,
-        fingerprint=dataset_fingerprint(samples.frame),
+        fingerprint=samples.fingerprint,
         notes=notes,
         dry_run=dry_run,
     )

@@ -101,7 +101,9 @@ def _dataset(samples: Samples, scores: list[str]) -> dict:
     own = samples.own_kinds
     labels = [*LABELS, *(_name(name) for name, kind in own.items() if kind == LABEL)]
     scalars |= {_name(name): _OWN_FIELDS[kind] for name, kind in own.items() if kind != LABEL}
-    run = samples.run
+    info: dict = {f"labelaudit_{key}": value for key, value in samples.provenance.items()}
+    if renamed := {_name(name): name for name in own if _name(name) != name}:
+        info["labelaudit_fields"] = renamed  # so that their names come back
     return {
         "_id": _object_id(0, 0),
         "name": samples.frame.name,
@@ -115,7 +117,7 @@ def _dataset(samples: Samples, scores: list[str]) -> dict:
         "media_type": "image",
         "group_media_types": {},
         "tags": [],
-        "info": {"labelaudit_run": run["name"]} if run else {},
+        "info": info,
         "app_config": {},
         "classes": {},
         "default_classes": samples.classes,

@@ -8,6 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from .. import __version__
 from ..scores.suspicion import CLEAR, CONFLICT, MISLABELLED
 from .outputs import Output
 from .samples import Samples
@@ -29,6 +30,8 @@ Images and labels of {name}, for Label Studio.
 Annotations are the current labels. Predictions are the most probable classes by run {run}, with the
 probability as score. Each task also has its split, tags, given_label, original_label and the scores
 of the run. Higher scores are more suspicious: order the tasks by {score} to see the worst first.
+
+Written by LabelAudit {version}. State of images and labels: {fingerprint}
 """
 
 
@@ -54,6 +57,8 @@ def write_label_studio(samples: Samples, output: Output, folder: str) -> list[st
         folder=folder,
         run=run["name"] if run else "(none)",
         score="suspicion" if "suspicion" in scores else "a score",
+        version=__version__,
+        fingerprint=samples.fingerprint or "unknown",
     )
     output.write("README.txt", text.encode())
     return []

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .. import __version__
 from ..core.errors import BadInputError
 from ..dataset.ingest import natural_order
 from ..storage.schema import CLASS_LIST_SUFFIX
@@ -35,7 +34,7 @@ def check_manifest(path: Path, paths: str, images: bool) -> None:
         ending = f"ends in {path.suffix.lower()!r}" if path.suffix else "has no suffix"
         raise BadInputError(
             f"{path} {ending}: the name of a manifest ends in {', '.join(WRITERS)}; for another "
-            "format, set it (--format)."
+            "format, set it (format=… in Python, --format on the command line)."
         )
     if paths not in PATH_STYLES:
         raise BadInputError(f"paths={paths!r}: give one of {', '.join(PATH_STYLES)}.")
@@ -72,7 +71,8 @@ def write_manifest(
     elif stored.any():
         notes.append(
             f"{stored.sum():,} images are stored in the dataset and have no file: the manifest "
-            "alone cannot be loaded. With --images they are written next to it."
+            "alone cannot be loaded. With images=True, or --images on the command line, they are "
+            "written next to it."
         )
     to_written = _path_converter(folder, paths)
 
@@ -122,7 +122,7 @@ def class_list(samples: Samples, always: bool = False, **more) -> bytes | None:
     if not (always or own or has_blanks or natural_order(used) != names):
         return None
     more |= {"fields": own} if own else {}
-    content = {"made_by": f"labelaudit {__version__}", "classes": names, **more}
+    content = {**samples.provenance, "classes": names, **more}
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 

@@ -13,11 +13,13 @@ import pandas as pd
 import pyarrow.compute as pc
 from PIL import Image
 
+from .. import __version__
 from ..core.errors import BadInputError, DamagedError, StoppedError
 from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
 from ..dataset.class_names import ClassNames
 from ..dataset.own_fields import own_fields
+from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.view import View
 from ..storage.schema import REMOVED
 from .file_names import UniquePaths
@@ -79,6 +81,22 @@ class Samples:
         place = np.full(len(self._listed) + 1, MISSING, np.int32)  # the last one is for MISSING
         place[self._listed] = np.arange(len(self._listed))
         return place[codes[self.positions]]
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """The state of images and labels of the whole dataset; see `verify`."""
+        return dataset_fingerprint(self.frame)
+
+    @property
+    def provenance(self) -> dict:
+        """What an export says about its origin, as JSON values."""
+        run = self.run
+        return {
+            "made_by": f"labelaudit {__version__}",
+            "dataset": self.frame.name,
+            "fingerprint": self.fingerprint,
+            "run": run and run["name"],
+        }
 
     @property
     def relabelled(self) -> int:

@@ -233,7 +233,8 @@ def list_groups(dataset: Dataset, which: str) -> Groups:
     if found is None:
         raise NotFoundError(
             f"duplicates in {dataset.name!r} have not been searched for yet: do this first "
-            f"(labelaudit duplicates {dataset.name})."
+            f"(labelaudit.find_duplicates({dataset.name!r}); command line: labelaudit duplicates "
+            f"{dataset.name})."
         )
     frame = dataset.view().frame
     with frame.steady():

@@ -54,6 +54,7 @@ class JudgedRun:
 
         Raises NotFoundError for a run without suspicion. Use it within `dataset.steady()`.
         """
+        self.dataset = dataset
         self.view: View = dataset.view(dataset.run(run).name)
         if SUSPICION not in self.view.score_names():
             raise NotFoundError(

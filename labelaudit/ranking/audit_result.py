@@ -36,6 +36,7 @@ class AuditResult:
     # numbers of samples with a duplicate, of groups with different labels, and of those of them
     # that are exact copies; None if duplicates were not searched for
     duplicates: tuple[int, int, int] | None = None
+    training_note: str | None = None  # why a model was trained again after a sync, or not
 
     def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""
@@ -70,6 +71,7 @@ class AuditResult:
             "weakness": self.weakness,
             "duplicates": self.duplicates,
             "note": self.note,
+            "training_note": self.training_note,
             "suspects": len(self.suspects),
             "top": self.top().to_dict("records"),
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict("records"),
@@ -108,6 +110,8 @@ class AuditResult:
             )
         if self.weakness:
             lines.append(self.weakness)
+        if self.training_note:
+            lines.append(self.training_note)
         return "\n".join(lines)
 
     def _suspects_text(self) -> str:

@@ -11,13 +11,40 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+import pyarrow as pa
+
 from ..core.errors import BadInputError
+from ..dataset.own_fields import (
+    BOOL,
+    DATE,
+    INPUT_TYPES,
+    LABEL,
+    NUMBER,
+    TEXT,
+    check_definition,
+    from_seconds,
+    to_seconds,
+)
+from ..scores import SCORES
 from .folder_names import SPLITS
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
 from .labels import ONE_LABEL, check_mostly_one
+from .own_columns import OWN
 from .source import Row, class_names, is_image_name
 
 FOLDER = "data"
+NAMES = "labelaudit_fields"  # in the information of a dataset: names of own fields by those there
+
+_KINDS = {
+    "FloatField": NUMBER,
+    "IntField": NUMBER,
+    "StringField": TEXT,
+    "BooleanField": BOOL,
+    "DateField": DATE,
+    "DateTimeField": DATE,
+}
+_OTHERS = {"created_at", "last_modified_at", "labelaudit_id"}
+_SURE = {"confidence", "logits"}  # of a label that is a prediction
 
 
 def is_classification(file: ListFile) -> bool:
@@ -74,11 +101,13 @@ def read_samples(file: ListFile, label: str | None = None) -> ImageList:
 
     label: the Classification field to use; by default `ground_truth`, or the only one. The split is
     the value of a text field `split`, or the only tag that is the name of a split. Classes listed
-    in `metadata.json` keep their order.
+    in `metadata.json` keep their order, and its fields of numbers, text, bool, dates and labels
+    without a confidence become own fields.
     """
     samples, rows = file.json["samples"], []
     fields = dict.fromkeys(name for sample in samples for name in _classification_fields(sample))
     field = _choose_field(list(fields), label, file.name)
+    own, notes = _own_fields(file, samples, field)
     for i, sample in enumerate(samples):
         path = sample.get("filepath") if isinstance(sample, dict) else None
         if not path:
@@ -94,20 +123,94 @@ def read_samples(file: ListFile, label: str | None = None) -> ImageList:
                 "label": labels[0] if labels else None,
                 "split": split,
                 "tags": [tag for tag in tags if tag != split],
+                OWN: {name: _own_value(sample.get(at), kind) for name, (at, kind) in own.items()},
             }
         )
-    used = class_names([row["label"] for row in rows])
-    return ImageList.from_rows(rows, list(dict.fromkeys([*_default_classes(file), *used])))
+    names = [row["label"] for row in rows]
+    names += [row[OWN][name] for name, (_, kind) in own.items() if kind == LABEL for row in rows]
+    classes = list(dict.fromkeys([*_metadata(file)[0], *class_names(names)]))
+    kinds = {name: kind for name, (_, kind) in own.items()}
+    found = ImageList.from_rows(rows, classes, fields=kinds, notes=notes)
+    if kinds:
+        types = pa.struct([(name, INPUT_TYPES[kind]) for name, kind in kinds.items()])
+        values = pa.array([row[OWN] for row in rows], types)
+        found.table = pa.Table.from_batches(found.table.to_batches(len(rows))).append_column(
+            OWN, values
+        )
+    return found
 
 
-def _default_classes(file: ListFile) -> list[str]:
-    """Return the class names in `metadata.json`; empty if there are none."""
+def _own_fields(
+    file: ListFile, samples: list[Row], label: str
+) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Return the fields of the samples that become own fields, each with its name in the file and
+    its kind, and sentences on those that cannot. label: the field with the labels.
+
+    Raises BadInputError if the user names a field that the file does not have.
+    """
+    _, listed, names = _metadata(file)
+    found, left_out = {}, []
+    for entry in listed:
+        there, kind = entry.get("name"), _KINDS.get(str(entry.get("ftype")).split(".")[-1])
+        if str(entry.get("embedded_doc_type")).endswith(".Classification"):
+            kind = LABEL
+        if not isinstance(there, str) or there[0] == "_" or kind is None or there in _OTHERS:
+            continue
+        values = [sample.get(there) for sample in samples if isinstance(sample, dict)]
+        if there == label or any(isinstance(v, dict) and _SURE & v.keys() for v in values):
+            continue  # a prediction: its scores would be lost
+        name = names.get(there, there)
+        try:
+            check_definition(name, kind)
+        except BadInputError:
+            left_out += [name] if name in SCORES else []
+            continue
+        found[name] = there, kind
+    unknown = [name for name in file.fields if name not in found]
+    if unknown:
+        raise BadInputError(
+            f"{file.name} has no field {unknown[0]!r} of numbers, text, bool, dates or labels: it "
+            f"has {', '.join(found) or 'none'}."
+        )
+    if file.fields:
+        found = {name: found[name] for name in file.fields}
+    notes = [f"Fields with the names of scores are not loaded: {', '.join(left_out)}."]
+    return found, notes if left_out else []
+
+
+def _own_value(value, kind: str):
+    """Return a value of an own field; None for null, and for one that does not fit the kind."""
+    if kind == LABEL:
+        labels = _labels(value, None, "an own field")
+        return labels[0] if len(labels) == 1 else None
+    if kind == DATE:
+        value = value.get("$date") if isinstance(value, dict) else value
+        seconds = value / 1000 if isinstance(value, int) else to_seconds(value)
+        return None if seconds is None else from_seconds(seconds)
+    if kind == NUMBER:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number and math.isfinite(value) else None
+    return value if isinstance(value, bool if kind == BOOL else str) else None
+
+
+def _metadata(file: ListFile) -> tuple[list[str], list[dict], dict[str, str]]:
+    """Return from `metadata.json` the class names, the fields, and the names here of own fields
+    that have another name there; all empty without it."""
     try:
-        names = json.loads(file.read_sibling("metadata.json") or b"{}")["default_classes"]
-    except (ValueError, LookupError, TypeError):
-        return []
-    is_valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return names if is_valid else []
+        content = json.loads(file.read_sibling("metadata.json") or b"{}")
+    except ValueError:
+        content = {}
+    content = content if isinstance(content, dict) else {}
+    classes, fields = content.get("default_classes"), content.get("sample_fields")
+    info = content.get("info")
+    names = info.get(NAMES) if isinstance(info, dict) else None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        classes = []
+    return (
+        classes,
+        [entry for entry in fields if isinstance(entry, dict)] if isinstance(fields, list) else [],
+        names if isinstance(names, dict) else {},
+    )
 
 
 def _image_paths(file: ListFile) -> dict[str, list[str]]:

@@ -44,8 +44,7 @@ def show(
     data = {
         "version": f"{key}-{color}-{view.fields.stamp()}",
         "selected": selected.tolist(),
-        # of the review page; an id follows
-        "query": f"{urlencode(grid.review_address(view))}&{SAMPLE}=",
+        "query": f"{urlencode(grid.review_address(view))}&{SAMPLE}=",  # of reviewing an id
         "pictures": _pictures(view, points, asked.get("ids") or []),
     }
     if asked.get("points"):  # large, so it is sent once and stays in the browser

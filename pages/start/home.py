@@ -40,6 +40,8 @@ def show_result(job: Job) -> None:
                 f"Training changed {changed['new']:,} of the first "
                 f"{counted(changed['of'], 'suspect')} of the first look."
             )
+        if note := result.get("training_note"):
+            st.caption(plain(note))
         with st.container(horizontal=True):
             st.button(
                 "Review the suspects",
@@ -158,7 +160,8 @@ def audit_form(dataset: Dataset) -> None:
         key=f"audit-train-{dataset.name}",
         help="Training comes after the first suspects and refines them. It adds something for "
         "small images (up to 96 pixels). On photographs, pretrained features find more than a "
-        "small network trained from scratch.",
+        "small network trained from scratch. After a sync, the earlier model is used as long as at "
+        "most 10% of the labels are new or changed.",
     )
     where = run_on.choose()
     again = "again" if dataset.view().score_names() else ""
@@ -168,7 +171,8 @@ def audit_form(dataset: Dataset) -> None:
         icon=":material/play_arrow:",
         disabled=features is None,
     ):
-        jobs.begin("audit", dataset.name, features=features, train=train, **where)
+        asked = None if train == default else train
+        jobs.begin("audit", dataset.name, features=features, train=asked, **where)
 
 
 def invite_to_own(dataset: Dataset) -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
-from labelaudit.living.trend import trend, trend_csv
+from labelaudit.living.trend import trend, trend_csv, trend_fields
 from labelaudit.ui import charts, state
 from labelaudit.ui.text import show_error
 
@@ -12,9 +12,20 @@ dataset = state.current()
 st.title("Trend")
 st.caption(
     "How good the labels of each batch are now: of the first load, and of each sync that added "
-    "images (`labelaudit sync`). Batches that are marked by tags can be compared instead."
+    "images. Samples can be compared by tags and own fields instead."
 )
-tags = st.multiselect("Compare tags", list(dataset.info["tags"]), key="trend-tags")
+SYNCS, TAGS = "loads and syncs", "tags"
+how = st.selectbox(
+    "Compare",
+    [SYNCS, TAGS, *trend_fields(dataset)],
+    format_func=lambda name: name if name in (SYNCS, TAGS) else f"values of {name}",
+    key=f"trend-by-{dataset.name}",
+    help="Own fields of the samples, such as the annotator or the camera, show who or what brings "
+    "the errors.",
+)
+tags = []
+if how == TAGS:
+    tags = st.multiselect("Tags", list(dataset.info["tags"]), key="trend-tags")
 
 
 def show(table: pd.DataFrame) -> None:
@@ -49,7 +60,7 @@ if not dataset.runs:
     st.info("There is no run yet: audit the dataset first.")
 else:
     try:
-        found = trend(dataset, tags=tags)
+        found = trend(dataset, tags=tags, field=None if how in (SYNCS, TAGS) else how)
     except LabelAuditError as error:
         show_error(error)
     else:

@@ -48,7 +48,7 @@ def table():
         print(f"{'all':16}" + "".join(f"{total[column]:14,}" for column in columns))
 
 
-@pytest.mark.timeout(3600 if KILLS else 240)
+@pytest.mark.timeout(3600 if KILLS else 900)
 @pytest.mark.parametrize("name", list(OPERATIONS) if KILLS else SHORT)
 def test_a_kill_leaves_the_state_before_or_after(name, prepared, tmp_path, table, monkeypatch):
     folder = tmp_path / "home"
