@@ -220,6 +220,9 @@ def test_classes_are_listed_and_exported_in_another_order_and_back(pets, tmp_pat
     assert sorted(labels(again)) == sorted(before)
     change_classes(pets, plan_classes(pets, rename={"pug": "puppy"}, add=["hen"]))
     assert pets.offered_classes == ["puppy", "cat", "dog", "hen"]
+    assert describe(list_changes(pets)[-1]) == "classes: pug renamed to puppy, hen added"
+    with pytest.raises(LabelAuditError, match="nothing changes"):
+        plan_classes(pets, order=["puppy", "cat"])
     return_to(pets, 1)
     assert pets.offered_classes == ["pug", "cat", "dog"]
     return_to(pets, 0)
