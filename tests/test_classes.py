@@ -148,6 +148,16 @@ def test_verdicts_and_saved_views_follow_a_merge_and_a_renaming(pets):
     assert pets.load_view("mine").ids.tolist() == [1, 3, 6]
 
 
+def test_a_class_that_was_merged_away_is_no_label(pets):
+    change_classes(pets, plan_classes(pets, merge={"pug": "dog"}))
+    with pytest.raises(LabelAuditError, match=r"class 'pug' .* was merged into another"):
+        pets.set_labels([1], "pug")
+    with pets.batch_edits(), pytest.raises(LabelAuditError, match="add it again"):
+        pets[1].ground_truth = "pug"
+    change_classes(pets, plan_classes(pets, add=["pug"]))
+    assert pets.set_labels([1], "pug") == 1
+
+
 def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):
     change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}))
     change_classes(pets, plan_classes(pets, add=["cat"]))
@@ -220,6 +230,9 @@ def test_classes_are_listed_and_exported_in_another_order_and_back(pets, tmp_pat
     assert sorted(labels(again)) == sorted(before)
     change_classes(pets, plan_classes(pets, rename={"pug": "puppy"}, add=["hen"]))
     assert pets.offered_classes == ["puppy", "cat", "dog", "hen"]
+    assert describe(list_changes(pets)[-1]) == "classes: pug renamed to puppy, hen added"
+    with pytest.raises(LabelAuditError, match="nothing changes"):
+        plan_classes(pets, order=["puppy", "cat"])
     return_to(pets, 1)
     assert pets.offered_classes == ["pug", "cat", "dog"]
     return_to(pets, 0)

@@ -150,3 +150,5 @@ def test_a_process_that_never_came_up_is_not_running_for_ever(home, monkeypatch)
     assert job.status == files.DIED
     with FileLock(folder / "alive.lock"):  # the process lives
         assert job.status == files.RUNNING
+    files.write_json(folder / files.RESULT, {"run": "net", "epochs": 1, "stopped": True})
+    assert job.summary == "net: 1 of 1 epoch (stopped early)"  # without a report

@@ -56,7 +56,7 @@ class DatasetEdits:
 
         The first label of a sample is preserved as `original_label`. Returns the number of samples
         that changed. Raises LabelAuditError, without any change, for an id or a class that does not
-        exist, and for an id that is given twice.
+        exist, a class that was merged into another one, and an id that is given twice.
         """
         return edits.set_labels(self._columns, ids, labels)
 

@@ -56,7 +56,8 @@ def set_labels(
     """Set labels: one class name for all samples, or one each; None removes the label.
 
     The first label of a sample is preserved as its `original_label`. Returns the number that
-    changed. Raises BadInputError for an unknown class or a repeated id.
+    changed. Raises BadInputError for an unknown class, one that is not offered any more, or a
+    repeated id.
     """
     if frame.pending is not None and len(ids) == 1 and isinstance(labels, list):
         return frame.pending.set_labels(ids, labels)  # without the checks of several
@@ -70,8 +71,31 @@ def set_labels(
         )
     if frame.pending is not None:
         return frame.pending.set_labels(ids, names)
-    codes = frame.class_codes(names)
+    codes = label_codes(frame, names)
     return change(frame, ids, lambda rows: rows.set_label(codes), Cause(history_log.RELABEL))
+
+
+def label_codes(frame: Frame, names: Sequence[str | None]) -> np.ndarray:
+    """Return labels that are given now as class indices, int32 (n,), with MISSING for None.
+
+    Raises BadInputError for a name that is not a class, and for a class that is not offered any
+    more: a label of a class that was merged into another one would be read as that one.
+    """
+    codes = frame.class_codes(names)
+    gone = next(iter(not_offered(frame).intersection(names)), None)
+    if gone is not None:
+        raise BadInputError(
+            f"class {gone!r} of dataset {frame.name!r} was merged into another one, or is not in "
+            "the state that was returned to: give another class, or add it again (plan_classes and "
+            f"change_classes; command line: labelaudit classes {frame.name} --add {gone!r})."
+        )
+    return codes
+
+
+def not_offered(frame: Frame) -> set[str]:
+    """Return the classes that a sample cannot be given: hidden ones without samples."""
+    hidden = frame.meta.get("hidden_classes", ())
+    return {name for name in hidden if not (frame.label == frame.classes.index(name)).any()}
 
 
 def tag_predicted(frame: Frame, table: str) -> None:

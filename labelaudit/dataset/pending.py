@@ -72,8 +72,9 @@ class PendingEdits:
         with frame.store.steady():
             self._ids, self._label, self._tags = frame.ids, frame.label, frame.tags
             self.classes, self.fields = frame.classes, own_fields.own_fields(frame)
-            self._meta = frame.stamp("meta")
-        self._codes = {name: code for code, name in enumerate(self.classes)} | {None: MISSING}
+            self._meta, hidden = frame.stamp("meta"), edits.not_offered(frame)
+        codes = {name: code for code, name in enumerate(self.classes) if name not in hidden}
+        self._codes = codes | {None: MISSING}
         self._checkers = {
             name: own_fields.checker(name, field.kind, self.classes, frame.name)
             for name, field in self.fields.items()
@@ -106,7 +107,7 @@ class PendingEdits:
             try:
                 codes = [self._codes[name] for name in names]
             except (KeyError, TypeError):
-                codes = self.frame.class_codes(names).tolist()  # raises BadInputError
+                codes = edits.label_codes(self.frame, names).tolist()  # raises BadInputError
             changed = 0
             for (sample_id, at), code in zip(self._places(ids), codes, strict=True):
                 before = self.label.get(sample_id)

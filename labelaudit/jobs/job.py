@@ -154,7 +154,8 @@ class Job:
         result = self.result
         if result is None:
             return self.error or ""
-        planned = (self.progress or {}).get("epochs")
+        # the last report may lack it, or may not have been written
+        planned = (self.progress or {}).get("epochs", result.get("epochs"))
         summary = _Counting().format(KINDS[self.kind].summary, **{"planned": planned, **result})
         return summary + (" (stopped early)" if result.get("stopped") else "")
 

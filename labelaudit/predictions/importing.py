@@ -113,9 +113,11 @@ def import_predictions(
     agree clearly better than by chance, ids must not look like positions, and ids and filepaths
     must not contradict each other. A block of rows that agrees much less than the others is noted
     in `Run.info`.
-    classes: names of the columns, by default the dataset's classes in order. Classes that the
-    dataset does not have are stored too: an image that belongs to one of them has a wrong label.
-    A class of the dataset may be missing only if no sample has that label.
+    classes: names of the columns, by default `Dataset.classes` in order. Give them for a model that
+    was trained on an export after the classes were reordered: an export numbers the classes in the
+    new order, and `Dataset.classes` keeps its own. Classes that the dataset does not have are
+    stored too: an image that belongs to one of them has a wrong label. A class of the dataset may
+    be missing only if no sample has that label.
     kind: "logits" or "probabilities"; by default detected from the numbers (see
     `numbers.detect_kind`). Probabilities are stored as log(max(p, 1e-12)).
     embeddings: (n, D), or the path of an .npy file: the model's features of each image, with which

@@ -78,7 +78,8 @@ def plan_classes(
         _check_pending(dataset, merge)
         counts = dataset.view().count_values("ground_truth")
         samples = {name: counts[name] for name in (*rename, *merge)}
-        moved = after.order != before.order
+        new = range(len(before.names), len(after.names))
+        moved = after.listed != [*before.listed, *new]
         listed = [name for i in after.listed if (name := after.names[i]) not in after.hidden]
     return ClassPlan(rename, merge, add, samples, before, after, listed if moved else [])
 
@@ -168,6 +169,8 @@ def _ordered(classes: ClassNames, order: Sequence[str]) -> ClassNames:
             raise BadInputError(f"class {name!r} is twice in the order: name it once.")
     first = [index[name] for name in order]
     listed = [*first, *(i for i in classes.listed if i not in set(first))]
+    if listed == classes.listed:
+        return classes
     # the order of the indices is stored as none
     return replace(classes, order=[] if listed == sorted(listed) else listed)
 
