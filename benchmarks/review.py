@@ -56,8 +56,9 @@ DECODED = """async (card) => {
 }"""
 
 
-def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> None:
-    """A dataset of so many small images, with noise, predictions, dynamics and scores."""
+def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> list[str]:
+    """A dataset of so many small images, with noise, predictions, dynamics and scores. Returns its
+    classes."""
     import labelaudit
     from labelaudit.core.images import encode
     from labelaudit.dataset.dataset import create_dataset
@@ -104,6 +105,7 @@ def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> None:
     labelaudit.compute_scores(dataset)
     others = ids[:: max(samples // REVIEWED, 1)][: min(REVIEWED, samples // 10)]
     labelaudit.Review(dataset, "another").decide(others, "keep")
+    return names
 
 
 def timed(page, act, count: int) -> list[float]:
@@ -116,20 +118,20 @@ def timed(page, act, count: int) -> list[float]:
     return page.evaluate("clock.times")
 
 
-def photographs(source: str) -> int:
-    """A first look at a dataset of one's own. Returns the number of samples."""
+def photographs(source: str) -> list[str]:
+    """A first look at a dataset of one's own. Returns its classes."""
     import labelaudit
     from labelaudit.pipeline import take_first_look
 
     dataset = labelaudit.load_dataset("photographs", source)
     take_first_look(dataset)
-    return len(dataset)
+    return dataset.classes
 
 
-def measure(make: Callable[[], None]) -> dict[str, list[float]]:
+def measure(make: Callable[[], list[str]]) -> dict[str, list[float]]:
     """Times of each action on the dataset that `make` makes in an empty home."""
     with fresh_home() as home:
-        make()
+        classes = make()
         with serve(home, home / "server.log") as address, browser_page() as page:
             times = {}
             page.goto(f"{address}/review")
@@ -141,7 +143,9 @@ def measure(make: Callable[[], None]) -> dict[str, list[float]]:
             times["back and forth"] = timed(
                 page, lambda i: page.keyboard.press(["ArrowLeft", "ArrowRight"][i % 2]), 20
             )
-            times["filter"] = timed(page, lambda i: choose(page, f"class {i % CLASSES}"), FILTERS)
+            times["filter"] = timed(
+                page, lambda i: choose(page, classes[i % len(classes)]), FILTERS
+            )
             page.goto(f"{address}/review?show=all+suspects")
             page.locator(".stage img").wait_for(timeout=300_000)
             page.wait_for_timeout(2000)

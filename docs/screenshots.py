@@ -2,26 +2,38 @@
 
 python docs/screenshots.py                                     # docs/pictures, for the docs
 python docs/screenshots.py --width 900 --dark --into /tmp/shots
+
+Pages that need planted mistakes or a trained model show the digits of the sample audit, the others
+show photographs. Their audit takes minutes; --home copies a home that has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "tests"))
+sys.path.insert(0, str(REPO))
 from app_server import browser_page, serve  # noqa: E402
+from PIL import Image  # noqa: E402
 
-# (page, selector of what it shows when it is ready). `take_review` gives verdicts for Apply.
-PAGES = [
-    ("dataset", ".la-card"),
+COLORS = 192  # of a picture: photographs would make large files
+
+# (page, selector of what it shows when it is ready)
+OF_DIGITS = [
     ("noise", ".la-card"),
     ("train", "canvas, .stVegaLiteChart svg"),
     ("predict", "h1"),
     ("jobs", "h1"),
+]
+PHOTOGRAPHS = "clothing"
+OF_PHOTOGRAPHS = [  # `take_review` gives verdicts for Apply
+    ("dataset", ".la-card"),
     ("results", ".la-card"),
     ("review", ".stage img"),
     ("duplicates", "h1"),
@@ -40,20 +52,40 @@ def wait_until_drawn(page) -> None:
 
 def take(page, into: Path, name: str) -> None:
     wait_until_drawn(page)
-    page.screenshot(path=into / f"{name}.png")
+    shoot(page, into, name)
 
 
-def take_all(page, address: str, into: Path) -> None:
-    page.goto(address)
+def shoot(page, into: Path, name: str) -> None:
+    path = into / f"{name}.png"
+    page.screenshot(path=path)
+    Image.open(path).convert("RGB").quantize(COLORS).save(path, optimize=True)
+
+
+def take_digits(page, address: str, into: Path) -> None:
+    page.goto(f"{address}/?dataset=digits")
     page.locator("h1").wait_for()
     take(page, into, "start")
     page.get_by_role("button", name="Run the sample audit").click()
     page.get_by_text("epoch 3 of").wait_for(timeout=600_000)
-    page.screenshot(path=into / "start-running.png")
+    shoot(page, into, "start-running")
     page.get_by_role("button", name="Review the suspects").wait_for(timeout=600_000)
     take(page, into, "start-done")
-    for name, selector in PAGES:
-        page.goto(f"{address}/{name}")
+    for name, selector in OF_DIGITS:
+        page.goto(f"{address}/{name}?dataset=digits")
+        page.locator(selector).first.wait_for()
+        take(page, into, name)
+    page.goto(f"{address}/results?dataset=digits")
+    page.get_by_role("tab", name="Rehearsal").click()
+    take(page, into, "rehearsal")
+    page.goto(f"{address}/insights?dataset=digits")
+    page.get_by_role("radio", name="Training map").click()
+    page.locator(".legend button").first.wait_for()
+    take(page, into, "training-map")
+
+
+def take_photographs(page, address: str, into: Path) -> None:
+    for name, selector in OF_PHOTOGRAPHS:
+        page.goto(f"{address}/{name}?dataset={PHOTOGRAPHS}")
         page.locator(selector).first.wait_for()
         if name == "duplicates":
             page.locator(".la-card").first.wait_for()  # the audit has searched for duplicates
@@ -63,16 +95,9 @@ def take_all(page, address: str, into: Path) -> None:
         if name == "results":
             page.get_by_role("tab", name="Where are they").click()
             take(page, into, "estimate")
-            page.get_by_role("tab", name="Rehearsal").click()
-            take(page, into, "rehearsal")
         if name == "insights":
-            for part, title in (
-                ("training-map", "Training map"),
-                ("look-alikes", "Similarity map"),
-            ):
-                page.get_by_role("radio", name=title).click()
-                take(page, into, part)
-    page.goto(f"{address}/dataset")
+            take_map(page, into)
+    page.goto(f"{address}/dataset?dataset={PHOTOGRAPHS}")
     page.get_by_role("button", name="Load a dataset").click()
     page.get_by_role("dialog").wait_for()
     take(page, into, "load")
@@ -80,9 +105,25 @@ def take_all(page, address: str, into: Path) -> None:
     page.get_by_role("button", name="Classes").click()
     page.get_by_role("dialog").locator("canvas").first.wait_for()
     take(page, into, "classes")
-    page.goto(address)
+    page.goto(f"{address}/?dataset={PHOTOGRAPHS}")
     page.get_by_role("button", name="Go on reviewing").wait_for()
     take(page, into, "start-again")
+
+
+def take_map(page, into: Path) -> None:
+    """Draw a lasso on the map of similar images."""
+    page.get_by_role("radio", name="Similarity map").click()
+    page.locator(".legend button").first.wait_for()
+    canvas = page.locator(".plot canvas")
+    canvas.evaluate("canvas => canvas.scrollIntoView({ block: 'end' })")
+    box = canvas.bounding_box()
+    for step, (x, y) in enumerate([(0.5, 0.1), (0.65, 0.2), (0.5, 0.3), (0.4, 0.2), (0.5, 0.1)]):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+    page.locator(".side .card img").first.wait_for()
+    take(page, into, "look-alikes")
 
 
 def take_review(page, into: Path) -> None:
@@ -109,14 +150,32 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1440)
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--into", type=Path, default=REPO / "docs" / "pictures")
+    photos = REPO.parent / "shared" / "data" / "clothing" / "photos.zip"
+    parser.add_argument("--photographs", default=str(photos))
+    parser.add_argument("--home", type=Path, help="a home with these photographs, audited")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as home,
-        serve(Path(home), Path(home) / "server.log") as address,
-        browser_page(options.width, dark=options.dark) as page,
-    ):
-        take_all(page, address, options.into)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        with (
+            serve(home, Path(folder) / "server.log") as address,
+            browser_page(options.width, dark=options.dark) as page,
+        ):
+            take_digits(page, address, options.into)  # the first visit has no other dataset
+            add_photographs(home, options.home, options.photographs)
+            take_photographs(page, address, options.into)
+
+
+def add_photographs(home: Path, audited: Path | None, photographs: str) -> None:
+    """Add the audited photographs to the app's home."""
+    if audited:
+        shutil.copytree(audited / "datasets" / PHOTOGRAPHS, home / "datasets" / PHOTOGRAPHS)
+        return
+    import labelaudit
+
+    os.environ["LABELAUDIT_HOME"] = str(home)
+    labelaudit.load_dataset(PHOTOGRAPHS, photographs)
+    labelaudit.audit(PHOTOGRAPHS, train=False)
 
 
 if __name__ == "__main__":

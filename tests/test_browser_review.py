@@ -26,6 +26,7 @@ from labelaudit.dataset import verdict_log
 from labelaudit.dataset.history_log import user
 from labelaudit.ranking.evidence import gather
 from labelaudit.review.blind_controls import answers, with_controls
+from labelaudit.review.notes import write_note
 
 pytestmark = [
     pytest.mark.system,
@@ -170,6 +171,14 @@ def test_keys_typed_into_a_field_are_no_verdicts(page, server):
     assert noted == verdict_log.read(Dataset("digits").view().frame).sample.tolist()
     page.keyboard.press("ArrowLeft")
     playwright.expect(note).to_have_value("kaxu1")
+    page.keyboard.press("n")
+    page.keyboard.type("!")
+    write_note(Dataset("digits"), noted[0], "theirs", "kaxu1")  # in another window
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # it is read here
+    page.wait_for_timeout(700)
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator(".figures")).to_contain_text("changed in another window")
+    playwright.expect(note).to_have_value("kaxu1!")
     log = verdict_log.read(Dataset("digits").view().frame)
     assert log.reviewers == ["kax"]
     page.reload()  # and the name is remembered

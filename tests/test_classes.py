@@ -22,7 +22,9 @@ from labelaudit import (
     plan_classes,
     return_to,
 )
+from labelaudit.dataset.class_names import ClassNames, names_after
 from labelaudit.dataset.history import describe
+from labelaudit.dataset.history_log import Entry
 from labelaudit.ui.class_editor import (
     BECOMES,
     BY_NAME,
@@ -152,6 +154,22 @@ def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):
     with pytest.raises(LabelAuditError, match="a class 'cat' was added since then"):
         return_to(pets, 0)
     assert pets.classes == ["tabby", "dog", "pug", "cat"]
+
+
+def test_a_way_back_before_a_sync_that_renamed_a_class_that_a_sync_added():
+    def names(*known: str) -> dict:
+        return vars(ClassNames(list(known), []))
+
+    def entry(change: int, **info) -> Entry:
+        return Entry(change, "", "ann", "", 0, info)
+
+    changes = [
+        entry(1, class_names={"before": names("cat"), "after": names("tabby")}),
+        entry(2, renamed={}, classes=["dog"]),
+        entry(3, renamed={"tabby": "tom", "dog": "hound"}, classes=[]),
+    ]
+    now = ClassNames(["tom", "hound"], [])
+    assert names_after(changes, 0, now) == ClassNames(["tom", "hound"], ["hound"])
 
 
 def test_an_edited_table_says_what_to_do():

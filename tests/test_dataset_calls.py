@@ -36,6 +36,7 @@ def dataset(make_dataset):
         (lambda d: d[2:4], [3, 4]),
         (lambda d: d.match_tag("odd") + d.limit(3), [2, 4, 1, 3]),
         (lambda d: d.match_tag("odd") | d.view().skip(7), [2, 4, 8]),
+        (lambda d: d.match_tag("odd") | d, [2, 4, 1, 3, 5, 6, 7, 8]),
         (lambda d: d.limit(1).concat(d.sort_by("id", reverse=True)).limit(3), [1, 8, 7]),
     ],
 )

@@ -93,6 +93,7 @@ def test_conditions_on_any_field(dataset, condition, ids):
         (lambda: F("metadata.width") > 3, "use 'width'"),
         (lambda: F("net.confidence") > 0.5, r"'confidence' in dataset\.view\(run\)"),
         (lambda: F("human") * 2 > 3, "human holds names"),
+        (lambda: F("tags") * 2 > 3, "tags holds names"),
         (lambda: F("width") + "2" > 3, "'2' cannot be calculated with"),
         (lambda: F("width") * 2 > "3", "'3' cannot be calculated with"),
     ],

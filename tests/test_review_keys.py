@@ -36,6 +36,10 @@ def test_a_changed_key_is_kept_for_its_reviewer_and_dataset(home):
     press("2", action="unsure")  # then no class has it by default
     assert read_keys("ann", "pets", PETS).classes == {"dog": "1", "keep": "3"}
     assert read_keys("ann", "pets", ["rat", "cow"]).classes == {"rat": "1"}
+    press("d", **{"class": "dog"})
+    change("ann", "other", PETS, {"kind": "key", "key": "d", "action": "undo"})
+    keys = read_keys("ann", "pets", PETS)  # the action has the key in all datasets
+    assert (keys.problem, keys.actions["undo"], keys.classes) == ("", "d", {"keep": "3"})
     change("ann", "pets", PETS, {"kind": "reset_keys"})
     assert read_keys("ann", "pets", PETS) == read_keys("ben", "pets", PETS)
 

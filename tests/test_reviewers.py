@@ -69,6 +69,7 @@ def test_shares_are_stored_and_make_queues(audited):
         (["ann", "ben", "ann"], 0, "'ann' is given twice"),
         (["ann", " "], 0, "cannot be a reviewer's name"),
         ("ann", 0, "give a list"),
+        (None, 0, "empty list to end"),
         (["ann", "ben"], 1.5, "from 0 to 1"),
         (["ann", "ben"], True, "from 0 to 1"),
         (["ann", "ben"], float("nan"), "from 0 to 1"),

@@ -127,27 +127,27 @@ class Choosing:
         """Select the samples of this view that do not have these ids, int (n,)."""
         return self.view().then("exclude", tuple(as_ids(ids).tolist()))
 
-    def concat(self, other: View) -> View:
+    def concat(self, other: Choosing) -> View:
         """Return the samples of this view, then those of another view that are not in this one.
 
-        `view + other` and `view | other` do the same. Raises BadInputError for anything else than a
-        view of the same dataset with the same run.
+        `view + other` and `view | other` do the same. other: or the whole dataset. Raises
+        BadInputError for anything else than a view of the same dataset with the same run.
         """
         view = self.view()
-        steps, run = getattr(other, "steps", None), getattr(other, "run", None)
-        if steps is None or other.uri != view.uri:
+        given = other.view() if isinstance(other, Choosing) else None
+        if given is None or given.uri != view.uri:
             raise BadInputError(f"{other!r} is no view of dataset {view.name!r}.")
-        if run != view.run:
+        if given.run != view.run:
             raise BadInputError(
                 f"one view has the scores of run {view.run or 'the latest'!r}, the other those of "
-                f"{run or 'the latest'!r}: give both the same run with use_run."
+                f"{given.run or 'the latest'!r}: give both the same run with use_run."
             )
-        return view.then("concat", steps)
+        return view.then("concat", given.steps)
 
-    def __add__(self, other: View) -> View:
+    def __add__(self, other: Choosing) -> View:
         return self.concat(other)
 
-    def __or__(self, other: View) -> View:
+    def __or__(self, other: Choosing) -> View:
         return self.concat(other)
 
     def sort_by(self, field: str | F | Formula, reverse: bool = False) -> View:

@@ -66,6 +66,7 @@ def names_after(changes: Sequence[Entry], change: int, now: ClassNames) -> Class
             at_the_time = [new if name == old else name for name in at_the_time]
             if code < len(names):
                 names[code] = new
+        at_the_time = [*at_the_time, *(entry.info.get("classes") or ())]  # added by a sync
     hidden = [names[then.names.index(name)] for name in then.hidden]
     added = now.names[len(names) :]
     return ClassNames([*names, *added], [*hidden, *added], then.order)

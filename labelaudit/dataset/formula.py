@@ -21,6 +21,7 @@ _OPERATORS: dict[str, Callable[..., np.ndarray]] = {
     "/": np.divide,
     "abs": np.abs,
 }
+_NAMES = ("filepath", "tags", "image_issues")  # fields that have no codes
 
 
 class Operand(ABC):
@@ -114,7 +115,7 @@ class Named:
         """Return its values, float64 (n,); NaN for null."""
         if self.name == "id":
             return fields.frame.ids.astype(np.float64)
-        values, names = fields.coded(self.name)
+        values, names = ((), ()) if self.name in _NAMES else fields.coded(self.name)
         if names is not None:
             raise BadInputError(f"{self.name} holds names: only numbers can be calculated with.")
         return values.astype(np.float64)

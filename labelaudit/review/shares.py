@@ -51,10 +51,10 @@ class Shares:
 def assign(dataset: Target, reviewers: Sequence[str], overlap: float = 0.0) -> Shares:
     """Divide the samples among reviewers, and store that with the dataset.
 
-    reviewers: two or more names; none end the division. overlap: the share
-    of the samples, 0 to 1, that all of them review, to measure how far they agree. The review page
-    then shows each of them their own share; `QueueFilter(share=name)` selects it. Verdicts stay as
-    they are, whoever gave them. Raises BadInputError for one reviewer, a name that is not valid or
+    reviewers: two or more names; an empty list ends the division. overlap: the share of the
+    samples, 0 to 1, that all of them review, to measure how far they agree. The review page then
+    shows each of them their own share; `QueueFilter(share=name)` selects it. Verdicts stay as they
+    are, whoever gave them. Raises BadInputError for one reviewer, a name that is not valid or
     given twice, and another overlap.
     """
     dataset = as_dataset(dataset, "assign")
@@ -87,9 +87,10 @@ def in_share(frame: Frame, reviewer: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _checked(reviewers: Sequence[str], overlap: float) -> Shares:
-    if isinstance(reviewers, str):
+    if isinstance(reviewers, str) or reviewers is None:
         raise BadInputError(
-            f'reviewers={reviewers!r}: give a list of names, such as ["ann", "ben"].'
+            f'reviewers={reviewers!r}: give a list of names, such as ["ann", "ben"], or an empty '
+            "list to end the division."
         )
     names = [verdict_log.check_reviewer(name).strip() for name in reviewers]
     if len(names) == 1:

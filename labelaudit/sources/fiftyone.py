@@ -204,9 +204,10 @@ def _metadata(file: ListFile) -> tuple[list[str], list[dict], dict[str, str]]:
     classes, fields = content.get("default_classes"), content.get("sample_fields")
     info = content.get("info")
     names = info.get(NAMES) if isinstance(info, dict) else None
-    is_valid = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        classes = []
     return (
-        classes if is_valid else [],
+        classes,
         [entry for entry in fields if isinstance(entry, dict)] if isinstance(fields, list) else [],
         names if isinstance(names, dict) else {},
     )

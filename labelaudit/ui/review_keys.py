@@ -67,6 +67,8 @@ def read_keys(reviewer: str, dataset: str, classes: Sequence[str]) -> Keys:
         own = _read(reviewer)
         actions = {name: own["actions"].get(name, row[0]) for name, row in ACTIONS.items()}
         chosen = {n: k for n, k in own["classes"].get(dataset, {}).items() if n in classes}
+        # an action may have got the key while another dataset was reviewed
+        chosen = {n: "" if k in actions.values() else k for n, k in chosen.items()}
         for name, key in actions.items():
             _check_free(check_key(key), actions, chosen, action=name)
         for name, key in chosen.items():
@@ -113,7 +115,8 @@ def change(reviewer: str, dataset: str, classes: Sequence[str], event: dict) -> 
         path = _path(reviewer)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
-            part.write_text(json.dumps({"reviewer": reviewer, **stored}, ensure_ascii=False))
+            text = json.dumps({"reviewer": reviewer, **stored}, ensure_ascii=False)
+            part.write_text(text, "utf-8")
 
 
 def check_key(key: object) -> str:
@@ -162,5 +165,5 @@ def _read(reviewer: str) -> dict:
     path = _path(reviewer)
     if not path.exists():
         return {"actions": {}, "classes": {}}
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text("utf-8"))
     return {"actions": dict(found["actions"]), "classes": dict(found["classes"])}

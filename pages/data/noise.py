@@ -29,9 +29,9 @@ with st.sidebar:
     kind = st.selectbox("Kind", list(KINDS), format_func=KINDS.get)
     pair, matrix = None, None
     if kind == "pair":
-        first = st.selectbox("Class", [NEXT, *dataset.classes])
+        first = st.selectbox("Class", [NEXT, *dataset.offered_classes])
         if first != NEXT:
-            others = [name for name in dataset.classes if name != first]
+            others = [name for name in dataset.offered_classes if name != first]
             pair = (first, st.selectbox("Swapped with", others))
     if kind == "confusion":
         file = st.file_uploader(

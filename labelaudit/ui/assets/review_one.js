@@ -22,8 +22,8 @@ class ReviewOne extends Part {
   update(data, send) {
     const asked = this.channel.waiting
     this.receive(data, send)
-    // a note that was refused stays in its field
-    if (asked?.kind === "note" && !this.channel.waiting && !data.failed) this.drafts.delete(asked.sample)
+    // a note that was refused stays in its field, and so does what was typed since
+    if (asked?.kind === "note" && !this.channel.waiting && !data.failed) this.noteStored(asked)
     if (data.version !== this.version) for (const cache of [this.items, this.typical]) cache.clear()
     for (const [name, images] of Object.entries(data.typical)) this.typical.set(name, images)
     this.version = data.version
@@ -190,8 +190,13 @@ class ReviewOne extends Part {
     const sample = this.noted
     const text = this.drafts.get(sample)?.trim()
     if (text === undefined) return
-    if (text === this.data.sample_note) this.drafts.delete(sample)
-    else this.act("note", { sample, text, seen: this.data.sample_note })
+    if (text === this.seen) this.drafts.delete(sample)
+    else this.act("note", { sample, text, seen: this.seen })
+  }
+
+  noteStored({ sample, text }) {
+    if (this.drafts.get(sample)?.trim() === text) this.drafts.delete(sample)
+    if (this.noted === sample) this.seen = text
   }
 
   fitNote() {
@@ -204,6 +209,7 @@ class ReviewOne extends Part {
     this.parts.note.hidden = stored === null // beside blind controls
     if (stored === null || (this.noted === current && this.root.activeElement === this.note)) return
     this.noted = current
+    this.seen = stored // another window may store a note while one is written here
     this.note.value = this.drafts.get(current) ?? stored
     this.fitNote()
   }
