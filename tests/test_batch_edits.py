@@ -108,7 +108,9 @@ def test_what_could_not_be_stored_is_said(make_dataset, monkeypatch):
             dataset.view().store.upsert = full
             dataset[5].tag("x")
 
-    with pytest.raises(StorageError, match=r"full\. 1 edits .* not stored; the 4 before"):
+    with pytest.raises(
+        StorageError, match=r"full\. 1 edit of this block was not stored; 4 earlier edits were\."
+    ):
         loop()
     assert labelaudit.Dataset("plain").info["tags"] == {"x": 4}
 
@@ -147,6 +149,7 @@ def test_a_few_predictions_do_not_replace_the_run_of_all_samples(make_dataset):
     dataset, logits = make_dataset(8), np.eye(4, dtype=np.float32)[[1] * 8] * 3
     dataset[1].add_prediction(logits[0], "few")
     assert dataset.run().name == "few"  # there is no other
+    assert dataset.run("few").info["notes"] == ["1 sample has a prediction."]
     dataset.add_predictions(np.arange(1, 9), logits, "all")
     dataset[2].add_prediction(logits[0], "later")
     dataset[2].add_prediction(logits[0], "few")

@@ -37,6 +37,7 @@ def dataset(make_dataset):
         (lambda d: d.match_tag("odd") + d.limit(3), [2, 4, 1, 3]),
         (lambda d: d.match_tag("odd") | d.view().skip(7), [2, 4, 8]),
         (lambda d: d.match_tag("odd") | d, [2, 4, 1, 3, 5, 6, 7, 8]),
+        (lambda d: (d.skip(6) + d).limit(3), [7, 8, 1]),
         (lambda d: d.limit(1).concat(d.sort_by("id", reverse=True)).limit(3), [1, 8, 7]),
     ],
 )

@@ -18,6 +18,7 @@ def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monke
     for i in range(8):
         picture(tmp_path / "pets" / ("train", "test")[i % 2] / "abcd"[i // 2] / f"{i}.png", seed=i)
     dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
+    (tmp_path / "pets/train/a/broken.png").write_bytes(b"no image")
     loaded = labelaudit.verify(dataset, tmp_path / "pets")
     assert (loaded.equal, loaded.fingerprint) == (True, loaded.other)
     dataset.set_labels([1], "b")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..core.progress import QUIET
 from ..storage import paths
 from ..storage.schema import IMPORTED
@@ -17,6 +18,7 @@ from .runs import Run, unfinished_runs
 from .stored_predictions import create_imported_run, imported_run_info
 
 SOURCE = "predictions added in Python"
+NOTE_END = " a prediction."  # of the note that says how many there are
 
 
 def add(frame: Frame, ids: Sequence[int] | np.ndarray, logits, run: str) -> int:
@@ -83,7 +85,7 @@ def store(frame: Frame, ids: np.ndarray, logits: np.ndarray, name: str) -> Run:
     imported = found.info[IMPORTED]
     count = len(found.predicted_ids())
     if imported.get("rows") != count:
-        notes = [note for note in found.info.get("notes", []) if note != _note(imported["rows"])]
+        notes = [note for note in found.info.get("notes", []) if not note.endswith(NOTE_END)]
         more = {IMPORTED: {**imported, "rows": count}, "notes": [*notes, _note(count)]}
         found.set_info(more)
     return found
@@ -106,4 +108,4 @@ def _info(frame: Frame, rows: int) -> dict:
 
 
 def _note(rows: int) -> str:
-    return f"{rows:,} samples have a prediction."
+    return f"{counted(rows, 'sample', 'has', 'have')}{NOTE_END}"

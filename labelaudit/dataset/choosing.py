@@ -134,15 +134,15 @@ class Choosing:
         BadInputError for anything else than a view of the same dataset with the same run.
         """
         view = self.view()
-        given = other.view() if isinstance(other, Choosing) else None
-        if given is None or given.uri != view.uri:
+        more = other.view() if isinstance(other, Choosing) else None
+        if more is None or more.uri != view.uri:
             raise BadInputError(f"{other!r} is no view of dataset {view.name!r}.")
-        if given.run != view.run:
+        if more.run != view.run:
             raise BadInputError(
-                f"one view has the scores of run {view.run or 'the latest'!r}, the other those of "
-                f"{given.run or 'the latest'!r}: give both the same run with use_run."
+                f"one view has the scores of {_run_text(view)}, the other those of "
+                f"{_run_text(more)}: give both the same run with use_run."
             )
-        return view.then("concat", given.steps)
+        return view.then("concat", more.steps)
 
     def __add__(self, other: Choosing) -> View:
         return self.concat(other)
@@ -206,6 +206,10 @@ def _field_conditions(frame: Frame, fields: dict) -> list[Expression]:
         F(name).isin(value) if isinstance(value, list | tuple | set) else F(name) == value
         for name, value in given.items()
     ]
+
+
+def _run_text(view: View) -> str:
+    return f"run {view.run!r}" if view.run else "the default run"
 
 
 def _seed(seed: int | None) -> int:

@@ -237,7 +237,11 @@ def _instead_of_dotted(field: str) -> str | None:
     """Return what to use instead of a part of a field, as FiftyOne names it; None for another."""
     whole, _, part = field.rpartition(".")
     if part == "label" and whole:
-        return f"{whole!r}, which is the name of the class, or 'prediction' in dataset.view(run)"
+        if whole in LABEL_FIELDS:
+            return f"{whole!r}, which is the name of the class"
+        return (
+            f"{whole!r} for a field of labels, or 'prediction' in dataset.view({whole!r}) of a run"
+        )
     if part in ("confidence", "logits") and whole:
         return "'confidence' in dataset.view(run), or sample.prediction"
     return repr(part) if whole == "metadata" else None

@@ -41,6 +41,7 @@ TAKEN = {
     "prediction", "predicted", "predictions", "confidence", "scores", "suggested", "suggested_p",
     "finding", "image_issues", "image_issue", "width", "height", "file", "run", "tag", "untag",
     "set_label", "set_field", "add_prediction", "logits", "embedding", "wrong", "self", "save",
+    "keys",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import LabelAuditError, NotFoundError
+from ..core.plural import counted
 from . import added_predictions, edits, history_log, own_fields
 from .arrays import MISSING, as_ids
 from .columns import Frame
@@ -213,8 +214,9 @@ class PendingEdits:
 
     def loss(self) -> str:
         """Return a sentence on the edits that could not be stored."""
-        before = f"; the {self.stored:,} before them were" if self.stored else ""
-        return f"{self.count:,} edits of this block were not stored{before}."
+        lost = counted(self.count, "edit", "of this block was", "of this block were")
+        before = counted(self.stored, "earlier edit", "was", "were")
+        return f"{lost} not stored{f'; {before}' if self.stored else ''}."
 
     def _write(self) -> None:
         frame = self.frame

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ..core.errors import BadInputError, NotFoundError
 from ..storage import paths, schema
+from .choosing import Choosing
 from .class_names import merged_into
 from .columns import Frame
 from .condition import Combined, Expression
@@ -31,6 +32,7 @@ def names(frame: Frame) -> list[str]:
 def save(frame: Frame, name: str, view: View, overwrite: bool) -> None:
     """Save a view; see Dataset.save_view."""
     paths.check_name(name, "view")
+    view = view.view() if isinstance(view, Choosing) else view
     if not isinstance(view, View) or view.uri != frame.uri:
         raise BadInputError(f"only a view of dataset {frame.name!r} can be saved in it.")
     len(view)  # raises the error of a name that does not exist

@@ -101,7 +101,7 @@ def _dataset(samples: Samples, scores: list[str]) -> dict:
     own = samples.own_kinds
     labels = [*LABELS, *(_name(name) for name, kind in own.items() if kind == LABEL)]
     scalars |= {_name(name): _OWN_FIELDS[kind] for name, kind in own.items() if kind != LABEL}
-    info: dict = {f"labelaudit_{key}": value for key, value in samples.provenance.items()}
+    info: dict[str, object] = {f"labelaudit_{k}": v for k, v in samples.provenance.items()}
     if renamed := {_name(name): name for name in own if _name(name) != name}:
         info["labelaudit_fields"] = renamed  # so that their names come back
     return {

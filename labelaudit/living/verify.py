@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import BadInputError, DamagedError
 from ..core.files import file_hash
+from ..core.images import UnreadableImageError, decode
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.state_fingerprint import content_fingerprint, dataset_fingerprint, image_hashes
@@ -63,9 +64,9 @@ def verify(dataset: Dataset, target: str | os.PathLike | None, task: Task = QUIE
         at = np.flatnonzero(~frame.tagged(REMOVED))
         hashes = image_hashes(frame, frame.ids[at])
         names = np.array([*frame.classes, None], object)[frame.label[at]].tolist()
-    there, labels = _read(target, task)
-    other = content_fingerprint(there, labels)
     here = Counter(zip(map(bytes, hashes), names, strict=True))
+    there, labels = _read(target, {digest for digest, _ in here}, task)
+    other = content_fingerprint(there, labels)
     far = Counter(zip(map(bytes, there), labels, strict=True))
     less, more = here - far, far - here
     images = [Counter(), Counter()]
@@ -88,8 +89,11 @@ def _is_fingerprint(text: str) -> bool:
     return digits and LEAST_DIGITS <= len(text) <= 64 and not os.path.exists(text)
 
 
-def _read(target: str | os.PathLike, task: Task) -> tuple[np.ndarray, list[str | None]]:
-    """Return the hash of each image, uint8 (n, 32), and its label."""
+def _read(
+    target: str | os.PathLike, known: set[bytes], task: Task
+) -> tuple[np.ndarray, list[str | None]]:
+    """Return the hash of each image, uint8 (n, 32), and its label. Files that are no images are
+    left out, as by `load_dataset`. known: hashes of images, which need not be opened."""
     options = source_options(None, None, None, None, (), None)
     source = open_source(target, None, None, options, task)
     stage = task.stage(f"reading {source.description}", source.total)
@@ -99,10 +103,20 @@ def _read(target: str | os.PathLike, task: Task) -> tuple[np.ndarray, list[str |
             for row, digest in zip(group, pool.map(_hash, group), strict=True):
                 if digest is None:
                     raise DamagedError(f"image {row['filepath']} cannot be read: restore it.")
+                if digest not in known and not _is_image(row):
+                    continue
                 hashes += digest
                 labels.append(row.get("label"))
             stage.advance(len(group))
     return np.frombuffer(bytes(hashes), np.uint8).reshape(-1, SHA256_BYTES), labels
+
+
+def _is_image(row: Row) -> bool:
+    try:
+        decode(row["filepath"], row.get("image"))
+    except UnreadableImageError:
+        return False
+    return True
 
 
 def _hash(row: Row) -> bytes | None:

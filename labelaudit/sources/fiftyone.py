@@ -209,7 +209,7 @@ def _metadata(file: ListFile) -> tuple[list[str], list[dict], dict[str, str]]:
     return (
         classes,
         [entry for entry in fields if isinstance(entry, dict)] if isinstance(fields, list) else [],
-        names if isinstance(names, dict) else {},
+        dict(names) if isinstance(names, dict) else {},
     )
 
 
