@@ -130,6 +130,8 @@ def test_a_sample_is_read_like_a_mapping(dataset):
     assert "beauty" not in sample
     found = dict(sample)
     assert (found["id"], found["age"], found["tags"]) == (2, 1.0, ("odd",))
+    with pytest.raises(BadInputError, match=r"such as \['new'\]"):
+        sample.tags += "new"
     sample.tags += ["new"]
     assert dataset[2].tags == ("new", "odd")
 

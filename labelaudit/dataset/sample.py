@@ -42,6 +42,8 @@ class Tags(tuple[str, ...]):
     __slots__ = ()
 
     def __add__(self, names):
+        if isinstance(names, str):  # its letters would become tags
+            raise BadInputError(f"tags + {names!r}: give a list of names, such as [{names!r}].")
         return Tags((*self, *names))
 
     def __getattr__(self, name: str) -> Never:
