@@ -140,14 +140,14 @@ class Frame(TableAccess):
     def latest_run(self) -> dict | None:
         """Return the run that is used where none is named: the latest with predictions.
 
-        An imported run with predictions of less than half of the samples only counts if there is no
-        other one, so that a few predictions do not replace those of all other samples. A first look
-        only counts without other runs of this kind.
+        An imported run with predictions of less than half of the samples only counts without other
+        runs, and a first look without other runs of this kind.
         """
+        total = len(self.ids) if any(IMPORTED in run for run in self.runs) else 0
 
         def rank(run: dict) -> tuple:
-            rows = run[IMPORTED]["rows"] if IMPORTED in run else len(self.ids)
-            return rows * 2 < len(self.ids), FIRST_LOOK in run, -run["id"]
+            is_small = IMPORTED in run and run[IMPORTED].get("rows", total) * 2 < total
+            return is_small, FIRST_LOOK in run, -run["id"]
 
         for run in sorted(self.runs, key=rank):
             if self.exists(schema.table("predictions", run["id"])):
@@ -243,20 +243,9 @@ class Frame(TableAccess):
         offsets = offsets[offsets >= 0]
         return in_order(self.store.take(table, offsets.tolist(), ["id", *columns]), ids)
 
-    def paths_with(self, text: str) -> np.ndarray:
-        """Return a mask, bool (n,), of the samples with a text in their file path, in any case."""
-        rows = self.read("samples", ["id", "filepath"])
-        found = pc.match_substring(rows["filepath"], text, ignore_case=True).fill_null(False)
-        mask = np.zeros(len(self.ids), bool)
-        mask[self.positions(rows["id"].filter(found).to_numpy())] = True
-        return mask
-
     @steadily
     def offsets(self, table: str, positions: np.ndarray) -> np.ndarray:
-        """Return the places in stored order of the rows for these positions, int64 (n,).
-
-        MISSING for rows that the table does not have.
-        """
+        """Return the place of each position's row in stored order, int64 (n,); MISSING for none."""
         return self._offsets(table)[positions]
 
     # --- ids to positions ---

@@ -10,6 +10,7 @@ import builtins
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ..core.errors import BadInputError, NotFoundError
 from ..scores import SCORES
@@ -82,9 +83,12 @@ def suspicious(fields: Fields, at: np.ndarray) -> np.ndarray:
 
 
 def search(fields: Fields, at: np.ndarray, text: str) -> np.ndarray:
-    found = fields.frame.paths_with(text)[at]
+    frame = fields.frame
+    rows = frame.read("samples", ["id", "filepath"])
+    in_path = pc.match_substring(rows["filepath"], text, ignore_case=True).fill_null(False)
+    found = np.isin(frame.ids[at], rows["id"].filter(in_path).to_numpy())
     if text.isdecimal() and len(text) < 19:  # fits int64
-        found |= fields.frame.ids[at] == int(text)
+        found |= frame.ids[at] == int(text)
     return at[found]
 
 

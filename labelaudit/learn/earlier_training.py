@@ -78,7 +78,7 @@ def earlier_training(dataset: Dataset) -> EarlierTraining | None:
 def _changed(frame: Frame, changes: list[int]) -> np.ndarray:
     """Return the ids of samples that these changes added or gave another label, int64 (n,)."""
     rows = frame.store.read(
-        "changes", ["sample", "label_before", "label_after"], f"change >= {min(changes)}"
+        "changes", ["sample", "label_before", "label_after"], f"change >= {int(min(changes))}"
     )
     rows = schema.CHANGES.empty_table() if rows is None else rows
     before, after = (rows[n].fill_null(MISSING).to_numpy() for n in ("label_before", "label_after"))
