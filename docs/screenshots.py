@@ -128,9 +128,9 @@ def take_map(page, into: Path) -> None:
 
 def take_review(page, into: Path) -> None:
     """Give some verdicts one by one, then select some in the grid for its picture."""
-    for key in "aakax":
-        page.keyboard.press(key)
-    page.locator(".figures").get_by_text("5 of").wait_for()
+    for count, key in enumerate("aakax", start=1):
+        page.keyboard.press("k" if page.locator(".labels .badge").count() else key)  # random check
+        page.locator(".figures").get_by_text(f"{count} of").wait_for()
     page.get_by_role("radio", name="Many at once").click()
     page.locator(".card").nth(12).click()
     page.locator(".card").nth(18).click(modifiers=["Shift"])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..core.errors import BadInputError, StorageError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset.target import Target, as_view
 from ..dataset.view import View
@@ -41,8 +42,8 @@ class Exported:
 
     def __str__(self) -> str:
         verb = "would be written" if self.dry_run else "written"
-        what = f"{self.samples:,} {'labels' if self.format == MANIFEST else 'samples'}"
-        files = f"{self.files:,} file{'' if self.files == 1 else 's'}, {format_bytes(self.bytes)}"
+        what = counted(self.samples, "label" if self.format == MANIFEST else "sample")
+        files = f"{counted(self.files, 'file')}, {format_bytes(self.bytes)}"
         lines = [f"{what} {verb} to {self.target} ({files})"]
         if self.linked:
             copies = f"; {self.copied:,} could not be linked and are copies" if self.copied else ""

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from ..core.plural import counted
 from ..dataset import verdict_log
 from ..dataset.dataset import Dataset
 from .opinions import opinions
@@ -56,13 +57,12 @@ class AgreementOfAll:
 
     def sentence(self) -> str:
         """Return it in words."""
-        several = f"{self.samples:,} sample{'' if self.samples == 1 else 's'}"
         alpha = (
             "is not defined: all say the same class"
             if np.isnan(self.alpha)
             else (f"is {self.alpha:.2f}")
         )
-        return f"On {several} decided by two or more reviewers, Krippendorff's alpha {alpha}."
+        return f"On {counted(self.samples, 'sample')} decided by two or more reviewers, Krippendorff's alpha {alpha}."
 
 
 def agreement_of_all(dataset: Dataset) -> AgreementOfAll:
