@@ -62,7 +62,8 @@ class AgreementOfAll:
             if np.isnan(self.alpha)
             else (f"is {self.alpha:.2f}")
         )
-        return f"On {counted(self.samples, 'sample')} decided by two or more reviewers, Krippendorff's alpha {alpha}."
+        decided = f"{counted(self.samples, 'sample')} decided by two or more reviewers"
+        return f"On {decided}, Krippendorff's alpha {alpha}."
 
 
 def agreement_of_all(dataset: Dataset) -> AgreementOfAll:

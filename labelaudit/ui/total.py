@@ -23,6 +23,16 @@ def provisional(dataset: Dataset, run: str) -> str:
     return "Provisional: this is the first look, and the running job refines it. Verdicts stay."
 
 
+def show_headline(dataset: Dataset) -> None:
+    """Show in one line how many labels are wrong by the latest run, on pages of other things. Its
+    help says what the number is made of. Shows nothing where `show_total` would not."""
+    view = dataset.view()
+    if view.fields.run_or_none() and has_suspicion(dataset) and not confidence_note(view):
+        found = estimate_wrong(dataset)
+        explained = "\n".join(f"- {plain(line)}" for line in found.explanation())
+        st.markdown(plain(found.headline()), help=f"How is this counted?\n\n{explained}")
+
+
 def show_total(dataset: Dataset, run: str, *more: str) -> Estimate | None:
     """Show how many labels are wrong, and behind a click what the number is made of.
 

@@ -18,6 +18,7 @@ from labelaudit.ui import (
     uploads,
 )
 from labelaudit.ui.text import counted, plain, show_error
+from labelaudit.ui.total import show_headline
 
 ANY = "any"
 
@@ -136,6 +137,7 @@ with actions, st.container(horizontal=True, horizontal_alignment="right"):
         load_form.show()
 loaded_at = dataset.created[:16].replace("T", " ")
 st.caption(f"Loaded from {plain(dataset.info['source'])} on {loaded_at} UTC")
+show_headline(dataset)
 jobs.show(None, ["load"], load_form.select_loaded)
 show_figures(dataset)
 if not dataset.runs:

@@ -8,6 +8,7 @@ from labelaudit.annotators.stored import TABLE
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.ui import grid, state, uploads
 from labelaudit.ui.text import counted, plain, show_error
+from labelaudit.ui.total import show_headline
 
 ASKED = 20
 PERCENT = st.column_config.NumberColumn(format="percent")
@@ -101,6 +102,7 @@ def show(found: AnnotatorConsensus) -> None:
 
 dataset = state.current()
 st.title("Annotators")
+show_headline(dataset)
 frame = dataset.view().frame
 if has_labels(frame):
     with st.sidebar:

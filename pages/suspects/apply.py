@@ -13,11 +13,13 @@ from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
 from labelaudit.ui.review_address import RULE, RULE_WORDS, STATUS, STATUS_WORDS
 from labelaudit.ui.text import counted, show_error
+from labelaudit.ui.total import show_headline
 
 SHOWN = "apply-shown"  # the changes on the screen when a button is clicked
 
 dataset = state.current()
 st.title("Apply")
+show_headline(dataset)
 counts = verdict_counts(dataset)
 names = list(counts["reviewer"]) if len(counts) else []
 with st.sidebar:

@@ -6,6 +6,7 @@ from labelaudit.features.duplicates import CONFLICTS, OTHERS, SPLITS, WHICH, dup
 from labelaudit.jobs.job import Job
 from labelaudit.ui import groups, jobs, state
 from labelaudit.ui.text import counted
+from labelaudit.ui.total import show_headline
 
 TITLES = {CONFLICTS: "Different labels", SPLITS: "Different splits", OTHERS: "Other duplicates"}
 MEANINGS = {
@@ -28,6 +29,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
     st.title("Duplicates", width="content")
     if found:
         st.page_link("pages/suspects/apply.py", label="Apply verdicts", icon=":material/task_alt:")
+show_headline(dataset)
 active = jobs.show(dataset.name, ["compare"], compared) == jobs.ACTIVE
 added = len(dataset) - found.searched if found else 0
 if not found and not active:

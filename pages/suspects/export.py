@@ -20,6 +20,7 @@ from labelaudit.jobs.job import Job
 from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
 from labelaudit.ui.text import counted
+from labelaudit.ui.total import show_headline
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # of a download
 FORMATS = all_formats()
@@ -28,6 +29,7 @@ ALL, SUSPECTS = "All samples", "Only the suspects"
 
 dataset = state.current()
 st.title("Export")
+show_headline(dataset)
 st.write("Export the current labels, without removed samples. The dataset is not changed.")
 
 with st.sidebar:

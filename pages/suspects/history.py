@@ -8,9 +8,11 @@ from labelaudit.dataset.history import START, describe, list_changes, return_to
 from labelaudit.review.apply import sittings, take_back_sitting
 from labelaudit.ui import jobs, state
 from labelaudit.ui.text import counted, show_error
+from labelaudit.ui.total import show_headline
 
 dataset = state.current()
 st.title("History")
+show_headline(dataset)
 
 
 def moment(time: str) -> str:

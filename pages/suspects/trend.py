@@ -7,9 +7,11 @@ from labelaudit.core.errors import LabelAuditError
 from labelaudit.living.trend import trend, trend_csv, trend_fields
 from labelaudit.ui import charts, state
 from labelaudit.ui.text import show_error
+from labelaudit.ui.total import show_headline
 
 dataset = state.current()
 st.title("Trend")
+show_headline(dataset)
 st.caption(
     "How good the labels of each batch are now: of the first load, and of each sync that added "
     "images. Samples can be compared by tags and own fields instead."
