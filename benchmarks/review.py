@@ -184,7 +184,7 @@ def similar(page) -> float:
     card.wait_for()
     card.evaluate(DECODED)
     taken = time.perf_counter() - begun
-    page.go_back()
+    page.get_by_role("button", name="Back to the suspect").click()
     page.locator(".stage img").wait_for()
     page.wait_for_timeout(500)
     page.keyboard.press("ArrowRight")
