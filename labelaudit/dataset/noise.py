@@ -13,6 +13,7 @@ from ..storage import schema
 from ..storage.schema import MISTAKE
 from . import edits, history_log
 from .arrays import MISSING
+from .class_names import ClassNames
 from .columns import Frame
 from .dataset import Dataset
 from .history_log import Cause
@@ -184,7 +185,7 @@ def _eligible(labels: np.ndarray, pair: tuple[int, int] | None) -> np.ndarray:
 
 def _offered(frame: Frame) -> np.ndarray:
     """Return the classes that were not merged into others, int32 (c,)."""
-    hidden = set(frame.meta.get("hidden_classes", ()))
+    hidden = set(ClassNames.read(frame).hidden)
     codes = [code for code, name in enumerate(frame.classes) if name not in hidden]
     return np.array(codes, np.int32)
 

@@ -60,7 +60,7 @@ class AgreementOfAll:
         alpha = (
             "is not defined: all say the same class"
             if np.isnan(self.alpha)
-            else (f"is {self.alpha:.2f}")
+            else f"is {self.alpha:.2f}"
         )
         decided = f"{counted(self.samples, 'sample')} decided by two or more reviewers"
         return f"On {decided}, Krippendorff's alpha {alpha}."

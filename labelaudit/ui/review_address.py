@@ -38,6 +38,14 @@ NO_SIMILAR = {SIMILAR: None, "given": ANY, "suggested": ANY}
 WRITTEN = "sample-written"  # session state key: the sample that the page put into it
 
 
+def choose_word(title: str, words: dict[str, str], key: str, **options) -> str:
+    """Draw a select box of these values, shown in these words and stored in the address. options:
+    of `st.selectbox`."""
+    return st.selectbox(
+        title, list(words), format_func=words.get, key=key, bind="query-params", **options
+    )
+
+
 @dataclass(frozen=True)
 class Chosen:
     """Samples of a dataset to review alone."""

@@ -26,9 +26,7 @@ def provisional(dataset: Dataset, run: str) -> str:
 def show_headline(dataset: Dataset) -> None:
     """Show in one line how many labels are wrong by the latest run, on pages of other things. Its
     help says what the number is made of. Shows nothing where `show_total` would not."""
-    view = dataset.view()
-    if view.fields.run_or_none() and has_suspicion(dataset) and not confidence_note(view):
-        found = estimate_wrong(dataset)
+    if found := _estimate(dataset, None):
         explained = "\n".join(f"- {plain(line)}" for line in found.explanation())
         st.markdown(plain(found.headline()), help=f"How is this counted?\n\n{explained}")
 
@@ -39,9 +37,9 @@ def show_total(dataset: Dataset, run: str, *more: str) -> Estimate | None:
     more: further sentences of the explanation. Returns the estimate; None, and shows nothing, if
     the run has no suspicion or there are too few samples for probabilities.
     """
-    if not has_suspicion(dataset, run) or confidence_note(dataset.view(run)):
+    found = _estimate(dataset, run)
+    if found is None:
         return None
-    found = estimate_wrong(dataset, run)
     st.markdown(f"**{plain(found.headline())}**")
     if note := provisional(dataset, run):
         st.caption(f":material/hourglass_top: {note}")
@@ -51,3 +49,10 @@ def show_total(dataset: Dataset, run: str, *more: str) -> Estimate | None:
     if found.warning:
         st.warning(found.warning)
     return found
+
+
+def _estimate(dataset: Dataset, run: str | None) -> Estimate | None:
+    """Return the estimate by a run (None: the latest); None if it is not shown."""
+    if not has_suspicion(dataset, run) or confidence_note(dataset.view(run)):
+        return None
+    return estimate_wrong(dataset, run)

@@ -11,7 +11,7 @@ from labelaudit.review.opinions import UNANIMOUS
 from labelaudit.review.queue import DISAGREED
 from labelaudit.ui import jobs, patches, state
 from labelaudit.ui.differences import differences
-from labelaudit.ui.review_address import RULE, RULE_WORDS, STATUS, STATUS_WORDS
+from labelaudit.ui.review_address import RULE, RULE_WORDS, STATUS, STATUS_WORDS, choose_word
 from labelaudit.ui.text import counted, show_error
 from labelaudit.ui.total import show_headline
 
@@ -31,12 +31,10 @@ with st.sidebar:
         )
     rule = UNANIMOUS
     if len(names) > 1:
-        rule = st.selectbox(
+        rule = choose_word(
             "Several verdicts on a sample",
-            list(RULE_WORDS),
-            format_func=RULE_WORDS.get,
-            key=RULE,
-            bind="query-params",
+            RULE_WORDS,
+            RULE,
             help="Keeping a label and changing another one to it are the same verdict. Unsure does "
             "not count.",
         )

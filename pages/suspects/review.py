@@ -6,6 +6,7 @@ import streamlit as st
 
 from labelaudit.review.blind_controls import answers
 from labelaudit.review.checks import CHECKS_EVERY
+from labelaudit.review.opinions import UNANIMOUS
 from labelaudit.review.queue import ALL, DISAGREED, TODO, QueueFilter
 from labelaudit.review.verdicts import Review
 from labelaudit.scores import SCORES, default_score
@@ -33,6 +34,7 @@ from labelaudit.ui.review_address import (
     SIMILAR,
     STATUS,
     STATUS_WORDS,
+    choose_word,
     chosen_samples,
 )
 from labelaudit.ui.text import counted
@@ -73,22 +75,13 @@ def show_chosen(count: int) -> None:
 
 with st.sidebar:
     st.markdown("**Show**")
-    status = st.selectbox(
-        "Status",
-        list(STATUS_WORDS),
-        format_func=STATUS_WORDS.get,
-        key=STATUS,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    rule = next(iter(RULE_WORDS))
+    status = choose_word("Status", STATUS_WORDS, STATUS, label_visibility="collapsed")
+    rule = UNANIMOUS
     if status == DISAGREED:
-        rule = st.selectbox(
+        rule = choose_word(
             "Decided if",
-            list(RULE_WORDS),
-            format_func=RULE_WORDS.get,
-            key=RULE,
-            bind="query-params",
+            RULE_WORDS,
+            RULE,
             help="Samples that are not decided are shown. The Apply page has the same rule.",
         )
     own_share = st.container()
