@@ -10,6 +10,7 @@ from .. import __version__
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING
 from ..storage.schema import FIRST_LOOK, IMPORTED
+from .provenance import as_line
 from .samples import Samples
 
 SHOWN_CLASSES = 50  # further classes are only counted
@@ -23,6 +24,7 @@ def dataset_card(samples: Samples, splits: dict[str | None, str]) -> str:
     """
     parts = [
         _head(len(samples), splits),
+        f"<!-- {as_line(samples.provenance())} -->\n",
         f"# {samples.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
         f"{__version__} on {history_log.now()[:10]}. State of images and labels: "
