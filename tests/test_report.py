@@ -251,3 +251,4 @@ def test_the_command(audited, tmp_path):
         result.stdout
         == f"{target} written, {(tmp_path / 'r.html').stat().st_size / 1000:,.0f} kB\n"
     )
+    assert labelaudit.verify(audited, target).equal

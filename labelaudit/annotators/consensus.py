@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from functools import cached_property
 
@@ -19,7 +20,8 @@ from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
-from ..export.tables import csv_writer, open_sink
+from ..export.provenance import CONSENSUS, provenance, write_with_provenance
+from ..export.tables import csv_writer
 from ..storage.schema import RECORDED, REMOVED
 from .dawid_skene import Fit, Votes, fit, krippendorff_alpha
 from .stored import TABLE, AnnotatorLabels, read_labels
@@ -194,9 +196,14 @@ class AnnotatorConsensus:
         for i, column in enumerate(table.columns):
             if pa.types.is_string(column.type):
                 table = table.set_column(i, table.field(i), guard(column))
-        with open_sink(path) as sink, csv_writer(sink, table.schema) as out:
-            out.write_table(table)
-        return len(table)
+
+        def write(sink: io.IOBase) -> int:
+            with csv_writer(sink, table.schema) as out:
+                out.write_table(table)
+            return len(table)
+
+        origin = provenance(self._dataset.view(), CONSENSUS, len(table))
+        return write_with_provenance(path, origin, write)
 
     def p_label(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the probability of these labels, float64 (n,), NaN for samples without labels by

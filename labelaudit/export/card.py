@@ -11,6 +11,7 @@ from ..core.plural import counted
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING
 from ..storage.schema import FIRST_LOOK, IMPORTED
+from .provenance import as_line
 from .samples import Samples
 
 SHOWN_CLASSES = 50  # further classes are only counted
@@ -24,6 +25,7 @@ def dataset_card(samples: Samples, splits: dict[str | None, str]) -> str:
     """
     parts = [
         _head(len(samples), splits),
+        f"<!-- {as_line(samples.provenance())} -->\n",
         f"# {samples.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
         f"{__version__} on {history_log.now()[:10]}. State of images and labels: "

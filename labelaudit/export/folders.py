@@ -36,7 +36,7 @@ def write_folders(samples: Samples, output: Output, folder: str) -> list[str]:
         "class_folders": {folder: name for name, folder in classes.items()},
         "split_folders": {folder: name for name, folder in splits.items()},
     }
-    output.write(CLASS_LIST, class_list(samples, always=True, **names_by_folder))
+    output.write(CLASS_LIST, class_list(samples, True, int(labelled.sum()), **names_by_folder))
     write_rows(samples, output, LABELS, lambda _, rows: paths[rows], labelled)
     return _notes(samples, classes)
 

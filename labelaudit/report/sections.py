@@ -14,6 +14,7 @@ from ..dataset import history_log
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
 from ..dataset.state_fingerprint import dataset_fingerprint
+from ..export.provenance import REPORT, as_line, provenance
 from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
@@ -49,6 +50,7 @@ def report_sections(dataset: Dataset, run: str | None, top: int) -> dict:
             "name": dataset.name,
             "made": history_log.now()[:16].replace("T", " "),
             "fingerprint": dataset_fingerprint(view.frame),
+            "origin": as_line(provenance(view, REPORT)),
             "score": SCORES[score],
             "audited": _audited(info),
             "how": _how(chosen),
