@@ -31,14 +31,6 @@ def test_it_is_what_sorting_all_pairs_finds(n, k, monkeypatch):
     np.testing.assert_allclose(cosine, value, atol=1e-6)
 
 
-def test_equally_near_ones_are_in_order_of_their_place():
-    rng = np.random.default_rng(0)
-    vectors = rng.choice([-1, 1], (300, 4)).astype(np.float32)  # 16 directions, 19 of each
-    mixed = np.vstack([vectors, rng.normal(size=(20, 4))]).astype(np.float32)  # some without ties
-    counted = np.ones(320, bool)
-    np.testing.assert_array_equal(all_nearest(mixed, counted, 6)[0], brute(mixed, counted, 6)[0])
-
-
 def test_fewer_neighbours_than_asked_for_and_rows_without_a_direction():
     vectors = np.array([[1, 0], [2, 0], [0, 1], [0, 0], [np.nan, 1]], np.float32)
     near, cosine = all_nearest(vectors, np.array([True, True, True, True, True]), 4)
@@ -50,6 +42,15 @@ def test_fewer_neighbours_than_asked_for_and_rows_without_a_direction():
     np.testing.assert_array_equal(near, [[2, -1], [2, -1], [-1, -1]])
     assert (all_nearest(vectors, np.zeros(5, bool), 2)[0] == -1).all()
     assert all_nearest(vectors[:0], np.zeros(0, bool), 2)[0].shape == (0, 2)
+
+
+def test_equal_similarities_are_ordered_by_place_below_zero_too():
+    rng = np.random.default_rng(0)
+    vectors = rng.choice([-1, 1], 90)[:, None] * np.eye(2)[rng.integers(0, 2, 90)]
+    near, cosine = all_nearest(vectors, np.ones(90, bool), 89)
+    expected, value = brute(vectors, np.ones(90, bool), 89)
+    np.testing.assert_array_equal(near, expected)
+    np.testing.assert_array_equal(cosine, value)
 
 
 def test_cells_find_most_of_what_comparing_all_finds(monkeypatch):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.errors import BadInputError, LabelAuditError, StoppedError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -76,11 +77,11 @@ class FeatureSet:
         if all(name in self._extractors for name in self.names):
             return [
                 *self.left_out,
-                f"{lacking:,} of {len(ids):,} images could not be read, and are left out",
+                f"{lacking:,} of {len(ids):,} images could not be read: left out",
             ]
         return [
             *self.left_out,
-            f"{lacking:,} of {len(ids):,} samples have no features {self.name}, and are left out",
+            f"{lacking:,} of {len(ids):,} samples without features {self.name}: left out",
         ]
 
     def _stored(self) -> list[Features]:
@@ -163,7 +164,7 @@ def _comparable(
         if name in imported and available[covered].mean() < COVERED:
             left_out.append(
                 f"features {name} were not compared, because {(~available[covered]).sum():,} of "
-                f"{covered.sum():,} samples have none"
+                f"{counted(int(covered.sum()), 'sample')} lack them"
             )
             continue
         sets[name] = single

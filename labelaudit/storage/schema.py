@@ -208,6 +208,7 @@ HELD_OUT_SPLITS = {
 
 FROM_FOLDER = "folder "  # prefix of `info["source"]` of class folders; the path follows
 CLASS_LIST_SUFFIX = ".classes.json"  # replaces a manifest's suffix in the name of its class list
+PROVENANCE_SUFFIX = ".provenance.json"  # follows the name of the file that it is about
 
 DYNAMICS = pa.schema(
     [

@@ -13,6 +13,7 @@ from labelaudit.living.sync_plan import check_syncable
 from labelaudit.storage.schema import NEW
 from labelaudit.ui import images, jobs, paths, state
 from labelaudit.ui.text import counted, error_text, plain, show_error
+from labelaudit.ui.total import show_headline
 
 OPEN, TAKES, KEEPS = "undecided", "label of the source", "label here"
 ENDS = {TAKES: SOURCE, KEEPS: HERE}
@@ -188,6 +189,7 @@ def new_images() -> None:
 
 
 st.title("Sync")
+show_headline(dataset)
 st.caption(
     "Reads the source of the dataset again, and shows what changed: images, labels and classes. "
     f"Nothing is changed here until you take it over. Source: {plain(dataset.info['source'])}"
