@@ -69,9 +69,11 @@ NEXT_CARDS = """() => {
 }"""
 
 
-def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> list[str]:
-    """A dataset of so many small images, with noise, predictions, dynamics and scores. Returns its
-    classes."""
+def synthetic(
+    samples: int, shape: tuple[int, ...] = (8, 8), scores: list[str] | None = None
+) -> list[str]:
+    """A dataset of so many small images, with noise, predictions, dynamics and scores (None: all).
+    Returns its classes."""
     import labelaudit
     from labelaudit.core.images import encode
     from labelaudit.dataset.dataset import create_dataset
@@ -118,7 +120,7 @@ def synthetic(samples: int, shape: tuple[int, ...] = (8, 8)) -> list[str]:
     with steps.step("index of the embeddings"):
         run.index_embeddings()
     with steps.step("all scores"):
-        labelaudit.compute_scores(dataset)
+        labelaudit.compute_scores(dataset, names=scores)
     print(pd.DataFrame(steps.rows).to_string(index=False), flush=True)
     others = ids[:: max(samples // REVIEWED, 1)][: min(REVIEWED, samples // 10)]
     labelaudit.Review(dataset, "another").decide(others, "keep")
