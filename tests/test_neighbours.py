@@ -44,6 +44,15 @@ def test_fewer_neighbours_than_asked_for_and_rows_without_a_direction():
     assert all_nearest(vectors[:0], np.zeros(0, bool), 2)[0].shape == (0, 2)
 
 
+def test_equal_similarities_are_ordered_by_place_below_zero_too():
+    rng = np.random.default_rng(0)
+    vectors = rng.choice([-1, 1], 90)[:, None] * np.eye(2)[rng.integers(0, 2, 90)]
+    near, cosine = all_nearest(vectors, np.ones(90, bool), 89)
+    expected, value = brute(vectors, np.ones(90, bool), 89)
+    np.testing.assert_array_equal(near, expected)
+    np.testing.assert_array_equal(cosine, value)
+
+
 def test_cells_find_most_of_what_comparing_all_finds(monkeypatch):
     monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells, of which each sample searches 12
     rng = np.random.default_rng(0)

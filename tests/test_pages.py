@@ -650,7 +650,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     app = open_page("suspects/duplicates")
     button(app, "Find duplicates").click().run()
     app = finish_job(app)
-    assert "7 of 8 samples have a duplicate" in texts(app)
+    assert "with a duplicate: 7 of 8 samples" in texts(app)
     (lists,) = app.get("button_group")
     assert [o.content for o in lists.proto.options] == [
         "Different labels · 1", "Different splits · 1", "Other duplicates · 1",

@@ -23,6 +23,7 @@ from ..dataset.arrays import MISSING, as_ids, differing, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.target import Target, as_view
+from ..export import provenance as origins
 from ..export import write_table
 from ..storage.schema import DUPLICATES, REMOVED
 from . import similarity
@@ -279,7 +280,11 @@ def write_duplicates(dataset: Dataset, target: str | os.PathLike | io.IOBase) ->
     columns = {
         name: pa.array(rows[name], kind, from_pandas=True) for name, kind in _COLUMNS.items()
     }
-    return write_table(pa.table(columns), target)
+    return origins.write_with_provenance(
+        target,
+        origins.provenance(dataset.view(), origins.DUPLICATES),
+        lambda sink: write_table(pa.table(columns), sink),
+    )
 
 
 def _grouped(dataset: Dataset, ids: np.ndarray, group: np.ndarray, exact: np.ndarray) -> Groups:

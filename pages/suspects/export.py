@@ -16,6 +16,7 @@ from labelaudit.export import (
     manifest_bytes,
     survey,
 )
+from labelaudit.export.provenance import download_name
 from labelaudit.jobs.job import Job
 from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
@@ -96,7 +97,8 @@ def download(view, name: str, suffix: str, images: bool, bom: bool, found) -> No
         return
     if format == MANIFEST:
         zipped = images or not found.table_says_all
-        label, file = f"Download {SUFFIXES[suffix]}", name + (".zip" if zipped else suffix)
+        label = f"Download {SUFFIXES[suffix]}"
+        file = f"{name}.zip" if zipped else download_name(view, name, suffix)
         label += " in a zip" if zipped else ""
         make = lambda: manifest_bytes(view, name + suffix, images, zipped, bom)  # noqa: E731
     else:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
+from labelaudit.export.provenance import download_name
 from labelaudit.ranking.evaluation import evaluate, precision_curves
 from labelaudit.ranking.image_kinds import match_image
 from labelaudit.ranking.ranking import learned_again, outdated, suspects, weakness
@@ -304,7 +305,7 @@ with buttons:
     st.download_button(
         "Download CSV",
         lambda: suspects_csv(view),
-        f"{dataset.name}-{run}-{kind}.csv",
+        download_name(view, f"{dataset.name}-{run}-{kind}", ".csv"),
         "text/csv",
         icon=":material/download:",
         disabled=not len(view),

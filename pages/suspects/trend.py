@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
+from labelaudit.export.provenance import download_name
 from labelaudit.living.trend import trend, trend_csv, trend_fields
 from labelaudit.ui import charts, state
 from labelaudit.ui.text import show_error
@@ -51,7 +52,7 @@ def show(table: pd.DataFrame) -> None:
     st.download_button(
         "Download CSV",
         lambda: trend_csv(table),
-        f"{dataset.name}-trend.csv",
+        download_name(dataset.view(), f"{dataset.name}-trend", ".csv"),
         "text/csv",
         icon=":material/download:",
         on_click="ignore",

@@ -147,7 +147,7 @@ class ReviewOne extends Part {
     return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
-      similar: () => this.showSimilar(), offered: () => this.data.offer && this.act("offered"),
+      similar: () => this.showSimilar(), offered: () => this.data.offer && this.openGrid("offered"),
       search: () => this.search.focus(), go: () => this.jump.select(),
       note: () => this.data.sample_note !== null && this.writeNote(),
       full: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
@@ -162,7 +162,15 @@ class ReviewOne extends Part {
   // Open the images that are similar to the one that is shown, as a grid.
   showSimilar() {
     const sample = this.viewer.isOpen ? this.viewer.id : this.data.current
-    if (sample !== null) this.act("similar", { sample })
+    if (sample !== null) this.openGrid("similar", { sample })
+  }
+
+  // Leave the queue for a grid. The browser's Back returns to this sample.
+  openGrid(kind, more) {
+    this.channel.push(() => {
+      History.prototype.pushState.call(history, {}, "") // not the method of address.js
+      return this.event(kind, more)
+    })
   }
 
   // --- the note ---
@@ -354,7 +362,7 @@ class ReviewOne extends Part {
     const said = own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`))
     if (offer) {
       const images = offer.count === 1 ? "1 similar image" : `${offer.count} similar images`
-      said.push(actionButton(`${images} may have the same wrong label`, "offered", () => this.act("offered"), "small"))
+      said.push(actionButton(`${images} may have the same wrong label`, "offered", () => this.openGrid("offered"), "small"))
     }
     this.parts.said.replaceChildren(...said)
   }
