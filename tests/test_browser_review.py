@@ -293,7 +293,7 @@ def test_verdicts_are_applied_and_taken_back(page, server, audited):
     dataset = Dataset("digits")
     assert dataset[ids[0]].ground_truth == suggested
     assert sorted(dataset.view().match_tag("removed").ids) == sorted(ids[1:3])
-    page.get_by_role("button", name="Undo the last 3").click()
+    page.get_by_role("button", name="Undo the last 3 changes").click()
     page.get_by_role("button", name="Apply 3 changes").wait_for()
     dataset = Dataset("digits")
     assert {sample: dataset[sample].ground_truth for sample in ids[:3]} == given

@@ -12,6 +12,7 @@ from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, sample_map, state
 from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.sample_map import GIVEN
+from labelaudit.ui.text import counted, verb
 from labelaudit.ui.total import show_total
 
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
@@ -74,7 +75,8 @@ def show_confusion() -> None:
 def show_pairs(matrix: insights.Confusion) -> None:
     st.markdown("**Given and predicted class**")
     text = (
-        f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
+        f"{matrix.differ:,} of {counted(matrix.labelled, 'image')} "
+        f"{verb(matrix.differ, 'differs', 'differ')}. Click a coloured cell to review its "
         "images."
     )
     if len(matrix.classes) < len(view.fields.classes):
