@@ -10,9 +10,9 @@ import re
 
 import streamlit as st
 
-from ..core.plural import counted
+from ..core.plural import counted, verb
 
-__all__ = ["counted", "error_text", "plain", "sentence", "show_error"]
+__all__ = ["counted", "error_text", "plain", "sentence", "show_error", "verb"]
 
 
 def plain(text: str) -> str:

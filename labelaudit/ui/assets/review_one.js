@@ -73,7 +73,7 @@ class ReviewOne extends Part {
     const image = near ? near.image : item.image
     if (!image) return
     const picture = near ? element("img", near.small ? "crisp" : "") : item.picture
-    if (near) picture.src = this.full.get(near.id)?.src ?? image
+    if (near) [picture.src, picture.alt] = [this.full.get(near.id)?.src ?? image, `sample ${near.id}`]
     const caption = near
       ? [`${near.typical ? "Typical" : "Similar"} image, labelled ${near.label ?? "nothing"}`]
       : [...this.parts.labels.children].map((node) => node.cloneNode(true))
@@ -84,6 +84,8 @@ class ReviewOne extends Part {
 
   preload(item) {
     item.picture = new Image()
+    item.picture.className = item.small ? "crisp" : ""
+    item.picture.alt = `sample ${item.id}`
     if (!item.image) return
     item.picture.src = item.image
     item.picture.decode?.().catch(() => {})
@@ -369,8 +371,6 @@ class ReviewOne extends Part {
     const { parts, data } = this
     parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "Image cannot be read"))
     this.zoom.reset()
-    item.picture.className = item.small ? "crisp" : ""
-    item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = item.suggests_unknown
       ? `${item.suggested} is not a class here` : `Relabel as ${item.suggested}`
     this.accept.disabled = item.suggests_unknown
