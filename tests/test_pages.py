@@ -624,9 +624,11 @@ def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
     assert map_version(show(app, "Similarity map"))
 
 
-def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
+def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset, monkeypatch):
     from labelaudit import compute_scores
+    from labelaudit.ranking import insights
 
+    monkeypatch.setattr(insights, "POINTS", 10_000)
     dataset = make_dataset(12_000)
     run = dataset.new_run("r").finish({"classes": dataset.classes})
     label = dataset.view().frame.label
