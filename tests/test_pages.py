@@ -568,7 +568,7 @@ def charted(app: AppTest) -> tuple[dict, list]:
 def test_insights_show_mix_ups(audited):
     app = open_page("suspects/insights")
     wrong = audited.view().match(wrong=True)
-    assert f"{len(wrong):,} of 1,797 differ" in texts(app)
+    assert f"{len(wrong):,} of 1,797 images differ" in texts(app)
     by_class = app.dataframe[0].value
     found = suspects(audited)
     counts = dict(zip(by_class["class"], by_class["suspects"], strict=True))
