@@ -70,6 +70,7 @@ def show(table: pd.DataFrame) -> None:
 
 if not dataset.runs:
     st.info("There is no run yet: audit the dataset first.")
+    st.page_link("pages/start/home.py", label=f"Audit {dataset.name}", icon=":material/play_arrow:")
 else:
     try:
         found = trend(dataset, tags=tags, field=None if how in (SYNCS, TAGS) else how)
