@@ -211,14 +211,17 @@ def _look(
     `take_first_look`, and a sentence for the user, "" if there was none before."""
     from .learn.first_look_update import update_first_look
 
-    if kept and kept.serves:
+    serves = kept is not None and kept.serves
+    if serves:
         dataset, compute = as_dataset(target), steps.first_look.compute_features
         if done := update_first_look(kept.run, dataset, task, compute):
             note = f"{done}: {kept.why} (labelaudit.first_look or the command first-look fits it "
             return _scored_look(dataset, kept.run.name, task), f"{note}again)."
     look = take_first_look(target, task=task, features=features, backend=steps.first_look)
-    why = "the features are others" if kept and kept.serves else kept.why if kept else ""
-    return look, f"The first look was fitted to all images again: {why}." if kept else ""
+    if not kept:
+        return look, ""
+    other = "its stored fit is of other features or of another version"
+    return look, f"The first look was fitted to all images again: {other if serves else kept.why}."
 
 
 def _predict_new(run: Run, dataset: Dataset, steps: cluster.Steps, task: Task) -> None:

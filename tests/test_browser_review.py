@@ -255,6 +255,7 @@ def test_similar_images_are_opened_by_a_key_and_selected_by_dragging(page, serve
     page.keyboard.press("s")
     cards = page.locator(".card")
     playwright.expect(cards.first).to_have_attribute("title", re.compile(f"^id {ids[0]}:"))
+    playwright.expect(cards.locator("img")).to_have_count(60)  # the server sends them in two parts
     boxes = [resting_box(cards.nth(place)) for place in (3, 2, 1)][::-1]
     page.mouse.move(boxes[0]["x"] + 50, boxes[0]["y"] + 50)
     page.mouse.down()

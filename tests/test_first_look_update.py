@@ -185,7 +185,10 @@ def test_another_look_is_not_used(root, pets, monkeypatch):
 def test_new_features_make_it_fit_again(root, pets, monkeypatch):
     write(root / "dog/new.png", "dog", 100)
     follow(pets)
-    other = "The first look was fitted to all images again: the features are others."
+    other = (
+        "The first look was fitted to all images again: its stored fit is of other features or of "
+        "another version."
+    )
     with monkeypatch.context() as patch:
         patch.setattr(first_look_fit, "VERSION", 2)
         assert labelaudit.audit(pets, **AUDIT).training_note == other
@@ -203,8 +206,12 @@ def test_new_features_make_it_fit_again(root, pets, monkeypatch):
 
 def test_a_new_copy_of_a_wrong_image_does_not_vouch_for_itself(root, pets):
     shutil.copy(root / "cat/wrong.png", root / "cat/copy.png")
+    write(root / "dog/new.png", "dog", 100)
     follow(pets)
+    (root / "dog/new.png").write_bytes(b"no image")
     labelaudit.audit(pets, **AUDIT)
+    notes = pets.run("first-look").info["notes"]
+    assert notes == ["1 of 63 images could not be read: left out"]
     known, copy = id_of(pets, "cat/wrong.png"), id_of(pets, "cat/copy.png")
     after = logits(pets)
     assert np.array_equal(after[copy], after[known])

@@ -54,7 +54,8 @@ def test_equal_similarities_are_ordered_by_place_below_zero_too():
 
 
 def test_cells_find_most_of_what_comparing_all_finds(monkeypatch):
-    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells, of which each sample searches 12
+    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells
+    monkeypatch.setattr(neighbours, "SEARCHED", 4_000)
     rng = np.random.default_rng(0)
     middles = rng.normal(size=(40, 16))
     vectors = middles[rng.integers(0, 40, 8_000)] + 0.3 * rng.normal(size=(8_000, 16))

@@ -24,7 +24,7 @@ EXACT = 100_000  # samples up to which all pairs are compared
 BLOCK_BYTES = 64 << 20  # of similarities in memory at once
 GROUP = 16  # similarities per group, represented by their maximum
 CELL = 1_000  # approximate number of samples per cell
-PROBES = 12  # cells searched for the samples of each cell
+SEARCHED = 12_000  # samples compared with those of a cell, at least: of the nearest cells
 ROUNDS = 6  # of k-means
 FITTED = 32  # samples per cell used to fit the centres of the cells
 
@@ -159,11 +159,13 @@ def _parts(unit: np.ndarray, candidates: np.ndarray, exact: int):
     ends = np.searchsorted(cell[by_cell], np.arange(len(centres) + 1))
     is_candidate = np.zeros(len(unit), bool)
     is_candidate[candidates] = True
-    close = np.argsort(-(centres @ centres.T), axis=1)[:, :PROBES]
+    close = np.argsort(-(centres @ centres.T), axis=1)
+    sizes = np.diff(ends)
     for c in range(len(centres)):
         rows = by_cell[ends[c] : ends[c + 1]]
         if len(rows):
-            among = np.concatenate([by_cell[ends[o] : ends[o + 1]] for o in close[c]])
+            probed = np.searchsorted(np.cumsum(sizes[close[c]]), SEARCHED) + 1
+            among = np.concatenate([by_cell[ends[o] : ends[o + 1]] for o in close[c, :probed]])
             yield rows, np.sort(among[is_candidate[among]])
 
 

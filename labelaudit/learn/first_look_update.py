@@ -51,7 +51,8 @@ def update_first_look(
     if len(new):
         predicted = _predict(fit, fit.joined.transform(landmarks), chosen, new)
         run.write_predictions(_with_copies(dataset, run, predicted))
-    run.set_info({"notes": chosen.notes(np.sort(frame.ids))})
+    if (notes := chosen.notes(np.sort(frame.ids))) != run.info["notes"]:
+        run.set_info({"notes": notes})
     return (
         f"The first look kept the predictions of {counted(len(known), 'image')} and predicted "
         f"{counted(len(new), 'new image')} with its stored fit"

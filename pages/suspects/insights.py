@@ -49,7 +49,8 @@ def training_points(stamp: tuple, _view, _suspects, _run):
 @st.cache_data(max_entries=8, show_spinner="Computing the map …")
 def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
     predicted = _view.above("confidence", 0)
-    ids = insights.choose_points(predicted, _suspects)
+    most = insights.UMAP_POINTS if umap else insights.POINTS
+    ids = insights.choose_points(predicted, _suspects, most)
     points = insights.embedding_map(_run, ids, umap)
     if points is None:
         return None
