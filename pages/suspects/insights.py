@@ -230,7 +230,11 @@ def show_similarity() -> None:
 def show_comparison() -> None:
     others = [name for name in runs if name != run]
     if not others:
-        st.info("There is no other run with scores to compare with.")
+        st.info(
+            "There is no other run to compare with. Each training makes one, and imported "
+            "predictions do too."
+        )
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         return
     other = st.selectbox("Compare with", others, key="insights-other", width=240)
     found = compare_suspects(dataset, run, other)
