@@ -297,7 +297,7 @@ def test_what_was_read_is_on_disk_before_the_search_ends(digits, monkeypatch):
 def test_as_a_job(twins, jobs_in_threads):
     job = manager.start("compare", "twins").wait(300)
     assert job.status == files.DONE, job.log
-    assert job.summary == "7 of 8 samples have a duplicate"
+    assert job.summary == "with a duplicate: 7 of 8 samples"
     assert len(duplicates(twins).ids) == 7
 
 

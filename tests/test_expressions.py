@@ -96,6 +96,8 @@ def test_conditions_on_any_field(dataset, condition, ids):
         (lambda: F("tags") * 2 > 3, "tags holds names"),
         (lambda: F("width") + "2" > 3, "'2' cannot be calculated with"),
         (lambda: F("width") * 2 > "3", "'3' cannot be calculated with"),
+        (lambda: F("width") * 10**5000 > 3, "numbers beyond 1.8e308"),
+        (lambda: F("width") < -(10**400), "numbers beyond 1.8e308"),
     ],
 )
 def test_wrong_conditions_are_refused(dataset, condition, says):

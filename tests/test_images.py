@@ -106,6 +106,7 @@ def test_size_thumbnail_and_training_pixels_are_upright_too(tmp_path, home, orie
     assert sizes == [{"width": 300, "height": 200}]  # though a JPEG is checked at a fraction of it
     sample = dataset[1]
     assert sample.image.size == (300, 200)
+    assert sample.reduced_image(100).size == (150, 100)  # a JPEG is decoded at a fraction
     (shown,) = images.pictures((str(tmp_path),), [sample], images.THUMBNAIL)
     thumbnail = Image.open(io.BytesIO(base64.b64decode(shown.uri.split(",")[1])))
     assert thumbnail.size == (160, 107)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +107,16 @@ def test_the_principal_plane_is_scikit_learns(shape):
     np.testing.assert_array_equal(got, insights.principal_plane(vectors))
 
 
+def test_the_axes_of_many_points_are_fitted_to_a_part(monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(400, 3)) * [9, 3, 0.1] + 5
+    whole = insights.principal_plane(vectors)
+    monkeypatch.setattr(insights, "FITTED", 150)
+    part = insights.principal_plane(vectors)
+    assert part.shape == (400, 2)
+    for axis in range(2):
+        assert abs(np.corrcoef(whole[:, axis], part[:, axis])[0, 1]) > 0.99
+
+
 def test_the_look_alike_map_brings_classes_together(audited):
     points = insights.embedding_map(audited.run(), audited.view().ids)
     points = insights.describe_points(audited.view(), points, suspects(audited))
@@ -167,11 +180,25 @@ POINTS = pd.DataFrame(
 )
 
 
+def numbers(found: dict, name: str) -> list:
+    """A column as the browser gets it."""
+    column = sample_map.packed(found)["columns"][name]
+    return np.frombuffer(
+        base64.b64decode(column["base64"]), f"<{np.dtype(column['kind']).str[1:]}"
+    ).tolist()
+
+
 def test_a_map_is_sent_with_its_classes():
     found = sample_map.drawn(POINTS, "given", ["cat", "dog"], None)
     assert found["names"] == ["cat", "dog", "fox"]  # with a class that only the model knows
-    assert (found["given"], found["suggested"]) == ([0, -1, 1, 0], [0, 2, -1, 1])
-    assert (found["id"], found["suspect"]) == ([4, 7, 9, 11], [0, 0, 0, 1])
+    assert numbers(found, "given") == [0, -1, 1, 0]
+    assert numbers(found, "suggested") == [0, 2, -1, 1]
+    assert numbers(found, "id") == [4, 7, 9, 11]
+    for most in (300, 70_000, 1 << 40):  # the smallest numbers that hold them are sent
+        assert numbers({**found, "id": np.array([4, 7, 9, most])}, "id") == [4, 7, 9, most]
+    assert numbers(found, "suspect") == [0, 0, 0, 1]
+    assert numbers(found, "color") == found["color"].tolist()
+    assert json.dumps(sample_map.packed(found))  # nothing else than the columns is an array
     assert [found["palette"][i] for i in found["color"]] == [
         charts.PALETTE[0], sample_map.UNKNOWN, charts.PALETTE[1], charts.PALETTE[0],
     ]  # fmt: skip
@@ -186,14 +213,18 @@ def test_a_map_is_sent_with_a_score_and_axes():
     assert (first, last) == (sample_map.SUSPICION[0], sample_map.SUSPICION[-1])
     assert missing == sample_map.UNKNOWN
     assert middle not in (first, last, missing)
-    assert found["value"] == [-1.0, 0.0, None, 3.0]
+    np.testing.assert_array_equal(numbers(found, "value"), [-1.0, 0.0, np.nan, 3.0])
     assert (found["legend"]["low"], found["legend"]["high"]) == ("-1.00", "3.00")
     assert 0 < found["x"][0] < found["x"][1] < found["x"][2] == found["x"][3] < 1
     across = found["axes"]["x"]
     assert across["title"] == "across"
     assert [text for _, text in across["ticks"]] == ["0", "0.5", "1", "1.5", "2"]
-    assert [place for place, _ in across["ticks"]][::2] == found["x"][:3]  # where the values are
-    assert found["axes"]["y"]["ticks"] == [(found["y"][0], "5")]  # all the same
+    places = [place for place, _ in across["ticks"]][::2]  # where the values are
+    assert places == pytest.approx(found["x"][:3], abs=1e-4)
+    sent = np.array(numbers(found, "x")) / sample_map.MOST_COORDINATE
+    assert sent == pytest.approx(found["x"], abs=1e-5)
+    ((place, text),) = found["axes"]["y"]["ticks"]  # all the same
+    assert (place, text) == (pytest.approx(found["y"][0], abs=1e-4), "5")
 
 
 def test_a_map_of_many_classes_has_no_legend():

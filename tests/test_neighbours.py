@@ -44,8 +44,18 @@ def test_fewer_neighbours_than_asked_for_and_rows_without_a_direction():
     assert all_nearest(vectors[:0], np.zeros(0, bool), 2)[0].shape == (0, 2)
 
 
+def test_equal_similarities_are_ordered_by_place_below_zero_too():
+    rng = np.random.default_rng(0)
+    vectors = rng.choice([-1, 1], 90)[:, None] * np.eye(2)[rng.integers(0, 2, 90)]
+    near, cosine = all_nearest(vectors, np.ones(90, bool), 89)
+    expected, value = brute(vectors, np.ones(90, bool), 89)
+    np.testing.assert_array_equal(near, expected)
+    np.testing.assert_array_equal(cosine, value)
+
+
 def test_cells_find_most_of_what_comparing_all_finds(monkeypatch):
-    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells, of which each sample searches 12
+    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells
+    monkeypatch.setattr(neighbours, "SEARCHED", 4_000)
     rng = np.random.default_rng(0)
     middles = rng.normal(size=(40, 16))
     vectors = middles[rng.integers(0, 40, 8_000)] + 0.3 * rng.normal(size=(8_000, 16))

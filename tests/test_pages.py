@@ -651,7 +651,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     app = open_page("suspects/duplicates")
     button(app, "Find duplicates").click().run()
     app = finish_job(app)
-    assert "7 of 8 samples have a duplicate" in texts(app)
+    assert "with a duplicate: 7 of 8 samples" in texts(app)
     (lists,) = app.get("button_group")
     assert [o.content for o in lists.proto.options] == [
         "Different labels · 1", "Different splits · 1", "Other duplicates · 1",
@@ -812,7 +812,7 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     apply.click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c3", "c0", "c3", "c3"]
     assert here[4].tags == ("removed",)
-    button(no_error(app), "Undo the last 3").click().run()
+    button(no_error(app), "Undo the last 3 changes").click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c0", "c0", "c2", "c3"]
     app.file_uploader[0].set_value(("<b>*p*.jsonl", b"?", "application/jsonl")).run()
     assert [error.value for error in app.error] == [
@@ -977,7 +977,7 @@ def test_an_unclear_suggestion_is_no_default():
     p = {"dog": 0.38, "cat": 0.31, "fox": 0.1}
     found = Evidence(1, "cat", "dog", p, None, None, None, [], {}, {}, "", suggested_p=0.38)
     assert default_verdict(found, is_check=False) == ""
-    assert unclear_sentence(found) == "Unclear: dog 38 %, cat 31 %."
+    assert unclear_sentence(found) == "Unclear: dog 38%, cat 31%."
     clear = replace(found, suggested_p=0.6)
     assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
     assert default_verdict(clear, is_check=True) == "keep"

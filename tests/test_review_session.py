@@ -7,7 +7,7 @@ import pytest
 
 from labelaudit import LabelAuditError, QueueFilter, Review, assign, make_queue, suspects
 from labelaudit.ranking.evidence import suggestions
-from labelaudit.ui import review_one
+from labelaudit.ui import review_many, review_one
 from labelaudit.ui.review_session import ReviewSession
 from labelaudit.ui.review_tab import Tab
 
@@ -39,6 +39,26 @@ def test_select_all_means_the_samples_without_a_verdict(open_session):
     session.undo_or_redo("undo")
     assert session.selectable.tolist() == ids.tolist()
     assert session.note == "3 verdicts undone."
+
+
+def test_a_page_of_many_sends_the_images_that_the_browser_lacks_in_parts(open_session, monkeypatch):
+    monkeypatch.setattr(review_many, "IMAGES", 2)
+    session = open_session(status="all")
+    ids = session.queue.ids[:5].tolist()
+
+    def sent(asked: dict | None) -> list[int]:
+        items = review_many._data(session, asked)["items"]
+        return [item["id"] for item in items if "image" in item]
+
+    more = event(1, version=session.items_version, have=ids[:2], kind="images")
+    assert sent(None) == ids[:2]
+    assert sent(more) == ids[2:4]
+    assert sent({**more, "version": "of other labels"}) == ids[:2]
+    session.note, session.question = "shown", {"text": "sure?"}
+    session.answer(more, lambda each: review_many._act(session, each))  # sent by itself
+    assert (session.note, session.question) == ("shown", {"text": "sure?"})
+    session.answer({**more, "number": 2, "kind": "page", "page": 1}, lambda each: None)
+    assert session.note == ""
 
 
 def test_the_next_one_is_the_first_without_a_verdict(open_session):

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..core.csv_cells import guard
 from ..core.errors import BadInputError, NotFoundError
+from ..core.plural import counted
 from ..dataset.arrays import MISSING, find
 from ..dataset.class_names import merged_into
 from ..dataset.columns import Frame
@@ -55,10 +56,11 @@ class AnnotatorConsensus:
         n, changed = len(self.samples), int((self.samples["consensus"] != self.given).sum())
         source = f"the model of run {self.run}" if self.run else "no model"
         lines = [
-            f"{len(self._votes.sample):,} labels by {len(self._given.names):,} annotators for "
-            f"{n:,} samples of {self._dataset.name}, with {source}. Agreement beyond chance "
+            f"{counted(len(self._votes.sample), 'label')} by "
+            f"{counted(len(self._given.names), 'annotator')} for {counted(n, 'sample')} of "
+            f"{self._dataset.name}, with {source}. Agreement beyond chance "
             f"(Krippendorff's alpha): {self.agreement:.2f}.",
-            f"The consensus differs from the label of {changed:,} samples.",
+            f"The consensus differs from the label of {counted(changed, 'sample')}.",
             *self.notes,
         ]
         table = self.annotators.to_string(index=False, float_format=lambda value: f"{value:.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -197,12 +198,19 @@ def numbers(part: Part, fields: Fields) -> np.ndarray | float:
     return part if isinstance(part, float) else part.numbers(fields)
 
 
+def within_float(value: object) -> object:
+    """Return the value. Raises BadInputError for an integer that no float64 can hold."""
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise BadInputError("numbers beyond 1.8e308 are not supported: give a smaller one.")
+    return value
+
+
 def as_part(value: object) -> Part:
     """Return a number, a field or a calculation as a part. Raises BadInputError for another one."""
     if isinstance(value, Operand):
         return value._part()
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+    value = within_float(value.item() if isinstance(value, np.generic) else value)
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
         raise BadInputError(
             f"{value!r} cannot be calculated with: give a number, or a field such as F('width')."
         )

@@ -134,9 +134,17 @@ class Sample:
 
         Raises DamagedError if its file is missing or cannot be read.
         """
+        return self.reduced_image(None)
+
+    def reduced_image(self, side: int | None) -> Image.Image:
+        """Return `image`, with fewer pixels if it is large and that is faster: about `side` or more
+        in each direction. A photograph of 12 million pixels takes a quarter of the time.
+
+        Raises DamagedError if its file is missing or cannot be read.
+        """
         data = self._batch.image_bytes(self.id)
         try:
-            return decode(self.filepath, data, scales=self._batch.frame.grey_scales)
+            return decode(self.filepath, data, side, self._batch.frame.grey_scales)
         except UnreadableImageError as error:
             raise DamagedError(
                 f"image {self.filepath} cannot be read ({error}): restore it, or load the "

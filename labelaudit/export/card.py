@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from .. import __version__
+from ..core.plural import counted
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING
 from ..storage.schema import FIRST_LOOK, IMPORTED
@@ -131,16 +132,16 @@ def _changes(samples: Samples) -> str:
     if not lines:
         return ""
     shown = [
-        f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {line.count:,} samples"
+        f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {counted(line.count, 'sample')}"
         for line in lines[-SHOWN_CHANGES:]
     ]
     more = len(lines) - SHOWN_CHANGES
-    shown = [f"- {more:,} earlier changes", *shown] if more > 0 else shown
+    shown = [f"- {counted(more, 'earlier change')}", *shown] if more > 0 else shown
     noise = history_log.noise_report(samples.frame)
     planted = []
     if noise:
         planted = [
-            f"\n**{noise['changed']:,} labels were made wrong on purpose for a rehearsal "
+            f"\n**{counted(noise['changed'], 'label')} made wrong on purpose for a rehearsal "
             f"({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']}), and are not restored.**"
         ]
     return "\n".join(["## Changes of labels and tags\n", *shown, *planted, ""])

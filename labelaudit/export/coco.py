@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from ..core.plural import counted
 from ..dataset.arrays import MISSING
 from .file_names import distinct_names
 from .outputs import Output
@@ -35,7 +36,8 @@ def write_coco(samples: Samples, output: Output, folder: str) -> list[str]:
         name = FILE if split is None else files[f"{FILE}_{split}"]
         output.write(f"{name}.json", json.dumps(_content(samples, paths, sizes, at)).encode())
     unlabelled = int((samples.labels == MISSING).sum())
-    return [f"{unlabelled:,} samples have no label: they have no annotation."] if unlabelled else []
+    without = f"{counted(unlabelled, 'sample')} without a label, and so without an annotation."
+    return [without] if unlabelled else []
 
 
 def _content(

@@ -269,7 +269,7 @@ KINDS: dict[str, JobKind] = {
     "compare": JobKind(
         _compare,
         "look for duplicates in",
-        "{samples:,} of {searched:sample} have a duplicate",
+        "with a duplicate: {samples:,} of {searched:sample}",
     ),
     "sync": JobKind(_sync, "read the source of", "{message}"),
     "export": JobKind(_export, "export", "{samples:sample} written to {target}"),

@@ -230,7 +230,8 @@ RUNS = pa.schema(
         ("created", pa.string()),  # ISO 8601, UTC
         ("state", pa.string()),  # BEGUN, FINISHED or GONE
         ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
-        ("weights", pa.large_binary()),  # safetensors; null for imported predictions
+        # safetensors: of a model, or the fit of a first look; null for imported predictions
+        ("weights", pa.large_binary()),
     ]
 )
 

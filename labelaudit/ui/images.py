@@ -30,8 +30,11 @@ def pictures(source: tuple, samples: Sequence[Sample], size: int = THUMBNAIL) ->
 
     source: identifies the dataset and when it was created.
     """
+    keys = [(source, sample.id, size) for sample in samples]
+    if len(samples) - sum(key in _cache for key in keys) < 2:  # starting threads takes longer
+        return [*map(_cached, keys, samples)]
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda sample: _cached((source, sample.id, size), sample), samples))
+        return list(pool.map(_cached, keys, samples))
 
 
 def uris_at(samples: Sequence[Sample], paths: Sequence[str]) -> list[str | None]:
@@ -74,7 +77,7 @@ def _cached(key: tuple, sample: Sample) -> Picture:
 
 def _read(sample: Sample, size: int) -> Picture:
     try:
-        image = sample.image
+        image = sample.reduced_image(size)
     except LabelAuditError:
         return Picture(None, False)
     return Picture(*data_uri(image, size))

@@ -22,7 +22,7 @@ from ..jobs.manager import (
     start,
 )
 from . import charts, state
-from .text import counted, error_text, plain, sentence, show_error
+from .text import counted, error_text, plain, sentence, show_error, verb
 
 REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
@@ -245,7 +245,7 @@ def _stored_epochs(job: Job) -> str:
     if not job.progress:  # it resumed another job and ended before its first report
         return "The finished epochs are"
     epochs = job.finished_epochs
-    return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
+    return f"{epochs} of {job.progress['epochs']} epochs {verb(epochs)}"
 
 
 @st.fragment(run_every=SIDEBAR_SECONDS)

@@ -13,11 +13,13 @@ from ..review.notes import notes_of
 from ..review.queue import QueueFilter
 from .component import component
 from .images import pictures
+from .review_events import MORE_IMAGES, images_it_has
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
 from .text import label_counts
 
 PAGE = 60
+IMAGES = 32  # sent at once: those in sight of a usual screen; the browser then asks for the others
 VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
     "unsure": "Mark as unsure"
 }
@@ -33,7 +35,8 @@ def show(dataset: Dataset, wanted: QueueFilter, reviewer: str) -> None:
 
 def _act(session: ReviewSession, event: dict) -> None:
     kind = event["kind"]
-    session.question = None
+    if kind != MORE_IMAGES:
+        session.question = None
     if kind == "decide":
         _decide(session, np.array(event["samples"], np.int64), event)
     elif kind == "ask":
@@ -87,7 +90,7 @@ def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:
         session.go_to(min(_start(session) + PAGE, len(session.queue) - 1))
 
 
-def _data(session: ReviewSession, _event: dict | None) -> dict:
+def _data(session: ReviewSession, event: dict | None) -> dict:
     """Return the page, its samples, and this reviewer's verdicts on them."""
     total, start = len(session.queue), _start(session)
     ids = _page_ids(session)
@@ -102,7 +105,7 @@ def _data(session: ReviewSession, _event: dict | None) -> dict:
         "outliers": session.wanted.image == OUTLIER,
         "pages": max(-(-total // PAGE), 1),
         "verdicts": [verdict and vars(verdict) for verdict in own],
-        "items": _items(session, ids),
+        "items": _items(session, ids, images_it_has(event, session.items_version)),
         "question": session.question,
     }
 
@@ -134,8 +137,9 @@ def _page_ids(session: ReviewSession) -> np.ndarray:
     return session.queue.ids[_start(session) :][:PAGE]
 
 
-def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
-    """Return what the browser draws for the page's samples."""
+def _items(session: ReviewSession, ids: np.ndarray, have: set[int]) -> list[dict]:
+    """Return what the browser draws for the page's samples; the keys "image" and "small" only for
+    the first IMAGES of those whose image it does not have."""
     if not len(ids):
         return []
     dataset = session.dataset
@@ -143,9 +147,13 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
     view = dataset.view(run)
     samples = view.samples(ids)
     source = (view.uri, dataset.created)
+    lacking = [sample for sample in samples if sample.id not in have][:IMAGES]
+    images = {
+        sample.id: {"image": picture.uri, "small": picture.small}
+        for sample, picture in zip(lacking, pictures(source, lacking), strict=True)
+    }
     notes = notes_of(view.frame, ids)
-    suggested = suggestions(dataset, run, ids)
-    shown = zip(samples, pictures(source, samples), *suggested, notes, strict=True)
+    shown = zip(samples, *suggestions(dataset, run, ids), notes, strict=True)
     return [
         {
             "id": sample.id,
@@ -153,9 +161,8 @@ def _items(session: ReviewSession, ids: np.ndarray) -> list[dict]:
             "given": sample.ground_truth,
             "suggested": label,
             "clear": suggestion_is_clear(float(p)),
-            "image": picture.uri,
-            "small": picture.small,
             "note": note,
+            **images.get(sample.id, {}),
         }
-        for sample, picture, label, p, note in shown
+        for sample, label, p, note in shown
     ]

@@ -25,6 +25,7 @@ from .default_verdict import (
 )
 from .images import FULL, LARGE, pictures
 from .review_address import ANY, MANY, MODE, NO_SIMILAR, OPEN, SIMILAR, STATUS
+from .review_events import images_it_has
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
 
@@ -111,7 +112,7 @@ def _data(session: ReviewSession, event: dict | None) -> dict:
         "sample_note": _note(session),
         "controls": _control_result(session),
         "colors": charts.class_colors(session.dataset.classes),
-        "items": _items(session, _have(session, event)),
+        "items": _items(session, images_it_has(event, session.items_version)),
         "typical": _typical(session, event),
         "offer": session.offer,
         "full": _full(session),
@@ -147,11 +148,6 @@ def _control_result(session: ReviewSession) -> str:
     ended = session.controls and session.current is None
     found = answers(session.dataset, session.reviewer) if ended else None
     return found.sentence() if found and found.total else ""
-
-
-def _have(session: ReviewSession, event: dict | None) -> set[int]:
-    """Return the ids of the samples that the browser has in their current version."""
-    return set(event["have"]) if event and event["version"] == session.items_version else set()
 
 
 def _items(session: ReviewSession, have: set[int]) -> list[dict]:

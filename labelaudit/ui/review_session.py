@@ -26,6 +26,7 @@ from ..review.verdicts import Review, Verdict
 from . import review_keys
 from .confidence import confidence_note
 from .review_address import SAMPLE, WRITTEN, empty_message
+from .review_events import MORE_IMAGES
 from .review_tab import Tab, this_tab
 from .text import sentence
 from .total import provisional
@@ -276,7 +277,8 @@ class ReviewSession:
         number = {"token": event["token"], "number": event["number"]}
         if number == self.answered:
             return
-        self.note, self.failed = "", False
+        if event["kind"] != MORE_IMAGES:  # which the browser sends by itself
+            self.note, self.failed = "", False
         self.answered = number
         if event["session"] != self.browser_session:  # perhaps handled before the app ended
             self.note = "The app was restarted. Check that your last verdict was stored."
@@ -288,10 +290,8 @@ class ReviewSession:
             self.note, self.failed = sentence(str(error)), True
         except Exception as error:  # the browser waits for an answer
             log.exception("review event %s", event["kind"])
-            self.note, self.failed = (
-                f"Something went wrong: {error}. See the log for details.",
-                True,
-            )
+            self.note = f"Something went wrong: {error}. See the log for details."
+            self.failed = True
 
 
 def run(

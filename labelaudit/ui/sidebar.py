@@ -10,6 +10,7 @@ import streamlit as st
 from ..core.errors import LabelAuditError
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
+from .component import ASSETS
 from .text import counted, show_error
 
 LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
@@ -40,6 +41,8 @@ def pick_dataset() -> None:
     st.query_params[state.DATASET] = st.session_state[state.DATASET]
     st.html(Path(__file__).with_name("style.css"))
     with st.sidebar:
+        script = (ASSETS / "address.js").read_text()
+        st.html(f'<script class="la-script">{script}</script>', unsafe_allow_javascript=True)
         st.selectbox("Dataset", names, key=state.DATASET, on_change=jobs.forget_ended)
         dataset = state.current()
         tags = dataset.view().count_values("tags")

@@ -11,7 +11,7 @@ import streamlit as st
 from ..dataset.dataset import Dataset
 from ..living.sync import HERE, SOURCE
 from . import grid, images
-from .text import counted, label_counts, plain
+from .text import counted, label_counts, plain, verb
 
 PAGE = 24
 # keys of the session
@@ -166,5 +166,5 @@ def _question(left: list[Conflict], unseen: int, end: str) -> str:
     labels = label_counts([plain(conflict.label(end)) for conflict in left])
     return (
         f"Take {ENDS[end]} for {counted(len(left), 'conflict')}: {labels}? {unseen:,} of "
-        f"them {'is' if unseen == 1 else 'are'} not on this page."
+        f"them {verb(unseen)} not on this page."
     )

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ..core.plural import counted
+from ..core.plural import counted, verb
 
-__all__ = ["counted", "error_text", "label_counts", "plain", "sentence", "show_error"]
+__all__ = ["counted", "error_text", "label_counts", "plain", "sentence", "show_error", "verb"]
 
 
 NAMED_CLASSES = 6  # in a question before many labels are decided at once

@@ -13,6 +13,7 @@ from labelaudit.storage.schema import NEW
 from labelaudit.ui import jobs, paths, state
 from labelaudit.ui.sync_conflicts import show_conflicts
 from labelaudit.ui.text import counted, error_text, plain, show_error
+from labelaudit.ui.total import show_headline
 
 # title and columns of each list of `SyncPlan.to_dict`
 LISTS = {
@@ -152,6 +153,7 @@ def new_images() -> None:
 
 
 st.title("Sync")
+show_headline(dataset)
 st.caption(
     "Reads the source of the dataset again, and shows what changed: images, labels and classes. "
     f"Nothing is changed here until you take it over. Source: {plain(dataset.info['source'])}"

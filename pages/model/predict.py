@@ -7,9 +7,11 @@ from labelaudit.jobs.job import Job
 from labelaudit.scores import SCORES
 from labelaudit.ui import import_form, jobs, run_on, state
 from labelaudit.ui.text import counted
+from labelaudit.ui.total import show_headline
 
 dataset = state.current()
 st.title("Predict and score")
+show_headline(dataset)
 st.write(
     "Predict the class of every image with a trained model, then score how suspicious each label "
     "is. Higher scores are more suspicious."

@@ -12,6 +12,7 @@ from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, sample_map, state
 from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.sample_map import GIVEN
+from labelaudit.ui.text import counted, verb
 from labelaudit.ui.total import show_total
 
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
@@ -48,7 +49,8 @@ def training_points(stamp: tuple, _view, _suspects, _run):
 @st.cache_data(max_entries=8, show_spinner="Computing the map …")
 def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
     predicted = _view.above("confidence", 0)
-    ids = insights.choose_points(predicted, _suspects)
+    most = insights.UMAP_POINTS if umap else insights.POINTS
+    ids = insights.choose_points(predicted, _suspects, most)
     points = insights.embedding_map(_run, ids, umap)
     if points is None:
         return None
@@ -73,7 +75,8 @@ def show_confusion() -> None:
 def show_pairs(matrix: insights.Confusion) -> None:
     st.markdown("**Given and predicted class**")
     text = (
-        f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
+        f"{matrix.differ:,} of {counted(matrix.labelled, 'image')} "
+        f"{verb(matrix.differ, 'differs', 'differ')}. Click a coloured cell to review its "
         "images."
     )
     if len(matrix.classes) < len(view.fields.classes):

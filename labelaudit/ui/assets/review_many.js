@@ -5,6 +5,7 @@ class ReviewMany extends Part {
     super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "question", "cards", "end"])
     this.selected = new Set()
     this.all = false // whether the whole queue is selected, not only samples on this page
+    this.pictures = new Map() // by id, of this page; the image is null if it cannot be read
     this.build()
   }
 
@@ -18,9 +19,23 @@ class ReviewMany extends Part {
     if (fresh) this.clear()
     this.page = page
     this.data = data
+    this.keepPictures()
     if (fresh) this.drawCards()
     this.draw()
     this.channel.pump()
+    // The server sends the images in sight first.
+    if (this.channel.idle && data.items.some(({ id }) => !this.pictures.has(id))) this.act("images")
+  }
+
+  keepPictures() {
+    const { version, items } = this.data
+    const before = this.version === version ? this.pictures : new Map()
+    this.version = version
+    this.pictures = new Map()
+    for (const item of items) {
+      const picture = "image" in item ? item : before.get(item.id)
+      if (picture) this.pictures.set(item.id, picture)
+    }
   }
 
   clear() {
@@ -32,25 +47,29 @@ class ReviewMany extends Part {
 
   // --- to the server ---
 
+  event(kind, more = {}) {
+    return { kind, version: this.version, have: [...this.pictures.keys()], ...more }
+  }
+
   decide(verdict, label = null) {
     this.channel.push(() => {
       if (!this.selected.size && !this.all) return null
       if (verdict === "default") verdict = this.default()
       if (!verdict) return null
-      if (this.all) return { kind: "ask", verdict, label, count: this.data.all } // also about pages not seen
+      if (this.all) return this.event("ask", { verdict, label, count: this.data.all }) // also about pages not seen
       const given = new Map(this.data.items.map((item) => [item.id, item.given]))
       const samples = [...this.selected]
       const seen = samples.map((id) => given.get(id))
       const own = new Map(this.data.items.map((item, i) => [item.id, this.data.verdicts[i]]))
       const earlier = samples.map((id) => this.ownVerdict([own.get(id)]))
-      return { kind: "decide", verdict, label, samples, seen, earlier }
+      return this.event("decide", { verdict, label, samples, seen, earlier })
     })
   }
 
   // Give the whole queue the verdict that the question was about.
   confirm() {
     const { verdict, label, count } = this.question
-    this.channel.push(() => ({ kind: "decide_all", verdict, label, count }))
+    this.act("decide_all", { verdict, label, count })
   }
 
   // The verdict that is highlighted and that Enter gives. Suggestions must all be clear.
@@ -216,6 +235,7 @@ class ReviewMany extends Part {
       const verdict = data.verdicts[i]
       const inAll = this.all && (data.all === data.total || !verdict)
       const on = inAll || this.selected.has(item.id)
+      this.drawPicture(card, item.id)
       card.classList.toggle("on", on)
       card.setAttribute("aria-pressed", on)
       card.lastChild.textContent = verdict ? verdictWords(verdict) : ""
@@ -223,18 +243,24 @@ class ReviewMany extends Part {
     })
   }
 
+  // Replace the empty place of an image that has come.
+  drawPicture(card, id) {
+    const place = card.firstChild, picture = this.pictures.get(id)
+    if (!picture || place.localName === "img") return
+    if (!picture.image) return (place.textContent = "Image cannot be read")
+    const image = element("img", picture.small ? "crisp" : "")
+    image.src = picture.image
+    image.alt = ""
+    image.draggable = false
+    place.replaceWith(image)
+  }
+
   drawCards() {
     this.parts.cards.replaceChildren(
       ...this.data.items.map((item, place) => {
         const card = element("button", "card")
         card.type = "button"
-        if (item.image) {
-          const picture = element("img", item.small ? "crisp" : "")
-          picture.src = item.image
-          picture.alt = ""
-          picture.draggable = false
-          card.append(picture)
-        } else card.append(element("div", "unread", "Image cannot be read"))
+        card.append(element("div", "unread"))
         const labels = element("div", "words", item.given ?? "no label")
         labels.append(element("span", "arrow", " → "), element("span", "suggested", item.suggested + (item.clear ? "" : "?")))
         if (item.note) card.append(labels, element("div", "words noted", item.note))

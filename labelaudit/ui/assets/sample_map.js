@@ -48,8 +48,8 @@ class SampleMap extends MapPlot {
     if (data.points) {
       if (!this.points) this.selected = new Set(data.selected)
       this.version = data.version
-      this.points = data.points
-      this.index = new Map(data.points.id.map((id, i) => [id, i]))
+      this.points = unpacked(data.points)
+      this.index = new Map(Array.from(this.points.id, (id, i) => [id, i]))
       this.over = null
       this.drawLegend()
       this.tell()
@@ -58,17 +58,12 @@ class SampleMap extends MapPlot {
     if (this.version !== this.expected) return this.request([])
     this.showHover()
     this.drawCards()
-    this.draw()
+    this.draw(Boolean(data.points))
   }
 
-  nearest([x, y]) {
-    let best = null, least = NEAR ** 2
-    for (let i = 0; i < this.points.id.length; i++) {
-      const [px, py] = this.at(i)
-      const distance = (px - x) ** 2 + (py - y) ** 2
-      if (distance < least) [best, least] = [i, distance]
-    }
-    return best
+  // The dot at a place in pixels; null if there is none.
+  dotAt([x, y]) {
+    return this.nearest(x, y, 1, NEAR)[0] ?? null
   }
 
   // --- the pointer and the keyboard ---
@@ -97,7 +92,7 @@ class SampleMap extends MapPlot {
     const place = this.spot(event)
     if (!this.held) {
       clearTimeout(this.resting)
-      const dot = this.nearest(place)
+      const dot = this.dotAt(place)
       this.resting = setTimeout(() => this.show(dot), dot === this.over ? 0 : PAUSE_MS)
       return
     }
@@ -109,7 +104,7 @@ class SampleMap extends MapPlot {
     this.held = this.mode === "lasso" ? [...this.held, place] : [this.held[0], place]
     this.moved ||= Math.hypot(place[0] - this.held[0][0], place[1] - this.held[0][1]) > 4
     this.shape = this.mode === "move" ? null : this.held
-    this.draw()
+    this.draw(false)
   }
 
   release(event) {
@@ -117,7 +112,7 @@ class SampleMap extends MapPlot {
     this.drop()
     if (!held) return
     if (!this.moved) {
-      const dot = this.nearest(held[0])
+      const dot = this.dotAt(held[0])
       if (dot !== null) this.toggle(dot, event.shiftKey || event.ctrlKey || event.metaKey)
       return
     }
@@ -129,7 +124,7 @@ class SampleMap extends MapPlot {
 
   drop() {
     this.held = this.shape = null
-    this.draw()
+    this.draw(false)
   }
 
   wheel(event) {
@@ -155,10 +150,10 @@ class SampleMap extends MapPlot {
     const [w, h] = [this.width, this.height]
     const [x, y] = this.over === null ? [w / 2 - dx, h / 2 - dy] : this.at(this.over)
     let best = null, least = Infinity
-    for (let i = 0; i < this.points.id.length; i++) {
-      const [px, py] = this.at(i)
-      const along = (px - x) * dx + (py - y) * dy, across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx)
-      if (i === this.over || along <= 0 || px < 0 || py < 0 || px > w || py > h) continue
+    const [px, py] = this.places
+    for (let i = 0; i < px.length; i++) {
+      const along = (px[i] - x) * dx + (py[i] - y) * dy, across = Math.abs((px[i] - x) * dy) + Math.abs((py[i] - y) * dx)
+      if (i === this.over || along <= 0 || px[i] < 0 || py[i] < 0 || px[i] > w || py[i] > h) continue
       if (along + 2 * across < least) [best, least] = [i, along + 2 * across]
     }
     if (best !== null) this.show(best)
@@ -202,7 +197,7 @@ class SampleMap extends MapPlot {
     if (i === this.over) return
     this.over = i
     this.showHover()
-    this.draw()
+    this.draw(false)
     this.tell(i === null ? undefined : this.words(i))
   }
 
@@ -216,15 +211,14 @@ class SampleMap extends MapPlot {
     this.hover.style.left = `${Math.max(left, 2)}px`
     this.hover.style.top = `${Math.max(Math.min(y - 70, this.height - this.hover.offsetHeight - 4), 2)}px`
     if (this.pictures.has(id)) return
-    const far = this.points.id.map((_, j) => [Math.hypot(this.at(j)[0] - x, this.at(j)[1] - y), j])
-    const around = far.sort((a, b) => a[0] - b[0]).slice(0, AHEAD).map(([, j]) => this.points.id[j])
+    const around = this.nearest(x, y, AHEAD).map((j) => this.points.id[j])
     this.fetch([id, ...around.filter((other) => other !== id)])
   }
 
   words(i) {
     const { given, suggested, names, value, title } = this.points
     const to = suggested[i] >= 0 && suggested[i] !== given[i] ? `, suggested ${names[suggested[i]]}` : ""
-    const number = value && value[i] !== null ? `, ${title} ${value[i].toFixed(3)}` : ""
+    const number = value && Number.isFinite(value[i]) ? `, ${title} ${value[i].toFixed(3)}` : ""
     return `id ${this.points.id[i]}, labelled ${given[i] < 0 ? "nothing" : names[given[i]]}${to}${number}`
   }
 
@@ -237,7 +231,7 @@ class SampleMap extends MapPlot {
     const labels = element("div", "words", given[i] < 0 ? "no label" : names[given[i]])
     if (suggested[i] >= 0 && suggested[i] !== given[i])
       labels.append(element("span", "arrow", " → "), element("span", "suggested", names[suggested[i]]))
-    if (value && value[i] !== null) labels.append(element("div", "", value[i].toFixed(3)))
+    if (value && Number.isFinite(value[i])) labels.append(element("div", "", value[i].toFixed(3)))
     return [image, labels]
   }
 
