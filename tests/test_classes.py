@@ -111,7 +111,7 @@ def test_a_renamed_class_keeps_its_verdicts_and_new_runs_their_names(pets):
         ({"order": ["pug", "cow"]}, "there is no class 'cow' to put in order"),
         ({"order": ["pug", "pug"]}, "twice in the order"),
         ({"order": "pug"}, "give a list of class names"),
-        ({"order": ["pug"], "merge": {"pug": "dog"}}, "is not offered any more, so it has no place"),
+        ({"order": ["pug"], "merge": {"pug": "dog"}}, "it has no place in the order"),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused(pets, change, why):
