@@ -11,7 +11,7 @@ import pytest
 from test_cli import cli
 
 import labelaudit
-from labelaudit.core.errors import BadInputError
+from labelaudit.core.errors import BadInputError, DamagedError
 from labelaudit.dataset.state_fingerprint import dataset_fingerprint
 from labelaudit.export import manifest_bytes, suspects_csv
 from labelaudit.export.provenance import as_line, download_name
@@ -158,7 +158,7 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
     patch = make_patch(pets)
     merged, _ = labelaudit.merge_patches([replace(patch, name="a"), replace(patch, name="b")])
     merged.write(tmp_path / "merged.labels.jsonl")  # of several states
-    with pytest.raises(BadInputError, match="has no fingerprint of LabelAudit, and is no list"):
+    with pytest.raises(DamagedError, match="has no fingerprint of LabelAudit, and is no list"):
         labelaudit.verify(pets, tmp_path / "merged.labels.jsonl")
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):

@@ -230,10 +230,10 @@ def _read(
     options = source_options(label, None, None, None, (), None)
     try:
         source = open_source(target, None, None, options, task)
-    except BadInputError as error:
+    except (BadInputError, DamagedError) as error:
         if known is not None or not os.path.isfile(target):
             raise
-        raise BadInputError(
+        raise type(error)(
             f"{target} has no fingerprint of LabelAudit, and is no list of images: {error}"
         ) from error
     stage = task.stage(f"reading {source.description}", source.total)
