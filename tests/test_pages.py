@@ -29,6 +29,7 @@ from labelaudit import (
     suspects,
 )
 from labelaudit.jobs import files, manager
+from labelaudit.living.sync import HERE, SOURCE
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.review.notes import write_note
@@ -833,7 +834,10 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     ]
 
 
-def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tmp_path, picture):
+def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(
+    home, tmp_path, picture, monkeypatch
+):
+    monkeypatch.setattr("labelaudit.ui.sync_conflicts.PAGE", 1)
     for i in range(6):
         picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
@@ -850,9 +854,22 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tm
     assert "Class yak is new" in texts(app)
     assert "2 conflicts undecided" in texts(app)
     assert len(dataset) == 6
+    (choice,) = app.get("button_group")  # of the first page
+    choice.set_value(HERE).run()
+    assert "1 conflict undecided" in texts(no_error(app))
+    button(app, "Undo all choices").click().run()
+    assert "2 conflicts undecided" in texts(no_error(app))
+    button(app, "Label of the source").click().run()
+    assert (
+        "Take the label of the source for 2 conflicts: 2 dog? 1 of them is not on this page."
+        in texts(no_error(app))
+    )
+    assert "2 conflicts undecided" in texts(app)
+    button(app, "Decide 2").click().run()
+    assert "0 conflicts undecided" in texts(no_error(app))
+    button(app, "Next").click().run()
     (choice,) = app.get("button_group")
-    choice.set_value("label of the source").run()
-    assert "undecided." not in texts(no_error(app))
+    assert choice.value == SOURCE
     button(app, "Take the changes over").click().run()
     app = finish_job(app)
     assert "Taken over: 1 added, 2 moved, 2 relabelled; class yak added." in "\n".join(
