@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from labelaudit.export.provenance import as_line, download_name
 from labelaudit.features.duplicates import write_duplicates
 from labelaudit.living.recorded_state import recorded_state
 from labelaudit.living.verify import IMAGES, LABELS
+from labelaudit.patch import make_patch
 
 
 def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monkeypatch):
@@ -168,6 +170,11 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
     packed.write_bytes(data)
     with pytest.raises(DamagedError, match=r"packed.zip cannot be read: File 'README.txt' is enc"):
         labelaudit.verify(pets, packed)
+    patch = make_patch(pets)
+    merged, _ = labelaudit.merge_patches([replace(patch, name="a"), replace(patch, name="b")])
+    merged.write(tmp_path / "merged.labels.jsonl")  # of several states
+    with pytest.raises(DamagedError, match="has no fingerprint of LabelAudit, and is no list"):
+        labelaudit.verify(pets, tmp_path / "merged.labels.jsonl")
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):
         labelaudit.verify(pets, both)
