@@ -55,7 +55,7 @@ def markdown(result: GateResult) -> str:
         *(f"- {_escaped(note)}" for note in result.notes),
         f"- about {errors.wrong:,.0f} of {errors.labels:,} labels are wrong "
         f"({errors.low:,.0f} to {errors.high:,.0f})",
-        f"- {errors.reviewed:,} labels are reviewed, {result.accepted:,} of them accepted",
+        f"- labels reviewed: {errors.reviewed:,}, of which accepted: {result.accepted:,}",
         f"- run {_escaped(result.run)}, LabelAudit {result.version}",
         f"- state of images and labels: {result.fingerprint or 'unknown'}",
         *(f"- accepted, but not counted: {_escaped(p)} {_escaped(w)}" for p, w in result.stale),
