@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_cli import cli
 
 import labelaudit
-from labelaudit.core.errors import BadInputError
+from labelaudit.core.errors import BadInputError, DamagedError
 from labelaudit.dataset.state_fingerprint import dataset_fingerprint
 from labelaudit.export import manifest_bytes, suspects_csv
 from labelaudit.export.provenance import as_line, download_name
 from labelaudit.features.duplicates import write_duplicates
 from labelaudit.living.recorded_state import recorded_state
 from labelaudit.living.verify import IMAGES, LABELS
+from labelaudit.patch import make_patch
 
 
 def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monkeypatch):
@@ -153,6 +155,11 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
         labelaudit.verify(pets, both)
     both.write_text(texts[1] * 2)
     assert labelaudit.verify(pets, both).equal
+    patch = make_patch(pets)
+    merged, _ = labelaudit.merge_patches([replace(patch, name="a"), replace(patch, name="b")])
+    merged.write(tmp_path / "merged.labels.jsonl")  # of several states
+    with pytest.raises(DamagedError, match="has no fingerprint of LabelAudit, and is no list"):
+        labelaudit.verify(pets, tmp_path / "merged.labels.jsonl")
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):
         labelaudit.verify(pets, both)

@@ -159,20 +159,27 @@ def _joined(
 
 
 def _in_folder(folder: Path) -> list[dict]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _may_be_marker(entry.name) and entry.is_file()]
     return _of_markers(names, lambda name: _records_of(folder / name))
 
 
 def _in_zip(path: Path) -> list[dict]:
     with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.count("/") < 2)
+        names = [name for name in archive.namelist() if name.count("/") < 2]
+        names = [name for name in names if _may_be_marker(name.rpartition("/")[2])]
         return _of_markers(names, lambda name: _records(archive.read(name)))
+
+
+def _may_be_marker(name: str) -> bool:
+    """Whether a file may be one of MARKERS: a folder can have a million others."""
+    return name.endswith(".json") or name.startswith("README")
 
 
 def _of_markers(names: list[str], read: Callable[[str], list[dict]]) -> list[dict]:
     """Return the records of the files that say where an export comes from."""
     for pattern in MARKERS:
-        chosen = [name for name in names if fnmatch(name.rpartition("/")[2], pattern)]
+        chosen = [name for name in sorted(names) if fnmatch(name.rpartition("/")[2], pattern)]
         found = [entry for name in chosen for entry in read(name)]
         found = [entry for entry in found if entry.get("kind") == LABELS]
         if found:
