@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -438,6 +439,16 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     no_error(app)
 
 
+def test_results_wait_for_the_running_audit(digits, monkeypatch):
+    from labelaudit.ui import jobs
+
+    monkeypatch.setattr(jobs, "running_job", lambda dataset: SimpleNamespace(kind="audit"))
+    monkeypatch.setattr(jobs, "show_running", lambda dataset: None)
+    shown = texts(open_page("suspects/results"))
+    assert "The running job computes the scores" in shown
+    assert "import the predictions" not in shown
+
+
 def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
@@ -460,6 +471,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     shown = texts(open_page("suspects/results"))
     assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
+    assert "339 planted mistakes" in shown  # in the sidebar
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
     labelaudit.restore_noise(audited)
@@ -569,7 +581,7 @@ def charted(app: AppTest) -> tuple[dict, list]:
 def test_insights_show_mix_ups(audited):
     app = open_page("suspects/insights")
     wrong = audited.view().match(wrong=True)
-    assert f"{len(wrong):,} of 1,797 differ" in texts(app)
+    assert f"{len(wrong):,} of 1,797 images differ" in texts(app)
     by_class = app.dataframe[0].value
     found = suspects(audited)
     counts = dict(zip(by_class["class"], by_class["suspects"], strict=True))
@@ -625,9 +637,11 @@ def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
     assert map_version(show(app, "Similarity map"))
 
 
-def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
+def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset, monkeypatch):
     from labelaudit import compute_scores
+    from labelaudit.ranking import insights
 
+    monkeypatch.setattr(insights, "POINTS", 10_000)
     dataset = make_dataset(12_000)
     run = dataset.new_run("r").finish({"classes": dataset.classes})
     label = dataset.view().frame.label

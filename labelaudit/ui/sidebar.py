@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from ..core.errors import LabelAuditError
+from ..dataset.noise import still_wrong
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
 from .component import ASSETS
@@ -47,7 +48,8 @@ def pick_dataset() -> None:
         dataset = state.current()
         tags = dataset.view().count_values("tags")
         parts = [counted(len(dataset), "sample"), counted(len(dataset.offered_classes), "class")]
-        parts += [counted(tags[MISTAKE], "planted mistake")] if MISTAKE in tags else []
+        planted = still_wrong(dataset) if MISTAKE in tags else 0  # corrected ones keep the tag
+        parts += [counted(planted, "planted mistake")] if planted else []
         parts += [f"{tags[REMOVED]:,} removed"] if REMOVED in tags else []
         st.caption(" · ".join(parts))
         if running := jobs.running_jobs():
