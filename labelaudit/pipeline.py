@@ -19,7 +19,7 @@ from .dataset.view import View
 from .features.duplicates import CONFLICTS, duplicates, ensure_duplicates, list_groups
 from .features.extractors import AUTO
 from .learn.config import FIRST_LOOK_RUN, TrainConfig
-from .learn.earlier_training import earlier_training
+from .learn.earlier_runs import EarlierRun, earlier_first_look, earlier_training
 from .learn.plan import Plan, make_plan
 from .ranking.audit_result import AuditResult
 from .ranking.evaluation import check_k, evaluate
@@ -69,8 +69,9 @@ def audit(
     `first_look`. train: whether to train a model, too. By
     default one is trained for small images (up to 96 pixels), and if `run` or `config` is given: on
     photographs, pretrained features find more than a small network trained from scratch. After a
-    sync, the earlier model predicts the new images instead, unless over 10 % of the labels are new
-    or changed since its training, or there is a new class; `training_note` of the result says so.
+    sync, the earlier model predicts the new images instead, and so does the fit of the first look,
+    unless over 10 % of the labels are new or changed since, or most labels of a class;
+    `training_note` of the result says so. `first_look` fits the first look again in any case.
     on: "here", or "ray" to extract features, train, predict and score on a Ray cluster: the one at
     RAY_ADDRESS, or all cores of this machine. It needs the extra `cluster` (docs/scale.md).
     label_field: audit this own field instead of `ground_truth`. Its labels become those of another
@@ -87,7 +88,7 @@ def audit(
     dataset = as_dataset(target)
     timer.finish("load")
     # check all arguments before anything is changed
-    earlier = None
+    earlier, look_note = None, ""
     if train is None:
         asked = run is not None or config is not None
         train = asked or trains_by_default(dataset)
@@ -109,20 +110,25 @@ def audit(
         timer.finish("noise")
     looks = first_look and run != FIRST_LOOK_RUN and len(dataset) <= FIRST_LOOK_SAMPLES
     looks = looks or not train
+    kept = None
+    if looks and target is dataset and noise is None:
+        kept = earlier_first_look(dataset, features)
     if looks:
-        task = _preview(dataset, features, task, steps) if target is dataset else task
+        whole = target is dataset and not (kept and kept.serves)
+        task = _preview(dataset, features, task, steps) if whole else task
         timer.finish("preview")
     if len(dataset) <= DUPLICATE_SAMPLES:
         ensure_duplicates(dataset, task)
         timer.finish("duplicates")
         plan = make_plan(target, config) if train else None  # duplicates are held out together
     if looks:
-        look = take_first_look(target, task=task, features=features, backend=steps.first_look)
+        look, look_note = _look(target, kept, features, steps, task)
         task = _with_first_look(task, look)
         timer.finish("first look")
         _measure_quality(dataset, task)
         timer.finish("image quality")
-    note = earlier.why if earlier else None
+    notes = look_note, earlier.training_note if earlier else ""
+    note = " ".join(filter(None, notes)) or None
     if earlier and not train:
         with steps.session():
             _predict_new(earlier.run, dataset, steps, task)
@@ -131,7 +137,8 @@ def audit(
             timer.finish("score")
         return _ranked_result(dataset, earlier.run, None, timer, score, k, training_note=note)
     if not train:
-        return _ranked_result(target, dataset.run(FIRST_LOOK_RUN), noise_report, timer, score, k)
+        look_run = dataset.run(FIRST_LOOK_RUN)
+        return _ranked_result(target, look_run, noise_report, timer, score, k, training_note=note)
     with steps.session():
         trained = steps.train(target, run, config, task)
         timer.finish("train")
@@ -185,9 +192,36 @@ def take_first_look(
     from .learn.first_look import first_look
 
     first_look(target, run, task, **how)
-    dataset = Dataset(target.name)
+    return _scored_look(Dataset(target.name), run, task)
+
+
+def _scored_look(dataset: Dataset, run: str, task: Task) -> dict:
     compute_scores(dataset, run, task=task)
     return {"run": run, "suspects": len(suspects(dataset, run))}
+
+
+def _look(
+    target: Dataset | View,
+    kept: EarlierRun | None,
+    features: str,
+    steps: cluster.Steps,
+    task: Task,
+) -> tuple[dict, str]:
+    """Take a first look, or add new images to an earlier one that serves. Returns as
+    `take_first_look`, and a sentence for the user, "" if there was none before."""
+    from .learn.first_look_update import update_first_look
+
+    serves = kept is not None and kept.serves
+    if serves:
+        dataset, compute = as_dataset(target), steps.first_look.compute_features
+        if done := update_first_look(kept.run, dataset, task, compute):
+            note = f"{done}: {kept.why} (labelaudit.first_look or the command first-look fits it "
+            return _scored_look(dataset, kept.run.name, task), f"{note}again)."
+    look = take_first_look(target, task=task, features=features, backend=steps.first_look)
+    if not kept:
+        return look, ""
+    other = "its stored fit is of other features or of another version"
+    return look, f"The first look was fitted to all images again: {other if serves else kept.why}."
 
 
 def _predict_new(run: Run, dataset: Dataset, steps: cluster.Steps, task: Task) -> None:

@@ -277,6 +277,7 @@ def test_the_commands_and_the_page_show_annotators(voted, tmp_path):
     assert "Krippendorff's alpha" in done.output
     assert "To label again:" in done.output
     assert len(pd.read_csv(tmp_path / "c.csv")) == 400
+    assert '"kind": "consensus"' in (tmp_path / "c.csv.provenance.json").read_text()
     votes_of(np.arange(10) % 4, 4).to_csv(tmp_path / "votes.csv", index=False)
     done = CliRunner().invoke(
         main, ["import-annotations", "plain", str(tmp_path / "votes.csv"), "--json"]

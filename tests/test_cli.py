@@ -117,7 +117,8 @@ def test_predictions_and_models_of_the_user_are_scored_at_once(tmp_path, digits)
     text = cli("import-predictions", "digits", tmp_path / "p.npz", "--classes",
                tmp_path / "names.txt", "--out-of-sample").stdout  # fmt: skip
     for part in ("imported: probabilities of 1,000 samples, out of sample",
-                 "1,000 rows of probabilities, matched by id", "797 of 1,797 samples have no",
+                 "1,000 rows of probabilities, matched by id",
+                 "Not predicted: 797 of 1,797 samples",
                  "1 suspect; list them with `labelaudit suspects digits"):  # fmt: skip
         assert part in text, part
     np.save(tmp_path / "mixed.npy", p[np.random.default_rng(0).permutation(1797)])
@@ -233,7 +234,7 @@ def test_duplicates_are_listed_and_written(tmp_path, picture):
     ]
     labelaudit.load_dataset("p", tmp_path / "p")
     text = cli("duplicates", "p", "--csv", tmp_path / "d.csv").stdout
-    for part in ("2 of 3 samples have a duplicate", "1 group with different labels; 1 of exact "
+    for part in ("with a duplicate: 2 of 3 samples", "1 group with different labels; 1 of exact "
                  "copies", "0 groups in different splits", "2 written to"):  # fmt: skip
         assert part in text, part
     assert re.search(r"conflicts:\n  exact  \d a \(train\), \d b \(train\)", text)

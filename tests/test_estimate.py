@@ -239,7 +239,7 @@ def test_without_suspects_it_never_says_stop_before_all_is_seen():
     clean = review.said_of(review.scored.order[:300])
     assert clean.advice() == (
         True,
-        "You can stop: at most 4 of 400 labels (1 %) are wrong, with 95 % confidence (300 random "
+        "You can stop: at most 4 of 400 labels (1%) are wrong, with 95% confidence (300 random "
         "checks).",
     )
     assert clean.proof.most <= 4
@@ -287,7 +287,7 @@ def test_measured_mistakes_of_the_reviewer_are_allowed_for():
     assert measured.proof.share < blind.proof.share
     stop, words = measured.advice()
     assert not stop
-    assert "95 % cannot be shown: 6 of 60 wrong labels in blind controls were missed" in words
+    assert "95% cannot be shown: 6 of 60 wrong labels in blind controls were missed" in words
     assert any("assumed to make no mistakes" in line for line in blind.explanation())
     assert any("6 of 60 wrong labels were missed" in line for line in measured.explanation())
 
@@ -347,6 +347,8 @@ def test_words():
     found.found, found.wrong, found.low, found.high = 190, 1204.6, 195.0, 2210.0
     assert found.headline() == "About 1,205 (195 to 2,210) of 2,000 labels are wrong; 190 found."
     assert repr(found) == f"Estimate({found.headline()})"
+    found.wrong = 1.2
+    assert "of 2,000 labels is wrong" in found.headline()
     words = found.advice()[1]
     assert words.startswith("Continue: ")
     assert " suspects left, mixed with random checks. Random checks so far: 2" in words

@@ -100,23 +100,23 @@ def test_a_run_without_dynamics_or_embeddings_has_less_to_say(make_dataset):
 def test_the_sentence():
     near = [(1, "dog", 0.9), (2, "dog", 0.9), (3, "cat", 0.8)]
     assert explain("cat", "dog", {"dog": 0.94, "cat": 0.004}, [0.1, 0.2], near) == (
-        "The model predicts dog (94 %), not cat (under 1 %); it never favoured cat during "
+        "The model predicts dog (94%), not cat (under 1%); it never favoured cat during "
         "training; 2 of the 3 most similar images are labelled dog."
     )
     assert explain("cat", "dog", {"cat": 0.62, "dog": 0.35}, [0.6, 0.2, None], []) == (
-        "The model also predicts cat (62 %), then dog (35 %); it favoured cat in 1 of 2 epochs."
+        "The model also predicts cat (62%), then dog (35%); it favoured cat in 1 of 2 epochs."
     )
     assert explain(None, "dog", {"dog": 0.995}, None, []) == (
-        "It has no label. The model predicts dog (over 99 %)."
+        "It has no label. The model predicts dog (over 99%)."
     )
 
 
 def test_a_suspect_by_prediction_alone_is_said_to_be_one():
     assert explain_finding("ambiguous", 0.03, "cat", "dog", 0.02) == (
-        "Ambiguous: another class is predicted, but the label cat is probably correct (97 %)."
+        "Ambiguous: another class is predicted, but the label cat is probably correct (97%)."
     )
     assert explain_finding("ambiguous", 0.3, "cat", "dog", 0.2) == (
-        "Ambiguous: 30 % that it is not cat, 20 % that it is dog."
+        "Ambiguous: 30% that it is not cat, 20% that it is dog."
     )
 
 
@@ -128,7 +128,7 @@ def test_the_first_sentence_is_what_suspicion_finds(audited):
     assert (bad.finding, good.finding) == ("mislabelled", "fitting") == tuple(rows["finding"])
     assert bad.suggested == rows["suggested"][0]
     assert bad.suggested_p == pytest.approx(rows["suggested_p"][0])
-    assert re.match(rf"Probably mislabelled: (over )?9\d % that it is not {bad.given}, ", bad.why)
+    assert re.match(rf"Probably mislabelled: (over )?9\d% that it is not {bad.given}, ", bad.why)
     assert f"that it is {bad.suggested}. " in bad.why
     assert good.why.startswith("Probably correct: ")
     audited.set_labels([worst], bad.suggested)  # what was said of another label counts no more
@@ -176,7 +176,7 @@ def test_sentences_about_copies_and_outliers():
         "sample 9 as dog and 1 more."
     )
     assert explain_finding("outlier", 0.4, "cat", "dog", 0.3) == (
-        "Outlier, it looks like no class here: 40 % that it is not cat, 30 % that it is dog."
+        "Outlier, it looks like no class here: 40% that it is not cat, 30% that it is dog."
     )
     assert explain("cat", "dog", None, None, []) == ""
 

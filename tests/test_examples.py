@@ -21,7 +21,7 @@ def test_the_walkthrough_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE))
     printed = capsys.readouterr().out
-    assert "359 of 1,797 labels are now wrong" in printed
+    assert "359 of 1,797 labels made wrong" in printed
     table = pd.read_csv(tmp_path / "suspects.csv")
     assert f"{len(table)} suspects in suspects.csv" in printed
     dataset = labelaudit.load_dataset("digits")

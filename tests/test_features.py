@@ -123,7 +123,7 @@ class TestStoredFeatures:
         features = named_features(frame, ids, "pixels")
         features.extract(ids)
         assert features.available(ids).tolist() == [True] * 400 + [False]
-        assert features.notes(ids) == ["1 of 401 images could not be read, and are left out"]
+        assert features.notes(ids) == ["1 of 401 images could not be read: left out"]
         assert features.notes(ids[:400]) == []
 
     def test_if_no_image_can_be_read_it_is_an_error(self, make_dataset):
@@ -250,11 +250,11 @@ class TestChoice:
         found = choose_features(frame, frame.ids, frame.label)
         if covered == 79:  # nearly all
             assert found.name == "mine"
-            notes = ["1 of 80 samples have no features mine, and are left out"]
+            notes = ["1 of 80 samples without features mine: left out"]
         else:
             assert found.name == "patches"
             notes = [
-                f"features mine were not compared, because {80 - covered} of 80 samples have none"
+                f"features mine were not compared, because {80 - covered} of 80 samples lack them"
             ]
         found.extract(frame.ids)
         assert found.notes(frame.ids) == notes

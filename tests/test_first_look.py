@@ -272,7 +272,7 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(noisy):
     noisy.add_samples([{"filepath": "broken.png", "image": b"no image", "label": "3"}])
     run = labelaudit.first_look(noisy)
     assert run.info["first_look"]["learned"] == 400
-    assert run.info["notes"] == ["1 of 401 images could not be read, and are left out"]
+    assert run.info["notes"] == ["1 of 401 images could not be read: left out"]
     labelaudit.compute_scores(noisy)
     assert np.isnan(noisy.view().values("suspicion")[-1])
 

@@ -154,6 +154,10 @@ def test_the_commands_of_the_gate(audited, tmp_path, monkeypatch):
     root = ElementTree.parse(tmp_path / "a.xml").getroot()
     assert root.find("testsuite/testcase/failure").get("message") == data["why"]
     assert (tmp_path / "a.md").read_text().count("\n| ") == 22
+    (tmp_path / "a.json").write_text(failed.stdout)
+    for name in ("a.xml", "a.md", "a.json"):
+        assert labelaudit.verify(audited, tmp_path / name).equal, name
+    assert data["labelaudit"]["settings"]["max_wrong"] == 0.02
     assert "Undecided" in cli("check", "digits", "--max-wrong", "0.2", code=3).stdout
     cli("check", "digits", "--max-wrong", "20%", "--undecided", "pass")
     assert cli("check", "digits", "--max-wrong", "40%").stdout.startswith("Passed: ")
@@ -177,7 +181,7 @@ def test_reports_show_hostile_names_as_text(audited):
     text = markdown(result)
     assert "<script>" not in text
     assert r"a\|&lt;script&gt;" in text
-    assert text.splitlines()[-1].count(" | ") == 4
+    assert text.splitlines()[-3].count(" | ") == 4
     assert "]]>&*b*" in ElementTree.fromstring(junit_xml(result)).find(".//failure").text
     shown = [percent(share) for share in (0, 1e-6, 0.012, 0.5, 1)]
     assert shown == ["0 %", "under 0.01 %", "1.2 %", "50 %", "100 %"]

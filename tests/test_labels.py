@@ -109,7 +109,7 @@ def test_given_classes_are_what_labels_are_looked_up_in():
 def test_a_label_of_minus_one_is_mentioned():
     source = open_arrays(IMAGES, [0, 1, -1, 1])
     (note,) = source.skipped.report["notes"]
-    assert note == "Labels that are -1 were read as no label: 1 images."
+    assert note == "Labels that are -1 were read as no label: 1 image."
 
 
 @pytest.mark.parametrize(

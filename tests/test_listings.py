@@ -374,7 +374,7 @@ def test_no_annotation_of_label_studio_is_dropped_silently(pets, annotations, la
     notes = " ".join(dataset.info["skipped"]["notes"])
     if label and label.startswith("2 choices"):
         assert skipped(dataset) == {"0.png": f"has {label}: keep one"}
-        assert "1 images have several choices; LabelAudit takes one label" in notes
+        assert "1 image with several choices; LabelAudit takes one label" in notes
     else:
         assert found["0.png"] == label
     assert dataset.info["tags"] == ({"annotators_disagree": 1} if disagree else {})

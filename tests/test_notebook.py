@@ -34,7 +34,7 @@ def test_it_runs_from_top_to_bottom(notebook, tmp_path):
     run(notebook, tmp_path)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     printed = "".join(o.text for o in outputs if o.get("name") == "stdout")
-    assert "359 of 1,797 labels are now wrong" in printed
+    assert "359 of 1,797 labels made wrong" in printed
     assert f"{len(pd.read_csv(tmp_path / 'suspects.csv'))} suspects in suspects.csv" in printed
     shown = [cell for cell in notebook.cells if ".grid(" in cell.source]
     assert len(shown) == 4

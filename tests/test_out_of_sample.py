@@ -18,7 +18,7 @@ from labelaudit.scores.cross_fit import (
 )
 from labelaudit.scores.noise_fit import fit_noise_model
 from labelaudit.scores.out_of_sample import choose_penalty, predict_out_of_sample
-from labelaudit.scores.ridge import leave_one_out
+from labelaudit.scores.ridge import leave_one_out, predict_others
 
 C, N, WIDTH = 4, 400, 30
 
@@ -50,6 +50,19 @@ class TestPredictions:
         own = fold == fold[7]
         np.testing.assert_allclose(fitted[0][own], fitted[1][own], atol=0.01)
         assert np.abs(fitted[0][~own] - fitted[1][~own]).max() > 0.01  # others learn from it
+
+    def test_what_is_stored_predicts_other_samples_as_the_fit_does(self):
+        features, labels = clusters()
+        fit = predict_out_of_sample(features[:300], labels[:300], C).predictor
+        logits, embeddings = fit.predict(features[300:])
+        found = fit.for_others().predict(features[300:], features[fit.landmarks])
+        np.testing.assert_allclose(found[0], logits, atol=0.001 * np.ptp(logits))
+        np.testing.assert_array_equal(found[1], embeddings)
+        few = leave_one_out(features[:300], labels[:300], C, landmarks=50)  # of 300 samples
+        assert len(few.landmarks) == 50
+        logits = few.predict(features[300:])
+        found = predict_others(features[300:], features[few.landmarks], *few.coefficients())
+        np.testing.assert_allclose(found, logits, atol=0.001 * np.ptp(logits))
 
     def test_a_wrong_label_does_not_change_what_is_said_about_its_image(self):
         features, labels = clusters()

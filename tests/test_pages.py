@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from labelaudit import (
     suspects,
 )
 from labelaudit.jobs import files, manager
+from labelaudit.living.sync import HERE, SOURCE
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.review.notes import write_note
@@ -437,6 +439,16 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     no_error(app)
 
 
+def test_results_wait_for_the_running_audit(digits, monkeypatch):
+    from labelaudit.ui import jobs
+
+    monkeypatch.setattr(jobs, "running_job", lambda dataset: SimpleNamespace(kind="audit"))
+    monkeypatch.setattr(jobs, "show_running", lambda dataset: None)
+    shown = texts(open_page("suspects/results"))
+    assert "The running job computes the scores" in shown
+    assert "import the predictions" not in shown
+
+
 def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
@@ -459,6 +471,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     shown = texts(open_page("suspects/results"))
     assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
+    assert "339 planted mistakes" in shown  # in the sidebar
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
     labelaudit.restore_noise(audited)
@@ -568,7 +581,7 @@ def charted(app: AppTest) -> tuple[dict, list]:
 def test_insights_show_mix_ups(audited):
     app = open_page("suspects/insights")
     wrong = audited.view().match(wrong=True)
-    assert f"{len(wrong):,} of 1,797 differ" in texts(app)
+    assert f"{len(wrong):,} of 1,797 images differ" in texts(app)
     by_class = app.dataframe[0].value
     found = suspects(audited)
     counts = dict(zip(by_class["class"], by_class["suspects"], strict=True))
@@ -652,7 +665,7 @@ def test_duplicates_are_looked_for_and_decided_with_one_click(home, tmp_path):
     app = open_page("suspects/duplicates")
     button(app, "Find duplicates").click().run()
     app = finish_job(app)
-    assert "7 of 8 samples have a duplicate" in texts(app)
+    assert "with a duplicate: 7 of 8 samples" in texts(app)
     (lists,) = app.get("button_group")
     assert [o.content for o in lists.proto.options] == [
         "Different labels · 1", "Different splits · 1", "Other duplicates · 1",
@@ -813,7 +826,7 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     apply.click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c3", "c0", "c3", "c3"]
     assert here[4].tags == ("removed",)
-    button(no_error(app), "Undo the last 3").click().run()
+    button(no_error(app), "Undo the last 3 changes").click().run()
     assert here.view().values("ground_truth").tolist()[:4] == ["c0", "c0", "c2", "c3"]
     app.file_uploader[0].set_value(("<b>*p*.jsonl", b"?", "application/jsonl")).run()
     assert [error.value for error in app.error] == [
@@ -821,7 +834,10 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     ]
 
 
-def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tmp_path, picture):
+def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(
+    home, tmp_path, picture, monkeypatch
+):
+    monkeypatch.setattr("labelaudit.ui.sync_conflicts.PAGE", 1)
     for i in range(6):
         picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
@@ -838,9 +854,22 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tm
     assert "Class yak is new" in texts(app)
     assert "2 conflicts undecided" in texts(app)
     assert len(dataset) == 6
+    (choice,) = app.get("button_group")  # of the first page
+    choice.set_value(HERE).run()
+    assert "1 conflict undecided" in texts(no_error(app))
+    button(app, "Undo all choices").click().run()
+    assert "2 conflicts undecided" in texts(no_error(app))
+    button(app, "Label of the source").click().run()
+    assert (
+        "Take the label of the source for 2 conflicts: 2 dog? 1 of them is not on this page."
+        in texts(no_error(app))
+    )
+    assert "2 conflicts undecided" in texts(app)
+    button(app, "Decide 2").click().run()
+    assert "0 conflicts undecided" in texts(no_error(app))
+    button(app, "Next").click().run()
     (choice,) = app.get("button_group")
-    choice.set_value("label of the source").run()
-    assert "undecided." not in texts(no_error(app))
+    assert choice.value == SOURCE
     button(app, "Take the changes over").click().run()
     app = finish_job(app)
     assert "Taken over: 1 added, 2 moved, 2 relabelled; class yak added." in "\n".join(
@@ -962,7 +991,7 @@ def test_an_unclear_suggestion_is_no_default():
     p = {"dog": 0.38, "cat": 0.31, "fox": 0.1}
     found = Evidence(1, "cat", "dog", p, None, None, None, [], {}, {}, "", suggested_p=0.38)
     assert default_verdict(found, is_check=False) == ""
-    assert unclear_sentence(found) == "Unclear: dog 38 %, cat 31 %."
+    assert unclear_sentence(found) == "Unclear: dog 38%, cat 31%."
     clear = replace(found, suggested_p=0.6)
     assert (default_verdict(clear, is_check=False), unclear_sentence(clear)) == ("accept", "")
     assert default_verdict(clear, is_check=True) == "keep"

@@ -160,7 +160,7 @@ def test_probabilities_are_kept_as_their_logarithms(plain):
 
 def test_samples_that_no_row_is_about_have_no_prediction(plain):
     run = import_predictions(plain, LOGITS[5:], ids=IDS[5:])
-    assert "5 of 60 samples have no prediction." in run.info["notes"]
+    assert "Not predicted: 5 of 60 samples." in run.info["notes"]
     labelaudit.compute_scores(plain)
     assert np.isnan(plain.view().values("self_confidence")[:5]).all()
     assert np.isfinite(plain.view().values("self_confidence")[5:]).all()
@@ -232,7 +232,7 @@ BAD = [
     (LOGITS, {"ids": [*IDS[:-1], 1]}, "rows 1 and 60 are both of id 1"),
     (LOGITS, {"ids": [*IDS[:-1], 99]}, "row 60: dataset 'plain' has no sample with id 99:"),
     (LOGITS, {"ids": IDS + 58}, r"row 3: .* id 61 \(58 rows match no sample\)"),
-    (LOGITS, {"ids": IDS[:4]}, r"the ids have the shape \(4,\), but there are 60 rows"),
+    (LOGITS, {"ids": IDS[:4]}, r"the ids have the shape \(4,\), but the number of rows is 60"),
     (LOGITS, {"ids": IDS / 2}, "must be whole numbers"),
     (LOGITS, {"by": "id"}, "has no id of its rows"),
     (LOGITS, {"by": "name"}, "by='name': match rows by id, filepath, order"),
@@ -417,7 +417,7 @@ def test_labels_changed_since_are_judged_again_by_scoring_again(plain):
 def test_understanding_stores_nothing(plain):
     said = inspect_source(plain, frame_of(LOGITS[:9], id=IDS[:9], note=1)).sentences()
     assert said == [
-        "9 rows of logits, matched by id.", "51 of 60 samples have no prediction.",
+        "9 rows of logits, matched by id.", "Not predicted: 51 of 60 samples.",
         "Not read: note.",
     ]  # fmt: skip
     assert plain.runs == []

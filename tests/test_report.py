@@ -104,7 +104,7 @@ def test_it_tells_what_the_audit_found(audited, tmp_path):
     found = estimate_wrong(audited)
     assert text.count(found.headline()) == 2  # the first sentence, and the section
     assert found.explanation()[0] in text
-    assert "359 labels were made wrong on purpose (uniform, 20%, seed 0)" in text
+    assert "359 labels made wrong on purpose (uniform, 20%, seed 0)" in text
     assert "6 epochs, one model for all samples, seed 0" in text
     best = labelaudit.evaluate(view).iloc[0]
     assert f"{best['average_precision']:.4f} {best['precision_at_k']:.1%}" in text
@@ -161,7 +161,7 @@ def test_a_run_without_suspicion_and_a_dataset_without_images(make_dataset):
     compute_scores(dataset, names=["self_confidence"])
     page = page_of(dataset)
     text = " ".join(page.text.split())
-    assert "3 of 20 labels are suspect by Self-confidence." in text
+    assert "3 of 20 labels suspect by Self-confidence." in text
     assert "Suspects by class" in text
     assert text.count("cannot be read") == 3
     assert "c0 → c1" in text  # what it predicts, for nothing is suggested
@@ -251,3 +251,4 @@ def test_the_command(audited, tmp_path):
         result.stdout
         == f"{target} written, {(tmp_path / 'r.html').stat().st_size / 1000:,.0f} kB\n"
     )
+    assert labelaudit.verify(audited, target).equal

@@ -328,6 +328,7 @@ def test_only_one_place_shows_errors_and_only_two_write_html():
         assert "st.html" not in names or path.name in ("grid.py", "sidebar.py"), path
         assert "st.exception" not in names, path
         assert "unsafe_allow_html" not in path.read_text(), path
+        assert "unsafe_allow_javascript" not in path.read_text() or path.name == "sidebar.py", path
 
 
 def test_the_browsers_parts_set_text_and_never_html():

@@ -101,4 +101,5 @@ def test_each_sync_and_each_tag_is_a_batch(audited, tmp_path):
         assert [row["labels: 3"] for row in csv.DictReader(file)] == [
             str(row["labels: 3"]) for row in rows
         ]
+    assert "was written from the state" in cli("verify", "digits", tmp_path / "t.csv").stdout
     assert "first load" in cli("trend", "digits").stdout

@@ -317,3 +317,43 @@ def test_the_command_writes_a_copy(images, tmp_path):
     text = cli("write-back", "mine", "-o", tmp_path / "new.csv").stdout
     assert "0.png: cat → dog" in text
     assert pd.read_csv(tmp_path / "new.csv").label.tolist() == ["dog", "dog", "cat", "dog"]
+
+
+def test_a_dry_run_prints_every_change(tmp_path, picture):
+    picture(tmp_path / "0.png")
+    rows = ["0.png,cat", *["0.png,dog"] * 24]
+    (tmp_path / "labels.csv").write_text("\n".join(["filepath,label", *rows]))
+    dataset = labelaudit.load_dataset("mine", tmp_path / "labels.csv")
+    dataset.set_labels(dataset.view().ids[1:], "cat")
+    assert cli("write-back", "mine", "--dry-run").stdout.count("dog → cat") == 24
+    dataset.set_labels(dataset.view().ids[1:], None)
+    assert "no label" in cli("write-back", "mine", "--dry-run").stdout
+
+
+def test_a_file_keeps_its_permissions_and_a_read_only_one_is_refused(images):
+    file = images / "labels.csv"
+    file.write_text(PLAIN)
+    file.chmod(0o440)
+    dataset = corrected(file, {0: "dog"})
+    with pytest.raises(StorageError, match="is read-only"):
+        write_back(dataset, in_place=True)
+    assert sorted(images.glob("labels*")) == [file]
+    file.chmod(0o660)
+    write_back(dataset, in_place=True)
+    assert file.stat().st_mode & 0o777 == 0o660
+
+
+def test_labels_of_other_types_keep_their_type(images):
+    file = images / "labels.jsonl"
+    rows = [{"filepath": f"{i}.png", "label": i % 2 == 0} for i in range(4)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    write_back(corrected(file, {0: "False"}), in_place=True)
+    assert [json.loads(line)["label"] for line in file.open()] == [False, False, True, False]
+    for values, new in (([True, False, True, None], "false"), ([0.0, 1.0, 0.0, None], "1")):
+        table = pa.table({"filepath": [f"{i}.png" for i in range(4)], "label": values})
+        parquet.write_table(table, images / "labels.parquet")
+        labelaudit.drop_all(confirm=True)
+        write_back(corrected(images / "labels.parquet", {0: new, 3: new}), in_place=True)
+        after = parquet.read_table(images / "labels.parquet")
+        assert after["label"].to_pylist() == [values[1], values[1], values[2], values[1]]
+        assert after.schema == table.schema

@@ -75,7 +75,7 @@ def write_labels_txt(samples: Samples, output: Output, folder: str) -> list[str]
     lines = [f"{paths[row]}\t{samples.classes[samples.labels[row]]}\n" for row in labelled]
     output.write(LABELS_TXT, "".join(lines).encode("utf-8"))
     left_out = len(samples) - len(labelled)
-    return [f"{left_out:,} samples have no label and are left out."] if left_out else []
+    return [f"Left out, without a label: {left_out:,}."] if left_out else []
 
 
 LABELS_TXT_EXPORT = Format(

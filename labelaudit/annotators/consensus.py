@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from functools import cached_property
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from ..core.csv_cells import guard
 from ..core.errors import BadInputError, NotFoundError
+from ..core.plural import counted
 from ..dataset.arrays import MISSING, find
 from ..dataset.class_names import merged_into
 from ..dataset.columns import Frame
@@ -18,7 +20,8 @@ from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..dataset.target import Target, as_dataset, as_view
 from ..dataset.view import View
-from ..export.tables import csv_writer, open_sink
+from ..export.provenance import CONSENSUS, provenance, write_with_provenance
+from ..export.tables import csv_writer
 from ..storage.schema import RECORDED, REMOVED
 from .dawid_skene import Fit, Votes, fit, krippendorff_alpha
 from .stored import TABLE, AnnotatorLabels, read_labels
@@ -53,10 +56,11 @@ class AnnotatorConsensus:
         n, changed = len(self.samples), int((self.samples["consensus"] != self.given).sum())
         source = f"the model of run {self.run}" if self.run else "no model"
         lines = [
-            f"{len(self._votes.sample):,} labels by {len(self._given.names):,} annotators for "
-            f"{n:,} samples of {self._dataset.name}, with {source}. Agreement beyond chance "
+            f"{counted(len(self._votes.sample), 'label')} by "
+            f"{counted(len(self._given.names), 'annotator')} for {counted(n, 'sample')} of "
+            f"{self._dataset.name}, with {source}. Agreement beyond chance "
             f"(Krippendorff's alpha): {self.agreement:.2f}.",
-            f"The consensus differs from the label of {changed:,} samples.",
+            f"The consensus differs from the label of {counted(changed, 'sample')}.",
             *self.notes,
         ]
         table = self.annotators.to_string(index=False, float_format=lambda value: f"{value:.3f}")
@@ -192,9 +196,14 @@ class AnnotatorConsensus:
         for i, column in enumerate(table.columns):
             if pa.types.is_string(column.type):
                 table = table.set_column(i, table.field(i), guard(column))
-        with open_sink(path) as sink, csv_writer(sink, table.schema) as out:
-            out.write_table(table)
-        return len(table)
+
+        def write(sink: io.IOBase) -> int:
+            with csv_writer(sink, table.schema) as out:
+                out.write_table(table)
+            return len(table)
+
+        origin = provenance(self._dataset.view(), CONSENSUS, len(table))
+        return write_with_provenance(path, origin, write)
 
     def p_label(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the probability of these labels, float64 (n,), NaN for samples without labels by

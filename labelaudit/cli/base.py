@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..dataset.dataset import Dataset
     from ..dataset.view import View
 
+NO_LABEL = "no label"
 LIST_LENGTH = 20  # default number of printed lines
 BOM_HELP = "Begin a CSV with a byte order mark, so that Excel shows letters such as é."
 
@@ -235,8 +236,21 @@ def example(text: str) -> dict:
 
 
 def emit(as_json: bool, data, text: str) -> None:
-    """Print the data as JSON, or the text."""
-    click.echo(json.dumps(data, indent=2, default=_plain) if as_json else text)
+    """Print the data as JSON, or the text, without characters that control a terminal."""
+    click.echo(json.dumps(data, indent=2, default=_plain) if as_json else _escaped(text, "\n\t"))
+
+
+def one_line(name: str) -> str:
+    """Return the name of a file or class on one line: characters that cannot be printed escaped."""
+    return _escaped(name, "")
+
+
+def _escaped(text: str, kept: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _plain(value):

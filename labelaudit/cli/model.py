@@ -122,7 +122,7 @@ def _config(model, epochs, batch_size, image_size, learning_rate, folds, device,
 @json_option
 def first_look(dataset, run, features, as_json) -> None:
     """Predict every sample of DATASET from all the others, without training, and score the
-    predictions."""
+    predictions. After a sync, `audit` may keep earlier ones; this command fits to all again."""
     from ..pipeline import take_first_look
 
     look = take_first_look(load_dataset(dataset), run, console_task(), features=features)

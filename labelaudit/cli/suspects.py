@@ -112,7 +112,7 @@ def duplicates(dataset, limit, csv_file, as_json) -> None:
         **{which: len(groups) for which, groups in lists.items()},
     }
     lines = [
-        f"{data['in_groups']:,} of {counted(found.searched, 'sample')} have a duplicate",
+        f"with a duplicate: {data['in_groups']:,} of {counted(found.searched, 'sample')}",
         f"{counted(data['conflicts'], 'group')} with different labels; {data['certain']:,} of "
         "exact copies",
         f"{counted(data['splits'], 'group')} in different splits",

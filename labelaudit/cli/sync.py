@@ -6,7 +6,7 @@ import click
 
 from ..core.plural import counted
 from ..dataset.dataset import Dataset
-from .base import LIST_LENGTH, console_task, emit, example, json_option, main
+from .base import LIST_LENGTH, NO_LABEL, console_task, emit, example, json_option, main, one_line
 from .suspects import who_option
 
 
@@ -46,35 +46,42 @@ def sync(dataset, applies, prefer, source, every_file, who, as_json) -> None:
 
 
 def _lines(plan) -> list[str]:
-    lines = list(plan.words)
+    lines, replaced = list(plan.words), {path for _, path in plan.replaced}
     lines += [f"class {name} has no image in the source any more" for name in plan.empty_classes]
-    lines += _listed("added", plan.added)
+    lines += _listed("added", [path for path in plan.added if path not in replaced])
     lines += _listed("gone", [path for _, path in plan.gone])
+    lines += _listed("replaced", [path for _, path in plan.replaced])
     lines += _listed("moved", [f"{old} → {new}" for _, old, new in plan.moved])
-    lines += _listed("relabelled", [f"{path}: {a} → {b}" for _, path, a, b in plan.relabelled])
+    lines += _listed("returned", [path for _, path in plan.returned])
+    lines += _listed(
+        "relabelled",
+        [f"{path}: {a or NO_LABEL} → {b or NO_LABEL}" for _, path, a, b in plan.relabelled],
+    )
     lines += _listed(
         "conflicts",
         [
-            f"{i} {path}: {a} → {b} in the source, {here} here ({why})"
+            f"{i} {path}: {a or NO_LABEL} → {b or NO_LABEL} in the source, {here or NO_LABEL} here "
+            f"({why})"
             for i, path, a, b, here, why in plan.conflicts
         ],
     )
-    skipped = plan.skipped["files"]
-    lines += _listed("not loaded", [f"{file['file']} {file['why']}" for file in skipped])
-    return lines
+    skipped = [f"{file['file']}: {file['why']}" for file in plan.skipped["files"]]
+    return lines + _listed("not loaded", skipped, plan.skipped["count"])
 
 
-def _listed(title: str, rows: list[str]) -> list[str]:
+def _listed(title: str, rows: list[str], total: int | None = None) -> list[str]:
+    """Return the lines of a list. total: the number of rows, if `rows` has only some."""
     if not rows:
         return []
-    more = len(rows) - LIST_LENGTH
-    shown = [f"  {row}" for row in rows[:LIST_LENGTH]]
+    more = (total or len(rows)) - LIST_LENGTH
+    shown = [f"  {one_line(row)}" for row in rows[:LIST_LENGTH]]
     return ["", f"{title}:", *shown, *([f"  and {more:,} more"] if more > 0 else [])]
 
 
 def _last_line(plan, applied: bool, prefer: str | None) -> str:
     if not len(plan):
-        return "nothing changed in the source"
+        listed = plan.empty_classes or plan.skipped["files"]
+        return ("\n" if listed else "") + "nothing changed in the source"
     if not applied:
         return "\nnothing was changed; --apply takes this over"
     left = 0 if prefer else plan.counts["conflicts"]

@@ -31,15 +31,16 @@ def trend(dataset, run, tags, field, csv_file, as_json) -> None:
     """List the batches of DATASET, the first load and each sync that added images: how many of
     their labels are wrong now, with an interval of 95%, how many are reviewed, and how many images
     are outliers or duplicates."""
-    from ..export.tables import open_sink
+    from ..export.provenance import TREND, provenance, write_with_provenance
     from ..living.trend import trend as compare
     from ..living.trend import trend_csv
 
-    table = compare(Dataset(dataset), run, tags=tags, field=field)
+    opened = Dataset(dataset)
+    table = compare(opened, run, tags=tags, field=field)
     shown = table[[*SHOWN, "duplicates"]].round({"share_reviewed": 3}).round(1)
     lines = [shown.to_string(index=False)]
     if csv_file:
-        with open_sink(csv_file) as sink:
-            sink.write(trend_csv(table))
+        origin = provenance(opened.view(run), TREND)
+        write_with_provenance(csv_file, origin, lambda sink: sink.write(trend_csv(table)))
         lines.append(f"written to {csv_file}")
     emit(as_json, json.loads(table.to_json(orient="records")), "\n".join(lines))

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from ..core.plural import counted
 from ..dataset.dataset import Dataset
 from .base import console_task, emit, example, json_option, main
 
@@ -19,25 +18,16 @@ DIFFERENT = 3  # exit code
 @json_option
 def verify(dataset, target, as_json) -> None:
     """Tell whether TARGET has the images and labels of DATASET: a folder, a list, an export or
-    anything else that `load` reads. TARGET may also be a fingerprint, as exports, reports and
-    checks print it; 12 digits are enough. Without TARGET, print the fingerprint of DATASET.
+    anything else that `load` reads. TARGET may also be a report, a check, a patch or a CSV file
+    that LabelAudit wrote: the fingerprint in it is compared, and its labels if it has any. A
+    fingerprint itself works too; 12 digits are enough. Without TARGET, print the fingerprint of
+    DATASET.
 
     The exit code is 0 if both are equal, and 3 if not. Ids, paths and splits do not matter, nor do
     removed samples."""
     from ..living.verify import verify as compare
 
     found = compare(Dataset(dataset), target, console_task())
-    if target is None:
-        emit(as_json, found.to_dict(), found.fingerprint)
-        return
-    text = f"{target} has the images and labels of {dataset} ({found.fingerprint})"
-    if not found.equal:
-        text = (
-            f"{target} differs from {dataset}: {counted(found.missing, 'image')} missing, "
-            f"{found.extra:,} additional, {found.relabelled:,} labelled differently"
-            if found.missing or found.extra or found.relabelled
-            else f"{dataset} has the fingerprint {found.fingerprint}"
-        )
-    emit(as_json, found.to_dict(), text)
+    emit(as_json, found.to_dict(), found.fingerprint if target is None else str(found))
     if not found.equal:
         sys.exit(DIFFERENT)

@@ -6,7 +6,7 @@ import click
 
 from ..core.plural import counted
 from ..dataset.dataset import Dataset
-from .base import LIST_LENGTH, console_task, emit, example, json_option, main
+from .base import LIST_LENGTH, NO_LABEL, console_task, emit, example, json_option, main, one_line
 
 
 @main.command("write-back", **example("labelaudit write-back pets --in-place --dry-run"))
@@ -52,15 +52,20 @@ def write_back_command(dataset, output, in_place, undo, dry_run, as_json) -> Non
 
 def _lines(plan, dry_run: bool) -> list[str]:
     verb = "would be " if dry_run else ""
-    shown = [f"  {path}: {a or 'no label'} → {b or 'no label'}" for path, a, b in plan.rows]
-    lines = [f"{counted(len(plan.rows), 'label')} {verb}changed", *shown[:LIST_LENGTH]]
-    if len(shown) > LIST_LENGTH:
-        lines.append(f"  and {len(shown) - LIST_LENGTH:,} more")
+    shown = [f"  {path}: {a or NO_LABEL} → {b or NO_LABEL}" for path, a, b in plan.rows]
+    left = [f"{path} {verb or 'was '}left: it {why}" for path, why in plan.left]
+    length = len(shown) + len(left) if dry_run else LIST_LENGTH
+    lines = [f"{counted(len(plan.rows), 'label')} {verb}changed", *_first(shown, length)]
     if plan.moves:
         lines.append(f"{counted(len(plan.moves), 'image')} {verb}moved to another class folder")
-    lines += [f"{path} {verb or 'was '}left: it {why}" for path, why in plan.left[:LIST_LENGTH]]
+    lines += _first(left, length)
     if plan.removed:
         lines.append(counted(plan.removed, "removed sample", "stays", "stay") + " in the source")
     lines += [f"written to {path}" for path in plan.written]
     lines += [f"the earlier file is {path}" for path in plan.backups]
     return lines
+
+
+def _first(lines: list[str], length: int) -> list[str]:
+    more = len(lines) - length
+    return [*map(one_line, lines[:length]), *([f"  and {more:,} more"] if more > 0 else [])]

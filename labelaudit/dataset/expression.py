@@ -25,7 +25,7 @@ from . import own_fields
 from .arrays import MISSING
 from .condition import COMPARE, Expression
 from .fields import LABEL_FIELDS, Fields
-from .formula import Calculated, Named, Operand, as_part
+from .formula import Calculated, Named, Operand, as_part, within_float
 from .hints import missing
 from .image_issues import image_issues
 from .own_fields import BOOL, DATE
@@ -179,7 +179,7 @@ def _plain(value):
     """Return a value in a form that can be hashed and stored."""
     if isinstance(value, np.datetime64 | date):
         return str(value) if isinstance(value, np.datetime64) else value.isoformat()
-    value = value.item() if isinstance(value, np.generic) else value
+    value = within_float(value.item() if isinstance(value, np.generic) else value)
     if not isinstance(value, str | int | float | bool):
         raise BadInputError(
             f"a field cannot be compared with {value!r}: give text, a number, True, False or a "

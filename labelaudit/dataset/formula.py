@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Rational, Real
 from typing import TypeAlias
 
 import numpy as np
@@ -197,11 +198,18 @@ def numbers(part: Part, fields: Fields) -> np.ndarray | float:
     return part if isinstance(part, float) else part.numbers(fields)
 
 
+def within_float(value: object) -> object:
+    """Return the value. Raises BadInputError for a whole number or fraction beyond float64."""
+    if isinstance(value, Rational) and abs(value) > sys.float_info.max:
+        raise BadInputError("numbers beyond 1.8e308 are not supported: give a smaller one.")
+    return value
+
+
 def as_part(value: object) -> Part:
     """Return a number, a field or a calculation as a part. Raises BadInputError for another one."""
     if isinstance(value, Operand):
         return value._part()
-    value = value.item() if isinstance(value, np.generic) else value
+    value = within_float(value.item() if isinstance(value, np.generic) else value)
     if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
         raise BadInputError(
             f"{value!r} cannot be calculated with: give a number, or a field such as F('width')."

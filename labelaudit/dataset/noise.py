@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..storage import schema
 from ..storage.schema import MISTAKE
 from . import edits, history_log
@@ -36,7 +37,7 @@ class NoiseReport:
     def __str__(self) -> str:
         between = f" between {self.pair[0]} and {self.pair[1]}" if self.pair else ""
         return (
-            f"{self.changed:,} of {self.eligible:,} labels are now wrong "
+            f"{self.changed:,} of {counted(self.eligible, 'label')} made wrong "
             f"({self.kind} noise{between}, rate {self.rate:g}, seed {self.seed})"
         )
 
@@ -153,8 +154,8 @@ def _by_confusion(
     possible = int((mass > 0).sum())
     if count > possible:
         raise BadInputError(
-            f"a rate of {rate} means {count:,} mistakes, but the confusion matrix allows only "
-            f"{possible:,} samples to change: lower the rate, or fill more rows."
+            f"a rate of {rate} means {counted(count, 'mistake')}, but the confusion matrix allows "
+            f"only {possible:,}: lower the rate, or fill more rows."
         )
     if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.int32)

@@ -34,13 +34,17 @@ class Run(RunPredictions, RunScores):
 
         Raises NotFoundError for a run without a model.
         """
-        blob = self._row(["weights"])["weights"]
+        blob = self._row(["weights"])["weights"] if self.has_model else None
         if blob is None:
             raise NotFoundError(f"run {self.name!r} has no model, only predictions.")
         return blob
 
+    def fit(self) -> bytes | None:
+        """Return what a first look stored of its fit; None for another run, and without it."""
+        return self._row(["weights"])["weights"] if self.is_first_look else None
+
     def finish(self, info: dict, weights: bytes | None = None) -> Run:
-        """Store the run's information and its model. From now on it is listed by the dataset.
+        """Store the run's information and its model or fit. From now on the dataset lists it.
 
         info: JSON values; `classes` names the classes in the order of the logits. Earlier runs of
         the same name, finished or not, are deleted. Raises BadInputError for information without

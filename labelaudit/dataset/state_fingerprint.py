@@ -68,7 +68,10 @@ def dataset_fingerprint(frame: Frame) -> str | None:
 
     def compute() -> str | None:
         at = np.flatnonzero(~frame.tagged(REMOVED))
-        hashes = image_hashes(frame, frame.ids[at])
+        # stored images without a hash are not read again when a label changes
+        stamps = (frame.stamp("samples"), frame.stamp(TABLE))
+        every = frame.cached("image hashes", stamps, lambda: image_hashes(frame, frame.ids))
+        hashes = image_hashes(frame, frame.ids[at]) if every is None else every[at]
         if hashes is None:
             return None
         names = np.array([*frame.classes, None], object)

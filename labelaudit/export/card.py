@@ -7,9 +7,11 @@ import json
 import numpy as np
 
 from .. import __version__
+from ..core.plural import counted
 from ..dataset import history_log, verdict_log
 from ..dataset.arrays import MISSING
 from ..storage.schema import FIRST_LOOK, IMPORTED
+from .provenance import as_line
 from .samples import Samples
 
 SHOWN_CLASSES = 50  # further classes are only counted
@@ -23,6 +25,7 @@ def dataset_card(samples: Samples, splits: dict[str | None, str]) -> str:
     """
     parts = [
         _head(len(samples), splits),
+        f"<!-- {as_line(samples.provenance())} -->\n",
         f"# {samples.frame.name}\n",
         "Images with labels, audited and exported with LabelAudit "
         f"{__version__} on {history_log.now()[:10]}. State of images and labels: "
@@ -129,16 +132,16 @@ def _changes(samples: Samples) -> str:
     if not lines:
         return ""
     shown = [
-        f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {line.count:,} samples"
+        f"- {line.time[:10]}, {_cell(line.who)}: {line.kind}, {counted(line.count, 'sample')}"
         for line in lines[-SHOWN_CHANGES:]
     ]
     more = len(lines) - SHOWN_CHANGES
-    shown = [f"- {more:,} earlier changes", *shown] if more > 0 else shown
+    shown = [f"- {counted(more, 'earlier change')}", *shown] if more > 0 else shown
     noise = history_log.noise_report(samples.frame)
     planted = []
     if noise:
         planted = [
-            f"\n**{noise['changed']:,} labels were made wrong on purpose for a rehearsal "
+            f"\n**{counted(noise['changed'], 'label')} made wrong on purpose for a rehearsal "
             f"({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']}), and are not restored.**"
         ]
     return "\n".join(["## Changes of labels and tags\n", *shown, *planted, ""])

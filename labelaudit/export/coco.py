@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 
+from ..core.plural import counted
 from ..dataset.arrays import MISSING
-from .file_names import UniquePaths, distinct_names
+from .file_names import distinct_names
 from .outputs import Output
+from .provenance import KEY
 from .samples import Samples
 
 FOLDER = "images"
@@ -21,7 +23,7 @@ def write_coco(samples: Samples, output: Output, folder: str) -> list[str]:
     `file_name` is relative to images/. Each labelled image has one annotation, whose box is the
     whole image. Ids of images and annotations are those of the samples.
     """
-    paths = _flat(samples.image_paths(np.full(len(samples), "", object)), samples.ids)
+    paths = samples.flat_image_paths(FOLDER)
     for i, image in samples.images():
         output.add_image(paths[i], image)
     rows = samples.frame.take("samples", samples.positions, ["width", "height"])
@@ -34,15 +36,8 @@ def write_coco(samples: Samples, output: Output, folder: str) -> list[str]:
         name = FILE if split is None else files[f"{FILE}_{split}"]
         output.write(f"{name}.json", json.dumps(_content(samples, paths, sizes, at)).encode())
     unlabelled = int((samples.labels == MISSING).sum())
-    return [f"{unlabelled:,} samples have no label: they have no annotation."] if unlabelled else []
-
-
-def _flat(paths: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Put all images into one folder: class folders below it would be another source of labels."""
-    unique, flat = UniquePaths(), np.empty(len(paths), object)
-    for i in np.argsort(ids, kind="stable").tolist():
-        flat[i] = unique.add(FOLDER, [paths[i].rpartition("/")[2]], int(ids[i]))
-    return flat
+    without = f"{counted(unlabelled, 'sample')} without a label, and so without an annotation."
+    return [without] if unlabelled else []
 
 
 def _content(
@@ -66,5 +61,5 @@ def _content(
                 {"id": number, "image_id": number, "category_id": label + 1, "iscrowd": 0, **box}
             )
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(samples.classes)]
-    info = {"description": f"Labels of {samples.frame.name}", "labelaudit": samples.provenance}
+    info = {"description": f"Labels of {samples.frame.name}", KEY: samples.provenance(len(at))}
     return {"info": info, "images": images, "annotations": annotations, "categories": categories}

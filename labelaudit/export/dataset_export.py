@@ -18,6 +18,8 @@ from .formats import MANIFEST, ZIP, Format, all_formats
 from .outputs import CountingOutput, FileOutput, FolderOutput, Output, ZipOutput
 from .samples import Samples
 
+LINKS = "are hard links to their files"
+
 
 @dataclass
 class Exported:
@@ -46,14 +48,15 @@ class Exported:
         files = f"{counted(self.files, 'file')}, {format_bytes(self.bytes)}"
         lines = [f"{what} {verb} to {self.target} ({files})"]
         if self.linked:
-            copies = f"; {self.copied:,} could not be linked and are copies" if self.copied else ""
-            lines.append(f"{self.linked:,} images are hard links to their files{copies}")
+            links = counted(self.linked, "image", "is a hard link to its file", LINKS)
+            copies = f"; copied, because they could not be linked: {self.copied:,}"
+            lines.append(links + (copies if self.copied else ""))
         elif self.copied:
-            lines.append(f"{self.copied:,} images could not be hard-linked and are copies")
+            lines.append(f"{counted(self.copied, 'image')} copied, because hard links failed")
         if self.relabelled:
-            lines.append(f"{self.relabelled:,} labels differ from the loaded labels")
+            lines.append(f"labels that differ from the loaded ones: {self.relabelled:,}")
         if self.removed:
-            lines.append(f"{self.removed:,} samples tagged removed are left out")
+            lines.append(f"{counted(self.removed, 'sample')} tagged removed left out")
         if self.fingerprint:
             lines.append(f"state of images and labels: {self.fingerprint}")
         return "\n".join([*lines, *self.notes])

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dataset.own_fields import BOOL, DATE, LABEL, NUMBER, TEXT
 from .outputs import Output
+from .provenance import KEY
 from .samples import Samples
 
 # An old version: every later FiftyOne accepts it and migrates it on import.
@@ -30,7 +31,7 @@ def write_fiftyone(samples: Samples, output: Output, folder: str) -> list[str]:
     Fields: ground_truth (the current label), original_label, prediction and suggested with
     confidences, split, finding, own fields, every score, labelaudit_id; tags.
     """
-    paths = samples.image_paths(np.full(len(samples), "data", object))
+    paths = samples.flat_image_paths("data")
     for i, image in samples.images():
         output.add_image(paths[i], image)
     scores = samples.view.score_names()
@@ -101,7 +102,7 @@ def _dataset(samples: Samples, scores: list[str]) -> dict:
     own = samples.own_kinds
     labels = [*LABELS, *(_name(name) for name, kind in own.items() if kind == LABEL)]
     scalars |= {_name(name): _OWN_FIELDS[kind] for name, kind in own.items() if kind != LABEL}
-    info: dict = {f"labelaudit_{key}": value for key, value in samples.provenance.items()}
+    info: dict = {KEY: samples.provenance()}
     if renamed := {_name(name): name for name in own if _name(name) != name}:
         info["labelaudit_fields"] = renamed  # so that their names come back
     return {

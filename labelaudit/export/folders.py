@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.plural import counted
 from ..dataset.arrays import MISSING
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .file_names import UniquePaths, distinct_names
@@ -35,7 +36,7 @@ def write_folders(samples: Samples, output: Output, folder: str) -> list[str]:
         "class_folders": {folder: name for name, folder in classes.items()},
         "split_folders": {folder: name for name, folder in splits.items()},
     }
-    output.write(CLASS_LIST, class_list(samples, always=True, **names_by_folder))
+    output.write(CLASS_LIST, class_list(samples, True, int(labelled.sum()), **names_by_folder))
     write_rows(samples, output, LABELS, lambda _, rows: paths[rows], labelled)
     return _notes(samples, classes)
 
@@ -54,12 +55,12 @@ def _split_folders(samples: Samples, taken: tuple[str, ...]) -> dict[str | None,
 def _notes(samples: Samples, classes: dict[str, str]) -> list[str]:
     notes = []
     if samples.unlabelled:
-        notes.append(f"{samples.unlabelled:,} samples have no label and are left out.")
+        notes.append(f"{counted(samples.unlabelled, 'sample')} without a label left out.")
     renamed = [(name, folder) for name, folder in classes.items() if name != folder]
     if renamed:
         name, folder = renamed[0]
         notes.append(
-            f"{len(renamed):,} classes have names that no folder can have ({name!r} is in "
+            f"{counted(len(renamed), 'class')} with a name that no folder can have ({name!r} is in "
             f"{folder!r}): {CLASS_LIST} contains the real names."
         )
     return notes

@@ -16,6 +16,7 @@ from ..dataset.arrays import MISSING
 from ..dataset.own_fields import BOOL, DATE, LABEL, NUMBER, TEXT
 from .card import dataset_card
 from .outputs import Output
+from .provenance import SHARD, with_metadata
 from .samples import CHUNK_BYTES, CHUNK_ROWS, Samples, read_image
 
 SHARD_BYTES = 500_000_000  # of images per file, as `datasets` writes it
@@ -78,7 +79,8 @@ def _write_shard(
     schema: pa.Schema,
 ) -> None:
     """Write these rows to one Parquet file, with few images in memory at a time."""
-    with output.open(path) as sink, parquet.ParquetWriter(sink, schema) as out:
+    stamped = with_metadata(schema, samples.provenance(len(rows), SHARD))
+    with output.open(path) as sink, parquet.ParquetWriter(sink, stamped) as out:
         images, at, size = [], [], 0
         for i, image in samples.images(rows):
             data = read_image(image)

@@ -11,6 +11,7 @@ import numpy as np
 from .. import __version__
 from ..scores.suspicion import CLEAR, CONFLICT, MISLABELLED
 from .outputs import Output
+from .provenance import as_line
 from .samples import Samples
 
 FROM_NAME, TO_NAME = "label", "image"
@@ -32,6 +33,8 @@ probability as score. Each task also has its split, tags, given_label, original_
 of the run. Higher scores are more suspicious: order the tasks by {score} to see the worst first.
 
 Written by LabelAudit {version}. State of images and labels: {fingerprint}
+For `labelaudit verify`:
+{origin}
 """
 
 
@@ -40,7 +43,7 @@ def write_label_studio(samples: Samples, output: Output, folder: str) -> list[st
 
     folder: the name of the exported folder, which the addresses of the images contain.
     """
-    paths = samples.image_paths(np.full(len(samples), "images", object))
+    paths = samples.flat_image_paths("images")
     for i, image in samples.images():
         output.add_image(paths[i], image)
     run, scores = samples.run, samples.view.score_names()
@@ -59,6 +62,7 @@ def write_label_studio(samples: Samples, output: Output, folder: str) -> list[st
         score="suspicion" if "suspicion" in scores else "a score",
         version=__version__,
         fingerprint=samples.fingerprint or "unknown",
+        origin=as_line(samples.provenance()),
     )
     output.write("README.txt", text.encode())
     return []

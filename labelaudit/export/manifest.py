@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..dataset.ingest import natural_order
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .checks import check_target
 from .outputs import Output
+from .provenance import KEY, HashingSink, beside, file_beside, with_metadata
 from .samples import Samples
 from .tables import as_text, column, csv_writer, jsonl_writer, parquet_writer
 
@@ -60,6 +62,8 @@ def write_manifest(
 ) -> list[str]:
     """Write a manifest called `name`, its class list if needed, and stored images if wanted.
 
+    A Parquet file stores its provenance; that of a text file is in a file beside it.
+
     folder: where the manifest will be; relative paths refer to it. paths, images, bom: see
     `write_labels`. Returns sentences for the user.
     """
@@ -85,7 +89,9 @@ def write_manifest(
     classes = class_list(samples)
     if classes:
         output.write(f"{Path(name).stem}{CLASS_LIST_SUFFIX}", classes)
-    write_rows(samples, output, name, write_paths, bom=bom)
+    digest = write_rows(samples, output, name, write_paths, bom=bom)
+    if not name.lower().endswith(".parquet"):
+        output.write(beside(name), file_beside(name, digest, samples.provenance()))
     return notes
 
 
@@ -96,23 +102,34 @@ def write_rows(
     write_paths: PathWriter,
     only: np.ndarray | None = None,
     bom: bool = False,
-) -> None:
-    """Write the table of a manifest. only: a mask of the rows to write, (n,); by default all."""
+) -> str:
+    """Write the table of a manifest. Returns the SHA-256 of the file, 64 hexadecimal digits.
+
+    only: a mask of the rows to write, (n,); by default all.
+    """
     suffix = Path(name).suffix.lower()
     writer = partial(csv_writer, bom=True) if bom else WRITERS[suffix]
     tables = _tables(samples, write_paths, suffix == ".csv", only)
     first = next(tables)
-    with output.open(name) as sink, writer(sink, first.schema) as out:
-        out.write_table(first)
-        for table in tables:
-            out.write_table(table)
+    schema = first.schema
+    if suffix == ".parquet":
+        schema = with_metadata(schema, samples.provenance())
+    with output.open(name) as opened:
+        sink = HashingSink(opened)
+        with writer(sink, schema) as out:
+            for table in chain([first], tables):
+                out.write_table(table)
+    return sink.digest
 
 
-def class_list(samples: Samples, always: bool = False, **more) -> bytes | None:
+def class_list(
+    samples: Samples, always: bool = False, written: int | None = None, **more
+) -> bytes | None:
     """Return the class list of a manifest as JSON; None if the manifest loses nothing without it.
 
     It stores the class order, classes without samples, the kinds of own fields, and that blanks at
-    the ends of names are part of them. always: return it in any case. more: further keys.
+    the ends of names are part of them. always: return it in any case. written: the number
+    of samples that are listed; by default all. more: further keys.
     """
     names = [*samples.classes]
     used = {names[code] for code in np.unique(samples.labels) if code >= 0}
@@ -122,7 +139,8 @@ def class_list(samples: Samples, always: bool = False, **more) -> bytes | None:
     if not (always or own or has_blanks or natural_order(used) != names):
         return None
     more |= {"fields": own} if own else {}
-    content = {**samples.provenance, "classes": names, **more}
+    origin = samples.provenance(written)
+    content = {"made_by": origin["made_by"], KEY: origin, "classes": names, **more}
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 

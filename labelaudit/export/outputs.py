@@ -227,7 +227,8 @@ class FileOutput(FolderOutput):
         self._names: dict[str, None] = {}
 
     def _move_to_target(self) -> None:
-        for name in self._names:  # the file itself was written last
+        # the file itself last
+        for name in sorted(self._names, key=lambda name: name == self.target.name):
             os.replace(self._partial / name, self.target.parent / name)
 
     def _path(self, path: str) -> Path:

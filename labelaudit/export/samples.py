@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow.compute as pc
 from PIL import Image
 
-from .. import __version__
 from ..core.errors import BadInputError, DamagedError, StoppedError
 from ..core.progress import QUIET, Stage, Task
 from ..dataset.arrays import MISSING
@@ -23,6 +22,7 @@ from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.view import View
 from ..storage.schema import REMOVED
 from .file_names import UniquePaths
+from .provenance import LABELS, provenance
 
 CHUNK_ROWS, CHUNK_BYTES = 1000, 32 << 20  # limits of images in memory
 SIZE_ROWS = 1000  # stored images in memory while sizes are measured
@@ -87,16 +87,10 @@ class Samples:
         """The state of images and labels of the whole dataset; see `verify`."""
         return dataset_fingerprint(self.frame)
 
-    @property
-    def provenance(self) -> dict:
-        """What an export says about its origin, as JSON values."""
-        run = self.run
-        return {
-            "made_by": f"labelaudit {__version__}",
-            "dataset": self.frame.name,
-            "fingerprint": self.fingerprint,
-            "run": run and run["name"],
-        }
+    def provenance(self, written: int | None = None, kind: str = LABELS) -> dict:
+        """What an export says about its origin, as JSON values. written: the number of samples in
+        the file; by default all. kind: LABELS or SHARD."""
+        return provenance(self.view, kind, len(self) if written is None else written)
 
     @property
     def relabelled(self) -> int:
@@ -188,6 +182,16 @@ class Samples:
         for i in np.argsort(self.ids, kind="stable").tolist():  # independent of the view's order
             if folders[i] is not None:
                 paths[i] = unique.add(folders[i], relative[i], int(self.ids[i]))
+        return paths
+
+    def flat_image_paths(self, folder: str) -> np.ndarray:
+        """Return a unique path for each image directly in one folder, as objects (n,).
+
+        Class folders in an export that lists the labels would be another source of labels.
+        """
+        paths, unique = self.image_paths(np.full(len(self), "", object)), UniquePaths()
+        for i in np.argsort(self.ids, kind="stable").tolist():
+            paths[i] = unique.add(folder, [paths[i].rpartition("/")[2]], int(self.ids[i]))
         return paths
 
     def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:

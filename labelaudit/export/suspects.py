@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..dataset.target import Target, as_view
 from ..dataset.view import View
 from ..dataset.view_table import OWN
+from .provenance import SUSPECTS, provenance, write_with_provenance
 from .tables import as_text, column, csv_writer, write_view
 
 BEFORE_SCORES = ["id", "filepath", "split", "ground_truth", "predicted", "confidence"]
@@ -26,11 +27,17 @@ def write_suspects(
 
     Columns: id … confidence, suggested, suggested_p and finding if the run has suspicion,
     image_issues if the image quality was measured, own fields, every score, tags. Text cells that a
-    spreadsheet would run as a formula begin with an apostrophe. A file is written atomically. bom:
-    begin with a byte order mark, so that Excel shows letters such as "é".
+    spreadsheet would run as a formula begin with an apostrophe. A file is written atomically, and
+    `<name>.provenance.json` beside it tells `verify` the state of the dataset. bom: begin with a
+    byte order mark, so that Excel shows letters such as "é".
     """
     view = as_view(view)
-    return write_view(view, target, _table, partial(csv_writer, bom=bom))
+    writer = partial(csv_writer, bom=bom)
+    with view.steady():
+        origin = provenance(view, SUSPECTS, len(view))
+        return write_with_provenance(
+            target, origin, lambda sink: write_view(view, sink, _table, writer)
+        )
 
 
 def suspects_csv(view: View) -> bytes:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -91,7 +92,8 @@ def write_view(view: View, target, to_table: Callable, writer: Callable) -> int:
 
 @contextmanager
 def open_sink(target) -> Iterator[IO[bytes]]:
-    """Open a target for writing bytes. A file replaces an existing one only when it is complete.
+    """Open a target for writing bytes. A file replaces an existing one only when it is complete,
+    and has its permissions.
 
     Raises LabelAuditError if it cannot be written.
     """
@@ -112,7 +114,9 @@ def open_sink(target) -> Iterator[IO[bytes]]:
             with UseMark(other).cleaning_up():  # of a killed process: it is deleted
                 pass
         mark = UseMark(partial)
-        mark.acquire()  # the umask sets its permissions
+        mark.acquire()  # the umask sets the permissions of a new file
+        if path.exists():
+            partial.chmod(stat.S_IMODE(path.stat().st_mode))
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.errors import BadInputError, LabelAuditError, StoppedError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -76,11 +77,11 @@ class FeatureSet:
         if all(name in self._extractors for name in self.names):
             return [
                 *self.left_out,
-                f"{lacking:,} of {len(ids):,} images could not be read, and are left out",
+                f"{lacking:,} of {len(ids):,} images could not be read: left out",
             ]
         return [
             *self.left_out,
-            f"{lacking:,} of {len(ids):,} samples have no features {self.name}, and are left out",
+            f"{lacking:,} of {len(ids):,} samples without features {self.name}: left out",
         ]
 
     def _stored(self) -> list[Features]:
@@ -146,7 +147,7 @@ def _comparable(
 ) -> tuple[dict[str, FeatureSet], list[str]]:
     """Return the features that some samples have now, by name, and a sentence for each of the
     others. The first must succeed."""
-    sets, left_out, imported = {}, [], _imported(frame)
+    sets, left_out, imported = {}, [], imported_features(frame)
     covered = np.ones(len(some), bool)
     for name in names:
         single = _open(frame, ids, [name], [1.0], compute)
@@ -163,7 +164,7 @@ def _comparable(
         if name in imported and available[covered].mean() < COVERED:
             left_out.append(
                 f"features {name} were not compared, because {(~available[covered]).sum():,} of "
-                f"{covered.sum():,} samples have none"
+                f"{counted(int(covered.sum()), 'sample')} lack them"
             )
             continue
         sets[name] = single
@@ -196,10 +197,10 @@ def candidates(frame: Frame, ids: np.ndarray) -> list[str]:
         names = ["lite0", "pixels" if grey else "patches"]
     else:
         names = ["lite0", "patches"]
-    return [*names, *_imported(frame)]
+    return [*names, *imported_features(frame)]
 
 
-def _imported(frame: Frame) -> list[str]:
+def imported_features(frame: Frame) -> list[str]:
     """Return the names of features that no extractor made."""
     return [name for name in stored_features(frame) if not _is_extractor(name)]
 
@@ -224,6 +225,6 @@ def _open(
     weights: Sequence[float],
     compute: Compute | None,
 ) -> FeatureSet:
-    imported = set(_imported(frame))
+    imported = set(imported_features(frame))
     extractors = {name: open_for(frame, name, ids) for name in names if name not in imported}
     return FeatureSet(frame, list(names), list(weights), compute=compute, _extractors=extractors)

@@ -98,7 +98,7 @@ class Images:
 
 def unreadable_note(count: int, total: int, example: str) -> str:
     """Return a sentence about the images that could not be read."""
-    return f"{count:,} of {total:,} images could not be read, and are left out (such as {example})"
+    return f"{count:,} of {total:,} images could not be read: left out (such as {example})"
 
 
 def nothing_readable(count: int, example: str) -> DamagedError:

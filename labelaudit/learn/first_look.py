@@ -18,7 +18,12 @@ from ..dataset.run_lifecycle import begin_run
 from ..dataset.runs import Run
 from ..dataset.target import Target, opened
 from ..dataset.view import View
-from ..features.choice import FeatureSet, choose_features, named_features
+from ..features.choice import (
+    FeatureSet,
+    choose_features,
+    imported_features,
+    named_features,
+)
 from ..features.duplicates import duplicates
 from ..features.extraction import Compute
 from ..features.extractors import AUTO
@@ -27,6 +32,8 @@ from ..scores.out_of_sample import Predictor, predict_out_of_sample
 from ..scores.ridge import NOT_LEARNED, BlockSums, SumsOf
 from ..storage.schema import FIRST_LOOK, REMOVED
 from .config import FIRST_LOOK_RUN
+from .earlier_runs import present_state
+from .first_look_fit import StoredFit, digest_of
 
 MOST_HELD = 50_000  # samples in memory at once; further ones are streamed
 BLOCK_ROWS = 5_000  # of these in memory at once
@@ -62,7 +69,8 @@ def first_look(
     for the suspicion of that run. An earlier first look of the same name is replaced. All labelled
     samples that are not removed are learned from, of any split; each is predicted by models that
     did not see its label (see `scores.out_of_sample`). Beyond 50,000 samples, the stored features
-    are read in blocks, twice, so that memory does not grow with their number.
+    are read in blocks, twice, so that memory does not grow with their number. With the run
+    of a whole dataset, the fit is stored for an audit after a sync.
 
     features: what the images look like: "auto" chooses by out-of-sample log loss on the data
     itself, otherwise the name of an extractor or of imported features, or several joined by "+",
@@ -77,6 +85,7 @@ def first_look(
     view = target.view() if isinstance(target, Dataset) else target
     _check_name(Dataset(view.name), run)
     samples = _Samples.read(view)
+    imported = imported_features(view.frame)
     chosen = (
         choose_features(view.frame, samples.ids, samples.labels, task, backend.compute_features)
         if features == AUTO
@@ -89,7 +98,11 @@ def first_look(
     new_run = begin_run(view.frame, run)
     try:
         new_run.write_predictions(look.batches(), len(samples.classes))
-        return new_run.finish(look.info() | {"seconds": time.monotonic() - started})
+        info = look.info() | {"seconds": time.monotonic() - started}
+        if view.steps:
+            return new_run.finish(info)
+        info[FIRST_LOOK] |= {"state": samples.state, "asked": features, "imported": imported}
+        return new_run.finish(info, look.stored_fit().pack())
     except BaseException:
         with suppress(Exception):  # the dataset may be deleted; the first error matters more
             new_run.abandon()
@@ -114,6 +127,7 @@ class _Samples:
     usable: np.ndarray  # bool: labelled and not removed
     classes: list[str]
     groups: np.ndarray | None  # equal for copies that are left out together; None if not searched
+    state: dict  # of the dataset then: see earlier_runs.py
 
     @classmethod
     def read(cls, view: View) -> _Samples:
@@ -122,11 +136,11 @@ class _Samples:
             at = np.sort(view.positions())
             ids, labels = frame.ids[at], frame.label[at]
             usable = (labels != MISSING) & ~frame.tagged(REMOVED)[at]
-            known = duplicates(Dataset(frame.name))
+            known, state = duplicates(Dataset(frame.name)), present_state(frame)
         learned = np.where(usable, labels, MISSING)
         groups = None if known is None else known.held_out_together(ids, learned)
         _check_classes(frame.name, labels[usable])
-        return cls(frame.name, ids, labels, usable, frame.classes, groups)
+        return cls(frame.name, ids, labels, usable, frame.classes, groups, state)
 
     def parts(self, chosen: FeatureSet) -> _Parts:
         """Divide the samples that have features."""
@@ -293,6 +307,13 @@ class _Look:
 
     def _groups(self, places: np.ndarray) -> np.ndarray | None:
         return None if self.samples.groups is None else self.samples.groups[places]
+
+    def stored_fit(self) -> StoredFit:
+        """Return what predicts the images of a later sync."""
+        predictor, joined = self.fit.predictor, self.read.joined
+        landmarks = self.samples.ids[self.parts.held][predictor.landmarks]
+        digest = digest_of(self.chosen.read(landmarks))
+        return StoredFit(landmarks, digest, joined, predictor.for_others())
 
     def info(self) -> dict:
         """Return the info of the run. Its agreement is that of the samples held."""

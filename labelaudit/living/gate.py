@@ -12,6 +12,7 @@ from ..core.errors import BadInputError
 from ..dataset.arrays import MISSING
 from ..dataset.state_fingerprint import dataset_fingerprint
 from ..dataset.target import Target, as_dataset
+from ..export.provenance import CHECK, KEY, record
 from ..patch.sample_paths import relative_paths
 from ..ranking.ranking import confidence_note, weakness
 from ..review.opinions import OUT
@@ -64,7 +65,14 @@ class GateResult:
         """Return plain JSON values."""
         errors = self.errors
         shares = {name: errors.share(getattr(errors, name)) for name in ("wrong", "low", "high")}
-        return {**asdict(self), "share": shares}
+        return {**asdict(self), "share": shares, KEY: self.origin}
+
+    @property
+    def origin(self) -> dict:
+        """What was checked, for `verify`, as JSON values."""
+        names = ("max_wrong", "confidence", "part")
+        settings = {name: getattr(self, name) for name in names}
+        return record(CHECK, self.dataset, self.fingerprint, self.run, settings)
 
 
 def check_labels(

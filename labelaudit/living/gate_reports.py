@@ -6,6 +6,7 @@ import html
 import re
 from xml.etree import ElementTree
 
+from ..export.provenance import as_line
 from .gate import FAILED, UNDECIDED, GateResult, WorstImage, percent
 
 # Characters that XML 1.0 does not allow.
@@ -38,6 +39,7 @@ def junit_xml(result: GateResult) -> str:
     for element in root.iter():
         element.text = element.text and _NOT_XML.sub("?", element.text)
         element.attrib = {key: _NOT_XML.sub("?", value) for key, value in element.attrib.items()}
+    root.insert(0, ElementTree.Comment(f" {as_line(result.origin)} "))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -61,7 +63,7 @@ def markdown(result: GateResult) -> str:
     if result.worst:
         lines += ["", "| id | image | label | suggested | suspicion |", f"|{' --- |' * 5}"]
         lines += [_row(image) for image in result.worst]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"<!-- {as_line(result.origin)} -->"]) + "\n"
 
 
 def _row(image: WorstImage) -> str:

@@ -186,18 +186,20 @@ def _plan(dataset, stored, now, matches, classes, target, labels, new, stamps) -
         return sample, path, names[labels.before[i]], names[labels.after[i]]
 
     pairs = np.flatnonzero(matches.moved)
-    gone = np.setdiff1d(matches.gone, matches.replaced_stored)
+    added = [path for batch in new.batches for path in batch["filepath"].to_pylist()]
+    new_paths = pa.array(added, pa.string())  # a file that cannot be read replaces nothing
+    is_read = pc.is_in(now.paths.take(pa.array(matches.replaced_now)), value_set=new_paths)
+    replaced = matches.replaced_stored[is_read.to_numpy(zero_copy_only=False)]
+    gone = np.setdiff1d(matches.gone, replaced)
     split_before, split_after = stored.splits.take(matches.stored), now.splits.take(matches.now)
     resplit = pc.not_equal(split_before.fill_null(""), split_after.fill_null(""))
     resplit = resplit.to_numpy(zero_copy_only=False)
-    added = [path for batch in new.batches for path in batch["filepath"].to_pylist()]
-    replaced = set(now.paths.take(pa.array(matches.replaced_now)).to_pylist()) & set(added)
     plan = SyncPlan(
         dataset=dataset.name,
         counts={
             "added": len(added) - len(replaced),
             "gone": len(gone),
-            "replaced": len(matches.replaced_stored),
+            "replaced": len(replaced),
             "moved": len(pairs),
             "returned": int(matches.returned.sum()),
             "relabelled": int(labels.takes.sum()),
@@ -206,7 +208,7 @@ def _plan(dataset, stored, now, matches, classes, target, labels, new, stamps) -
         },
         added=added,
         gone=[(int(ids[i]), paths[i].as_py()) for i in gone.tolist()],
-        replaced=[(int(ids[i]), paths[i].as_py()) for i in matches.replaced_stored.tolist()],
+        replaced=[(int(ids[i]), paths[i].as_py()) for i in replaced.tolist()],
         moved=[
             (
                 int(ids[matches.stored[i]]),

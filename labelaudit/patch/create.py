@@ -15,6 +15,7 @@ from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.noise import labels_before_noise
 from ..dataset.target import Target, as_dataset
+from ..export.provenance import PATCH, provenance
 from ..features.fingerprints import make_fingerprints, pixel_hashes
 from ..review.opinions import OUT
 from ..review.queue import opinions
@@ -65,6 +66,7 @@ def make_patch(
     frame = dataset.view().frame
     with frame.steady():
         log, history = verdict_log.read(frame), _History.read(frame)
+        origin = provenance(dataset.view(), PATCH)
         people = {*log.reviewers, *history.people}
         if reviewer is not None and reviewer not in people:
             raise NotFoundError(
@@ -78,7 +80,7 @@ def make_patch(
     if reviewer is not None:
         decisions = [decision for decision in decisions if reviewer in decision.by]
     changes = _to_changes(dataset, history, decisions, task)
-    return Patch(changes, dataset.name, dataset.classes, history_log.now())
+    return Patch(changes, dataset.name, dataset.classes, history_log.now(), origin=origin)
 
 
 @dataclass(frozen=True)

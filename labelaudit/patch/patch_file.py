@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from .. import __version__
 from ..core.errors import BadInputError
 from ..dataset.ingest import UNPRINTABLE, natural_order
+from ..export.provenance import KEY
 from ..export.tables import open_sink
 
 FORMAT, VERSION = "labelaudit-patch", 1
@@ -90,6 +91,7 @@ class Patch:
     classes: list[str]
     made: str  # ISO 8601
     name: str = "the patch"  # of its file, for error messages
+    origin: dict | None = None  # the state that it was made from, see `verify`
 
     def __len__(self) -> int:
         return len(self.changes)
@@ -119,7 +121,7 @@ class Patch:
             "dataset": self.dataset,
             "made": self.made,
             "by": self.by,
-            "labelaudit": __version__,
+            KEY: self.origin or {"made_by": f"labelaudit {__version__}"},
             "counts": self.counts,
             "classes": self.classes,
         }

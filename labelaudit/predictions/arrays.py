@@ -149,8 +149,8 @@ def _check_rows(values: np.ndarray, rows: int, name: str, what: str) -> np.ndarr
     """Return the values. Raises LabelAuditError unless there is one for each row."""
     if len(values) != rows or (values.ndim != 1 and name != "embeddings"):
         raise BadInputError(
-            f"{what}: the {name} have the shape {values.shape}, but there are {rows:,} rows: give "
-            "one for each row."
+            f"{what}: the {name} have the shape {values.shape}, but the number of rows is "
+            f"{rows:,}: give one for each row."
         )
     return values
 

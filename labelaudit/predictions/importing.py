@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import BadInputError, NotFoundError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
@@ -63,9 +64,9 @@ class SourceSummary:
 
     def sentences(self) -> list[str]:
         """Return the summary as text."""
-        lines = [f"{self.rows:,} rows of {self.kind}, matched by {self.by}."]
+        lines = [f"{counted(self.rows, 'row')} of {self.kind}, matched by {self.by}."]
         if self.uncovered:
-            lines.append(f"{self.uncovered:,} of {self.samples:,} samples have no prediction.")
+            lines.append(f"Not predicted: {self.uncovered:,} of {counted(self.samples, 'sample')}.")
         if self.placed:
             lines.append(f"The columns have no names; taken in this order: {shown(self.placed)}.")
         if self.missing:
@@ -303,8 +304,8 @@ def _match_in_view(view: View, source: Source, key: str, folder: Path | None) ->
     if key == ORDER:
         if source.rows != len(here):
             raise BadInputError(
-                f"{what} has {source.rows:,} rows and the view {len(here):,} samples: give each "
-                "row an id or a filepath."
+                f"{what} has {counted(source.rows, 'row')} and the view "
+                f"{counted(len(here), 'sample')}: give each row an id or a filepath."
             )
         return here
     ids = match_rows(view.frame, source.rows, source.ids, source.paths, key, what, folder)

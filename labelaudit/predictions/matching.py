@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from . import keys
@@ -37,8 +38,8 @@ def match_rows(
         if by == ORDER:
             if rows != len(frame.ids):
                 raise BadInputError(
-                    f"{what} has {rows:,} rows and dataset {frame.name!r} {len(frame.ids):,} "
-                    "samples: give each row an id or a filepath."
+                    f"{what} has {counted(rows, 'row')} and dataset {frame.name!r} "
+                    f"{counted(len(frame.ids), 'sample')}: give each row an id or a filepath."
                 )
             return frame.ids
         found = ids if by == ID else _ids_of_paths(frame, paths, what, folder)

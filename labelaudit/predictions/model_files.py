@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ..core.errors import BadInputError, DamagedError, LabelAuditError
+from ..core.plural import counted
 from ..features.device import choose_device
 from ..learn.models import IMAGENET_MEAN, IMAGENET_STD
 from .classes import HOW_TO_NAME_CLASSES
@@ -191,5 +192,5 @@ def _load_weights(model: nn.Module, path: Path, name: str, width: int) -> None:
     except RuntimeError as error:
         why = str(error).strip().splitlines()[-1].strip()[:200]
         raise BadInputError(
-            f"the weights of {path.name} do not fit {name} with {width:,} classes: {why}"
+            f"the weights of {path.name} do not fit {name} with {counted(width, 'class')}: {why}"
         ) from error

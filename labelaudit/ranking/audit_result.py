@@ -36,7 +36,7 @@ class AuditResult:
     # numbers of samples with a duplicate, of groups with different labels, and of those of them
     # that are exact copies; None if duplicates were not searched for
     duplicates: tuple[int, int, int] | None = None
-    training_note: str | None = None  # why a model was trained again after a sync, or not
+    training_note: str | None = None  # what was used again after a sync, and why, or why not
 
     def to_csv(self, path: str | os.PathLike) -> int:
         """Write the suspects as `write_suspects` does. Returns how many."""

@@ -105,7 +105,7 @@ def _similar_images(given: str, suggested: str, labels: list[str | None]) -> str
 
 
 def percent(value: float) -> str:
-    """Format a share: 0.94 as "94 %", 0.004 as "under 1 %"."""
+    """Format a share: 0.94 as "94%", 0.004 as "under 1%"."""
     if 0 < value < 0.01:
-        return "under 1 %"
-    return "over 99 %" if 0.99 < value < 1 else f"{100 * value:.0f} %"
+        return "under 1%"
+    return "over 99%" if 0.99 < value < 1 else f"{value:.0%}"

@@ -37,7 +37,7 @@ def intervals(rows: Sequence[dict], name: str = "name") -> Markup:
             _text(high + 8, y + 17, f"{row['wrong']:,.0f}", cls="value"),
             _text(WIDTH, y + 17, f"{row['low']:,.0f} to {row['high']:,.0f}", "end", "faint"),
         ]
-    return _svg(len(rows) * step + 6, parts, "Estimated wrong labels, with 95 % intervals")
+    return _svg(len(rows) * step + 6, parts, "Estimated wrong labels, with 95% intervals")
 
 
 def histogram(values: np.ndarray, boundary: float | None, title: str, bins: int = 46) -> Markup:

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from ..core.plural import counted
 from ..dataset import history_log
 from ..dataset.dataset import Dataset
 from ..dataset.history import describe, list_changes
 from ..dataset.state_fingerprint import dataset_fingerprint
+from ..export.provenance import REPORT, as_line, provenance
 from ..ranking.evaluation import evaluate, precision_curves
 from ..ranking.insights import class_suspects
 from ..ranking.insights import confusion as count_confusion
@@ -48,6 +50,7 @@ def report_sections(dataset: Dataset, run: str | None, top: int) -> dict:
             "name": dataset.name,
             "made": history_log.now()[:16].replace("T", " "),
             "fingerprint": dataset_fingerprint(view.frame),
+            "origin": as_line(provenance(view, REPORT)),
             "score": SCORES[score],
             "audited": _audited(info),
             "how": _how(chosen),
@@ -72,7 +75,7 @@ def _summary(info: dict, sections: dict) -> tuple[str, list[tuple[str, str]]]:
         tiles = [(f"{found['share']:.1%}", "of the labels")]
     else:
         title = sections["score"].title
-        lead = f"{suspects:,} of {info['samples']:,} labels are suspect by {title}."
+        lead = f"{suspects:,} of {counted(info['samples'], 'label')} suspect by {title}."
         tiles = [(f"{suspects:,}", "suspects")]
     tiles.append((f"{info['samples']:,}", f"samples, {len(info['classes']):,} classes"))
     if review["found"]:
@@ -97,11 +100,11 @@ def _audited(info: dict) -> list[tuple[str, str]]:
     removed = info["tags"].get(REMOVED, 0)
     rows += [("Removed", f"{removed:,}")] if removed else []
     skipped = info["skipped"]["count"]
-    rows += [("Skipped", f"{skipped:,} images that could not be read")] if skipped else []
+    rows += [("Skipped", f"{counted(skipped, 'image')} that could not be read")] if skipped else []
     noise = info["noise"]
     if noise:
         text = (
-            f"{noise['changed']:,} labels were made wrong on purpose "
+            f"{counted(noise['changed'], 'label')} made wrong on purpose "
             f"({noise['kind']}, {noise['rate']:.0%}, seed {noise['seed']})"
         )
         rows.append(("Rehearsal", text))

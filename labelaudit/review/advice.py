@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.plural import counted
+from ..core.plural import counted, verb
 from .proof import CLEAN, ENOUGH, LEAST_CHECKS, Proof
 
 if TYPE_CHECKING:
     from .estimate import Estimate
 
-SHARE = f"{100 * ENOUGH:.0f} %"
-CLEAN_SHARE = f"{100 * CLEAN:.0f} %"
-SURE = "with 95 % confidence"
+SHARE = f"{ENOUGH:.0%}"
+CLEAN_SHARE = f"{CLEAN:.0%}"
+SURE = "with 95% confidence"
 
 
 def headline(found: Estimate) -> str:
     """Return the number that every page shows."""
+    be = verb(round(found.wrong), *(("was", "were") if found.corrected else ("is", "are")))
     return (
         f"About {found.wrong:,.0f} ({found.low:,.0f} to {found.high:,.0f}) of {found.samples:,} "
-        f"labels {'were' if found.corrected else 'are'} wrong; {found.found:,} found"
+        f"labels {be} wrong; {found.found:,} found"
         f"{f', {found.corrected:,} corrected' if found.corrected else ''}."
     )
 
@@ -51,8 +52,9 @@ def _next_step(proof: Proof) -> str:
     if proof.kept_suspects:
         claimed, kept = proof.kept_suspects
         return (
-            f"{kept:,} of {claimed:,} labels that suspicion calls wrong were kept: either the run "
-            "or the review is mistaken. Switch on blind controls to see which."
+            f"{kept:,} of {counted(claimed, 'label')} that suspicion calls wrong "
+            f"{verb(kept, 'was', 'were')} kept: either the run or the review is mistaken. Switch "
+            "on blind controls to see which."
         )
     if proof.likely:
         return f"Continue: {counted(proof.suspects, 'suspect')} left, mixed with random checks."
@@ -63,14 +65,16 @@ def _next_step(proof: Proof) -> str:
     if proof.errors.most_missed:
         given = proof.errors.controls
         return (
-            f"{SHARE} cannot be shown: {given.missed:,} of {given.bad:,} wrong labels in blind "
-            "controls were missed. A second reviewer may find more."
+            f"{SHARE} cannot be shown: {given.missed:,} of {counted(given.bad, 'wrong label')} in "
+            f"blind controls {verb(given.missed, 'was', 'were')} missed. A second reviewer may "
+            "find more."
         )
     if proof.errors.most_alarms > 1 - ENOUGH:
         given = proof.errors.controls
         return (
-            f"{SHARE} cannot be shown: {given.false_alarms:,} of {given.good:,} right labels in "
-            "blind controls were called wrong."
+            f"{SHARE} cannot be shown: {given.false_alarms:,} of "
+            f"{counted(given.good, 'right label')} in blind controls "
+            f"{verb(given.false_alarms, 'was', 'were')} called wrong."
         )
     goals = [
         (proof.needed, f"{SHARE} of the wrong labels are found"),
@@ -92,7 +96,7 @@ def _so_far(proof: Proof) -> str:
         return f"Random checks so far: {proof.checks:,} of at least {least:,}."
     if not proof.found or proof.share < 0.5:
         return ""
-    return f"So far, {SURE}: at least {int(100 * proof.share)} % of the wrong labels are found."
+    return f"So far, {SURE}: at least {int(100 * proof.share)}% of the wrong labels are found."
 
 
 def explanation(found: Estimate) -> list[str]:
@@ -109,26 +113,28 @@ def explanation(found: Estimate) -> list[str]:
     if proof.enough_checks and proof.drawn:
         lines.append(
             f"{proof.hits:,} of {counted(proof.drawn, 'random check')} outside the suspects found "
-            f"a wrong label. Whatever suspicion says, at most {proof.most:,} labels are wrong, "
-            f"{SURE}. This bound holds at any time of the review; the range follows from "
-            "suspicion and the verdicts, too."
+            f"a wrong label. Whatever suspicion says, at most "
+            f"{counted(proof.most, 'label', 'is', 'are')} wrong, {SURE}. This bound holds at any "
+            "time of the review; the range follows from suspicion and the verdicts, too."
         )
     if found.certain:
         lines.append(
             f"{counted(found.certain, 'label')} that nobody has reviewed "
-            f"{'is' if found.certain == 1 else 'are'} certainly wrong: exact copies of an image "
+            f"{verb(found.certain)} certainly wrong: exact copies of an image "
             "have different labels."
         )
     if found.missing:
         lines.append(
             f"Not counted: {counted(found.missing, 'labelled sample')} without a suspicion, "
-            "because the run has no prediction for them or cannot judge their class."
+            "because the run has no prediction for "
+            f"{verb(found.missing, 'it or cannot judge its', 'them or cannot judge their')} class."
         )
     lines.append(_on_reviewers(proof))
     if len(found.undecided):
         lines.append(
             f"{counted(len(found.undecided), 'sample')} without a decision (unsure, or reviewers "
-            "disagree) count as not reviewed; what the checks show does not cover them."
+            f"disagree) {verb(len(found.undecided), 'counts', 'count')} as not reviewed; what the "
+            f"checks show does not cover {verb(len(found.undecided), 'it', 'them')}."
         )
     if found.self_test:
         lines.append(found.self_test.sentence)
@@ -139,9 +145,11 @@ def _reviewed(found: Estimate) -> list[str]:
     chosen = found.reviewed - found.checks
     return [
         f"Reviewed: {found.reviewed:,} of {counted(found.samples, 'sample')}, with "
-        f"{counted(found.found, 'wrong label')}. {counted(found.checks, 'sample')} of these were "
-        f"drawn at random, {chosen:,} were chosen.",
-        f"Not reviewed: {counted(found.open, 'sample')} with about {found.left:,.0f} wrong labels. "
+        f"{counted(found.found, 'wrong label')}. Of these samples, {found.checks:,} "
+        f"{verb(found.checks, 'was', 'were')} drawn at random and {chosen:,} "
+        f"{verb(chosen, 'was', 'were')} chosen.",
+        f"Not reviewed: {counted(found.open, 'sample')} with about "
+        f"{counted(round(found.left), 'wrong label')}. "
         "Their number follows from suspicion, corrected by the verdicts on samples of like "
         "suspicion.",
     ]
@@ -153,8 +161,8 @@ def _on_reviewers(proof: Proof) -> str:
         return "Reviewers are assumed to make no mistakes, until blind controls measure them."
     return (
         f"Mistakes of reviewers are allowed for: in blind controls, {given.missed:,} of "
-        f"{given.bad:,} wrong labels were missed, and {given.false_alarms:,} of {given.good:,} "
-        "right ones called wrong."
+        f"{counted(given.bad, 'wrong label')} {verb(given.missed, 'was', 'were')} missed, and "
+        f"{given.false_alarms:,} of {given.good:,} right ones called wrong."
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset import verdict_log
 from ..dataset.arrays import MISSING
 from ..dataset.columns import Frame
@@ -62,11 +63,11 @@ class Answers:
     def sentence(self, who: str = "You") -> str:
         """Return the result in words: "You answered 19 of 20 controls correctly: …"."""
         correct = self.total - self.missed - self.false_alarms
-        alarms = "false alarm" if self.false_alarms == 1 else "false alarms"
         return (
-            f"{who} answered {correct:,} of {self.total:,} controls correctly: {self.missed:,} of "
-            f"{self.bad:,} wrong labels missed, {self.false_alarms:,} {alarms} on "
-            f"{self.good:,} correct labels."
+            f"{who} answered {correct:,} of {counted(self.total, 'control')} correctly: "
+            f"{self.missed:,} of {counted(self.bad, 'wrong label')} missed, "
+            f"{counted(self.false_alarms, 'false alarm')} on "
+            f"{counted(self.good, 'correct label')}."
         )
 
 

@@ -8,7 +8,7 @@ targets of a second logistic regression, so that wrong labels teach less.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from .cross_fit import Components, apply, balanced_folds, cross_fitted, log_loss
 from .noise_fit import fit_noise_model, most_rows
 from .noise_model import NoiseModel
 from .probability import log_softmax
-from .ridge import Fit, Sums, leave_one_out
+from .ridge import Fit, Sums, leave_one_out, predict_others
 
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)  # inverse strengths, tried in turn
 PENALTY_SAMPLES = 3_000  # that the strength is chosen with
@@ -51,6 +51,48 @@ class Predictor:
         ridge = self._ridge.predict(features, labels, groups)
         sources = apply(self._weights, components), ridge
         return _combined(sources, self._sharpness), components[:, :EMBEDDED]
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Rows of the samples that `for_others` needs, sorted, int64 (L,)."""
+        return self._ridge.landmarks
+
+    def for_others(self) -> OthersPredictor:
+        """Return what predicts samples that were not learned from, and is much smaller."""
+        coefficients, base = self._ridge.coefficients()
+        return OthersPredictor(
+            self._components.directions,
+            self._weights,
+            coefficients,
+            base,
+            np.array(self._sharpness, np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class OthersPredictor:
+    """Predicts samples that were not learned from.
+
+    directions: float32 (d, k), of the components. weights: float32 (k + 1, C), of the logistic
+    regression. coefficients, base: of the ridge regression. sharpness: float32 (2,).
+    """
+
+    directions: np.ndarray
+    weights: np.ndarray
+    coefficients: np.ndarray
+    base: np.ndarray
+    sharpness: np.ndarray
+
+    def predict(self, features: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits, float32 (m, C), and embeddings, float32 (m, k).
+
+        features: float32 (m, d). landmarks: float32 (L, d), the features of
+        `Predictor.landmarks`. Both are joined like those that were learned from.
+        """
+        components = Components(self.directions).transform(features)
+        ridge = predict_others(features, landmarks, self.coefficients, self.base)
+        sources = apply(self.weights, components), ridge
+        return _combined(sources, self.sharpness), components[:, :EMBEDDED]
 
 
 @dataclass(frozen=True)
@@ -138,7 +180,9 @@ def _noise_model(labels: np.ndarray, sources: tuple[np.ndarray, np.ndarray]) -> 
     return fit_noise_model(labels[some], chosen, True, calibrated=True)
 
 
-def _combined(sources: tuple[np.ndarray, ...], sharpness: tuple[float, ...]) -> np.ndarray:
+def _combined(
+    sources: tuple[np.ndarray, ...], sharpness: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Return one array of logits, float32 (n, C), that says what all sources say together."""
     parts = [weight * log_softmax(z) for weight, z in zip(sharpness, sources, strict=True)]
     return np.sum(parts, axis=0).astype(np.float32)

@@ -57,6 +57,28 @@ class Fit:
         values = self._regression.without_own(x, labels, _Groups.of(groups, labels))
         return values * np.float32(self.temperature)
 
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Rows of the samples given that the kernel is computed with, sorted, int64 (L,)."""
+        return self._directions.rows
+
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all that `predict_others` needs beside the landmarks: coefficients, float32
+        (L, C), and base, float32 (C,)."""
+        product = self._directions.matrix.astype(np.float64) @ self._regression.weights
+        coefficients, base = product * self.temperature, self._regression.base * self.temperature
+        return coefficients.astype(np.float32), base.astype(np.float32)
+
+
+def predict_others(
+    features: np.ndarray, landmarks: np.ndarray, coefficients: np.ndarray, base: np.ndarray
+) -> np.ndarray:
+    """Return what `Fit.predict` returns for samples that were not learned from.
+
+    features: float (m, d). landmarks: float (L, d), the features of `Fit.landmarks`.
+    """
+    return _kernel(features, _unit(landmarks)) @ coefficients + base
+
 
 def leave_one_out(
     features: np.ndarray,
@@ -106,9 +128,11 @@ def leave_one_out(
 class _Directions:
     """Numbers whose products approximate the kernel: x(a) . x(b) = k(a, b).
 
-    landmarks: float32 (L, d). matrix: float32 (L, L), from kernel values to these numbers.
+    rows: int64 (L,), of the landmarks. landmarks: float32 (L, d). matrix: float32 (L, L), from
+    kernel values to these numbers.
     """
 
+    rows: np.ndarray
     landmarks: np.ndarray
     matrix: np.ndarray
 
@@ -188,8 +212,8 @@ def _learn(
         x = vectors * roots
         counts = np.bincount(labels, minlength=classes)
         sums = BlockSums(np.empty(0), x.T @ _one_hot(labels, classes), counts)
-        return _Directions(marks, vectors / roots), x, np.square(roots), sums
-    first = _Directions(marks, np.linalg.inv(np.linalg.cholesky(kernel)).T)
+        return _Directions(chosen, marks, vectors / roots), x, np.square(roots), sums
+    first = _Directions(chosen, marks, np.linalg.inv(np.linalg.cholesky(kernel)).T)
     x = first.of(features)
     sums = BlockSums.empty(len(marks), classes)
     sums.add(x, labels)
@@ -199,7 +223,7 @@ def _learn(
     eigenvalues, vectors = np.linalg.eigh(sums.outer.astype(np.float32))
     for block in _blocks(*x.shape):
         x[block] = x[block] @ vectors
-    directions = _Directions(marks, first.matrix @ vectors)
+    directions = _Directions(chosen, marks, first.matrix @ vectors)
     return directions, x, np.maximum(eigenvalues, 0), sums.turned(vectors)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..storage.schema import FROM_FOLDER
 from .files import Files
 from .folder_names import UNLABELLED
@@ -132,8 +133,8 @@ def _refusal(files: Files, images: Sequence[str], error: UnclearLayoutError) -> 
                 for name in files.names)  # fmt: skip
     if boxes:
         text += (
-            f"; the {boxes:,} files in labels/ look like YOLO annotations, which are not read: "
-            "export them as COCO"
+            f"; labels/ looks like YOLO annotations ({counted(boxes, 'file')}), which are not "
+            "read: export them as COCO"
         )
     return f"{text}; {HOW_TO_SET}."
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from .image_list import HOW_TO_SET_LABEL, ImageList, ListFile
 from .labels import ONE_LABEL, check_mostly_one, is_missing
 from .source import Row, class_names, is_image_name
@@ -195,7 +196,7 @@ class _Reader:
         check_mostly_one(self._name, self._several, self.labelled)
         notes = []
         if self._several:
-            notes.append(f"{self._several:,} images have several choices; {ONE_LABEL}.")
+            notes.append(f"{counted(self._several, 'image')} with several choices; {ONE_LABEL}.")
         if self._disagreements:
             notes.append(
                 f"Annotators disagree about {self._disagreements:,} images, which have the tag "

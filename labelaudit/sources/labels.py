@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.columns import ONE_LABEL
 
 SEPARATORS = (";", "|", ",")
@@ -70,7 +71,7 @@ class LabelNames:
     def notes(self) -> list[str]:
         """Sentences about labels that were read as missing."""
         return [
-            f"Labels that are {number} were read as no label: {count:,} images."
+            f"Labels that are {number} were read as no label: {counted(count, 'image')}."
             for number, count in self._negative.items()
         ]
 

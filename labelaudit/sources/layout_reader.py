@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 
+from ..core.plural import counted
 from ..storage.schema import TRAINING_SPLITS
 from .folder_names import (
     are_parts,
@@ -255,8 +256,8 @@ class LayoutReader:
         if loose_count > sum(labelled.values()):
             names = _listed(sorted({b.label for b in self.branches if b.label is not None}))
             raise UnclearLayoutError(
-                f"{loose_count:,} images are in no class folder, and only "
-                f"{sum(labelled.values()):,} are in {names}"
+                f"{counted(loose_count, 'image')} in no class folder, and only "
+                f"{sum(labelled.values()):,} in {names}"
             )
 
     def _nothing_left(self) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from ..core.errors import LabelAuditError
-from ..storage.schema import CLASS_LIST_SUFFIX
+from ..storage.schema import CLASS_LIST_SUFFIX, PROVENANCE_SUFFIX
 from . import manifest
 from .class_list import read_small_file
 from .files import Files
@@ -34,7 +34,7 @@ def list_files(
         name
         for name in files.names
         if posixpath.splitext(name)[1].lower() in manifest.SUFFIXES
-        and not name.endswith(CLASS_LIST_SUFFIX)
+        and not name.endswith((CLASS_LIST_SUFFIX, PROVENANCE_SUFFIX))
     ]
     is_json = any(name.lower().endswith(".json") for name in tables)
     stems = {posixpath.splitext(name)[0] for name in images} if is_json else set()

@@ -208,6 +208,7 @@ HELD_OUT_SPLITS = {
 
 FROM_FOLDER = "folder "  # prefix of `info["source"]` of class folders; the path follows
 CLASS_LIST_SUFFIX = ".classes.json"  # replaces a manifest's suffix in the name of its class list
+PROVENANCE_SUFFIX = ".provenance.json"  # follows the name of the file that it is about
 
 DYNAMICS = pa.schema(
     [
@@ -229,7 +230,8 @@ RUNS = pa.schema(
         ("created", pa.string()),  # ISO 8601, UTC
         ("state", pa.string()),  # BEGUN, FINISHED or GONE
         ("info", pa.string()),  # JSON: classes, config, accuracy, curves …
-        ("weights", pa.large_binary()),  # safetensors; null for imported predictions
+        # safetensors: of a model, or the fit of a first look; null for imported predictions
+        ("weights", pa.large_binary()),
     ]
 )
 

@@ -26,7 +26,7 @@ def default_verdict(found: Evidence, is_check: bool) -> str:
 
 
 def unclear_sentence(found: Evidence) -> str:
-    """Return the two most probable classes, such as "Unclear: dog 38 %, cat 31 %."; "" if the
+    """Return the two most probable classes, such as "Unclear: dog 38%, cat 31%."; "" if the
     suggested class is clear or the label is probably correct."""
     best = sorted(found.probabilities.items(), key=lambda row: -row[1])[:2]
     is_right = found.scores.get(SUSPICION, 1.0) <= BOUNDARY

@@ -44,10 +44,11 @@ def paged(
     pages = max(-(-total // size), 1)
     st.session_state[page_key] = min(max(page, 1), pages)
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        page_buttons(key, page_key, pages)
-        st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
-        st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
+    if total > PAGE_SIZES[0]:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            page_buttons(key, page_key, pages)
+            st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
+            st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
     samples = list(view.skip(first).limit(size).iter_samples())
     title = f", and {SCORES[score].title}" if score and values else ""

@@ -89,7 +89,7 @@ def _headline(row: dict, own: list[Verdict | None]) -> str:
     kind = ":red-badge[identical]" if row["kind"] == EXACT else ":gray-badge[similar]"
     more = f", {SHOWN_IMAGES} shown" if count > SHOWN_IMAGES else ""
     decided = _decided(own, row["labels"])
-    return f"{kind} {count:,} images{more}" + (f" · **✓ {plain(decided)}**" if decided else "")
+    return f"{count:,} images{more} {kind}" + (f" · **✓ {plain(decided)}**" if decided else "")
 
 
 def _verdict_buttons(review: Review, which: str, row: dict) -> None:

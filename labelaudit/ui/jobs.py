@@ -22,7 +22,7 @@ from ..jobs.manager import (
     start,
 )
 from . import charts, state
-from .text import counted, error_text, plain, sentence, show_error
+from .text import counted, error_text, plain, sentence, show_error, verb
 
 REFRESH_SECONDS = 0.5
 SIDEBAR_SECONDS = 2.0
@@ -30,6 +30,7 @@ SHOWN_LOG = 20_000  # last characters of a log
 LOG_HEIGHT = 240
 RUNNING_LINES = 9  # as many as fit into LOG_HEIGHT
 IMAGE_STAGES = ("extracting features", "checking image quality")  # shown with images/s
+SCORING = ("audit", "look", "predict", "score", "import")  # kinds of jobs that make scores
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
@@ -96,6 +97,10 @@ def scored_runs(dataset: Dataset, title: str) -> list[str]:
     if not runs:
         st.title(title)
         show_running(dataset.name)
+        job = running_job(dataset.name)
+        if job and job.kind in SCORING:
+            st.info("The running job computes the scores. The suspects come with them.")
+            st.stop()
         predicted = [name for name in [*others, *looks] if dataset.run(name).has_predictions()]
         if predicted:
             st.info(f"Run {plain(predicted[0])} is predicted, but has no scores yet.")
@@ -245,7 +250,7 @@ def _stored_epochs(job: Job) -> str:
     if not job.progress:  # it resumed another job and ended before its first report
         return "The finished epochs are"
     epochs = job.finished_epochs
-    return f"{epochs} of {job.progress['epochs']} epochs {'is' if epochs == 1 else 'are'}"
+    return f"{epochs} of {job.progress['epochs']} epochs {verb(epochs)}"
 
 
 @st.fragment(run_every=SIDEBAR_SECONDS)

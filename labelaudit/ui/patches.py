@@ -29,6 +29,7 @@ from .text import counted, plain, show_error
 SHOWN = "patch-shown"  # the plan on the screen when the button is clicked
 READ_AT_ONCE = 300  # images the page opens itself; more are opened by a job
 LISTED = 1000  # conflicts in a table
+EVERYBODY = "everybody"
 SOURCES = {"applied changes": APPLIED, "reviewers' verdicts": VERDICTS}
 
 
@@ -37,19 +38,14 @@ def show_download(dataset: Dataset, reviewers: Sequence[str]) -> None:
     st.markdown("**Download a patch for another copy of this dataset**")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = SOURCES[st.selectbox("Changes", list(SOURCES), key="patch-source", width=200)]
-        everybody = "everybody"
-        whose = st.selectbox(
-            "Reviewer",
-            [everybody, *reviewers],
-            key="patch-whose",
-            width=200,
-            disabled=source == APPLIED,
-        )
-        one = source == VERDICTS and whose != everybody
-        name = f"{dataset.name}-{whose}" if one else dataset.name
+        whose = None
+        if source == VERDICTS:
+            chosen = st.selectbox("Reviewer", [EVERYBODY, *reviewers], key="patch-whose", width=200)
+            whose = None if chosen == EVERYBODY else chosen
+        name = f"{dataset.name}-{whose}" if whose else dataset.name
         st.download_button(
             "Download patch",
-            lambda: make_patch(dataset, source=source, reviewer=whose if one else None).to_bytes(),
+            lambda: make_patch(dataset, source=source, reviewer=whose).to_bytes(),
             name + SUFFIX,
             "application/jsonl",
             icon=":material/download:",
@@ -153,7 +149,7 @@ def _buttons(
     busy = len(wanted) and jobs.busy(dataset.name)
     with st.container(horizontal=True):
         clicked = st.button(
-            f"Apply {len(wanted):,} changes by {plain(', '.join(wanted.by))}"
+            f"Apply {counted(len(wanted), 'change')} by {plain(', '.join(wanted.by))}"
             if len(wanted)
             else "Nothing to apply",
             type="primary",

@@ -8,8 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from ..core.errors import LabelAuditError
+from ..dataset.noise import still_wrong
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
+from .component import ASSETS
 from .text import counted, show_error
 
 LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
@@ -40,11 +42,14 @@ def pick_dataset() -> None:
     st.query_params[state.DATASET] = st.session_state[state.DATASET]
     st.html(Path(__file__).with_name("style.css"))
     with st.sidebar:
+        script = (ASSETS / "address.js").read_text()
+        st.html(f'<script class="la-script">{script}</script>', unsafe_allow_javascript=True)
         st.selectbox("Dataset", names, key=state.DATASET, on_change=jobs.forget_ended)
         dataset = state.current()
         tags = dataset.view().count_values("tags")
         parts = [counted(len(dataset), "sample"), counted(len(dataset.offered_classes), "class")]
-        parts += [counted(tags[MISTAKE], "planted mistake")] if MISTAKE in tags else []
+        planted = still_wrong(dataset) if MISTAKE in tags else 0  # corrected ones keep the tag
+        parts += [counted(planted, "planted mistake")] if planted else []
         parts += [f"{tags[REMOVED]:,} removed"] if REMOVED in tags else []
         st.caption(" · ".join(parts))
         if running := jobs.running_jobs():

@@ -7,7 +7,7 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.noise import MISTAKE, inject, restore, still_wrong
 from labelaudit.ui import grid, jobs, state
-from labelaudit.ui.text import counted, plain, show_error
+from labelaudit.ui.text import counted, plain, show_error, verb
 
 KINDS = {
     "uniform": "Any wrong class",
@@ -83,9 +83,12 @@ if report:
     )
     how = f"{how[0].lower()}{how[1:]}, seed {report['seed']}"
     st.markdown(
-        f"**{left:,} of {counted(report['eligible'], 'label')} {'is' if left == 1 else 'are'} "
-        f"wrong now** ({how})."
-        + (f" {fixed:,} of {len(mistakes):,} planted mistakes are corrected." if fixed else "")
+        f"**{left:,} of {counted(report['eligible'], 'label')} {verb(left)} wrong now** ({how})."
+        + (
+            f" {fixed:,} of {counted(len(mistakes), 'planted mistake')} {verb(fixed)} corrected."
+            if fixed
+            else ""
+        )
         + ("" if dataset.trained_runs else " Next: take a first look, or train a model.")
     )
 st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")

@@ -7,9 +7,11 @@ from labelaudit.jobs.job import Job
 from labelaudit.scores import SCORES
 from labelaudit.ui import import_form, jobs, run_on, state
 from labelaudit.ui.text import counted
+from labelaudit.ui.total import show_headline
 
 dataset = state.current()
 st.title("Predict and score")
+show_headline(dataset)
 st.write(
     "Predict the class of every image with a trained model, then score how suspicious each label "
     "is. Higher scores are more suspicious."
@@ -84,7 +86,11 @@ if current.has_predictions():
     pairs = view.class_pairs().head(12)
     if len(pairs):
         st.header("Most frequent disagreements")
-        st.dataframe(pairs.rename(columns={"ground_truth": "given"}), hide_index=True)
+        st.dataframe(
+            pairs.rename(columns={"ground_truth": "given"}),
+            hide_index=True,
+            column_config={"count": st.column_config.NumberColumn(format="localized")},
+        )
 else:
     st.info(f"{run} has no predictions yet.")
 

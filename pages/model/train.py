@@ -7,10 +7,12 @@ from labelaudit.jobs.job import Job
 from labelaudit.learn.config import MODELS, SMALL, TrainConfig
 from labelaudit.ui import charts, jobs, run_on, state
 from labelaudit.ui.text import counted
+from labelaudit.ui.total import show_headline
 
 defaults = TrainConfig()
 dataset = state.current()
 st.title("Train")
+show_headline(dataset)
 st.write(
     "Train a model on the current labels. After every epoch it predicts each image again. Labels "
     "it keeps contradicting are suspects."

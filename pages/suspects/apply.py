@@ -112,7 +112,7 @@ def undo_button(kind: str) -> None:
     if changes and changes[-1].kind == kind:
         before = changes[-2].id if len(changes) > 1 else START
         if st.button(
-            f"Undo the last {changes[-1].count:,}",
+            f"Undo the last {counted(changes[-1].count, 'change')}",
             icon=":material/undo:",
             key=f"undo-{changes[-1].id}",
         ):

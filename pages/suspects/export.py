@@ -16,10 +16,11 @@ from labelaudit.export import (
     manifest_bytes,
     survey,
 )
+from labelaudit.export.provenance import download_name
 from labelaudit.jobs.job import Job
 from labelaudit.ranking.ranking import selection
 from labelaudit.ui import jobs, paths, state, text
-from labelaudit.ui.text import counted
+from labelaudit.ui.text import counted, verb
 from labelaudit.ui.total import show_headline
 
 MOST_SAMPLES, MOST_BYTES = 50_000, 200_000_000  # of a download
@@ -96,7 +97,8 @@ def download(view, name: str, suffix: str, images: bool, bom: bool, found) -> No
         return
     if format == MANIFEST:
         zipped = images or not found.table_says_all
-        label, file = f"Download {SUFFIXES[suffix]}", name + (".zip" if zipped else suffix)
+        label = f"Download {SUFFIXES[suffix]}"
+        file = f"{name}.zip" if zipped else download_name(view, name, suffix)
         label += " in a zip" if zipped else ""
         make = lambda: manifest_bytes(view, name + suffix, images, zipped, bom)  # noqa: E731
     else:
@@ -169,8 +171,8 @@ if not found.relabelled and not found.removed:
     st.page_link("pages/suspects/apply.py", label="Apply verdicts", icon=":material/task_alt:")
 if wrong := still_wrong(dataset):
     st.warning(
-        f"{wrong:,} of these labels are planted mistakes. Restore them before you use the "
-        "exported labels."
+        f"{wrong:,} of these labels {verb(wrong, 'is a planted mistake', 'are planted mistakes')}. "
+        f"Restore {verb(wrong, 'it', 'them')} before you use the exported labels."
     )
     st.page_link("pages/data/noise.py", label="Restore labels", icon=":material/shuffle:")
 left, right = st.columns([2, 3], gap="large")

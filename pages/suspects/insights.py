@@ -14,7 +14,7 @@ from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, sample_map, state
 from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.sample_map import GIVEN
-from labelaudit.ui.text import show_error
+from labelaudit.ui.text import counted, show_error, verb
 from labelaudit.ui.total import show_total
 
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
@@ -107,7 +107,8 @@ def show_confusion() -> None:
 def show_pairs(matrix: insights.Confusion) -> None:
     st.markdown("**Given and predicted class**")
     text = (
-        f"{matrix.differ:,} of {matrix.labelled:,} differ. Click a coloured cell to review its "
+        f"{matrix.differ:,} of {counted(matrix.labelled, 'image')} "
+        f"{verb(matrix.differ, 'differs', 'differ')}. Click a coloured cell to review its "
         "images."
     )
     if len(matrix.classes) < len(view.fields.classes):
@@ -229,7 +230,11 @@ def show_similarity() -> None:
 def show_comparison() -> None:
     others = [name for name in runs if name != run]
     if not others:
-        st.info("There is no other run with scores to compare with.")
+        st.info(
+            "There is no other run to compare with. Each training makes one, and imported "
+            "predictions do too."
+        )
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         return
     other = st.selectbox("Compare with", others, key="insights-other", width=240)
     found = compare_suspects(dataset, run, other)

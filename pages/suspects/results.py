@@ -7,6 +7,7 @@ import streamlit as st
 
 from labelaudit.dataset.noise import MISTAKE, still_wrong
 from labelaudit.export import suspects_csv
+from labelaudit.export.provenance import download_name
 from labelaudit.ranking.evaluation import evaluate, precision_curves
 from labelaudit.ranking.image_kinds import match_image
 from labelaudit.ranking.ranking import learned_again, outdated, suspects, weakness
@@ -30,7 +31,7 @@ from labelaudit.ui import (
 )
 from labelaudit.ui.confidence import confidence_note
 from labelaudit.ui.review_address import STATUS, STATUS_WORDS
-from labelaudit.ui.text import counted, plain
+from labelaudit.ui.text import counted, plain, verb
 from labelaudit.ui.total import show_total
 
 ANY = "any"
@@ -123,8 +124,9 @@ def show_rehearsal(table, curves) -> None:
     best = table[table["score"] == score].iloc[0]
     st.markdown(
         f"**{best['found']:,}** of the first **{best['k']:,}** samples by {SCORES[score].title} "
-        f"are planted mistakes ({best['precision_at_k']:.0%}). {best['mistakes']:,} were planted "
-        "in all."
+        f"{verb(best['found'], 'is a planted mistake', 'are planted mistakes')} "
+        f"({best['precision_at_k']:.0%}). {best['mistakes']:,} "
+        f"{verb(best['mistakes'], 'was', 'were')} planted in all."
     )
     charts.precision_curves(curves, int(best["mistakes"]), score)
     number = st.column_config.NumberColumn
@@ -144,8 +146,8 @@ def show_rehearsal(table, curves) -> None:
             "average_precision": number("average precision", format="%.4f"),
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
-            "found": number("found"),
-            "looks_for_90": number("images to review to find 90%"),
+            "found": number("found", format="localized"),
+            "looks_for_90": number("images to review to find 90%", format="localized"),
         },
     )
 
@@ -209,8 +211,8 @@ def counting_notes() -> list[str]:
             f"Before any review: {before.wrong:,.0f} ({before.low:,.0f} to {before.high:,.0f})."
         )
     if "confident_learning" in names:
-        counted = len(suspects(dataset, run, "confident_learning"))
-        lines.append(f"For comparison, cleanlab's rule counts {counted:,} wrong labels.")
+        rule = counted(len(suspects(dataset, run, "confident_learning")), "wrong label")
+        lines.append(f"For comparison, cleanlab's rule counts {rule}.")
     answered = answers(dataset, state.reviewer())
     return lines + ([answered.sentence()] if answered.total else [])
 
@@ -303,7 +305,7 @@ with buttons:
     st.download_button(
         "Download CSV",
         lambda: suspects_csv(view),
-        f"{dataset.name}-{run}-{kind}.csv",
+        download_name(view, f"{dataset.name}-{run}-{kind}", ".csv"),
         "text/csv",
         icon=":material/download:",
         disabled=not len(view),

@@ -61,7 +61,7 @@ def test_usual_splits_keep_their_names(audited, tmp_path):
     assert opened["train"].features["label"].names == audited.classes
     card = (tmp_path / "out/README.md").read_text()
     assert "| whose label is not the one that was loaded | 359 |" in card
-    assert "359 labels were made wrong on purpose" in card
+    assert "359 labels made wrong on purpose" in card
     assert "Run `run-1`" in card
 
 

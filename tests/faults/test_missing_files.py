@@ -45,7 +45,7 @@ def test_an_audit_continues_without_what_is_missing(pets, tmp_path, memory_gb, f
     run, ids = pets.run("run-1"), pets.view().ids
     assert (run.info["learned"], run.info["held_out"], run.info["unreadable"]) == (27, 9, 4)
     note = run.info["notes"][0]
-    assert note.startswith("4 of 40 images could not be read, and are left out (such as ")
+    assert note.startswith("4 of 40 images could not be read: left out (such as ")
     there = ~np.isin(ids, unread)
     assert np.isfinite(run.dynamics(ids).margin[:, there]).all()
     assert np.isnan(run.dynamics(ids).margin[:, ~there]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def write_back(
     output: the file to write; a folder, if several files list the images. in_place: replace the
     file, after a copy of it was written beside it (`labels.csv.bak`).
     Raises the errors of `plan_write_back`; BadInputError if neither or both are given, or the
-    output exists; StorageError if a file cannot be written.
+    output exists; StorageError if a file cannot be written or is read-only.
     """
     if in_place == (output is not None):
         raise BadInputError("say where to write: give an output, or in_place, and not both.")
@@ -121,6 +122,8 @@ def write_back(
         if plan.moves:
             make_moves(dataset, plan.moves)
         return plan
+    if in_place:
+        _check_writable([file.path for file in plan.files if file.content is not None])
     written, backups = [], []
     targets = _targets(plan.files, output) if output is not None else {}
     for file in plan.files:
@@ -159,6 +162,16 @@ def _targets(files: list[FileChange], output: str | os.PathLike) -> dict[str, st
     if taken:
         raise BadInputError(f"{taken} already exists: choose another place, or use --in-place.")
     return targets
+
+
+def _check_writable(paths: list[str]) -> None:
+    """Raise StorageError for a read-only file: it could be replaced, but is protected, as DVC
+    protects the files of its cache."""
+    for path in paths:
+        if not os.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise StorageError(
+                f"{path} is read-only: make it writable, or write the labels to another file."
+            )
 
 
 def _backup(path: str) -> str:

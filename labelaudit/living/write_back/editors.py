@@ -23,6 +23,8 @@ from . import json_text
 from .csv_text import edit_csv
 
 BOM = "\ufeff"
+# How the labels `true` and `false` of JSON and of other files are read.
+TRUTH: dict[str | None, bool] = {"true": True, "false": False, "True": True, "False": False}
 
 
 @dataclass
@@ -86,10 +88,13 @@ def _edit_rows(edit: ListEdit, text: str, key: str) -> str:
 
 
 def _like(old: object, new: str | None) -> object:
-    """Return a label in the type of the old one: a number, a list of one, or text."""
+    """Return a label in the type of the old one: a number, a truth value, a list of one, or
+    text."""
     if isinstance(old, list):
         return [] if new is None else [_like(old[0] if old else "", new)]
-    is_number = isinstance(old, int | float) and not isinstance(old, bool)
+    if isinstance(old, bool):
+        return TRUTH.get(new, new)
+    is_number = isinstance(old, int | float)
     return int(new) if is_number and new and new.lstrip("-").isdecimal() else new
 
 
@@ -105,6 +110,10 @@ def _edit_parquet(edit: ListEdit, column: str) -> bytes:
     try:
         if pa.types.is_integer(plain):
             values = [None if value is None else int(value) for value in values]
+        elif pa.types.is_floating(plain):  # a row without a label gets one
+            values = [None if value is None else float(value) for value in values]
+        elif pa.types.is_boolean(plain):
+            values = [TRUTH.get(value, value) for value in values]
         changed = pa.array(values, plain)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise BadInputError(

@@ -73,7 +73,7 @@ class ReviewOne extends Part {
     const image = near ? near.image : item.image
     if (!image) return
     const picture = near ? element("img", near.small ? "crisp" : "") : item.picture
-    if (near) picture.src = this.full.get(near.id)?.src ?? image
+    if (near) [picture.src, picture.alt] = [this.full.get(near.id)?.src ?? image, `sample ${near.id}`]
     const caption = near
       ? [`${near.typical ? "Typical" : "Similar"} image, labelled ${near.label ?? "nothing"}`]
       : [...this.parts.labels.children].map((node) => node.cloneNode(true))
@@ -84,6 +84,8 @@ class ReviewOne extends Part {
 
   preload(item) {
     item.picture = new Image()
+    item.picture.className = item.small ? "crisp" : ""
+    item.picture.alt = `sample ${item.id}`
     if (!item.image) return
     item.picture.src = item.image
     item.picture.decode?.().catch(() => {})
@@ -145,7 +147,7 @@ class ReviewOne extends Part {
     return {
       ArrowRight: () => this.act("step", { by: 1 }), ArrowLeft: () => this.act("step", { by: -1 }),
       Home: () => this.act("go", { place: 0 }),
-      similar: () => this.showSimilar(), offered: () => this.data.offer && this.act("offered"),
+      similar: () => this.showSimilar(), offered: () => this.data.offer && this.openGrid("offered"),
       search: () => this.search.focus(), go: () => this.jump.select(),
       note: () => this.data.sample_note !== null && this.writeNote(),
       full: () => (this.viewer.isOpen ? this.viewer.dialog.close() : this.enlarge()),
@@ -160,7 +162,15 @@ class ReviewOne extends Part {
   // Open the images that are similar to the one that is shown, as a grid.
   showSimilar() {
     const sample = this.viewer.isOpen ? this.viewer.id : this.data.current
-    if (sample !== null) this.act("similar", { sample })
+    if (sample !== null) this.openGrid("similar", { sample })
+  }
+
+  // Leave the queue for a grid. The browser's Back returns to this sample.
+  openGrid(kind, more) {
+    this.channel.push(() => {
+      History.prototype.pushState.call(history, {}, "") // not the method of address.js
+      return this.event(kind, more)
+    })
   }
 
   // --- the note ---
@@ -352,7 +362,7 @@ class ReviewOne extends Part {
     const said = own.map((v) => element("span", `verdict ${v.verdict}`, `${v.reviewer}: ${verdictWords(v)}`))
     if (offer) {
       const images = offer.count === 1 ? "1 similar image" : `${offer.count} similar images`
-      said.push(actionButton(`${images} may have the same wrong label`, "offered", () => this.act("offered"), "small"))
+      said.push(actionButton(`${images} may have the same wrong label`, "offered", () => this.openGrid("offered"), "small"))
     }
     this.parts.said.replaceChildren(...said)
   }
@@ -361,8 +371,6 @@ class ReviewOne extends Part {
     const { parts, data } = this
     parts.stage.replaceChildren(item.image ? item.picture : element("span", "", "Image cannot be read"))
     this.zoom.reset()
-    item.picture.className = item.small ? "crisp" : ""
-    item.picture.alt = `sample ${item.id}`
     this.accept.firstChild.textContent = item.suggests_unknown
       ? `${item.suggested} is not a class here` : `Relabel as ${item.suggested}`
     this.accept.disabled = item.suggests_unknown
