@@ -893,6 +893,9 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(
     )
     assert [dataset[i].ground_truth for i in cats] == ["dog", "dog"]
     assert "1 sample with the tag" in texts(app)
+    app.switch_page(str(REPO / "pages/suspects/history.py")).run()
+    assert app.dataframe[0].value["samples"].tolist()[-1] == 6  # as loaded, without the new one
+    app.switch_page(str(REPO / "pages/data/sync.py")).run()
 
     button(app, "Read the source again").click().run()
     assert "Nothing changed" in texts(finish_job(app))
