@@ -213,6 +213,27 @@ def test_a_list_and_a_moved_source(tmp_path, picture):
     assert all("/moved/" in path for path in state(dataset))
 
 
+def test_another_column_is_not_taken_for_the_labels(tmp_path, picture):
+    for i in range(8):
+        picture(tmp_path / f"{i}.png", seed=i)
+    file = tmp_path / "labels.csv"
+    rows = [(f"{i}.png", "ab"[i % 2], f"ann{i % 3}") for i in range(8)]
+    table = pd.DataFrame(rows, columns=["filepath", "label", "who"])
+    table.to_csv(file, index=False)
+    dataset = labelaudit.load_dataset("list", file)
+    table.drop(columns="label").to_csv(file, index=False)  # `who` looks like labels, too
+    with pytest.raises(BadInputError, match=r"column 'who', .* name the right column 'label'"):
+        plan_sync(dataset)
+    renamed = table.drop(columns="who").rename(columns={"label": "class"})
+    renamed.to_csv(file, index=False)
+    apply_sync(dataset, plan_sync(dataset))
+    table.to_csv(file, index=False)  # the same labels again, under the earlier name
+    assert plan_sync(dataset).counts == NOTHING
+    renamed.assign(label=table.who).to_csv(file, index=False)
+    with pytest.raises(BadInputError, match="name the right column 'class'"):
+        plan_sync(dataset)
+
+
 def test_copies_are_told_apart_and_a_zip_is_compared_by_content(tmp_path, pets):
     shutil.copy(pets / "cat/0.png", pets / "dog/copy.png")
     archive = shutil.make_archive(str(tmp_path / "pets-zip"), "zip", tmp_path, "pets")
