@@ -194,8 +194,7 @@ def _sync(
     who: str | None = None,
 ) -> dict:
     """seen: digest of the plan to take over; None takes nothing over. prefer: end that wins, by the
-    id of the sample. The lists of the result are cut,
-    but not the one of conflicts."""
+    id of the sample. The lists of the result are cut, but not the one of conflicts."""
     from ..dataset.history import list_changes, sync_words
     from ..living import apply_sync, plan_sync
 
