@@ -75,9 +75,9 @@ def write_manifest(
             output.add_image(image_paths[i], image)
     elif stored.any():
         notes.append(
-            f"{counted(int(stored.sum()), 'image')} stored in the dataset, without a file: the "
-            "manifest alone cannot be loaded. With images=True, or --images on the command line, "
-            "all images are next to it."
+            f"{counted(int(stored.sum()), 'image', 'is', 'are')} stored in the dataset without a "
+            "file: the manifest alone cannot be loaded. With images=True, or --images on the "
+            "command line, all stored images are written next to it."
         )
     to_written = _path_converter(folder, paths)
 
