@@ -9,7 +9,7 @@ import pytest
 from app_server import CHROMIUM, resting_box
 from playwright import sync_api as playwright
 
-from labelaudit import Dataset, suspects
+from labelaudit import Dataset, list_changes, suspects
 from labelaudit.dataset import verdict_log
 from labelaudit.features.duplicates import conflicts
 
@@ -52,6 +52,9 @@ def test_from_home_to_a_downloaded_csv(page, server, few_digits, tmp_path):
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
+    assert re.fullmatch(
+        r"digits-run-1-suspects-[0-9a-f]{12}\.csv", download.value.suggested_filename
+    )
     download.value.save_as(tmp_path / "suspects.csv")
     with (tmp_path / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -64,7 +67,7 @@ def test_from_home_to_a_downloaded_csv(page, server, few_digits, tmp_path):
     page.get_by_text(f"{len(rows)} suspects").first.wait_for()
 
 
-def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
+def test_a_folder_is_loaded_by_its_path_and_read_again(page, server, tmp_path, picture):
     for i in range(6):
         picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     (tmp_path / "pets/cat/broken.png").write_text("no image")
@@ -89,6 +92,31 @@ def test_a_folder_is_loaded_by_its_path(page, server, tmp_path, picture):
     assert Dataset("pets").classes == ["cat", "dog"]
     page.reload()
     page.get_by_role("heading", name="pets").wait_for()  # and still chosen
+
+    pets, dataset = tmp_path / "pets", Dataset("pets")
+    cats = dataset.view().match(label="cat").ids.tolist()
+    dataset.set_labels(cats[:2], "dog")
+    for name in ("0.png", "2.png"):  # in the source these two become yaks
+        picture(pets / "yak" / name)  # for its folder
+        (pets / "cat" / name).replace(pets / "yak" / name)
+    picture(pets / "yak/new.png", seed=9)
+    (pets / "dog/1.png").unlink()
+    steps = len(list_changes(dataset))
+    page.goto(f"{server}/sync?dataset=pets")
+    page.get_by_role("button", name="Read the source again").click()
+    images = page.locator(".la-conflict img")
+    playwright.expect(images).to_have_count(2)
+    playwright.expect(images.last).not_to_have_js_property("naturalWidth", 0)
+    page.get_by_text("dog (here)").first.click()
+    page.get_by_text("1 conflict undecided").first.wait_for()
+    page.get_by_role("button", name="Label of the source").click()
+    page.get_by_text("0 conflicts undecided").first.wait_for()
+    page.get_by_role("button", name="Take the changes over").click()
+    page.get_by_text("Taken over: 1 added, 1 gone").wait_for()
+    assert [dataset[i].ground_truth for i in cats] == ["dog", "yak", "cat"]
+    assert len(list_changes(dataset)) == steps + 1
+    page.get_by_role("link", name="History").click()
+    page.get_by_text("1 added, 1 gone").first.wait_for()
 
 
 def test_a_list_of_images_is_loaded_with_its_label_column_and_folder(

@@ -13,6 +13,7 @@ from labelaudit import (
     F,
     LabelAuditError,
     Review,
+    apply_patch,
     apply_verdicts,
     change_classes,
     export_dataset,
@@ -25,6 +26,7 @@ from labelaudit import (
 from labelaudit.dataset.class_names import ClassNames, names_after
 from labelaudit.dataset.history import describe
 from labelaudit.dataset.history_log import Entry
+from labelaudit.patch import make_patch
 from labelaudit.ui.class_editor import (
     BECOMES,
     BY_NAME,
@@ -109,6 +111,7 @@ def test_a_renamed_class_keeps_its_verdicts_and_new_runs_their_names(pets):
         ({"order": ["pug", "cow"]}, "there is no class 'cow' to put in order"),
         ({"order": ["pug", "pug"]}, "twice in the order"),
         ({"order": "pug"}, "give a list of class names"),
+        ({"order": ["pug"], "merge": {"pug": "dog"}}, "it has no place in the order"),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused(pets, change, why):
@@ -154,8 +157,22 @@ def test_a_class_that_was_merged_away_is_no_label(pets):
         pets.set_labels([1], "pug")
     with pets.batch_edits(), pytest.raises(LabelAuditError, match="add it again"):
         pets[1].ground_truth = "pug"
-    change_classes(pets, plan_classes(pets, add=["pug"]))
+    with pytest.raises(LabelAuditError, match="has no place in the order"):
+        plan_classes(pets, order=["pug"])
+    change_classes(pets, plan_classes(pets, add=["pug"], order=["pug"]))
     assert pets.set_labels([1], "pug") == 1
+
+
+def test_a_patch_of_a_copy_has_the_earlier_names_of_classes(pets):
+    pets.set_labels([1], "pug")  # was cat
+    pets.set_labels([2], "cat")  # was dog
+    patch = make_patch(pets)
+    return_to(pets, 0)
+    change_classes(pets, plan_classes(pets, rename={"cat": "tabby"}, merge={"pug": "dog"}))
+    plan = apply_patch(pets, patch)
+    assert (plan.new_classes, plan.conflicts) == ([], [])
+    assert labels(pets)[:3] == ["dog", "tabby", "dog"]
+    assert pets.offered_classes == ["tabby", "dog"]
 
 
 def test_a_way_back_to_two_classes_of_one_name_is_refused(pets):

@@ -18,6 +18,7 @@ from labelaudit.core.progress import Task
 from labelaudit.dataset.arrays import MISSING
 from labelaudit.dataset.dataset import create_dataset
 from labelaudit.features import decoding, fingerprints, similarity
+from labelaudit.features import duplicates as module
 from labelaudit.features.duplicates import (
     CONFLICTS,
     OTHERS,
@@ -25,6 +26,7 @@ from labelaudit.features.duplicates import (
     Duplicates,
     conflicts,
     duplicates,
+    ensure_duplicates,
     find_duplicates,
     list_groups,
     write_duplicates,
@@ -211,7 +213,7 @@ def test_groups_copies_and_singles(twins):
 def test_copies_are_held_out_together_if_they_share_a_label_and_are_not_the_class():
     ids = np.arange(12)
     group = np.array([0, 0, 2, 2, 4, 4, 4, 4, 4, 9, 9, 9])
-    found = Duplicates(ids[:9], group[:9], group[:9], 12)
+    found = Duplicates(ids[:9], group[:9], group[:9], ids)
     labels = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, MISSING])
     together = found.held_out_together(ids, labels)
     assert together[:2].tolist() == [0, 0]  # one label
@@ -249,6 +251,42 @@ def test_only_samples_that_are_new_are_opened(twins, monkeypatch):
     assert duplicates(twins).searched == 8  # of 9
     assert find_duplicates(twins).group_of([8, 9]).tolist() == [8, 8]
     assert len(opened) == 1
+
+
+def test_few_new_samples_are_compared_with_all_and_the_others_are_not_again(twins, monkeypatch):
+    monkeypatch.setattr(module, "MOST_NEW", 0.6)
+    ensure_duplicates(twins)
+    new = [photo(1), jpeg(photo(2), 70), ImageOps.mirror(photo(4)), photo(5), jpeg(photo(5))]
+    twins.add_samples({"image": [*map(stored, new), b"no image"], "label": ["a"] * 6})
+    with monkeypatch.context() as patch:
+        patch.setattr(similarity, "_close_pairs", None)  # compares all
+        found = ensure_duplicates(twins)
+        assert ensure_duplicates(twins).searched == 13  # nothing is new: one cannot be read
+    whole = find_duplicates(twins)
+    for name in ("ids", "group", "copy_of", "searched_ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    assert found.group_of([9, 10, 11, 12, 13]).tolist() == [1, 3, 8, 12, 12]
+    monkeypatch.setattr(module, "MOST_NEW", 0.05)
+    monkeypatch.setattr(similarity, "_pairs_of", None)  # compares new ones with all
+    twins.add_samples({"image": [stored(photo(6))], "label": ["a"]})
+    assert ensure_duplicates(twins).searched == 14
+
+
+def test_new_pictures_may_join_groups_and_reach_the_bound_of_each_other():
+    rng = np.random.default_rng(0)
+    plain = rng.integers(0, 256, (300, 16, 16), np.uint8)
+    noisy = plain.astype(int) + rng.integers(-9, 10, plain.shape)
+    thumbnails = np.concatenate([plain, noisy.clip(0, 255).astype(np.uint8)])
+    whole = similarity.group(thumbnails)
+    new = np.sort(rng.permutation(600)[:60])
+    old = np.setdiff1d(np.arange(600), new)
+    known = np.stack([old, old[similarity.group(thumbnails[old])]], axis=1)
+    reported = []
+    found = similarity.group(thumbnails, reported.append, known, new)
+    np.testing.assert_array_equal(found, whole)
+    assert sum(reported) == 60
+    v = similarity.vectors(thumbnails)
+    np.testing.assert_array_equal(similarity.bounds(v, places=new), similarity.bounds(v)[new])
 
 
 def test_an_image_that_cannot_be_read_is_left_out_until_it_can(tmp_path, home):

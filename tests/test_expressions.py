@@ -1,6 +1,7 @@
 """Conditions on any field, slices, masks, saved views, and what views and samples look like."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -60,6 +61,8 @@ def dataset(make_dataset):
         ((F("age") - F("id")).abs() >= 3, [4, 6, 7]),
         (abs(-F("age") / 2) + 1 >= F("id"), [1, 3]),
         (F("age") < F("id") - 2, [4, 7]),
+        (F("width") * 10**30 > 35e30, [4, 5, 6, 7]),
+        (F("width") * Fraction(1, 2) > 15, [4, 5, 6, 7]),
         (1 / (F("age") - 1) > 0.4, [1, 7]),  # a division by zero gives null
         ((F("width") + F("age")).is_null(), [8]),
         ((F("width") * 2).between(40, 60) | ~(F("width") + 0).exists(), [2, 3, 8]),

@@ -10,7 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
 from labelaudit import TrainConfig, compute_scores, suspects, train
-from labelaudit.ranking import insights
+from labelaudit.core.errors import LabelAuditError, StoppedError
+from labelaudit.ranking import insights, umap_plane
 from labelaudit.ui import charts, sample_map
 
 
@@ -232,3 +233,33 @@ def test_a_map_of_many_classes_has_no_legend():
     found = sample_map.drawn(many, "given", [f"c{i}" for i in range(30)], None)
     assert found["legend"] == {"classes": []}
     assert len({found["palette"][i] for i in found["color"]}) == 30
+
+
+# --- UMAP, which is not installed here: another program takes its place ---
+
+
+def test_umap_runs_in_a_process_that_can_be_stopped_and_says_why_it_failed(tmp_path, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    umap = tmp_path / "umap.py"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    umap.write_text(
+        "class UMAP:\n"
+        "    def __init__(self, **options): self.options = options\n"
+        "    def fit_transform(self, v): return v[:, :2] * self.options['n_neighbors']\n"
+    )
+    np.testing.assert_array_equal(umap_plane.umap_plane(vectors), vectors[:, :2] * 11)
+    umap.write_text("import time; time.sleep(600)")
+
+    def leave() -> None:
+        raise StoppedError("the page was left")
+
+    with pytest.raises(StoppedError):
+        umap_plane.umap_plane(vectors, leave)
+    umap.write_text("raise ImportError('numba is broken')")
+    with pytest.raises(LabelAuditError, match=r"UMAP failed .*numba is broken"):
+        umap_plane.umap_plane(vectors)
+
+
+def test_umap_is_not_asked_for_a_few_samples(audited):
+    few = audited.view().ids[:5]
+    assert len(insights.embedding_map(audited.run(), few, umap_plane.umap_plane)) == 5

@@ -53,13 +53,14 @@ def test_equal_similarities_are_ordered_by_place_below_zero_too():
     np.testing.assert_array_equal(cosine, value)
 
 
-def test_cells_find_most_of_what_comparing_all_finds(monkeypatch):
-    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells
-    monkeypatch.setattr(neighbours, "SEARCHED", 4_000)
+@pytest.mark.parametrize(("share", "searched"), [(0.9, 4_000), (0.3, 1_200)])
+def test_cells_find_most_of_what_comparing_all_finds(share, searched, monkeypatch):
+    monkeypatch.setattr(neighbours, "CELL", 400)  # 18 cells or 6
+    monkeypatch.setattr(neighbours, "SEARCHED", searched)
     rng = np.random.default_rng(0)
     middles = rng.normal(size=(40, 16))
     vectors = middles[rng.integers(0, 40, 8_000)] + 0.3 * rng.normal(size=(8_000, 16))
-    counted = rng.random(8_000) < 0.9
+    counted = rng.random(8_000) < share
     near, _ = all_nearest(vectors, counted, 10, exact=1_000)
     asked = np.arange(0, 8_000, 16)
     all_of_them, _ = all_nearest(vectors, counted, 10)

@@ -9,10 +9,12 @@ import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
@@ -28,11 +30,13 @@ from labelaudit import (
     suspects,
 )
 from labelaudit.jobs import files, manager
+from labelaudit.living.sync import HERE, SOURCE
 from labelaudit.pipeline import take_first_look
 from labelaudit.ranking.evidence import Evidence
 from labelaudit.review.notes import write_note
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
+from labelaudit.ui import sidebar
 from labelaudit.ui.__main__ import unbreakable
 from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
@@ -437,6 +441,16 @@ def test_a_job_of_another_dataset_is_not_shown_here(digits, make_dataset):
     no_error(app)
 
 
+def test_results_wait_for_the_running_audit(digits, monkeypatch):
+    from labelaudit.ui import jobs
+
+    monkeypatch.setattr(jobs, "running_job", lambda dataset: SimpleNamespace(kind="audit"))
+    monkeypatch.setattr(jobs, "show_running", lambda dataset: None)
+    shown = texts(open_page("suspects/results"))
+    assert "The running job computes the scores" in shown
+    assert "import the predictions" not in shown
+
+
 def test_mistakes_planted_after_training_are_no_rehearsal(few_digits):
     from labelaudit import TrainConfig, audit, compute_scores, inject_noise, predict
 
@@ -459,6 +473,7 @@ def test_a_corrected_rehearsal_is_distinguished_from_one_planted_late_and_export
     shown = texts(open_page("suspects/results"))
     assert "corrected after run-1 was trained" in shown
     assert "planted after run-1" not in shown
+    assert "339 planted mistakes" in shown  # in the sidebar
     assert "20 of 359 planted mistakes are corrected" in texts(open_page("data/noise"))
     assert "339 of these labels are planted mistakes" in texts(open_page("suspects/export"))
     labelaudit.restore_noise(audited)
@@ -541,6 +556,20 @@ def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
 
 
+def test_a_page_opened_before_the_linked_dataset_was_picked_shows_that_dataset(digits, monkeypatch):
+    from labelaudit import load_arrays
+
+    load_arrays("a-first", np.zeros((2, 8, 8), np.uint8), ["a", "b"])
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300)
+    app.query_params["dataset"] = "digits"
+    with monkeypatch.context() as patch:  # the links are drawn, and the next request comes
+        patch.setattr(sidebar, "pick_dataset", st.stop)
+        app.run()
+    del app.query_params["dataset"]  # a link in the sidebar has none
+    app.switch_page(str(REPO / "pages/data/dataset.py"))
+    assert box(no_error(app.run()), "Dataset").value == "digits"
+
+
 def test_scores_are_computed_again_for_labels_that_were_changed(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
@@ -568,7 +597,7 @@ def charted(app: AppTest) -> tuple[dict, list]:
 def test_insights_show_mix_ups(audited):
     app = open_page("suspects/insights")
     wrong = audited.view().match(wrong=True)
-    assert f"{len(wrong):,} of 1,797 differ" in texts(app)
+    assert f"{len(wrong):,} of 1,797 images differ" in texts(app)
     by_class = app.dataframe[0].value
     found = suspects(audited)
     counts = dict(zip(by_class["class"], by_class["suspects"], strict=True))
@@ -624,9 +653,11 @@ def test_insights_of_many_classes_show_the_most_mixed_up(make_dataset):
     assert map_version(show(app, "Similarity map"))
 
 
-def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset):
+def test_a_map_of_many_samples_says_how_they_were_chosen(make_dataset, monkeypatch):
     from labelaudit import compute_scores
+    from labelaudit.ranking import insights
 
+    monkeypatch.setattr(insights, "POINTS", 10_000)
     dataset = make_dataset(12_000)
     run = dataset.new_run("r").finish({"classes": dataset.classes})
     label = dataset.view().frame.label
@@ -819,7 +850,10 @@ def test_a_patch_is_looked_at_applied_and_taken_back(make_dataset):
     ]
 
 
-def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tmp_path, picture):
+def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(
+    home, tmp_path, picture, monkeypatch
+):
+    monkeypatch.setattr("labelaudit.ui.sync_conflicts.PAGE", 1)
     for i in range(6):
         picture(tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     dataset = labelaudit.load_dataset("pets", tmp_path / "pets")
@@ -836,9 +870,22 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tm
     assert "Class yak is new" in texts(app)
     assert "2 conflicts undecided" in texts(app)
     assert len(dataset) == 6
+    (choice,) = app.get("button_group")  # of the first page
+    choice.set_value(HERE).run()
+    assert "1 conflict undecided" in texts(no_error(app))
+    button(app, "Undo all choices").click().run()
+    assert "2 conflicts undecided" in texts(no_error(app))
+    button(app, "Label of the source").click().run()
+    assert (
+        "Take the label of the source for 2 conflicts: 2 dog? 1 of them is not on this page."
+        in texts(no_error(app))
+    )
+    assert "2 conflicts undecided" in texts(app)
+    button(app, "Decide 2").click().run()
+    assert "0 conflicts undecided" in texts(no_error(app))
+    button(app, "Next").click().run()
     (choice,) = app.get("button_group")
-    choice.set_value("label of the source").run()
-    assert "undecided." not in texts(no_error(app))
+    assert choice.value == SOURCE
     button(app, "Take the changes over").click().run()
     app = finish_job(app)
     assert "Taken over: 1 added, 2 moved, 2 relabelled; class yak added." in "\n".join(
@@ -846,6 +893,9 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(home, tm
     )
     assert [dataset[i].ground_truth for i in cats] == ["dog", "dog"]
     assert "1 sample with the tag" in texts(app)
+    app.switch_page(str(REPO / "pages/suspects/history.py")).run()
+    assert app.dataframe[0].value["samples"].tolist()[-1] == 6  # as loaded, without the new one
+    app.switch_page(str(REPO / "pages/data/sync.py")).run()
 
     button(app, "Read the source again").click().run()
     assert "Nothing changed" in texts(finish_job(app))

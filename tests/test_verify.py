@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_cli import cli
 
 import labelaudit
-from labelaudit.core.errors import BadInputError
+from labelaudit.core.errors import BadInputError, DamagedError
 from labelaudit.dataset.state_fingerprint import dataset_fingerprint
 from labelaudit.export import manifest_bytes, suspects_csv
 from labelaudit.export.provenance import as_line, download_name
 from labelaudit.features.duplicates import write_duplicates
 from labelaudit.living.recorded_state import recorded_state
 from labelaudit.living.verify import IMAGES, LABELS
+from labelaudit.patch import make_patch
 
 
 def test_an_export_equals_the_state_that_it_was_made_of(tmp_path, picture, monkeypatch):
@@ -113,6 +116,11 @@ def test_a_table_that_was_edited_does_not_count_by_its_fingerprint(pets, tmp_pat
     groups = tmp_path / "duplicates.csv"
     write_duplicates(pets, groups)
     assert labelaudit.verify(pets, groups).equal
+    beside = tmp_path / "duplicates.csv.provenance.json"
+    beside.unlink()
+    with groups.open("r+") as file:
+        write_duplicates(pets, f"/dev/fd/{file.fileno()}")  # as the shell redirects it
+    assert beside.exists()
     groups.write_text(groups.read_text() + "\n")
     found = labelaudit.verify(pets, groups)
     assert (found.equal, found.is_from_now, found.edited) == (False, True, True)
@@ -158,6 +166,20 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
         labelaudit.verify(pets, both)
     both.write_text(texts[1] * 2)
     assert labelaudit.verify(pets, both).equal
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(both, "README.txt")
+    data = bytearray(packed.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + flags] |= 1  # encrypted
+    packed.write_bytes(data)
+    with pytest.raises(DamagedError, match=r"packed.zip cannot be read: File 'README.txt' is enc"):
+        labelaudit.verify(pets, packed)
+    patch = make_patch(pets)
+    merged, _ = labelaudit.merge_patches([replace(patch, name="a"), replace(patch, name="b")])
+    merged.write(tmp_path / "merged.labels.jsonl")  # of several states
+    with pytest.raises(DamagedError, match="has no fingerprint of LabelAudit, and is no list"):
+        labelaudit.verify(pets, tmp_path / "merged.labels.jsonl")
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):
         labelaudit.verify(pets, both)

@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Rational, Real
 from typing import TypeAlias
 
 import numpy as np
@@ -199,8 +199,8 @@ def numbers(part: Part, fields: Fields) -> np.ndarray | float:
 
 
 def within_float(value: object) -> object:
-    """Return the value. Raises BadInputError for an integer that no float64 can hold."""
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
+    """Return the value. Raises BadInputError for a whole number or fraction beyond float64."""
+    if isinstance(value, Rational) and abs(value) > sys.float_info.max:
         raise BadInputError("numbers beyond 1.8e308 are not supported: give a smaller one.")
     return value
 
@@ -210,7 +210,7 @@ def as_part(value: object) -> Part:
     if isinstance(value, Operand):
         return value._part()
     value = within_float(value.item() if isinstance(value, np.generic) else value)
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
         raise BadInputError(
             f"{value!r} cannot be calculated with: give a number, or a field such as F('width')."
         )

@@ -30,6 +30,7 @@ from . import similarity
 from .fingerprints import make_fingerprints, read_fingerprints
 
 TABLE = "duplicates"
+MOST_NEW = 0.1  # share of the pictures; with more new ones, all are compared again
 CONFLICTS, SPLITS, OTHERS = WHICH = ("conflicts", "splits", "others")
 EXACT, NEAR = "exact", "near"
 _COLUMNS = {
@@ -54,7 +55,12 @@ class Duplicates:
     ids: np.ndarray
     group: np.ndarray  # smallest id of the group
     copy_of: np.ndarray  # smallest id with the same pixels; the sample's own if it has no copy
-    searched: int  # samples that were compared
+    searched_ids: np.ndarray  # of all samples that were compared
+
+    @property
+    def searched(self) -> int:
+        """How many samples were compared."""
+        return len(self.searched_ids)
 
     @cached_property
     def exact(self) -> np.ndarray:
@@ -132,33 +138,48 @@ def find_duplicates(dataset: Target, task: Task = QUIET) -> Duplicates:
     StoppedError after a stop; the groups stored before stay.
     """
     view = as_view(dataset)
-    frame = view.frame
+    found = _search(view.frame, task)
+    return found.touching(view.ids) if view.steps else found
+
+
+def _search(frame: Frame, task: Task, known: Duplicates | None = None) -> Duplicates:
+    """Search for duplicates and store the groups. known: groups that were found before; with them,
+    only pictures that were not searched yet are compared, if these are few."""
     make_fingerprints(frame, task)
     ids, pixels, thumbnails = read_fingerprints(frame)
     if not len(ids):
         raise DamagedError(
-            f"none of the {len(frame.ids):,} images of {view.name!r} can be read: restore their "
+            f"none of the {len(frame.ids):,} images of {frame.name!r} can be read: restore their "
             "files."
         )
     _, first, index = np.unique(pixels, return_index=True, return_inverse=True)
     distinct = np.sort(first)  # one sample of each picture, so that copies are compared only once
-    stage = task.stage("comparing images", similarity.comparisons(len(distinct)))
-    head = similarity.group(thumbnails[distinct], stage.advance)
     copy_of = first[index]
-    group = distinct[head[np.searchsorted(distinct, copy_of)]]
+    picture = np.searchsorted(distinct, copy_of)
+    before: dict[str, np.ndarray] = {}
+    if known is not None:
+        searched = np.isin(ids, known.searched_ids)
+        new = np.setdiff1d(np.arange(len(distinct)), picture[searched])
+        if len(new) <= min(MOST_NEW * len(distinct), similarity.MOST_NEW):
+            head, there = find(ids, known.group_of(ids))
+            pairs = np.stack([picture[there], picture[head[there]]], axis=1)
+            before = {"known": pairs, "new": new}
+    count = len(before["new"]) if before else similarity.comparisons(len(distinct))
+    stage = task.stage("comparing images", count)
+    head = similarity.group(thumbnails[distinct], stage.advance, **before)
+    group = distinct[head[picture]]
     rows = pa.table([ids, ids[group], ids[copy_of]], schema=DUPLICATES)
     with frame.transaction():
         frame.overwrite(TABLE, rows, DUPLICATES)
-    found = _load(frame)
-    return found.touching(view.ids) if view.steps else found
+    return _load(frame)
 
 
 def ensure_duplicates(dataset: Dataset, task: Task = QUIET) -> Duplicates:
-    """Return the stored groups; search again if samples are missing in them, because they were
-    added later or could not be read. See `find_duplicates`."""
+    """Return the stored groups; if samples are missing in them, because they were added later or
+    could not be read, search for duplicates of these. See `find_duplicates`."""
     found = duplicates(dataset)
     if found is None or found.searched < len(dataset):
-        found = find_duplicates(dataset, task)
+        found = _search(dataset.view().frame, task, found)
     return found
 
 
@@ -182,7 +203,7 @@ def _load(frame: Frame) -> Duplicates:
     searched = np.flatnonzero(group != MISSING)
     _, of, counts = np.unique(group[searched], return_inverse=True, return_counts=True)
     members = searched[counts[of] > 1]
-    return Duplicates(frame.ids[members], group[members], copy_of[members], len(searched))
+    return Duplicates(frame.ids[members], group[members], copy_of[members], frame.ids[searched])
 
 
 # --- problems of duplicates, with the present labels and splits ---

@@ -24,7 +24,7 @@ EXACT = 100_000  # samples up to which all pairs are compared
 BLOCK_BYTES = 64 << 20  # of similarities in memory at once
 GROUP = 16  # similarities per group, represented by their maximum
 CELL = 1_000  # approximate number of samples per cell
-SEARCHED = 12_000  # samples compared with those of a cell, at least: of the nearest cells
+SEARCHED = 12_000  # candidates compared with the samples of a cell, at least: of the nearest cells
 ROUNDS = 6  # of k-means
 FITTED = 32  # samples per cell used to fit the centres of the cells
 
@@ -155,18 +155,20 @@ def _parts(unit: np.ndarray, candidates: np.ndarray, exact: int):
         return
     centres = _centres(unit[candidates])
     cell = _nearest_centre(unit, centres)
-    by_cell = np.argsort(cell, kind="stable")
-    ends = np.searchsorted(cell[by_cell], np.arange(len(centres) + 1))
-    is_candidate = np.zeros(len(unit), bool)
-    is_candidate[candidates] = True
+    rows_of = _by_cell(np.arange(len(unit)), cell, len(centres))
+    candidates_of = _by_cell(candidates, cell[candidates], len(centres))
+    sizes = np.array(list(map(len, candidates_of)))
     close = np.argsort(-(centres @ centres.T), axis=1)
-    sizes = np.diff(ends)
-    for c in range(len(centres)):
-        rows = by_cell[ends[c] : ends[c + 1]]
+    for c, rows in enumerate(rows_of):
         if len(rows):
-            probed = np.searchsorted(np.cumsum(sizes[close[c]]), SEARCHED) + 1
-            among = np.concatenate([by_cell[ends[o] : ends[o + 1]] for o in close[c, :probed]])
-            yield rows, np.sort(among[is_candidate[among]])
+            searched = np.searchsorted(np.cumsum(sizes[close[c]]), SEARCHED) + 1
+            yield rows, np.sort(np.concatenate([candidates_of[o] for o in close[c, :searched]]))
+
+
+def _by_cell(places: np.ndarray, cell: np.ndarray, cells: int) -> list[np.ndarray]:
+    """Divide places, int (m,), by their cell, int (m,), 0 to cells - 1."""
+    order = np.argsort(cell, kind="stable")
+    return np.split(places[order], np.searchsorted(cell[order], np.arange(1, cells)))
 
 
 def _centres(unit: np.ndarray) -> np.ndarray:

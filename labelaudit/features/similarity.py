@@ -40,6 +40,7 @@ INNER = 0.78
 EXACT = 100_000  # pictures up to which all pairs are compared; beyond, only those within a bucket
 BUCKET = 2000  # pictures per bucket; the centre of a bucket is a random picture
 BUCKETS = 3  # buckets of each picture: those with the nearest centres
+MOST_NEW = BUCKET * BUCKETS  # pictures that are compared with all
 ROWS, COLUMNS = 1024, 4096  # compared at once: 16 MB
 CHECKED = 65_536  # pairs to compare inner quarters of at once
 JOINED = 1_000_000  # pairs in memory before they are merged into groups
@@ -96,32 +97,50 @@ def similarity(a: Vectors, b: Vectors, buffers: tuple[np.ndarray, np.ndarray] | 
     return np.add(even, np.abs(odd, out=odd), out=even)
 
 
-def bounds(v: Vectors, report: Report = lambda _: None) -> np.ndarray:
-    """Return the similarity that a near duplicate of each picture must reach, float32 (n,)."""
-    out = np.full(len(v), CLOSE, np.float32)
+def bounds(
+    v: Vectors, report: Report = lambda _: None, places: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the similarity that a near duplicate of each picture must reach, float32 (n,).
+
+    places: int64 (n,), of these pictures; by default all.
+    """
+    asked = v if places is None else v[places]
+    out = np.full(len(asked), CLOSE, np.float32)
     if len(v) < FEWEST:
         return out
     some = np.random.default_rng(0).choice(len(v), min(REFERENCE, len(v)), replace=False)
     reference, kth = v[some], int(USUAL * (len(some) - 1))
-    for start in range(0, len(v), ROWS):
-        found = similarity(v[start : start + ROWS], reference)
+    for start in range(0, len(asked), ROWS):
+        found = similarity(asked[start : start + ROWS], reference)
         usual = np.partition(found, kth, axis=1)[:, kth].clip(0, 1)
         out[start : start + ROWS] = np.maximum(CLOSE, 1 - STRICT * (1 - usual) ** 2)
         report(0)
     return out
 
 
-def group(thumbnails: np.ndarray, report: Report = lambda _: None) -> np.ndarray:
+def group(
+    thumbnails: np.ndarray,
+    report: Report = lambda _: None,
+    known: np.ndarray | None = None,
+    new: np.ndarray | None = None,
+) -> np.ndarray:
     """Group near duplicates, and near duplicates of these. Returns the first place of each
     picture's group, int64 (n,).
 
     thumbnails: uint8 (n, SIDE, SIDE), grey. report: called with the number of further comparisons;
-    an exception that it raises ends the search.
+    an exception that it raises ends the search. known: places of pictures that were found to be
+    duplicates before, int64 (k, 2). new: places, int64 (m,), of the pictures that are compared with
+    all; by default all are compared with each other.
     """
-    v = vectors(thumbnails)
-    limits, first = bounds(v, report), np.arange(len(v))
+    v, first = vectors(thumbnails), np.arange(len(thumbnails))
+    if known is not None:
+        join(first, known)
     waiting: list[np.ndarray] = []
-    for pairs in _close_pairs(thumbnails, v, limits, report):
+    if new is None:
+        found = _close_pairs(thumbnails, v, bounds(v, report), report)
+    else:
+        found = _pairs_of(new, thumbnails, v, report)
+    for pairs in found:
         waiting.append(pairs)
         if sum(map(len, waiting)) > JOINED:
             join(first, np.concatenate(waiting))
@@ -153,6 +172,25 @@ def _close_pairs(
                 yield from _with_similar_inside(thumbnails, own, places, i[good], j[good])
                 report(0)
             report(len(rows))
+
+
+def _pairs_of(
+    new: np.ndarray, thumbnails: np.ndarray, v: Vectors, report: Report
+) -> Iterator[np.ndarray]:
+    """Yield places of near duplicates of new pictures among all, int64 (k, 2)."""
+    buffers = np.empty(ROWS * COLUMNS, np.float32), np.empty(ROWS * COLUMNS, np.float32)
+    limit, places = bounds(v, report, new), np.arange(len(v))
+    for top in range(0, len(new), ROWS):
+        rows = new[top : top + ROWS]
+        for left in range(0, len(v), COLUMNS):
+            found = similarity(v[rows], v[left : left + COLUMNS], buffers)
+            i, j = np.nonzero(found >= limit[top : top + ROWS, None])
+            value, i, j = found[i, j], rows[i], j + left
+            others, index = np.unique(j, return_inverse=True)
+            good = (i != j) & (value >= bounds(v, report, others)[index])
+            yield from _with_similar_inside(thumbnails, v, places, i[good], j[good])
+            report(0)
+        report(len(rows))
 
 
 def _with_similar_inside(

@@ -194,7 +194,8 @@ def _sync(
     who: str | None = None,
 ) -> dict:
     """seen: digest of the plan to take over; None takes nothing over. prefer: end that wins, by the
-    id of the sample. The lists of the result are cut."""
+    id of the sample. The lists of the result are cut,
+    but not the one of conflicts."""
     from ..dataset.history import list_changes, sync_words
     from ..living import apply_sync, plan_sync
 
@@ -211,6 +212,7 @@ def _sync(
         words = sync_words(**list_changes(dataset)[-1].info) if len(plan) else []
     data = plan.to_dict()
     lists = {name: rows[:LISTED] for name, rows in data.items() if isinstance(rows, list)}
+    lists["conflicts"] = data["conflicts"]  # a person decides each of them
     text = "; ".join(words) or "nothing changed in the source"
     return {
         **data,

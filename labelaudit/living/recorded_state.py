@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -26,6 +27,8 @@ COCO = "instances*.json"
 # The files of an export that say where it comes from; the first kind that exists is used.
 MARKERS = (f"*{PROVENANCE_SUFFIX}", f"*{CLASS_LIST_SUFFIX}", COCO, "metadata.json", "README.*")
 NEIGHBOURS = {"samples.json": "metadata.json", "tasks.json": "README.txt"}
+# RuntimeError: an encrypted member, or (NotImplementedError) an unknown compression.
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError)
 RECORD_BYTES = 1 << 16  # more than a provenance ever has
 _RECORD = re.compile(rf'\b{KEY}"?\s*:\s*(?={{)'.encode())
 # The names of downloads, and what they are; a browser may add " (1)".
@@ -65,7 +68,7 @@ def recorded_state(target: str | os.PathLike) -> Recorded | None:
         if path.suffix.lower() == ".zip":
             return _joined(path, _in_zip(path))
         return _of_file(Path(os.path.realpath(path)))
-    except (OSError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
+    except (*UNREADABLE, pa.ArrowInvalid) as error:
         raise DamagedError(f"{path} cannot be read: {error}.") from error
 
 
@@ -159,20 +162,27 @@ def _joined(
 
 
 def _in_folder(folder: Path) -> list[dict]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _may_be_marker(entry.name) and entry.is_file()]
     return _of_markers(names, lambda name: _records_of(folder / name))
 
 
 def _in_zip(path: Path) -> list[dict]:
     with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.count("/") < 2)
+        names = [name for name in archive.namelist() if name.count("/") < 2]
+        names = [name for name in names if _may_be_marker(name.rpartition("/")[2])]
         return _of_markers(names, lambda name: _records(archive.read(name)))
+
+
+def _may_be_marker(name: str) -> bool:
+    """Whether a file may be one of MARKERS: a folder can have a million others."""
+    return name.endswith(".json") or name.startswith("README")
 
 
 def _of_markers(names: list[str], read: Callable[[str], list[dict]]) -> list[dict]:
     """Return the records of the files that say where an export comes from."""
     for pattern in MARKERS:
-        chosen = [name for name in names if fnmatch(name.rpartition("/")[2], pattern)]
+        chosen = [name for name in sorted(names) if fnmatch(name.rpartition("/")[2], pattern)]
         found = [entry for name in chosen for entry in read(name)]
         found = [entry for entry in found if entry.get("kind") == LABELS]
         if found:

@@ -228,9 +228,15 @@ def _read(
     hashes: of images that need not be opened.
     """
     label = "ground_truth" if known is not None and known.kind == SUSPECTS else None
-    source = open_source(
-        target, None, None, source_options(label, None, None, None, (), None), task
-    )
+    options = source_options(label, None, None, None, (), None)
+    try:
+        source = open_source(target, None, None, options, task)
+    except (BadInputError, DamagedError) as error:
+        if known is not None or not os.path.isfile(target):
+            raise
+        raise type(error)(
+            f"{target} has no fingerprint of LabelAudit, and is no list of images: {error}"
+        ) from error
     stage = task.stage(f"reading {source.description}", source.total)
     rows, found, unread = source.usable_rows(), _Content(), []
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:

@@ -33,7 +33,8 @@ def plan_patch(
     """Return what a patch would do to a dataset. Labels are not changed.
 
     A sample is found by its path below the common folder of all images, if the image there has the
-    same pixels; else by its pixels in any place. trust: "path" accepts the path alone, for images
+    same pixels; else by its pixels in any place. Classes that were renamed or merged here since are
+    found by their earlier names too. trust: "path" accepts the path alone, for images
     that were resized or compressed again; "id" accepts the id if neither is found. read: the
     maximum number of images to read for this; None for all that are needed. Each is read only once,
     because its hash is stored.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset.arrays import MISSING
+from ..dataset.class_names import former_codes
 from ..dataset.columns import Frame
 from ..storage.schema import REMOVED
 from .matching import NOT_FOUND, Matches
@@ -76,7 +77,8 @@ def make_plan(frame: Frame, changes: list[Change], trust: Sequence[str], unread:
     matches = Matches(frame, changes, trust)
     sample, is_found = matches.sample, matches.sample != NOT_FOUND
     classes = frame.classes
-    codes = {None: MISSING} | {name: code for code, name in enumerate(classes)}
+    # a copy may have the names from before classes were renamed or merged here
+    codes: dict[str | None, int] = {None: MISSING, **former_codes(frame)}
     named = {change.after for change in changes if change.after is not None}
     unknown = sorted(named - codes.keys())
     new_codes = codes | {name: len(classes) + i for i, name in enumerate(unknown)}

@@ -6,7 +6,7 @@ dataset.
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ import pandas as pd
 from ..dataset.arrays import MISSING
 from ..dataset.runs import Run
 from ..dataset.view import View
+from . import umap_plane
 
 POINTS = 100_000  # on a map; a browser paints so many in a tenth of a second
-UMAP_POINTS = 10_000  # UMAP takes half a minute for them
+UMAP_POINTS = 10_000  # UMAP takes a minute for them
 SHOWN_CLASSES = 20  # in a confusion matrix
 FITTED = 10_000  # points to which the axes of a map are fitted
 COVARIANCE_DIMENSIONS = 2000  # longer vectors take the randomized solver
@@ -118,12 +119,14 @@ def dynamics_map(run: Run, ids: np.ndarray) -> pd.DataFrame | None:
     )
 
 
-def embedding_map(run: Run, ids: np.ndarray, umap: bool = False) -> pd.DataFrame | None:
+def embedding_map(
+    run: Run, ids: np.ndarray, project: Callable[[np.ndarray], np.ndarray] | None = None
+) -> pd.DataFrame | None:
     """Project the samples' embeddings to the plane. Columns: id, x, y.
 
     Samples without an embedding are left out. None for fewer than three embeddings.
-    Embeddings are normalised first, because only their direction describes an image. The projection
-    is PCA, or UMAP if `umap` (see `has_umap`), which takes half a minute.
+    Embeddings are normalised first, because only their direction describes an image. project: maps
+    float32 (n, d) to (n, 2), such as `umap_plane`; by default, and for few samples, it is PCA.
     """
     vectors = run.embeddings(ids)
     if vectors is None:
@@ -133,20 +136,10 @@ def embedding_map(run: Run, ids: np.ndarray, umap: bool = False) -> pd.DataFrame
         return None
     directions = vectors[usable].astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1)[:, None]
-    plane = _umap(directions) if umap else principal_plane(directions)
+    if project is None or len(directions) < umap_plane.FEWEST:
+        project = principal_plane
+    plane = project(directions)
     return pd.DataFrame({"id": ids[usable], "x": plane[:, 0], "y": plane[:, 1]})
-
-
-def has_umap() -> bool:
-    """Whether UMAP is installed."""
-    return importlib.util.find_spec("umap") is not None
-
-
-def _umap(vectors: np.ndarray) -> np.ndarray:
-    from umap import UMAP
-
-    neighbours = min(15, len(vectors) - 1)
-    return UMAP(n_neighbors=neighbours, metric="cosine", random_state=0).fit_transform(vectors)
 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ without samples, and is not offered any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -69,7 +69,9 @@ def plan_classes(
         after = _renamed(before, rename, merge)
         after = _added(after, add)
         after = _merged(after, merge)
-        after = _ordered(after, order)
+        back = set(before.hidden).intersection(dataset.offered_classes)  # with samples again
+        gone = {name for name in after.hidden if name not in {rename.get(n, n) for n in back}}
+        after = _ordered(after, order, gone)
         if after == before and not merge:
             raise BadInputError(
                 "nothing changes: give a class to rename, to merge or to add, or another order."
@@ -157,8 +159,8 @@ def _merged(classes: ClassNames, merge: Mapping[str, str]) -> ClassNames:
     return ClassNames(classes.names, [*classes.hidden, *merge], classes.order)
 
 
-def _ordered(classes: ClassNames, order: Sequence[str]) -> ClassNames:
-    """Move these classes to the front."""
+def _ordered(classes: ClassNames, order: Sequence[str], gone: Collection[str]) -> ClassNames:
+    """Move these classes to the front. gone: classes that are not listed any more."""
     if isinstance(order, str):
         raise BadInputError(f'order={order!r}: give a list of class names, such as ["cat", "dog"].')
     index = {name: i for i, name in enumerate(classes.names)}
@@ -167,6 +169,11 @@ def _ordered(classes: ClassNames, order: Sequence[str]) -> ClassNames:
             raise BadInputError(f"there is no class {name!r} to put in order: check the name.")
         if list(order).count(name) > 1:
             raise BadInputError(f"class {name!r} is twice in the order: name it once.")
+        if name in gone:
+            raise BadInputError(
+                f"class {name!r} is not offered any more, so it has no place in the order: leave "
+                "it out, or add it again."
+            )
     first = [index[name] for name in order]
     listed = [*first, *(i for i in classes.listed if i not in set(first))]
     if listed == classes.listed:

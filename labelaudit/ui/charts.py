@@ -175,19 +175,15 @@ def confusion(matrix: Confusion, key: str, clicked: Callable[[], None]) -> None:
     color = alt.Color(
         "samples:Q",
         legend=None,
-        scale=alt.Scale(type="sqrt", domain=[0, int(most)], range=["#6366f114", ACCENT]),
+        scale=alt.Scale(type="sqrt", domain=[0, int(most)], range=[f"{ACCENT}14", f"{ACCENT}cc"]),
     )
     numbers = (
         alt.Chart(cells)
         .mark_text(fontSize=11, cursor="pointer")
         .encode(
             text=alt.Text("samples:Q", format=",.3~s" if most > 999 else ","),
-            color=alt.condition(
-                f"!datum.agree && datum.samples > {most / 4}",
-                alt.value("white"),
-                alt.value("#d1d5db" if _dark() else "#374151"),
-            ),
-            opacity=alt.condition("datum.agree", alt.value(0.5), alt.value(1)),
+            color=alt.value("#f3f4f6" if _dark() else "#111827"),
+            opacity=alt.condition("datum.agree", alt.value(0.7), alt.value(1)),
             **encoding,
         )
     )
@@ -219,4 +215,7 @@ def _dark() -> bool:
 
 
 def _draw(chart: alt.Chart, height: int = HEIGHT, **options):
+    # Streamlit's grey has a contrast of 3.7 : 1 in the light theme
+    words = {} if _dark() else {"labelColor": "#595d6b", "titleColor": "#595d6b"}
+    chart = chart.configure_axis(**words).configure_legend(**words)
     return st.altair_chart(chart.properties(height=height), width="stretch", **options)

@@ -41,7 +41,10 @@ def show(dataset: Dataset) -> None:
         num_rows="add",
         disabled=[CLASS, SAMPLES],
         height=min(38 + 35 * (len(names) + 1), 420),
-        column_config={PLACE: st.column_config.NumberColumn(min_value=1, step=1, width="small")},
+        column_config={
+            PLACE: st.column_config.NumberColumn(min_value=1, step=1, width="small"),
+            SAMPLES: st.column_config.NumberColumn(format="localized"),
+        },
     )
     order = st.segmented_control(
         "Order",

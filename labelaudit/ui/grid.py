@@ -44,10 +44,11 @@ def paged(
     pages = max(-(-total // size), 1)
     st.session_state[page_key] = min(max(page, 1), pages)
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        page_buttons(key, page_key, pages)
-        st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
-        st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
+    if total > PAGE_SIZES[0]:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            page_buttons(key, page_key, pages)
+            st.number_input(f"Page of {pages:,}", 1, pages, key=page_key, width=140)
+            st.selectbox("Images per page", PAGE_SIZES, index=1, key=size_key, width=140)
     first = (st.session_state[page_key] - 1) * size
     samples = list(view.skip(first).limit(size).iter_samples())
     title = f", and {SCORES[score].title}" if score and values else ""
@@ -176,6 +177,13 @@ def _image(picture: Picture) -> str:
         return '<div class="la-none">Image cannot be read</div>'
     name = ' class="la-small"' if picture.small else ""
     return f'<img{name} alt="" src="{picture.uri}">'
+
+
+def draw_image(uri: str | None, path: str) -> None:
+    """Draw an image with its file name below. uri: None if it cannot be read."""
+    picture = _image(Picture(uri, small=False))
+    name = escape(path.rpartition("/")[2])
+    st.html(f'<div class="la-conflict" title="{escape(path)}">{picture}<div>{name}</div></div>')
 
 
 @dataclass(frozen=True)

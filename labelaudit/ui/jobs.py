@@ -30,6 +30,7 @@ SHOWN_LOG = 20_000  # last characters of a log
 LOG_HEIGHT = 240
 RUNNING_LINES = 9  # as many as fit into LOG_HEIGHT
 IMAGE_STAGES = ("extracting features", "checking image quality")  # shown with images/s
+SCORING = ("audit", "look", "predict", "score", "import")  # kinds of jobs that make scores
 ACTIVE, ENDED, NOTHING = "active", "ended", "nothing"
 
 
@@ -96,6 +97,10 @@ def scored_runs(dataset: Dataset, title: str) -> list[str]:
     if not runs:
         st.title(title)
         show_running(dataset.name)
+        job = running_job(dataset.name)
+        if job and job.kind in SCORING:
+            st.info("The running job computes the scores. The suspects come with them.")
+            st.stop()
         predicted = [name for name in [*others, *looks] if dataset.run(name).has_predictions()]
         if predicted:
             st.info(f"Run {plain(predicted[0])} is predicted, but has no scores yet.")

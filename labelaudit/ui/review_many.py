@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import streamlit as st
 
@@ -18,13 +16,13 @@ from .images import pictures
 from .review_events import MORE_IMAGES, images_it_has
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
+from .text import label_counts
 
 PAGE = 60
 IMAGES = 32  # sent at once: those in sight of a usual screen; the browser then asks for the others
 VERBS = {"accept": "Relabel", "relabel": "Relabel", "keep": "Keep", "remove": "Remove"} | {
     "unsure": "Mark as unsure"
 }
-NAMED_CLASSES = 6  # in the question before a whole queue is relabelled
 
 _draw = component("review_many")
 
@@ -68,7 +66,7 @@ def _question(session: ReviewSession, ids: np.ndarray, event: dict) -> dict:
     """Return what to confirm before samples on pages that nobody saw get a verdict."""
     action = f"{VERBS[event['verdict']]} {len(ids):,}"
     if event["verdict"] == "accept":
-        counts = _counts(_acceptable(session, ids))
+        counts = label_counts(_acceptable(session, ids))
         what = f"Relabel {len(ids):,} images as suggested: {counts}"
     elif event["verdict"] == "relabel":
         what = f"Relabel {len(ids):,} images as {event['label']}"
@@ -79,15 +77,6 @@ def _question(session: ReviewSession, ids: np.ndarray, event: dict) -> dict:
     return {"text": text, "action": action, "count": len(ids)} | {
         name: event[name] for name in ("verdict", "label")
     }
-
-
-def _counts(labels: list[str]) -> str:
-    """Return the most frequent classes with their counts, such as "40 dress, 33 shirt"."""
-    counts = Counter(labels).most_common()
-    parts = [f"{count:,} {name}" for name, count in counts[:NAMED_CLASSES]]
-    if rest := sum(count for _, count in counts[NAMED_CLASSES:]):
-        parts.append(f"{rest:,} of {len(counts) - NAMED_CLASSES} other classes")
-    return ", ".join(parts)
 
 
 def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:

@@ -8,12 +8,19 @@ from pathlib import Path
 import streamlit as st
 
 from ..core.errors import LabelAuditError
+from ..dataset.noise import still_wrong
 from ..storage.schema import MISTAKE, REMOVED
 from . import jobs, state
 from .component import ASSETS
 from .text import counted, show_error
 
 LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
+
+
+def remember_link() -> None:
+    """Store the dataset of the address that opened the session. Another page has no dataset in its
+    address, and may be opened as soon as its link is drawn, before `pick_dataset`."""
+    st.session_state.setdefault(LAST_DATASET, st.query_params.get(state.DATASET))
 
 
 def pick_dataset() -> None:
@@ -47,7 +54,8 @@ def pick_dataset() -> None:
         dataset = state.current()
         tags = dataset.view().count_values("tags")
         parts = [counted(len(dataset), "sample"), counted(len(dataset.offered_classes), "class")]
-        parts += [counted(tags[MISTAKE], "planted mistake")] if MISTAKE in tags else []
+        planted = still_wrong(dataset) if MISTAKE in tags else 0  # corrected ones keep the tag
+        parts += [counted(planted, "planted mistake")] if planted else []
         parts += [f"{tags[REMOVED]:,} removed"] if REMOVED in tags else []
         st.caption(" · ".join(parts))
         if running := jobs.running_jobs():

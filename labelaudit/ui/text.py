@@ -7,12 +7,26 @@ that only this module calls st.error.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 import streamlit as st
 
 from ..core.plural import counted, verb
 
-__all__ = ["counted", "error_text", "plain", "sentence", "show_error", "verb"]
+__all__ = ["counted", "error_text", "label_counts", "plain", "sentence", "show_error", "verb"]
+
+
+NAMED_CLASSES = 6  # in a question before many labels are decided at once
+
+
+def label_counts(labels: Sequence[str]) -> str:
+    """Return the most frequent classes with their counts, such as "40 dress, 33 shirt"."""
+    counts = Counter(labels).most_common()
+    parts = [f"{count:,} {name}" for name, count in counts[:NAMED_CLASSES]]
+    if rest := sum(count for _, count in counts[NAMED_CLASSES:]):
+        parts.append(f"{rest:,} of {counted(len(counts) - NAMED_CLASSES, 'other class')}")
+    return ", ".join(parts)
 
 
 def plain(text: str) -> str:

@@ -8,15 +8,13 @@ import streamlit as st
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.jobs.job import Job
 from labelaudit.jobs.kinds import LISTED
-from labelaudit.living.sync import HERE, SOURCE
 from labelaudit.living.sync_plan import check_syncable
 from labelaudit.storage.schema import NEW
-from labelaudit.ui import images, jobs, paths, state
+from labelaudit.ui import jobs, paths, state
+from labelaudit.ui.sync_conflicts import show_conflicts
 from labelaudit.ui.text import counted, error_text, plain, show_error
 from labelaudit.ui.total import show_headline
 
-OPEN, TAKES, KEEPS = "undecided", "label of the source", "label here"
-ENDS = {TAKES: SOURCE, KEEPS: HERE}
 # title and columns of each list of `SyncPlan.to_dict`
 LISTS = {
     "added": ("New images", ["path"]),
@@ -26,8 +24,6 @@ LISTS = {
     "moved": ("Moved or renamed", ["id", "path before", "path now"]),
     "relabelled": ("Labels changed in the source", ["id", "path", "label before", "label now"]),
 }
-PICTURED = 100  # conflicts that are shown with their images
-CONFLICT = ["id", "path", "source before", "source now", "here", "why"]
 
 dataset = state.current()
 
@@ -84,7 +80,9 @@ def result(job: Job) -> None:
         for name, count in found["counts"].items():
             if count:
                 st.metric(name.capitalize(), f"{count:,}", width="content")
-    chosen = conflicts(found) if found["conflicts"] else {}
+    chosen = {}
+    if found["conflicts"]:
+        chosen = show_conflicts(dataset, found["digest"], found["conflicts"])
     take_over_button(found, chosen)
     replaced = {path for _, path in found["replaced"]}
     lists = {**found, "added": [path for path in found["added"] if path not in replaced]}
@@ -97,40 +95,6 @@ def class_notes(found: dict) -> list[str]:
     renamed = [f"Class {old} is called {new} now." for old, new in found["renamed_classes"].items()]
     new = [f"Class {name} is new." for name in found["new_classes"]]
     return renamed + new
-
-
-def conflicts(found: dict) -> dict[str, str]:
-    """Draw the conflicts with a choice for each. Returns the chosen ends by sample id."""
-    st.subheader("Conflicts")
-    st.write(
-        "These labels were changed in the source and by a person here. Choose which one counts. "
-        "Undecided ones stay as they are, and are listed again next time."
-    )
-    everything = st.segmented_control(
-        "All conflicts", [OPEN, TAKES, KEEPS], default=OPEN, key=f"sync-all-{found['digest']}"
-    )
-    rows = pd.DataFrame(found["conflicts"], columns=CONFLICT)
-    first = rows[:PICTURED]
-    samples = list(dataset.view().select(first["id"].tolist()).iter_samples())
-    rows["image"] = pd.Series(images.uris_at(samples, first["path"].tolist()))
-    rows["counts"] = everything or OPEN
-    edited = st.data_editor(
-        rows[["image", "source before", "source now", "here", "counts", "why", "id", "path"]],
-        key=f"sync-conflicts-{found['digest']}-{everything}",
-        hide_index=True,
-        width="stretch",
-        row_height=64,
-        disabled=["image", *CONFLICT],
-        column_config={
-            "id": st.column_config.NumberColumn(format="%d"),
-            "image": st.column_config.ImageColumn(width="small"),
-            "counts": st.column_config.SelectboxColumn(
-                "which counts", options=[OPEN, TAKES, KEEPS], required=True
-            ),
-        },
-    )
-    pairs = zip(edited["id"], edited["counts"], strict=True)
-    return {str(sample): ENDS[choice] for sample, choice in pairs if choice in ENDS}
 
 
 def take_over_button(found: dict, chosen: dict[str, str]) -> None:
@@ -177,7 +141,7 @@ def new_images() -> None:
     count = dataset.info["tags"].get(NEW, 0)
     if not count:
         return
-    st.subheader("New since the last sync")
+    st.header("New since the last sync")
     st.write(f"{counted(count, 'sample')} with the tag `{NEW}`.")
     if any(dataset.run(name).score_names() for name in dataset.runs):
         st.page_link(

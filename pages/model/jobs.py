@@ -63,13 +63,15 @@ st.write(
     "Jobs keep running when you close this page or restart the app. Interrupted training can be "
     "resumed from its last complete epoch."
 )
-if not jobs.show_all_running():
+running = jobs.show_all_running()
+if not running:
     st.caption("No jobs are running.")
 everything = list_jobs()
 past = [job for job in everything if job.status != RUNNING][:SHOWN]
 if not past:
     st.info("No past jobs. Audits, trainings, exports and other long tasks are listed here.")
-    st.page_link("pages/start/home.py", label="Start an audit", icon=":material/home:")
+    if not running:
+        st.page_link("pages/start/home.py", label="Start an audit", icon=":material/home:")
     st.stop()
 st.header("Past jobs")
 st.caption("Select a row to see its log.")

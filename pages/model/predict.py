@@ -86,7 +86,11 @@ if current.has_predictions():
     pairs = view.class_pairs().head(12)
     if len(pairs):
         st.header("Most frequent disagreements")
-        st.dataframe(pairs.rename(columns={"ground_truth": "given"}), hide_index=True)
+        st.dataframe(
+            pairs.rename(columns={"ground_truth": "given"}),
+            hide_index=True,
+            column_config={"count": st.column_config.NumberColumn(format="localized")},
+        )
 else:
     st.info(f"{run} has no predictions yet.")
 

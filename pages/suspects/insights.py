@@ -1,23 +1,26 @@
 """A run's view of the whole dataset: confused classes, and maps of the samples."""
 
+import time
 from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from labelaudit.ranking import insights
+from labelaudit.core.errors import LabelAuditError
+from labelaudit.ranking import insights, umap_plane
 from labelaudit.ranking.compare import compare_suspects
 from labelaudit.ranking.ranking import suspects
 from labelaudit.scores import SCORES, default_score
 from labelaudit.ui import charts, grid, jobs, sample_map, state
 from labelaudit.ui.review_address import MANY, MODE, REVIEW, review_button
 from labelaudit.ui.sample_map import GIVEN
-from labelaudit.ui.text import counted, verb
+from labelaudit.ui.text import counted, show_error, verb
 from labelaudit.ui.total import show_total
 
 CONFUSION, TRAINING, SIMILARITY = "Confusion", "Training map", "Similarity map"
 COMPARE = "Compare runs"
 PAIR, OPEN = "insights-pair", "insights-open"
+UMAP = "insights-umap-points"  # session state key: what the map shows, and the map
 
 dataset = state.current()
 runs = jobs.scored_runs(dataset, "Insights")
@@ -47,14 +50,43 @@ def training_points(stamp: tuple, _view, _suspects, _run):
 
 
 @st.cache_data(max_entries=8, show_spinner="Computing the map …")
-def similarity_points(stamp: tuple, umap: bool, _view, _suspects, _run):
-    predicted = _view.above("confidence", 0)
-    most = insights.UMAP_POINTS if umap else insights.POINTS
-    ids = insights.choose_points(predicted, _suspects, most)
-    points = insights.embedding_map(_run, ids, umap)
+def similarity_points(stamp: tuple, _view, _suspects, _run):
+    return described_map(insights.POINTS, None, _view, _suspects, _run)
+
+
+def umap_points():
+    """Return the same with UMAP, computed once per session. It ends when the page is left."""
+    key = (view.fields.stamp(), run)
+    if st.session_state.get(UMAP, (None,))[0] != key:
+        said, begun = st.empty(), time.monotonic()
+
+        def wait() -> None:  # calls Streamlit, which ends the script if the page is left
+            said.markdown(
+                f"Computing the map, which takes about a minute: {time.monotonic() - begun:.0f} s "
+                "so far. Turn UMAP off or leave the page to stop it."
+            )
+
+        try:
+            found = described_map(
+                insights.UMAP_POINTS,
+                lambda vectors: umap_plane.umap_plane(vectors, wait),
+                view,
+                marked,
+                dataset.run(run),
+            )
+        finally:
+            said.empty()
+        st.session_state[UMAP] = (key, found)
+    return st.session_state[UMAP][1]
+
+
+def described_map(most: int, project, view, suspects, run):
+    """Return the points of the similarity map and how many there could be; None without any."""
+    predicted = view.above("confidence", 0)
+    points = insights.embedding_map(run, insights.choose_points(predicted, suspects, most), project)
     if points is None:
         return None
-    return insights.describe_points(_view, points, _suspects), len(predicted)
+    return insights.describe_points(view, points, suspects), len(predicted)
 
 
 def show_confusion() -> None:
@@ -161,13 +193,25 @@ def show_similarity() -> None:
         "the dots around it may have a wrong label.** Two dimensions show only part of what the "
         "model sees, so look at the images."
     )
-    umap = insights.has_umap() and st.toggle(
+    installed = umap_plane.is_installed()
+    umap = st.toggle(
         "Separate the groups (UMAP)",
         key="insights-umap",
+        disabled=not installed,
         help="Shows groups more clearly than PCA, but distances between groups mean little. Takes "
-        "about half a minute.",
+        "about a minute."
+        if installed
+        else "Shows groups more clearly than PCA. It is not installed: run `pip install "
+        "umap-learn` where the app runs, then start the app again.",
     )
-    found = similarity_points(view.fields.stamp(), umap, view, marked, dataset.run(run))
+    if umap and installed:
+        try:
+            found = umap_points()
+        except LabelAuditError as error:
+            show_error(error)
+            return
+    else:
+        found = similarity_points(view.fields.stamp(), view, marked, dataset.run(run))
     if found is None:
         if not dataset.run(run).has_model:
             how = (
@@ -186,7 +230,11 @@ def show_similarity() -> None:
 def show_comparison() -> None:
     others = [name for name in runs if name != run]
     if not others:
-        st.info("There is no other run with scores to compare with.")
+        st.info(
+            "There is no other run to compare with. Each training makes one, and imported "
+            "predictions do too."
+        )
+        st.page_link("pages/model/train.py", label="Train", icon=":material/model_training:")
         return
     other = st.selectbox("Compare with", others, key="insights-other", width=240)
     found = compare_suspects(dataset, run, other)

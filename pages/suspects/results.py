@@ -146,8 +146,8 @@ def show_rehearsal(table, curves) -> None:
             "average_precision": number("average precision", format="%.4f"),
             "precision_at_k": number(f"precision at {best['k']:,}", format="percent"),
             "recall_at_k": number(f"recall at {best['k']:,}", format="percent"),
-            "found": number("found"),
-            "looks_for_90": number("images to review to find 90%"),
+            "found": number("found", format="localized"),
+            "looks_for_90": number("images to review to find 90%", format="localized"),
         },
     )
 

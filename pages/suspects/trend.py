@@ -1,5 +1,7 @@
 """The batches of a dataset beside each other: what came with each sync, or under each tag."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -34,21 +36,28 @@ if how == TAGS:
 def show(table: pd.DataFrame) -> None:
     charts.trend_of_errors(table)
     columns = ["batch", "added", "labels", "wrong", "low", "high", "share_reviewed", "corrected"]
+    number = partial(st.column_config.NumberColumn, format="localized")
     st.dataframe(
-        table[[*columns, "outliers", "duplicates"]],
+        table[[*columns, "outliers", "duplicates"]].round({"wrong": 0, "low": 0, "high": 0}),
         hide_index=True,
         width="stretch",
         column_config={
-            "wrong": st.column_config.NumberColumn("wrong labels", format="%.0f"),
-            "low": st.column_config.NumberColumn("at least", format="%.0f"),
-            "high": st.column_config.NumberColumn("at most", format="%.0f"),
+            **{name: number() for name in ("added", "labels", "corrected")},
+            "wrong": number("wrong labels"),
+            "low": number("at least"),
+            "high": number("at most"),
             "share_reviewed": st.column_config.NumberColumn("reviewed", format="percent"),
         },
     )
     st.header("Labels of each class")
     classes = [name for name in table.columns if name.startswith("labels: ")]
     counts = table[["batch", *classes]].rename(columns=lambda name: name.removeprefix("labels: "))
-    st.dataframe(counts, hide_index=True, width="stretch")
+    st.dataframe(
+        counts,
+        hide_index=True,
+        width="stretch",
+        column_config={name: number() for name in counts.columns[1:]},
+    )
     st.download_button(
         "Download CSV",
         lambda: trend_csv(table),
@@ -61,6 +70,7 @@ def show(table: pd.DataFrame) -> None:
 
 if not dataset.runs:
     st.info("There is no run yet: audit the dataset first.")
+    st.page_link("pages/start/home.py", label=f"Audit {dataset.name}", icon=":material/play_arrow:")
 else:
     try:
         found = trend(dataset, tags=tags, field=None if how in (SYNCS, TAGS) else how)

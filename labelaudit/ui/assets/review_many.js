@@ -1,5 +1,7 @@
 // Review many at once: select samples on a page, or the whole queue, and give them one verdict.
 
+const LATER_MS = 300 // after a page is drawn, its other images are asked for
+
 class ReviewMany extends Part {
   constructor(root) {
     super(root, ["pages", "count", "bar", "figures", "estimate", "undo", "verdicts", "question", "cards", "end"])
@@ -23,8 +25,18 @@ class ReviewMany extends Part {
     if (fresh) this.drawCards()
     this.draw()
     this.channel.pump()
-    // The server sends the images in sight first.
-    if (this.channel.idle && data.items.some(({ id }) => !this.pictures.has(id))) this.act("images")
+    clearTimeout(this.later)
+    this.later = setTimeout(() => this.askForImages(), LATER_MS)
+  }
+
+  // The server sends the images in sight first. They are on the screen now.
+  askForImages() {
+    if (this.channel.idle && this.data.items.some(({ id }) => !this.pictures.has(id))) this.act("images")
+  }
+
+  close() {
+    clearTimeout(this.later)
+    super.close()
   }
 
   keepPictures() {
