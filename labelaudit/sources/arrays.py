@@ -40,7 +40,8 @@ def open_arrays(
     for what, values in given.items():
         if values is not None and len(values) != count:
             raise BadInputError(
-                f"{counted(count, 'image')}, but {counted(len(values), what[:-1])}: give one per image."
+                f"{counted(count, 'image')}, but {counted(len(values), what[:-1])}: give one per "
+                "image."
             )
     if given["labels"] is None:
         raise BadInputError("there are no labels: give one per image, or None for each image.")
