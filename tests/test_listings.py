@@ -454,3 +454,13 @@ def test_options_that_do_not_fit_are_reported(pets):
 )  # fmt: skip
 def test_a_dataset_is_named_after_its_source(source, name):
     assert default_name(source) == name
+
+
+@pytest.mark.parametrize("text", ["filepath,label\n", "image,path,label\n", 'filepath,"label\n'])
+def test_a_list_without_rows_does_not_hide_the_class_folders(text, tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"pets/{'ab'[i % 2]}/{i}.png", seed=i)
+    (tmp_path / "pets/suspects.csv").write_text(text)
+    dataset = load_dataset("pets", tmp_path / "pets")
+    assert dataset.view().count_values("ground_truth") == {"a": 2, "b": 2}
+    assert "suspects.csv" in " ".join(dataset.info["skipped"]["notes"])

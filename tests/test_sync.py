@@ -292,6 +292,10 @@ def test_the_command_lists_takes_over_and_finds_what_is_new(pets, picture, make_
     for option, ids in ((["--new"], new[1:]), (["--since", "2000-01-01"], new)):
         found = json.loads(cli("suspects", "pets", "--score", "hardness", *option, "--json").stdout)
         assert sorted(row["id"] for row in found["top"]) == ids
+    picture(pets / "yak/b.png", seed=302)
+    apply_sync(dataset, plan_sync(dataset))
+    text = cli("suspects", "pets", "--score", "hardness", "--new").stdout
+    assert "1 new sample without a prediction in this run; `labelaudit audit pets` judges" in text
 
 
 def test_what_cannot_be_synced_is_refused(pets, make_dataset):

@@ -132,6 +132,11 @@ def test_suspects_patches_and_downloads_name_their_state(pets, tmp_path):
     found = labelaudit.verify(pets, tmp_path / "suspects.csv")
     assert (found.equal, found.part) == (True, (6, 6))
     pets.set_labels([1], "b")
+    none = pets.view().match_tag("new-in-sync")  # an empty table is a state, too
+    labelaudit.write_suspects(none, tmp_path / "none.csv")
+    assert labelaudit.verify(pets, tmp_path / "none.csv").equal
+    (tmp_path / "none.csv").write_text((tmp_path / "none.csv").read_text() + "\n")
+    assert not labelaudit.verify(pets, tmp_path / "none.csv").equal
     patch = labelaudit.write_patch(pets, tmp_path / "pets.labels.jsonl")
     assert labelaudit.verify(pets, tmp_path / "pets.labels.jsonl").equal
     assert labelaudit.read_patch(tmp_path / "pets.labels.jsonl").changes == patch.changes
@@ -178,6 +183,8 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):
         labelaudit.verify(pets, both)
+    with pytest.raises(BadInputError, match="for the current folder"):
+        labelaudit.verify(pets, "")
     pets.add_samples([{"filepath": str(tmp_path / "no.png"), "label": "a"}])
     labelaudit.write_suspects(pets, tmp_path / "suspects.csv")  # the hash of an image is not known
     with pytest.raises(BadInputError, match="so it names no state"):
