@@ -20,6 +20,7 @@ st.set_page_config(
 )
 
 st.logo(LOGO, size="large", icon_image=ICON)
+sidebar.remember_link()
 
 session_page = [st.Page("pages/data/session.py", title="Session", icon=":material/terminal:")]
 

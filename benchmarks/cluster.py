@@ -282,7 +282,7 @@ def stored_bytes(home: Path) -> dict:
 
 def plan(result: dict, options) -> None:
     from labelaudit.cluster.predicting import FRAGMENT_BYTES
-    from labelaudit.features.neighbours import CELL, FITTED, PROBES, ROUNDS
+    from labelaudit.features.neighbours import CELL, FITTED, ROUNDS, SEARCHED
 
     rate, stored = result["rates"], result["bytes"]
     print(f"\nRates of one core, measured on this machine (load {result['machine']['load']:.1f})\n")
@@ -292,7 +292,7 @@ def plan(result: dict, options) -> None:
     for samples, classes in SIZES:
         cells = samples / CELL
         numbers = options.width / rate["width of the vectors"]  # a comparison costs as many more
-        pairs = samples * (PROBES * CELL + cells) + ROUNDS * FITTED * cells**2
+        pairs = samples * (SEARCHED + cells) + ROUNDS * FITTED * cells**2
         hours = {
             f"train, {USUAL_EPOCHS} epochs": USUAL_EPOCHS
             * samples

@@ -52,6 +52,9 @@ def test_from_home_to_a_downloaded_csv(page, server, few_digits, tmp_path):
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
+    assert re.fullmatch(
+        r"digits-run-1-suspects-[0-9a-f]{12}\.csv", download.value.suggested_filename
+    )
     download.value.save_as(tmp_path / "suspects.csv")
     with (tmp_path / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

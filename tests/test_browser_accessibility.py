@@ -116,6 +116,11 @@ def test_axe_finds_no_serious_fault_on_any_page(page, server, audited):
             page.wait_for_timeout(200)  # a click needs a moment to reach the script
             look(f"{name}, {part}")
             page.keyboard.press("Escape")
+    page.goto(f"{server}/review")
+    words = page.locator(".why")
+    playwright.expect(words).to_have_css("font-size", "15px")
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    playwright.expect(words).to_have_css("font-size", "30px")  # the browser's text size
     assert found == []
     assert no_headline == []
 

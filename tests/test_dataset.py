@@ -96,7 +96,7 @@ def test_labels_are_set_one_by_one_and_in_bulk(make_dataset):
     [
         ([1], "cow", "'cow' is not a class"),
         ([99], "c0", "id 99"),
-        ([1, 2], ["c0"], "2 ids but 1 labels"),
+        ([1, 2], ["c0"], "2 ids, but 1 label:"),
         ([1, 1], ["c0", "c1"], "twice"),
     ],
 )

@@ -204,7 +204,10 @@ def test_new_features_make_it_fit_again(root, pets, monkeypatch):
     assert len(logits(pets)) == len(before) + 1
 
 
-def test_a_new_copy_of_a_wrong_image_does_not_vouch_for_itself(root, pets):
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_new_copy_of_a_wrong_image_does_not_vouch_for_itself(root, pets, corrected):
+    if corrected:  # after the fit learned the wrong label
+        pets.set_labels([id_of(pets, "cat/wrong.png")], "pig")
     shutil.copy(root / "cat/wrong.png", root / "cat/copy.png")
     write(root / "dog/new.png", "dog", 100)
     follow(pets)

@@ -137,6 +137,8 @@ def test_an_accepted_suspect_counts_until_its_image_or_label_changes(tmp_path, p
         ("path,label\n", "no column 'sha256'"),
         ("path,label,sha256,by,why\na,b,c\n", "line 2: it has more or fewer cells"),
         ("path,label,sha256,by,why\na,b,c,d,e\n", "line 2: sha256 is 'c'"),
+        ("path,label,sha256,by,why\n<<<<<<< HEAD\n", "line 2 is '<<<<<<< HEAD': resolve"),
+        ("path,label,sha256,by,why,seen\n", "has the column 'seen'"),  # `accept` would drop it
     ):
         file.write_text(bad)
         with pytest.raises(BadInputError, match=says):
@@ -160,6 +162,9 @@ def test_the_commands_of_the_gate(audited, tmp_path, monkeypatch):
     assert data["labelaudit"]["settings"]["max_wrong"] == 0.02
     assert "Undecided" in cli("check", "digits", "--max-wrong", "0.2", code=3).stdout
     cli("check", "digits", "--max-wrong", "20%", "--undecided", "pass")
+    exact = cli("check", "digits", "--max-wrong", "2.55%", "--confidence", "0.975", code=3).stdout
+    assert "(97.5% confidence" in exact
+    assert "limit of 2.55 %" in exact
     assert cli("check", "digits", "--max-wrong", "40%").stdout.startswith("Passed: ")
     assert "write 2% for per cent" in cli("check", "digits", "--max-wrong", "2", code=2).stderr
     worst = [image["id"] for image in data["worst"]]

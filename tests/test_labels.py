@@ -79,7 +79,7 @@ def test_labels_that_mean_one_class_each(labels, classes, names):
         ([{"a": 1}, "b", "c", "d"], "image 0: the label is a mapping"),
         ([object(), "b", "c", "d"], "has the type object"),
         (np.array(["2026-01-01"] * 4, "M8[D]"), "array of datetime64"),
-        ([0, 1], "4 images but 2 labels"),
+        ([0, 1], "4 images, but 2 labels"),
     ],
 )
 def test_labels_with_another_meaning_are_refused(labels, says):

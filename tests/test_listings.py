@@ -233,7 +233,7 @@ def test_fiftyone_classification_export(pets, picture):
     }
     labelaudit.delete_dataset("pets")
     write(folder / "labels.json", {"classes": ["dog"], "labels": {"0": 1}})
-    refuses(folder, "labels['0'] is 1, but there are 1 classes")
+    refuses(folder, "labels['0'] is 1, but the file lists 1 class.")
     write(folder / "labels.json", {"classes": None, "labels": {"0": 1.5}})
     refuses(folder, "labels['0'] is 1.5: it must be a class name")
 
@@ -378,7 +378,7 @@ def test_no_annotation_of_label_studio_is_dropped_silently(pets, annotations, la
     else:
         assert found["0.png"] == label
     assert dataset.info["tags"] == ({"annotators_disagree": 1} if disagree else {})
-    assert ("Annotators disagree about 1 images" in notes) == disagree
+    assert ("Annotators disagree about 1 image, tagged" in notes) == disagree
 
 
 def test_label_studio_json_min_of_several_annotators_and_regions(pets):
@@ -454,3 +454,13 @@ def test_options_that_do_not_fit_are_reported(pets):
 )  # fmt: skip
 def test_a_dataset_is_named_after_its_source(source, name):
     assert default_name(source) == name
+
+
+@pytest.mark.parametrize("text", ["filepath,label\n", "image,path,label\n", 'filepath,"label\n'])
+def test_a_list_without_rows_does_not_hide_the_class_folders(text, tmp_path, picture):
+    for i in range(4):
+        picture(tmp_path / f"pets/{'ab'[i % 2]}/{i}.png", seed=i)
+    (tmp_path / "pets/suspects.csv").write_text(text)
+    dataset = load_dataset("pets", tmp_path / "pets")
+    assert dataset.view().count_values("ground_truth") == {"a": 2, "b": 2}
+    assert "suspects.csv" in " ".join(dataset.info["skipped"]["notes"])

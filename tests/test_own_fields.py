@@ -136,7 +136,7 @@ def test_values_are_set_and_typed(make_dataset):
         (lambda d: setattr(d[1], "age", True), "does not fit"),
         (lambda d: d.set_values("ok", [1, 2], [True, 1]), "1 .int. does not fit field 'ok'"),
         (lambda d: d.set_values("day", [1], ["next week"]), "ISO text"),
-        (lambda d: d.set_values("age", [1, 2], [1]), "2 ids but 1 values"),
+        (lambda d: d.set_values("age", [1, 2], [1]), "2 ids, but 1 value:"),
         (lambda d: d.set_values("age", [1, 1], 1), "twice"),
         (lambda d: d.set_values("age", [99], 1), "id 99"),
         (lambda d: d.set_values("agee", [1], 1), "no field 'agee'"),

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import labelaudit
@@ -35,6 +36,7 @@ from labelaudit.ranking.evidence import Evidence
 from labelaudit.review.notes import write_note
 from labelaudit.scores import SCORES
 from labelaudit.storage import schema
+from labelaudit.ui import sidebar
 from labelaudit.ui.__main__ import unbreakable
 from labelaudit.ui.default_verdict import default_verdict, unclear_sentence
 from labelaudit.ui.text import plain
@@ -554,6 +556,20 @@ def test_what_a_job_left_can_be_discarded_or_the_job_run_again(digits):
     assert app.dataframe[0].value["job"].tolist() == ["Load pets", "Load pets"]
 
 
+def test_a_page_opened_before_the_linked_dataset_was_picked_shows_that_dataset(digits, monkeypatch):
+    from labelaudit import load_arrays
+
+    load_arrays("a-first", np.zeros((2, 8, 8), np.uint8), ["a", "b"])
+    app = AppTest.from_file(str(REPO / "app.py"), default_timeout=300)
+    app.query_params["dataset"] = "digits"
+    with monkeypatch.context() as patch:  # the links are drawn, and the next request comes
+        patch.setattr(sidebar, "pick_dataset", st.stop)
+        app.run()
+    del app.query_params["dataset"]  # a link in the sidebar has none
+    app.switch_page(str(REPO / "pages/data/dataset.py"))
+    assert box(no_error(app.run()), "Dataset").value == "digits"
+
+
 def test_scores_are_computed_again_for_labels_that_were_changed(audited):
     first = suspects(audited).head(1)[0]
     first.set_label(first.prediction.label)
@@ -877,6 +893,9 @@ def test_what_changed_in_the_source_is_looked_at_decided_and_taken_over(
     )
     assert [dataset[i].ground_truth for i in cats] == ["dog", "dog"]
     assert "1 sample with the tag" in texts(app)
+    app.switch_page(str(REPO / "pages/suspects/history.py")).run()
+    assert app.dataframe[0].value["samples"].tolist()[-1] == 6  # as loaded, without the new one
+    app.switch_page(str(REPO / "pages/data/sync.py")).run()
 
     button(app, "Read the source again").click().run()
     assert "Nothing changed" in texts(finish_job(app))

@@ -292,7 +292,7 @@ def test_classes_that_are_not_here_are_added_only_when_told(copies, folders):
     one.set_labels([1, 2], ["emu", "emu"])
     patch = make_patch(one)
     assert plan_patch(few, patch).new_classes == ["emu"]
-    with pytest.raises(LabelAuditError, match=r"1 classes that dataset 'few' does not have"):
+    with pytest.raises(LabelAuditError, match=r"1 class that dataset 'few' does not have"):
         apply_patch(few, patch)
     assert few.classes == ["cat", "dog"]
     apply_patch(few, patch, add_classes=True)
@@ -420,7 +420,7 @@ def test_the_commands(copies, tmp_path):
     one.set_labels([1], "emu")
     cli("patch", "one", "-o", b)
     text = cli("merge-patches", a, b, "-o", c, code=1)
-    assert "1 conflicts, nothing written" in text
+    assert "1 conflict, nothing written" in text
     assert f"  cat/0.png: dog by root ({a})" in text.replace(one_user(), "root")
     assert not c.exists()
     assert "resolved in favour of" in cli("merge-patches", a, b, "-o", c, "--prefer", b)

@@ -395,7 +395,7 @@ def test_misuse_is_reported_at_the_start(plain, options, message):
 
 
 def test_one_class_has_no_margin(make_dataset):
-    with pytest.raises(LabelAuditError, match="has 1 classes: a margin needs two"):
+    with pytest.raises(LabelAuditError, match="has 1 class: a margin needs two"):
         Recorder(make_dataset(4, classes=1))
 
 

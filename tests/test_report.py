@@ -144,7 +144,7 @@ def test_what_became_of_the_top_suspects(audited):
     assert count == len(labelaudit.suspects(audited)) + 2
     html = report_html(audited, top=8)
     assert "2 agreed changes are not applied yet." in html
-    assert "Reviewers disagree on 1 samples, which" in html
+    assert "Reviewers disagree on 1 sample, unchanged." in html
     assert "verdicts applied (1 relabelled, 1 removed)" in html
 
 
@@ -180,7 +180,7 @@ def test_it_says_whose_model_it_was(make_dataset):
     for run, says in (
         ("brought", "Model external (the array); it was not trained on these labels Predictions "
          "20 rows of probabilities, matched by order. The columns have no names"),
-        ("watched", "Model trained and recorded in the user's own training loop Training 1 epochs "
+        ("watched", "Model trained and recorded in the user's own training loop Training 1 epoch "
          "Trained on 20 samples, 0 held out Time 0 s of training"),
     ):  # fmt: skip
         compute_scores(dataset, run, ["self_confidence"])

@@ -249,7 +249,7 @@ def test_arrays_with_names_or_indices():
 @pytest.mark.parametrize(
     ("images", "labels", "says"),
     [
-        (np.zeros((2, 4, 4), np.uint8), ["a"], "2 images but 1 labels"),
+        (np.zeros((2, 4, 4), np.uint8), ["a"], "2 images, but 1 label:"),
         (np.zeros((0, 4, 4), np.uint8), [], "no images"),
         (np.zeros((1, 4, 4)), ["a"], "uint8"),
         (np.zeros((1, 4, 4), np.uint8), [5], "label 5 is not a class index"),

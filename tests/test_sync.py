@@ -213,6 +213,27 @@ def test_a_list_and_a_moved_source(tmp_path, picture):
     assert all("/moved/" in path for path in state(dataset))
 
 
+def test_another_column_is_not_taken_for_the_labels(tmp_path, picture):
+    for i in range(8):
+        picture(tmp_path / f"{i}.png", seed=i)
+    file = tmp_path / "labels.csv"
+    rows = [(f"{i}.png", "ab"[i % 2], f"ann{i % 3}") for i in range(8)]
+    table = pd.DataFrame(rows, columns=["filepath", "label", "who"])
+    table.to_csv(file, index=False)
+    dataset = labelaudit.load_dataset("list", file)
+    table.drop(columns="label").to_csv(file, index=False)  # `who` looks like labels, too
+    with pytest.raises(BadInputError, match=r"column 'who', .* name the right column 'label'"):
+        plan_sync(dataset)
+    renamed = table.drop(columns="who").rename(columns={"label": "class"})
+    renamed.to_csv(file, index=False)
+    apply_sync(dataset, plan_sync(dataset))
+    table.to_csv(file, index=False)  # the same labels again, under the earlier name
+    assert plan_sync(dataset).counts == NOTHING
+    renamed.assign(label=table.who).to_csv(file, index=False)
+    with pytest.raises(BadInputError, match="name the right column 'class'"):
+        plan_sync(dataset)
+
+
 def test_copies_are_told_apart_and_a_zip_is_compared_by_content(tmp_path, pets):
     shutil.copy(pets / "cat/0.png", pets / "dog/copy.png")
     archive = shutil.make_archive(str(tmp_path / "pets-zip"), "zip", tmp_path, "pets")
@@ -271,6 +292,10 @@ def test_the_command_lists_takes_over_and_finds_what_is_new(pets, picture, make_
     for option, ids in ((["--new"], new[1:]), (["--since", "2000-01-01"], new)):
         found = json.loads(cli("suspects", "pets", "--score", "hardness", *option, "--json").stdout)
         assert sorted(row["id"] for row in found["top"]) == ids
+    picture(pets / "yak/b.png", seed=302)
+    apply_sync(dataset, plan_sync(dataset))
+    text = cli("suspects", "pets", "--score", "hardness", "--new").stdout
+    assert "1 new sample without a prediction in this run; `labelaudit audit pets` judges" in text
 
 
 def test_what_cannot_be_synced_is_refused(pets, make_dataset):

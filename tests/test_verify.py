@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,11 @@ def test_a_table_that_was_edited_does_not_count_by_its_fingerprint(pets, tmp_pat
     groups = tmp_path / "duplicates.csv"
     write_duplicates(pets, groups)
     assert labelaudit.verify(pets, groups).equal
+    beside = tmp_path / "duplicates.csv.provenance.json"
+    beside.unlink()
+    with groups.open("r+") as file:
+        write_duplicates(pets, f"/dev/fd/{file.fileno()}")  # as the shell redirects it
+    assert beside.exists()
     groups.write_text(groups.read_text() + "\n")
     found = labelaudit.verify(pets, groups)
     assert (found.equal, found.is_from_now, found.edited) == (False, True, True)
@@ -126,6 +132,11 @@ def test_suspects_patches_and_downloads_name_their_state(pets, tmp_path):
     found = labelaudit.verify(pets, tmp_path / "suspects.csv")
     assert (found.equal, found.part) == (True, (6, 6))
     pets.set_labels([1], "b")
+    none = pets.view().match_tag("new-in-sync")  # an empty table is a state, too
+    labelaudit.write_suspects(none, tmp_path / "none.csv")
+    assert labelaudit.verify(pets, tmp_path / "none.csv").equal
+    (tmp_path / "none.csv").write_text((tmp_path / "none.csv").read_text() + "\n")
+    assert not labelaudit.verify(pets, tmp_path / "none.csv").equal
     patch = labelaudit.write_patch(pets, tmp_path / "pets.labels.jsonl")
     assert labelaudit.verify(pets, tmp_path / "pets.labels.jsonl").equal
     assert labelaudit.read_patch(tmp_path / "pets.labels.jsonl").changes == patch.changes
@@ -155,6 +166,15 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
         labelaudit.verify(pets, both)
     both.write_text(texts[1] * 2)
     assert labelaudit.verify(pets, both).equal
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(both, "README.txt")
+    data = bytearray(packed.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + flags] |= 1  # encrypted
+    packed.write_bytes(data)
+    with pytest.raises(DamagedError, match=r"packed.zip cannot be read: File 'README.txt' is enc"):
+        labelaudit.verify(pets, packed)
     patch = make_patch(pets)
     merged, _ = labelaudit.merge_patches([replace(patch, name="a"), replace(patch, name="b")])
     merged.write(tmp_path / "merged.labels.jsonl")  # of several states
@@ -163,6 +183,8 @@ def test_files_without_a_state_or_with_several_are_refused(pets, tmp_path, pictu
     both.write_text("labelaudit: {no record}")
     with pytest.raises(BadInputError, match=r"both.txt has no fingerprint of LabelAudit"):
         labelaudit.verify(pets, both)
+    with pytest.raises(BadInputError, match="for the current folder"):
+        labelaudit.verify(pets, "")
     pets.add_samples([{"filepath": str(tmp_path / "no.png"), "label": "a"}])
     labelaudit.write_suspects(pets, tmp_path / "suspects.csv")  # the hash of an image is not known
     with pytest.raises(BadInputError, match="so it names no state"):

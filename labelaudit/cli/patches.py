@@ -108,7 +108,7 @@ def merge_patches(patches, output, prefer, as_json) -> None:
         ],
     }
     end = f"resolved in favour of {prefer}" if written else "nothing written; see --prefer"
-    lines = [f"{len(conflicts):,} conflicts, {end}:"] if conflicts else []
+    lines = [f"{counted(len(conflicts), 'conflict')}, {end}:"] if conflicts else []
     lines += [f"  {conflict}" for conflict in conflicts]
     lines += [f"{_counts(merged)} written to {output}"] if written else []
     emit(as_json, data, "\n".join(lines))

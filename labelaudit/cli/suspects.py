@@ -52,18 +52,20 @@ def suspects(
 ) -> None:
     """List the samples of DATASET with labels that are probably wrong, most suspicious first."""
     from ..export import write_suspects
-    from ..ranking.ranking import confidence_note, learned_again, outdated
+    from ..ranking.ranking import confidence_note, learned_again, not_predicted, outdated
     from ..ranking.ranking import suspects as ranked
 
     opened = load_dataset(dataset)
     view = ranked(opened, run, by)
     view = view.match(label=given, prediction=predicted, split=split)
     view = view.match_tag(tag) if tag else view
-    view = view.match_tag(NEW) if only_new else view
-    if since:
+    new = opened.view() if only_new or since else None
+    if new is not None:
         from ..living import added_since
 
-        view = view.select(added_since(opened, since))
+        new = new.match_tag(NEW) if only_new else new
+        new = new.select(added_since(opened, since)) if since else new
+        view = view.select(new.ids)
     table = view.limit(limit).to_pandas().drop(columns="original_label")
     data = {"suspects": len(view), "top": json.loads(table.to_json(orient="records"))}
     note = confidence_note(opened.view(run))
@@ -75,6 +77,12 @@ def suspects(
         lines.append(
             f"{counted(stale, 'label')} changed since this run was {since}; {again} to judge "
             f"{'it' if stale == 1 else 'them'}"
+        )
+    if new is not None and (missing := not_predicted(new, opened.run(run))):
+        data["not_predicted"] = missing
+        lines.append(
+            f"{counted(missing, 'new sample')} without a prediction in this run; `labelaudit audit "
+            f"{dataset}` judges {'it' if missing == 1 else 'them'}"
         )
     if len(view):
         shown = table.assign(tags=table["tags"].map(" ".join))

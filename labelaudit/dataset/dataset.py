@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError, LabelAuditError, NotFoundError
+from ..core.plural import counted
 from ..storage import paths, schema
 from ..storage.schema import FIRST_LOOK, IMPORTED
 from ..storage.snapshot import Stamp
@@ -143,7 +144,7 @@ class Dataset(DatasetEdits, Reading):
 
     def __repr__(self) -> str:
         try:
-            counts = f"{len(self):,} samples, {len(self.classes)} classes"
+            counts = f"{counted(len(self), 'sample')}, {counted(len(self.classes), 'class')}"
         except LabelAuditError as error:
             counts = f"cannot be read: {error}"
         return f"Dataset({self.name!r}: {counts})"
@@ -328,7 +329,7 @@ def drop_all(confirm: bool = False) -> list[str]:
     names = list_datasets()
     if names and confirm is not True:
         raise BadInputError(
-            f"drop_all deletes all {len(names):,} datasets in {paths.home()} "
+            f"drop_all deletes {counted(len(names), 'dataset')} in {paths.home()} "
             f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): pass confirm=True."
         )
     for name in names:

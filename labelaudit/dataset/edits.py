@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..storage import schema
 from . import history_log
 from .arrays import MISSING, as_ids, find, nullable, tag_lists
@@ -64,7 +65,8 @@ def set_labels(
     ids = as_ids(ids)
     names = [labels] * len(ids) if labels is None or isinstance(labels, str) else list(labels)
     if len(names) != len(ids):
-        raise BadInputError(f"{len(ids)} ids but {len(names)} labels were given: give one each.")
+        given = f"{counted(len(ids), 'id')}, but {counted(len(names), 'label')}"
+        raise BadInputError(f"{given}: give one each.")
     if len(np.unique(ids)) != len(ids):
         raise BadInputError(
             "an id is given twice, so its label would be ambiguous: give each id once."

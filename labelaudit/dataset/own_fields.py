@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..core.errors import BadInputError, NotFoundError
+from ..core.plural import counted
 from ..scores import SCORES
 from ..storage import schema
 from .arrays import MISSING, as_ids
@@ -153,7 +154,8 @@ def spread(values, count: int) -> Sequence:
     if isinstance(values, pa.Array | pa.ChunkedArray):
         values = values.to_pylist()
     if len(values) != count:
-        raise BadInputError(f"{count} ids but {len(values)} values were given: give one each.")
+        given = f"{counted(count, 'id')}, but {counted(len(values), 'value')}"
+        raise BadInputError(f"{given}: give one each.")
     return values
 
 

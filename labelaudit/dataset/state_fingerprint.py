@@ -29,9 +29,11 @@ def image_hashes(frame: Frame, ids: np.ndarray) -> np.ndarray | None:
     if rows is not None:
         rows = rows.filter(pc.is_valid(rows["sha256"]))
         rows = in_order(rows.filter(pc.is_in(rows["id"], pa.array(ids))), ids)
-        data = b"".join(rows["sha256"].to_pylist())
+    if rows is not None and len(rows):
+        digests = rows["sha256"].combine_chunks()
+        data = np.frombuffer(digests.buffers()[1], np.uint8).reshape(-1, SHA256_BYTES)
         at = np.searchsorted(ids, rows["id"].to_numpy())
-        found[at] = np.frombuffer(data, np.uint8).reshape(-1, SHA256_BYTES)
+        found[at] = data[digests.offset : digests.offset + len(digests)]
         known[at] = True
     missing = np.flatnonzero(~known)
     if len(missing):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..core.progress import Task
 from ..storage.schema import IMPORTED, UNKNOWN
 from .columns import Frame
@@ -41,9 +42,10 @@ def refuse_to_lose(dataset: Dataset, name: str, ids: np.ndarray) -> None:
     lost = np.setdiff1d(dataset.run(name).predicted_ids(), ids)
     if len(lost):
         raise BadInputError(
-            f"run {name!r} of dataset {dataset.name!r} has predictions of {len(lost):,} samples "
-            f"that are not imported now, such as {lost[0]}, and would lose them: add some with "
-            "dataset.add_predictions, give another name (run=), or pass replace=True (--replace)."
+            f"run {name!r} of dataset {dataset.name!r} has predictions of "
+            f"{counted(len(lost), 'sample')} that you do not import now, such as {lost[0]}, "
+            "and would lose them: add some with dataset.add_predictions, give another name (run=), "
+            "or pass replace=True (--replace)."
         )
 
 

@@ -96,7 +96,7 @@ def _run(samples: Samples) -> str:
     else:
         config = run.get("config") or {}
         facts = [f"{key} {config[key]}" for key in ("model", "seed", "folds") if key in config]
-        facts += [f"{run['epochs']} epochs"] if "epochs" in run else []
+        facts += [counted(run["epochs"], "epoch")] if "epochs" in run else []
         details = f" ({', '.join(facts)})" if facts else ""
         sentences = [f"Run `{run['name']}` of {run['created'][:10]}{details}."]
     accuracy = run.get("validation_accuracy")

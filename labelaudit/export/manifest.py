@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.ingest import natural_order
 from ..storage.schema import CLASS_LIST_SUFFIX
 from .checks import check_target
@@ -74,9 +75,9 @@ def write_manifest(
             output.add_image(image_paths[i], image)
     elif stored.any():
         notes.append(
-            f"{stored.sum():,} images are stored in the dataset and have no file: the manifest "
-            "alone cannot be loaded. With images=True, or --images on the command line, they are "
-            "written next to it."
+            f"{counted(int(stored.sum()), 'image')} stored in the dataset, without a file: the "
+            "manifest alone cannot be loaded. With images=True, or --images on the command line, "
+            "all images are next to it."
         )
     to_written = _path_converter(folder, paths)
 

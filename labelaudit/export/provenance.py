@@ -130,12 +130,12 @@ def write_with_provenance(
     An open sink, a pipe and a device get no provenance. If the process is killed between the two
     files, the old provenance does not fit the hash of the new file.
     """
+    # before it is replaced: a link such as /dev/stdout then leads to a deleted file
+    path = None if hasattr(target, "write") else Path(os.path.realpath(target))
     with open_sink(target) as opened:
         sink = HashingSink(opened)
         result = write(sink)
-    path = None if isinstance(target, io.IOBase) or hasattr(target, "write") else Path(target)
     if path is not None and path.is_file():
-        path = Path(os.path.realpath(path))
         with open_sink(beside(str(path))) as out:
             out.write(file_beside(path.name, sink.digest, origin))
     return result

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..core.plural import counted
 from ..core.progress import QUIET, Task
-from ..dataset.arrays import MISSING, find
+from ..dataset.arrays import find
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
 from ..features.choice import FeatureSet, named_features
 from ..features.duplicates import duplicates
 from ..features.extraction import Compute
-from ..storage.schema import FIRST_LOOK, REMOVED
+from ..storage.schema import FIRST_LOOK
 from .first_look_fit import StoredFit, digest_of
 
 ROWS = 5_000  # predicted at once
@@ -37,7 +37,7 @@ def update_first_look(
     if fit is None:
         return None
     frame = dataset.view().frame
-    ids = np.sort(frame.ids)
+    ids = frame.ids
     chosen = named_features(frame, ids, run.info[FIRST_LOOK]["features"], compute)
     chosen.extract(ids, task)
     if not chosen.available(fit.landmarks).all():
@@ -51,7 +51,7 @@ def update_first_look(
     if len(new):
         predicted = _predict(fit, fit.joined.transform(landmarks), chosen, new)
         run.write_predictions(_with_copies(dataset, run, predicted))
-    if (notes := chosen.notes(np.sort(frame.ids))) != run.info["notes"]:
+    if (notes := chosen.notes(frame.ids)) != run.info["notes"]:
         run.set_info({"notes": notes})
     return (
         f"The first look kept the predictions of {counted(len(known), 'image')} and predicted "
@@ -85,15 +85,12 @@ def _with_copies(
 
 
 def _originals(dataset: Dataset, run: Run) -> np.ndarray:
-    """Return pairs of ids, int64 (m, 2), sorted: a sample without a prediction, and one with a
-    prediction that it is predicted without, as a copy that may have been labelled with it."""
-    known, frame = duplicates(dataset), dataset.view().frame
+    """Return pairs of ids, int64 (m, 2), sorted: a sample without a prediction, and a copy of it
+    with one. Their labels do not matter: the copy may have had another one when it was learned."""
+    known, ids = duplicates(dataset), dataset.view().ids
     if known is None:
         return np.empty((0, 2), np.int64)
-    with frame.steady():
-        ids = frame.ids
-        learned = np.where(frame.tagged(REMOVED), MISSING, frame.label)
-    groups = known.held_out_together(ids, learned)
+    groups = known.group_of(ids)
     predicted = np.isin(ids, run.predicted_ids())
     group, first = np.unique(groups[predicted], return_index=True)
     at, found = find(group, groups[~predicted])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..core.errors import BadInputError, LabelAuditError
+from ..core.plural import counted
 from ..dataset.arrays import MISSING, find
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
@@ -287,7 +288,9 @@ def _columns(frame: Frame, own: list[str], classes: Sequence[str] | None) -> lis
     """
     name = frame.name
     if len(own) < 2:
-        raise BadInputError(f"dataset {name!r} has {len(own)} classes: a margin needs two.")
+        raise BadInputError(
+            f"dataset {name!r} has {counted(len(own), 'class')}: a margin needs two."
+        )
     if classes is None:
         return list(range(len(own)))
     classes = list(classes)

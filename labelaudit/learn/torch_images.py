@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..core.errors import BadInputError, DamagedError
 from ..core.images import UnreadableImageError, decode, to_rgb
+from ..core.plural import counted
 from ..dataset.columns import Frame
 from ..dataset.dataset import Dataset
 from ..dataset.target import Target, opened
@@ -72,7 +73,7 @@ class TorchImageDataset(torch.utils.data.Dataset):
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"TorchImageDataset({self._name!r}: {len(self):,} samples)"
+        return f"TorchImageDataset({self._name!r}: {counted(len(self), 'sample')})"
 
     def __iter__(self) -> Iterator:
         for start in range(0, len(self), READ_ROWS):  # ten times as fast as one by one

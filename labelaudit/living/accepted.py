@@ -38,6 +38,7 @@ from .stored_files import TABLE
 FILE = "labelaudit-accepted.csv"  # default name
 COLUMNS = ("path", "label", "sha256", "by", "why")
 MAX_BYTES = 256 << 20
+CONFLICT = re.compile(r"(<{7}|\|{7}|={7}|>{7})( |$)")  # marks of git
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class AcceptedImage:
 def read_accepted(path: str | os.PathLike) -> list[AcceptedImage]:
     """Read a file of accepted suspects.
 
-    Raises NotFoundError for a missing file, and BadInputError that names the line.
+    Raises NotFoundError for a missing file, and BadInputError that names the line or the column.
     """
     path = Path(path)
     try:
@@ -74,13 +75,21 @@ def read_accepted(path: str | os.PathLike) -> list[AcceptedImage]:
         raise BadInputError(
             f"{path} has no column {missing[0]!r}: its columns must be {','.join(COLUMNS)}."
         )
+    if more := [name for name in names if name not in COLUMNS]:  # `accept` would not keep it
+        raise BadInputError(
+            f"{path} has the column {more[0]!r}: its columns must be {','.join(COLUMNS)}."
+        )
     for line, row in rows:
+        if CONFLICT.match(first := row[names[0]]):
+            raise BadInputError(
+                f"{path}, line {line} is {first[:80]!r}: resolve the conflict that git left there."
+            )
         if None in row or any(row[name] is None for name in COLUMNS):
             raise BadInputError(f"{path}, line {line}: it has more or fewer cells than the header.")
         if not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
             raise BadInputError(
                 f"{path}, line {line}: sha256 is {row['sha256'][:80]!r}, and must have 64 "
-                "hexadecimal digits."
+                "hexadecimal digits, 0-9 and a-f."
             )
     columns = [unguard(pa.array([row[n] for _, row in rows], pa.string())) for n in COLUMNS]
     cells = zip(*(column.to_pylist() for column in columns), strict=True)

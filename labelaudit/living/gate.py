@@ -20,6 +20,7 @@ from .accepted import AcceptedImage, match_accepted
 from .current_errors import CurrentErrors, JudgedRun
 
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
+ALL = "all samples"
 WORST = 20  # listed images
 LISTED = 0.5  # suspicion above which an image is listed
 CONFIDENCES = 0.5, 0.99
@@ -107,7 +108,8 @@ def check_labels(
         part, words = _part(judged, tag, split)
         errors = judged.errors(part, confidence)
         if not errors.labels:
-            raise BadInputError(f"dataset {dataset.name!r} has no labels to check in {words}.")
+            where = "" if words == ALL else f" in {words}"
+            raise BadInputError(f"dataset {dataset.name!r} has no labels to check{where}.")
         view = judged.view
         problem = weakness(view)
         status = UNDECIDED if problem else _status(errors, max_wrong)
@@ -137,7 +139,7 @@ def _part(judged: JudgedRun, tag: str | None, split: str | None) -> tuple[np.nda
     part[view.positions()] = True
     words = [] if tag is None else [f"samples with the tag {tag!r}"]
     words += [] if split is None else [f"split {split!r}"]
-    return part, " in ".join(words) or "all samples"
+    return part, " in ".join(words) or ALL
 
 
 def _status(errors: CurrentErrors, max_wrong: float) -> str:
@@ -167,9 +169,9 @@ def _why(
     low, high = percent(errors.share(errors.low)), percent(errors.share(errors.high))
     found = (
         f"{low} to {high} of the {errors.labels:,} labels are wrong "
-        f"({confidence:.0%} confidence, {words})"
+        f"({100 * confidence:.6g}% confidence, {words})"
     )
-    limit = percent(max_wrong)
+    limit = f"{100 * max_wrong:.6g} %"  # as it was given: a rounded one would be another limit
     if status == PASSED:
         return f"Passed: {found}, and at most {limit} may be."
     if status == FAILED:

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 from ..export.provenance import as_line
-from .gate import FAILED, UNDECIDED, GateResult, WorstImage, percent
+from .gate import FAILED, UNDECIDED, GateResult, WorstImage
 
 # Characters that XML 1.0 does not allow.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -23,7 +23,7 @@ def junit_xml(result: GateResult) -> str:
     counts = {"tests": "1", "failures": str(int(failed)), "errors": str(int(undecided))}
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "labelaudit", **counts})
-    name = f"at most {percent(result.max_wrong)} of the labels of {result.dataset} are wrong"
+    name = f"at most {100 * result.max_wrong:.6g} % of the labels of {result.dataset} are wrong"
     case = ElementTree.SubElement(suite, "testcase", {"classname": "labelaudit", "name": name})
     text = "\n".join([result.why, *result.notes, *map(_line, result.worst)])
     properties = ElementTree.SubElement(case, "properties")
@@ -55,7 +55,7 @@ def markdown(result: GateResult) -> str:
         *(f"- {_escaped(note)}" for note in result.notes),
         f"- about {errors.wrong:,.0f} of {errors.labels:,} labels are wrong "
         f"({errors.low:,.0f} to {errors.high:,.0f})",
-        f"- {errors.reviewed:,} labels are reviewed, {result.accepted:,} of them accepted",
+        f"- labels reviewed: {errors.reviewed:,}, of which accepted: {result.accepted:,}",
         f"- run {_escaped(result.run)}, LabelAudit {result.version}",
         f"- state of images and labels: {result.fingerprint or 'unknown'}",
         *(f"- accepted, but not counted: {_escaped(p)} {_escaped(w)}" for p, w in result.stale),

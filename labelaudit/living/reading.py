@@ -18,7 +18,7 @@ from ..dataset.columns import Frame
 from ..dataset.own_fields import own_fields
 from ..sources.load import place, reopen
 from ..sources.own_columns import OWN
-from ..sources.source import Row, Source
+from ..sources.source import LABEL_COLUMNS, Row, Source
 from ..storage.schema import SHA256_BYTES
 from .stored_files import NONE
 
@@ -139,7 +139,7 @@ def read_now(
         own=own,
         classes=list(source.classes),
         source=source,
-        origin=origin,
+        origin={**origin, LABEL_COLUMNS: source.label_columns},
     )
 
 

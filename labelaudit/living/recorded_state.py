@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -26,6 +27,8 @@ COCO = "instances*.json"
 # The files of an export that say where it comes from; the first kind that exists is used.
 MARKERS = (f"*{PROVENANCE_SUFFIX}", f"*{CLASS_LIST_SUFFIX}", COCO, "metadata.json", "README.*")
 NEIGHBOURS = {"samples.json": "metadata.json", "tasks.json": "README.txt"}
+# RuntimeError: an encrypted member, or (NotImplementedError) an unknown compression.
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError)
 RECORD_BYTES = 1 << 16  # more than a provenance ever has
 _RECORD = re.compile(rf'\b{KEY}"?\s*:\s*(?={{)'.encode())
 # The names of downloads, and what they are; a browser may add " (1)".
@@ -65,7 +68,7 @@ def recorded_state(target: str | os.PathLike) -> Recorded | None:
         if path.suffix.lower() == ".zip":
             return _joined(path, _in_zip(path))
         return _of_file(Path(os.path.realpath(path)))
-    except (OSError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
+    except (*UNREADABLE, pa.ArrowInvalid) as error:
         raise DamagedError(f"{path} cannot be read: {error}.") from error
 
 

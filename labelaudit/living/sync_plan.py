@@ -19,6 +19,7 @@ from ..dataset.dataset import Dataset
 from ..dataset.history import sync_words
 from ..dataset.target import Target, as_dataset
 from ..sources.file_states import FileStates
+from ..sources.source import LABEL_COLUMNS
 from ..storage.allowed_roots import is_inside
 from ..storage.schema import MISTAKE
 from .compare import Matches, match_images
@@ -118,8 +119,8 @@ def plan_sync(
     compare the content of all files. within: as in `load_dataset`.
 
     Raises BadInputError for a dataset that has no source that can be read again, or has planted
-    mistakes; NotFoundError if the source is gone; the errors of `load_dataset` if it cannot be
-    read; and StoppedError if the task is stopped.
+    mistakes, or whose list has other labels in another column; NotFoundError if the source is gone;
+    the errors of `load_dataset` if it cannot be read; and StoppedError if the task is stopped.
     """
     dataset = as_dataset(dataset, "plan_sync")
     check_syncable(dataset)
@@ -141,6 +142,7 @@ def plan_sync(
             mapped.labels_here(stored.label[matches.stored]),
             mapped.labels_here(classes.after[matches.now]),
         )
+        check_label_column(frame, now, len(labels.ids) + len(classes.renamed))
     new = read_new(now, matches.added, task)
     return _plan(dataset, stored, now, matches, classes, target, labels, new, stamps)
 
@@ -155,6 +157,23 @@ def check_syncable(dataset: Dataset) -> None:
             f"dataset {dataset.name!r} has planted mistakes, which a sync would take for "
             "corrections: restore the labels first, on the page Noise or with `labelaudit noise "
             f"{dataset.name} --restore`."
+        )
+
+
+def check_label_column(frame: Frame, now: SourceNow, changes: int) -> None:
+    """Raise BadInputError if the labels of a list come from another column than before, and are
+    others. A column that only has another name now is taken.
+
+    changes: labels and classes that differ.
+    """
+    after = now.source.label_columns
+    before = frame.meta["origin"].get(LABEL_COLUMNS) or after
+    unknown = [name for name in after if name not in before]
+    if unknown and changes:
+        raise BadInputError(
+            f"{now.source.description} would be read with the labels in column {unknown[0]!r}, "
+            f"which are not those of column {before[0]!r}, where they were before: name the right "
+            f"column {before[0]!r}, or load the list as another dataset."
         )
 
 

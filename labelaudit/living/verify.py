@@ -20,7 +20,7 @@ from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.state_fingerprint import content_fingerprint, dataset_fingerprint, image_hashes
 from ..export.provenance import DIGITS, SUSPECTS
-from ..sources.load import open_source, source_options
+from ..sources.load import open_source, place, source_options
 from ..sources.source import Row
 from ..storage.object_store import is_remote
 from ..storage.schema import REMOVED, SHA256_BYTES
@@ -131,6 +131,7 @@ def verify(dataset: Dataset, target: str | os.PathLike | None, task: Task = QUIE
         if target is None or _is_fingerprint(text):
             equal = own.startswith(text.lower())
             return Verified(equal, own, text or own, dataset=dataset.name, target=text or None)
+        place(text)  # refuses an empty one
         known = None if is_remote(text) else recorded_state(target)
         counts = np.ones(len(frame.ids), bool)
         if known is None or known.kind != SUSPECTS:  # they may list removed samples
@@ -139,7 +140,7 @@ def verify(dataset: Dataset, target: str | os.PathLike | None, task: Task = QUIE
         ids = frame.ids[at]
         labels = np.array([*frame.classes, None], object)[frame.label[at]]
         here = _Content(list(map(bytes, image_hashes(frame, ids))), labels.tolist(), ids.tolist())
-    if known is not None and not known.has_content:
+    if known is not None and (not known.has_content or known.samples == 0):
         from_now = own.startswith(known.fingerprint)
         return Verified(
             from_now and not known.edited,

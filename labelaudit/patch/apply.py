@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset import edits, history_log
 from ..dataset.columns import Frame
@@ -88,7 +89,7 @@ def apply_patch(
             )
         if plan.new_classes and not add_classes:
             raise BadInputError(
-                f"{patch.name} uses {len(plan.new_classes)} classes that dataset "
+                f"{patch.name} uses {counted(len(plan.new_classes), 'class')} that dataset "
                 f"{dataset.name!r} does not have ({_shorten(plan.new_classes)}): add them with "
                 "--add-classes, or remove these lines from the patch."
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import BadInputError
+from ..core.plural import counted, verb
 from ..dataset.arrays import MISSING
 from ..dataset.columns import SHOWN_CLASSES, Frame
 from ..storage.schema import REMOVED
@@ -104,9 +105,10 @@ def _check_missing(frame: Frame, missing: list[str], index: dict[str, int], what
     counts = np.bincount(labels[labels != MISSING], minlength=len(index))
     used = [name for name in missing if counts[index[name]]]
     if used:
-        more = f" (and {len(used) - 1:,} more classes)" if len(used) > 1 else ""
+        more = f" (and {counted(len(used) - 1, 'more class')})" if len(used) > 1 else ""
+        samples = int(counts[index[used[0]]])
         raise BadInputError(
             f"{what} has no column for class {used[0]!r}{more}, with which "
-            f"{counts[index[used[0]]]:,} samples of {frame.name!r} are labelled: "
+            f"{counted(samples, 'sample')} of {frame.name!r} {verb(samples)} labelled: "
             "predictions must include all classes that samples have."
         )

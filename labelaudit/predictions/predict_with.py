@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..core.progress import QUIET, Task
 from ..dataset.dataset import Dataset
 from ..dataset.runs import Run
@@ -101,7 +102,7 @@ def predict_with(
         "out_of_sample": bool(out_of_sample),
         **predictor.probe(),
     }
-    notes = [f"{opened.what} predicted {len(ids):,} images of {size} x {size} pixels."]
+    notes = [f"{opened.what} predicted {counted(len(ids), 'image')} of {size} x {size} pixels."]
     if imported["extra"]:
         notes.append(unknown_sentence(frame, imported["extra"]))
     info = imported_run_info(frame, imported, time.monotonic() - started, notes)

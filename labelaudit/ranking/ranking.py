@@ -95,6 +95,14 @@ def outdated(view: View) -> int:
         return int(changed[view.positions()].sum())
 
 
+def not_predicted(view: View, run: Run) -> int:
+    """Return how many labelled samples of a view, without removed ones, a run did not predict."""
+    with view.steady():
+        at = view.exclude_tag(REMOVED).positions()
+        ids = view.frame.ids[at[view.frame.label[at] != MISSING]]
+    return len(np.setdiff1d(ids, run.predicted_ids()))
+
+
 def learned_again(run: Run) -> tuple[str, str]:
     """Return how a run learned or read its labels, and how it can do so again: ("trained", "train
     again")."""

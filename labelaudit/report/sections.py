@@ -135,10 +135,14 @@ def _model(run) -> list[tuple[str, str]]:
     if {"model", "seed"} <= config.keys() and {"epochs", "learned", "held_out"} <= info.keys():
         folds = config.get("folds", 1)
         early = ", stopped early" if info.get("stopped") else ""
+        epochs = counted(info["epochs"], "epoch")
         models = f"{folds} folds" if folds > 1 else "one model for all samples"
         return [
             ("Model", f"{config['model']}, images of {info.get('image_size', '?')} pixels"),
-            ("Training", f"{info['epochs']} epochs{early}, {models}, seed {config['seed']}"),
+            (
+                "Training",
+                f"{epochs}{early}, {models}, seed {config['seed']}",
+            ),
             _training_samples(info),
         ]
     if IMPORTED in info:
@@ -151,14 +155,14 @@ def _model(run) -> list[tuple[str, str]]:
     if RECORDED in info:
         return [
             ("Model", "trained and recorded in the user's own training loop"),
-            ("Training", f"{info['epochs']:,} epochs"),
+            ("Training", counted(info["epochs"], "epoch")),
             _training_samples(info),
         ]
     return [("Model", "external")]
 
 
 def _training_samples(info: dict) -> tuple[str, str]:
-    return "Trained on", f"{info['learned']:,} samples, {info['held_out']:,} held out"
+    return "Trained on", f"{counted(info['learned'], 'sample')}, {info['held_out']:,} held out"
 
 
 def _version(package: str) -> str:

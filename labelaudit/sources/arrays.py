@@ -11,6 +11,7 @@ from PIL import Image
 from ..core.deep_grey import DEPTHS
 from ..core.errors import BadInputError
 from ..core.images import check_array, encode
+from ..core.plural import counted
 from .labels import ONE_LABEL, LabelNames, check_one_label, is_missing, one_hot_indices, shown
 from .source import PLACE, Row, Source, class_names
 
@@ -39,7 +40,8 @@ def open_arrays(
     for what, values in given.items():
         if values is not None and len(values) != count:
             raise BadInputError(
-                f"there are {count} images but {len(values)} {what}: give one per image."
+                f"{counted(count, 'image')}, but {counted(len(values), what[:-1])}: give one per "
+                "image."
             )
     if given["labels"] is None:
         raise BadInputError("there are no labels: give one per image, or None for each image.")

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from ..core.errors import BadInputError
+from ..core.plural import counted
 from ..dataset.own_fields import (
     BOOL,
     DATE,
@@ -236,7 +237,9 @@ def _labels(value, classes: list[str] | None, place: str) -> list[str]:
             return _labels(value.get("label"), classes, place)
         case int() if classes is not None and not isinstance(value, bool):
             if not 0 <= value < len(classes):
-                raise BadInputError(f"{place} is {value}, but there are {len(classes)} classes.")
+                raise BadInputError(
+                    f"{place} is {value}, but the file lists {counted(len(classes), 'class')}."
+                )
             return [classes[value]]
         case str() | int():
             return [str(value)]

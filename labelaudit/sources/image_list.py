@@ -174,6 +174,7 @@ class ImageList:
     mentioned: Sequence[str] = ()  # names in the source of further images that `skipped` is about
     entries: Sequence[int] | None = None  # of each row its entry in the file; None: the same
     fields: dict[str, str] = field(default_factory=dict)  # kinds of the own fields in the rows
+    label_column: str | None = None  # of a table
     _seen: set[str] = field(default_factory=set)
 
     @classmethod

@@ -199,9 +199,9 @@ class _Reader:
             notes.append(f"{counted(self._several, 'image')} with several choices; {ONE_LABEL}.")
         if self._disagreements:
             notes.append(
-                f"Annotators disagree about {self._disagreements:,} images, which have the tag "
-                f"{DISAGREE}: the label is the choice of most, and {self._ties:,} images with a "
-                "tie have no label."
+                f"Annotators disagree about {counted(self._disagreements, 'image')}, tagged "
+                f"{DISAGREE}: the label is the choice of most. Ties, without a label: "
+                f"{self._ties:,}."
             )
         classes = class_names([row["label"] for row in self._rows])
         return ImageList.from_rows(

@@ -183,7 +183,7 @@ def check_mostly_one(where: str, several: int, single: int) -> None:
     would give another dataset."""
     if several > single:
         raise BadInputError(
-            f"{where} has {several:,} images with several labels and {single:,} with one: "
+            f"{where} has {counted(several, 'image')} with several labels and {single:,} with one: "
             f"{ONE_LABEL}. Choose one for each image."
         )
 

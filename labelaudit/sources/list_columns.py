@@ -176,7 +176,7 @@ def _are_flags(file: ListFile, names: Sequence[str]) -> bool:
 
 def found_share(file: ListFile, rows: pa.Table, name: str) -> float:
     """Return the share of the rows whose value in a column is an image of the source."""
-    values = rows[name].to_pylist()
+    values = rows[name].to_pylist() if name in rows.column_names else []
     return sum(image_of(file, value) is not None for value in values) / max(len(values), 1)
 
 
@@ -192,8 +192,10 @@ def image_of(file: ListFile, value: object) -> str | None:
 
 
 def sample_pairs(file: ListFile, columns: Columns) -> list[tuple[str | None, str | None]]:
-    """Return (image in the source, label) of the first rows."""
+    """Return (image in the source, label) of the first rows. Raises BadInputError without any."""
     rows = _sample(file)
+    if not {columns.path, columns.label} <= set(rows.column_names):
+        raise BadInputError(f"{file.name} has no rows: add one row per image.")
     images = (image_of(file, value) for value in rows[columns.path].to_pylist())
     labels = (None if v is None else str(v).strip() for v in rows[columns.label].to_pylist())
     return list(zip(images, labels, strict=True))

@@ -213,8 +213,11 @@ def origin(
 
 
 def place(path: str | os.PathLike) -> str:
-    """Return a source as an absolute path, or as the URI or name that it is."""
+    """Return a source as an absolute path, or as the URI or name that it is. Raises BadInputError
+    for an empty text, which would be the current folder."""
     text = str(path)
+    if not text.strip():
+        raise BadInputError(f"the source is {text!r}: give a path, or '.' for the current folder.")
     if _is_hub(text) or is_remote(text):
         return text
     return os.path.abspath(os.path.expanduser(text))
@@ -240,6 +243,7 @@ def open_source(
     task: Task,
 ) -> Source:
     """Open a source that is no dataset of the zoo. Raises LabelAuditError as `load_dataset`."""
+    place(source)  # refuses an empty one
     if split is not None and not _is_hub(source):
         raise BadInputError(
             f"split={split!r} works only for zoo and hub datasets: load all of {source}, then use "

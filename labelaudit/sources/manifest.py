@@ -85,6 +85,7 @@ def read_manifest(file: ListFile, label: str | None = None) -> ImageList:
     if normal(columns.label) != LABEL and label is None:
         notes = [f"The labels are in the column {columns.label.strip()!r}.", *notes]
     images = ImageList(table, classes, allow_repeats=columns.is_manifest, notes=notes)
+    images.label_column = columns.label
     images.fields = {name: kind or "text" for name, kind in table.own.kinds.items()}
     if images.fields:
         listed = ", ".join(f"{name} ({kind})" for name, kind in images.fields.items())

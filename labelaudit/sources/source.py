@@ -26,6 +26,8 @@ from ..storage.allowed_roots import is_inside
 from .check_cache import CheckCache, CheckResult, FileState
 from .file_states import FileStates
 
+LABEL_COLUMNS = "label_columns"  # key of `Source.label_columns` in the origin of a dataset
+
 if TYPE_CHECKING:
     from .files import Files
     from .image_list import ImageList, ListFile
@@ -135,7 +137,14 @@ class Source:
         grey = self.grey.result()
         for text in describe(grey):
             self.skipped.note(text)
-        return {"grey": grey} if self.origin is None else {"grey": grey, "origin": self.origin}
+        if self.origin is None:
+            return {"grey": grey}
+        return {"grey": grey, "origin": {**self.origin, LABEL_COLUMNS: self.label_columns}}
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The names of the columns with the labels, if tables list the images."""
+        return sorted({listed.label_column for _, listed in self.lists if listed.label_column})
 
     def read(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Yield batches with the schema `ingest.INPUT` and own fields. Raises StoppedError if

@@ -53,9 +53,9 @@ def show(dataset: Dataset, done: Reviewed | None) -> None:
         ("pages/suspects/apply.py", "Apply", apply, bool(done and done.given and not changes)),
         ("pages/suspects/export.py", "Export", "Take the labels with you.", False),
     ]
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="medium"):
         for number, (page, title, text, is_done) in enumerate(steps, 1):
-            with st.container(width=160, gap=None):
+            with st.container(width="content", gap=None):
                 icon = ":material/check_circle:" if is_done else ":material/radio_button_unchecked:"
                 st.page_link(page, label=f"**{number}. {title}**", icon=icon, query_params=address)
                 st.caption(text)

@@ -179,6 +179,13 @@ def _image(picture: Picture) -> str:
     return f'<img{name} alt="" src="{picture.uri}">'
 
 
+def draw_image(uri: str | None, path: str) -> None:
+    """Draw an image with its file name below. uri: None if it cannot be read."""
+    picture = _image(Picture(uri, small=False))
+    name = escape(path.rpartition("/")[2])
+    st.html(f'<div class="la-conflict" title="{escape(path)}">{picture}<div>{name}</div></div>')
+
+
 @dataclass(frozen=True)
 class ClassCard:
     """A class, its number of images, and (path, data URI) of some; None if one cannot be read."""

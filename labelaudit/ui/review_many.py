@@ -16,7 +16,7 @@ from .images import pictures
 from .review_events import MORE_IMAGES, images_it_has
 from .review_keys import EVENTS as KEY_EVENTS
 from .review_session import ReviewSession, run
-from .text import label_counts
+from .text import counted, label_counts, verb
 
 PAGE = 60
 IMAGES = 32  # sent at once: those in sight of a usual screen; the browser then asks for the others
@@ -56,8 +56,8 @@ def _whole_queue(session: ReviewSession, event: dict) -> np.ndarray:
     ids = session.selectable
     if len(ids) != event["count"]:
         raise BadInputError(
-            f"the queue now has {len(ids):,} samples, not {event['count']:,}: look at it, then "
-            "select again."
+            f"the queue now has {counted(len(ids), 'sample')}, not {event['count']:,}: look at it, "
+            "then select again."
         )
     return ids
 
@@ -67,13 +67,13 @@ def _question(session: ReviewSession, ids: np.ndarray, event: dict) -> dict:
     action = f"{VERBS[event['verdict']]} {len(ids):,}"
     if event["verdict"] == "accept":
         counts = label_counts(_acceptable(session, ids))
-        what = f"Relabel {len(ids):,} images as suggested: {counts}"
+        what = f"Relabel {counted(len(ids), 'image')} as suggested: {counts}"
     elif event["verdict"] == "relabel":
-        what = f"Relabel {len(ids):,} images as {event['label']}"
+        what = f"Relabel {counted(len(ids), 'image')} as {event['label']}"
     else:
-        what = f"{VERBS[event['verdict']]} {len(ids):,} images"
+        what = f"{VERBS[event['verdict']]} {counted(len(ids), 'image')}"
     unseen = len(ids) - int(np.isin(ids, _page_ids(session)).sum())
-    text = f"{what}? {unseen:,} of them are not on this page."
+    text = f"{what}? {unseen:,} of them {verb(unseen)} not on this page."
     return {"text": text, "action": action, "count": len(ids)} | {
         name: event[name] for name in ("verdict", "label")
     }
@@ -84,7 +84,8 @@ def _decide(session: ReviewSession, ids: np.ndarray, event: dict) -> None:
     if verdict == "accept":
         verdict, label = "relabel", _acceptable(session, ids)
     session.decide(ids, verdict, label, event.get("seen"), event.get("earlier"))
-    session.note = f"{len(ids):,} verdicts stored. Undo reverts all of them."
+    all_of_them = verb(len(ids), "it", "all of them")
+    session.note = f"{counted(len(ids), 'verdict')} stored. Undo reverts {all_of_them}."
     page = _page_ids(session)
     if np.isin(page, ids).all():  # nothing is left to do on this page
         session.go_to(min(_start(session) + PAGE, len(session.queue) - 1))

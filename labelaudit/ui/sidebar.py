@@ -17,6 +17,12 @@ from .text import counted, show_error
 LAST_DATASET = "last-dataset"  # session state key: the dataset of the previous page
 
 
+def remember_link() -> None:
+    """Store the dataset of the address that opened the session. Another page has no dataset in its
+    address, and may be opened as soon as its link is drawn, before `pick_dataset`."""
+    st.session_state.setdefault(LAST_DATASET, st.query_params.get(state.DATASET))
+
+
 def pick_dataset() -> None:
     """Draw the dataset picker. `state.current()` returns the selected dataset."""
     try:

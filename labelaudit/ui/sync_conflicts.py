@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import streamlit as st
 
@@ -96,13 +95,7 @@ def _card(conflict: Conflict, uri: str | None, digest: str, decided: dict[int, s
 
     name = conflict.path.rpartition("/")[2]
     with st.container(border=True, width=228, gap="xsmall"):
-        picture = (
-            f'<img alt="" src="{uri}">' if uri else '<div class="la-none">cannot be read</div>'
-        )
-        st.html(
-            f'<div class="la-conflict" title="{escape(conflict.path)}">{picture}'
-            f"<div>{escape(name)}</div></div>"
-        )
+        grid.draw_image(uri, conflict.path)
         st.caption(f"was {plain(conflict.before or 'no label')}; {plain(conflict.why)}")
         st.pills(
             f"Label of {plain(name)}",

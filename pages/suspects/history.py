@@ -5,6 +5,7 @@ import streamlit as st
 
 from labelaudit.core.errors import LabelAuditError
 from labelaudit.dataset.history import START, describe, list_changes, return_to
+from labelaudit.dataset.history_log import SYNC
 from labelaudit.review.apply import sittings, take_back_sitting
 from labelaudit.ui import jobs, state
 from labelaudit.ui.text import counted, show_error
@@ -35,6 +36,8 @@ def changes() -> None:
     if not entries:
         st.info("No changes since the dataset was loaded.")
         return
+    syncs = [e.info["counts"] for e in entries if e.kind == SYNC]
+    added = sum(counts["added"] + counts["replaced"] for counts in syncs)
     table = pd.DataFrame(
         [(e.id, moment(e.time), e.who, describe(e), e.count) for e in entries]
         + [
@@ -43,7 +46,7 @@ def changes() -> None:
                 moment(dataset.created),
                 "",
                 f"loaded from {dataset.info['source']}",
-                len(dataset),
+                len(dataset) - added,
             )
         ],
         columns=["change", "when (UTC)", "who", "what", "samples"],
