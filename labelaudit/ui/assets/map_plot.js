@@ -54,8 +54,8 @@ class MapPlot {
     const [left, top, w, h] = this.area
     this.moved = false
     return (this.known = [
-      Float32Array.from(x, (v) => left + (v - x0) * scale * w),
-      Float32Array.from(y, (v) => top + (1 - v - y0) * scale * h),
+      x.map((v) => left + (v - x0) * scale * w),
+      y.map((v) => top + (1 - v - y0) * scale * h),
     ])
   }
 
