@@ -110,7 +110,7 @@ def test_the_app_finds_its_session_in_its_environment(tmp_path, monkeypatch):
 def test_all_datasets_are_dropped_only_on_confirmation(make_dataset):
     make_dataset(5, name="a")
     make_dataset(5, name="b")
-    with pytest.raises(BadInputError, match=r"deletes all 2 datasets .*: pass confirm=True"):
+    with pytest.raises(BadInputError, match=r"deletes 2 datasets .*: pass confirm=True"):
         labelaudit.drop_all()
     assert labelaudit.drop_all(confirm=True) == ["a", "b"]
     assert labelaudit.list_datasets() == []

@@ -80,7 +80,7 @@ def test_predictions_of_a_view_are_in_its_order(make_dataset):
 
 def test_an_import_batch_by_batch_is_refused_because_only_the_last_would_stay(scored):
     batch = np.eye(4, dtype=np.float32)
-    with pytest.raises(BadInputError, match=r"predictions of 76 samples that are not imported now"):
+    with pytest.raises(BadInputError, match=r"predictions of 76 samples that you do not import"):
         labelaudit.import_predictions(scored, batch, "mine", ids=[1, 2, 3, 4], by="id")
     assert len(scored.run("mine").predicted_ids()) == 80
     labelaudit.import_predictions(scored, batch, "mine", ids=[1, 2, 3, 4], by="id", replace=True)
