@@ -67,7 +67,7 @@ def test_a_kill_is_shown_and_resumed_and_a_stop_keeps_all_epochs(page, server, f
     for name in ("train", "jobs"):
         page.goto(f"{server}/{name}")
         page.get_by_text("did not finish: the process ended unexpectedly").wait_for()
-        page.get_by_text(f"{kept} of {EPOCHS} epochs are stored").wait_for()
+        page.get_by_text(f"{kept:,} of {EPOCHS:,} epochs are stored").wait_for()
     page.get_by_role("button", name="Resume").click()
     page.get_by_text(re.compile(rf"· epoch \d+ of {EPOCHS}")).first.wait_for()
     resumed = manager.list_jobs()[0]

@@ -250,7 +250,7 @@ def _stored_epochs(job: Job) -> str:
     if not job.progress:  # it resumed another job and ended before its first report
         return "The finished epochs are"
     epochs = job.finished_epochs
-    return f"{epochs} of {counted(job.progress['epochs'], 'epoch')} {verb(epochs)}"
+    return f"{epochs:,} of {counted(job.progress['epochs'], 'epoch')} {verb(epochs)}"
 
 
 @st.fragment(run_every=SIDEBAR_SECONDS)
