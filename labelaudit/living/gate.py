@@ -156,6 +156,11 @@ def percent(share: float) -> str:
     return f"{number:.2g} %" if number >= 0.01 else "under 0.01 %"
 
 
+def unrounded_percent(share: float) -> str:
+    """Return a limit as a percentage. Rounded, as by `percent`, it would be another limit."""
+    return f"{100 * share:.6g} %"
+
+
 def _why(
     status: str,
     errors: CurrentErrors,
@@ -171,7 +176,7 @@ def _why(
         f"{low} to {high} of the {errors.labels:,} labels are wrong "
         f"({100 * confidence:.6g}% confidence, {words})"
     )
-    limit = f"{100 * max_wrong:.6g} %"  # as it was given: a rounded one would be another limit
+    limit = unrounded_percent(max_wrong)
     if status == PASSED:
         return f"Passed: {found}, and at most {limit} may be."
     if status == FAILED:

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 from ..export.provenance import as_line
-from .gate import FAILED, UNDECIDED, GateResult, WorstImage
+from .gate import FAILED, UNDECIDED, GateResult, WorstImage, unrounded_percent
 
 # Characters that XML 1.0 does not allow.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -23,7 +23,8 @@ def junit_xml(result: GateResult) -> str:
     counts = {"tests": "1", "failures": str(int(failed)), "errors": str(int(undecided))}
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "labelaudit", **counts})
-    name = f"at most {100 * result.max_wrong:.6g} % of the labels of {result.dataset} are wrong"
+    limit = unrounded_percent(result.max_wrong)
+    name = f"at most {limit} of the labels of {result.dataset} are wrong"
     case = ElementTree.SubElement(suite, "testcase", {"classname": "labelaudit", "name": name})
     text = "\n".join([result.why, *result.notes, *map(_line, result.worst)])
     properties = ElementTree.SubElement(case, "properties")
